@@ -1,0 +1,53 @@
+# The Python to build the environment with: the first of these that is 3.11 or 3.12.
+PYTHON ?= $(shell for candidate in python3.12 python3.11 python3 python; do \
+	"$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
+	2>/dev/null && echo "$$candidate" && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help train test check format bench lock clean
+
+help:  ## Show the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Tapeworks needs Python 3.11 or 3.12 on the PATH; name one with: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing Tapeworks (once; a minute or two)"
+	$(INSTALL) --no-deps --require-hashes --requirement requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.development: requirements-dev.lock $(VENV)/.runtime
+	@echo "Installing the development tools"
+	$(INSTALL) --no-deps --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+train: $(VENV)/.runtime  ## Train 50 handwritten digits for 50 iterations through Redis and 2 Celery workers
+	$(BIN)/tapeworks train --dataset digits --images 50 --test-images 200 --iterations 50 --workers 2
+
+test: $(VENV)/.development  ## Run all tests against a real Redis, real workers and real databases
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.development  ## Lint, format, types and room boundaries
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.development  ## Let ruff rewrite the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.runtime  ## Time the main job beside the seed's own program
+	$(BIN)/python -m benchmarks.main_job
+
+lock: $(VENV)/.development  ## Pin the newest dependencies (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet --output-file requirements.lock
+	uv pip compile pyproject.toml --extra dev --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet --output-file requirements-dev.lock
+
+clean:  ## Remove the environment and all caches
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,189 @@
+"""The frozen configuration of a run: its documentation, its command line and its stored record."""
+
+from __future__ import annotations
+
+import difflib
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from model.errors import ConfigurationError
+
+#: Images in the smallest and the largest default microbatch. Throughput hardly grows above the
+#: second, and below the first the padding of the last microbatch would cost more than it gives.
+SMALLEST_MICROBATCH = 8
+LARGEST_MICROBATCH = 32
+
+#: Default microbatches an iteration is cut into, as far as the two bounds above allow, so that
+#: several workers find work in the seed's 50 images.
+WANTED_MICROBATCHES = 8
+
+
+class Unfolding(StrEnum):
+    """How a layer's input becomes patches."""
+
+    LAYERWISE = "layerwise"  #: each layer unfolds its own input, a whole microbatch at once
+    FULL = "full"  #: the image is unfolded once into eight axes, one image at a time
+
+
+class GradientForm(StrEnum):
+    """What a worker returns of a microbatch's gradients."""
+
+    PER_IMAGE = "per-image"  #: every image's gradient, float32
+    SUMMED = "summed"  #: their sum in image order, float64
+
+
+def _split(value: Any) -> Any:
+    return value.split(",") if isinstance(value, str) else value
+
+
+#: Whole numbers, also written as on the command line: "3,6".
+Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split)]
+Labels = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_split)]
+
+
+class Architecture(BaseModel):
+    """The shape of the network, but for its classes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unfolding: Annotated[
+        Unfolding, Field(description="layerwise is fast; full is the seed's own way")
+    ] = Unfolding.LAYERWISE
+    image_side: Annotated[
+        int, Field(ge=1, le=1024, description="rows and columns of an image that the network sees")
+    ] = 27
+    kernel_sizes: Annotated[
+        Sizes, Field(min_length=1, max_length=16, description="patch side of each layer")
+    ] = (3, 5, 7)
+    filters: Annotated[int, Field(ge=1, le=1024, description="filters in each layer")] = 5
+
+
+class NetworkConfig(Architecture):
+    """Everything that decides what one microbatch's computation is."""
+
+    class_count: Annotated[int, Field(ge=2, le=256)] = 2
+    microbatch_size: Annotated[int, Field(ge=1, le=65536)] = SMALLEST_MICROBATCH
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Rows (and columns) of each layer's output; the default network's are 25, 21, 15."""
+        sides, side = [], self.image_side
+        for size in self.kernel_sizes:
+            side -= size - 1
+            sides.append(side)
+        return tuple(sides)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each parameter array, by name, in the network's order."""
+        convolutions = {
+            f"conv_{layer}": (self.filters, size, size)
+            for layer, size in enumerate(self.kernel_sizes, start=1)
+        }
+        side = self.sides[-1]
+        return convolutions | {"dense_1": (self.class_count, self.filters, side, side)}
+
+
+class RunConfig(Architecture):
+    """One training, from its data to its last iteration. Defaults are the seed's numbers."""
+
+    dataset: Annotated[
+        str, Field(min_length=1, description="digits, mnist, or the path of an .npz file")
+    ] = "digits"
+    data_dir: Annotated[
+        str | None, Field(description="directory that holds MNIST's files [TAPEWORKS_DATA_DIR]")
+    ] = None
+    classes: Annotated[
+        Labels, Field(min_length=2, max_length=256, description="labels to tell apart, two or more")
+    ] = (3, 6)
+    images: Annotated[int, Field(ge=1, description="images in every iteration")] = 50
+    test_images: Annotated[
+        int, Field(ge=0, description="held-out images to measure accuracy on at the end")
+    ] = 0
+    iterations: Annotated[int, Field(ge=1, description="parameter updates")] = 50
+    learning_rate: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="factor of the mean gradient")
+    ] = 0.001
+    seed: Annotated[
+        int, Field(ge=0, lt=2**63, description="makes the initial parameters reproducible")
+    ] = 0
+    gradients: Annotated[
+        GradientForm, Field(description="what workers return: every image's gradient, or sums")
+    ] = GradientForm.PER_IMAGE
+    microbatch_size: Annotated[
+        int | None,
+        Field(ge=1, le=65536, description="images computed together; default follows --images"),
+    ] = None
+    shards: Annotated[
+        int | None, Field(ge=1, description="shards per iteration; default follows the workers")
+    ] = None
+    checkpoint_every: Annotated[
+        int, Field(ge=1, description="keep the parameters of every Nth iteration")
+    ] = 1
+    allow_mixed_workers: Annotated[
+        bool, Field(description="accept workers of other fingerprints, giving up equal bits")
+    ] = False
+
+    @model_validator(mode="after")
+    def _classes_differ_and_kernels_fit(self) -> Self:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"Expected different classes. Received: classes={_listed(self.classes)}")
+        if self.network.sides[-1] < 1:
+            raise ValueError(
+                f"Kernel sizes leave no pixel of an image side of {self.image_side}. "
+                f"Received: kernel_sizes={_listed(self.kernel_sizes)}"
+            )
+        return self
+
+    @property
+    def network(self) -> NetworkConfig:
+        """The part of the configuration that decides what a microbatch's computation is."""
+        return NetworkConfig(
+            image_side=self.image_side,
+            kernel_sizes=self.kernel_sizes,
+            filters=self.filters,
+            class_count=len(self.classes),
+            unfolding=self.unfolding,
+            microbatch_size=self.microbatch_size or default_microbatch_size(self.images),
+        )
+
+
+def default_microbatch_size(images: int) -> int:
+    """The images computed together when the configuration does not say: a power of two.
+
+    Depends on the configuration alone, never on the workers, so that the bits do not either.
+    """
+    wanted = -(-images // WANTED_MICROBATCHES)
+    power = 1 << (wanted - 1).bit_length()
+    return min(max(power, SMALLEST_MICROBATCH), LARGEST_MICROBATCH)
+
+
+def run_config(values: dict[str, Any]) -> RunConfig:
+    """The configuration with these values, everything else at its default.
+
+    Raises `ConfigurationError`, one sentence, for an unknown name or a value that cannot work.
+    """
+    for name in values:
+        if name not in RunConfig.model_fields:
+            near = difflib.get_close_matches(str(name), RunConfig.model_fields, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise ConfigurationError(f"There is no setting named {name!r}.{hint}")
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigurationError(_sentence(error)) from error
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    if not first["loc"]:
+        return first["msg"].removeprefix("Value error, ") + "."
+    name = str(first["loc"][0])
+    problem = first["msg"][0].lower() + first["msg"][1:]
+    return f"{name}: {problem}. Received: {name}={_listed(first['input'])}."
+
+
+def _listed(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,17 @@
+"""What can go wrong in the model room; every message is a sentence for the user."""
+
+
+class ModelError(Exception):
+    """Base of the errors of this room."""
+
+
+class ConfigurationError(ModelError):
+    """A run's configuration has a value that cannot work, or a name that does not exist."""
+
+
+class DatasetError(ModelError):
+    """A data set is missing, damaged, or too small for what was asked."""
+
+
+class ParametersError(ModelError):
+    """Given parameters are missing, of the wrong shape or type, or not finite."""

@@ -1,0 +1,1 @@
+"""Takes runs, cuts shards, gathers gradients, averages, assigns."""

@@ -1,0 +1,1 @@
+"""Runs, iterations and parameters in SQL. Knows nothing of the other rooms."""

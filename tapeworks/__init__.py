@@ -1,0 +1,1 @@
+"""The face of Tapeworks: command line, settings, the embedded cluster."""

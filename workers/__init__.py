@@ -1,0 +1,1 @@
+"""The Celery workers: one shard task, and what passes through Redis."""
