@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -18,6 +19,9 @@ LARGEST_MICROBATCH = 32
 #: Default microbatches an iteration is cut into, as far as the two bounds above allow, so that
 #: several workers find work in the seed's 50 images.
 WANTED_MICROBATCHES = 8
+
+#: Above this, a fully unfolded image would not fit beside others in a worker's memory.
+LARGEST_UNFOLDED_BYTES = 2**30
 
 
 class Unfolding(StrEnum):
@@ -78,12 +82,18 @@ class NetworkConfig(Architecture):
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each parameter array, by name, in the network's order."""
-        convolutions = {
+        convolutions: dict[str, tuple[int, ...]] = {
             f"conv_{layer}": (self.filters, size, size)
             for layer, size in enumerate(self.kernel_sizes, start=1)
         }
         side = self.sides[-1]
         return convolutions | {"dense_1": (self.class_count, self.filters, side, side)}
+
+    @property
+    def unfolded_bytes(self) -> int:
+        """Size of one fully unfolded float32 image; 9.9 MB for the default network."""
+        positions = self.sides[-1] ** 2
+        return 4 * positions * math.prod(size**2 for size in self.kernel_sizes)
 
 
 class RunConfig(Architecture):
@@ -127,13 +137,20 @@ class RunConfig(Architecture):
     ] = False
 
     @model_validator(mode="after")
-    def _classes_differ_and_kernels_fit(self) -> Self:
+    def _parts_fit_together(self) -> Self:
         if len(set(self.classes)) != len(self.classes):
-            raise ValueError(f"Expected different classes. Received: classes={_listed(self.classes)}")
+            received = f"classes={_listed(self.classes)}"
+            raise ValueError(f"Expected different classes. Received: {received}")
         if self.network.sides[-1] < 1:
             raise ValueError(
                 f"Kernel sizes leave no pixel of an image side of {self.image_side}. "
                 f"Received: kernel_sizes={_listed(self.kernel_sizes)}"
+            )
+        size = self.network.unfolded_bytes
+        if self.unfolding is Unfolding.FULL and size > LARGEST_UNFOLDED_BYTES:
+            raise ValueError(
+                f"One fully unfolded image would take {size / 1e9:.1f} GB with these kernel sizes; "
+                "use unfolding=layerwise. Received: unfolding=full"
             )
         return self
 

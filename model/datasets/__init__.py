@@ -1,0 +1,6 @@
+"""Images and labels to train on: MNIST, scikit-learn's digits, or a user's own .npz file."""
+
+from model.datasets.data import ImageData, Split
+from model.datasets.loading import load
+
+__all__ = ["ImageData", "Split", "load"]

@@ -1,0 +1,62 @@
+"""MNIST, from a directory of its files or from Keras's cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from model.datasets.idx import read_idx
+from model.datasets.keras_cache import mnist_file
+from model.datasets.npz import read_arrays
+from model.datasets.source import Part, Source, checked_part
+from model.errors import DatasetError
+
+
+def read_mnist(data_dir: str | None) -> Source:
+    """MNIST from this directory, else from TAPEWORKS_DATA_DIR, else from Keras's cache.
+
+    Raises `DatasetError` for files that are missing or damaged, and for a download that fails.
+    """
+    directory = data_dir or os.environ.get("TAPEWORKS_DATA_DIR")
+    return _read_directory(Path(directory)) if directory else _read_npz(mnist_file())
+
+
+def _read_directory(directory: Path) -> Source:
+    """A directory with only one of MNIST's two parts serves it as the training part."""
+    if not directory.is_dir():
+        raise DatasetError(
+            f"There is no directory {directory} to read MNIST from. "
+            "Give another with --data-dir or TAPEWORKS_DATA_DIR, or use --dataset digits."
+        )
+    parts = [part for name in ("train", "t10k") if (part := _read_idx_part(directory, name))]
+    if parts:
+        return Source(training=parts[0], held_out=parts[1] if len(parts) > 1 else None)
+    if (directory / "mnist.npz").is_file():
+        return _read_npz(directory / "mnist.npz")
+    raise DatasetError(
+        f"There are no MNIST files in {directory}. Expected train-images-idx3-ubyte and "
+        "train-labels-idx1-ubyte, the same of t10k, each maybe with .gz, or mnist.npz."
+    )
+
+
+def _read_npz(path: Path) -> Source:
+    arrays = read_arrays(path, "x_train", "y_train", "x_test", "y_test")
+    return Source(
+        training=checked_part(path, *arrays[:2]), held_out=checked_part(path, *arrays[2:])
+    )
+
+
+def _read_idx_part(directory: Path, name: str) -> Part | None:
+    images = _find(directory, f"{name}-images", "idx3-ubyte")
+    labels = _find(directory, f"{name}-labels", "idx1-ubyte")
+    if images and labels:
+        return checked_part(images, read_idx(images, 3), read_idx(labels, 1))
+    if found := images or labels:
+        missing = f"{name}-labels-idx1-ubyte" if images else f"{name}-images-idx3-ubyte"
+        raise DatasetError(f"There is {found.name} in {directory}, but no {missing} beside it.")
+    return None
+
+
+def _find(directory: Path, stem: str, kind: str) -> Path | None:
+    names = (f"{stem}{mark}{kind}{suffix}" for mark in "-." for suffix in ("", ".gz"))
+    return next((path for name in names if (path := directory / name).is_file()), None)

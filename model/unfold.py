@@ -1,0 +1,36 @@
+"""Images and layer inputs cut into patches, so that a convolution becomes one product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from model.runtime import tf
+
+
+def patches(maps: Any, kernel_size: int) -> Any:
+    """(images, side, side) → (images, positions, kernel_size²): every patch of every image."""
+    count, side = maps.shape[0], maps.shape[1] - kernel_size + 1
+    shifted = [
+        maps[:, row : row + side, column : column + side]
+        for row in range(kernel_size)
+        for column in range(kernel_size)
+    ]
+    return tf.reshape(tf.stack(shifted, axis=-1), (count, side * side, kernel_size**2))
+
+
+def unfold_fully(image: NDArray[np.float32], kernel_sizes: Sequence[int]) -> NDArray[np.float32]:
+    """The seed's unfolding of one image, ahead of all layers at once.
+
+    (27, 27) → (15, 15, 7, 7, 5, 5, 3, 3) for kernel sizes 3, 5, 7: two axes of positions, then the
+    patch axes of the last layer down to those of the first.
+    """
+    unfolded: NDArray[np.float32] = image
+    for size in kernel_sizes:
+        windows = sliding_window_view(unfolded, (size, size), axis=(0, 1))
+        unfolded = np.moveaxis(windows, (-2, -1), (2, 3))
+    return np.ascontiguousarray(unfolded)

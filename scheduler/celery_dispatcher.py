@@ -1,0 +1,52 @@
+"""The Celery dispatcher: shards out through Redis, answers back, each microbatch counted once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from model.config import NetworkConfig
+from scheduler.gathering import Gathering
+from scheduler.link import Link
+from scheduler.work import Outcome, Watcher, Work
+from workers.errors import RedisUnreachable
+
+#: Seconds before Redis is tried again.
+RETRY_SECONDS = 0.5
+
+
+class CeleryDispatcher:
+    """Sends shards to the workers of one Redis, and again whatever does not come back."""
+
+    def __init__(self, redis_url: str, *, allow_mixed: bool = False) -> None:
+        self.attempts = 0
+        self.shards = 0
+        self._link = Link(redis_url, allow_mixed=allow_mixed)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of the workers that may answer; the first to answer pins it."""
+        return self._link.fingerprint
+
+    def begin(self, run_id: str, network: NetworkConfig, fingerprint: str | None) -> None:
+        """Tell workers which network to compile."""
+        self._link.begin(run_id, network, fingerprint)
+
+    def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
+        """Every microbatch's outcome exactly once, in order of arrival."""
+        gathering = Gathering(self._link, work, watcher)
+        while not gathering.finished:
+            watcher.tick()
+            try:
+                counted = gathering.turn()
+            except RedisUnreachable as error:
+                self._link.condition(watcher, "redis_unreachable", str(error))
+                gathering.start_over()
+                time.sleep(RETRY_SECONDS)
+                continue
+            yield from counted
+        self.attempts, self.shards = gathering.attempts, gathering.shards
+
+    def end(self, run_id: str, epoch: int) -> None:
+        """Take the run's keys out of Redis."""
+        self._link.end(run_id, epoch)

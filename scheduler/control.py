@@ -1,0 +1,73 @@
+"""A person's wish to stop, and the lease that is kept while a run is driven."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from scheduler.errors import Interrupted
+from storage.history import History
+from storage.records import Claim
+
+#: A run whose owner has not renewed for so many seconds may be taken over.
+LEASE_SECONDS = 10.0
+
+#: Seconds between two renewals. They happen in the waiting loop, so that a wedged loop loses it.
+RENEW_SECONDS = 3.0
+
+
+class Control:
+    """Set from a signal handler, read by the loop."""
+
+    def __init__(self) -> None:
+        self._drain = threading.Event()
+        self._abandon = threading.Event()
+
+    def interrupt(self) -> None:
+        """The first time: stop after the iteration in progress. The second: stop at once."""
+        if self._drain.is_set():
+            self._abandon.set()
+        self._drain.set()
+
+    @property
+    def draining(self) -> bool:
+        """Whether to stop after the iteration in progress."""
+        return self._drain.is_set()
+
+    @property
+    def abandoning(self) -> bool:
+        """Whether to stop at once."""
+        return self._abandon.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep so long or until interrupted; whether it was."""
+        return self._drain.wait(seconds)
+
+
+class Keeper:
+    """The watcher of a driven run: keeps its lease, writes its events, passes on interrupts."""
+
+    def __init__(
+        self,
+        history: History,
+        claim: Claim,
+        control: Control,
+        on_notice: Callable[[str, str], None],
+    ) -> None:
+        self._history, self._claim, self._control = history, claim, control
+        self._on_notice = on_notice
+        self._renewed_at = time.monotonic()
+
+    def tick(self) -> None:
+        """Renew the lease when it is time. Raises `Interrupted`, or storage's `LeaseLost`."""
+        if self._control.abandoning:
+            raise Interrupted("stopped at once on request")
+        if time.monotonic() - self._renewed_at > RENEW_SECONDS:
+            self._history.renew(self._claim, LEASE_SECONDS)
+            self._renewed_at = time.monotonic()
+
+    def notice(self, kind: str, message: str) -> None:
+        """Write an event into the run's history and pass it on to whoever looks on."""
+        self._history.add_event(self._claim.run_id, kind, message)
+        self._on_notice(kind, message)

@@ -1,0 +1,93 @@
+"""A claimed run from claim to release: its state in SQL is true however the driving ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+
+from model import datasets
+from model.config import RunConfig, run_config
+from model.datasets.data import Split
+from model.errors import ModelError
+from scheduler.control import Control, Keeper
+from scheduler.errors import CannotContinueHere, Interrupted, RunFailed
+from scheduler.training import evaluate, train
+from scheduler.work import Dispatcher
+from storage.errors import LeaseLost
+from storage.history import History
+from storage.records import Claim, EvaluationRecord, IterationRecord, RunState
+from workers.chunks import chunked
+
+
+def _unheard(kind: str, message: str) -> None:
+    """Nobody looks on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Driver:
+    """What runs are driven with; the same for one run or for many, one after the other."""
+
+    history: History
+    dispatcher: Dispatcher
+    control: Control = field(default_factory=Control)
+    stopped_state: RunState = RunState.QUEUED  #: of a run that is left before its end
+    load: Callable[[RunConfig], Split] = datasets.load
+    on_notice: Callable[[str, str], None] = _unheard
+
+    def drive(self, claim: Claim) -> Iterator[IterationRecord | EvaluationRecord]:
+        """Every iteration as it is committed, then the evaluation, if images are held out.
+
+        Raises `RunFailed` when the run ended as failed, `CannotContinueHere` when another machine
+        can go on, and storage's `LeaseLost` when another scheduler has taken the run.
+        """
+        try:
+            finished = yield from self._iterations(claim)
+            if finished:
+                self.history.finish(claim, RunState.COMPLETED)
+            else:
+                self._leave(claim, "stopped on request")
+        except LeaseLost:
+            raise
+        except (RunFailed, ModelError) as error:
+            self.history.finish(claim, RunState.FAILED, str(error))
+            raise RunFailed(str(error)) from error
+        except (Interrupted, GeneratorExit, KeyboardInterrupt):
+            self._leave(claim, "stopped on request")
+            raise
+        except BaseException as error:
+            self._leave(claim, str(error) or type(error).__name__)
+            raise
+        finally:
+            self.dispatcher.end(claim.run_id, claim.epoch)
+
+    def _iterations(
+        self, claim: Claim
+    ) -> Generator[IterationRecord | EvaluationRecord, None, bool]:
+        run = self.history.find_run(claim.run_id)
+        config = run_config(run.configuration)
+        data = self.load(config)
+        self._check_images(claim, run.images_digest, data)
+        self.dispatcher.begin(run.id, config.network, run.fingerprint)
+        keeper = Keeper(self.history, claim, self.control, self.on_notice)
+        parts = config, claim, self.history, self.dispatcher
+        for record in train(*parts, data.training, keeper):
+            yield record
+            if self.control.draining and record.iteration + 1 < config.iterations:
+                return False
+        if config.test_images:
+            yield evaluate(*parts, data.test, keeper)
+        return True
+
+    def _check_images(self, claim: Claim, expected: str | None, data: Split) -> None:
+        received = chunked(data.training.images, data.training.labels).digest
+        if expected is None:
+            self.history.set_images_digest(claim, received)
+        elif received != expected:
+            raise CannotContinueHere(
+                f"Run {claim.run_id} was begun on other images than this machine has: expected "
+                f"digest {expected[:16]}. Received: {received[:16]}."
+            )
+
+    def _leave(self, claim: Claim, reason: str) -> None:
+        done = self.history.find_run(claim.run_id).completed_iterations
+        self.history.release(claim, self.stopped_state, f"{reason} after {done} iterations")

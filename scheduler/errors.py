@@ -1,0 +1,29 @@
+"""What can end a run, or a scheduler's hold on it."""
+
+
+class SchedulerError(Exception):
+    """Base of the errors of this room."""
+
+
+class RunFailed(SchedulerError):
+    """The run cannot go on, now or later; the message becomes its reason."""
+
+
+class AnswerInvalid(SchedulerError):
+    """An answer is not what its shard asked for; it is not counted."""
+
+
+class CannotContinueHere(SchedulerError):
+    """This machine would give other bits than the run began with; elsewhere it can go on."""
+
+
+class Interrupted(SchedulerError):
+    """The user asked to stop at once; what is committed stays."""
+
+
+def diverged(iteration: int) -> RunFailed:
+    """The error for a loss or gradient that is no number."""
+    return RunFailed(
+        f"The loss or a gradient became NaN or infinite in iteration {iteration}; "
+        "a smaller learning rate may help."
+    )

@@ -1,0 +1,71 @@
+"""The in-process dispatcher: no queue, no workers, the same bits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import numpy as np
+
+from model.average import microbatch_sums
+from model.config import NetworkConfig
+from model.parameters import all_finite, from_bytes
+from scheduler.errors import CannotContinueHere, diverged
+from scheduler.work import Outcome, Watcher, Work
+from workers.messages import Wanted
+
+#: What the ledger says in place of a worker's name.
+IN_PROCESS = "in-process"
+
+
+class LocalDispatcher:
+    """Computes every microbatch in this process, in order."""
+
+    def __init__(self, *, allow_mixed: bool = False) -> None:
+        self.attempts = 0
+        self.shards = 0
+        self.fingerprint: str | None = None
+        self._allow_mixed = allow_mixed
+
+    def begin(self, run_id: str, network: NetworkConfig, fingerprint: str | None) -> None:
+        """Compile, and refuse a run that another kind of machine began."""
+        from model.gradients import warm_up  # loads TensorFlow
+        from workers import fingerprint as fingerprints
+
+        self.fingerprint = fingerprints.fingerprint()
+        if not self._allow_mixed and fingerprint not in (None, self.fingerprint):
+            raise CannotContinueHere(
+                f"Run {run_id} was begun on machines with fingerprint {fingerprint}; this one has "
+                f"{self.fingerprint} and would give other bits. Resume it on such a machine."
+            )
+        warm_up(network)
+
+    def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
+        """One microbatch after the other."""
+        from model.gradients import engine
+
+        self.attempts = self.shards = 1
+        compute, parameters = engine(work.network), from_bytes(work.parameters)
+        for microbatch in work.microbatches:
+            watcher.tick()
+            began, images = time.perf_counter(), np.array(microbatch.images)
+            result = compute(parameters, work.data.images[images], work.data.labels[images])
+            if not all_finite(result.gradients | {"losses": result.losses}):
+                raise diverged(work.iteration)
+            evaluating = work.wanted is Wanted.NOTHING
+            yield Outcome(
+                microbatch=microbatch,
+                sums={} if evaluating else microbatch_sums(result.gradients),
+                losses=result.losses,
+                gradient_norms=result.gradient_norms,
+                predictions=result.predictions,
+                shard=0,
+                attempt=1,
+                worker=IN_PROCESS,
+                seconds=time.perf_counter() - began,
+                received_at=datetime.now(UTC),
+            )
+
+    def end(self, run_id: str, epoch: int) -> None:
+        """Nothing lies about."""

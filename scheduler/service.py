@@ -1,0 +1,41 @@
+"""The long-running scheduler: takes queued runs, oldest first, and drives each to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scheduler.control import LEASE_SECONDS
+from scheduler.driving import Driver
+from scheduler.errors import Interrupted, RunFailed
+from storage.errors import LeaseLost
+from storage.owners import current_owner
+from storage.records import Claim, EvaluationRecord, IterationRecord
+from workers.errors import RedisUnreachable
+
+#: Seconds between two looks at an empty queue of runs.
+IDLE_SECONDS = 0.5
+
+#: Seconds before a run is begun again after Redis could not be reached for it.
+UNREACHABLE_SECONDS = 2.0
+
+
+def serve(driver: Driver) -> Iterator[Claim | IterationRecord | EvaluationRecord]:
+    """Drive runs until interrupted: the claim of each, then what `Driver.drive` yields.
+
+    A run that fails is in the history as such and does not stop the service.
+    """
+    while not driver.control.draining:
+        claim = driver.history.claim_next(current_owner(), LEASE_SECONDS)
+        if claim is None:
+            driver.control.wait(IDLE_SECONDS)
+            continue
+        yield claim
+        try:
+            yield from driver.drive(claim)
+        except (RunFailed, LeaseLost) as error:
+            driver.on_notice("run_left", f"Run {claim.run_id}: {error}")
+        except RedisUnreachable as error:
+            driver.on_notice("redis_unreachable", str(error))
+            driver.control.wait(UNREACHABLE_SECONDS)
+        except Interrupted:
+            return

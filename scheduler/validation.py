@@ -1,0 +1,124 @@
+"""An answer, checked to the last byte before anything of it is counted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+from pydantic import ValidationError
+
+from model.average import microbatch_sums
+from model.errors import ParametersError
+from model.parameters import Arrays, digest, from_bytes
+from scheduler.errors import AnswerInvalid
+from scheduler.outstanding import Attempt
+from scheduler.work import Outcome, Work
+from workers.compute import GRADIENT_NORMS, LOSSES, PREDICTIONS
+from workers.messages import AnswerHeader, Wanted
+
+#: Room for the names and shapes that stand before the arrays, in bytes.
+ARRAYS_HEADER_BYTES = 64 * 1024
+
+Layout = dict[str, tuple[type[np.generic], tuple[int, ...]]]
+
+
+def layout(work: Work, attempt: Attempt) -> Layout:
+    """The dtype and shape of every array that this attempt's answer must hold, and no other."""
+    images, microbatches = len(attempt.shard.images), len(attempt.shard.microbatches)
+    arrays: Layout = {
+        LOSSES: (np.float32, (images,)),
+        GRADIENT_NORMS: (np.float32, (images,)),
+        PREDICTIONS: (np.int32, (images,)),
+    }
+    for name, shape in work.network.shapes.items():
+        if work.wanted is Wanted.PER_IMAGE:
+            arrays[name] = (np.float32, (images, *shape))
+        elif work.wanted is Wanted.SUMMED:
+            arrays[name] = (np.float64, (microbatches, *shape))
+    return arrays
+
+
+def largest_bytes(work: Work, attempt: Attempt) -> int:
+    """No valid answer to this attempt is longer."""
+    sizes = (
+        np.dtype(dtype).itemsize * int(np.prod(shape))
+        for dtype, shape in layout(work, attempt).values()
+    )
+    return sum(sizes) + ARRAYS_HEADER_BYTES
+
+
+def read_header(payload: bytes, work: Work, attempt: Attempt) -> AnswerHeader:
+    """The header, if it answers this very attempt. Raises `AnswerInvalid`."""
+    try:
+        header = AnswerHeader.model_validate_json(payload)
+    except ValidationError as error:
+        raise AnswerInvalid("its header cannot be read") from error
+    expected = {
+        "attempt_id": attempt.id,
+        "run_id": work.run_id,
+        "epoch": work.epoch,
+        "iteration": work.iteration,
+        "shard": attempt.shard.index,
+        "attempt": attempt.number,
+        "parameters_digest": work.parameters_digest,
+        "microbatches": tuple(microbatch.index for microbatch in attempt.shard.microbatches),
+    }
+    for name, value in expected.items():
+        if getattr(header, name) != value:
+            raise AnswerInvalid(f"expected {name}={value}, received {getattr(header, name)}")
+    return header
+
+
+def read_arrays(payload: bytes, header: AnswerHeader, work: Work, attempt: Attempt) -> Arrays:
+    """The arrays, if all are there, shaped as they must be, and arrived as they were sent.
+
+    Raises `AnswerInvalid`. Whether they are finite is left to the caller: a run that diverges gives
+    infinities on every worker.
+    """
+    if digest(payload) != header.payload_digest:
+        raise AnswerInvalid("its bytes are not those that were sent")
+    try:
+        arrays = from_bytes(payload)
+    except ParametersError as error:
+        raise AnswerInvalid("its arrays cannot be read") from error
+    expected = layout(work, attempt)
+    if set(arrays) != set(expected):
+        raise AnswerInvalid(f"expected arrays {sorted(expected)}, received {sorted(arrays)}")
+    for name, (dtype, shape) in expected.items():
+        if arrays[name].dtype != dtype or arrays[name].shape != shape:
+            raise AnswerInvalid(
+                f"expected {name} as {np.dtype(dtype)} {shape}, "
+                f"received {arrays[name].dtype} {arrays[name].shape}"
+            )
+    return arrays
+
+
+def outcomes(arrays: Arrays, header: AnswerHeader, work: Work, attempt: Attempt) -> list[Outcome]:
+    """A checked answer, microbatch by microbatch."""
+    received_at, row, separate = datetime.now(UTC), 0, []
+    for place, microbatch in enumerate(attempt.shard.microbatches):
+        rows = slice(row, row + len(microbatch.images))
+        separate.append(
+            Outcome(
+                microbatch=microbatch,
+                sums=_sums(arrays, work, place, rows),
+                losses=arrays[LOSSES][rows],
+                gradient_norms=arrays[GRADIENT_NORMS][rows],
+                predictions=arrays[PREDICTIONS][rows],
+                shard=attempt.shard.index,
+                attempt=attempt.number,
+                worker=header.worker,
+                seconds=header.seconds,
+                received_at=received_at,
+            )
+        )
+        row = rows.stop
+    return separate
+
+
+def _sums(arrays: Arrays, work: Work, place: int, rows: slice) -> Arrays:
+    if work.wanted is Wanted.NOTHING:
+        return {}
+    if work.wanted is Wanted.SUMMED:
+        return {name: arrays[name][place] for name in work.network.shapes}
+    return microbatch_sums({name: arrays[name][rows] for name in work.network.shapes})

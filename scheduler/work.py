@@ -1,0 +1,76 @@
+"""What a dispatcher is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.config import NetworkConfig
+from model.datasets.data import ImageData
+from model.images import Microbatch
+from model.parameters import Arrays
+from workers.messages import Wanted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Work:
+    """One iteration's computation, or one evaluation's."""
+
+    run_id: str
+    epoch: int
+    iteration: int  #: an evaluation counts as the iteration that would come next
+    network: NetworkConfig
+    wanted: Wanted
+    parameters: bytes  #: safetensors
+    parameters_digest: str
+    data: ImageData  #: what the microbatches' image numbers refer to
+    microbatches: list[Microbatch]
+    shards: int | None  #: None lets the dispatcher choose
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Outcome:
+    """One microbatch, computed and checked; counted once."""
+
+    microbatch: Microbatch
+    sums: Arrays  #: float64 sums of its per-image gradients; empty for an evaluation
+    losses: NDArray[np.float32]  #: a row per image, as are the next two
+    gradient_norms: NDArray[np.float32]
+    predictions: NDArray[np.int32]
+    shard: int
+    attempt: int  #: the attempt that was counted, from 1
+    worker: str
+    seconds: float  #: the worker's time for the whole shard
+    received_at: datetime
+
+
+class Watcher(Protocol):
+    """Whoever drives the run; called while a dispatcher waits."""
+
+    def tick(self) -> None:
+        """Keep the lease. Raises when the run must be left at once."""
+
+    def notice(self, kind: str, message: str) -> None:
+        """Something happened that the run's history should tell."""
+
+
+class Dispatcher(Protocol):
+    """Has microbatches computed, somewhere."""
+
+    attempts: int  #: sent for the latest work
+    shards: int  #: cut for the latest work
+    fingerprint: str | None  #: of those who compute; None before the first outcome
+
+    def begin(self, run_id: str, network: NetworkConfig, fingerprint: str | None) -> None:
+        """Get ready for a run whose fingerprint may be pinned already."""
+
+    def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
+        """Every microbatch's outcome exactly once, in any order."""
+
+    def end(self, run_id: str, epoch: int) -> None:
+        """The run is left; remove what it has lying about."""

@@ -1,0 +1,181 @@
+"""Who may drive a run: claims, leases, and the fence before everything an owner writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+
+from storage.errors import LeaseLost, StateConflict, StorageError
+from storage.owners import is_gone
+from storage.records import Claim, RunRecord, RunState
+from storage.references import run_by_id
+from storage.rows import all_of, columns_of, fetch, note
+from storage.tables import runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bid:
+    """Who asks to drive a run, when, and for how long before renewing."""
+
+    owner: str
+    now: datetime
+    lease_seconds: float
+
+    @property
+    def lease_until(self) -> datetime:
+        return self.now + timedelta(seconds=self.lease_seconds)
+
+
+def take_next(connection: Connection, bid: Bid) -> Claim | None:
+    """Claim the oldest submission that nobody drives."""
+    deserted = is_abandoned(connection, bid.now)
+    free = or_(runs.c.state == RunState.QUEUED, deserted)
+    oldest = (
+        select(runs.c.id)
+        .where(free)
+        .order_by(runs.c.created_at, runs.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    return _take(connection, bid, and_(runs.c.id == oldest, free), deserted)
+
+
+def take(connection: Connection, run_id: str, bid: Bid) -> Claim:
+    """Claim this run, if nobody drives it and it has not ended."""
+    deserted = is_abandoned(connection, bid.now)
+    free = or_(runs.c.state.in_([RunState.QUEUED, RunState.PAUSED]), deserted)
+    claim = _take(connection, bid, and_(runs.c.id == run_id, free), deserted)
+    if claim is None:
+        raise _not_free(run_by_id(connection, run_id))
+    return claim
+
+
+def _take(
+    connection: Connection, bid: Bid, which: ColumnElement[bool], deserted: ColumnElement[bool]
+) -> Claim | None:
+    left_behind = set(connection.scalars(select(runs.c.id).where(deserted)))
+    statement = (
+        update(runs)
+        .where(which)
+        .values(
+            state=RunState.RUNNING,
+            reason=None,
+            owner=bid.owner,
+            epoch=runs.c.epoch + 1,
+            lease_until=bid.lease_until,
+            started_at=func.coalesce(runs.c.started_at, bid.now),
+        )
+        .returning(runs.c.id, runs.c.epoch, runs.c.completed_iterations)
+    )
+    taken = connection.execute(statement).one_or_none()
+    if taken is None:
+        return None
+    kind = "taken over" if taken.id in left_behind else "claimed"
+    message = f"{kind} by {bid.owner} after {iteration_count(taken.completed_iterations)}"
+    note(connection, taken.id, bid.now, kind, message)
+    return Claim(run_id=taken.id, owner=bid.owner, epoch=taken.epoch)
+
+
+def is_abandoned(connection: Connection, now: datetime) -> ColumnElement[bool]:
+    """The condition that a run is running, but its lease is over or its owner provably dead."""
+    running = runs.c.state == RunState.RUNNING
+    leased = and_(running, runs.c.lease_until >= now)
+    owners = connection.scalars(select(runs.c.owner).where(leased).distinct())
+    gone = [owner for owner in owners if is_gone(owner)]
+    return and_(running, or_(runs.c.lease_until < now, runs.c.owner.in_(gone)))
+
+
+def release_abandoned(connection: Connection, now: datetime) -> list[RunRecord]:
+    """Queue every abandoned run again."""
+    abandoned = all_of(RunRecord).where(is_abandoned(connection, now))
+    in_order = abandoned.order_by(runs.c.created_at, runs.c.id)
+    left = fetch(connection, RunRecord, in_order.with_for_update(skip_locked=True))
+    return [_queue_again(connection, run, now) for run in left]
+
+
+def _queue_again(connection: Connection, run: RunRecord, now: datetime) -> RunRecord:
+    done = iteration_count(run.completed_iterations)
+    reason = f"its scheduler ended without a word after {done}"
+    values = {"state": RunState.QUEUED, "reason": reason, "owner": None, "lease_until": None}
+    connection.execute(update(runs).where(runs.c.id == run.id).values(values))
+    note(connection, run.id, now, "abandoned", f"{run.owner} ended without a word after {done}")
+    return run_by_id(connection, run.id)
+
+
+def hold(
+    connection: Connection, claim: Claim, *conditions: ColumnElement[bool], **values: Any
+) -> RunRecord:
+    """The fence: write these values and keep the run's row, only if the claim still holds it.
+
+    Without values it changes nothing, but nobody can take the run before the transaction ends.
+    """
+    statement = (
+        update(runs)
+        .where(*_held(claim), *conditions)
+        .values(epoch=claim.epoch, **values)
+        .returning(*columns_of(RunRecord))
+    )
+    row = connection.execute(statement).one_or_none()
+    if row is None:
+        raise _refusal(run_by_id(connection, claim.run_id), claim)
+    return RunRecord(**row._asdict())
+
+
+def leave(
+    connection: Connection, claim: Claim, now: datetime, state: RunState, reason: str | None
+) -> None:
+    """Give the run up in this state. Asked a second time, it is done already."""
+    if _has_left(run_by_id(connection, claim.run_id), claim, state):
+        return
+    ended_at = now if state.is_finished else None
+    values = {"reason": reason, "owner": None, "lease_until": None, "ended_at": ended_at}
+    run = hold(connection, claim, state=state, **values)
+    done = iteration_count(run.completed_iterations)
+    message = f"{state} after {done}: {reason}" if reason else f"{state} after {done}"
+    note(connection, claim.run_id, now, state.value, message)
+
+
+def iteration_count(count: int) -> str:
+    return "1 iteration" if count == 1 else f"{count} iterations"
+
+
+def _held(claim: Claim) -> list[ColumnElement[bool]]:
+    return [
+        runs.c.id == claim.run_id,
+        runs.c.state == RunState.RUNNING,
+        runs.c.owner == claim.owner,
+        runs.c.epoch == claim.epoch,
+    ]
+
+
+def _holds(run: RunRecord, claim: Claim) -> bool:
+    driven = run.state is RunState.RUNNING
+    return driven and (run.owner, run.epoch) == (claim.owner, claim.epoch)
+
+
+def _has_left(run: RunRecord, claim: Claim, state: RunState) -> bool:
+    return run.state is state and run.owner is None and run.epoch == claim.epoch
+
+
+def _refusal(run: RunRecord, claim: Claim) -> StorageError:
+    if _holds(run, claim):
+        return StateConflict(
+            f"Run {run.id} stands after {run.completed_iterations} of "
+            f"{iteration_count(run.iterations)}; what was to be written does not follow on that."
+        )
+    return LeaseLost(
+        f"Run {run.id} is {run.state} at epoch {run.epoch} with owner {run.owner}. "
+        f"Received: a write by {claim.owner} of epoch {claim.epoch}; it must stop."
+    )
+
+
+def _not_free(run: RunRecord) -> StateConflict:
+    if run.state is RunState.RUNNING:
+        return StateConflict(
+            f"Run {run.id} is driven by {run.owner}. Cancel it there, or wait until it ends."
+        )
+    return StateConflict(f"Run {run.id} is {run.state} and cannot go on. Submit a new run.")

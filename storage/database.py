@@ -1,0 +1,163 @@
+"""The connection to SQLite or PostgreSQL: transactions, schema revision, and nothing of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError
+
+from storage.errors import SchemaMismatch, StorageUnreachable
+from storage.migrations import REVISION
+from storage.translation import translated
+
+#: How long a writer waits for another writer on SQLite, in milliseconds.
+BUSY_TIMEOUT_MS = 10_000
+
+#: How long to wait for a PostgreSQL server to answer, in seconds.
+CONNECT_TIMEOUT_S = 3
+
+#: What a transaction is for; SQLite begins each kind in its own way.
+Purpose = Literal["read", "write", "migrate"]
+
+
+class Database:
+    """One database, by its URL or by the path of an SQLite file. Opens nothing until used."""
+
+    def __init__(self, url: str | Path) -> None:
+        self._url = _parsed(url)
+        #: The URL as it may be shown: without its password.
+        self.address = self._url.render_as_string(hide_password=True)
+        self._engine = _engine(self._url, self.address)
+
+    def now(self) -> datetime:
+        """The clock that leases and events go by."""
+        return datetime.now(UTC)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database and never waits for writers."""
+        with self._transaction("read") as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes all or nothing; on SQLite the only one at its time."""
+        with self._transaction("write") as connection:
+            yield connection
+
+    def revision(self) -> str | None:
+        """The revision of the tables, or None where there are none."""
+        with self.read() as connection:
+            return _revision(connection)
+
+    def check_schema(self) -> None:
+        """Create the tables of a new SQLite database; refuse tables of another version."""
+        with self.read() as connection:
+            found = _revision(connection)
+            is_new = found is None and _is_new_sqlite(connection)
+        if is_new:
+            self.upgrade()
+        elif found != REVISION:
+            raise SchemaMismatch(self.address, found, REVISION)
+
+    def upgrade(self) -> None:
+        """Bring the tables to this version's revision; any number of processes may try at once."""
+        from storage.upgrade import upgrade  # Alembic takes longer to import than a listing may
+
+        with self._transaction("migrate") as connection:
+            upgrade(connection)
+
+    def close(self) -> None:
+        """Close all connections; the next use opens new ones."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self, purpose: Purpose) -> Iterator[Connection]:
+        with translated(self.address), self._engine.connect() as connection:
+            connection.execution_options(purpose=purpose)
+            with connection.begin():
+                yield connection
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
+def _is_new_sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite" and not inspect(connection).get_table_names()
+
+
+def _parsed(url: str | Path) -> URL:
+    if "://" not in str(url):
+        return URL.create("sqlite", database=str(Path(url).expanduser()))
+    try:
+        parsed = make_url(str(url))
+    except ArgumentError as error:
+        raise StorageUnreachable(
+            "Expected the path of a file or a URL such as postgresql://user@host/database. "
+            f"Received: {url}"
+        ) from error
+    if parsed.drivername in {"postgres", "postgresql"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
+def _engine(url: URL, address: str) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url, address)
+    try:
+        return create_engine(
+            url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}
+        )
+    except ImportError as error:
+        raise StorageUnreachable(
+            f"The database {address} needs a driver that is not installed. "
+            "Run: pip install 'psycopg[binary]'"
+        ) from error
+    except ArgumentError as error:
+        raise StorageUnreachable(
+            f"Expected a database of SQLite or PostgreSQL. Received: {address}"
+        ) from error
+
+
+def _sqlite_engine(url: URL, address: str) -> Engine:
+    if url.database in {None, "", ":memory:"}:
+        raise StorageUnreachable(f"Expected the path of a file to keep. Received: {address}")
+    try:
+        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageUnreachable(
+            f"Cannot make a directory for the database {address}: {error.strerror}. "
+            "Name a file in a directory that can be written to."
+        ) from error
+    engine = create_engine(url)
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    """Durable commits, readers beside a writer, and transactions that begin when we say so."""
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _begin(connection: Connection) -> None:
+    """Begin as the purpose asks.
+
+    A writer takes the lock at once: one that read first could not wait for it. Migrations rebuild
+    tables, which with foreign keys on would delete everything that refers to them.
+    """
+    purpose = connection.get_execution_options().get("purpose", "read")
+    connection.exec_driver_sql(f"PRAGMA foreign_keys={'OFF' if purpose == 'migrate' else 'ON'}")
+    connection.exec_driver_sql("BEGIN" if purpose == "read" else "BEGIN IMMEDIATE")

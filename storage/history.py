@@ -1,0 +1,272 @@
+"""The history of all runs: the one contract between SQL and everybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from storage import claims, references
+from storage.claims import Bid
+from storage.commits import Commit, is_committed, store_commit
+from storage.database import Database
+from storage.errors import CheckpointNotFound, IterationNotFound
+from storage.records import (
+    CheckpointRecord,
+    Claim,
+    EvaluationRecord,
+    EventRecord,
+    IterationRecord,
+    LedgerRecord,
+    RunRecord,
+    RunState,
+)
+from storage.rows import all_of, fetch, note, store
+from storage.tables import checkpoints, evaluations, events, image_values, iterations, ledger, runs
+
+
+class History:
+    """Runs, iterations, parameters and events, as they were committed.
+
+    Anybody may read, submit a run (`create_run`), add an event, and put abandoned runs back into
+    the queue (`release_abandoned`). Everything else is written by the run's owner alone, with the
+    claim that it got from `claim_next` or `claim`: while the run is running and no later claim
+    exists, or `LeaseLost` is raised and nothing is written. An expired lease alone refuses
+    nothing; it lets others take the run, and their claim ends this one.
+
+    Every method is one transaction; what it returns is frozen and stays true of its moment.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @classmethod
+    def open(cls, url: str | Path) -> History:
+        """The history at this URL or path, created if need be, its schema checked."""
+        database = Database(url)
+        database.check_schema()
+        return cls(database)
+
+    # Submitting and finding
+
+    def create_run(
+        self,
+        *,
+        run_id: str | None = None,
+        name: str | None,
+        configuration: dict[str, Any],
+        iterations: int,
+        parameters: bytes,
+        parameters_digest: str,
+        state: RunState = RunState.QUEUED,
+    ) -> RunRecord:
+        """Submit a run with its initial parameters; paused, it waits for `claim` by its id."""
+        _expect(state, RunState.QUEUED, RunState.PAUSED)
+        now = self.database.now()
+        run = RunRecord(
+            id=run_id or references.new_run_id(now),
+            name=references.checked_name(name),
+            state=state,
+            reason=None,
+            configuration=configuration,
+            iterations=iterations,
+            completed_iterations=0,
+            created_at=now,
+            started_at=None,
+            ended_at=None,
+            owner=None,
+            epoch=0,
+            lease_until=None,
+            fingerprint=None,
+            images_digest=None,
+            parameters_digest=parameters_digest,
+            first_loss=None,
+            last_loss=None,
+        )
+        initial = CheckpointRecord(
+            run_id=run.id, completed_iterations=0, digest=parameters_digest, parameters=parameters
+        )
+        with self.database.write() as connection:
+            store(connection, [run])
+            store(connection, [initial])
+            wanted = claims.iteration_count(iterations)
+            note(connection, run.id, now, "submitted", f"submitted for {wanted}")
+        return run
+
+    def find_run(self, reference: str) -> RunRecord:
+        """The run with this id, else the newest with this name, else the one whose id starts so."""
+        with self.database.read() as connection:
+            return references.find_run(connection, reference)
+
+    def runs(self, limit: int | None = None) -> list[RunRecord]:
+        """All runs, or the newest few, newest first."""
+        newest_first = all_of(RunRecord).order_by(runs.c.created_at.desc(), runs.c.id.desc())
+        with self.database.read() as connection:
+            return fetch(connection, RunRecord, newest_first.limit(limit))
+
+    # Claiming
+
+    def claim_next(self, owner: str, lease_seconds: float) -> Claim | None:
+        """Take the oldest submission that nobody drives; None if there is none."""
+        bid = Bid(owner=owner, now=self.database.now(), lease_seconds=lease_seconds)
+        with self.database.write() as connection:
+            return claims.take_next(connection, bid)
+
+    def claim(self, run_id: str, owner: str, lease_seconds: float) -> Claim:
+        """Take this run, also a paused one; `StateConflict` if it is driven or has ended."""
+        bid = Bid(owner=owner, now=self.database.now(), lease_seconds=lease_seconds)
+        with self.database.write() as connection:
+            return claims.take(connection, run_id, bid)
+
+    def renew(self, claim: Claim, lease_seconds: float) -> RunState:
+        """Lengthen the lease, counted from now."""
+        bid = Bid(owner=claim.owner, now=self.database.now(), lease_seconds=lease_seconds)
+        with self.database.write() as connection:
+            return claims.hold(connection, claim, lease_until=bid.lease_until).state
+
+    def release(self, claim: Claim, state: RunState, reason: str | None) -> None:
+        """Give the run up for a while, queued or paused. May be repeated."""
+        _expect(state, RunState.QUEUED, RunState.PAUSED)
+        self._leave(claim, state, reason)
+
+    def finish(self, claim: Claim, state: RunState, reason: str | None = None) -> None:
+        """End the run: completed, failed or cancelled. May be repeated."""
+        _expect(state, RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
+        self._leave(claim, state, reason)
+
+    def release_abandoned(self) -> list[RunRecord]:
+        """Queue every run again whose lease is over or whose owner is dead; return those runs.
+
+        What is listed after it is true: no run is shown running that nobody drives.
+        """
+        now = self.database.now()
+        with self.database.read() as connection:
+            abandoned = select(runs.c.id).where(claims.is_abandoned(connection, now))
+            if connection.scalar(abandoned.limit(1)) is None:
+                return []
+        with self.database.write() as connection:
+            return claims.release_abandoned(connection, now)
+
+    # Writing, as the owner
+
+    def commit_iteration(
+        self,
+        claim: Claim,
+        iteration: IterationRecord,
+        ledger: Sequence[LedgerRecord],
+        image_values: bytes,
+        parameters: bytes,
+        fingerprint: str | None,
+        keep_previous_checkpoint: bool,
+    ) -> None:
+        """Advance the run by this iteration, all of it in one transaction.
+
+        The ledger must count each of the iteration's images once. The parameters before the
+        iteration are dropped unless they are to be kept or are the initial ones. Repeated because
+        the answer was lost, it does nothing.
+        """
+        commit = Commit(
+            iteration=iteration,
+            ledger=ledger,
+            image_values=image_values,
+            parameters=parameters,
+            fingerprint=fingerprint,
+            keep_previous_checkpoint=keep_previous_checkpoint,
+        )
+        commit.check(claim)
+        with self.database.write() as connection:
+            if not is_committed(connection, iteration):
+                store_commit(connection, claim, commit)
+
+    def record_evaluation(self, claim: Claim, evaluation: EvaluationRecord) -> None:
+        """Store how the parameters do on held-out images, in place of an earlier evaluation."""
+        same = (
+            evaluations.c.run_id == claim.run_id,
+            evaluations.c.completed_iterations == evaluation.completed_iterations,
+        )
+        with self.database.write() as connection:
+            claims.hold(connection, claim)
+            connection.execute(delete(evaluations).where(*same))
+            store(connection, [evaluation])
+
+    def set_images_digest(self, claim: Claim, digest: str) -> None:
+        """Note which images the run trains on."""
+        with self.database.write() as connection:
+            claims.hold(connection, claim, images_digest=digest)
+
+    # Adding events, and reading
+
+    def add_event(self, run_id: str, kind: str, message: str) -> None:
+        """Add a sentence to the run's story."""
+        with self.database.write() as connection:
+            note(connection, run_id, self.database.now(), kind, message)
+
+    def iterations(self, run_id: str) -> list[IterationRecord]:
+        """The committed iterations, in order: the loss history."""
+        query = all_of(IterationRecord).where(iterations.c.run_id == run_id)
+        with self.database.read() as connection:
+            return fetch(connection, IterationRecord, query.order_by(iterations.c.iteration))
+
+    def ledger(self, run_id: str, iteration: int | None = None) -> list[LedgerRecord]:
+        """Who computed which images, of one iteration or of all, in image order."""
+        query = all_of(LedgerRecord).where(ledger.c.run_id == run_id)
+        if iteration is not None:
+            query = query.where(ledger.c.iteration == iteration)
+        in_order = query.order_by(ledger.c.iteration, ledger.c.first_image)
+        with self.database.read() as connection:
+            return fetch(connection, LedgerRecord, in_order)
+
+    def events(self, run_id: str) -> list[EventRecord]:
+        """The run's story, in the order in which it was written."""
+        query = all_of(EventRecord).where(events.c.run_id == run_id).order_by(events.c.id)
+        with self.database.read() as connection:
+            return fetch(connection, EventRecord, query)
+
+    def evaluations(self, run_id: str) -> list[EvaluationRecord]:
+        """The evaluations, in the order of their iterations."""
+        query = all_of(EvaluationRecord).where(evaluations.c.run_id == run_id)
+        in_order = query.order_by(evaluations.c.completed_iterations)
+        with self.database.read() as connection:
+            return fetch(connection, EvaluationRecord, in_order)
+
+    def checkpoint(self, run_id: str, completed_iterations: int | None = None) -> CheckpointRecord:
+        """The parameters after so many iterations, or the newest."""
+        query = all_of(CheckpointRecord).where(checkpoints.c.run_id == run_id)
+        if completed_iterations is not None:
+            query = query.where(checkpoints.c.completed_iterations == completed_iterations)
+        newest = query.order_by(checkpoints.c.completed_iterations.desc()).limit(1)
+        with self.database.read() as connection:
+            found = fetch(connection, CheckpointRecord, newest)
+            if not found:
+                kept = _kept_checkpoints(connection, run_id)
+                raise CheckpointNotFound(run_id, kept, completed_iterations)
+        return found[0]
+
+    def image_values(self, run_id: str, iteration: int) -> bytes:
+        """The per-image losses, gradient norms and predictions, in safetensors."""
+        query = select(image_values.c.content).where(
+            image_values.c.run_id == run_id, image_values.c.iteration == iteration
+        )
+        with self.database.read() as connection:
+            content: bytes | None = connection.scalar(query)
+        if content is None:
+            raise IterationNotFound(run_id, iteration)
+        return content
+
+    def _leave(self, claim: Claim, state: RunState, reason: str | None) -> None:
+        with self.database.write() as connection:
+            claims.leave(connection, claim, self.database.now(), state, reason)
+
+
+def _kept_checkpoints(connection: Connection, run_id: str) -> list[int]:
+    """What the run keeps; `RunNotFound` if there is no such run."""
+    references.run_by_id(connection, run_id)
+    kept = select(checkpoints.c.completed_iterations).where(checkpoints.c.run_id == run_id)
+    return list(connection.scalars(kept.order_by(checkpoints.c.completed_iterations)))
+
+
+def _expect(state: RunState, *allowed: RunState) -> None:
+    if state not in allowed:
+        raise ValueError(f"Expected {' or '.join(allowed)}. Received: state={state.value}")

@@ -1,0 +1,15 @@
+"""Run by Alembic: applies revisions on the connection that `storage.upgrade` hands over."""
+
+from alembic import context
+
+from storage.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+    transactional_ddl=True,
+)
+
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,71 @@
+"""Who drives a run, written so that others on the same machine can tell when it is dead."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from functools import cache
+from pathlib import Path
+
+
+def current_owner() -> str:
+    """This process, as host:boot:pid:start; no two processes ever share it."""
+    return f"{_here()}:{os.getpid()}:{_start_of(os.getpid())}"
+
+
+def is_gone(owner: str) -> bool:
+    """Whether the owner is provably dead: it was here, and its process is not here any more.
+
+    Of other machines, other containers and other boots nothing can be proved; their leases tell.
+    """
+    place, *process = owner.rsplit(":", 2)
+    if place != _here() or len(process) != 2:
+        return False
+    pid, start = process
+    return _start_of(int(pid)) != start
+
+
+def _here() -> str:
+    return f"{platform.node()}:{_boot()}"
+
+
+if sys.platform == "linux":
+
+    @cache
+    def _boot() -> str:
+        """This boot of the machine, and the container within which process ids mean something."""
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
+
+    def _start_of(pid: int) -> str | None:
+        """When the process started; None if there is none, or only its remains.
+
+        In clock ticks since boot: unlike a time of day, they stay when the clock is set.
+        """
+        try:
+            status = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        state, *numbers = status.rpartition(")")[2].split()
+        return None if state in "ZX" else numbers[18]
+
+else:
+
+    @cache
+    def _boot() -> str:
+        """This boot of the machine."""
+        import psutil
+
+        return str(round(psutil.boot_time()))
+
+    def _start_of(pid: int) -> str | None:
+        """When the process started; None if there is none, or only its remains."""
+        import psutil
+
+        try:
+            process = psutil.Process(pid)
+            is_dead = process.status() == psutil.STATUS_ZOMBIE
+            return None if is_dead else str(process.create_time())
+        except psutil.NoSuchProcess:
+            return None

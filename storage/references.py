@@ -1,0 +1,68 @@
+"""How runs are named: their ids, their names, and what people type to mean one."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from storage.errors import AmbiguousRun, InvalidName, RunNotFound
+from storage.records import RunRecord
+from storage.rows import all_of, fetch
+from storage.tables import runs
+
+NAME = re.compile(r"[\w .:-]{1,80}")
+
+#: Ids that an `AmbiguousRun` lists at most.
+LISTED_CANDIDATES = 10
+
+
+def new_run_id(now: datetime) -> str:
+    """An id that sorts by time: YYYYMMDD-HHMMSSmmm-xxxxxx, in UTC."""
+    return f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03}-{secrets.token_hex(3)}"
+
+
+def checked_name(name: str | None) -> str | None:
+    if name is not None and not NAME.fullmatch(name):
+        raise InvalidName(name)
+    return name
+
+
+def run_by_id(connection: Connection, run_id: str) -> RunRecord:
+    found = fetch(connection, RunRecord, all_of(RunRecord).where(runs.c.id == run_id))
+    if not found:
+        raise RunNotFound(run_id)
+    return found[0]
+
+
+def find_run(connection: Connection, reference: str) -> RunRecord:
+    """The run with this id, else the newest with this name, else the one whose id starts so."""
+    run_id = (
+        _id_of_id(connection, reference)
+        or _id_of_name(connection, reference)
+        or _id_of_start(connection, reference)
+    )
+    return run_by_id(connection, run_id)
+
+
+def _id_of_id(connection: Connection, reference: str) -> str | None:
+    return connection.scalar(select(runs.c.id).where(runs.c.id == reference))
+
+
+def _id_of_name(connection: Connection, reference: str) -> str | None:
+    named = select(runs.c.id).where(runs.c.name == reference)
+    newest_first = named.order_by(runs.c.created_at.desc(), runs.c.id.desc())
+    return connection.scalar(newest_first.limit(1))
+
+
+def _id_of_start(connection: Connection, reference: str) -> str:
+    start = func.substr(runs.c.id, 1, len(reference))
+    query = select(runs.c.id).where(start == reference).order_by(runs.c.id)
+    found = connection.scalars(query.limit(LISTED_CANDIDATES)).all()
+    if not found or not reference:
+        raise RunNotFound(reference)
+    if len(found) > 1:
+        raise AmbiguousRun(reference, found)
+    return str(found[0])

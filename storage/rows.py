@@ -1,0 +1,60 @@
+"""Records to rows and back: every record's fields are columns of the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, Connection, Select, Table, insert, select
+
+from storage import tables
+from storage.records import (
+    CheckpointRecord,
+    EvaluationRecord,
+    EventRecord,
+    IterationRecord,
+    LedgerRecord,
+    RunRecord,
+)
+
+Record = TypeVar("Record")
+
+TABLES: dict[type[Any], Table] = {
+    RunRecord: tables.runs,
+    IterationRecord: tables.iterations,
+    LedgerRecord: tables.ledger,
+    CheckpointRecord: tables.checkpoints,
+    EvaluationRecord: tables.evaluations,
+    EventRecord: tables.events,
+}
+
+
+def columns_of(kind: type[Any]) -> list[Column[Any]]:
+    """The columns that a record of this kind is made of."""
+    return [TABLES[kind].c[field.name] for field in fields(kind)]
+
+
+def all_of(kind: type[Any]) -> Select[Any]:
+    """Select the columns that a record of this kind is made of."""
+    return select(*columns_of(kind))
+
+
+def fetch(connection: Connection, kind: type[Record], query: Select[Any]) -> list[Record]:
+    return [kind(**row._asdict()) for row in connection.execute(query)]
+
+
+def store(connection: Connection, records: Iterable[Any]) -> None:
+    """Insert one or more records, all of one kind."""
+    rows = list(records)
+    names = [column.name for column in columns_of(type(rows[0]))]
+    connection.execute(
+        insert(TABLES[type(rows[0])]),
+        [{name: getattr(row, name) for name in names} for row in rows],
+    )
+
+
+def note(connection: Connection, run_id: str, at: datetime, kind: str, message: str) -> None:
+    """Add an event to a run's story."""
+    store(connection, [EventRecord(run_id=run_id, at=at, kind=kind, message=message)])

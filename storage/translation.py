@@ -1,0 +1,67 @@
+"""Turns the database's errors into ours, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    NotSupportedError,
+    ProgrammingError,
+    SQLAlchemyError,
+    StatementError,
+)
+
+from storage.errors import StateConflict, StorageError, StorageUnreachable
+
+#: What a driver says, and what a person can do about it.
+REMEDIES = {
+    "database is locked": "Another program keeps it locked; end that program or try again.",
+    "readonly": "Make the file and its directory writable, or name another file.",
+    "unable to open": "Name a file in a directory that can be written to.",
+    "not a database": "Name another file, or move this one away.",
+    "no such table": "Run: tapeworks db upgrade",
+}
+
+
+@contextmanager
+def translated(address: str) -> Iterator[None]:
+    """Raise a `StorageError` for every error of the database at this address."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise _ours(address, error) from error
+
+
+def _ours(address: str, error: SQLAlchemyError) -> StorageError:
+    words = _words(error)
+    if isinstance(error, IntegrityError):
+        return StateConflict(
+            f"The database {address} refused a row that is stored already or belongs to nothing: "
+            f"{words}"
+        )
+    if _is_about_access(error):
+        return StorageUnreachable(f"Cannot use the database {address}: {words}. {_remedy(words)}")
+    return StorageError(f"The database {address} failed: {words}")
+
+
+def _is_about_access(error: SQLAlchemyError) -> bool:
+    if isinstance(error, DataError | ProgrammingError | NotSupportedError):
+        return False
+    return isinstance(error, DatabaseError | InterfaceError)
+
+
+def _words(error: SQLAlchemyError) -> str:
+    cause = error.orig if isinstance(error, StatementError) else error
+    return " ".join(str(cause).split()).rstrip(".")
+
+
+def _remedy(words: str) -> str:
+    for sign, remedy in REMEDIES.items():
+        if sign in words:
+            return remedy
+    return "Check the address, the disk, and that the server is running."

@@ -1,0 +1,46 @@
+"""Brings tables to the newest revision. The only module that imports Alembic: import it lazily."""
+
+from __future__ import annotations
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, text
+
+from storage.errors import StorageError
+
+#: Any number, the same in every Tapeworks: PostgreSQL's name for "one upgrade at a time".
+UPGRADE_LOCK = 7_413_001
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's configuration without an ini file."""
+    config = Config()
+    config.set_main_option("script_location", "storage:migrations")
+    config.attributes["connection"] = connection
+    return config
+
+
+def upgrade(connection: Connection) -> None:
+    """Apply what is missing, inside the connection's transaction; a second caller finds nothing.
+
+    On SQLite the transaction must have begun as a writer's, with foreign keys off.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+    try:
+        command.upgrade(alembic_config(connection), "head")
+    except CommandError as error:
+        raise StorageError(
+            f"Cannot upgrade the database: {error}. "
+            "If a newer Tapeworks wrote it, install that one."
+        ) from error
+    if connection.dialect.name == "sqlite":
+        _check_foreign_keys(connection)
+
+
+def _check_foreign_keys(connection: Connection) -> None:
+    orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    if orphans:
+        tables = ", ".join(sorted({str(orphan[0]) for orphan in orphans}))
+        raise StorageError(f"The upgrade would leave rows that belong to nothing, in: {tables}.")

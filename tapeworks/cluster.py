@@ -1,0 +1,75 @@
+"""The embedded cluster: a Redis and worker processes for the time of one command."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import IO
+
+from model.config import NetworkConfig
+from scheduler.control import Control
+from scheduler.errors import Interrupted
+from tapeworks.redis_server import RedisServer
+from workers.errors import WorkerExited
+from workers.exchange import Exchange
+from workers.supervisor import DRAIN_SECONDS, Supervisor
+
+#: Seconds between two looks at the workers that are starting.
+LOOK_SECONDS = 0.1
+
+#: Bytes of the workers' log that are shown when they do not start.
+LOG_TAIL_BYTES = 2000
+
+
+@contextmanager
+def embedded_cluster(
+    named_redis_url: str | None,
+    workers: int,
+    network: NetworkConfig,
+    control: Control,
+    say: Callable[[str], None],
+) -> Iterator[str]:
+    """Have so many workers ready for this network; the value is the URL of their Redis.
+
+    Uses the named Redis, else starts a private one. Nothing of it is left afterwards. Raises
+    `Interrupted` when the user does not want to wait, `WorkerExited` when no worker gets ready.
+    """
+    with ExitStack() as stack:
+        private = named_redis_url is None
+        url = named_redis_url or stack.enter_context(RedisServer()).url
+        exchange = Exchange(url)
+        exchange.check()
+        announced = f"cluster-{os.getpid()}"
+        exchange.announce_run(announced, network)
+        stack.callback(exchange.forget_run, announced, 0)
+        log = stack.enter_context(tempfile.TemporaryFile())
+        supervisor = Supervisor(url, workers, log)
+        # Behind a private Redis nobody waits for what a worker has in hand.
+        stack.callback(supervisor.stop, 0.0 if private else DRAIN_SECONDS)
+        supervisor.start()
+        say(f"Starting {workers} {'worker' if workers == 1 else 'workers'}")
+        _wait_until_ready(supervisor, exchange, workers, control, log)
+        yield url
+
+
+def _wait_until_ready(
+    supervisor: Supervisor, exchange: Exchange, workers: int, control: Control, log: IO[bytes]
+) -> None:
+    ready = 0
+    while ready < workers:
+        if control.wait(LOOK_SECONDS):
+            raise Interrupted("Interrupted before the workers were ready; nothing was stored.")
+        try:
+            supervisor.check()
+        except WorkerExited as error:
+            raise WorkerExited(f"{error} Their last words: {_tail(log)}") from error
+        own = supervisor.process_ids
+        ready = sum(bool(w.fingerprint) for w in exchange.workers() if w.pid in own)
+
+
+def _tail(log: IO[bytes]) -> str:
+    end = log.seek(0, os.SEEK_END)
+    log.seek(max(0, end - LOG_TAIL_BYTES))
+    return log.read().decode(errors="replace")

@@ -1,0 +1,43 @@
+"""The exit code of every error that a user can cause or meet."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from model import errors as model
+from scheduler import errors as scheduler
+from storage import errors as storage
+from workers import errors as workers
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code means."""
+
+    DONE = 0
+    RUN_FAILED = 1
+    WRONG_USAGE = 2
+    NOT_FOUND = 3
+    UNREACHABLE = 4
+    INTERRUPTED = 130
+
+
+class UsageError(Exception):
+    """A command was called with something that cannot work."""
+
+
+#: The first class that fits decides.
+_CODES: list[tuple[tuple[type[Exception], ...], ExitCode]] = [
+    ((scheduler.Interrupted,), ExitCode.INTERRUPTED),
+    ((storage.RunNotFound, storage.CheckpointNotFound, storage.IterationNotFound), ExitCode.NOT_FOUND),
+    ((storage.StorageUnreachable, workers.RedisUnreachable), ExitCode.UNREACHABLE),
+    ((scheduler.SchedulerError, storage.LeaseLost, workers.WorkerExited), ExitCode.RUN_FAILED),
+    ((UsageError, model.ModelError, storage.StorageError, workers.WorkersError), ExitCode.WRONG_USAGE),
+]
+
+#: Everything that is told in one sentence; anything else is a defect and shows its traceback.
+EXPECTED = tuple(kind for kinds, _ in _CODES for kind in kinds)
+
+
+def exit_code(error: Exception) -> ExitCode:
+    """The exit code for one of the `EXPECTED` errors."""
+    return next(code for kinds, code in _CODES if isinstance(error, kinds))

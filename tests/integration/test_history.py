@@ -1,0 +1,374 @@
+"""The history on real SQLite files: what may be written, by whom, and that nothing is doubled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, update
+
+from storage import database as database_module
+from storage.database import Database
+from storage.errors import (
+    CheckpointNotFound,
+    IterationNotFound,
+    LeaseLost,
+    LedgerMismatch,
+    RunNotFound,
+    StateConflict,
+    StorageError,
+    StorageUnreachable,
+)
+from storage.history import History
+from storage.records import (
+    Claim,
+    EvaluationRecord,
+    IterationRecord,
+    LedgerRecord,
+    RunRecord,
+    RunState,
+)
+from storage.tables import ledger as ledger_table
+from storage.tables import runs
+
+ROOT = Path(__file__).parents[2]
+
+#: Leases in seconds: one that outlasts every test, and one that is over when it begins.
+LEASE = 60.0
+OVER = -1.0
+
+#: A way to spoil a ledger.
+Change = Callable[[list[LedgerRecord]], list[LedgerRecord]]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(tmp_path / "runs.db")
+    database.check_schema()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def history(database: Database) -> History:
+    return History(database)
+
+
+def submit(history: History) -> RunRecord:
+    return history.create_run(
+        name=None,
+        configuration={},
+        iterations=3,
+        parameters=b"initial",
+        parameters_digest="digest 0",
+    )
+
+
+def submit_and_claim(history: History, lease_seconds: float = LEASE) -> Claim:
+    return history.claim(submit(history).id, "alice", lease_seconds)
+
+
+def iteration_of(claim: Claim, number: int = 0) -> IterationRecord:
+    return IterationRecord(
+        run_id=claim.run_id,
+        iteration=number,
+        images=20,
+        loss=34.00000000000001 - number,
+        accuracy=0.5,
+        gradient_norm=0.1,
+        parameters_digest=f"digest {number + 1}",
+        epoch=claim.epoch,
+        shards=2,
+        attempts=3,
+        workers=2,
+        started_at=datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC),
+        seconds=0.25,
+    )
+
+
+def ledger_of(iteration: IterationRecord) -> list[LedgerRecord]:
+    return [
+        LedgerRecord(
+            run_id=iteration.run_id,
+            iteration=iteration.iteration,
+            microbatch=microbatch,
+            first_image=first_image,
+            image_count=image_count,
+            shard=microbatch // 2,
+            attempt=1,
+            epoch=iteration.epoch,
+            worker="worker-1",
+            seconds=0.1,
+            received_at=iteration.started_at,
+        )
+        for microbatch, (first_image, image_count) in enumerate([(0, 8), (8, 8), (16, 4)])
+    ]
+
+
+def commit(history: History, claim: Claim, number: int = 0, *, keep: bool = True) -> None:
+    iteration = iteration_of(claim, number)
+    history.commit_iteration(
+        claim,
+        iteration,
+        ledger_of(iteration),
+        image_values=f"values {number}".encode(),
+        parameters=f"parameters {number + 1}".encode(),
+        fingerprint="avx2",
+        keep_previous_checkpoint=keep,
+    )
+
+
+def kinds(history: History, run_id: str) -> list[str]:
+    return [event.kind for event in history.events(run_id)]
+
+
+class TestFencing:
+    def test_an_owner_of_an_older_epoch_can_write_nothing(self, history: History) -> None:
+        stale = submit_and_claim(history, OVER)
+        history.claim(stale.run_id, "alice", LEASE)
+        before = history.find_run(stale.run_id)
+        refused = pytest.raises(LeaseLost, match=r"at epoch 2 .* of epoch 1; it must stop")
+        with refused:
+            commit(history, stale)
+        with refused:
+            history.renew(stale, LEASE)
+        with refused:
+            history.finish(stale, RunState.COMPLETED)
+        with refused:
+            history.release(stale, RunState.PAUSED, None)
+        with refused:
+            history.set_images_digest(stale, "digest")
+        with refused:
+            history.record_evaluation(stale, evaluation_of(stale))
+        assert history.find_run(stale.run_id) == before
+        assert history.iterations(stale.run_id) == []
+
+    def test_another_owner_cannot_write_under_the_same_epoch(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        with pytest.raises(LeaseLost):
+            history.renew(replace(claim, owner="bob"), LEASE)
+
+    def test_what_is_not_running_is_not_written_even_with_its_owner_left(
+        self, history: History
+    ) -> None:
+        claim = submit_and_claim(history)
+        with history.database.write() as connection:
+            connection.execute(update(runs).values(state=RunState.PAUSED))
+        with pytest.raises(LeaseLost, match="is paused"):
+            commit(history, claim)
+
+    def test_an_expired_lease_that_nobody_took_still_writes(self, history: History) -> None:
+        claim = submit_and_claim(history, OVER)
+        commit(history, claim)
+        assert history.renew(claim, LEASE) is RunState.RUNNING
+
+    def test_a_run_that_does_not_exist_is_not_written(self, history: History) -> None:
+        with pytest.raises(RunNotFound):
+            history.renew(Claim(run_id="nothing", owner="alice", epoch=1), LEASE)
+
+
+class TestCommitting:
+    def test_everything_of_an_iteration_is_stored(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        commit(history, claim)
+        iteration = iteration_of(claim)
+        assert history.iterations(claim.run_id) == [iteration]
+        assert history.ledger(claim.run_id) == ledger_of(iteration)
+        assert history.image_values(claim.run_id, 0) == b"values 0"
+        assert history.checkpoint(claim.run_id).parameters == b"parameters 1"
+
+    def test_the_run_tells_where_it_stands(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        commit(history, claim, 0)
+        commit(history, claim, 1)
+        run = history.find_run(claim.run_id)
+        assert (run.completed_iterations, run.parameters_digest) == (2, "digest 2")
+        assert (run.first_loss, run.last_loss) == (34.00000000000001, 33.00000000000001)
+
+    def test_the_first_fingerprint_stays(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        commit(history, claim)
+        iteration = iteration_of(claim, 1)
+        history.commit_iteration(
+            claim, iteration, ledger_of(iteration), b"", b"", "sse4", keep_previous_checkpoint=True
+        )
+        assert history.find_run(claim.run_id).fingerprint == "avx2"
+
+    def test_a_commit_that_is_repeated_counts_once(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        commit(history, claim)
+        commit(history, claim)
+        assert history.find_run(claim.run_id).completed_iterations == 1
+        assert len(history.iterations(claim.run_id)) == 1
+        assert len(history.ledger(claim.run_id)) == 3
+
+    def test_other_parameters_for_a_committed_iteration_are_refused(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        commit(history, claim)
+        other = replace(iteration_of(claim), parameters_digest="other")
+        with pytest.raises(StateConflict, match="stands after 1 of 3 iterations"):
+            history.commit_iteration(claim, other, ledger_of(other), b"", b"", None, True)
+
+    def test_an_iteration_ahead_of_the_run_is_refused(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        with pytest.raises(StateConflict, match="stands after 0 of 3 iterations"):
+            commit(history, claim, 1)
+
+    def test_an_iteration_beyond_the_last_is_refused(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        for number in range(3):
+            commit(history, claim, number)
+        with pytest.raises(StateConflict, match="stands after 3 of 3 iterations"):
+            commit(history, claim, 3)
+
+    def test_an_iteration_of_another_claim_is_refused(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        other = replace(iteration_of(claim), epoch=7)
+        with pytest.raises(StateConflict, match="Expected an iteration of"):
+            history.commit_iteration(claim, other, ledger_of(other), b"", b"", None, True)
+
+    @pytest.mark.parametrize(
+        ("change", "sentence"),
+        [
+            (lambda ledger: ledger[:-1], "a ledger of 20 images. Received: 16"),
+            (lambda ledger: [*ledger, ledger[-1]], "microbatch at image 20"),
+            (lambda ledger: ledger[1:], "microbatch at image 0"),
+            (lambda ledger: [replace(entry, iteration=1) for entry in ledger], "at image 0"),
+        ],
+    )
+    def test_a_ledger_that_does_not_count_every_image_once_is_refused(
+        self, history: History, change: Change, sentence: str
+    ) -> None:
+        claim = submit_and_claim(history)
+        iteration = iteration_of(claim)
+        changed = change(ledger_of(iteration))
+        with pytest.raises(LedgerMismatch, match=sentence):
+            history.commit_iteration(claim, iteration, changed, b"", b"", None, True)
+        assert history.find_run(claim.run_id).completed_iterations == 0
+
+    def test_the_tables_themselves_refuse_to_count_twice(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        commit(history, claim)
+        row = {
+            name: getattr(ledger_of(iteration_of(claim))[0], name)
+            for name in ledger_table.c.keys()  # noqa: SIM118
+        }
+        for doubled in (row, row | {"microbatch": 9}, row | {"iteration": 2}):
+            with (
+                pytest.raises(StateConflict, match="refused a row"),
+                history.database.write() as connection,
+            ):
+                connection.execute(insert(ledger_table).values(doubled))
+        assert len(history.ledger(claim.run_id)) == 3
+
+    def test_a_failure_half_way_leaves_nothing(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        naive = replace(iteration_of(claim), started_at=datetime(2026, 3, 1))  # noqa: DTZ001
+        with pytest.raises(StorageError, match="Expected a time with a time zone"):
+            history.commit_iteration(claim, naive, ledger_of(naive), b"", b"", None, True)
+        assert history.find_run(claim.run_id).completed_iterations == 0
+
+
+class TestCheckpoints:
+    def test_the_previous_one_goes_unless_it_is_to_be_kept(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        commit(history, claim, 0, keep=False)
+        commit(history, claim, 1, keep=True)
+        commit(history, claim, 2, keep=False)
+        with pytest.raises(CheckpointNotFound, match=r"after 2 iterations\. .*after: 0, 1, 3"):
+            history.checkpoint(claim.run_id, 2)
+        assert history.checkpoint(claim.run_id, 0).parameters == b"initial"
+        assert history.checkpoint(claim.run_id, 1).digest == "digest 1"
+        assert history.checkpoint(claim.run_id).completed_iterations == 3
+
+    def test_a_run_that_does_not_exist_has_none(self, history: History) -> None:
+        with pytest.raises(RunNotFound):
+            history.checkpoint("nothing")
+
+
+def evaluation_of(claim: Claim) -> EvaluationRecord:
+    return EvaluationRecord(
+        run_id=claim.run_id, completed_iterations=3, images=200, loss=12.5, accuracy=0.75
+    )
+
+
+class TestWhatElseOwnersWrite:
+    def test_an_evaluation_replaces_the_one_before(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        history.record_evaluation(claim, evaluation_of(claim))
+        better = replace(evaluation_of(claim), accuracy=0.875)
+        history.record_evaluation(claim, better)
+        assert history.evaluations(claim.run_id) == [better]
+
+    def test_the_images_digest_is_noted(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        history.set_images_digest(claim, "abc")
+        assert history.find_run(claim.run_id).images_digest == "abc"
+
+    def test_events_are_told_in_order(self, history: History) -> None:
+        run = submit(history)
+        history.add_event(run.id, "worker refused", "worker-2 has another fingerprint")
+        assert kinds(history, run.id) == ["submitted", "worker refused"]
+        with pytest.raises(StateConflict, match="belongs to nothing"):
+            history.add_event("nothing", "kind", "message")
+
+    def test_one_iterations_ledger_is_read_alone(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        commit(history, claim, 0)
+        commit(history, claim, 1)
+        assert history.ledger(claim.run_id, 1) == ledger_of(iteration_of(claim, 1))
+        with pytest.raises(IterationNotFound, match="has no iteration 2"):
+            history.image_values(claim.run_id, 2)
+
+
+class TestLeaving:
+    def test_a_finished_run_has_an_end_and_no_owner(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        history.finish(claim, RunState.FAILED, "no worker answered")
+        run = history.find_run(claim.run_id)
+        assert (run.state, run.reason) == (RunState.FAILED, "no worker answered")
+        assert (run.owner, run.lease_until) == (None, None)
+        assert run.ended_at == history.events(run.id)[-1].at
+        assert history.events(run.id)[-1].message == "failed after 0 iterations: no worker answered"
+
+    def test_a_released_run_goes_on_under_a_new_epoch(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        commit(history, claim)
+        history.release(claim, RunState.QUEUED, "the scheduler was asked to end")
+        run = history.find_run(claim.run_id)
+        assert (run.owner, run.lease_until, run.ended_at) == (None, None, None)
+        again = history.claim_next("bob", LEASE)
+        assert again == Claim(run_id=claim.run_id, owner="bob", epoch=2)
+        commit(history, again, 1)
+        assert history.find_run(claim.run_id).reason is None
+
+    def test_leaving_may_be_repeated_and_is_told_once(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        history.finish(claim, RunState.COMPLETED)
+        history.finish(claim, RunState.COMPLETED)
+        assert kinds(history, claim.run_id) == ["submitted", "claimed", "completed"]
+        with pytest.raises(LeaseLost):
+            history.finish(claim, RunState.FAILED)
+
+    def test_only_the_states_that_fit_are_accepted(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        with pytest.raises(ValueError, match="Expected completed or failed or cancelled"):
+            history.finish(claim, RunState.QUEUED)
+        with pytest.raises(ValueError, match="Expected queued or paused"):
+            history.release(claim, RunState.COMPLETED, None)
+
+
+def test_a_database_that_is_locked_too_long_is_unreachable(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 20)
+    impatient = History.open(tmp_path / "runs.db")
+    with (
+        history.database.write(),
+        pytest.raises(StorageUnreachable, match="Another program keeps it locked"),
+    ):
+        submit(impatient)
+    impatient.database.close()

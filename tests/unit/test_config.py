@@ -1,0 +1,314 @@
+"""The run configuration: the seed's numbers, refusals that name the value, and its record."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from model.config import (
+    GradientForm,
+    NetworkConfig,
+    RunConfig,
+    Unfolding,
+    default_microbatch_size,
+    run_config,
+)
+from model.errors import ConfigurationError
+
+#: Values that cannot work, with what the sentence must say was received.
+INVALID: list[tuple[dict[str, Any], str]] = [
+    ({"unfolding": "sideways"}, "unfolding=sideways"),
+    ({"unfolding": None}, "unfolding=None"),
+    ({"image_side": 0}, "image_side=0"),
+    ({"image_side": 1025}, "image_side=1025"),
+    ({"image_side": "wide"}, "image_side=wide"),
+    ({"kernel_sizes": ()}, "kernel_sizes="),
+    ({"kernel_sizes": 3}, "kernel_sizes=3"),
+    ({"kernel_sizes": (3, 0)}, "kernel_sizes=0"),
+    ({"kernel_sizes": "3,-1"}, "kernel_sizes=-1"),
+    ({"kernel_sizes": "3,five"}, "kernel_sizes=five"),
+    ({"kernel_sizes": (1,) * 17}, "kernel_sizes=" + ",".join("1" * 17)),
+    ({"kernel_sizes": (28,)}, "kernel_sizes=28"),
+    ({"kernel_sizes": (14, 15)}, "kernel_sizes=14,15"),
+    ({"image_side": 12}, "kernel_sizes=3,5,7"),
+    ({"unfolding": "full", "image_side": 64, "kernel_sizes": (7, 7, 7)}, "unfolding=full"),
+    ({"filters": 0}, "filters=0"),
+    ({"filters": 1025}, "filters=1025"),
+    ({"filters": 2.5}, "filters=2.5"),
+    ({"dataset": ""}, "dataset="),
+    ({"dataset": 5}, "dataset=5"),
+    ({"data_dir": 5}, "data_dir=5"),
+    ({"classes": (3,)}, "classes=3"),
+    ({"classes": ()}, "classes="),
+    ({"classes": "3,3"}, "classes=3,3"),
+    ({"classes": (3, 6, 3)}, "classes=3,6,3"),
+    ({"classes": (3, -6)}, "classes=-6"),
+    ({"classes": "three,six"}, "classes=three"),
+    ({"classes": tuple(range(257))}, "classes=0,1,2,"),
+    ({"images": 0}, "images=0"),
+    ({"images": -50}, "images=-50"),
+    ({"images": None}, "images=None"),
+    ({"images": 50.5}, "images=50.5"),
+    ({"images": [1, 2]}, "images=1,2"),
+    ({"test_images": -1}, "test_images=-1"),
+    ({"iterations": 0}, "iterations=0"),
+    ({"learning_rate": 0}, "learning_rate=0"),
+    ({"learning_rate": -0.001}, "learning_rate=-0.001"),
+    ({"learning_rate": float("nan")}, "learning_rate=nan"),
+    ({"learning_rate": float("inf")}, "learning_rate=inf"),
+    ({"learning_rate": "fast"}, "learning_rate=fast"),
+    ({"learning_rate": 1e39}, "learning_rate=1e+39"),  # infinite in float32
+    ({"learning_rate": 1e-50}, "learning_rate=1e-50"),  # 0 in float32
+    ({"seed": -1}, "seed=-1"),
+    ({"seed": 2**63}, f"seed={2**63}"),
+    ({"seed": 0.5}, "seed=0.5"),
+    ({"gradients": "mean"}, "gradients=mean"),
+    ({"microbatch_size": 0}, "microbatch_size=0"),
+    ({"microbatch_size": 65537}, "microbatch_size=65537"),
+    ({"shards": 0}, "shards=0"),
+    ({"checkpoint_every": 0}, "checkpoint_every=0"),
+    ({"allow_mixed_workers": "maybe"}, "allow_mixed_workers=maybe"),
+]
+
+#: Configurations that differ from the defaults in every setting at least once.
+VALID: list[dict[str, Any]] = [
+    {},
+    {"unfolding": "full", "gradients": "summed", "allow_mixed_workers": True},
+    {"image_side": 9, "kernel_sizes": (2, 3), "filters": 1024, "classes": (0, 1, 2)},
+    {"image_side": 1, "kernel_sizes": (1,) * 16, "filters": 1},
+    {"dataset": "mnist", "data_dir": "/data", "images": 10_000, "test_images": 5, "iterations": 1},
+    {"learning_rate": 0.1 + 0.2, "seed": 2**63 - 1, "microbatch_size": 65536, "shards": 7},
+    {"checkpoint_every": 10, "image_side": 1024, "classes": tuple(range(256))},
+]
+
+
+# Defaults
+
+
+def test_the_defaults_are_the_seeds_numbers() -> None:
+    config = RunConfig()
+
+    assert config.image_side == 28 - 1
+    assert config.kernel_sizes == (3, 5, 7)
+    assert config.filters == 5
+    assert config.classes == (3, 6)
+    assert config.images == 50
+    assert config.iterations == 50
+    assert config.learning_rate == 1e-3
+    assert config.gradients is GradientForm.PER_IMAGE
+    assert config.unfolding is Unfolding.LAYERWISE
+
+
+def test_the_default_network_has_the_seeds_shapes() -> None:
+    network = RunConfig().network
+
+    assert network == NetworkConfig()
+    assert network.sides == (25, 21, 15)
+    assert network.shapes == {
+        "conv_1": (5, 3, 3),
+        "conv_2": (5, 5, 5),
+        "conv_3": (5, 7, 7),
+        "dense_1": (2, 5, 15, 15),
+    }
+    assert list(network.shapes) == ["conv_1", "conv_2", "conv_3", "dense_1"]
+    assert network.unfolded_bytes == 4 * 15 * 15 * 7 * 7 * 5 * 5 * 3 * 3
+
+
+def test_another_networks_shapes_follow_from_its_settings() -> None:
+    config = RunConfig(
+        image_side=9, kernel_sizes=(2, 3, 1), filters=4, classes=(1, 2, 8), unfolding="full"
+    )
+
+    assert config.network.sides == (8, 6, 6)
+    assert config.network.shapes == {
+        "conv_1": (4, 2, 2),
+        "conv_2": (4, 3, 3),
+        "conv_3": (4, 1, 1),
+        "dense_1": (3, 4, 6, 6),
+    }
+    assert config.network.unfolding is Unfolding.FULL
+
+
+def test_a_kernel_may_leave_a_single_pixel() -> None:
+    assert RunConfig(image_side=13).network.sides[-1] == 1
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(("values", "received"), INVALID, ids=[text for _, text in INVALID])
+def test_a_value_that_cannot_work_is_refused_with_its_name(
+    values: dict[str, Any], received: str
+) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        run_config(values)
+
+    sentence = str(refusal.value)
+    assert f"Received: {received}" in sentence
+    assert sentence.endswith(".")
+    assert not sentence.endswith("..")
+    assert "\n" not in sentence
+    assert "pydantic" not in sentence
+
+
+def test_every_setting_has_an_invalid_value_here() -> None:
+    assert {name for values, _ in INVALID for name in values} == set(RunConfig.model_fields)
+
+
+def test_a_kernel_too_large_is_told_the_side_that_it_does_not_fit() -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        run_config({"kernel_sizes": (14, 15)})
+
+    assert str(refusal.value) == (
+        "Kernel sizes leave no pixel of an image side of 27. Received: kernel_sizes=14,15."
+    )
+
+
+@pytest.mark.parametrize(
+    ("unknown", "near"),
+    [
+        ("learning-rate", "learning_rate"),
+        ("iteration", "iterations"),
+        ("kernel_size", "kernel_sizes"),
+        ("image", "images"),
+        ("microbatch", "microbatch_size"),
+        ("unfold", "unfolding"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_one(unknown: str, near: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        run_config({unknown: 1})
+
+    assert str(refusal.value) == (f"There is no setting named {unknown!r}. Did you mean {near}?")
+
+
+def test_an_unknown_name_near_to_nothing_gets_no_hint() -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        run_config({"zzz": 1})
+
+    assert str(refusal.value) == "There is no setting named 'zzz'."
+
+
+def test_the_cause_of_a_refusal_is_kept() -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        run_config({"images": 0})
+
+    assert isinstance(refusal.value.__cause__, ValidationError)
+
+
+@pytest.mark.parametrize("name", sorted(RunConfig.model_fields))
+def test_no_setting_can_be_changed(name: str) -> None:
+    config = RunConfig()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(config, name, getattr(config, name))
+
+
+def test_equal_configurations_are_equal_keys() -> None:
+    assert len({RunConfig(), RunConfig(images=50), RunConfig(images=51)}) == 2
+    assert len({RunConfig().network, NetworkConfig(), NetworkConfig(filters=6)}) == 2
+
+
+# As written on a command line, and as stored
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"classes": "3,6"}, {"classes": (3, 6)}),
+        ({"classes": "6, 3, 0"}, {"classes": (6, 3, 0)}),
+        ({"kernel_sizes": "5"}, {"kernel_sizes": (5,)}),
+        ({"kernel_sizes": [2, 3]}, {"kernel_sizes": (2, 3)}),
+        ({"images": "20", "learning_rate": "1e-2"}, {"images": 20, "learning_rate": 0.01}),
+    ],
+)
+def test_values_are_read_as_written_on_a_command_line(
+    values: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    config = run_config(values)
+
+    assert {name: getattr(config, name) for name in expected} == expected
+    assert config == RunConfig(**expected)
+
+
+@pytest.mark.parametrize("values", VALID)
+def test_a_configuration_survives_json(values: dict[str, Any]) -> None:
+    config = run_config(values)
+
+    stored = json.dumps(config.model_dump(mode="json"))
+
+    back = RunConfig.model_validate(json.loads(stored))
+    assert back == config
+    assert hash(back) == hash(config)
+    assert back.network == config.network
+
+
+def test_every_setting_differs_from_its_default_in_a_stored_example() -> None:
+    default = RunConfig()
+    changed = {
+        name
+        for values in VALID
+        for name in RunConfig.model_fields
+        if getattr(run_config(values), name) != getattr(default, name)
+    }
+
+    assert changed == set(RunConfig.model_fields)
+
+
+@given(rate=st.floats(1e-30, 1e30), seed=st.integers(0, 2**63 - 1))
+def test_numbers_survive_json_to_the_last_bit(rate: float, seed: int) -> None:
+    config = RunConfig(learning_rate=rate, seed=seed)
+
+    back = RunConfig.model_validate_json(config.model_dump_json())
+
+    assert (back.learning_rate.hex(), back.seed) == (rate.hex(), seed)
+
+
+def test_a_stored_record_with_an_unknown_setting_is_not_believed() -> None:
+    record = RunConfig().model_dump(mode="json") | {"momentum": 0.9}
+
+    with pytest.raises(ValidationError, match="momentum"):
+        RunConfig.model_validate(record)
+
+
+# Microbatches
+
+
+@pytest.mark.parametrize(
+    ("images", "size"),
+    [(1, 8), (50, 8), (64, 8), (65, 16), (128, 16), (129, 32), (256, 32), (257, 32), (10**7, 32)],
+)
+def test_the_default_microbatch_size(images: int, size: int) -> None:
+    assert default_microbatch_size(images) == size
+    assert RunConfig(images=images).network.microbatch_size == size
+
+
+@given(st.integers(1, 10**9))
+def test_a_default_microbatch_is_a_power_of_two_from_8_to_32(images: int) -> None:
+    assert default_microbatch_size(images) in {8, 16, 32}
+    assert default_microbatch_size(images) <= default_microbatch_size(images + 1)
+
+
+@pytest.mark.parametrize("images", [10, 50, 100, 1000])
+def test_a_default_microbatch_depends_on_the_images_alone(images: int) -> None:
+    others: list[dict[str, Any]] = [
+        {"shards": 1},
+        {"shards": 1000},
+        {"classes": (0, 1, 2, 3)},
+        {"gradients": "summed"},
+        {"unfolding": "full"},
+        {"iterations": 7, "seed": 3, "filters": 9, "dataset": "mnist"},
+    ]
+
+    sizes = {run_config({"images": images} | other).network.microbatch_size for other in others}
+
+    assert sizes == {default_microbatch_size(images)}
+
+
+def test_a_given_microbatch_size_is_kept() -> None:
+    assert RunConfig(images=1000, microbatch_size=3).network.microbatch_size == 3

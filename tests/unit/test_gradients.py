@@ -1,0 +1,436 @@
+"""Per-image gradients of both unfoldings against the slow network, finite differences, the seed.
+
+Two things hold of every comparison: float32 is given 1e-5 of an array's largest entry, and an
+image whose float64 pre-activations come near a kink of ReLU is not compared (float32 may take the
+other side of it, and would be right to).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from model.average import mean_gradient, microbatch_sums, total_loss
+from model.config import NetworkConfig, RunConfig, Unfolding
+from model.gradients import Engine, MicrobatchResult, engine, warm_up
+from model.images import cut, image_set, normalised, one_hot
+from model.parameters import Arrays, assign, initial
+from tests import reference_numpy
+
+EngineOf = Callable[[NetworkConfig], Engine]
+Parameters = Mapping[str, NDArray[np.floating]]
+
+SMALL = NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
+SMALLEST = NetworkConfig(image_side=1, kernel_sizes=(1,), filters=1)
+
+#: Networks whose rows must not know of each other, nor of where they stand.
+ROW_NETWORKS = [
+    pytest.param(NetworkConfig(), id="the seed's by 8"),
+    pytest.param(NetworkConfig(microbatch_size=32), id="the seed's by 32"),
+    pytest.param(SMALL, id="small"),
+    pytest.param(SMALL.model_copy(update={"unfolding": Unfolding.FULL}), id="small, full"),
+]
+
+
+class Digits(Protocol):
+    """What the fixture `seed_digits` gives."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+def with_unfolding(network: NetworkConfig, unfolding: Unfolding) -> NetworkConfig:
+    return network.model_copy(update={"unfolding": unfolding})
+
+
+def bright_images(count: int, side: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Images without a black pixel, so that no pre-activation is exactly 0."""
+    source = np.random.default_rng(seed)
+    return source.integers(20, 256, (count, side, side)).astype(np.uint8)
+
+
+def drawn_images(count: int, side: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Bright strokes on black, as digits are: most pre-activations of layer one are exactly 0."""
+    source = np.random.default_rng(seed)
+    images = np.zeros((count, side, side), np.uint8)
+    for image in images:
+        row, column = source.integers(0, side, 2)
+        image[row, :] = source.integers(100, 256, side)
+        image[:, column] = source.integers(100, 256, side)
+    return images
+
+
+def labels_of(count: int, network: NetworkConfig) -> NDArray[np.int64]:
+    return np.arange(count, dtype=np.int64) % network.class_count
+
+
+def finite_differences(
+    parameters: Parameters, image: NDArray[np.floating], truth: NDArray[np.floating]
+) -> dict[str, NDArray[np.float64]]:
+    """Central differences of the slow network's loss, parameter by parameter."""
+    step = 1e-6
+    moved = {name: array.astype(np.float64) for name, array in parameters.items()}
+    slopes = {name: np.zeros(array.shape) for name, array in parameters.items()}
+    for name, array in moved.items():
+        for place in np.ndindex(*array.shape):
+            here = array[place]
+            array[place] = here + step
+            above = reference_numpy.image_loss(moved, image, truth)
+            array[place] = here - step
+            below = reference_numpy.image_loss(moved, image, truth)
+            array[place] = here
+            slopes[name][place] = (above - below) / (2 * step)
+    return slopes
+
+
+def assert_close(
+    computed: NDArray[np.generic], expected: NDArray[np.generic], tolerance: float = 1e-5
+) -> None:
+    """Equal to `tolerance` of the largest expected entry; exactly, where that is 0."""
+    largest = float(np.abs(expected).max())
+    np.testing.assert_allclose(computed, expected, rtol=0, atol=tolerance * largest)
+
+
+def assert_is_the_slow_networks(
+    result: MicrobatchResult,
+    parameters: Parameters,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+) -> None:
+    class_count = len(parameters["dense_1"])
+    for row, (image, label) in enumerate(zip(normalised(images), labels, strict=True)):
+        truth = one_hot(np.array([label]), class_count)[0]
+        passed = reference_numpy.forward(parameters, image)
+        assert passed.distance_to_a_kink > 1e-6, "take another image"
+        expected = reference_numpy.image_gradient(parameters, image, truth)
+        assert set(result.gradients) == set(expected)
+        for name, gradient in expected.items():
+            assert_close(result.gradients[name][row], gradient)
+        assert result.losses[row] == pytest.approx(reference_numpy.loss(passed.logits, truth), 1e-5)
+        assert result.predictions[row] == np.argmax(passed.logits)
+
+
+def row_bits(result: MicrobatchResult, row: int) -> dict[str, bytes]:
+    """One image's results, byte by byte."""
+    arrays = dict(result.gradients)
+    arrays |= {"losses": result.losses, "norms": result.gradient_norms}
+    arrays |= {"predictions": result.predictions}
+    return {name: array[row].tobytes() for name, array in arrays.items()}
+
+
+# The slow network's own gradients
+
+
+def test_the_slow_networks_gradients_are_its_finite_differences() -> None:
+    parameters = initial(SMALL, seed=2)
+    for label, image in enumerate(normalised(bright_images(3, 9))):
+        truth = one_hot(np.array([label]), 3)[0]
+        assert reference_numpy.forward(parameters, image).distance_to_a_kink > 1e-4
+        gradients = reference_numpy.image_gradient(parameters, image, truth)
+        for name, slope in finite_differences(parameters, image, truth).items():
+            assert_close(gradients[name], slope, tolerance=1e-7)
+
+
+def test_the_slow_networks_gradients_point_the_right_way_in_the_seeds_network() -> None:
+    parameters = initial(NetworkConfig(), seed=2)
+    image, truth = normalised(bright_images(1, 27))[0], np.array([0.0, 1.0])
+    assert reference_numpy.forward(parameters, image).distance_to_a_kink > 1e-5
+    gradients = reference_numpy.image_gradient(parameters, image, truth)
+    source = np.random.default_rng(5)
+    for _ in range(5):
+        direction = {name: source.standard_normal(array.shape) for name, array in gradients.items()}
+        above, below = (
+            reference_numpy.image_loss(
+                {name: array + step * direction[name] for name, array in parameters.items()},
+                image,
+                truth,
+            )
+            for step in (1e-8, -1e-8)
+        )
+        slope = sum(float(np.sum(gradients[name] * direction[name])) for name in gradients)
+        assert (above - below) / 2e-8 == pytest.approx(slope, rel=1e-5)
+
+
+# The engines against it
+
+
+@pytest.mark.parametrize("unfolding", Unfolding)
+def test_gradients_and_losses_are_the_slow_networks(
+    network: NetworkConfig, unfolding: Unfolding, engine_of: EngineOf
+) -> None:
+    parameters = initial(network, seed=1)
+    side = network.image_side
+    images = np.concatenate([bright_images(2, side, seed=3), drawn_images(2, side, seed=3)])
+    labels = labels_of(len(images), network)
+
+    result = engine_of(with_unfolding(network, unfolding))(parameters, images, labels)
+
+    assert_is_the_slow_networks(result, parameters, images, labels)
+
+
+@pytest.mark.parametrize("unfolding", Unfolding)
+def test_gradients_are_finite_differences(unfolding: Unfolding, engine_of: EngineOf) -> None:
+    parameters = initial(SMALL, seed=2)
+    images, labels = bright_images(3, 9), np.arange(3)
+
+    result = engine_of(with_unfolding(SMALL, unfolding))(parameters, images, labels)
+
+    for row, image in enumerate(normalised(images)):
+        assert reference_numpy.forward(parameters, image).distance_to_a_kink > 1e-4
+        truth = one_hot(labels[[row]], 3)[0]
+        for name, slope in finite_differences(parameters, image, truth).items():
+            assert_close(result.gradients[name][row], slope)
+
+
+@pytest.mark.parametrize("unfolding", Unfolding)
+def test_relu_passes_the_gradient_on_at_exactly_zero(
+    unfolding: Unfolding, engine_of: EngineOf
+) -> None:
+    parameters: Arrays = {
+        "conv_1": np.zeros((1, 1, 1), np.float32),
+        "dense_1": np.array([1.0, -1.0], np.float32).reshape(2, 1, 1, 1),
+    }
+    white = np.full((1, 1, 1), 255, np.uint8)
+
+    compute = engine_of(with_unfolding(SMALLEST, unfolding))
+    gradients = compute(parameters, white, np.array([0])).gradients
+
+    # Both logits are 0, so the loss pulls at them by −1 and 1; through the dense array, by −2.
+    assert gradients["conv_1"].tolist() == [[[[-2.0]]]]
+    assert gradients["dense_1"].tolist() == [[[[[0.0]]], [[[0.0]]]]]
+
+
+@pytest.mark.parametrize("name", ["conv_1", "conv_2"])
+@pytest.mark.parametrize("unfolding", Unfolding)
+def test_a_filter_of_zeros_gets_the_gradient_that_the_seed_would_give_it(
+    name: str, unfolding: Unfolding, engine_of: EngineOf
+) -> None:
+    parameters = initial(SMALL, seed=1)
+    parameters[name] = parameters[name].copy()
+    parameters[name][0] = 0
+    images, labels = bright_images(2, 9), np.array([0, 2])
+
+    result = engine_of(with_unfolding(SMALL, unfolding))(parameters, images, labels)
+
+    assert np.abs(result.gradients[name][:, 0]).min() > 0
+    assert_is_the_slow_networks(result, parameters, images, labels)
+
+
+@pytest.mark.parametrize("unfolding", Unfolding)
+def test_terms_that_cancel_to_zero_pass_the_gradient_on_too(
+    unfolding: Unfolding, engine_of: EngineOf
+) -> None:
+    parameters = initial(SMALL, seed=1)
+    parameters["conv_1"] = np.array([[[1, -1], [0.5, -0.5]], [[-2, 2], [1, -1]]], np.float32)
+    images, labels = np.full((1, 9, 9), 255, np.uint8), np.array([1])
+
+    result = engine_of(with_unfolding(SMALL, unfolding))(parameters, images, labels)
+
+    assert np.abs(result.gradients["conv_1"]).min() > 0
+    truth = one_hot(labels, 3)[0]
+    expected = reference_numpy.image_gradient(parameters, normalised(images)[0], truth)
+    for name, gradient in expected.items():
+        assert_close(result.gradients[name][0], gradient)
+
+
+@pytest.mark.parametrize("unfolding", Unfolding)
+def test_a_black_image_costs_equal_logits_and_pulls_at_nothing(
+    unfolding: Unfolding, engine_of: EngineOf
+) -> None:
+    black = np.zeros((1, 9, 9), np.uint8)
+
+    result = engine_of(with_unfolding(SMALL, unfolding))(initial(SMALL, 0), black, np.array([1]))
+
+    assert result.losses[0] == pytest.approx(np.log(3) + 2 * np.log(3 / 2), rel=1e-6)
+    assert result.gradient_norms.tolist() == [0.0]
+    assert all(not array.any() for array in result.gradients.values())
+
+
+@pytest.mark.parametrize("unfolding", Unfolding)
+def test_enormous_logits_leave_losses_and_gradients_finite(
+    unfolding: Unfolding, engine_of: EngineOf
+) -> None:
+    parameters = initial(SMALL, seed=1)
+    parameters["dense_1"] = parameters["dense_1"] * np.float32(1e5)
+    images, labels = bright_images(3, 9), np.arange(3)
+
+    result = engine_of(with_unfolding(SMALL, unfolding))(parameters, images, labels)
+
+    spread = np.ptp(reference_numpy.forward(parameters, normalised(images)[0]).logits)
+    assert spread > 1000
+    assert result.losses.max() > 1000
+    assert np.isfinite(result.losses).all()
+    assert all(np.isfinite(array).all() for array in result.gradients.values())
+
+
+@pytest.mark.parametrize("unfolding", Unfolding)
+def test_a_result_has_a_row_per_image_and_no_padding(
+    unfolding: Unfolding, engine_of: EngineOf
+) -> None:
+    parameters, images = initial(SMALL, seed=1), bright_images(5, 9)
+
+    result = engine_of(with_unfolding(SMALL, unfolding))(parameters, images, labels_of(5, SMALL))
+
+    assert {name: array.shape for name, array in result.gradients.items()} == {
+        "conv_1": (5, 2, 2, 2),
+        "conv_2": (5, 2, 3, 3),
+        "dense_1": (5, 3, 2, 6, 6),
+    }
+    assert {array.dtype for array in result.gradients.values()} == {np.dtype(np.float32)}
+    assert (result.losses.shape, result.losses.dtype) == ((5,), np.float32)
+    assert (result.predictions.shape, result.predictions.dtype) == ((5,), np.int32)
+    squares = sum(
+        np.square(array.astype(np.float64)).reshape(5, -1).sum(axis=1)
+        for array in result.gradients.values()
+    )
+    assert result.gradient_norms.dtype == np.float32
+    np.testing.assert_allclose(result.gradient_norms, np.sqrt(squares), rtol=1e-6)
+
+
+def test_the_order_of_given_parameters_does_not_matter(engine_of: EngineOf) -> None:
+    parameters, images = initial(SMALL, seed=1), bright_images(2, 9)
+    backwards = dict(reversed(parameters.items()))
+
+    first = engine_of(SMALL)(parameters, images, np.array([0, 1]))
+    second = engine_of(SMALL)(backwards, images, np.array([0, 1]))
+
+    assert row_bits(first, 1) == row_bits(second, 1)
+    assert list(second.gradients) == list(SMALL.shapes)
+
+
+def test_a_network_has_one_engine_and_warming_it_up_needs_no_data() -> None:
+    warm_up(SMALLEST)
+
+    assert engine(SMALLEST) is engine(NetworkConfig(**SMALLEST.model_dump()))
+
+
+# Rows: the same bits whatever stands beside them (design, promise P1)
+
+
+@pytest.fixture(scope="module", params=ROW_NETWORKS)
+def full_microbatch(request: pytest.FixtureRequest, engine_of: EngineOf) -> Microbatch:
+    network: NetworkConfig = request.param
+    return Microbatch(network, engine_of(network))
+
+
+class Microbatch:
+    """A microbatch without padding, drawn and bright images by turns, and its result."""
+
+    def __init__(self, network: NetworkConfig, compute: Engine) -> None:
+        self.compute, self.parameters = compute, initial(network, seed=6)
+        self.size = network.microbatch_size
+        self.images = bright_images(self.size, network.image_side, seed=6)
+        self.images[::2] = drawn_images(len(self.images[::2]), network.image_side, seed=6)
+        self.labels = labels_of(self.size, network)
+        self.result = self.of(range(self.size))
+
+    def of(self, rows: range | list[int]) -> MicrobatchResult:
+        """The result of these of its images, in this order."""
+        chosen = list(rows)
+        return self.compute(self.parameters, self.images[chosen], self.labels[chosen])
+
+
+def test_the_same_microbatch_gives_the_same_bits_again(full_microbatch: Microbatch) -> None:
+    again = full_microbatch.of(range(full_microbatch.size))
+
+    for row in range(full_microbatch.size):
+        assert row_bits(again, row) == row_bits(full_microbatch.result, row)
+
+
+@pytest.mark.parametrize("missing", [1, 3, 7])
+def test_padding_changes_no_bit_of_an_image(full_microbatch: Microbatch, missing: int) -> None:
+    count = full_microbatch.size - missing
+
+    padded = full_microbatch.of(range(count))
+
+    assert len(padded.losses) == count
+    for row in range(count):
+        assert row_bits(padded, row) == row_bits(full_microbatch.result, row)
+
+
+def test_neighbours_change_no_bit_of_an_image(full_microbatch: Microbatch) -> None:
+    last = full_microbatch.size - 1
+    for row in (0, 1, last // 2, last):
+        order = [last - other for other in range(full_microbatch.size)]
+        order[row] = row
+        among_others = full_microbatch.of(order)
+        assert row_bits(among_others, row) == row_bits(full_microbatch.result, row)
+
+
+@pytest.mark.parametrize("shift", [1, 2, 5])
+def test_its_position_changes_no_bit_of_an_image(full_microbatch: Microbatch, shift: int) -> None:
+    size = full_microbatch.size
+    order = [(row + shift) % size for row in range(size)]
+
+    shifted = full_microbatch.of(order)
+
+    for row, original in enumerate(order):
+        assert row_bits(shifted, row) == row_bits(full_microbatch.result, original)
+
+
+# The seed's own program
+
+
+@pytest.mark.parametrize("unfolding", Unfolding)
+def test_the_first_gradients_are_the_seeds(
+    unfolding: Unfolding,
+    seed_reference: Parameters,
+    seed_digits: Digits,
+    engine_of: EngineOf,
+) -> None:
+    config = RunConfig(images=10, unfolding=unfolding)
+    names = list(config.network.shapes)
+    parameters = {name: seed_reference[f"init_{name}"] for name in names}
+
+    results = [
+        engine_of(config.network)(
+            dict(parameters),
+            seed_digits.images[list(microbatch.images)],
+            seed_digits.labels[list(microbatch.images)],
+        )
+        for microbatch in cut(image_set(config, 0), config.network.microbatch_size)
+    ]
+
+    losses = np.concatenate([result.losses for result in results])
+    np.testing.assert_allclose(losses, seed_reference["per_image_losses0"], rtol=1e-5)
+    for name in names:
+        gradients = np.concatenate([result.gradients[name] for result in results])
+        for computed, expected in zip(gradients, seed_reference[f"grad0_{name}"], strict=True):
+            assert_close(computed, expected)
+
+
+@pytest.mark.parametrize("unfolding", Unfolding)
+def test_five_iterations_are_the_seeds(
+    unfolding: Unfolding,
+    seed_reference: Parameters,
+    seed_digits: Digits,
+    engine_of: EngineOf,
+) -> None:
+    config = RunConfig(images=10, iterations=5, unfolding=unfolding)
+    compute = engine_of(config.network)
+    parameters: Arrays = {name: seed_reference[f"init_{name}"] for name in config.network.shapes}
+
+    losses = []
+    for iteration in range(config.iterations):
+        results = [
+            compute(
+                parameters,
+                seed_digits.images[list(microbatch.images)],
+                seed_digits.labels[list(microbatch.images)],
+            )
+            for microbatch in cut(image_set(config, iteration), config.network.microbatch_size)
+        ]
+        losses.append(total_loss(loss for result in results for loss in result.losses))
+        sums = (microbatch_sums(result.gradients) for result in results)
+        parameters = assign(parameters, mean_gradient(sums, config.images), config.learning_rate)
+
+    np.testing.assert_allclose(losses, seed_reference["losses"], rtol=1e-5)
+    for name, last in parameters.items():
+        first, expected = seed_reference[f"init_{name}"], seed_reference[f"last_{name}"]
+        assert last.dtype == np.float32
+        assert_close(last, expected, tolerance=1e-6)
+        assert_close(last - first, expected - first, tolerance=1e-3)

@@ -1,0 +1,95 @@
+"""Image sets, microbatches, and images as the network gets them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.config import RunConfig
+from model.images import cut, image_set, normalised, one_hot, padded
+
+
+@given(images=st.lists(st.integers(0, 10**6), max_size=300), size=st.integers(1, 400))
+def test_microbatches_cover_the_image_set_once_in_its_order(images: list[int], size: int) -> None:
+    microbatches = cut(images, size)
+
+    assert [image for microbatch in microbatches for image in microbatch.images] == images
+    positions = [
+        microbatch.first + row
+        for microbatch in microbatches
+        for row in range(len(microbatch.images))
+    ]
+    assert positions == list(range(len(images)))
+    assert [microbatch.index for microbatch in microbatches] == list(range(len(microbatches)))
+
+
+@given(count=st.integers(1, 500), size=st.integers(1, 600))
+def test_all_microbatches_but_the_last_are_full(count: int, size: int) -> None:
+    *full, last = cut(range(count), size)
+
+    assert all(len(microbatch.images) == size for microbatch in full)
+    assert 1 <= len(last.images) <= size
+    assert all(microbatch.first == microbatch.index * size for microbatch in [*full, last])
+
+
+def test_no_images_are_no_microbatches() -> None:
+    assert cut([], 8) == []
+
+
+@pytest.mark.parametrize("iteration", [0, 1, 49])
+def test_every_iteration_takes_all_images_of_the_run_in_the_same_order(iteration: int) -> None:
+    assert list(image_set(RunConfig(images=10), iteration)) == list(range(10))
+
+
+def test_all_256_grey_levels_are_normalised_as_in_the_seed() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
+
+    images = normalised(levels)
+
+    assert images.dtype == np.float32
+    assert images.shape == (4, 8, 8)
+    seeds = [(level / 255).astype("float32") for level in levels]
+    assert images.tobytes() == np.array(seeds).tobytes()
+
+
+def test_every_grey_level_is_the_float32_nearest_to_its_fraction() -> None:
+    for level, value in enumerate(normalised(np.arange(256, dtype=np.uint8))):
+        exact = Fraction(level, 255)
+        error = abs(Fraction(float(value)) - exact)
+        for other in (np.nextafter(value, np.float32(-1)), np.nextafter(value, np.float32(2))):
+            assert error < abs(Fraction(float(other)) - exact)
+
+
+def test_black_is_0_and_white_is_1() -> None:
+    assert normalised(np.array([0, 255], np.uint8)).tolist() == [0.0, 1.0]
+
+
+def test_padding_adds_rows_of_zeros_behind() -> None:
+    rows = np.array([[1, 2], [3, 4]], np.float32)
+
+    longer = padded(rows, 4)
+
+    assert longer.dtype == np.float32
+    assert longer.tolist() == [[1, 2], [3, 4], [0, 0], [0, 0]]
+    assert padded(rows, 2).tolist() == rows.tolist()
+    assert padded(np.ones((1, 3, 3), np.uint8), 2).tolist() == [[[1] * 3] * 3, [[0] * 3] * 3]
+
+
+def test_more_rows_than_a_microbatch_are_refused() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        padded(np.zeros((3, 1), np.float32), 2)
+
+
+def test_one_hot_rows_have_their_1_in_the_labels_column() -> None:
+    truth = one_hot(np.array([1, 0, 2]), 3)
+
+    assert truth.dtype == np.float32
+    assert truth.tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]
+
+
+def test_a_three_is_left_and_a_six_is_right_as_in_the_seed() -> None:
+    assert one_hot(np.array([0, 1]), 2).tolist() == [[1.0, 0.0], [0.0, 1.0]]

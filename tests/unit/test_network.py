@@ -1,0 +1,111 @@
+"""Both unfoldings' forward passes against the slow network, and that against mathematics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model import network as networks
+from model.config import NetworkConfig
+from model.parameters import Arrays, initial
+from model.runtime import tf
+from model.unfold import unfold_fully
+from tests import reference_numpy
+
+
+def bright_image(side: int, seed: int = 0) -> NDArray[np.float32]:
+    """An image without a black pixel, so that no pre-activation is exactly 0."""
+    return np.random.default_rng(seed).uniform(0.1, 1.0, (side, side)).astype(np.float32)
+
+
+def convolutions(parameters: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+    return [array for name, array in parameters.items() if name != "dense_1"]
+
+
+def layerwise(parameters: Arrays, images: NDArray[np.float32]) -> networks.LayerwisePass:
+    arrays = [tf.constant(array) for array in convolutions(parameters)]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        return networks.layerwise(
+            tf.constant(images), arrays, tf.constant(parameters["dense_1"]), tape
+        )
+
+
+def test_the_slow_network_agrees_with_a_sum_worked_out_by_hand() -> None:
+    parameters = {
+        "conv_1": np.array([[[1.0, -1.0], [2.0, 0.0]], [[0.0, 0.0], [0.0, -1.0]]]),
+        "conv_2": np.array([[[3.0]], [[-1.0]]]),
+        "dense_1": np.array([[[[1.0, 0.0]], [[5.0, 5.0]]], [[[0.5, -2.0]], [[5.0, 5.0]]]]),
+    }
+    image = np.array([[1.0, 4.0, 2.0], [3.0, 1.0, 1.0]])
+
+    passed = reference_numpy.forward(parameters, image)
+
+    # First filter: 1 − 4 + 2·3 = 3 and 4 − 2 + 2·1 = 4; the second gives −1 and −1, cut to 0.
+    assert passed.preactivations[0].tolist() == [[[3.0, 4.0]], [[-1.0, -1.0]]]
+    # Each filter of the second layer sees the sum of both maps: 3 + 0 and 4 + 0.
+    assert passed.preactivations[1].tolist() == [[[9.0, 12.0]], [[-3.0, -4.0]]]
+    assert passed.logits.tolist() == [9.0, 0.5 * 9.0 - 2.0 * 12.0]
+
+
+def test_layerwise_logits_are_the_slow_networks(network: NetworkConfig) -> None:
+    parameters = initial(network, seed=3)
+    images = np.stack([bright_image(network.image_side, seed) for seed in range(2)])
+    expected = [reference_numpy.forward(parameters, image).logits for image in images]
+
+    logits = layerwise(parameters, images).logits.numpy()
+
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_fully_unfolded_logits_are_the_slow_networks(network: NetworkConfig) -> None:
+    parameters = initial(network, seed=3)
+    image = bright_image(network.image_side)
+    expected = reference_numpy.forward(parameters, image).logits
+
+    unfolded = tf.constant(unfold_fully(image, network.kernel_sizes))
+    logits = networks.full(unfolded, convolutions(parameters), parameters["dense_1"]).numpy()
+
+    assert logits.shape == (1, network.class_count)
+    np.testing.assert_allclose(logits[0], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_layerwise_pass_leaves_every_layer_behind(network: NetworkConfig) -> None:
+    parameters = initial(network, seed=4)
+    image = bright_image(network.image_side)
+    expected = reference_numpy.forward(parameters, image)
+
+    passed = layerwise(parameters, image[np.newaxis])
+
+    assert len(passed.patches) == len(network.kernel_sizes)
+    for layer, (size, side) in enumerate(zip(network.kernel_sizes, network.sides, strict=True)):
+        below = expected.inputs[layer].sum(axis=0)
+        corners = below[:side, :side]  # the first pixel of the patch at each position
+        patches = passed.patches[layer].numpy()
+        assert patches.shape == (1, side**2, size**2)
+        np.testing.assert_allclose(patches[0, :, 0], corners.ravel(), rtol=1e-5, atol=1e-6)
+        preactivations = passed.preactivations[layer].numpy()[0].T.reshape(-1, side, side)
+        np.testing.assert_allclose(
+            preactivations,
+            expected.preactivations[layer],
+            rtol=0,
+            atol=1e-5 * np.abs(expected.preactivations[layer]).max(),
+        )
+    last = passed.activation.numpy()[0].T.reshape(expected.activation.shape)
+    np.testing.assert_allclose(
+        last, expected.activation, rtol=0, atol=1e-5 * expected.activation.max()
+    )
+
+
+def test_an_images_logits_do_not_mix_with_its_neighbours() -> None:
+    network = NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
+    parameters = initial(network, seed=3)
+    images = np.stack([bright_image(9, 1), np.zeros((9, 9), np.float32), bright_image(9, 2)])
+
+    logits = layerwise(parameters, images).logits.numpy()
+
+    assert logits[1].tolist() == [0.0, 0.0, 0.0]
+    for row in (0, 2):
+        alone = layerwise(parameters, images[row : row + 1]).logits.numpy()[0]
+        np.testing.assert_allclose(logits[row], alone, rtol=1e-5)

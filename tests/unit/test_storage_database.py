@@ -1,0 +1,115 @@
+"""Addresses that cannot work, settings that must hold, and what an error tells people."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from storage.database import Database
+from storage.errors import StorageError, StorageUnreachable
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(tmp_path / "runs.db")
+    yield database
+    database.close()
+
+
+def test_sqlite_commits_are_durable_and_readers_do_not_wait(database: Database) -> None:
+    with database.read() as connection:
+        settings = {
+            name: connection.scalar(text(f"PRAGMA {name}"))
+            for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
+        }
+    full = 2
+    assert settings == {
+        "journal_mode": "wal",
+        "synchronous": full,
+        "busy_timeout": 10_000,
+        "foreign_keys": 1,
+    }
+
+
+def test_a_reader_reads_while_a_writer_writes(database: Database) -> None:
+    with database.write() as writer:
+        writer.execute(text("CREATE TABLE notes (words TEXT)"))
+    with database.write() as writer, database.read() as reader:
+        writer.execute(text("INSERT INTO notes VALUES ('new')"))
+        assert reader.scalar(text("SELECT count(*) FROM notes")) == 0
+    with database.read() as reader:
+        assert reader.scalar(text("SELECT count(*) FROM notes")) == 1
+
+
+def break_off(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(text("CREATE TABLE notes (words TEXT)"))
+        raise KeyError("anything")
+
+
+def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
+    with pytest.raises(KeyError):
+        break_off(database)
+    with pytest.raises(StorageError, match="no such table"), database.read() as connection:
+        connection.execute(text("SELECT * FROM notes"))
+
+
+def test_missing_directories_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "some" / "where" / "runs.db"
+    database = Database(f"sqlite:///{path}")
+    database.check_schema()
+    database.close()
+    assert path.is_file()
+
+
+def test_a_directory_cannot_be_made_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("words")
+    with pytest.raises(StorageUnreachable, match="Cannot make a directory"):
+        Database(tmp_path / "file" / "below" / "runs.db")
+
+
+def test_a_path_that_is_a_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageUnreachable, match="Name a file in a directory"):
+        Database(tmp_path).check_schema()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StorageUnreachable, match="Name a file in a directory"):
+        Database(tmp_path / "runs.db").check_schema()
+
+
+def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear reader, this is no database. " * 100)
+    with pytest.raises(StorageUnreachable, match=r"not a database\. Name another file"):
+        Database(path).check_schema()
+    assert path.read_text().startswith("Dear reader")
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_history_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(StorageUnreachable, match="Expected the path of a file to keep"):
+        Database(url)
+
+
+@pytest.mark.parametrize("url", ["http://", "unknown://host/name", "://"])
+def test_an_address_of_nothing_that_we_know_is_refused(url: str) -> None:
+    with pytest.raises(StorageUnreachable, match="Expected"):
+        Database(url)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_postgresql_that_does_not_answer_is_one_sentence_without_its_password(scheme: str) -> None:
+    installed = importlib.util.find_spec("psycopg") is not None
+    sentence = "Check the address" if installed else r"pip install 'psycopg\[binary\]'"
+    with pytest.raises(StorageUnreachable, match=sentence) as refusal:
+        Database(f"{scheme}://me:secret@127.0.0.1:1/runs").check_schema()
+    assert "secret" not in str(refusal.value)
+    assert "\n" not in str(refusal.value)

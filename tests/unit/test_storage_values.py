@@ -1,0 +1,73 @@
+"""Ids, times, states and the tables' SQL, without a database."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from storage.records import RunState
+from storage.references import new_run_id
+from storage.rows import TABLES
+from storage.tables import UtcDateTime, metadata
+
+NOON = datetime(2026, 3, 1, 12, 0, 0, 7_900, tzinfo=UTC)
+
+
+def test_an_id_tells_its_time() -> None:
+    assert re.fullmatch(r"20260301-120000007-[0-9a-f]{6}", new_run_id(NOON))
+
+
+def test_ids_sort_by_time() -> None:
+    steps = [0, 0.001, 0.5, 1, 60, 3600, 86_400, 40 * 86_400, 400 * 86_400]
+    ids = [new_run_id(NOON + timedelta(seconds=step)) for step in steps]
+    assert ids == sorted(ids)
+
+
+def test_ids_of_one_millisecond_differ() -> None:
+    assert new_run_id(NOON) != new_run_id(NOON)
+
+
+def test_times_are_stored_in_utc_and_come_back_aware() -> None:
+    column, dialect = UtcDateTime(), sqlite.dialect()
+    in_tokyo = NOON.astimezone(timezone(timedelta(hours=9)))
+    assert column.process_bind_param(in_tokyo, dialect) == NOON
+    assert column.process_result_value(NOON.replace(tzinfo=None), dialect) == NOON
+    read = column.process_result_value(in_tokyo, dialect)
+    assert read is not None
+    assert read.tzinfo is UTC
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    dialect = sqlite.dialect()
+    with pytest.raises(ValueError, match="Expected a time with a time zone"):
+        UtcDateTime().process_bind_param(NOON.replace(tzinfo=None), dialect)
+
+
+def test_three_states_are_the_end() -> None:
+    finished = {state for state in RunState if state.is_finished}
+    assert finished == {RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED}
+
+
+def test_every_field_of_a_record_is_a_column() -> None:
+    for record, table in TABLES.items():
+        assert {field.name for field in fields(record)} <= set(table.c.keys())
+
+
+def test_the_tables_are_valid_for_postgresql() -> None:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    statements = [
+        str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables
+    ]
+    indexes = [
+        str(CreateIndex(index).compile(dialect=dialect))
+        for table in metadata.sorted_tables
+        for index in table.indexes
+    ]
+    assert "id BIGSERIAL NOT NULL" in "".join(statements)
+    assert "TIMESTAMP WITH TIME ZONE" in "".join(statements)
+    assert len(indexes) == 4

@@ -1,0 +1,27 @@
+"""One worker process: `python -m workers`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+from celery.exceptions import SecurityWarning
+
+from workers.app import app
+
+ARGUMENTS = ["--quiet", "worker", "--pool", "solo", "--concurrency", "1"]
+ARGUMENTS += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+
+
+def main() -> None:
+    """Run a Celery worker that logs problems only."""
+    level = os.environ.get("TAPEWORKS_LOG_LEVEL", "WARNING").upper()
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # Celery warns of running as root because of pickle, which this app accepts nowhere.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    app.worker_main(ARGUMENTS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The Celery app and its settings. Light to import: TensorFlow is loaded by a worker's start only.
+
+A worker by hand: `celery -A workers.app worker --pool solo --concurrency 1`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_init, worker_shutdown
+from kombu.exceptions import OperationalError
+
+from workers.errors import RedisUnreachable
+from workers.exchange import PREFIX
+from workers.messages import ShardMessage
+from workers.redis_client import (
+    ANSWER_TIMEOUT_SECONDS,
+    CONNECT_TIMEOUT_SECONDS,
+    DEFAULT_URL,
+    without_password,
+)
+
+#: The one task, by name, so that a scheduler can send it without loading TensorFlow.
+TASK = "tapeworks.compute_shard"
+
+#: The one queue.
+QUEUE = "shards"
+
+app = Celery("tapeworks", include=["workers.tasks"])
+app.conf.update(
+    broker_url=os.environ.get("TAPEWORKS_REDIS_URL", DEFAULT_URL),
+    result_backend=None,  # answers are raw bytes under our own keys
+    task_ignore_result=True,
+    task_default_queue=QUEUE,
+    task_serializer="json",
+    accept_content=["json"],
+    # A message is taken off the queue when its answer is written: a worker that leaves in order
+    # gives it back. Completeness does not rest on it, the scheduler sends again what is missing.
+    task_acks_late=True,
+    task_acks_on_failure_or_timeout=True,
+    worker_pool="solo",
+    worker_concurrency=1,
+    worker_prefetch_multiplier=1,  # no hoarding behind a slow shard
+    worker_enable_remote_control=False,  # nothing to command, less to attack
+    worker_send_task_events=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,  # a late answer is still good
+    worker_soft_shutdown_timeout=10,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # for ever: Redis may be away for an hour
+    broker_transport_options={
+        "global_keyprefix": PREFIX,
+        "visibility_timeout": 60,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": ANSWER_TIMEOUT_SECONDS,
+        "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "socket_keepalive": True,
+        "health_check_interval": 5,
+    },
+    # Fail fast; the scheduler's own loop tries again.
+    task_publish_retry=False,
+)
+
+
+def use_redis(url: str) -> None:
+    """Send and take messages at this Redis from now on."""
+    app.conf.broker_url = url
+
+
+def send(message: ShardMessage) -> None:
+    """Put a shard's message on the queue. After `RedisUnreachable` it may be there or not."""
+    try:
+        app.send_task(TASK, args=[message.model_dump(mode="json")], queue=QUEUE)
+    except (OperationalError, OSError) as error:
+        url = without_password(app.conf.broker_url)
+        raise RedisUnreachable(f"Redis at {url} did not take a message: {error}.") from error
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _start_worker(**_: Any) -> None:
+    from workers.process import this_worker
+
+    this_worker().start()
+
+
+@worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _stop_worker(**_: Any) -> None:
+    from workers.process import this_worker
+
+    this_worker().stop()
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _set_up_logging(**_: Any) -> None:
+    """Leave logging as it is: a worker says what it has to say itself, and only problems."""

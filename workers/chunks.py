@@ -1,0 +1,64 @@
+"""A run's images in chunks that are named by their content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.parameters import digest, from_bytes, to_bytes
+
+#: Images in one chunk: 190 KB of MNIST, so that a worker fetches little that it does not need.
+CHUNK_IMAGES = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkedImages:
+    """Images and labels, cut into chunks; what the scheduler publishes and names in messages."""
+
+    payloads: tuple[bytes, ...]  #: safetensors bytes of each chunk
+    digests: tuple[str, ...]  #: SHA-256 of each chunk
+
+    @property
+    def digest(self) -> str:
+        """One digest for all the images together."""
+        return digest("".join(self.digests).encode())
+
+    def needed(self, images: Iterable[int]) -> dict[int, str]:
+        """Digest of every chunk that holds one of these images, by the chunk's number."""
+        numbers = sorted({image // CHUNK_IMAGES for image in images})
+        return {number: self.digests[number] for number in numbers}
+
+    def payload(self, content_digest: str) -> bytes | None:
+        """The chunk with this digest, if it is one of these."""
+        named = dict(zip(self.digests, self.payloads, strict=True))
+        return named.get(content_digest)
+
+
+def chunked(images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]) -> ChunkedImages:
+    """(n, side, side) uint8 images and (n,) class numbers as chunks."""
+    payloads = tuple(
+        to_bytes(
+            {
+                "images": images[first : first + CHUNK_IMAGES],
+                "labels": labels[first : first + CHUNK_IMAGES].astype(np.uint8),
+            }
+        )
+        for first in range(0, len(images), CHUNK_IMAGES)
+    )
+    return ChunkedImages(payloads=payloads, digests=tuple(map(digest, payloads)))
+
+
+def pick(
+    chunks: Mapping[int, bytes], images: Iterable[int], chunk_images: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """These images and their labels, in this order, out of the chunks that hold them."""
+    opened = {number: from_bytes(payload) for number, payload in chunks.items()}
+    places = [(image // chunk_images, image % chunk_images) for image in images]
+    return (
+        np.stack([opened[number]["images"][row] for number, row in places]),
+        np.stack([opened[number]["labels"][row] for number, row in places]),
+    )

@@ -1,0 +1,67 @@
+"""From a shard's message to its answer's arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from model.average import microbatch_sums
+from model.gradients import MicrobatchResult, engine
+from model.parameters import Arrays, digest, from_bytes, to_bytes
+from workers.chunks import pick
+from workers.messages import ShardMessage, Wanted
+
+#: Arrays that every answer holds, a row per image.
+LOSSES, GRADIENT_NORMS, PREDICTIONS = "losses", "gradient_norms", "predictions"
+
+#: Content by digest, or None where it cannot be had.
+Fetch = Callable[[str], bytes | None]
+
+
+class Missing(Exception):
+    """Images or parameters that the shard needs are gone from Redis."""
+
+    def __init__(self, digests: tuple[str, ...]) -> None:
+        super().__init__(*digests)
+        self.digests = digests
+
+
+def shard_arrays(shard: ShardMessage, fetch: Fetch) -> tuple[bytes, str]:
+    """The answer's safetensors bytes and their digest. Raises `Missing`."""
+    payload = to_bytes(answer_arrays(compute(shard, fetch), shard.wanted))
+    return payload, digest(payload)
+
+
+def compute(shard: ShardMessage, fetch: Fetch) -> list[MicrobatchResult]:
+    """The shard's microbatches, one after the other, each as a whole."""
+    wanted = (shard.parameters_digest, *shard.chunks.values())
+    payloads = {name: fetch(name) for name in wanted}
+    found = {name: payload for name, payload in payloads.items() if payload is not None}
+    if len(found) < len(payloads):
+        raise Missing(tuple(name for name in payloads if name not in found))
+    parameters = from_bytes(found[shard.parameters_digest])
+    chunks = {number: found[name] for number, name in shard.chunks.items()}
+    results = []
+    for microbatch in shard.microbatches:
+        images, labels = pick(chunks, microbatch.images, shard.chunk_images)
+        results.append(engine(shard.network)(parameters, images, labels))
+    return results
+
+
+def answer_arrays(results: list[MicrobatchResult], wanted: Wanted) -> Arrays:
+    """What is returned of the results: a row per image, or for sums a row per microbatch."""
+    arrays: Arrays = {
+        LOSSES: np.concatenate([result.losses for result in results]),
+        GRADIENT_NORMS: np.concatenate([result.gradient_norms for result in results]),
+        PREDICTIONS: np.concatenate([result.predictions for result in results]),
+    }
+    if wanted is Wanted.NOTHING:
+        return arrays
+    if wanted is Wanted.SUMMED:
+        sums = [microbatch_sums(result.gradients) for result in results]
+        return arrays | {name: np.stack([s[name] for s in sums]) for name in sums[0]}
+    names = results[0].gradients
+    return arrays | {
+        name: np.concatenate([result.gradients[name] for result in results]) for name in names
+    }

@@ -1,0 +1,17 @@
+"""What can go wrong between scheduler, Redis and workers."""
+
+
+class WorkersError(Exception):
+    """Base of the errors of this room."""
+
+
+class RedisUnreachable(WorkersError):
+    """Redis does not answer, or refuses us; what was asked may or may not have happened."""
+
+
+class RedisUnsuitable(WorkersError):
+    """Redis answers, but is set up so that it could drop what it holds, or is too old."""
+
+
+class WorkerExited(WorkersError):
+    """Worker processes end again and again before they are ready."""

@@ -1,0 +1,218 @@
+"""What passes through Redis, both ends: keys, bytes and lifetimes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from model.config import NetworkConfig
+from model.parameters import digest
+from workers import redis_client
+from workers.messages import AnswerHeader, ShardMessage, WorkerRecord
+
+#: Every key of ours starts with it, Celery's too.
+PREFIX = "tapeworks:"
+
+#: Lifetimes in seconds. What expires while it is still needed is published again.
+IMAGES_SECONDS = 3600
+PARAMETERS_SECONDS = 600
+ANSWER_SECONDS = 600
+RUN_SECONDS = 3600
+WORKER_SECONDS = 5
+
+#: An answer's header is a few hundred bytes; an error's text may make it longer.
+LARGEST_HEADER_BYTES = 64 * 1024
+
+
+def payload_key(content_digest: str) -> str:
+    """Images or parameters, named by what they are."""
+    return f"{PREFIX}payload:{content_digest}"
+
+
+def answer_key(attempt_id: str) -> str:
+    """A hash of `header` (JSON) and `arrays` (safetensors)."""
+    return f"{PREFIX}answer:{attempt_id}"
+
+
+def arrivals_key(run_id: str, epoch: int) -> str:
+    """List of the attempts that have answered."""
+    return f"{PREFIX}arrivals:{run_id}:{epoch}"
+
+
+def current_key(run_id: str) -> str:
+    """The `epoch:iteration` that the run stands at; advisory, spares work on stale messages."""
+    return f"{PREFIX}current:{run_id}"
+
+
+def network_key(run_id: str) -> str:
+    """The network of a run in progress, for workers that start in the middle of it."""
+    return f"{PREFIX}network:{run_id}"
+
+
+def worker_key(name: str) -> str:
+    """A worker's latest record."""
+    return f"{PREFIX}worker:{name}"
+
+
+WORKERS_KEY = f"{PREFIX}workers"  #: set of the workers' names
+RUNS_KEY = f"{PREFIX}runs"  #: set of the runs in progress
+
+
+class Exchange:
+    """Redis, as scheduler and workers use it. Every method may raise `RedisUnreachable`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._redis = redis_client.connect(url)
+
+    def check(self) -> None:
+        """Raise unless Redis answers and is fit for use."""
+        redis_client.check(self._redis, self.url)
+
+    def server_id(self) -> str:
+        """Changes when Redis was restarted, and with it everything it held is gone."""
+        with redis_client.translated(self.url):
+            return str(self._redis.info("server")["run_id"])
+
+    # Scheduler to workers
+
+    def publish(self, payload: bytes, lifetime_seconds: int) -> None:
+        """Put images or parameters where workers find them, by their digest."""
+        with redis_client.translated(self.url):
+            self._redis.set(payload_key(digest(payload)), payload, ex=lifetime_seconds)
+
+    def announce_run(self, run_id: str, network: NetworkConfig) -> None:
+        """Let workers that start from now on compile this run's network before anything else."""
+        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+            pipe.set(network_key(run_id), network.model_dump_json(), ex=RUN_SECONDS)
+            pipe.sadd(RUNS_KEY, run_id)
+            pipe.expire(RUNS_KEY, RUN_SECONDS)
+            pipe.execute()
+
+    def announce_iteration(self, run_id: str, epoch: int, iteration: int) -> None:
+        """Let workers drop messages of earlier iterations unread."""
+        with redis_client.translated(self.url):
+            self._redis.set(current_key(run_id), f"{epoch}:{iteration}", ex=RUN_SECONDS)
+
+    def forget_run(self, run_id: str, epoch: int) -> None:
+        """Remove what a run left here, but for content that other runs may share."""
+        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+            pipe.delete(arrivals_key(run_id, epoch), current_key(run_id), network_key(run_id))
+            pipe.srem(RUNS_KEY, run_id)
+            pipe.execute()
+
+    # Workers to scheduler
+
+    def fetch(self, content_digest: str) -> bytes | None:
+        """Images or parameters by digest; None if they are gone or not what they should be."""
+        with redis_client.translated(self.url):
+            payload = self._redis.get(payload_key(content_digest))
+        if not isinstance(payload, bytes) or digest(payload) != content_digest:
+            return None
+        return payload
+
+    def is_stale(self, message: ShardMessage) -> bool:
+        """Whether the run has moved past this message, or has ended."""
+        with redis_client.translated(self.url):
+            current = self._redis.get(current_key(message.run_id))
+        if not isinstance(current, bytes):
+            return True
+        epoch, _, iteration = current.decode().partition(":")
+        return (int(epoch), int(iteration)) != (message.epoch, message.iteration)
+
+    def answer(self, header: AnswerHeader, arrays: bytes) -> None:
+        """Write an answer and announce it, in one transaction."""
+        fields: dict[Any, Any] = {"header": header.model_dump_json(), "arrays": arrays}
+        arrivals = arrivals_key(header.run_id, header.epoch)
+        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+            pipe.hset(answer_key(header.attempt_id), mapping=fields)
+            pipe.expire(answer_key(header.attempt_id), ANSWER_SECONDS)
+            pipe.rpush(arrivals, header.attempt_id)
+            pipe.expire(arrivals, ANSWER_SECONDS)
+            pipe.execute()
+
+    def next_arrival(self, run_id: str, epoch: int, timeout_seconds: float) -> str | None:
+        """The next attempt that has answered, waiting at most so long."""
+        with redis_client.translated(self.url):
+            arrival = self._redis.blpop([arrivals_key(run_id, epoch)], timeout=timeout_seconds)
+        return _text(arrival[1]) if arrival else None
+
+    def drop_answer(self, attempt_id: str) -> None:
+        """Remove an answer that nobody waits for, unread."""
+        with redis_client.translated(self.url):
+            self._redis.delete(answer_key(attempt_id))
+
+    def take_answer(self, attempt_id: str, largest_bytes: int) -> tuple[bytes, bytes] | None:
+        """An answer's header and arrays, removed from Redis; None if there is none.
+
+        Lengths are checked before anything is read: an answer that is too long is removed unread
+        and comes back as two empty strings.
+        """
+        key = answer_key(attempt_id)
+        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+            pipe.exists(key)
+            pipe.hstrlen(key, "header")
+            pipe.hstrlen(key, "arrays")
+            exists, header_bytes, arrays_bytes = pipe.execute()
+            if not exists:
+                return None
+            if header_bytes > LARGEST_HEADER_BYTES or arrays_bytes > largest_bytes:
+                self._redis.delete(key)
+                return b"", b""
+            pipe.hmget(key, ["header", "arrays"])
+            pipe.delete(key)
+            (header, arrays), _ = pipe.execute()
+        return header or b"", arrays or b""
+
+    # Workers to people
+
+    def show_worker(self, record: WorkerRecord) -> None:
+        """Refresh a worker's record; it vanishes when this is no longer called."""
+        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+            pipe.set(worker_key(record.name), record.model_dump_json(), ex=WORKER_SECONDS)
+            pipe.sadd(WORKERS_KEY, record.name)
+            pipe.expire(WORKERS_KEY, RUN_SECONDS)
+            pipe.execute()
+
+    def hide_worker(self, name: str) -> None:
+        """Remove a worker's record at once, because it is leaving."""
+        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+            pipe.delete(worker_key(name))
+            pipe.srem(WORKERS_KEY, name)
+            pipe.execute()
+
+    def workers(self) -> list[WorkerRecord]:
+        """The workers that were alive in the last seconds, by name; forgets the others."""
+        with redis_client.translated(self.url):
+            names = sorted(self._members(WORKERS_KEY))
+            values = self._values([worker_key(name) for name in names])
+            gone = [name for name, value in zip(names, values, strict=True) if value is None]
+            if gone:
+                self._redis.srem(WORKERS_KEY, *gone)
+        return [record for value in values if (record := _worker_record(value))]
+
+    def networks(self) -> list[NetworkConfig]:
+        """Networks of the runs in progress."""
+        with redis_client.translated(self.url):
+            runs = sorted(self._members(RUNS_KEY))
+            values = self._values([network_key(run) for run in runs])
+        return [NetworkConfig.model_validate_json(value) for value in values if value]
+
+    def _members(self, key: str) -> Iterable[str]:
+        return map(_text, self._redis.smembers(key))
+
+    def _values(self, keys: list[str]) -> list[bytes | None]:
+        return list(self._redis.mget(keys)) if keys else []  # type: ignore[arg-type]
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _worker_record(value: bytes | None) -> WorkerRecord | None:
+    try:
+        return WorkerRecord.model_validate_json(value) if value else None
+    except ValidationError:
+        return None  # written by a worker of another version; it informs people only

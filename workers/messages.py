@@ -1,0 +1,91 @@
+"""What scheduler and workers say to each other; everything is checked as it is read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from model.config import NetworkConfig
+
+
+class Wanted(StrEnum):
+    """What a shard's answer holds beside losses, gradient norms and predictions."""
+
+    PER_IMAGE = "per-image"  #: every image's gradient, float32
+    SUMMED = "summed"  #: each microbatch's sum of gradients, float64
+    NOTHING = "nothing"  #: nothing else: an evaluation
+
+
+class Status(StrEnum):
+    """How an attempt ended."""
+
+    DONE = "done"  #: computed; the arrays are beside the header
+    MISSING = "missing"  #: images or parameters are gone from Redis
+    REFUSED = "refused"  #: this worker's fingerprint is not the run's
+    FAILED = "failed"  #: the computation raised an error
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MicrobatchMessage(_Message):
+    """A microbatch, by the numbers of its images in the run's data."""
+
+    index: int
+    images: tuple[int, ...]
+
+
+class ShardMessage(_Message):
+    """One attempt at one shard: all that a worker needs to know, but for the bytes in Redis."""
+
+    attempt_id: str  #: unique over all runs, epochs, iterations, shards and attempts
+    run_id: str
+    epoch: int
+    iteration: int
+    shard: int
+    attempt: int  #: counted from 1
+    network: NetworkConfig
+    wanted: Wanted
+    parameters_digest: str
+    chunk_images: int  #: images in a chunk
+    chunks: dict[int, str]  #: digest of each chunk that holds images of this shard, by number
+    microbatches: tuple[MicrobatchMessage, ...]
+    fingerprint: str | None  #: the only one that may answer; None accepts any
+
+
+class AnswerHeader(_Message):
+    """What a worker says of its attempt; the arrays stand beside it as safetensors bytes."""
+
+    attempt_id: str
+    run_id: str
+    epoch: int
+    iteration: int
+    shard: int
+    attempt: int
+    parameters_digest: str
+    microbatches: tuple[int, ...]  #: indices, in the order of the arrays' rows
+    status: Status
+    detail: str = ""  #: the error, if it failed
+    missing: tuple[str, ...] = ()  #: digests that were not in Redis
+    worker: str
+    fingerprint: str
+    seconds: float  #: time the worker spent on it
+    payload_digest: str = ""  #: SHA-256 of the arrays' bytes
+
+
+class WorkerRecord(_Message):
+    """What a worker shows of itself, every second. Informs people, never correctness."""
+
+    name: str
+    host: str
+    pid: int
+    since: str  #: ISO 8601, UTC
+    state: str  #: starting, idle or busy
+    shard_in_hand: str | None = None
+    images: int = 0  #: computed since it started
+    images_per_second: float = 0.0  #: while computing
+    memory_mb: float = 0.0
+    fingerprint: str | None = None
+    versions: dict[str, str] = {}

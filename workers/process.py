@@ -1,0 +1,129 @@
+"""This worker process: its name, its fingerprint, what it holds, and how it shows itself."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import cachetools
+import psutil
+
+from workers.app import app
+from workers.errors import RedisUnreachable
+from workers.exchange import Exchange
+from workers.messages import ShardMessage, WorkerRecord
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two heartbeats; a record lives for five of them.
+HEARTBEAT_SECONDS = 1.0
+
+#: Images and parameters kept by one worker, in bytes.
+CACHE_BYTES = 256 * 2**20
+
+#: Set by a supervisor for its workers, so that they end when it is gone.
+SUPERVISOR_VARIABLE = "TAPEWORKS_SUPERVISOR_PID"
+
+
+@functools.cache
+def this_worker() -> Worker:
+    """The one worker of this process."""
+    return Worker(Exchange(app.conf.broker_url))
+
+
+class Worker:
+    """State of a worker process. Only `holding` and the heartbeat thread change it."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        self.fingerprint: str | None = None
+        self._since = datetime.now(UTC)
+        self._shard: str | None = None
+        self._images = 0
+        self._busy_seconds = 0.0
+        self._cache: cachetools.LRUCache[str, bytes] = cachetools.LRUCache(CACHE_BYTES, len)
+        self._leaving = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Show this worker, compile what the runs in progress need, and take the fingerprint."""
+        self._heart.start()
+        from model.gradients import warm_up  # loads TensorFlow
+        from workers.fingerprint import fingerprint
+
+        golden = fingerprint()
+        try:
+            for network in self.exchange.networks():
+                warm_up(network)
+        except RedisUnreachable as error:
+            logger.warning("%s Going on without warming up.", error)
+        self.fingerprint = golden
+        logger.info("Worker %s is ready, fingerprint %s", self.name, golden)
+
+    def stop(self) -> None:
+        """Leave the list of workers."""
+        self._leaving.set()
+        try:
+            self.exchange.hide_worker(self.name)
+        except RedisUnreachable as error:
+            logger.warning("%s", error)
+
+    def payloads(self, content_digest: str) -> bytes | None:
+        """Images or parameters by digest, kept from earlier or fetched."""
+        payload = self._cache.get(content_digest)
+        if payload is None:
+            payload = self.exchange.fetch(content_digest)
+            if payload is not None and len(payload) <= CACHE_BYTES:
+                self._cache[content_digest] = payload
+        return payload
+
+    @contextmanager
+    def holding(self, shard: ShardMessage) -> Iterator[None]:
+        """Show this shard as the one in hand, and count its images when it is done."""
+        began, self._shard = time.perf_counter(), shard.attempt_id
+        try:
+            yield
+        finally:
+            self._shard = None
+            self._busy_seconds += time.perf_counter() - began
+            self._images += sum(len(microbatch.images) for microbatch in shard.microbatches)
+
+    def record(self) -> WorkerRecord:
+        """What `tapeworks workers` shows."""
+        busy = "busy" if self._shard else "idle"
+        return WorkerRecord(
+            name=self.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            since=self._since.isoformat(timespec="seconds"),
+            state=busy if self.fingerprint else "starting",
+            shard_in_hand=self._shard,
+            images=self._images,
+            images_per_second=self._images / self._busy_seconds if self._busy_seconds else 0.0,
+            memory_mb=psutil.Process().memory_info().rss / 1e6,
+            fingerprint=self.fingerprint,
+        )
+
+    def _beat(self) -> None:
+        while not self._leaving.wait(HEARTBEAT_SECONDS):
+            _end_without_supervisor()
+            try:
+                self.exchange.show_worker(self.record())
+            except RedisUnreachable as error:
+                logger.debug("%s", error)
+
+
+def _end_without_supervisor() -> None:
+    """A supervisor that was killed cannot stop its workers, so they stop themselves."""
+    supervisor = os.environ.get(SUPERVISOR_VARIABLE)
+    if supervisor is not None and os.getppid() != int(supervisor):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,119 @@
+"""N worker processes on one machine: started, restarted when they die, and ended together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import IO
+
+from workers.errors import WorkerExited
+from workers.process import SUPERVISOR_VARIABLE
+
+#: Seconds between two looks at the processes.
+LOOK_SECONDS = 0.2
+
+#: A worker that ends sooner than this after its start is restarted with a growing delay.
+SETTLED_SECONDS = 30.0
+
+#: The longest such delay in seconds.
+LONGEST_DELAY_SECONDS = 30.0
+
+#: After so many quick deaths in a row, with no worker up, starting them is pointless.
+QUICK_DEATHS = 5
+
+#: Seconds that a worker has to finish its shard when it is asked to leave.
+DRAIN_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class _Slot:
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    not_before: float = 0.0
+    quick_deaths: int = field(default=0)
+
+
+class Supervisor:
+    """Keeps `count` worker processes alive from `start` to `stop`."""
+
+    def __init__(self, redis_url: str, count: int, log: IO[bytes] | None = None) -> None:
+        """Workers write what they have to say to `log`, or to this process's stderr."""
+        self._environment = os.environ | {
+            "TAPEWORKS_REDIS_URL": redis_url,
+            SUPERVISOR_VARIABLE: str(os.getpid()),
+        }
+        self._slots = [_Slot() for _ in range(count)]
+        self._log = log
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Start the processes and the thread that watches them."""
+        self._look()
+        self._thread.start()
+
+    @property
+    def process_ids(self) -> set[int]:
+        """The processes that run now."""
+        return {slot.process.pid for slot in self._slots if slot.process}
+
+    def check(self) -> None:
+        """Raise `WorkerExited` when the processes die faster than they can get ready."""
+        if self._slots and all(slot.quick_deaths >= QUICK_DEATHS for slot in self._slots):
+            raise WorkerExited(
+                f"Worker processes ended {QUICK_DEATHS} times in a row right after their start; "
+                "run `python -m workers` to see why."
+            )
+
+    def stop(self, drain_seconds: float = DRAIN_SECONDS) -> None:
+        """Let the workers finish the shard in hand, then end them; none is left afterwards.
+
+        Without time to drain they are killed at once, which loses nothing but the work in hand.
+        """
+        self._leaving.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        processes = [slot.process for slot in self._slots if slot.process]
+        for process in processes:
+            process.send_signal(signal.SIGTERM if drain_seconds else signal.SIGKILL)
+        deadline = time.monotonic() + drain_seconds
+        for process in processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _watch(self) -> None:
+        while not self._leaving.wait(LOOK_SECONDS):
+            self._look()
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for slot in self._slots:
+            if slot.process and slot.process.poll() is not None:
+                self._bury(slot, now)
+            if slot.process is None and now >= slot.not_before:
+                slot.process, slot.started = self._spawn(), now
+
+    def _bury(self, slot: _Slot, now: float) -> None:
+        quick = now - slot.started < SETTLED_SECONDS
+        slot.quick_deaths = slot.quick_deaths + 1 if quick else 0
+        delay = min(2.0 ** (slot.quick_deaths - 1), LONGEST_DELAY_SECONDS) if quick else 0.0
+        slot.process, slot.not_before = None, now + delay
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        # A session of their own: Ctrl-C in the terminal reaches this process alone, which drains.
+        return subprocess.Popen(
+            [sys.executable, "-m", "workers"],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )

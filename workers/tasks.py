@@ -1,0 +1,62 @@
+"""The one task: a pure function of its message and of bytes that are named by their digest."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from workers.app import TASK, app
+from workers.compute import Missing, shard_arrays
+from workers.messages import AnswerHeader, ShardMessage, Status
+from workers.process import this_worker
+
+logger = logging.getLogger(__name__)
+
+
+@app.task(name=TASK)  # type: ignore[untyped-decorator]
+def compute_shard(message: dict[str, Any]) -> None:
+    """Compute one attempt at one shard and write its answer to Redis."""
+    shard = ShardMessage.model_validate(message)
+    worker = this_worker()
+    if worker.exchange.is_stale(shard):
+        return
+    with worker.holding(shard):
+        header, arrays = _attempt(shard)
+    worker.exchange.answer(header, arrays)
+
+
+def _attempt(shard: ShardMessage) -> tuple[AnswerHeader, bytes]:
+    worker, began = this_worker(), time.perf_counter()
+    outcome: dict[str, Any]
+    arrays = b""
+    if shard.fingerprint not in (None, worker.fingerprint):
+        outcome = {"status": Status.REFUSED}
+    else:
+        try:
+            arrays, payload_digest = shard_arrays(shard, worker.payloads)
+            outcome = {"status": Status.DONE, "payload_digest": payload_digest}
+        except Missing as error:
+            outcome = {"status": Status.MISSING, "missing": error.digests}
+        except Exception as error:  # reported to the scheduler, which decides
+            logger.warning("Shard %s failed", shard.attempt_id, exc_info=True)
+            outcome = {"status": Status.FAILED, "detail": f"{type(error).__name__}: {error}"[:4000]}
+    return _header(shard, time.perf_counter() - began, outcome), arrays
+
+
+def _header(shard: ShardMessage, seconds: float, outcome: dict[str, Any]) -> AnswerHeader:
+    worker = this_worker()
+    return AnswerHeader(
+        attempt_id=shard.attempt_id,
+        run_id=shard.run_id,
+        epoch=shard.epoch,
+        iteration=shard.iteration,
+        shard=shard.shard,
+        attempt=shard.attempt,
+        parameters_digest=shard.parameters_digest,
+        microbatches=tuple(microbatch.index for microbatch in shard.microbatches),
+        worker=worker.name,
+        fingerprint=worker.fingerprint or "",
+        seconds=seconds,
+        **outcome,
+    )
