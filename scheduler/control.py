@@ -30,6 +30,10 @@ class Control:
             self._abandon.set()
         self._drain.set()
 
+    def drain(self) -> None:
+        """Stop after the iteration in progress."""
+        self._drain.set()
+
     @property
     def draining(self) -> bool:
         """Whether to stop after the iteration in progress."""

@@ -64,7 +64,10 @@ class Dispatcher(Protocol):
 
     attempts: int  #: sent for the latest work
     shards: int  #: cut for the latest work
-    fingerprint: str | None  #: of those who compute; None before the first outcome
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of those who compute; None before the first outcome."""
 
     def begin(self, run_id: str, network: NetworkConfig, fingerprint: str | None) -> None:
         """Get ready for a run whose fingerprint may be pinned already."""

@@ -28,10 +28,13 @@ class UsageError(Exception):
 #: The first class that fits decides.
 _CODES: list[tuple[tuple[type[Exception], ...], ExitCode]] = [
     ((scheduler.Interrupted,), ExitCode.INTERRUPTED),
-    ((storage.RunNotFound, storage.CheckpointNotFound, storage.IterationNotFound), ExitCode.NOT_FOUND),
+    ((storage.NotFound,), ExitCode.NOT_FOUND),
     ((storage.StorageUnreachable, workers.RedisUnreachable), ExitCode.UNREACHABLE),
     ((scheduler.SchedulerError, storage.LeaseLost, workers.WorkerExited), ExitCode.RUN_FAILED),
-    ((UsageError, model.ModelError, storage.StorageError, workers.WorkersError), ExitCode.WRONG_USAGE),
+    (
+        (UsageError, model.ModelError, storage.StorageError, workers.WorkersError),
+        ExitCode.WRONG_USAGE,
+    ),
 ]
 
 #: Everything that is told in one sentence; anything else is a defect and shows its traceback.

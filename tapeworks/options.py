@@ -72,7 +72,9 @@ def _parameter(name: str) -> inspect.Parameter:
     flag = f"--{name.replace('_', '-')}"
     help_ = f"{field.description}{_default(field.default)}"
     kind: Any = bool | None if name in _FLAGS else str | None
-    option = typer.Option(flag, help=help_, show_default=False, metavar=None if name in _FLAGS else _metavar(name))
+    option = typer.Option(
+        flag, help=help_, show_default=False, metavar=None if name in _FLAGS else _metavar(name)
+    )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
     )
@@ -82,7 +84,12 @@ def _metavar(name: str) -> str:
     choices = getattr(RunConfig.model_fields[name].annotation, "__members__", None)
     if choices:
         return "|".join(member.value for member in choices.values())
-    return {"classes": "3,6", "kernel_sizes": "3,5,7", "data_dir": "DIRECTORY", "dataset": "NAME"}.get(name, "NUMBER")
+    return {
+        "classes": "3,6",
+        "kernel_sizes": "3,5,7",
+        "data_dir": "DIRECTORY",
+        "dataset": "NAME",
+    }.get(name, "NUMBER")
 
 
 def _default(value: Any) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -16,6 +17,7 @@ from workers.process import SUPERVISOR_VARIABLE
 
 #: Seconds between two looks at the processes.
 LOOK_SECONDS = 0.2
+STOP_LOOK_SECONDS = 0.02
 
 #: A worker that ends sooner than this after its start is restarted with a growing delay.
 SETTLED_SECONDS = 30.0
@@ -70,10 +72,13 @@ class Supervisor:
                 "run `python -m workers` to see why."
             )
 
-    def stop(self, drain_seconds: float = DRAIN_SECONDS) -> None:
+    def stop(
+        self, drain_seconds: float = DRAIN_SECONDS, hurried: Callable[[], bool] = lambda: False
+    ) -> None:
         """Let the workers finish the shard in hand, then end them; none is left afterwards.
 
-        Without time to drain they are killed at once, which loses nothing but the work in hand.
+        Without time to drain, or once `hurried` says so, they are killed, which loses nothing but
+        the work in hand.
         """
         self._leaving.set()
         if self._thread.is_alive():
@@ -82,12 +87,11 @@ class Supervisor:
         for process in processes:
             process.send_signal(signal.SIGTERM if drain_seconds else signal.SIGKILL)
         deadline = time.monotonic() + drain_seconds
-        for process in processes:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        while any(process.poll() is None for process in processes):
+            if hurried() or time.monotonic() > deadline:
+                for process in processes:
+                    process.kill()
+            time.sleep(STOP_LOOK_SECONDS)
 
     def _watch(self) -> None:
         while not self._leaving.wait(LOOK_SECONDS):

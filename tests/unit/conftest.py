@@ -6,15 +6,17 @@ import functools
 import gzip
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from model.config import NetworkConfig
-from model.gradients import Engine, engine
+
+if TYPE_CHECKING:
+    from model.gradients import Engine
 
 #: Where the seed's reference run is kept, unless TAPEWORKS_REFERENCE_DIR names another place.
 REFERENCE_DIR = Path(__file__).resolve().parents[3] / "shared" / "reference"
@@ -36,14 +38,6 @@ NETWORKS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Digits:
-    """Labelled MNIST images as the network sees them."""
-
-    images: NDArray[np.uint8]  #: (images, 27, 27)
-    labels: NDArray[np.int64]  #: (images,) 0 for a three, 1 for a six
-
-
 @pytest.fixture(scope="session")
 def seed_reference() -> dict[str, NDArray[np.floating]]:
     """The arrays that the seed document's own program left behind, by name."""
@@ -56,8 +50,11 @@ def seed_reference() -> dict[str, NDArray[np.floating]]:
 
 
 @pytest.fixture(scope="session")
-def seed_digits(mnist_dir: Path) -> Digits:
-    """The reference run's images: the first ten 3s and 6s of MNIST's test images."""
+def seed_digits(mnist_dir: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The reference run's images, (10, 27, 27), and their classes: 0 for a 3, 1 for a 6.
+
+    They are the first ten 3s and 6s of MNIST's test images.
+    """
     paths = [mnist_dir / f"t10k-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
     for path in paths:
         if not path.exists():
@@ -65,25 +62,19 @@ def seed_digits(mnist_dir: Path) -> Digits:
     images, labels = (np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8) for path in paths)
     images, labels = images[16:].reshape(-1, 28, 28), labels[8:]
     chosen = np.flatnonzero((labels == 3) | (labels == 6))[:10]
-    return Digits(
-        images=images[chosen, :-1, :-1].copy(), labels=(labels[chosen] == 6).astype(np.int64)
-    )
+    return images[chosen, :-1, :-1].copy(), (labels[chosen] == 6).astype(np.int64)
 
 
-@pytest.fixture(scope="session", params=NETWORKS.values(), ids=NETWORKS.keys())
+@pytest.fixture(params=NETWORKS.values(), ids=list(NETWORKS))
 def network(request: pytest.FixtureRequest) -> NetworkConfig:
     """Each of the networks that both unfoldings are compared on."""
     chosen: NetworkConfig = request.param
     return chosen
 
 
-@functools.cache
-def compiled(network: NetworkConfig) -> Engine:
-    """The network's engine, kept for the whole session: compiling one takes seconds."""
-    return engine(network)
-
-
 @pytest.fixture(scope="session")
 def engine_of() -> Callable[[NetworkConfig], Engine]:
-    """Gives a network's engine, compiled once per session."""
-    return compiled
+    """Gives a network's engine, compiled once per session: compiling one takes seconds."""
+    from model.gradients import engine  # here, so that other tests do without TensorFlow
+
+    return functools.cache(engine)

@@ -31,7 +31,7 @@ def random_gradients(count: int, seed: int = 0) -> Arrays:
 
     def array(*shape: int) -> NDArray[np.float32]:
         sizes = 2.0 ** source.integers(-40, 40, (count, *shape))
-        return np.float32(source.standard_normal((count, *shape)) * sizes)
+        return (source.standard_normal((count, *shape)) * sizes).astype(np.float32)
 
     return {"conv_1": array(2, 3, 3), "dense_1": array(2, 2, 4, 4)}
 

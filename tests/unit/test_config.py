@@ -36,7 +36,7 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"kernel_sizes": (28,)}, "kernel_sizes=28"),
     ({"kernel_sizes": (14, 15)}, "kernel_sizes=14,15"),
     ({"image_side": 12}, "kernel_sizes=3,5,7"),
-    ({"unfolding": "full", "image_side": 64, "kernel_sizes": (7, 7, 7)}, "unfolding=full"),
+    ({"unfolding": "full", "image_side": 64, "kernel_sizes": (7, 7, 9)}, "unfolding=full"),
     ({"filters": 0}, "filters=0"),
     ({"filters": 1025}, "filters=1025"),
     ({"filters": 2.5}, "filters=2.5"),
@@ -121,7 +121,7 @@ def test_the_default_network_has_the_seeds_shapes() -> None:
 
 def test_another_networks_shapes_follow_from_its_settings() -> None:
     config = RunConfig(
-        image_side=9, kernel_sizes=(2, 3, 1), filters=4, classes=(1, 2, 8), unfolding="full"
+        image_side=9, kernel_sizes=(2, 3, 1), filters=4, classes=(1, 2, 8), unfolding=Unfolding.FULL
     )
 
     assert config.network.sides == (8, 6, 6)

@@ -8,7 +8,8 @@ other side of it, and would be right to).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from tests import reference_numpy
 
 EngineOf = Callable[[NetworkConfig], Engine]
 Parameters = Mapping[str, NDArray[np.floating]]
+Digits = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 SMALL = NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
 SMALLEST = NetworkConfig(image_side=1, kernel_sizes=(1,), filters=1)
@@ -34,13 +36,6 @@ ROW_NETWORKS = [
     pytest.param(SMALL, id="small"),
     pytest.param(SMALL.model_copy(update={"unfolding": Unfolding.FULL}), id="small, full"),
 ]
-
-
-class Digits(Protocol):
-    """What the fixture `seed_digits` gives."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
 
 
 def with_unfolding(network: NetworkConfig, unfolding: Unfolding) -> NetworkConfig:
@@ -87,9 +82,7 @@ def finite_differences(
     return slopes
 
 
-def assert_close(
-    computed: NDArray[np.generic], expected: NDArray[np.generic], tolerance: float = 1e-5
-) -> None:
+def assert_close(computed: NDArray[Any], expected: NDArray[Any], tolerance: float = 1e-5) -> None:
     """Equal to `tolerance` of the largest expected entry; exactly, where that is 0."""
     largest = float(np.abs(expected).max())
     np.testing.assert_allclose(computed, expected, rtol=0, atol=tolerance * largest)
@@ -125,13 +118,32 @@ def row_bits(result: MicrobatchResult, row: int) -> dict[str, bytes]:
 # The slow network's own gradients
 
 
-def test_the_slow_networks_gradients_are_its_finite_differences() -> None:
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Images of the small network with the finite differences of their losses."""
+
+    parameters: Arrays
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    slopes: list[dict[str, NDArray[np.float64]]]  #: one per image
+
+
+@pytest.fixture(scope="module")
+def measured() -> Measured:
     parameters = initial(SMALL, seed=2)
-    for label, image in enumerate(normalised(bright_images(3, 9))):
-        truth = one_hot(np.array([label]), 3)[0]
+    images, labels = bright_images(3, 9), labels_of(3, SMALL)
+    slopes = []
+    for image, truth in zip(normalised(images), one_hot(labels, 3), strict=True):
         assert reference_numpy.forward(parameters, image).distance_to_a_kink > 1e-4
-        gradients = reference_numpy.image_gradient(parameters, image, truth)
-        for name, slope in finite_differences(parameters, image, truth).items():
+        slopes.append(finite_differences(parameters, image, truth))
+    return Measured(parameters=parameters, images=images, labels=labels, slopes=slopes)
+
+
+def test_the_slow_networks_gradients_are_its_finite_differences(measured: Measured) -> None:
+    truth = one_hot(measured.labels, 3)
+    for row, image in enumerate(normalised(measured.images)):
+        gradients = reference_numpy.image_gradient(measured.parameters, image, truth[row])
+        for name, slope in measured.slopes[row].items():
             assert_close(gradients[name], slope, tolerance=1e-7)
 
 
@@ -173,16 +185,15 @@ def test_gradients_and_losses_are_the_slow_networks(
 
 
 @pytest.mark.parametrize("unfolding", Unfolding)
-def test_gradients_are_finite_differences(unfolding: Unfolding, engine_of: EngineOf) -> None:
-    parameters = initial(SMALL, seed=2)
-    images, labels = bright_images(3, 9), np.arange(3)
+def test_gradients_are_finite_differences(
+    unfolding: Unfolding, measured: Measured, engine_of: EngineOf
+) -> None:
+    compute = engine_of(with_unfolding(SMALL, unfolding))
 
-    result = engine_of(with_unfolding(SMALL, unfolding))(parameters, images, labels)
+    result = compute(measured.parameters, measured.images, measured.labels)
 
-    for row, image in enumerate(normalised(images)):
-        assert reference_numpy.forward(parameters, image).distance_to_a_kink > 1e-4
-        truth = one_hot(labels[[row]], 3)[0]
-        for name, slope in finite_differences(parameters, image, truth).items():
+    for row, slopes in enumerate(measured.slopes):
+        for name, slope in slopes.items():
             assert_close(result.gradients[name][row], slope)
 
 
@@ -281,8 +292,8 @@ def test_a_result_has_a_row_per_image_and_no_padding(
         "dense_1": (5, 3, 2, 6, 6),
     }
     assert {array.dtype for array in result.gradients.values()} == {np.dtype(np.float32)}
-    assert (result.losses.shape, result.losses.dtype) == ((5,), np.float32)
-    assert (result.predictions.shape, result.predictions.dtype) == ((5,), np.int32)
+    assert (result.losses.shape, result.losses.dtype) == ((5,), np.dtype(np.float32))
+    assert (result.predictions.shape, result.predictions.dtype) == ((5,), np.dtype(np.int32))
     squares = sum(
         np.square(array.astype(np.float64)).reshape(5, -1).sum(axis=1)
         for array in result.gradients.values()
@@ -311,12 +322,6 @@ def test_a_network_has_one_engine_and_warming_it_up_needs_no_data() -> None:
 # Rows: the same bits whatever stands beside them (design, promise P1)
 
 
-@pytest.fixture(scope="module", params=ROW_NETWORKS)
-def full_microbatch(request: pytest.FixtureRequest, engine_of: EngineOf) -> Microbatch:
-    network: NetworkConfig = request.param
-    return Microbatch(network, engine_of(network))
-
-
 class Microbatch:
     """A microbatch without padding, drawn and bright images by turns, and its result."""
 
@@ -332,6 +337,12 @@ class Microbatch:
         """The result of these of its images, in this order."""
         chosen = list(rows)
         return self.compute(self.parameters, self.images[chosen], self.labels[chosen])
+
+
+@pytest.fixture(scope="module", params=ROW_NETWORKS)
+def full_microbatch(request: pytest.FixtureRequest, engine_of: EngineOf) -> Microbatch:
+    network: NetworkConfig = request.param
+    return Microbatch(network, engine_of(network))
 
 
 def test_the_same_microbatch_gives_the_same_bits_again(full_microbatch: Microbatch) -> None:
@@ -384,13 +395,12 @@ def test_the_first_gradients_are_the_seeds(
 ) -> None:
     config = RunConfig(images=10, unfolding=unfolding)
     names = list(config.network.shapes)
-    parameters = {name: seed_reference[f"init_{name}"] for name in names}
+    parameters: Arrays = {name: seed_reference[f"init_{name}"] for name in names}
+    images, labels = seed_digits
 
     results = [
         engine_of(config.network)(
-            dict(parameters),
-            seed_digits.images[list(microbatch.images)],
-            seed_digits.labels[list(microbatch.images)],
+            parameters, images[list(microbatch.images)], labels[list(microbatch.images)]
         )
         for microbatch in cut(image_set(config, 0), config.network.microbatch_size)
     ]
@@ -413,15 +423,12 @@ def test_five_iterations_are_the_seeds(
     config = RunConfig(images=10, iterations=5, unfolding=unfolding)
     compute = engine_of(config.network)
     parameters: Arrays = {name: seed_reference[f"init_{name}"] for name in config.network.shapes}
+    images, labels = seed_digits
 
     losses = []
     for iteration in range(config.iterations):
         results = [
-            compute(
-                parameters,
-                seed_digits.images[list(microbatch.images)],
-                seed_digits.labels[list(microbatch.images)],
-            )
+            compute(parameters, images[list(microbatch.images)], labels[list(microbatch.images)])
             for microbatch in cut(image_set(config, iteration), config.network.microbatch_size)
         ]
         losses.append(total_loss(loss for result in results for loss in result.losses))

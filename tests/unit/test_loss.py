@@ -34,24 +34,22 @@ LOGITS = [
 ]
 
 
-def loss_and_slope(logits: Sequence[Sequence[float]], truth: Any) -> tuple[Any, Any]:
+def _loss_and_slope(logits: Any, truth: Any) -> tuple[Any, Any]:
     with tf.GradientTape() as tape:
-        given_logits = tf.constant(logits, tf.float32)
-        tape.watch(given_logits)
-        losses = binary_cross_entropy(given_logits, tf.constant(truth))
-    return losses.numpy(), tape.gradient(losses, given_logits).numpy()
+        tape.watch(logits)
+        losses = binary_cross_entropy(logits, truth)
+    return losses, tape.gradient(losses, logits)
+
+
+def loss_and_slope(logits: Sequence[Sequence[float]], truth: Any) -> tuple[Any, Any]:
+    losses, slopes = _loss_and_slope(tf.constant(logits, tf.float32), tf.constant(truth))
+    return losses.numpy(), slopes.numpy()
 
 
 def compiled_loss_and_slope(logits: Sequence[Sequence[float]], truth: Any) -> tuple[Any, Any]:
-    @tf.function(jit_compile=True, autograph=False)
-    def compute(variable: Any, truth: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(variable)
-            losses = binary_cross_entropy(variable, truth)
-        return losses, tape.gradient(losses, variable)
-
-    losses, slope = compute(tf.constant(logits, tf.float32), tf.constant(truth))
-    return losses.numpy(), slope.numpy()
+    compute = tf.function(_loss_and_slope, jit_compile=True, autograph=False)
+    losses, slopes = compute(tf.constant(logits, tf.float32), tf.constant(truth))
+    return losses.numpy(), slopes.numpy()
 
 
 def exact(logits: Sequence[float], true_class: int) -> tuple[float, list[float]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import math
 from collections.abc import Callable
 from fractions import Fraction
@@ -115,12 +117,9 @@ def test_another_seed_changes_every_array() -> None:
 def test_no_two_arrays_start_with_the_same_draw() -> None:
     parameters = initial(DEFAULT, 0)
 
-    starts = {
-        tuple(np.float32(array.ravel()[:9] / bound(DEFAULT, name)).round(4).tolist())
-        for name, array in parameters.items()
-    }
-
-    assert len(starts) == len(parameters)
+    starts = [array.ravel()[:9] / bound(DEFAULT, name) for name, array in parameters.items()]
+    for first, second in itertools.combinations(starts, 2):
+        assert np.abs(first - second).max() > 0.01
 
 
 # Assign
@@ -232,10 +231,8 @@ def test_a_history_digest_sees_values_and_their_order() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused_with_our_own_error(payload: bytes) -> None:
-    try:
-        from_bytes(payload)
-    except ParametersError as error:
-        assert str(error).startswith("Expected safetensors bytes. Received: ")
+    with contextlib.suppress(ParametersError):
+        assert isinstance(from_bytes(payload), dict)
 
 
 @given(st.data())
@@ -327,13 +324,17 @@ REFUSED: list[tuple[Callable[[Arrays], None], str]] = [
     ),
     (
         with_another_axis,
-        "expected conv_1 to be float32 of shape (2, 2, 2). "
-        "Received: float32 of shape (1, 2, 2, 2).",
+        (
+            "expected conv_1 to be float32 of shape (2, 2, 2). "
+            "Received: float32 of shape (1, 2, 2, 2)."
+        ),
     ),
     (
         of_float64,
-        "expected dense_1 to be float32 of shape (3, 2, 6, 6). "
-        "Received: float64 of shape (3, 2, 6, 6).",
+        (
+            "expected dense_1 to be float32 of shape (3, 2, 6, 6). "
+            "Received: float64 of shape (3, 2, 6, 6)."
+        ),
     ),
     (
         of_whole_numbers,

@@ -1,0 +1,84 @@
+"""`tapeworks export`: a run's history or parameters as a file for other programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from storage.history import History
+from storage.records import RunRecord
+from tapeworks.commands.show import RUN
+from tapeworks.describe import as_json, run_values
+from tapeworks.errors import ExitCode, UsageError
+from tapeworks.output import check_writable, put, write_file
+from tapeworks.settings import settings
+
+
+class Form(StrEnum):
+    """What to export."""
+
+    CSV = "csv"  #: the history, a row per iteration
+    JSON = "json"  #: the run with all its iterations
+    SAFETENSORS = "safetensors"  #: the parameters
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("export")(export)
+
+
+def export(
+    run: RUN,
+    to: Annotated[
+        Form, typer.Option(help="csv or json: the history; safetensors: the parameters")
+    ] = Form.CSV,
+    output: Annotated[
+        Path | None, typer.Option(help="file to write [default: csv and json to stdout]")
+    ] = None,
+    after: Annotated[
+        int | None,
+        typer.Option(min=0, help="parameters after so many iterations [default: the newest]"),
+    ] = None,
+) -> int:
+    """Write a run's history or parameters to a file."""
+    if after is not None and to is not Form.SAFETENSORS:
+        raise UsageError(f"--after chooses parameters. Received: --to {to.value}.")
+    if output is None and to is Form.SAFETENSORS:
+        raise UsageError("Parameters are not text; name a file with --output.")
+    if output is not None:
+        check_writable(output)
+    history = History.open(settings().database_url)
+    content = _content(history, history.find_run(run), to, after)
+    if output is None:
+        put(content.decode().rstrip("\n"))
+    else:
+        write_file(output, content)
+        put(str(output.resolve()))
+    return ExitCode.DONE
+
+
+def _content(history: History, run: RunRecord, to: Form, after: int | None) -> bytes:
+    if to is Form.SAFETENSORS:
+        return history.checkpoint(run.id, after).parameters
+    iterations = [_row(asdict(record)) for record in history.iterations(run.id)]
+    if to is Form.JSON:
+        return as_json(run_values(history, run) | {"history": iterations}).encode() + b"\n"
+    if not iterations:
+        raise UsageError(f"Run {run.id} has no iteration yet; it is {run.state.value}.")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(iterations[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(iterations)
+    return text.getvalue().encode()
+
+
+def _row(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != "run_id"} | {
+        "started_at": values["started_at"].isoformat()
+    }

@@ -1,0 +1,51 @@
+"""`tapeworks runs`: what was trained, is, and will be."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from storage.history import History
+from storage.records import RunRecord
+from tapeworks.describe import as_json, clock
+from tapeworks.errors import ExitCode
+from tapeworks.output import put, put_table, say
+from tapeworks.settings import settings
+
+HEADERS = ("RUN", "NAME", "STATE", "ITERATIONS", "FIRST LOSS", "LAST LOSS", "CREATED")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("runs")(list_runs)
+
+
+def list_runs(
+    limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20,
+    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> int:
+    """List the runs, newest first."""
+    history = History.open(settings().database_url)
+    history.release_abandoned()
+    runs = history.runs(limit)
+    if json:
+        put(as_json([asdict(run) for run in runs]))
+    elif runs:
+        put_table(HEADERS, [_row(run) for run in runs])
+    else:
+        say("There is no run yet; start one with: tapeworks train")
+    return ExitCode.DONE
+
+
+def _row(run: RunRecord) -> tuple[str, ...]:
+    losses = [run.first_loss, run.last_loss]
+    return (
+        run.id,
+        run.name or "-",
+        run.state.value,
+        f"{run.completed_iterations}/{run.iterations}",
+        *("-" if loss is None else f"{loss:.4f}" for loss in losses),
+        clock(run.created_at),
+    )

@@ -1,0 +1,61 @@
+"""`tapeworks scheduler`: takes queued runs and drives them, until it is stopped."""
+
+from __future__ import annotations
+
+import time
+
+import typer
+
+from scheduler.celery_dispatcher import CeleryDispatcher
+from scheduler.control import Control
+from scheduler.driving import Driver
+from scheduler.service import serve
+from storage.history import History
+from storage.records import Claim, EvaluationRecord
+from tapeworks.errors import ExitCode
+from tapeworks.output import say
+from tapeworks.session import DRAINING, interruptible
+from tapeworks.settings import settings
+from workers.exchange import Exchange
+from workers.redis_client import without_password
+
+#: Seconds between two lines about the run in progress.
+LINE_SECONDS = 5.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("scheduler")(run_scheduler)
+
+
+def run_scheduler() -> int:
+    """Drive queued runs, oldest first, with the workers of one Redis, until Ctrl-C.
+
+    Ctrl-C puts the run in progress back into the queue after its iteration.
+    """
+    places, control = settings(), Control()
+    Exchange(places.redis_url).check()
+    history = History.open(places.database_url)
+    driver = Driver(
+        history=history,
+        dispatcher=CeleryDispatcher(places.redis_url),
+        control=control,
+        on_notice=lambda _, message: say(message),
+    )
+    say(
+        f"Scheduler takes runs from {history.database.address} "
+        f"for workers at {without_password(places.redis_url)}"
+    )
+    said_at = float("-inf")
+    with interruptible(control, DRAINING):
+        for happened in serve(driver):
+            if isinstance(happened, Claim):
+                say(f"Run {happened.run_id} begins")
+            elif isinstance(happened, EvaluationRecord):
+                say(f"Run {happened.run_id}: accuracy {happened.accuracy:.1%} on held-out images")
+            elif time.monotonic() - said_at > LINE_SECONDS:
+                said_at = time.monotonic()
+                done = f"iteration {happened.iteration + 1}, loss {happened.loss:.4f}"
+                say(f"Run {happened.run_id}: {done}")
+    say("Scheduler stopped")
+    return ExitCode.INTERRUPTED

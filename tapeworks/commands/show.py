@@ -1,0 +1,62 @@
+"""`tapeworks show`: all about one run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from storage.history import History
+from tapeworks.describe import as_json, clock, run_lines, run_values
+from tapeworks.errors import ExitCode, UsageError
+from tapeworks.output import put, put_table
+from tapeworks.settings import settings
+
+RUN = Annotated[str, typer.Argument(metavar="RUN", help="id, unique prefix of one, or name")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("show")(show)
+
+
+def show(
+    run: RUN,
+    events: Annotated[bool, typer.Option("--events", help="what happened to it")] = False,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="who computed which images, counted once each")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="print JSON, with the digests")] = False,
+) -> int:
+    """Show a run's settings, state, losses and digests, or its events or ledger."""
+    if events and ledger:
+        raise UsageError("--events and --ledger exclude each other; choose one.")
+    history = History.open(settings().database_url)
+    history.release_abandoned()
+    record = history.find_run(run)
+    if events or ledger:
+        table = history.events(record.id) if events else history.ledger(record.id)
+        rows = [{k: v for k, v in asdict(line).items() if k != "run_id"} for line in table]
+        _put_rows(rows, json)
+    elif json:
+        put(as_json(run_values(history, record)))
+    else:
+        lines = run_lines(history, record)
+        width = max(len(label) for label, _ in lines)
+        put("\n".join(f"{label:{width}}  {text}" for label, text in lines))
+    return ExitCode.DONE
+
+
+def _put_rows(rows: list[dict[str, object]], json: bool) -> None:
+    if json:
+        put(as_json(rows))
+    elif rows:
+        headers = [name.replace("_", " ").upper() for name in rows[0]]
+        put_table(headers, [[_cell(name, value) for name, value in row.items()] for row in rows])
+
+
+def _cell(name: str, value: object) -> str:
+    if name.endswith("at") and hasattr(value, "astimezone"):
+        return clock(value)  # type: ignore[arg-type]
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,121 @@
+"""`tapeworks train`: the whole thing on one machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from model import datasets
+from model.config import run_config
+from scheduler.control import Control
+from scheduler.submission import initial_parameters, submit
+from storage.history import History
+from storage.records import RunRecord, RunState
+from tapeworks.describe import as_json, run_values
+from tapeworks.errors import ExitCode, UsageError
+from tapeworks.options import configuration, with_run_options
+from tapeworks.output import check_writable, put, say, write_file
+from tapeworks.plots import draw_loss, loss_curve, plot_format
+from tapeworks.redis_server import executable
+from tapeworks.session import Session
+from tapeworks.settings import Settings, settings
+from workers.exchange import Exchange
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(with_run_options(train))
+
+
+def train(
+    *,
+    given: dict[str, Any],
+    config: Annotated[
+        Path | None, typer.Option(help="settings in YAML or TOML; options go before them")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="what to call the run")] = None,
+    init_from: Annotated[
+        Path | None, typer.Option(help="start from these parameters (safetensors)")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="worker processes; 0 needs no queue [default: the cores]"),
+    ] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="go on with this run")] = None,
+    stop_after: Annotated[
+        int | None, typer.Option(min=1, help="pause when so many iterations are committed")
+    ] = None,
+    plot: Annotated[Path, typer.Option(help="where to draw the loss curve, .png or .svg")] = Path(
+        "loss_curve.png"
+    ),
+    json: Annotated[bool, typer.Option("--json", help="print the run as JSON")] = False,
+) -> int:
+    """Train on this machine, with a queue and worker processes of its own.
+
+    Uses the Redis at TAPEWORKS_REDIS_URL, or starts a private one.
+    """
+    plot_format(plot)
+    check_writable(plot)
+    places, count = settings(), (os.cpu_count() or 1) if workers is None else workers
+    if resume is None:
+        wanted = configuration(given, config)
+        initial, data = initial_parameters(wanted, init_from), datasets.load(wanted)
+        _check_redis(places, count)
+        history = History.open(places.database_url)
+        run = submit(history, wanted, initial, name=name, state=RunState.PAUSED)
+    else:
+        if given or config or name or init_from:
+            raise UsageError("--resume goes on with a run's own settings; leave out all others.")
+        history = History.open(places.database_url)
+        run = _resumable(history, resume)
+        data = datasets.load(run_config(run.configuration))
+        _check_redis(places, count)
+    session = Session(
+        history=history, settings=places, control=Control(), workers=count, stop_after=stop_after
+    )
+    began = time.monotonic()
+    run = session.run(run, run_config(run.configuration), data)
+    seconds = time.monotonic() - began
+    if run.completed_iterations:
+        write_file(plot, draw_loss([loss_curve(history, run)], plot_format(plot)))
+    if json:
+        put(as_json(run_values(history, run)))
+    else:
+        _summarise(history, run, seconds, plot)
+    if run.state is RunState.COMPLETED:
+        return ExitCode.DONE
+    say(f"Go on with: tapeworks train --resume {run.id}")
+    return ExitCode.DONE if run.completed_iterations == stop_after else ExitCode.INTERRUPTED
+
+
+def _check_redis(places: Settings, workers: int) -> None:
+    """Find out before a run is stored that it could not be driven."""
+    if workers and places.named_redis_url:
+        Exchange(places.named_redis_url).check()
+    elif workers:
+        executable()
+
+
+def _resumable(history: History, reference: str) -> RunRecord:
+    history.release_abandoned()
+    run = history.find_run(reference)
+    if run.state not in {RunState.PAUSED, RunState.QUEUED}:
+        raise UsageError(f"Run {run.id} is {run.state.value}; only a paused or queued one goes on.")
+    return run
+
+
+def _summarise(history: History, run: RunRecord, seconds: float, plot: Path) -> None:
+    records = history.iterations(run.id)
+    trained = sum(record.seconds for record in records)
+    put(f"run        {run.id}, {run.state.value} after {run.completed_iterations} iterations")
+    if records:
+        put(f"loss       {records[0].loss:.4f} at first, {records[-1].loss:.4f} at last")
+    for evaluation in history.evaluations(run.id)[-1:]:
+        put(f"accuracy   {evaluation.accuracy:.1%} of {evaluation.images} held-out images")
+    put(f"time       {seconds:.1f} s, {trained:.1f} s of it iterations")
+    if records:
+        put(f"loss curve {plot.resolve()}")

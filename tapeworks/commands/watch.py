@@ -1,0 +1,54 @@
+"""`tapeworks watch`: follow a run that some scheduler drives, from any machine."""
+
+from __future__ import annotations
+
+import time
+
+import typer
+
+from storage.history import History
+from storage.records import RunRecord, RunState
+from tapeworks.commands.show import RUN
+from tapeworks.errors import ExitCode
+from tapeworks.output import say
+from tapeworks.progress import Progress
+from tapeworks.settings import settings
+
+#: Seconds between two looks at the history.
+LOOK_SECONDS = 0.5
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("watch")(watch)
+
+
+def watch(run: RUN) -> int:
+    """Follow a run until it ends or is paused; Ctrl-C leaves the run alone.
+
+    Exits with 1 if the run failed or was cancelled.
+    """
+    history = History.open(settings().database_url)
+    record = history.find_run(run)
+    with Progress(record.iterations, record.completed_iterations) as progress:
+        record = _follow(history, record, progress)
+    reason = f": {record.reason}" if record.reason else ""
+    say(f"Run {record.id} is {record.state.value}{reason}")
+    failed = record.state in {RunState.FAILED, RunState.CANCELLED}
+    return ExitCode.RUN_FAILED if failed else ExitCode.DONE
+
+
+def _follow(history: History, record: RunRecord, progress: Progress) -> RunRecord:
+    shown, told = 0, ""
+    while True:
+        history.release_abandoned()
+        record = history.find_run(record.id)
+        for iteration in history.iterations(record.id)[shown:]:
+            progress.show(iteration)
+            shown += 1
+        if record.state.is_finished or record.state is RunState.PAUSED:
+            return record
+        if record.state is RunState.QUEUED and told != record.state:
+            progress.notice(f"Run {record.id} is queued; waiting for a scheduler to take it")
+        told = record.state.value
+        time.sleep(LOOK_SECONDS)

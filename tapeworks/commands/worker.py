@@ -1,0 +1,49 @@
+"""`tapeworks worker`: worker processes on this machine, until they are stopped."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scheduler.control import Control
+from tapeworks.errors import ExitCode
+from tapeworks.output import say
+from tapeworks.session import interruptible
+from tapeworks.settings import settings
+from workers.exchange import Exchange
+from workers.redis_client import without_password
+from workers.supervisor import Supervisor
+
+#: Seconds between two looks at the processes.
+LOOK_SECONDS = 0.5
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("worker")(run_worker)
+
+
+def run_worker(
+    processes: Annotated[
+        int, typer.Option(min=1, help="worker processes, at best one per core")
+    ] = 1,
+) -> int:
+    """Compute shards for the scheduler that uses the same Redis, until Ctrl-C.
+
+    Needs the Redis at TAPEWORKS_REDIS_URL and nothing else: no database, no data set.
+    """
+    url, control = settings().redis_url, Control()
+    exchange = Exchange(url)
+    exchange.check()
+    supervisor = Supervisor(url, processes)
+    with interruptible(control, "Stopping after the shards in hand"):
+        say(f"Starting {processes} worker(s) for {without_password(url)}")
+        supervisor.start()
+        try:
+            while not control.wait(LOOK_SECONDS):
+                supervisor.check()
+        finally:
+            supervisor.stop(hurried=lambda: control.abandoning)
+    say("Workers stopped")
+    return ExitCode.INTERRUPTED

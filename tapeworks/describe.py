@@ -1,0 +1,82 @@
+"""A run as JSON values and as lines for people."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from storage.history import History
+from storage.records import RunRecord
+
+#: Hexadecimal digits of a digest that a person is shown.
+SHOWN_DIGITS = 16
+
+
+def run_values(history: History, run: RunRecord) -> dict[str, Any]:
+    """Everything about a run but its arrays; the digests are what two equal runs share."""
+    from model.parameters import history_digest
+
+    losses = [record.loss for record in history.iterations(run.id)]
+    return {
+        **asdict(run),
+        "history_digest": history_digest(losses),
+        "losses": losses,
+        "evaluations": [
+            {name: value for name, value in asdict(evaluation).items() if name != "run_id"}
+            for evaluation in history.evaluations(run.id)
+        ],
+    }
+
+
+def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
+    """What `show` tells a person, as labels and texts."""
+    values = run_values(history, run)
+    lines = [
+        ("run", run.id),
+        ("name", run.name or "-"),
+        ("state", f"{run.state.value}{f': {run.reason}' if run.reason else ''}"),
+        ("iterations", f"{run.completed_iterations} of {run.iterations}"),
+        ("loss", f"{_number(run.first_loss)} at first, {_number(run.last_loss)} at last"),
+    ]
+    for evaluation in values["evaluations"]:
+        share = f"{evaluation['accuracy']:.1%} of {evaluation['images']} held-out images"
+        lines.append(("accuracy", f"{share} after {evaluation['completed_iterations']} iterations"))
+    lines += [
+        ("created", clock(run.created_at)),
+        ("started", clock(run.started_at)),
+        ("ended", clock(run.ended_at)),
+        ("fingerprint", run.fingerprint or "-"),
+        ("parameters", run.parameters_digest),
+        ("history", values["history_digest"]),
+    ]
+    settings = ((name, _setting(value)) for name, value in run.configuration.items())
+    return lines + [(f"  {name}", value) for name, value in settings]
+
+
+def as_json(value: Any) -> str:
+    """JSON with times in ISO 8601."""
+    return json.dumps(value, indent=2, default=_plain)
+
+
+def clock(moment: datetime | None) -> str:
+    """A time as this machine's people read it."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "-"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _setting(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, StrEnum):
+        return value.value
+    raise TypeError(f"{type(value).__name__} has no JSON form")

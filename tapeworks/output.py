@@ -1,0 +1,56 @@
+"""Where a command's results and words go: data to stdout or a file, words to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tapeworks.errors import UsageError
+
+
+def say(sentence: str) -> None:
+    """Words for a person."""
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def put(text: str) -> None:
+    """Data."""
+    print(text, flush=True)  # noqa: T201
+
+
+def put_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their widest cell; the same on a terminal and in a pipe."""
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    for row in (headers, *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        put("  ".join(cells).rstrip())
+
+
+def check_writable(path: Path) -> None:
+    """Raise `UsageError` unless a file can be written there, before any work is done for it."""
+    directory = path.parent
+    if path.is_dir():
+        raise UsageError(f"Expected the name of a file to write. Received a directory: {path}.")
+    if not directory.is_dir():
+        raise UsageError(
+            f"The directory {directory} of {path.name} does not exist; create it first."
+        )
+    if not os.access(path if path.exists() else directory, os.W_OK):
+        raise UsageError(f"{path} cannot be written: permission denied.")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    check_writable(path)
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=".tapeworks-", delete=False
+        ) as file:
+            file.write(content)
+        Path(file.name).chmod(0o644)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error

@@ -1,0 +1,104 @@
+"""How far a run is, for whoever watches: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from storage.records import IterationRecord
+
+#: Seconds between two lines where there is no terminal.
+LINE_SECONDS = 2.0
+
+#: Share of the newest iteration in the shown speed.
+NEWEST_SHARE = 0.2
+
+
+class Progress:
+    """Shows iteration, loss, images/s, workers and time left."""
+
+    def __init__(self, iterations: int, completed: int = 0) -> None:
+        self._iterations, self._completed = iterations, completed
+        self._seconds: float | None = None
+        self._said_at = float("-inf")
+        self._bar = _Bar(iterations, completed) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Progress:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def notice(self, sentence: str) -> None:
+        """A sentence between the iterations."""
+        if self._bar:
+            self._bar.print(sentence)
+        else:
+            print(sentence, file=sys.stderr, flush=True)  # noqa: T201
+
+    def show(self, record: IterationRecord) -> None:
+        """An iteration was committed."""
+        self._completed = record.iteration + 1
+        known = record.seconds if self._seconds is None else self._seconds
+        self._seconds = NEWEST_SHARE * record.seconds + (1 - NEWEST_SHARE) * known
+        if self._bar:
+            self._bar.update(self._completed, self._text(record))
+            return
+        ends = self._completed in (1, self._iterations)
+        if ends or time.monotonic() - self._said_at >= LINE_SECONDS:
+            self._said_at = time.monotonic()
+            self.notice(f"iteration {self._completed}/{self._iterations}  {self._text(record)}")
+
+    def _text(self, record: IterationRecord) -> str:
+        seconds = self._seconds or record.seconds
+        left = (self._iterations - self._completed) * seconds
+        workers = f"{record.workers} {'worker' if record.workers == 1 else 'workers'}"
+        return (
+            f"loss {record.loss:.4f}  {record.images / seconds:,.0f} images/s  {workers}  "
+            f"{_duration(left)} left"
+        )
+
+
+class _Bar:
+    """Rich's progress bar, loaded only where there is a terminal."""
+
+    def __init__(self, iterations: int, completed: int) -> None:
+        from rich import progress
+        from rich.console import Console
+
+        self._progress = progress.Progress(
+            progress.TextColumn("iteration {task.completed}/{task.total}"),
+            progress.BarColumn(bar_width=24),
+            progress.TextColumn("{task.description}", markup=False),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task("", total=iterations, completed=completed)
+
+    def start(self) -> None:
+        self._progress.start()
+
+    def stop(self) -> None:
+        self._progress.stop()
+
+    def print(self, sentence: str) -> None:
+        self._progress.console.print(sentence, markup=False, highlight=False)
+
+    def update(self, completed: int, text: str) -> None:
+        self._progress.update(self._task, completed=completed, description=text)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

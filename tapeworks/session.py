@@ -1,0 +1,113 @@
+"""One run driven on this machine, with everything that it needs for that time."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from model.config import RunConfig
+from model.datasets import Split
+from scheduler.control import LEASE_SECONDS, Control
+from scheduler.driving import Driver
+from scheduler.errors import Interrupted
+from scheduler.work import Dispatcher
+from storage.history import History
+from storage.owners import current_owner
+from storage.records import EvaluationRecord, RunRecord, RunState
+from tapeworks.cluster import embedded_cluster
+from tapeworks.output import say
+from tapeworks.progress import Progress
+from tapeworks.settings import Settings
+
+#: What is said after the first Ctrl-C.
+DRAINING = "Stopping after this iteration"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What `tapeworks train` drives a run with."""
+
+    history: History
+    settings: Settings
+    control: Control
+    workers: int  #: 0 computes in this process
+    stop_after: int | None  #: iterations after which the run is paused
+
+    def run(self, run: RunRecord, config: RunConfig, data: Split) -> RunRecord:
+        """Drive the run to its end, or until the user or `stop_after` stops it.
+
+        Raises `Interrupted` when the user does not wait for the iteration in progress.
+        """
+        try:
+            with interruptible(self.control, DRAINING), self._dispatcher(config) as dispatcher:
+                self._drive(run, config, data, dispatcher)
+        except Interrupted as error:
+            run = self.history.find_run(run.id)
+            raise Interrupted(
+                f"Stopped at once; {run.completed_iterations} iterations of run {run.id} are kept. "
+                f"Go on with: tapeworks train --resume {run.id}"
+            ) from error
+        return self.history.find_run(run.id)
+
+    def _drive(
+        self, run: RunRecord, config: RunConfig, data: Split, dispatcher: Dispatcher
+    ) -> None:
+        with Progress(config.iterations, run.completed_iterations) as progress:
+            driver = Driver(
+                history=self.history,
+                dispatcher=dispatcher,
+                control=self.control,
+                stopped_state=RunState.PAUSED,
+                load=lambda _: data,
+                on_notice=lambda _, message: progress.notice(message),
+            )
+            claim = self.history.claim(run.id, current_owner(), LEASE_SECONDS)
+            for record in driver.drive(claim):
+                if isinstance(record, EvaluationRecord):
+                    continue
+                progress.show(record)
+                if self.stop_after and record.iteration + 1 >= self.stop_after:
+                    self.control.drain()
+
+    @contextmanager
+    def _dispatcher(self, config: RunConfig) -> Iterator[Dispatcher]:
+        if self.workers == 0:
+            from scheduler.local_dispatcher import LocalDispatcher
+
+            say("Compiling")
+            yield LocalDispatcher(allow_mixed=config.allow_mixed_workers)
+            return
+        with self._cluster(config) as url:
+            from scheduler.celery_dispatcher import CeleryDispatcher
+
+            yield CeleryDispatcher(url, allow_mixed=config.allow_mixed_workers)
+
+    def _cluster(self, config: RunConfig) -> AbstractContextManager[str]:
+        redis_url = self.settings.named_redis_url
+        return embedded_cluster(redis_url, self.workers, config.network, self.control, say)
+
+
+@contextmanager
+def interruptible(control: Control, draining: str) -> Iterator[None]:
+    """Pass Ctrl-C and SIGTERM on to the control: once to drain, twice to stop at once.
+
+    The first time the user reads `draining`; a third one interrupts whatever is running.
+    """
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if control.draining:
+            signal.signal(number, signal.default_int_handler)
+        else:  # straight to the descriptor: a handler may interrupt a write to the stream
+            os.write(2, f"\n{draining}; once more to stop at once\n".encode())
+        control.interrupt()
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
