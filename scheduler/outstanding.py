@@ -92,8 +92,9 @@ class Outstanding:
         return [self._send(shard, now, ahead, workers) for shard in chosen]
 
     def next_due(self) -> float:
-        """The time at which the next attempt is overdue."""
-        return min(self._due_at.values(), default=float("inf"))
+        """The time at which the next attempt is overdue; shards not sent yet wait for room."""
+        waiting = float("-inf")
+        return min((at for at in self._due_at.values() if at > waiting), default=float("inf"))
 
     def attempt(self, attempt_id: str) -> Attempt | None:
         """The attempt of this id, if its shard is still missing."""

@@ -13,8 +13,7 @@ from model.parameters import Arrays, digest, from_bytes
 from scheduler.errors import AnswerInvalid
 from scheduler.outstanding import Attempt
 from scheduler.work import Outcome, Work
-from workers.compute import GRADIENT_NORMS, LOSSES, PREDICTIONS
-from workers.messages import AnswerHeader, Wanted
+from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS, AnswerHeader, Wanted
 
 #: Room for the names and shapes that stand before the arrays, in bytes.
 ARRAYS_HEADER_BYTES = 64 * 1024

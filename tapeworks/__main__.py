@@ -8,31 +8,48 @@ from __future__ import annotations
 import importlib
 import sys
 
-import typer
+import click
 
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
 
-#: Each command and the module that holds it, in the order of the help.
-COMMANDS = {
-    "train": "tapeworks.commands.train",
-    "submit": "tapeworks.commands.submit",
-    "scheduler": "tapeworks.commands.scheduler",
-    "worker": "tapeworks.commands.worker",
-    "workers": "tapeworks.commands.workers",
-    "runs": "tapeworks.commands.runs",
-    "show": "tapeworks.commands.show",
-    "watch": "tapeworks.commands.watch",
-    "plot": "tapeworks.commands.plot",
-    "export": "tapeworks.commands.export",
-    "doctor": "tapeworks.commands.doctor",
-    "db": "tapeworks.commands.db",
-}
+#: The commands in the order of the help; each is `command` in the module of its name.
+COMMANDS = (
+    "train",
+    "submit",
+    "scheduler",
+    "worker",
+    "workers",
+    "runs",
+    "show",
+    "watch",
+    "plot",
+    "export",
+    "doctor",
+    "db",
+)
 
-HELP = """Train a gradient-tape network across many machines.
 
-The same bits for any number of workers, every image's gradient counted exactly once, and a history
-in SQL. Start with: tapeworks train
-"""
+class LazyGroup(click.Group):
+    """Loads a command's module when it is called, or when all are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"tapeworks.commands.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(package_name="tapeworks")
+def cli() -> None:
+    """Train a gradient-tape network across many machines.
+
+    The same bits for any number of workers, every image's gradient counted exactly once, and a
+    history in SQL. Start with: tapeworks train
+    """
 
 
 def main() -> None:
@@ -42,33 +59,15 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; every expected error is one sentence on stderr."""
-    app = _app(arguments)
     try:
-        return int(app(args=arguments, prog_name="tapeworks", standalone_mode=False) or 0)
-    except typer.Exit as exit_:
-        return exit_.exit_code
-    except (typer.Abort, KeyboardInterrupt):
+        code = cli(args=arguments or ["--help"], prog_name="tapeworks", standalone_mode=False)
+        return int(code or ExitCode.DONE)
+    except (click.Abort, KeyboardInterrupt):
         return _told("interrupted", ExitCode.INTERRUPTED)
+    except click.ClickException as error:
+        return _told(error.format_message(), ExitCode.WRONG_USAGE)
     except EXPECTED as error:
         return _told(str(error), exit_code(error))
-    except Exception as error:
-        if hasattr(error, "format_message"):  # how the command line says what it cannot parse
-            return _told(error.format_message(), ExitCode.WRONG_USAGE)
-        raise
-
-
-def _app(arguments: list[str]) -> typer.Typer:
-    """All commands, or just the one that is called."""
-    app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-    called = [argument for argument in arguments[:1] if argument in COMMANDS]
-    for name in called or COMMANDS:
-        importlib.import_module(COMMANDS[name]).register(app)
-    app.callback()(_no_options)  # keeps a single command a sub-command
-    return app
-
-
-def _no_options() -> None:
-    """Every option belongs to a command."""
 
 
 def _told(sentence: str, code: ExitCode) -> int:

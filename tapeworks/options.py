@@ -1,63 +1,89 @@
-"""The options of `train` and `submit`: one for each field of the run's configuration."""
+"""What `train` and `submit` are asked for: one option per configuration field, a file, a name."""
 
 from __future__ import annotations
 
-import inspect
+import functools
 import tomllib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 import yaml
 
-from model.config import RunConfig, run_config
+from model.config import Architecture, RunConfig, run_config
 from model.errors import ConfigurationError
 from tapeworks.errors import UsageError
 
-#: Fields that are a flag of their own; every other option takes a value.
-_FLAGS = {name for name, field in RunConfig.model_fields.items() if field.annotation is bool}
+#: The fields in the order of the help: what a run is made of before what its network is.
+FIELDS = sorted(RunConfig.model_fields, key=lambda name: name in Architecture.model_fields)
 
-#: Where each field's text on the command line is read by the configuration itself.
-Given = dict[str, Any]
+#: What stands for a value in the help, where it is not a number.
+METAVARS = {
+    "classes": "3,6",
+    "kernel_sizes": "3,5,7",
+    "data_dir": "DIRECTORY",
+    "dataset": "NAME",
+}
+
+
+Decorator = Callable[[Callable[..., int]], Callable[..., int]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A new run as the user asked for it; what is not given is left to the defaults."""
+
+    given: dict[str, Any]  #: values by field, as text; the configuration reads them
+    config: Path | None  #: a file of settings; options go before them
+    name: str | None
+    init_from: Path | None  #: a safetensors file of initial parameters
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was asked for."""
+        return not (self.given or self.config or self.name or self.init_from)
+
+    def configuration(self) -> RunConfig:
+        """The configuration from options, then the file, then the defaults."""
+        return run_config((read_file(self.config) if self.config else {}) | self.given)
 
 
 def with_run_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command one option per configuration field.
+    """Give a command the options of a new run; it gets them as its argument `request`."""
 
-    The command gets them as one keyword argument, `given`, with those that the user wrote; what is
-    not written is left to the file of `--config` and to the defaults.
-    """
+    @functools.wraps(command)
+    def wrapper(config: Path, name: str, init_from: Path, **arguments: Any) -> int:
+        options = {field: arguments.pop(field) for field in FIELDS}
+        given = {field: value for field, value in options.items() if value is not None}
+        request = Request(given=given, config=config, name=name, init_from=init_from)
+        return command(request=request, **arguments)
 
-    def wrapper(**arguments: Any) -> int:
-        options = {name: arguments.pop(name) for name in RunConfig.model_fields}
-        given = {name: value for name, value in options.items() if value is not None}
-        return command(given=given, **arguments)
-
-    own = [p for p in inspect.signature(command).parameters.values() if p.name != "given"]
-    signature = inspect.Signature([*map(_parameter, RunConfig.model_fields), *own])
-    wrapper.__signature__ = signature  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-    wrapper.__doc__, wrapper.__name__ = command.__doc__, command.__name__
-    return wrapper
-
-
-def configuration(given: Given, file: Path | None) -> RunConfig:
-    """The configuration from flags, then the file, then the defaults."""
-    return run_config((read_file(file) if file else {}) | given)
+    path = click.Path(path_type=Path)
+    own: list[Decorator] = [
+        click.option("--config", type=path, help="settings in YAML or TOML; options go before"),
+        click.option("--name", help="what to call the run"),
+        click.option("--init-from", type=path, help="initial parameters, safetensors"),
+    ]
+    decorated: Callable[..., int] = wrapper
+    for option in reversed([*map(_option, FIELDS), *own]):  # the last one applied is listed first
+        decorated = option(decorated)
+    return decorated
 
 
-def read_file(path: Path) -> Given:
+def read_file(path: Path) -> dict[str, Any]:
     """A YAML or TOML file of settings. Raises `UsageError` or `ConfigurationError`."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"The configuration {path} cannot be read: {reason}.") from error
-    if path.suffix.lower() not in {".toml", ".yaml", ".yml"}:
+    suffix = path.suffix.lower()
+    if suffix not in {".toml", ".yaml", ".yml"}:
         raise UsageError(f"Expected a configuration in .toml, .yaml or .yml. Received: {path}.")
     try:
-        values = tomllib.loads(text) if path.suffix.lower() == ".toml" else yaml.safe_load(text)
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text) if suffix == ".toml" else yaml.safe_load(text)
+    except OSError as error:
+        raise UsageError(f"The configuration {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The configuration {path} is not UTF-8 text.") from error
     except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path} cannot be parsed: {error}.") from error
     if values is None:
@@ -67,33 +93,23 @@ def read_file(path: Path) -> Given:
     return {str(name).replace("-", "_"): value for name, value in values.items()}
 
 
-def _parameter(name: str) -> inspect.Parameter:
+def _option(name: str) -> Decorator:
     field = RunConfig.model_fields[name]
-    flag = f"--{name.replace('_', '-')}"
-    help_ = f"{field.description}{_default(field.default)}"
-    kind: Any = bool | None if name in _FLAGS else str | None
-    option = typer.Option(
-        flag, help=help_, show_default=False, metavar=None if name in _FLAGS else _metavar(name)
-    )
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
-    )
+    flag, help_ = f"--{name.replace('_', '-')}", f"{field.description}{_default(field.default)}"
+    if field.annotation is bool:
+        return click.option(flag, name, is_flag=True, default=None, help=help_)
+    return click.option(flag, name, metavar=_metavar(name), help=help_)
 
 
 def _metavar(name: str) -> str:
     choices = getattr(RunConfig.model_fields[name].annotation, "__members__", None)
     if choices:
         return "|".join(member.value for member in choices.values())
-    return {
-        "classes": "3,6",
-        "kernel_sizes": "3,5,7",
-        "data_dir": "DIRECTORY",
-        "dataset": "NAME",
-    }.get(name, "NUMBER")
+    return METAVARS.get(name, "NUMBER")
 
 
 def _default(value: Any) -> str:
-    if value is None:
+    if value is None or value is False:
         return ""
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return f" [default: {shown}]"
+    return f"  [default: {shown}]"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from platformdirs import user_data_path
 
-from workers.redis_client import DEFAULT_URL
+from workers.addresses import DEFAULT_URL
 
 #: Names of the environment variables.
 REDIS_URL = "TAPEWORKS_REDIS_URL"

@@ -12,15 +12,11 @@ from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_shutdown
 from kombu.exceptions import OperationalError
 
+from workers.addresses import DEFAULT_URL, without_password
 from workers.errors import RedisUnreachable
 from workers.exchange import PREFIX
 from workers.messages import ShardMessage
-from workers.redis_client import (
-    ANSWER_TIMEOUT_SECONDS,
-    CONNECT_TIMEOUT_SECONDS,
-    DEFAULT_URL,
-    without_password,
-)
+from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
 
 #: The one task, by name, so that a scheduler can send it without loading TensorFlow.
 TASK = "tapeworks.compute_shard"

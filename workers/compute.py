@@ -10,10 +10,7 @@ from model.average import microbatch_sums
 from model.gradients import MicrobatchResult, engine
 from model.parameters import Arrays, digest, from_bytes, to_bytes
 from workers.chunks import pick
-from workers.messages import ShardMessage, Wanted
-
-#: Arrays that every answer holds, a row per image.
-LOSSES, GRADIENT_NORMS, PREDICTIONS = "losses", "gradient_norms", "predictions"
+from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS, ShardMessage, Wanted
 
 #: Content by digest, or None where it cannot be had.
 Fetch = Callable[[str], bytes | None]

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from model.config import NetworkConfig
 
+#: Arrays that every answer holds, a row per image.
+LOSSES, GRADIENT_NORMS, PREDICTIONS = "losses", "gradient_norms", "predictions"
+
 
 class Wanted(StrEnum):
     """What a shard's answer holds beside losses, gradient norms and predictions."""

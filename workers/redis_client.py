@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import redis
 
+from workers.addresses import DEFAULT_URL, without_password
 from workers.errors import RedisUnreachable, RedisUnsuitable
-
-#: Where Redis is looked for when nothing is named.
-DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
 #: Seconds until a connection that is not answered counts as failed.
 CONNECT_TIMEOUT_SECONDS = 2.0
@@ -66,12 +63,6 @@ def check(client: redis.Redis, url: str) -> None:
             f"Redis at {without_password(url)} may drop keys: expected maxmemory-policy noeviction."
             f" Received: {policy}. Set it with: redis-cli CONFIG SET maxmemory-policy noeviction"
         )
-
-
-def without_password(url: str) -> str:
-    """The URL, fit to be shown."""
-    parts = urlsplit(url)
-    return url.replace(f":{parts.password}@", ":***@") if parts.password else url
 
 
 def _reason(error: Exception) -> str:

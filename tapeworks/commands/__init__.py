@@ -1,1 +1,1 @@
-"""One module per command, each with `register(app)`."""
+"""One module per command, each with its `command`."""

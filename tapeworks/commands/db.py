@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import typer
+import click
 
 from storage.database import Database
 from storage.migrations import REVISION
@@ -11,14 +11,12 @@ from tapeworks.output import put
 from tapeworks.settings import settings
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group."""
-    group = typer.Typer(help="The database's schema.", no_args_is_help=True)
-    group.command()(upgrade)
-    group.command()(check)
-    app.add_typer(group, name="db")
+@click.group("db", no_args_is_help=False)
+def command() -> None:
+    """The database's schema."""
 
 
+@command.command("upgrade")
 def upgrade() -> int:
     """Bring the database to this Tapeworks's revision; what it holds is kept."""
     database = Database(settings().database_url)
@@ -27,6 +25,7 @@ def upgrade() -> int:
     return ExitCode.DONE
 
 
+@command.command("check")
 def check() -> int:
     """Say whether the database is at this Tapeworks's revision."""
     database = Database(settings().database_url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import typer
+import click
 
 from model import datasets
 from model.config import RunConfig
@@ -14,16 +14,12 @@ from tapeworks.errors import EXPECTED, ExitCode, exit_code
 from tapeworks.output import put
 from tapeworks.redis_server import executable
 from tapeworks.settings import settings
+from workers.addresses import without_password
 from workers.exchange import Exchange
-from workers.redis_client import without_password
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("doctor")(doctor)
-
-
-def doctor() -> int:
+@click.command("doctor")
+def command() -> int:
     """Check Redis, workers, the database and the data set; exit with the first problem's code."""
     codes = [
         _told("redis", _redis),

@@ -7,13 +7,13 @@ import io
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
 from storage.history import History
 from storage.records import RunRecord
-from tapeworks.commands.show import RUN
+from tapeworks.commands.show import run_argument
 from tapeworks.describe import as_json, run_values
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.output import check_writable, put, write_file
@@ -28,33 +28,36 @@ class Form(StrEnum):
     SAFETENSORS = "safetensors"  #: the parameters
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("export")(export)
-
-
-def export(
-    run: RUN,
-    to: Annotated[
-        Form, typer.Option(help="csv or json: the history; safetensors: the parameters")
-    ] = Form.CSV,
-    output: Annotated[
-        Path | None, typer.Option(help="file to write [default: csv and json to stdout]")
-    ] = None,
-    after: Annotated[
-        int | None,
-        typer.Option(min=0, help="parameters after so many iterations [default: the newest]"),
-    ] = None,
-) -> int:
+@click.command("export")
+@run_argument
+@click.option(
+    "--to",
+    type=click.Choice([form.value for form in Form]),
+    default=Form.CSV.value,
+    show_default=True,
+    help="csv or json: the history; safetensors: the parameters",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="file to write  [default: csv and json to stdout]",
+)
+@click.option(
+    "--after",
+    type=click.IntRange(min=0),
+    help="parameters after so many iterations  [default: the newest]",
+)
+def command(run: str, to: str, output: Path | None, after: int | None) -> int:
     """Write a run's history or parameters to a file."""
-    if after is not None and to is not Form.SAFETENSORS:
-        raise UsageError(f"--after chooses parameters. Received: --to {to.value}.")
-    if output is None and to is Form.SAFETENSORS:
+    form = Form(to)
+    if after is not None and form is not Form.SAFETENSORS:
+        raise UsageError(f"--after chooses parameters. Received: --to {to}.")
+    if output is None and form is Form.SAFETENSORS:
         raise UsageError("Parameters are not text; name a file with --output.")
     if output is not None:
         check_writable(output)
     history = History.open(settings().database_url)
-    content = _content(history, history.find_run(run), to, after)
+    content = _content(history, history.find_run(run), form, after)
     if output is None:
         put(content.decode().rstrip("\n"))
     else:

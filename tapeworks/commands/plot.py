@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from storage.history import History
 from tapeworks.errors import ExitCode
@@ -14,19 +13,16 @@ from tapeworks.plots import draw_loss, loss_curve, plot_format
 from tapeworks.settings import settings
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("plot")(plot)
-
-
-def plot(
-    runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="id, unique prefix of one, or name")
-    ],
-    output: Annotated[Path, typer.Option(help="file to write, .png or .svg")] = Path(
-        "loss_curve.png"
-    ),
-) -> int:
+@click.command("plot")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default="loss_curve.png",
+    show_default=True,
+    help="file to write, .png or .svg",
+)
+def command(runs: tuple[str, ...], output: Path) -> int:
     """Draw the loss over the iterations. Prints the path of the picture."""
     picture_format = plot_format(output)
     check_writable(output)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
 
-import typer
+import click
 
 from storage.history import History
 from storage.records import RunRecord
@@ -17,15 +16,16 @@ from tapeworks.settings import settings
 HEADERS = ("RUN", "NAME", "STATE", "ITERATIONS", "FIRST LOSS", "LAST LOSS", "CREATED")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("runs")(list_runs)
-
-
-def list_runs(
-    limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20,
-    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> int:
+@click.command("runs")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="how many, newest first",
+)
+@click.option("--json", is_flag=True, help="print JSON")
+def command(limit: int, json: bool) -> int:
     """List the runs, newest first."""
     history = History.open(settings().database_url)
     history.release_abandoned()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-import typer
+import click
 
 from scheduler.celery_dispatcher import CeleryDispatcher
 from scheduler.control import Control
@@ -16,19 +16,15 @@ from tapeworks.errors import ExitCode
 from tapeworks.output import say
 from tapeworks.session import DRAINING, interruptible
 from tapeworks.settings import settings
+from workers.addresses import without_password
 from workers.exchange import Exchange
-from workers.redis_client import without_password
 
 #: Seconds between two lines about the run in progress.
 LINE_SECONDS = 5.0
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("scheduler")(run_scheduler)
-
-
-def run_scheduler() -> int:
+@click.command("scheduler")
+def command() -> int:
     """Drive queued runs, oldest first, with the workers of one Redis, until Ctrl-C.
 
     Ctrl-C puts the run in progress back into the queue after its iteration.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
 
-import typer
+import click
 
 from storage.history import History
 from tapeworks.describe import as_json, clock, run_lines, run_values
@@ -13,23 +12,20 @@ from tapeworks.errors import ExitCode, UsageError
 from tapeworks.output import put, put_table
 from tapeworks.settings import settings
 
-RUN = Annotated[str, typer.Argument(metavar="RUN", help="id, unique prefix of one, or name")]
+#: The argument that names a run: an id, a unique prefix of one, or a name.
+run_argument = click.argument("run", metavar="RUN")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("show")(show)
+@click.command("show")
+@run_argument
+@click.option("--events", is_flag=True, help="what happened to it")
+@click.option("--ledger", is_flag=True, help="who computed which images, counted once each")
+@click.option("--json", is_flag=True, help="print JSON, with the digests")
+def command(run: str, events: bool, ledger: bool, json: bool) -> int:
+    """Show a run's settings, state, losses and digests, or its events or ledger.
 
-
-def show(
-    run: RUN,
-    events: Annotated[bool, typer.Option("--events", help="what happened to it")] = False,
-    ledger: Annotated[
-        bool, typer.Option("--ledger", help="who computed which images, counted once each")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="print JSON, with the digests")] = False,
-) -> int:
-    """Show a run's settings, state, losses and digests, or its events or ledger."""
+    RUN is an id, a unique prefix of one, or a name.
+    """
     if events and ledger:
         raise UsageError("--events and --ledger exclude each other; choose one.")
     history = History.open(settings().database_url)

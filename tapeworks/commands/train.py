@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any
 
-import typer
+import click
 
 from model import datasets
 from model.config import run_config
@@ -17,7 +16,7 @@ from storage.history import History
 from storage.records import RunRecord, RunState
 from tapeworks.describe import as_json, run_values
 from tapeworks.errors import ExitCode, UsageError
-from tapeworks.options import configuration, with_run_options
+from tapeworks.options import Request, with_run_options
 from tapeworks.output import check_writable, put, say, write_file
 from tapeworks.plots import draw_loss, loss_curve, plot_format
 from tapeworks.redis_server import executable
@@ -26,33 +25,32 @@ from tapeworks.settings import Settings, settings
 from workers.exchange import Exchange
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(with_run_options(train))
-
-
-def train(
-    *,
-    given: dict[str, Any],
-    config: Annotated[
-        Path | None, typer.Option(help="settings in YAML or TOML; options go before them")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="what to call the run")] = None,
-    init_from: Annotated[
-        Path | None, typer.Option(help="start from these parameters (safetensors)")
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=0, help="worker processes; 0 needs no queue [default: the cores]"),
-    ] = None,
-    resume: Annotated[str | None, typer.Option(metavar="RUN", help="go on with this run")] = None,
-    stop_after: Annotated[
-        int | None, typer.Option(min=1, help="pause when so many iterations are committed")
-    ] = None,
-    plot: Annotated[Path, typer.Option(help="where to draw the loss curve, .png or .svg")] = Path(
-        "loss_curve.png"
-    ),
-    json: Annotated[bool, typer.Option("--json", help="print the run as JSON")] = False,
+@click.command("train")
+@with_run_options
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="worker processes; 0 needs no queue  [default: the cores]",
+)
+@click.option("--resume", metavar="RUN", help="go on with this run")
+@click.option(
+    "--stop-after", type=click.IntRange(min=1), help="pause when so many iterations are committed"
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    default="loss_curve.png",
+    show_default=True,
+    help="where to draw the loss curve, .png or .svg",
+)
+@click.option("--json", is_flag=True, help="print the run as JSON")
+def command(
+    request: Request,
+    workers: int | None,
+    resume: str | None,
+    stop_after: int | None,
+    plot: Path,
+    json: bool,
 ) -> int:
     """Train on this machine, with a queue and worker processes of its own.
 
@@ -62,13 +60,13 @@ def train(
     check_writable(plot)
     places, count = settings(), (os.cpu_count() or 1) if workers is None else workers
     if resume is None:
-        wanted = configuration(given, config)
-        initial, data = initial_parameters(wanted, init_from), datasets.load(wanted)
+        config = request.configuration()
+        initial, data = initial_parameters(config, request.init_from), datasets.load(config)
         _check_redis(places, count)
         history = History.open(places.database_url)
-        run = submit(history, wanted, initial, name=name, state=RunState.PAUSED)
+        run = submit(history, config, initial, name=request.name, state=RunState.PAUSED)
     else:
-        if given or config or name or init_from:
+        if not request.is_empty:
             raise UsageError("--resume goes on with a run's own settings; leave out all others.")
         history = History.open(places.database_url)
         run = _resumable(history, resume)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-import typer
+import click
 
 from storage.history import History
 from storage.records import RunRecord, RunState
-from tapeworks.commands.show import RUN
+from tapeworks.commands.show import run_argument
 from tapeworks.errors import ExitCode
 from tapeworks.output import say
 from tapeworks.progress import Progress
@@ -18,12 +18,9 @@ from tapeworks.settings import settings
 LOOK_SECONDS = 0.5
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("watch")(watch)
-
-
-def watch(run: RUN) -> int:
+@click.command("watch")
+@run_argument
+def command(run: str) -> int:
     """Follow a run until it ends or is paused; Ctrl-C leaves the run alone.
 
     Exits with 1 if the run failed or was cancelled.

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+import click
 
 from scheduler.control import Control
 from tapeworks.errors import ExitCode
 from tapeworks.output import say
 from tapeworks.session import interruptible
 from tapeworks.settings import settings
+from workers.addresses import without_password
 from workers.exchange import Exchange
-from workers.redis_client import without_password
 from workers.supervisor import Supervisor
 
 #: Seconds between two looks at the processes.
 LOOK_SECONDS = 0.5
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("worker")(run_worker)
-
-
-def run_worker(
-    processes: Annotated[
-        int, typer.Option(min=1, help="worker processes, at best one per core")
-    ] = 1,
-) -> int:
+@click.command("worker")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="worker processes, at best one per core",
+)
+def command(processes: int) -> int:
     """Compute shards for the scheduler that uses the same Redis, until Ctrl-C.
 
     Needs the Redis at TAPEWORKS_REDIS_URL and nothing else: no database, no data set.

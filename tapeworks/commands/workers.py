@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
 
-import typer
+import click
 
 from tapeworks.describe import as_json, clock
 from tapeworks.errors import ExitCode
@@ -17,14 +16,9 @@ from workers.messages import WorkerRecord
 HEADERS = ("WORKER", "STATE", "SINCE", "SHARD", "IMAGES", "IMAGES/S", "MEMORY", "FINGERPRINT")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("workers")(list_workers)
-
-
-def list_workers(
-    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> int:
+@click.command("workers")
+@click.option("--json", is_flag=True, help="print JSON")
+def command(json: bool) -> int:
     """Show the workers that are alive, and what each has in hand."""
     workers = Exchange(settings().redis_url).workers()
     if json:
