@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from model.config import RunConfig
+from scheduler.local_dispatcher import LocalDispatcher
+from storage.history import History
+from tests.support.fleet import Fleet, running_fleet
+from tests.support.processes import Start, processes
+from tests.support.training import Digests, database, drive, submitted
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("tapeworks", deadline=None)
+settings.load_profile("tapeworks")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -18,3 +32,56 @@ def mnist_dir() -> Path:
     if not directory.is_dir():
         pytest.skip(f"There is no directory {directory}; name one with TAPEWORKS_DATA_DIR.")
     return directory
+
+
+@pytest.fixture(scope="session")
+def shared_fleet() -> Iterator[Fleet]:
+    """A Redis and the workers of all tests, which start them as they need them."""
+    with running_fleet() as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def fleet(shared_fleet: Fleet) -> Fleet:
+    """A Redis with two workers or more."""
+    shared_fleet.at_least(2)
+    return shared_fleet
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    """An empty history in a file of its own."""
+    history = database(tmp_path)
+    yield history
+    history.database.close()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[RunConfig], Digests]:
+    """The digests that a configuration's run has when one process computes it in one go."""
+    history = database(tmp_path_factory.mktemp("undisturbed"))
+
+    @functools.cache
+    def digests_of(config: RunConfig) -> Digests:
+        local = LocalDispatcher()
+        return drive(history, local, submitted(history, config)).digests
+
+    return digests_of
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new user's directory, and nothing named in the environment."""
+    for name in ("TAPEWORKS_REDIS_URL", "TAPEWORKS_DATABASE_URL", "TAPEWORKS_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TAPEWORKS_DATABASE_URL", str(tmp_path / "runs.db"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def start(places: Path) -> Iterator[Start]:
+    """Starts `tapeworks` processes, which are ended with the test."""
+    with processes(places, {}) as started:
+        yield started

@@ -30,6 +30,7 @@ LOGITS = [
     pytest.param([20.0, 0.0, 1.0, 2.0, 3.0], id="five, one dominating"),
     pytest.param([30.0, 10.0], id="p rounds to 1 in float32"),
     pytest.param([1000.0, 990.0], id="large and near each other"),
+    pytest.param([1000.0, 999.0, 998.5], id="three, large and near each other"),
     pytest.param([89.0, 88.0, -104.0], id="where float32 exp overflows and underflows"),
 ]
 
