@@ -65,10 +65,11 @@ class Driver:
     ) -> Generator[IterationRecord | EvaluationRecord, None, bool]:
         run = self.history.find_run(claim.run_id)
         config = run_config(run.configuration)
+        keeper = Keeper(self.history, claim, self.control, self.on_notice)
         data = self.load(config)
         self._check_images(claim, run.images_digest, data)
         self.dispatcher.begin(run.id, config.network, run.fingerprint)
-        keeper = Keeper(self.history, claim, self.control, self.on_notice)
+        keeper.tick()
         parts = config, claim, self.history, self.dispatcher
         for record in train(*parts, data.training, keeper):
             yield record

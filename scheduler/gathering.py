@@ -37,6 +37,7 @@ class Gathering:
         self._link, self._work, self._watcher = link, work, watcher
         self._chunks = link.chunks(work.data)
         self._server_id: str | None = None
+        self._losses = link.losses
         self._failures: Counter[int] = Counter()
         self._diverged: Counter[int] = Counter()
         count = shard_count(work.shards, len(work.microbatches), link.live_workers)
@@ -58,6 +59,9 @@ class Gathering:
         self._link.look(self._watcher)
         if self._link.server_id != self._server_id:
             self._publish()
+        if self._link.losses != self._losses:  # nobody says what they had in hand
+            self._losses = self._link.losses
+            self._outstanding.send_all_again()
         for attempt in self._outstanding.due(time.monotonic(), self._link.live_workers):
             self._send(attempt)
         wait = min(ARRIVAL_SECONDS, max(0.01, self._outstanding.next_due() - time.monotonic()))
@@ -101,6 +105,8 @@ class Gathering:
                 f"Shard {shard.index} of iteration {work.iteration} sent again, "
                 f"attempt {attempt.number}.",
             )
+            # Gone from Redis, workers would take every message of this iteration for an old one.
+            self._link.exchange.announce_iteration(work.run_id, work.epoch, work.iteration)
         celery.send(
             ShardMessage(
                 attempt_id=attempt.id,

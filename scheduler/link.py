@@ -24,12 +24,14 @@ class Link:
         self.pace = Pace()
         self.fingerprint: str | None = None
         self.live_workers = 0
+        self.losses = 0  # of workers, so far
         self.server_id = ""
         self._allow_mixed = allow_mixed
         self._looked_at = float("-inf")
         self._chunks: list[tuple[ImageData, ChunkedImages]] = []
         self._published: set[tuple[str, str]] = set()
         self._condition = ""
+        self._names: set[str] = set()
         self._refused: set[str] = set()
         celery.use_redis(redis_url)
 
@@ -49,7 +51,11 @@ class Link:
         """See, at most once a second, which Redis this is and how many workers are ready."""
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return
+        known = self._names
         self._count()
+        for name in sorted(known - self._names):
+            self.losses += 1
+            watcher.notice("worker_gone", f"Worker {name} is gone; sending again what is out.")
         if self.live_workers:
             self.condition(watcher, "", "")
         else:
@@ -57,7 +63,8 @@ class Link:
 
     def _count(self) -> None:
         self.server_id = self.exchange.server_id()
-        self.live_workers = sum(bool(worker.fingerprint) for worker in self.exchange.workers())
+        self._names = {worker.name for worker in self.exchange.workers() if worker.fingerprint}
+        self.live_workers = len(self._names)
         self._looked_at = time.monotonic()
 
     def condition(self, watcher: Watcher, kind: str, message: str) -> None:

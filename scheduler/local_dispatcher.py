@@ -28,18 +28,22 @@ class LocalDispatcher:
         self.fingerprint: str | None = None
         self._allow_mixed = allow_mixed
 
-    def begin(self, run_id: str, network: NetworkConfig, fingerprint: str | None) -> None:
-        """Compile, and refuse a run that another kind of machine began."""
-        from model.gradients import warm_up  # loads TensorFlow
-        from workers import fingerprint as fingerprints
+    def prepare(self, network: NetworkConfig) -> None:
+        """Load TensorFlow and compile: seconds that had better pass before a lease runs."""
+        from model.gradients import warm_up
+        from workers.fingerprint import fingerprint
 
-        self.fingerprint = fingerprints.fingerprint()
+        self.fingerprint = fingerprint()
+        warm_up(network)
+
+    def begin(self, run_id: str, network: NetworkConfig, fingerprint: str | None) -> None:
+        """Refuse a run that another kind of machine began."""
+        self.prepare(network)
         if not self._allow_mixed and fingerprint not in (None, self.fingerprint):
             raise CannotContinueHere(
                 f"Run {run_id} was begun on machines with fingerprint {fingerprint}; this one has "
                 f"{self.fingerprint} and would give other bits. Resume it on such a machine."
             )
-        warm_up(network)
 
     def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
         """One microbatch after the other."""

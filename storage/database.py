@@ -113,6 +113,8 @@ def _parsed(url: str | Path) -> URL:
 def _engine(url: URL, address: str) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, address)
+    if url.get_backend_name() != "postgresql":
+        raise StorageUnreachable(_unsupported(address))
     try:
         return create_engine(
             url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}
@@ -123,9 +125,11 @@ def _engine(url: URL, address: str) -> Engine:
             "Run: pip install 'psycopg[binary]'"
         ) from error
     except ArgumentError as error:
-        raise StorageUnreachable(
-            f"Expected a database of SQLite or PostgreSQL. Received: {address}"
-        ) from error
+        raise StorageUnreachable(_unsupported(address)) from error
+
+
+def _unsupported(address: str) -> str:
+    return f"Expected a database of SQLite or PostgreSQL. Received: {address}"
 
 
 def _sqlite_engine(url: URL, address: str) -> Engine:

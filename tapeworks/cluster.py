@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO
@@ -50,7 +51,9 @@ def embedded_cluster(
         stack.callback(supervisor.stop, 0.0 if private else DRAIN_SECONDS)
         supervisor.start()
         say(f"Starting {workers} {'worker' if workers == 1 else 'workers'}")
+        began = time.monotonic()
         _wait_until_ready(supervisor, exchange, workers, control, log)
+        say(f"Ready after {time.monotonic() - began:.1f} s")
         yield url
 
 

@@ -38,19 +38,21 @@ def check_writable(path: Path) -> None:
         raise UsageError(
             f"The directory {directory} of {path.name} does not exist; create it first."
         )
-    if not os.access(path if path.exists() else directory, os.W_OK):
+    if path.exists() and not os.access(path, os.W_OK):
         raise UsageError(f"{path} cannot be written: permission denied.")
+    try:
+        tempfile.TemporaryFile(dir=directory).close()  # what is allowed is not always possible
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     check_writable(path)
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=".tapeworks-", delete=False
-        ) as file:
-            file.write(content)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tapeworks-") as directory:
+            complete = Path(directory) / path.name
+            complete.write_bytes(content)
+            complete.replace(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error

@@ -79,7 +79,9 @@ class Session:
             from scheduler.local_dispatcher import LocalDispatcher
 
             say("Compiling")
-            yield LocalDispatcher(allow_mixed=config.allow_mixed_workers)
+            local = LocalDispatcher(allow_mixed=config.allow_mixed_workers)
+            local.prepare(config.network)
+            yield local
             return
         with self._cluster(config) as url:
             from scheduler.celery_dispatcher import CeleryDispatcher

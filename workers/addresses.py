@@ -10,5 +10,8 @@ DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
 def without_password(url: str) -> str:
     """The URL, fit to be shown."""
-    parts = urlsplit(url)
-    return url.replace(f":{parts.password}@", ":***@") if parts.password else url
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        return "what is no URL"  # where it hides a password nobody can tell
+    return url.replace(f":{password}@", ":***@") if password else url

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from workers.addresses import DEFAULT_URL, without_password
 from workers.errors import RedisUnreachable, RedisUnsuitable
@@ -28,6 +30,7 @@ def connect(url: str) -> redis.Redis:
             socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
             socket_timeout=ANSWER_TIMEOUT_SECONDS,
             health_check_interval=5,
+            retry=Retry(NoBackoff(), retries=1),  # a connection that idled out; the rest is ours
         )
     except ValueError as error:
         raise RedisUnreachable(
