@@ -114,7 +114,8 @@ class RunConfig(Architecture):
     ] = 0
     iterations: Annotated[int, Field(ge=1, description="parameter updates")] = 50
     learning_rate: Annotated[
-        float, Field(gt=0, allow_inf_nan=False, description="factor of the mean gradient")
+        float,
+        Field(ge=1e-30, le=1e30, allow_inf_nan=False, description="factor of the mean gradient"),
     ] = 0.001
     seed: Annotated[
         int, Field(ge=0, lt=2**63, description="makes the initial parameters reproducible")

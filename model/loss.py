@@ -10,14 +10,17 @@ from model.runtime import tf
 def binary_cross_entropy(logits: Any, truth: Any) -> Any:
     """Σ over classes of −(y·log p + (1−y)·log(1−p)), with p = softmax(logits).
 
-    Both arguments are (images, classes); the result is one loss per image, (images,). With
-    L = log Σ exp(logits): log p = logit − L, and log(1−p) is the same logarithm over the other
-    classes minus L; neither rounds to log 0 as 1 − p would.
+    Both arguments are (images, classes); the result is one loss per image, (images,). With a
+    class's margin m = its logit − log Σ exp(the others' logits), p = sigmoid(m): both logarithms
+    are softplus(∓m), with all their digits however near 0 or 1 p comes. The largest logit is
+    taken off first, so that the digits are not lost in the logits' own size.
     """
-    total = tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
-    log_p = logits - total
-    log_not_p = _logsumexp_of_others(logits) - total
-    return -tf.reduce_sum(truth * log_p + (1.0 - truth) * log_not_p, axis=-1)
+    largest = tf.reduce_max(logits, axis=-1, keepdims=True)
+    logits = logits - tf.stop_gradient(largest)
+    margins = logits - _logsumexp_of_others(logits)
+    return tf.reduce_sum(
+        tf.nn.sigmoid_cross_entropy_with_logits(labels=truth, logits=margins), axis=-1
+    )
 
 
 def _logsumexp_of_others(logits: Any) -> Any:

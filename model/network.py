@@ -50,11 +50,16 @@ def full(unfolded: Any, convolutions: list[Any], dense: Any) -> Any:
     """The seed's forward pass: one fully unfolded image to its logits, (1, classes)."""
     first, *others = convolutions
     axes = len(unfolded.shape)
-    maps = tf.maximum(tf.tensordot(first, unfolded, axes=[[1, 2], [axes - 2, axes - 1]]), 0.0)
+    maps = _relu(tf.tensordot(first, unfolded, axes=[[1, 2], [axes - 2, axes - 1]]))
     for filters in others:
         repeated = tf.repeat(tf.expand_dims(filters, 1), maps.shape[0], axis=1)
         axes = len(maps.shape)
         products = tf.tensordot(repeated, maps, axes=[[1, 2, 3], [0, axes - 2, axes - 1]])
-        maps = tf.maximum(products, 0.0)
+        maps = _relu(products)
     logits = tf.reduce_sum(dense * tf.expand_dims(maps, 0), axis=[1, 2, 3])
     return tf.expand_dims(logits, 0)
+
+
+def _relu(maps: Any) -> Any:
+    """`tf.maximum`, flat: its gradient is not implemented for more than eight axes."""
+    return tf.reshape(tf.maximum(tf.reshape(maps, [-1]), 0.0), maps.shape)

@@ -18,19 +18,21 @@ RETRY_SECONDS = 0.5
 class CeleryDispatcher:
     """Sends shards to the workers of one Redis, and again whatever does not come back."""
 
-    def __init__(self, redis_url: str, *, allow_mixed: bool = False) -> None:
+    def __init__(self, redis_url: str) -> None:
         self.attempts = 0
         self.shards = 0
-        self._link = Link(redis_url, allow_mixed=allow_mixed)
+        self._link = Link(redis_url)
 
     @property
     def fingerprint(self) -> str | None:
         """The fingerprint of the workers that may answer; the first to answer pins it."""
         return self._link.fingerprint
 
-    def begin(self, run_id: str, network: NetworkConfig, fingerprint: str | None) -> None:
+    def begin(
+        self, run_id: str, network: NetworkConfig, fingerprint: str | None, *, allow_mixed: bool
+    ) -> None:
         """Tell workers which network to compile."""
-        self._link.begin(run_id, network, fingerprint)
+        self._link.begin(run_id, network, fingerprint, allow_mixed=allow_mixed)
 
     def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
         """Every microbatch's outcome exactly once, in order of arrival."""

@@ -68,7 +68,8 @@ class Driver:
         keeper = Keeper(self.history, claim, self.control, self.on_notice)
         data = self.load(config)
         self._check_images(claim, run.images_digest, data)
-        self.dispatcher.begin(run.id, config.network, run.fingerprint)
+        mixed = config.allow_mixed_workers
+        self.dispatcher.begin(run.id, config.network, run.fingerprint, allow_mixed=mixed)
         keeper.tick()
         parts = config, claim, self.history, self.dispatcher
         for record in train(*parts, data.training, keeper):

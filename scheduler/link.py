@@ -19,14 +19,14 @@ LOOK_SECONDS = 1.0
 class Link:
     """The connection of one run to its workers."""
 
-    def __init__(self, redis_url: str, *, allow_mixed: bool) -> None:
+    def __init__(self, redis_url: str) -> None:
         self.exchange = Exchange(redis_url)
         self.pace = Pace()
         self.fingerprint: str | None = None
         self.live_workers = 0
         self.losses = 0  # of workers, so far
         self.server_id = ""
-        self._allow_mixed = allow_mixed
+        self._allow_mixed = False
         self._looked_at = float("-inf")
         self._chunks: list[tuple[ImageData, ChunkedImages]] = []
         self._published: set[tuple[str, str]] = set()
@@ -35,8 +35,11 @@ class Link:
         self._refused: set[str] = set()
         celery.use_redis(redis_url)
 
-    def begin(self, run_id: str, network: NetworkConfig, fingerprint: str | None) -> None:
-        """Start on a run, whose fingerprint may be pinned already."""
+    def begin(
+        self, run_id: str, network: NetworkConfig, fingerprint: str | None, *, allow_mixed: bool
+    ) -> None:
+        """Start on a run, whose fingerprint may be pinned already, or may vary."""
+        self._allow_mixed = allow_mixed
         self.fingerprint, self.pace = fingerprint, Pace()
         self._refused.clear()
         self.exchange.announce_run(run_id, network)

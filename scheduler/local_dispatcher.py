@@ -13,7 +13,7 @@ from model.config import NetworkConfig
 from model.parameters import all_finite, from_bytes
 from scheduler.errors import CannotContinueHere, diverged
 from scheduler.work import Outcome, Watcher, Work
-from workers.messages import Wanted
+from workers.messages import GRADIENT_NORMS, LOSSES, Wanted
 
 #: What the ledger says in place of a worker's name.
 IN_PROCESS = "in-process"
@@ -22,11 +22,10 @@ IN_PROCESS = "in-process"
 class LocalDispatcher:
     """Computes every microbatch in this process, in order."""
 
-    def __init__(self, *, allow_mixed: bool = False) -> None:
+    def __init__(self) -> None:
         self.attempts = 0
         self.shards = 0
         self.fingerprint: str | None = None
-        self._allow_mixed = allow_mixed
 
     def prepare(self, network: NetworkConfig) -> None:
         """Load TensorFlow and compile: seconds that had better pass before a lease runs."""
@@ -36,10 +35,12 @@ class LocalDispatcher:
         self.fingerprint = fingerprint()
         warm_up(network)
 
-    def begin(self, run_id: str, network: NetworkConfig, fingerprint: str | None) -> None:
+    def begin(
+        self, run_id: str, network: NetworkConfig, fingerprint: str | None, *, allow_mixed: bool
+    ) -> None:
         """Refuse a run that another kind of machine began."""
         self.prepare(network)
-        if not self._allow_mixed and fingerprint not in (None, self.fingerprint):
+        if not allow_mixed and fingerprint not in (None, self.fingerprint):
             raise CannotContinueHere(
                 f"Run {run_id} was begun on machines with fingerprint {fingerprint}; this one has "
                 f"{self.fingerprint} and would give other bits. Resume it on such a machine."
@@ -55,7 +56,8 @@ class LocalDispatcher:
             watcher.tick()
             began, images = time.perf_counter(), np.array(microbatch.images)
             result = compute(parameters, work.data.images[images], work.data.labels[images])
-            if not all_finite(result.gradients | {"losses": result.losses}):
+            # A norm overflows before its gradient does; answers through a queue are judged so too.
+            if not all_finite({LOSSES: result.losses, GRADIENT_NORMS: result.gradient_norms}):
                 raise diverged(work.iteration)
             evaluating = work.wanted is Wanted.NOTHING
             yield Outcome(

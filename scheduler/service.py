@@ -9,7 +9,7 @@ from scheduler.driving import Driver
 from scheduler.errors import Interrupted, RunFailed
 from storage.errors import LeaseLost
 from storage.owners import current_owner
-from storage.records import Claim, EvaluationRecord, IterationRecord
+from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
 from workers.errors import RedisUnreachable
 
 #: Seconds between two looks at an empty queue of runs.
@@ -19,8 +19,8 @@ IDLE_SECONDS = 0.5
 UNREACHABLE_SECONDS = 2.0
 
 
-def serve(driver: Driver) -> Iterator[Claim | IterationRecord | EvaluationRecord]:
-    """Drive runs until interrupted: the claim of each, then what `Driver.drive` yields.
+def serve(driver: Driver) -> Iterator[Claim | IterationRecord | EvaluationRecord | RunRecord]:
+    """Drive runs until interrupted: of each its claim, what `Driver.drive` yields, its record.
 
     A run that fails is in the history as such and does not stop the service.
     """
@@ -32,6 +32,7 @@ def serve(driver: Driver) -> Iterator[Claim | IterationRecord | EvaluationRecord
         yield claim
         try:
             yield from driver.drive(claim)
+            yield driver.history.find_run(claim.run_id)
         except (RunFailed, LeaseLost) as error:
             driver.on_notice("run_left", f"Run {claim.run_id}: {error}")
         except RedisUnreachable as error:

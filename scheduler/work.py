@@ -69,8 +69,10 @@ class Dispatcher(Protocol):
     def fingerprint(self) -> str | None:
         """The fingerprint of those who compute; None before the first outcome."""
 
-    def begin(self, run_id: str, network: NetworkConfig, fingerprint: str | None) -> None:
-        """Get ready for a run whose fingerprint may be pinned already."""
+    def begin(
+        self, run_id: str, network: NetworkConfig, fingerprint: str | None, *, allow_mixed: bool
+    ) -> None:
+        """Get ready for a run whose fingerprint may be pinned already, or may vary."""
 
     def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
         """Every microbatch's outcome exactly once, in any order."""

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from storage.errors import LeaseLost, StateConflict, StorageError
-from storage.owners import is_gone
+from storage.owners import described, is_gone
 from storage.records import Claim, RunRecord, RunState
 from storage.references import run_by_id
 from storage.rows import all_of, columns_of, fetch, note
@@ -75,7 +75,9 @@ def _take(
     if taken is None:
         return None
     kind = "taken over" if taken.id in left_behind else "claimed"
-    message = f"{kind} by {bid.owner} after {iteration_count(taken.completed_iterations)}"
+    message = (
+        f"{kind} by {described(bid.owner)} after {iteration_count(taken.completed_iterations)}"
+    )
     note(connection, taken.id, bid.now, kind, message)
     return Claim(run_id=taken.id, owner=bid.owner, epoch=taken.epoch)
 
@@ -102,7 +104,13 @@ def _queue_again(connection: Connection, run: RunRecord, now: datetime) -> RunRe
     reason = f"its scheduler ended without a word after {done}"
     values = {"state": RunState.QUEUED, "reason": reason, "owner": None, "lease_until": None}
     connection.execute(update(runs).where(runs.c.id == run.id).values(values))
-    note(connection, run.id, now, "abandoned", f"{run.owner} ended without a word after {done}")
+    note(
+        connection,
+        run.id,
+        now,
+        "abandoned",
+        f"{described(run.owner)} ended without a word after {done}",
+    )
     return run_by_id(connection, run.id)
 
 
@@ -168,14 +176,14 @@ def _refusal(run: RunRecord, claim: Claim) -> StorageError:
             f"{iteration_count(run.iterations)}; what was to be written does not follow on that."
         )
     return LeaseLost(
-        f"Run {run.id} is {run.state} at epoch {run.epoch} with owner {run.owner}. "
-        f"Received: a write by {claim.owner} of epoch {claim.epoch}; it must stop."
+        f"Run {run.id} is {run.state} at epoch {run.epoch} with owner {described(run.owner)}. "
+        f"Received: a write by {described(claim.owner)} of epoch {claim.epoch}; it must stop."
     )
 
 
 def _not_free(run: RunRecord) -> StateConflict:
     if run.state is RunState.RUNNING:
         return StateConflict(
-            f"Run {run.id} is driven by {run.owner}. Cancel it there, or wait until it ends."
+            f"Run {run.id} is driven by {described(run.owner)}; stop it there or wait for its end."
         )
     return StateConflict(f"Run {run.id} is {run.state} and cannot go on. Submit a new run.")

@@ -14,6 +14,14 @@ def current_owner() -> str:
     return f"{_here()}:{os.getpid()}:{_start_of(os.getpid())}"
 
 
+def described(owner: str | None) -> str:
+    """An owner as people read it."""
+    if owner is None:
+        return "nobody"
+    host, pid = owner.split(":", 1)[0], owner.rsplit(":", 2)[-2:-1]
+    return f"process {pid[0]} on {host}" if pid else owner
+
+
 def is_gone(owner: str) -> bool:
     """Whether the owner is provably dead: it was here, and its process is not here any more.
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -60,10 +61,16 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; every expected error is one sentence on stderr."""
     try:
-        code = cli(args=arguments or ["--help"], prog_name="tapeworks", standalone_mode=False)
+        code = cli(args=arguments, prog_name="tapeworks", standalone_mode=False)
         return int(code or ExitCode.DONE)
     except (click.Abort, KeyboardInterrupt):
         return _told("interrupted", ExitCode.INTERRUPTED)
+    except BrokenPipeError:  # whoever read our output has seen enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.ctx.get_help() if error.ctx else error, file=sys.stderr)  # noqa: T201
+        return ExitCode.WRONG_USAGE
     except click.ClickException as error:
         return _told(error.format_message(), ExitCode.WRONG_USAGE)
     except EXPECTED as error:

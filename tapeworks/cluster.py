@@ -63,13 +63,12 @@ def _wait_until_ready(
     ready = 0
     while ready < workers:
         if control.wait(LOOK_SECONDS):
-            raise Interrupted("Interrupted before the workers were ready; nothing was stored.")
+            raise Interrupted("Interrupted before the workers were ready.")
         try:
             supervisor.check()
         except WorkerExited as error:
             raise WorkerExited(f"{error} Their last words: {_tail(log)}") from error
-        own = supervisor.process_ids
-        ready = sum(bool(w.fingerprint) for w in exchange.workers() if w.pid in own)
+        ready = len(supervisor.ready(exchange.workers()))
 
 
 def _tail(log: IO[bytes]) -> str:

@@ -21,6 +21,7 @@ class Progress:
     def __init__(self, iterations: int, completed: int = 0) -> None:
         self._iterations, self._completed = iterations, completed
         self._seconds: float | None = None
+        self._shown = 0
         self._said_at = float("-inf")
         self._bar = _Bar(iterations, completed) if sys.stderr.isatty() else None
 
@@ -48,8 +49,10 @@ class Progress:
     def show(self, record: IterationRecord) -> None:
         """An iteration was committed."""
         self._completed = record.iteration + 1
-        known = record.seconds if self._seconds is None else self._seconds
+        # The first iteration may have compiled; it says little about the others.
+        known = self._seconds if self._seconds and self._shown > 1 else record.seconds
         self._seconds = NEWEST_SHARE * record.seconds + (1 - NEWEST_SHARE) * known
+        self._shown += 1
         if self._bar:
             self._bar.update(self._completed, self._text(record))
             return

@@ -79,14 +79,14 @@ class Session:
             from scheduler.local_dispatcher import LocalDispatcher
 
             say("Compiling")
-            local = LocalDispatcher(allow_mixed=config.allow_mixed_workers)
+            local = LocalDispatcher()
             local.prepare(config.network)
             yield local
             return
         with self._cluster(config) as url:
             from scheduler.celery_dispatcher import CeleryDispatcher
 
-            yield CeleryDispatcher(url, allow_mixed=config.allow_mixed_workers)
+            yield CeleryDispatcher(url)
 
     def _cluster(self, config: RunConfig) -> AbstractContextManager[str]:
         redis_url = self.settings.named_redis_url

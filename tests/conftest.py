@@ -13,6 +13,7 @@ from hypothesis import settings
 from model.config import RunConfig
 from scheduler.local_dispatcher import LocalDispatcher
 from storage.history import History
+from tests.support.calls import Call, caller
 from tests.support.fleet import Fleet, running_fleet
 from tests.support.processes import Start, processes
 from tests.support.training import Digests, database, drive, submitted
@@ -85,3 +86,9 @@ def start(places: Path) -> Iterator[Start]:
     """Starts `tapeworks` processes, which are ended with the test."""
     with processes(places, {}) as started:
         yield started
+
+
+@pytest.fixture
+def call(places: Path, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Calls the command line as a new user in a directory of their own."""
+    return caller(capsys)

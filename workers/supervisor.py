@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import IO
 
 from workers.errors import WorkerExited
+from workers.messages import WorkerRecord
 from workers.process import SUPERVISOR_VARIABLE
 
 #: Seconds between two looks at the processes.
@@ -63,6 +65,11 @@ class Supervisor:
     def process_ids(self) -> set[int]:
         """The processes that run now."""
         return {slot.process.pid for slot in self._slots if slot.process}
+
+    def ready(self, workers: Iterable[WorkerRecord]) -> list[WorkerRecord]:
+        """Those of these workers that run here and take shards."""
+        here, own = socket.gethostname(), self.process_ids
+        return [w for w in workers if w.fingerprint and w.host == here and w.pid in own]
 
     def check(self) -> None:
         """Raise `WorkerExited` when the processes die faster than they can get ready."""

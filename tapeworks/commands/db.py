@@ -11,7 +11,7 @@ from tapeworks.output import put
 from tapeworks.settings import settings
 
 
-@click.group("db", no_args_is_help=False)
+@click.group("db")
 def command() -> None:
     """The database's schema."""
 

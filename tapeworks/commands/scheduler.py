@@ -11,7 +11,7 @@ from scheduler.control import Control
 from scheduler.driving import Driver
 from scheduler.service import serve
 from storage.history import History
-from storage.records import Claim, EvaluationRecord
+from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
 from tapeworks.errors import ExitCode
 from tapeworks.output import say
 from tapeworks.session import DRAINING, interruptible
@@ -42,16 +42,30 @@ def command() -> int:
         f"Scheduler takes runs from {history.database.address} "
         f"for workers at {without_password(places.redis_url)}"
     )
-    said_at = float("-inf")
     with interruptible(control, DRAINING):
+        lines = _Lines()
         for happened in serve(driver):
-            if isinstance(happened, Claim):
-                say(f"Run {happened.run_id} begins")
-            elif isinstance(happened, EvaluationRecord):
-                say(f"Run {happened.run_id}: accuracy {happened.accuracy:.1%} on held-out images")
-            elif time.monotonic() - said_at > LINE_SECONDS:
-                said_at = time.monotonic()
-                done = f"iteration {happened.iteration + 1}, loss {happened.loss:.4f}"
-                say(f"Run {happened.run_id}: {done}")
+            lines.tell(happened)
     say("Scheduler stopped")
     return ExitCode.INTERRUPTED
+
+
+class _Lines:
+    """What the service says of its runs: beginning and end, and a line now and then."""
+
+    def __init__(self) -> None:
+        self._said_at = float("-inf")
+
+    def tell(self, happened: Claim | IterationRecord | EvaluationRecord | RunRecord) -> None:
+        if isinstance(happened, Claim):
+            say(f"Run {happened.run_id} begins")
+        elif isinstance(happened, RunRecord):
+            loss = "" if happened.last_loss is None else f", loss {happened.last_loss:.4f}"
+            done = f"{happened.completed_iterations} iterations{loss}"
+            say(f"Run {happened.id} is {happened.state.value} after {done}")
+        elif isinstance(happened, EvaluationRecord):
+            say(f"Run {happened.run_id}: accuracy {happened.accuracy:.1%} on held-out images")
+        elif time.monotonic() - self._said_at > LINE_SECONDS:
+            self._said_at = time.monotonic()
+            done = f"iteration {happened.iteration + 1}, loss {happened.loss:.4f}"
+            say(f"Run {happened.run_id}: {done}")

@@ -10,6 +10,7 @@ from tapeworks.output import say
 from tapeworks.session import interruptible
 from tapeworks.settings import settings
 from workers.addresses import without_password
+from workers.errors import RedisUnreachable
 from workers.exchange import Exchange
 from workers.supervisor import Supervisor
 
@@ -33,14 +34,26 @@ def command(processes: int) -> int:
     url, control = settings().redis_url, Control()
     exchange = Exchange(url)
     exchange.check()
-    supervisor = Supervisor(url, processes)
+    supervisor, ready = Supervisor(url, processes), set[str]()
     with interruptible(control, "Stopping after the shards in hand"):
-        say(f"Starting {processes} worker(s) for {without_password(url)}")
+        workers = "1 worker" if processes == 1 else f"{processes} workers"
+        say(f"Starting {workers} for {without_password(url)}")
         supervisor.start()
         try:
             while not control.wait(LOOK_SECONDS):
                 supervisor.check()
+                ready |= _say_who_is_ready(exchange, supervisor, ready)
         finally:
             supervisor.stop(hurried=lambda: control.abandoning)
     say("Workers stopped")
     return ExitCode.INTERRUPTED
+
+
+def _say_who_is_ready(exchange: Exchange, supervisor: Supervisor, known: set[str]) -> set[str]:
+    try:
+        ready = {worker.name for worker in supervisor.ready(exchange.workers())}
+    except RedisUnreachable:
+        return set()  # the workers wait for it, and so does this line
+    for name in sorted(ready - known):
+        say(f"Worker {name} is ready")
+    return ready

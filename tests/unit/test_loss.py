@@ -144,7 +144,8 @@ def test_no_logits_up_to_1000_overflow(logits: list[float], true_class: int) -> 
     expected, expected_slope = exact(logits, true_class % len(logits))
     assert np.isfinite(slopes).all()
     assert losses[0] == pytest.approx(expected, rel=1e-5, abs=1e-6)
-    np.testing.assert_allclose(slopes[0], expected_slope, rtol=0, atol=1e-5)
+    # Two logits far below the largest are known to each other to float32's 6e-5 at 2000 only.
+    np.testing.assert_allclose(slopes[0], expected_slope, rtol=0, atol=2e-4)
 
 
 def test_each_image_has_its_own_loss() -> None:

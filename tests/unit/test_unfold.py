@@ -86,3 +86,21 @@ def test_patches_are_every_window_of_every_image_row_by_row(kernel_size: int, pr
             for column in range(side):
                 window = maps[image, row : row + kernel_size, column : column + kernel_size]
                 assert np.array_equal(unfolded[image, row * side + column], window.ravel())
+
+
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 5])
+def test_a_pixels_slope_is_the_sum_over_every_patch_that_shows_it(kernel_size: int) -> None:
+    maps = tf.constant(numbered(2, 5, 5))
+    side = 5 - kernel_size + 1
+    slopes = numbered(2, side * side, kernel_size**2) ** 2  # whole numbers: exact in any order
+
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        unfolded = patches(maps, kernel_size)
+    folded = tape.gradient(unfolded, maps, output_gradients=tf.constant(slopes)).numpy()
+
+    expected = np.zeros((2, 5, 5))
+    for image, row, column in np.ndindex(2, side, side):
+        window = slopes[image, row * side + column].reshape(kernel_size, kernel_size)
+        expected[image, row : row + kernel_size, column : column + kernel_size] += window
+    assert np.array_equal(folded, expected)

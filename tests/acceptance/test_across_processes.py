@@ -1,0 +1,172 @@
+"""Scheduler, workers, submitters and watchers as processes of their own, coming and going."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from model.config import RunConfig, run_config
+from storage.history import History
+from storage.records import RunRecord, RunState
+from tapeworks.redis_server import executable
+from tests.support.calls import Call
+from tests.support.fleet import Fleet
+from tests.support.processes import Start, all_gone, workers_of
+from tests.support.training import Digests, digests
+from tests.support.waiting import until
+from workers.errors import RedisUnreachable
+from workers.exchange import Exchange
+from workers.messages import WorkerRecord
+
+#: So many that workers can come and go while they are computed.
+ITERATIONS = 150
+
+
+def answers(exchange: Exchange) -> bool:
+    try:
+        exchange.check()
+    except RedisUnreachable:
+        return False
+    return True
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    """A Redis started by hand, with its default settings but for the port and its directory."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", ""]
+    with (tmp_path / "redis.log").open("wb") as log:
+        process = subprocess.Popen([str(executable()), *options], stdout=log, stderr=log)
+    try:
+        url = f"redis://127.0.0.1:{port}/0"
+        until(lambda: answers(Exchange(url)), "Redis answers")
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def found(places: Path) -> Iterator[History]:
+    """The history that the processes share."""
+    history = History.open(places / "runs.db")
+    yield history
+    history.database.close()
+
+
+def test_two_runs_are_completed_in_order_while_workers_come_and_go(
+    redis_url: str,
+    start: Start,
+    call: Call,
+    found: History,
+    undisturbed: Callable[[RunConfig], Digests],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_REDIS_URL", redis_url)
+    exchange = Exchange(redis_url)
+
+    def ready() -> list[WorkerRecord]:
+        return [worker for worker in exchange.workers() if worker.fingerprint]
+
+    scheduler = start("scheduler")
+    services = [start("worker"), start("worker")]
+    until(lambda: len(ready()) == 2, "two workers are ready")
+    assert all(workers_of(service) for service in services)
+
+    line = f"submit --images 16 --shards 2 --iterations {ITERATIONS} --seed"
+    first, second = call(f"{line} 1"), call(f"{line} 2")
+    ids = [first.out.strip(), second.out.strip()]
+    assert [first.code, second.code] == [0, 0]
+    watcher = start("watch", ids[1])
+
+    def completed(run: str) -> int:
+        return found.find_run(run).completed_iterations
+
+    # In the middle of the first run one worker leaves in order, and the other one hangs.
+    until(lambda: completed(ids[0]) > 5, "the first run has begun")
+    services[0].process.send_signal(signal.SIGTERM)
+    [hanging] = workers_of(services[1])
+    hanging.suspend()
+    assert services[0].ended() == 130
+    all_gone(services[0])
+
+    # A third one joins, and alone brings the run forward.
+    third = start("worker")
+    stands_at = completed(ids[0])
+    assert stands_at < ITERATIONS
+    until(lambda: completed(ids[0]) > stands_at + 5, "the third worker computes")
+    [newcomer] = workers_of(third)
+    hanging.resume()
+
+    # In the middle of the second run one is killed, and its supervisor with it.
+    until(lambda: completed(ids[1]) > 5, "the second run has begun")
+    services[1].kill()
+    assert completed(ids[1]) < ITERATIONS
+
+    assert watcher.ended() == 0
+    assert f"Run {ids[1]} is completed" in watcher.err
+    assert f"iteration {ITERATIONS}/{ITERATIONS}" in watcher.err
+    for service in (third, scheduler):
+        service.interrupt()
+        assert service.ended() == 130
+        all_gone(service)
+
+    runs = [found.find_run(run) for run in ids]
+    assert [run.state for run in runs] == [RunState.COMPLETED] * 2
+    assert ended_before_the_next_began(runs)
+    for run, seed in zip(runs, (1, 2), strict=True):
+        config = run_config({"images": 16, "iterations": ITERATIONS, "seed": seed})
+        assert digests(found, run.id) == undisturbed(config)
+        computed_by = {entry.worker.rpartition("-")[2] for entry in found.ledger(run.id)}
+        assert str(newcomer.pid) in computed_by
+        kinds = [event.kind for event in found.events(run.id)]
+        assert kinds[:2] == ["submitted", "claimed"]
+        assert kinds[-1] == "completed"
+    assert "Traceback" not in scheduler.err + third.err + watcher.err
+    assert scheduler.err.index(f"Run {ids[0]} begins") < scheduler.err.index(f"Run {ids[1]} begins")
+
+
+def ended_before_the_next_began(runs: list[RunRecord]) -> bool:
+    before, after = runs
+    assert before.ended_at is not None
+    assert after.started_at is not None
+    return before.created_at < after.created_at and before.ended_at <= after.started_at
+
+
+def test_a_scheduler_that_is_interrupted_puts_its_run_back_and_another_goes_on(
+    fleet: Fleet,
+    start: Start,
+    call: Call,
+    found: History,
+    undisturbed: Callable[[RunConfig], Digests],
+) -> None:
+    places = {"TAPEWORKS_REDIS_URL": fleet.redis_url}
+    scheduler = start("scheduler", **places)
+    [run] = call("submit --images 16 --iterations 150 --shards 2").out.split()
+    until(lambda: found.find_run(run).completed_iterations > 5, "the run has begun")
+    scheduler.interrupt()
+    assert scheduler.ended() == 130
+    left = found.find_run(run)
+    assert (left.state, left.owner) == (RunState.QUEUED, None)
+    assert 5 < left.completed_iterations < 150
+
+    # The next scheduler is killed without a word, and a third one takes over what it left.
+    killed = start("scheduler", **places)
+    until(
+        lambda: found.find_run(run).completed_iterations > left.completed_iterations + 5,
+        "the run goes on",
+    )
+    killed.kill()
+    assert found.find_run(run).completed_iterations < 150
+    start("scheduler", **places)
+    until(lambda: found.find_run(run).state is RunState.COMPLETED, "the run is completed")
+    assert digests(found, run) == undisturbed(run_config({"images": 16, "iterations": 150}))
+    assert found.find_run(run).epoch == 3
+    assert "taken over" in [event.kind for event in found.events(run)]

@@ -1,0 +1,430 @@
+"""Every command, called rightly: what it prints, writes and leaves alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+
+from model import parameters
+from model.config import RunConfig, run_config
+from storage.history import History
+from storage.migrations import REVISION
+from tapeworks.__main__ import COMMANDS, cli
+from tapeworks.plots import loss_curve
+from tests.support.calls import Call
+from tests.support.fleet import Fleet
+from tests.support.processes import ROOT, Start, all_gone
+from tests.support.training import Digests
+
+TRAIN = "train --workers 0 --images 20 --iterations 5 --test-images 30 --json --name first"
+
+#: The beginning of every PNG file.
+PNG = b"\x89PNG\r\n\x1a\n"
+
+Undisturbed = Callable[[RunConfig], Digests]
+
+
+@pytest.fixture
+def trained(places: Path, call: Call) -> dict[str, Any]:
+    """What `train` told of a run with a name, in a new user's directory."""
+    called = call(TRAIN)
+    assert called.code == 0, called.err
+    values: dict[str, Any] = called.values
+    return values
+
+
+@pytest.fixture
+def found(places: Path) -> Iterator[History]:
+    history = History.open(places / "runs.db")
+    yield history
+    history.database.close()
+
+
+def test_train_tells_a_program_everything_about_its_run(
+    trained: dict[str, Any], undisturbed: Undisturbed
+) -> None:
+    expected = undisturbed(run_config({"images": 20, "iterations": 5, "test_images": 30}))
+    assert trained["parameters_digest"] == expected.parameters
+    assert trained["history_digest"] == expected.history
+    assert (trained["name"], trained["state"]) == ("first", "completed")
+    assert trained["iterations"] == trained["completed_iterations"] == len(trained["losses"]) == 5
+    assert trained["first_loss"] == trained["losses"][0]
+    assert trained["last_loss"] == trained["losses"][-1]
+    [evaluation] = trained["evaluations"]
+    assert (evaluation["images"], evaluation["completed_iterations"]) == (30, 5)
+    assert 0 <= evaluation["accuracy"] <= 1
+    assert trained["configuration"]["images"] == 20
+    assert Path("loss_curve.png").read_bytes().startswith(PNG)
+
+
+def test_train_tells_a_person_the_losses_the_accuracy_the_time_and_the_curve(call: Call) -> None:
+    called = call("train --workers 0 --images 20 --iterations 3 --test-images 10 --plot it.svg")
+    assert called.code == 0
+    assert re.search(r"^run +\S+, completed after 3 iterations$", called.out, re.MULTILINE)
+    assert re.search(r"^loss +[\d.]+ at first, [\d.]+ at last$", called.out, re.MULTILINE)
+    assert re.search(r"^accuracy +[\d.]+% of 10 held-out images$", called.out, re.MULTILINE)
+    assert re.search(r"^time +[\d.]+ s", called.out, re.MULTILINE)
+    assert str(Path("it.svg").resolve()) in called.out
+    assert "iteration 3/3" in called.err
+    assert "<svg" in Path("it.svg").read_text()
+
+
+def test_train_in_a_process_with_workers_gives_the_same_bits_and_leaves_nothing(
+    start: Start, places: Path, undisturbed: Undisturbed
+) -> None:
+    arguments = [
+        "--images",
+        "20",
+        "--iterations",
+        "5",
+        "--test-images",
+        "30",
+        "--workers",
+        "1",
+        "--json",
+    ]
+    training = start("train", *arguments)
+    while training.process.poll() is None:
+        training.descendants()
+    assert training.ended() == 0, training.err
+    all_gone(training)
+    values = json.loads(training.out)
+    expected = undisturbed(run_config({"images": 20, "iterations": 5, "test_images": 30}))
+    assert values["parameters_digest"] == expected.parameters
+    assert values["history_digest"] == expected.history
+    left = {path.name for path in places.iterdir() if not path.name.startswith(("0-", "home"))}
+    assert left <= {"runs.db", "runs.db-wal", "runs.db-shm", "loss_curve.png"}
+
+
+def test_settings_come_from_options_then_the_file_then_the_defaults(
+    places: Path, call: Call
+) -> None:
+    (places / "run.yaml").write_text("images: 12\nlearning-rate: 0.002\nclasses: [1, 7]\n")
+    (places / "run.toml").write_text('images = 12\nlearning_rate = 0.002\nclasses = "1,7"\n')
+    for file in ("run.yaml", "run.toml"):
+        values = call(f"submit --config {file} --images 9 --json").values["configuration"]
+        assert (values["images"], values["learning_rate"]) == (9, 0.002)
+        assert (values["classes"], values["iterations"]) == ([1, 7], 50)
+
+
+def test_given_parameters_are_where_a_run_starts(
+    trained: dict[str, Any], call: Call, undisturbed: Undisturbed
+) -> None:
+    assert call("export first --to safetensors --after 2 --output two.safetensors").code == 0
+    line = "train --workers 0 --images 20 --iterations 3 --init-from two.safetensors --json"
+    continued = call(line).values
+    assert continued["losses"] == trained["losses"][2:]
+    assert continued["parameters_digest"] == trained["parameters_digest"]
+
+
+def test_a_run_that_pauses_is_resumed_to_the_same_bits(
+    call: Call, undisturbed: Undisturbed
+) -> None:
+    paused = call("train --workers 0 --images 20 --iterations 6 --stop-after 2 --json --name p")
+    assert (paused.code, paused.values["state"]) == (0, "paused")
+    assert paused.values["completed_iterations"] == 2
+    resumed = call("train --resume p --workers 0 --json")
+    assert (resumed.code, resumed.values["state"]) == (0, "completed")
+    expected = undisturbed(run_config({"images": 20, "iterations": 6}))
+    assert resumed.values["parameters_digest"] == expected.parameters
+    assert resumed.values["history_digest"] == expected.history
+
+
+def test_submit_queues_a_run_and_prints_its_id_alone(call: Call, found: History) -> None:
+    called = call("submit --images 5 --name later")
+    assert called.code == 0
+    [run] = found.runs()
+    assert called.out == f"{run.id}\n"
+    assert (run.name, run.state.value) == ("later", "queued")
+    assert f"tapeworks watch {run.id}" in called.err
+
+
+def test_runs_lists_the_newest_first_for_people_and_programs(
+    trained: dict[str, Any], call: Call
+) -> None:
+    call("submit --name second")
+    values = call("runs --json").values
+    assert [run["name"] for run in values] == ["second", "first"]
+    assert [run["state"] for run in values] == ["queued", "completed"]
+    assert [run["name"] for run in call("runs --json --limit 1").values] == ["second"]
+    heading, *rows = call("runs").out.splitlines()
+    assert heading.split()[:3] == ["RUN", "NAME", "STATE"]
+    assert [row.split()[1:4] for row in rows] == [
+        ["second", "queued", "0/50"],
+        ["first", "completed", "5/5"],
+    ]
+
+
+def test_without_any_run_a_hint_is_given(call: Call) -> None:
+    assert "tapeworks train" in call("runs").err
+    assert call("runs --json").values == []
+
+
+def test_show_finds_a_run_by_id_by_prefix_and_by_name(trained: dict[str, Any], call: Call) -> None:
+    for reference in (trained["id"], trained["id"][:12], "first"):
+        assert call(f"show {reference} --json").values == trained
+
+
+def test_show_tells_a_person_state_losses_and_digests(trained: dict[str, Any], call: Call) -> None:
+    shown = call("show first").out
+    for words in (
+        trained["id"],
+        "completed",
+        "5 of 5",
+        f"{trained['first_loss']:.4f} at first",
+        f"{trained['last_loss']:.4f} at last",
+        trained["parameters_digest"],
+        trained["history_digest"],
+        trained["fingerprint"],
+        "30 held-out images",
+    ):
+        assert words in shown
+
+
+def test_show_events_tells_the_runs_story(trained: dict[str, Any], call: Call) -> None:
+    kinds = [event["kind"] for event in call("show first --events --json").values]
+    assert kinds == ["submitted", "claimed", "completed"]
+    assert "submitted for 5 iterations" in call("show first --events").out
+
+
+def test_show_ledger_names_worker_and_attempt_of_every_image(
+    trained: dict[str, Any], call: Call
+) -> None:
+    lines = call("show first --ledger --json").values
+    counted = [
+        (line["iteration"], image)
+        for line in lines
+        for image in range(line["first_image"], line["first_image"] + line["image_count"])
+    ]
+    assert counted == [(iteration, image) for iteration in range(5) for image in range(20)]
+    assert {(line["worker"], line["attempt"]) for line in lines} == {("in-process", 1)}
+    assert len(call("show first --ledger").out.splitlines()) == 1 + len(lines)
+
+
+def test_watch_of_a_finished_run_tells_how_it_went(trained: dict[str, Any], call: Call) -> None:
+    watched = call("watch first")
+    assert watched.code == 0
+    assert "iteration 5/5" in watched.err
+    assert watched.last_words == f"Run {trained['id']} is completed"
+
+
+@pytest.mark.parametrize(("name", "begins"), [("a.png", PNG), ("b.svg", b"<?xml"), ("C.PNG", PNG)])
+def test_plot_draws_one_or_several_runs_by_the_files_ending(
+    name: str, begins: bytes, trained: dict[str, Any], call: Call
+) -> None:
+    call("train --workers 0 --images 10 --iterations 2 --name second")
+    for runs in ("first", "first second"):
+        drawn = call(f"plot {runs} --output {name}")
+        assert (drawn.code, drawn.out) == (0, f"{Path(name).resolve()}\n")
+        content = Path(name).read_bytes()
+        assert content.startswith(begins)
+        assert len(content) > 5000
+    if begins != PNG:
+        picture = content.decode()
+        assert "first" in picture
+        assert "second" in picture
+
+
+def test_what_is_drawn_is_the_loss_history(trained: dict[str, Any], found: History) -> None:
+    curve = loss_curve(found, found.find_run("first"))
+    assert curve.iterations == (0, 1, 2, 3, 4)
+    assert list(curve.losses) == trained["losses"]
+    assert "first" in curve.label
+
+
+def test_exported_csv_has_a_row_per_iteration_and_exact_numbers(
+    trained: dict[str, Any], call: Call
+) -> None:
+    assert call("export first --to csv --output history.csv").code == 0
+    rows = list(csv.DictReader(io.StringIO(Path("history.csv").read_text())))
+    assert [int(row["iteration"]) for row in rows] == [0, 1, 2, 3, 4]
+    assert [float(row["loss"]) for row in rows] == trained["losses"]
+    assert rows[-1]["parameters_digest"] == trained["parameters_digest"]
+    assert call("export first").out == Path("history.csv").read_text()
+
+
+def test_exported_json_has_the_run_and_its_iterations(trained: dict[str, Any], call: Call) -> None:
+    values = call("export first --to json").values
+    assert {name: values[name] for name in trained} == trained
+    assert [record["loss"] for record in values["history"]] == trained["losses"]
+    assert call("export first --to json --output it.json").code == 0
+    assert json.loads(Path("it.json").read_text()) == values
+
+
+def test_exported_parameters_are_those_of_the_digest_also_of_earlier_iterations(
+    trained: dict[str, Any], call: Call, found: History
+) -> None:
+    assert call("export first --to safetensors --output last.safetensors").code == 0
+    payload = Path("last.safetensors").read_bytes()
+    assert parameters.digest(payload) == trained["parameters_digest"]
+    assert {name: array.shape for name, array in parameters.from_bytes(payload).items()} == {
+        "conv_1": (5, 3, 3),
+        "conv_2": (5, 5, 5),
+        "conv_3": (5, 7, 7),
+        "dense_1": (2, 5, 15, 15),
+    }
+    for after, record in enumerate(found.iterations(trained["id"]), start=1):
+        line = f"export first --to safetensors --after {after} --output early.safetensors"
+        assert call(line).code == 0
+        early = Path("early.safetensors").read_bytes()
+        assert parameters.digest(early) == record.parameters_digest
+    assert call("export first --to safetensors --after 0 --output zero.safetensors").code == 0
+    initial = parameters.initial(RunConfig().network, seed=0)
+    for name, array in parameters.from_bytes(Path("zero.safetensors").read_bytes()).items():
+        np.testing.assert_array_equal(array, initial[name])
+
+
+def test_an_existing_file_is_replaced_as_a_whole(trained: dict[str, Any], call: Call) -> None:
+    Path("history.csv").write_text("old")
+    before = {path.name for path in Path().iterdir()}
+    assert call("export first --output history.csv").code == 0
+    assert Path("history.csv").read_text().startswith("iteration,")
+    assert {path.name for path in Path().iterdir()} == before
+
+
+def test_the_database_is_checked_and_upgraded(call: Call) -> None:
+    for line in ("db upgrade", "db check", "db upgrade"):
+        called = call(line)
+        assert (called.code, called.err) == (0, "")
+        assert called.out.strip().endswith(f"is at revision {REVISION}")
+
+
+def test_without_a_named_database_the_users_own_directory_holds_it(
+    places: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TAPEWORKS_DATABASE_URL")
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert call("submit --name mine").code == 0
+    [file] = (places / "home").rglob("*.db")
+    assert file.parent.name == "tapeworks"
+
+
+def test_workers_lists_those_that_are_alive(
+    fleet: Fleet, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_REDIS_URL", fleet.redis_url)
+    listed = call("workers --json").values
+    assert {worker["pid"] for worker in listed} == fleet.process_ids()
+    assert {worker["fingerprint"] for worker in listed} == {fleet.fingerprint()}
+    assert all(worker["memory_mb"] > 10 for worker in listed)
+    table = call("workers").out
+    assert all(worker["name"] in table for worker in listed)
+
+
+def test_without_any_worker_a_hint_is_given(
+    call: Call, forgotten: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_REDIS_URL", forgotten)
+    called = call("workers")
+    assert (called.code, called.out) == (0, "")
+    assert "tapeworks worker" in called.err
+
+
+@pytest.fixture
+def forgotten(shared_fleet: Fleet) -> str:
+    """The URL of a Redis database that nobody uses."""
+    return shared_fleet.redis_url.removesuffix("/0") + "/5"
+
+
+def test_doctor_has_a_line_for_everything_that_is_in_place(
+    fleet: Fleet, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_REDIS_URL", fleet.redis_url)
+    checked = call("doctor")
+    assert checked.code == 0
+    lines = checked.out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["ok", "redis"],
+        ["ok", "workers"],
+        ["ok", "database"],
+        ["ok", "data"],
+    ]
+    assert fleet.redis_url not in checked.out  # it holds a password
+
+
+def test_doctor_names_what_is_wrong_and_goes_on_with_the_rest(
+    call: Call, places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_DATABASE_URL", str(places))
+    checked = call("doctor")
+    assert checked.code == 4
+    assert [line.split()[0] for line in checked.out.splitlines()] == ["ok", "ok", "problem", "ok"]
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command with its words, groups and their commands as well."""
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {inner}", found) for inner, found in command.commands.items())
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()))
+def test_the_help_of_every_command_explains_it_and_all_its_options(
+    name: str, command: click.Command, call: Call
+) -> None:
+    helped = call(f"{name} --help")
+    assert (helped.code, helped.err) == (0, "")
+    assert f"tapeworks {name}" in helped.out
+    assert (command.help or "").splitlines()[0] in " ".join(helped.out.split())
+    for parameter in command.params:
+        for flag in [*parameter.opts, *parameter.secondary_opts]:
+            shown = flag if flag.startswith("-") else parameter.make_metavar(click.Context(command))
+            assert shown in helped.out, flag
+
+
+@pytest.mark.parametrize("line", ["", "--help"])
+def test_without_a_command_all_of_them_are_listed(line: str, call: Call) -> None:
+    helped = call(line)
+    assert (helped.code, helped.err) == (0, "")
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} +\S", helped.out, re.MULTILINE)
+
+
+#: Prints which of these are loaded after a command.
+LOADED = """
+import sys
+from tapeworks.__main__ import run
+code = run(sys.argv[1:])
+heavy = {"tensorflow", "numpy", "pydantic", "celery", "kombu", "redis", "matplotlib", "sklearn",
+         "alembic", "psutil", "rich", "safetensors", "h5py", "keras", "asyncio", "yaml"}
+print(code, *sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    process = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    code, *modules = process.stderr.splitlines()[-1].split()
+    assert code == "0", process.stderr
+    return set(modules)
+
+
+def test_listing_and_watching_runs_loads_nothing_heavy(trained: dict[str, Any]) -> None:
+    heavy = {"tensorflow", "numpy", "celery", "kombu", "matplotlib", "sklearn", "alembic"}
+    for line in (["runs"], ["runs", "--json"], ["watch", "first"]):
+        assert not loaded_by(*line) & heavy
+
+
+def test_only_training_and_computing_load_tensorflow(trained: dict[str, Any]) -> None:
+    for line in (["show", "first", "--json"], ["submit"], ["plot", "first"], ["export", "first"]):
+        assert not loaded_by(*line) & {"tensorflow", "celery"}

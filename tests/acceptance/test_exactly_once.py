@@ -1,0 +1,106 @@
+"""The ledger proves in SQL that every image of every iteration was counted exactly once."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from scheduler.celery_dispatcher import CeleryDispatcher
+from storage.history import History
+from tests.support.fleet import Fleet
+from tests.support.mischief import Mischief
+from tests.support.processes import ROOT
+from tests.support.training import drive, settings, submitted, through
+
+#: Every image of every iteration, with each line of the ledger that counts it.
+COUNTED = """
+WITH RECURSIVE numbers(image) AS (
+    SELECT 0 UNION ALL SELECT image + 1 FROM numbers
+    WHERE image + 1 < (SELECT max(images) FROM iterations)
+)
+SELECT i.run_id, i.iteration, n.image, l.worker, l.attempt
+FROM iterations AS i
+JOIN numbers AS n ON n.image < i.images
+LEFT JOIN ledger AS l ON l.run_id = i.run_id AND l.iteration = i.iteration
+    AND n.image >= l.first_image AND n.image < l.first_image + l.image_count
+"""
+
+#: What is not counted exactly once, and what is counted though the iteration has no such image.
+VIOLATIONS = f"""
+SELECT run_id, iteration, image, count(worker) AS times FROM ({COUNTED})
+GROUP BY run_id, iteration, image HAVING count(worker) <> 1
+UNION ALL
+SELECT l.run_id, l.iteration, i.images, 1 FROM ledger AS l
+LEFT JOIN iterations AS i ON i.run_id = l.run_id AND i.iteration = l.iteration
+WHERE i.images IS NULL OR l.first_image < 0 OR l.first_image + l.image_count > i.images
+"""
+
+#: Ways to break the promise behind the program's back.
+FORGERIES = {
+    "a microbatch is lost": "DELETE FROM ledger WHERE iteration = 1 AND microbatch = 3",
+    "a microbatch is counted again beside others": (
+        "INSERT INTO ledger SELECT run_id, iteration, 99, first_image + 1, 1, shard, attempt, "
+        "epoch, worker, seconds, received_at FROM ledger WHERE iteration = 1 AND microbatch = 3"
+    ),
+    "a microbatch claims its neighbour's image": (
+        "UPDATE ledger SET image_count = 9 WHERE iteration = 2 AND microbatch = 0"
+    ),
+    "a microbatch claims an image too few": (
+        "UPDATE ledger SET image_count = 7 WHERE iteration = 2 AND microbatch = 0"
+    ),
+    "an image is counted that the iteration does not have": (
+        "UPDATE ledger SET image_count = 3 WHERE iteration = 0 AND microbatch = 6"
+    ),
+    "a whole iteration has no ledger": "DELETE FROM ledger WHERE iteration = 4",
+}
+
+
+@pytest.fixture
+def file(history: History, fleet: Fleet, tmp_path: Path) -> Path:
+    """The database of two runs, one of which got its answers spoilt, doubled and in reverse."""
+    config = settings(iterations=5, shards=3)
+    drive(history, CeleryDispatcher(fleet.redis_url), submitted(history, config))
+    drive(history, through(Mischief(fleet.redis_url, 3)), submitted(history, config))
+    history.database.close()
+    return tmp_path / "runs.db"
+
+
+def asked(file: Path, query: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(file)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_sql_shows_every_image_counted_once_and_finds_every_forgery(
+    file: Path, fleet: Fleet, tmp_path: Path
+) -> None:
+    assert asked(file, VIOLATIONS) == []
+    counted = asked(file, COUNTED)
+    assert len(counted) == len({row[:3] for row in counted}) == 2 * 5 * 50
+    workers = {worker.name for worker in fleet.exchange.workers()}
+    assert all(row[3] in workers and int(str(row[4])) >= 1 for row in counted)
+
+    told = asked(file, (ROOT / "docs" / "exactly_once.sql").read_text(encoding="utf-8"))
+    assert {row[2:5] for row in told} == {(50, 1, 1)}
+    assert {row[5] for row in told} <= workers
+
+    for name, forgery in FORGERIES.items():
+        forged = tmp_path / "forged.db"
+        shutil.copy(file, forged)
+        with closing(sqlite3.connect(forged)) as connection:
+            assert connection.execute(forgery).rowcount > 0, name
+            connection.commit()
+        assert asked(forged, VIOLATIONS) != [], name
+
+
+def test_the_ledger_names_the_attempt_that_was_counted(history: History, fleet: Fleet) -> None:
+    exchange = Mischief(fleet.redis_url, shards=3)
+    run = submitted(history, settings(iterations=2, shards=3))
+    drive(history, through(exchange), run)
+    for record in history.iterations(run.id):
+        lines = history.ledger(run.id, record.iteration)
+        assert {line.attempt for line in lines} == {1}  # the right copy came before the second
+        assert record.attempts > record.shards == 3

@@ -1,0 +1,185 @@
+"""Ctrl-C once and twice, and kills: nothing is left behind, and the same bits in the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from model.config import RunConfig, run_config
+from scheduler.celery_dispatcher import CeleryDispatcher
+from storage.history import History
+from storage.records import IterationRecord
+from tests.support.calls import Call
+from tests.support.fleet import Fleet
+from tests.support.processes import Start, Started, all_gone, workers_of
+from tests.support.training import Digests, drive, settings, submitted
+from tests.support.waiting import until
+
+Undisturbed = Callable[[RunConfig], Digests]
+
+#: So many iterations that no machine is through before the signal comes.
+MANY = 100_000
+
+TRAIN = f"train --name it --images 16 --iterations {MANY} --checkpoint-every {MANY}".split()
+
+
+def iterations(database: Path) -> int:
+    """How many are committed of all runs there."""
+    if not database.exists():
+        return 0
+    with closing(sqlite3.connect(database, timeout=60)) as connection:
+        tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'iterations'")
+        if not tables.fetchone():
+            return 0
+        [(count,)] = connection.execute("SELECT count(*) FROM iterations").fetchall()
+    return int(count)
+
+
+def begun(started: Started, more_than: int = 3) -> None:
+    """Wait until a training has committed some iterations, and remember its processes."""
+
+    def look() -> bool:
+        assert started.process.poll() is None, started.err
+        return iterations(started.directory / "runs.db") > more_than
+
+    until(look, "some iterations are committed")
+    assert len(started.descendants()) >= 2  # Redis and a worker at least
+
+
+def goes_on_to_the_same_bits(call: Call, undisturbed: Undisturbed) -> None:
+    """Resume the run without a queue for a few more iterations, and compare."""
+    done = call("show it --json").values["completed_iterations"]
+    assert 0 < done < MANY
+    resumed = call(f"train --resume it --workers 0 --stop-after {done + 3} --json")
+    assert resumed.code == 0, resumed.err
+    values = resumed.values
+    assert (values["state"], values["completed_iterations"]) == ("paused", done + 3)
+    expected = undisturbed(run_config({"images": 16, "iterations": done + 3}))
+    assert values["parameters_digest"] == expected.parameters
+    assert values["history_digest"] == expected.history
+
+
+def test_ctrl_c_once_ends_after_the_iteration_and_leaves_nothing_behind(
+    start: Start, call: Call, undisturbed: Undisturbed
+) -> None:
+    training = start(*TRAIN, "--workers", "1")
+    begun(training)
+    training.interrupt()
+    assert training.ended() == 130
+    all_gone(training)
+    assert "Stopping after this iteration" in training.err
+    assert "tapeworks train --resume" in training.err
+    assert "Traceback" not in training.err
+    values = call("show it --json").values
+    assert (values["state"], values["owner"]) == ("paused", None)
+    assert "paused" in training.out
+    assert Path("loss_curve.png").exists()
+    goes_on_to_the_same_bits(call, undisturbed)
+
+
+def test_ctrl_c_twice_ends_at_once_and_leaves_nothing_behind(
+    start: Start, call: Call, undisturbed: Undisturbed
+) -> None:
+    training = start(*TRAIN, "--workers", "1")
+    begun(training)
+    for worker in workers_of(training):  # so that the iteration in hand cannot end
+        worker.suspend()
+    until(lambda: training.says("sent again"), "an iteration waits for answers")
+    training.interrupt()
+    until(lambda: training.says("once more to stop at once"), "the first Ctrl-C is answered")
+    training.interrupt()
+    assert training.ended() == 130
+    all_gone(training)
+    assert training.err.splitlines()[-1].startswith("tapeworks: Stopped at once")
+    assert "Traceback" not in training.err
+    assert call("show it --json").values["state"] == "paused"
+    goes_on_to_the_same_bits(call, undisturbed)
+
+
+def test_after_kill_9_workers_and_redis_end_by_themselves_and_the_state_is_true(
+    start: Start, call: Call, undisturbed: Undisturbed
+) -> None:
+    training = start(*TRAIN, "--workers", "2")
+    begun(training)
+    training.process.kill()
+    training.process.wait()
+    all_gone(training)
+    [run] = call("runs --json").values
+    assert run["state"] == "queued"
+    assert "ended without a word" in run["reason"]
+    kinds = [event["kind"] for event in call("show it --events --json").values]
+    assert "abandoned" in kinds
+    goes_on_to_the_same_bits(call, undisturbed)
+
+
+def test_ctrl_c_while_workers_start_leaves_a_run_that_can_be_resumed(
+    start: Start, call: Call
+) -> None:
+    training = start(*TRAIN, "--workers", "1")
+    until(lambda: training.says("Starting 1 worker"), "the worker is starting")
+    training.descendants()
+    training.interrupt()
+    assert training.ended() == 130
+    all_gone(training)
+    assert "Traceback" not in training.err
+    values = call("show it --json").values
+    assert (values["state"], values["completed_iterations"]) == ("paused", 0)
+
+
+def test_a_worker_that_is_killed_changes_no_bit_and_gets_a_successor(
+    fleet: Fleet, history: History, undisturbed: Undisturbed
+) -> None:
+    config = settings(iterations=30, shards=7)
+    before = fleet.process_ids()
+    victim = min(before)
+
+    def kill(record: IterationRecord) -> None:
+        if record.iteration == 4:
+            os.kill(victim, signal.SIGKILL)
+
+    run = submitted(history, config)
+    driven = drive(history, CeleryDispatcher(fleet.redis_url), run, on_iteration=kill)
+    assert driven.digests == undisturbed(config)
+    until(lambda: len(fleet.process_ids()) == len(before), "another worker is started")
+    assert victim not in fleet.process_ids()
+    until(lambda: fleet.ready() == fleet.process_ids(), "it is ready")
+
+
+def test_a_frozen_worker_is_not_waited_for(
+    fleet: Fleet, history: History, undisturbed: Undisturbed
+) -> None:
+    victim = psutil.Process(min(fleet.process_ids()))
+
+    def freeze(record: IterationRecord) -> None:
+        if record.iteration == 2:
+            victim.suspend()
+
+    try:
+        run = submitted(history, settings(shards=7))
+        driven = drive(history, CeleryDispatcher(fleet.redis_url), run, on_iteration=freeze)
+    finally:
+        victim.resume()
+    assert driven.digests == undisturbed(settings())
+    until(lambda: fleet.ready() == fleet.process_ids(), "the worker is back")
+
+
+@pytest.mark.parametrize("command", ["worker", "scheduler"])
+def test_services_end_in_order_at_ctrl_c(
+    command: str, start: Start, shared_fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = start(command, TAPEWORKS_REDIS_URL=shared_fleet.redis_url)
+    begins = {"worker": "Starting 1 worker", "scheduler": "Scheduler takes runs"}[command]
+    until(lambda: service.says(begins), "the service has begun")
+    service.descendants()
+    service.interrupt()
+    assert service.ended() == 130
+    all_gone(service)
+    assert "stopped" in service.err.splitlines()[-1]
+    assert "Traceback" not in service.err

@@ -1,0 +1,108 @@
+"""A run that was stopped goes on to the same bits, here or elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from model.config import RunConfig
+from scheduler.celery_dispatcher import CeleryDispatcher
+from scheduler.driving import Driver
+from scheduler.errors import CannotContinueHere
+from scheduler.local_dispatcher import LocalDispatcher
+from scheduler.service import serve
+from scheduler.work import Dispatcher
+from storage.history import History
+from storage.records import Claim, RunState
+from tests.support.fleet import Fleet
+from tests.support.training import Digests, drive, settings, submitted
+
+Undisturbed = Callable[[RunConfig], Digests]
+Make = Callable[[], Dispatcher]
+
+
+@pytest.fixture
+def make(fleet: Fleet) -> dict[str, Make]:
+    return {"queue": lambda: CeleryDispatcher(fleet.redis_url), "process": LocalDispatcher}
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 5])
+@pytest.mark.parametrize(
+    ("before", "after"), [("process", "queue"), ("queue", "process"), ("queue", "queue")]
+)
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
+    before: str,
+    after: str,
+    stop_after: int,
+    make: dict[str, Make],
+    history: History,
+    undisturbed: Undisturbed,
+) -> None:
+    run = submitted(history, settings(checkpoint_every=10))
+    stopped = drive(history, make[before](), run, stop_after=stop_after)
+    assert (stopped.run.state, stopped.run.completed_iterations) == (RunState.PAUSED, stop_after)
+    resumed = drive(history, make[after](), run)
+    assert resumed.run.state is RunState.COMPLETED
+    assert resumed.digests == undisturbed(settings())
+    epochs = [record.epoch for record in history.iterations(run.id)]
+    assert epochs == [1] * stop_after + [2] * (6 - stop_after)
+
+
+def test_a_run_that_was_stopped_before_every_iteration_has_the_same_bits(
+    make: dict[str, Make], history: History, undisturbed: Undisturbed
+) -> None:
+    run = submitted(history, settings())
+    for done, kind in enumerate(["queue", "process"] * 3, start=1):
+        driven = drive(history, make[kind](), run, stop_after=done)
+    assert driven.run.state is RunState.COMPLETED
+    assert driven.digests == undisturbed(settings())
+    assert driven.run.epoch == 6
+
+
+def test_a_run_is_not_continued_on_other_images_than_it_began_with(history: History) -> None:
+    from dataclasses import replace
+
+    from model.datasets import load
+
+    run = submitted(history, settings())
+    drive(history, LocalDispatcher(), run, stop_after=2)
+    other = load(settings())
+    images = other.training.images.copy()
+    images[7, 13, 13] ^= 1
+    changed = replace(other, training=replace(other.training, images=images))
+    driver = Driver(
+        history=history,
+        dispatcher=LocalDispatcher(),
+        stopped_state=RunState.PAUSED,
+        load=lambda _: changed,
+    )
+    with pytest.raises(CannotContinueHere, match="begun on other images"):
+        list(driver.drive(history.claim(run.id, "somebody", 60)))
+    left = history.find_run(run.id)
+    assert (left.state, left.completed_iterations) == (RunState.PAUSED, 2)
+
+
+def test_a_scheduler_drives_queued_runs_in_the_order_of_their_submission(
+    fleet: Fleet, history: History, undisturbed: Undisturbed
+) -> None:
+    configs = [settings(iterations=3, seed=seed) for seed in (7, 8, 9)]
+    wanted = [submitted(history, config) for config in configs]
+    driver = Driver(history=history, dispatcher=CeleryDispatcher(fleet.redis_url))
+    begun: list[str] = []
+    for happened in until_idle(driver):
+        begun += [happened.run_id] if isinstance(happened, Claim) else []
+    assert begun == [run.id for run in wanted]
+    ended = [history.find_run(run.id).ended_at for run in wanted]
+    assert ended == sorted(ended, key=str)
+    found = [history.find_run(run.id).parameters_digest for run in wanted]
+    assert found == [undisturbed(config).parameters for config in configs]
+
+
+def until_idle(driver: Driver) -> Iterator[object]:
+    """What the service does until every run has ended."""
+    for happened in serve(driver):
+        yield happened
+        last = driver.history.runs(1)[0]
+        if last.completed_iterations == last.iterations:
+            driver.control.drain()

@@ -1,0 +1,331 @@
+"""The dispatcher on a real Redis with real workers, when answers come as they should not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import update
+
+from model import parameters
+from model.config import NetworkConfig, RunConfig
+from model.images import cut
+from scheduler.celery_dispatcher import CeleryDispatcher
+from scheduler.control import Control
+from scheduler.errors import CannotContinueHere, Interrupted, RunFailed
+from scheduler.gathering import MOST_FAILURES
+from scheduler.local_dispatcher import LocalDispatcher
+from storage.history import History
+from storage.records import IterationRecord, RunState
+from storage.tables import runs
+from tests.support.fleet import Fleet
+from tests.support.mischief import Mischief, OnceSpoilt, Tampering, not_a_number, of_another_epoch
+from tests.support.training import Digests, drive, settings, submitted, through
+from tests.support.waiting import until
+from workers import app as celery
+from workers.exchange import PREFIX, answer_key, arrivals_key
+from workers.messages import (
+    AnswerHeader,
+    MicrobatchMessage,
+    ShardMessage,
+    Wanted,
+)
+
+Undisturbed = Callable[[RunConfig], Digests]
+
+#: A fingerprint that no worker here has.
+FOREIGN = "0" * 16
+
+
+@pytest.fixture
+def dispatcher(fleet: Fleet) -> CeleryDispatcher:
+    return CeleryDispatcher(fleet.redis_url)
+
+
+@pytest.mark.parametrize("gradients", ["per-image", "summed"])
+@pytest.mark.parametrize("shards", [3, 7])
+def test_answers_in_reverse_and_twice_and_beside_spoilt_copies_change_no_bit(
+    shards: int, gradients: str, fleet: Fleet, history: History, undisturbed: Undisturbed
+) -> None:
+    mischief = Mischief(fleet.redis_url, shards)
+    run = submitted(history, settings(shards=shards, gradients=gradients))
+    driven = drive(history, through(mischief), run)
+    assert driven.digests == undisturbed(settings())
+    assert mischief.spoilt >= shards * run.iterations
+    assert len(driven.said("answer_invalid")) >= shards * run.iterations
+    counted = [(entry.iteration, entry.microbatch) for entry in history.ledger(run.id)]
+    assert counted == [(iteration, number) for iteration in range(6) for number in range(7)]
+
+
+def test_a_nan_that_only_one_attempt_brings_is_computed_again(
+    fleet: Fleet, history: History, undisturbed: Undisturbed
+) -> None:
+    exchange = OnceSpoilt(fleet.redis_url, not_a_number)
+    driven = drive(history, through(exchange), submitted(history, settings(shards=2)))
+    assert driven.digests == undisturbed(settings())
+    assert len(driven.said("sent_again")) == 1
+
+
+def test_a_nan_that_two_attempts_bring_ends_the_run_with_the_iteration(
+    fleet: Fleet, history: History
+) -> None:
+    exchange = OnceSpoilt(fleet.redis_url, not_a_number, times=2)
+    run = submitted(history, settings(shards=1))
+    with pytest.raises(RunFailed, match="NaN or infinite in iteration 0"):
+        drive(history, through(exchange), run)
+    failed = history.find_run(run.id)
+    assert failed.state is RunState.FAILED
+    assert "iteration 0" in str(failed.reason)
+
+
+def test_an_answer_to_an_earlier_owner_of_the_run_is_not_counted(
+    fleet: Fleet, history: History, undisturbed: Undisturbed
+) -> None:
+    exchange = OnceSpoilt(fleet.redis_url, of_another_epoch)
+    driven = drive(history, through(exchange), submitted(history, settings(shards=2)))
+    assert driven.digests == undisturbed(settings())
+    [sentence] = driven.said("answer_invalid")
+    assert "expected epoch=1, received 0" in sentence
+
+
+def test_five_spoilt_answers_to_one_shard_are_borne_and_six_end_the_run(
+    fleet: Fleet, history: History, undisturbed: Undisturbed
+) -> None:
+    five = OnceSpoilt(fleet.redis_url, of_another_epoch, times=MOST_FAILURES)
+    driven = drive(history, through(five), submitted(history, settings(shards=1)))
+    assert driven.digests == undisturbed(settings())
+    six = OnceSpoilt(fleet.redis_url, of_another_epoch, times=MOST_FAILURES + 1)
+    with pytest.raises(RunFailed, match="Shard 0 of iteration 0 failed 6 times"):
+        drive(history, through(six), submitted(history, settings(shards=1)))
+
+
+def test_late_and_unknown_arrivals_are_ignored_and_their_answers_removed(
+    fleet: Fleet, history: History, undisturbed: Undisturbed
+) -> None:
+    run = submitted(history, settings(shards=2))
+    exchange = Tampering(fleet.redis_url)
+    late = [f"{run.id}.1.0.0.1", f"{run.id}.0.1.0.1", "another.1.1.0.1", "\xff"]
+
+    def arrive_late(record: IterationRecord) -> None:
+        if record.iteration == 0:
+            for attempt_id in late:
+                exchange.put(attempt_id, (b"{}", b"late"))
+                fleet.redis.rpush(arrivals_key(run.id, 1), attempt_id)
+            fleet.redis.rpush(arrivals_key(run.id, 1), "", b"\xff no text")
+
+    driven = drive(history, through(exchange), run, on_iteration=arrive_late)
+    assert driven.digests == undisturbed(settings())
+    assert driven.said("answer_invalid") == []
+    assert fleet.redis.exists(*[answer_key(attempt_id) for attempt_id in late]) == 0
+
+
+def test_a_message_of_an_earlier_iteration_is_dropped_by_the_workers(
+    fleet: Fleet, history: History, dispatcher: CeleryDispatcher
+) -> None:
+    run = submitted(history, settings(iterations=3, shards=1))
+    old = message(run.id, iteration=0)
+
+    def send_an_old_one(record: IterationRecord) -> None:
+        if record.iteration == 1:
+            celery.send(old)
+
+    drive(history, dispatcher, run, on_iteration=send_an_old_one)
+    until(lambda: fleet.redis.llen(f"{PREFIX}shards") == 0, "the queue is empty")
+    assert not fleet.redis.exists(answer_key(old.attempt_id))
+
+
+def message(run_id: str, iteration: int) -> ShardMessage:
+    """A message that a worker could answer, if it were not stale."""
+    network = NetworkConfig()
+    [microbatch, *_] = cut(range(8), 8)
+    return ShardMessage(
+        attempt_id=f"{run_id}.1.{iteration}.99.1",
+        run_id=run_id,
+        epoch=1,
+        iteration=iteration,
+        shard=99,
+        attempt=1,
+        network=network,
+        wanted=Wanted.SUMMED,
+        parameters_digest="0" * 64,
+        chunk_images=256,
+        chunks={0: "0" * 64},
+        microbatches=(MicrobatchMessage(index=0, images=microbatch.images),),
+        fingerprint=None,
+    )
+
+
+def test_images_and_parameters_gone_from_redis_are_published_again(
+    fleet: Fleet, history: History, undisturbed: Undisturbed, dispatcher: CeleryDispatcher
+) -> None:
+    config = settings(seed=70)  # nobody has these parameters in hand yet
+
+    def remove(_: IterationRecord) -> None:
+        for key in fleet.redis.scan_iter(f"{PREFIX}payload:*"):
+            fleet.redis.delete(key)
+
+    driven = drive(history, dispatcher, submitted(history, config), on_iteration=remove)
+    assert driven.digests == undisturbed(config)
+
+
+def test_an_emptied_redis_is_filled_again_between_two_iterations(
+    fleet: Fleet, history: History, undisturbed: Undisturbed, dispatcher: CeleryDispatcher
+) -> None:
+    def empty(record: IterationRecord) -> None:
+        if record.iteration == 2:
+            fleet.redis.flushall()
+
+    driven = drive(history, dispatcher, submitted(history, settings()), on_iteration=empty)
+    assert driven.digests == undisturbed(settings())
+
+
+class WhileWaiting(Tampering):
+    """Does something once, while an iteration's answers are awaited."""
+
+    def __init__(self, url: str, wait: int, action: Callable[[], object]) -> None:
+        super().__init__(url)
+        self._wait, self._action = wait, action
+
+    def next_arrival(self, run_id: str, epoch: int, timeout_seconds: float) -> str | None:
+        """As the real one, but for what happens before the wait of this number."""
+        self._wait -= 1
+        if self._wait == 0:
+            self._action()
+        return super().next_arrival(run_id, epoch, timeout_seconds)
+
+
+def test_an_emptied_redis_is_filled_again_within_an_iteration(
+    fleet: Fleet, history: History, undisturbed: Undisturbed
+) -> None:
+    exchange = WhileWaiting(fleet.redis_url, 7, fleet.redis.flushall)
+    driven = drive(history, through(exchange), submitted(history, settings(shards=3)))
+    assert driven.digests == undisturbed(settings())
+    assert driven.said("sent_again")
+
+
+def test_a_worker_that_fails_six_times_ends_the_run_with_what_it_said(
+    history: History, dispatcher: CeleryDispatcher
+) -> None:
+    config = settings()
+    incomplete = parameters.initial(config.network, seed=0)
+    del incomplete["conv_3"]
+    run = submitted(history, config, incomplete)
+    with pytest.raises(RunFailed, match=r"failed 6 times.*worker .* reported KeyError: 'conv_3'"):
+        drive(history, dispatcher, run)
+    failed = history.find_run(run.id)
+    assert failed.state is RunState.FAILED
+    assert "KeyError: 'conv_3'" in str(failed.reason)
+    assert failed.completed_iterations == 0
+
+
+def pin(history: History, run_id: str, fingerprint: str) -> None:
+    with history.database.write() as connection:
+        pinned = update(runs).where(runs.c.id == run_id).values(fingerprint=fingerprint)
+        connection.execute(pinned)
+
+
+def test_workers_with_another_fingerprint_are_refused_in_plain_words(
+    fleet: Fleet, history: History, dispatcher: CeleryDispatcher
+) -> None:
+    run, control = submitted(history, settings()), Control()
+    pin(history, run.id, FOREIGN)
+
+    def stop(kind: str, _: str) -> None:
+        if kind == "worker_refused":
+            control.interrupt()
+            control.interrupt()
+
+    with pytest.raises(Interrupted):
+        drive(history, dispatcher, run, control=control, on_notice=stop)
+    left = history.find_run(run.id)
+    assert (left.state, left.completed_iterations) == (RunState.PAUSED, 0)
+    assert left.fingerprint == FOREIGN
+    told = [event.message for event in history.events(run.id) if event.kind == "worker_refused"]
+    assert told
+    assert all(FOREIGN in sentence and fleet.fingerprint() in sentence for sentence in told)
+
+
+def foreign(answer: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    header = AnswerHeader.model_validate_json(answer[0])
+    changed = header.model_copy(update={"fingerprint": FOREIGN, "worker": "a foreigner"})
+    return changed.model_dump_json().encode(), answer[1]
+
+
+def test_a_single_answer_of_another_fingerprint_is_not_counted_either(
+    fleet: Fleet, history: History, undisturbed: Undisturbed
+) -> None:
+    run = submitted(history, settings(iterations=2, shards=2))
+    pin(history, run.id, fleet.fingerprint())
+    driven = drive(history, through(OnceSpoilt(fleet.redis_url, foreign)), run)
+    assert driven.digests == undisturbed(settings(iterations=2))
+    assert len(driven.said("worker_refused")) == 1
+    assert "a foreigner" not in {entry.worker for entry in history.ledger(run.id)}
+
+
+def test_the_first_workers_pin_their_fingerprint_to_the_run(
+    fleet: Fleet, history: History, dispatcher: CeleryDispatcher
+) -> None:
+    driven = drive(history, dispatcher, submitted(history, settings(iterations=1)))
+    assert driven.run.fingerprint == fleet.fingerprint()
+
+
+def test_one_process_has_the_fingerprint_of_the_workers_on_its_machine(
+    fleet: Fleet, history: History
+) -> None:
+    driven = drive(history, LocalDispatcher(), submitted(history, settings(iterations=1)))
+    assert driven.run.fingerprint == fleet.fingerprint()
+
+
+def test_one_process_refuses_a_run_of_another_fingerprint_and_leaves_it_to_others(
+    history: History,
+) -> None:
+    run = submitted(history, settings())
+    pin(history, run.id, FOREIGN)
+    with pytest.raises(CannotContinueHere, match=FOREIGN):
+        drive(history, LocalDispatcher(), run)
+    assert history.find_run(run.id).state is RunState.PAUSED
+
+
+def test_a_run_that_allows_mixed_workers_takes_any(fleet: Fleet, history: History) -> None:
+    run = submitted(history, settings(iterations=1, allow_mixed_workers=True))
+    pin(history, run.id, FOREIGN)
+    dispatcher = CeleryDispatcher(fleet.redis_url)
+    assert drive(history, dispatcher, run).run.state is RunState.COMPLETED
+
+
+def test_a_run_leaves_nothing_in_redis_that_does_not_vanish_by_itself(
+    fleet: Fleet, history: History, dispatcher: CeleryDispatcher
+) -> None:
+    run = submitted(history, settings(test_images=8))
+    drive(history, dispatcher, run)
+    until(lambda: fleet.redis.llen(f"{PREFIX}shards") == 0, "the queue is empty")
+    left = {key.decode() for key in fleet.redis.scan_iter()}
+    assert [key for key in left if run.id in key] == []
+    lasting = {key for key in left if fleet.redis.ttl(key) == -1}
+    assert all(is_celerys(key) for key in lasting), lasting
+    assert all(key.startswith(PREFIX) for key in left), left
+
+
+def is_celerys(key: str) -> bool:
+    """Whether it is one of the few keys of fixed names that Celery keeps for its queue."""
+    return key.removeprefix(PREFIX) in {
+        "_kombu.binding.shards",
+        "unacked",
+        "unacked_index",
+        "unacked_mutex",
+    }
+
+
+def test_an_interrupted_run_leaves_nothing_of_itself_in_redis_either(
+    fleet: Fleet, history: History
+) -> None:
+    run, control = submitted(history, settings(shards=1)), Control()
+    for _ in range(2):
+        control.interrupt()
+    exchange = WhileWaiting(fleet.redis_url, 1, lambda: None)
+    with pytest.raises(Interrupted):
+        drive(history, through(exchange), run, control=control)
+    for key in ("current", "network"):
+        assert not fleet.redis.exists(f"{PREFIX}{key}:{run.id}")
+    assert not fleet.redis.exists(arrivals_key(run.id, 1))
+    assert history.find_run(run.id).state is RunState.PAUSED

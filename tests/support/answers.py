@@ -1,0 +1,92 @@
+"""Answers as workers give them, made by hand: right ones, to be spoilt by the tests."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from model.average import microbatch_sums
+from model.config import NetworkConfig
+from model.datasets.data import ImageData
+from model.gradients import MicrobatchResult
+from model.images import cut
+from model.parameters import Arrays, digest, initial, to_bytes
+from scheduler.outstanding import Attempt
+from scheduler.sharding import split
+from scheduler.work import Work
+from workers.messages import AnswerHeader, Status, Wanted
+
+#: So small that a whole answer can be read in a failing test's output.
+NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=3)
+
+#: Images in the work: two full microbatches and one of two images.
+IMAGES = 8
+
+
+def work(wanted: Wanted = Wanted.PER_IMAGE) -> Work:
+    """An iteration of eight images in three microbatches."""
+    parameters = to_bytes(initial(NETWORK, seed=0))
+    data = ImageData(images=np.zeros((IMAGES, 4, 4), np.uint8), labels=np.zeros(IMAGES, np.uint8))
+    return Work(
+        run_id="run",
+        epoch=2,
+        iteration=5,
+        network=NETWORK,
+        wanted=wanted,
+        parameters=parameters,
+        parameters_digest=digest(parameters),
+        data=data,
+        microbatches=cut(range(IMAGES), NETWORK.microbatch_size),
+        shards=1,
+    )
+
+
+def attempt(asked: Work) -> Attempt:
+    """The second attempt at the work's only shard."""
+    [shard] = split(asked.microbatches, 1)
+    return Attempt(id="run.2.5.0.2", shard=shard, number=2, sent_at=0.0)
+
+
+def results(asked: Work, seed: int = 0) -> list[MicrobatchResult]:
+    """What an engine might give for the work's microbatches."""
+    source = np.random.default_rng(seed)
+
+    def random(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        return source.standard_normal(shape).astype(np.float32)
+
+    return [
+        MicrobatchResult(
+            gradients={
+                name: random(len(microbatch.images), *shape)
+                for name, shape in NETWORK.shapes.items()
+            },
+            losses=random(len(microbatch.images)),
+            gradient_norms=random(len(microbatch.images)),
+            predictions=np.arange(len(microbatch.images), dtype=np.int32),
+        )
+        for microbatch in asked.microbatches
+    ]
+
+
+def header(asked: Work, payload: bytes) -> AnswerHeader:
+    """The header that belongs to these arrays."""
+    to = attempt(asked)
+    return AnswerHeader(
+        attempt_id=to.id,
+        run_id=asked.run_id,
+        epoch=asked.epoch,
+        iteration=asked.iteration,
+        shard=to.shard.index,
+        attempt=to.number,
+        parameters_digest=asked.parameters_digest,
+        microbatches=tuple(microbatch.index for microbatch in to.shard.microbatches),
+        status=Status.DONE,
+        worker="worker-1",
+        fingerprint="abc",
+        seconds=0.5,
+        payload_digest=digest(payload),
+    )
+
+
+def image_sums(results: list[MicrobatchResult]) -> list[Arrays]:
+    """The microbatches' float64 sums, as a worker adds them."""
+    return [microbatch_sums(result.gradients) for result in results]

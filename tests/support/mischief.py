@@ -1,0 +1,158 @@
+"""Exchanges that spoil what real workers answer, before the scheduler gets to see it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from model.parameters import digest, from_bytes, to_bytes
+from workers.exchange import Exchange, answer_key
+from workers.messages import AnswerHeader
+
+#: An answer as it lies in Redis: the header's JSON and the arrays' safetensors.
+Answer = tuple[bytes, bytes]
+
+#: A way to spoil an answer.
+Spoil = Callable[[Answer], Answer]
+
+#: Seconds of silence after which no further arrival is waited for.
+SILENCE_SECONDS = 1.0
+
+
+class Tampering(Exchange):
+    """An exchange whose owner can read and replace answers in Redis."""
+
+    def peek(self, attempt_id: str) -> Answer | None:
+        """The answer that lies there."""
+        header, arrays = self._redis.hmget(answer_key(attempt_id), ["header", "arrays"])
+        if isinstance(header, bytes) and isinstance(arrays, bytes):
+            return header, arrays
+        return None
+
+    def put(self, attempt_id: str, answer: Answer) -> None:
+        """Put an answer there."""
+        header, arrays = answer
+        self._redis.hset(answer_key(attempt_id), mapping={"header": header, "arrays": arrays})
+        self._redis.expire(answer_key(attempt_id), 600)
+
+
+class Mischief(Tampering):
+    """Holds answers back and hands them out in reverse, each with a spoilt copy and twice."""
+
+    def __init__(self, url: str, shards: int) -> None:
+        super().__init__(url)
+        self.spoilt = 0  #: copies handed out so far
+        self._shards = shards
+        self._waiting: Iterator[str] = iter(())
+
+    def next_arrival(self, run_id: str, epoch: int, timeout_seconds: float) -> str | None:
+        """As the real one, but for the order and the company of what arrives."""
+        arrival = next(self._waiting, None)
+        if arrival is None:
+            self._waiting = self._hand_out(self._hold_back(run_id, epoch))
+            arrival = next(self._waiting, None)
+        return arrival
+
+    def _hold_back(self, run_id: str, epoch: int) -> list[str]:
+        held: list[str] = []
+        while len(held) < self._shards:
+            arrival = super().next_arrival(run_id, epoch, SILENCE_SECONDS)
+            if arrival is None:
+                break
+            held.append(arrival)
+        return held
+
+    def _hand_out(self, held: list[str]) -> Iterator[str]:
+        for attempt_id in reversed(held):
+            right = self.peek(attempt_id)
+            if right is None:  # taken already: a second attempt at what was counted
+                yield attempt_id
+                continue
+            self.put(attempt_id, SPOILS[self.spoilt % len(SPOILS)](right))
+            self.spoilt += 1
+            yield attempt_id
+            self.put(attempt_id, right)
+            yield attempt_id
+            self.put(attempt_id, right)
+            yield attempt_id
+
+
+class OnceSpoilt(Tampering):
+    """Spoils the first answers of a run, as many as asked, and leaves all others alone."""
+
+    def __init__(self, url: str, spoil: Spoil, times: int = 1) -> None:
+        super().__init__(url)
+        self._spoil, self._left = spoil, times
+
+    def take_answer(self, attempt_id: str, largest_bytes: int) -> Answer | None:
+        """As the real one; what it takes is spoilt first."""
+        answer = self.peek(attempt_id)
+        if answer is not None and self._left:
+            self._left -= 1
+            self.put(attempt_id, self._spoil(answer))
+        return super().take_answer(attempt_id, largest_bytes)
+
+
+def _flipped_bit(answer: Answer) -> Answer:
+    spoilt = bytearray(answer[1])
+    place = random.Random(len(spoilt)).randrange(len(spoilt))
+    spoilt[place] ^= 4
+    return answer[0], bytes(spoilt)
+
+
+def _truncated(answer: Answer) -> Answer:
+    return answer[0], answer[1][:-1]
+
+
+def _too_long(answer: Answer) -> Answer:
+    return answer[0], answer[1] + bytes(100_000)
+
+
+def _no_json(answer: Answer) -> Answer:
+    return answer[0][:-1], answer[1]
+
+
+def _nothing(_: Answer) -> Answer:
+    return b"", b""
+
+
+def _renumbered(answer: Answer) -> Answer:
+    header = AnswerHeader.model_validate_json(answer[0])
+    changed = header.model_copy(update={"iteration": header.iteration + 1})
+    return changed.model_dump_json().encode(), answer[1]
+
+
+def of_another_epoch(answer: Answer) -> Answer:
+    """The same answer, given to an owner of the run before this one."""
+    header = AnswerHeader.model_validate_json(answer[0])
+    changed = header.model_copy(update={"epoch": header.epoch - 1})
+    return changed.model_dump_json().encode(), answer[1]
+
+
+def with_arrays(answer: Answer, name: str, value: float) -> Answer:
+    """The same answer with one entry changed, its digest fitting."""
+    header, arrays = AnswerHeader.model_validate_json(answer[0]), from_bytes(answer[1])
+    arrays[name] = arrays[name].copy()
+    arrays[name].reshape(-1)[0] = value
+    payload = to_bytes(arrays)
+    changed = header.model_copy(update={"payload_digest": digest(payload)})
+    return changed.model_dump_json().encode(), payload
+
+
+def not_a_number(answer: Answer) -> Answer:
+    """The same answer with a NaN among the gradients."""
+    return with_arrays(answer, "conv_2", np.nan)
+
+
+#: One after the other, over and over.
+SPOILS: list[Spoil] = [
+    _flipped_bit,
+    _truncated,
+    _too_long,
+    _no_json,
+    _nothing,
+    _renumbered,
+    of_another_epoch,
+]

@@ -1,0 +1,124 @@
+"""Runs driven inside the test's own process, and what two equal runs must share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model.config import RunConfig, run_config
+from model.parameters import Arrays, digest, history_digest
+from scheduler.celery_dispatcher import CeleryDispatcher
+from scheduler.control import Control
+from scheduler.driving import Driver
+from scheduler.submission import initial_parameters, submit
+from scheduler.work import Dispatcher
+from storage.history import History
+from storage.owners import current_owner
+from storage.records import EvaluationRecord, IterationRecord, RunRecord, RunState
+from workers.exchange import Exchange
+
+#: Of a test's run, unless it says otherwise: seven microbatches in each of a few iterations.
+SETTINGS: dict[str, Any] = {"images": 50, "iterations": 6, "learning_rate": 0.001, "seed": 7}
+
+#: Seconds that a claim in a test holds without renewal.
+LEASE_SECONDS = 600.0
+
+#: What looks on when an iteration was committed.
+OnIteration = Callable[[IterationRecord], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digests:
+    """What has the same bits in two equal runs."""
+
+    parameters: str
+    history: str
+    image_values: str  #: of every image in every iteration, in order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Driven:
+    """A run that was driven here, and what was noticed meanwhile."""
+
+    run: RunRecord
+    digests: Digests
+    notices: list[tuple[str, str]]
+
+    def said(self, kind: str) -> list[str]:
+        """The sentences of one kind of notice."""
+        return [message for found, message in self.notices if found == kind]
+
+
+def settings(**values: Any) -> RunConfig:
+    """A short run's configuration."""
+    return run_config(SETTINGS | values)
+
+
+def digests(history: History, run_id: str) -> Digests:
+    """What has the same bits in equal runs."""
+    records = history.iterations(run_id)
+    values = (history.image_values(run_id, record.iteration) for record in records)
+    return Digests(
+        parameters=history.find_run(run_id).parameters_digest,
+        history=history_digest([record.loss for record in records]),
+        image_values=digest(b"".join(values)),
+    )
+
+
+def submitted(
+    history: History,
+    config: RunConfig,
+    initial: Arrays | None = None,
+    *,
+    name: str | None = None,
+) -> RunRecord:
+    """A new run in the history."""
+    return submit(history, config, initial or initial_parameters(config, None), name=name)
+
+
+def through(exchange: Exchange) -> CeleryDispatcher:
+    """The Celery dispatcher, with another exchange between it and Redis."""
+    dispatcher = CeleryDispatcher(exchange.url)
+    dispatcher._link.exchange = exchange
+    return dispatcher
+
+
+def drive(
+    history: History,
+    dispatcher: Dispatcher,
+    run: RunRecord,
+    *,
+    control: Control | None = None,
+    stop_after: int | None = None,
+    on_iteration: OnIteration = lambda _: None,
+    on_notice: Callable[[str, str], None] = lambda *_: None,
+) -> Driven:
+    """Drive a run to its end, or until so many of its iterations are committed."""
+    control, notices = control or Control(), list[tuple[str, str]]()
+
+    def heard(kind: str, message: str) -> None:
+        notices.append((kind, message))
+        on_notice(kind, message)
+
+    driver = Driver(
+        history=history,
+        dispatcher=dispatcher,
+        control=control,
+        stopped_state=RunState.PAUSED,
+        on_notice=heard,
+    )
+    claim = history.claim(run.id, current_owner(), LEASE_SECONDS)
+    for record in driver.drive(claim):
+        if isinstance(record, EvaluationRecord):
+            continue
+        on_iteration(record)
+        if record.iteration + 1 == stop_after:
+            control.drain()
+    return Driven(run=history.find_run(run.id), digests=digests(history, run.id), notices=notices)
+
+
+def database(directory: Path) -> History:
+    """A new history in a file."""
+    return History.open(directory / "runs.db")

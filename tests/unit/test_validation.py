@@ -1,0 +1,213 @@
+"""Answers: the right one is taken whole, and one wrong byte anywhere is enough to refuse it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.parameters import Arrays, digest, from_bytes, to_bytes
+from scheduler.errors import AnswerInvalid
+from scheduler.validation import (
+    ARRAYS_HEADER_BYTES,
+    largest_bytes,
+    outcomes,
+    read_arrays,
+    read_header,
+)
+from scheduler.work import Outcome, Work
+from tests.support.answers import attempt, header, image_sums, results, work
+from workers.compute import answer_arrays
+from workers.messages import Wanted
+
+EVERY_FORM = pytest.mark.parametrize("wanted", list(Wanted))
+
+
+def answer(asked: Work) -> bytes:
+    return to_bytes(answer_arrays(results(asked), asked.wanted))
+
+
+def read(asked: Work, payload: bytes, header_bytes: bytes | None = None) -> list[Outcome]:
+    """As the scheduler reads an answer, with the header that names the right digest."""
+    to = attempt(asked)
+    given_header = header_bytes or header(asked, payload).model_dump_json().encode()
+    judged = read_header(given_header, asked, to)
+    return outcomes(read_arrays(payload, judged, asked, to), judged, asked, to)
+
+
+def changed_header(asked: Work, **values: Any) -> bytes:
+    right = header(asked, answer(asked)).model_dump(mode="json")
+    return json.dumps(right | values).encode()
+
+
+@EVERY_FORM
+def test_the_right_answer_is_taken_microbatch_by_microbatch(wanted: Wanted) -> None:
+    asked = work(wanted)
+    counted = read(asked, answer(asked))
+    assert [outcome.microbatch for outcome in counted] == asked.microbatches
+    for outcome, expected in zip(counted, results(asked), strict=True):
+        np.testing.assert_array_equal(outcome.losses, expected.losses)
+        np.testing.assert_array_equal(outcome.gradient_norms, expected.gradient_norms)
+        np.testing.assert_array_equal(outcome.predictions, expected.predictions)
+        assert (outcome.shard, outcome.attempt) == (0, 2)
+        assert (outcome.worker, outcome.seconds) == ("worker-1", 0.5)
+
+
+def test_sums_have_the_same_bits_whether_the_worker_or_the_scheduler_adds() -> None:
+    per_image, summed = work(Wanted.PER_IMAGE), work(Wanted.SUMMED)
+    here = [outcome.sums for outcome in read(per_image, answer(per_image))]
+    there = [outcome.sums for outcome in read(summed, answer(summed))]
+    expected = image_sums(results(summed))
+    assert [to_bytes(sums) for sums in here] == [to_bytes(sums) for sums in expected]
+    assert [to_bytes(sums) for sums in there] == [to_bytes(sums) for sums in expected]
+    assert all(array.dtype == np.float64 for sums in there for array in sums.values())
+
+
+def test_an_evaluation_brings_no_sums() -> None:
+    asked = work(Wanted.NOTHING)
+    assert [outcome.sums for outcome in read(asked, answer(asked))] == [{}, {}, {}]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("attempt_id", "run.2.5.0.1"),
+        ("run_id", "another run"),
+        ("epoch", 1),
+        ("epoch", 3),
+        ("iteration", 4),
+        ("iteration", 6),
+        ("shard", 1),
+        ("attempt", 1),
+        ("parameters_digest", "0" * 64),
+        ("microbatches", [0, 1]),
+        ("microbatches", [2, 1, 0]),
+        ("microbatches", [0, 1, 2, 2]),
+    ],
+)
+def test_a_header_of_another_attempt_is_refused_and_named(field: str, value: Any) -> None:
+    asked = work()
+    with pytest.raises(AnswerInvalid, match=f"expected {field}="):
+        read_header(changed_header(asked, **{field: value}), asked, attempt(asked))
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\x80\x04\x95pickle", id="no JSON"),
+        pytest.param(b"[1, 2, 3]", id="a list"),
+        pytest.param(b'{"attempt_id": "run.2.5.0.2"}', id="half of the fields"),
+        pytest.param(b'{"attempt_id": ', id="truncated"),
+        pytest.param(b"[" * 100_000, id="deeply nested"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b"\xff\xfe{}", id="no UTF-8"),
+    ],
+)
+def test_a_header_that_cannot_be_read_is_refused(garbage: bytes) -> None:
+    asked = work()
+    with pytest.raises(AnswerInvalid, match="header cannot be read"):
+        read_header(garbage, asked, attempt(asked))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"surplus": 1}, {"status": "splendid"}, {"epoch": "two"}, {"seconds": None}],
+    ids=["a field too many", "an unknown status", "a word for a number", "a missing number"],
+)
+def test_a_header_with_a_field_of_no_sense_is_refused(values: dict[str, Any]) -> None:
+    asked = work()
+    with pytest.raises(AnswerInvalid, match="header cannot be read"):
+        read_header(changed_header(asked, **values), asked, attempt(asked))
+
+
+@given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_one_flipped_bit_anywhere_is_noticed(place: int, bit: int) -> None:
+    asked = work()
+    payload = answer(asked)
+    spoilt = bytearray(payload)
+    spoilt[place % len(payload)] ^= 1 << bit
+    right_header = header(asked, payload).model_dump_json().encode()
+    with pytest.raises(AnswerInvalid, match="not those that were sent"):
+        read(asked, bytes(spoilt), right_header)
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 100, -1])
+def test_a_truncated_answer_is_noticed_even_with_a_fitting_digest(length: int) -> None:
+    asked = work()
+    with pytest.raises(AnswerInvalid):
+        read(asked, answer(asked)[:length])
+
+
+def test_bytes_behind_the_arrays_are_noticed_even_with_a_fitting_digest() -> None:
+    asked = work()
+    with pytest.raises(AnswerInvalid, match="arrays cannot be read"):
+        read(asked, answer(asked) + b"\0")
+
+
+def _without(name: str) -> Callable[[Arrays], Arrays]:
+    return lambda arrays: {key: array for key, array in arrays.items() if key != name}
+
+
+def _with(name: str, change: Callable[[Any], Any]) -> Callable[[Arrays], Arrays]:
+    return lambda arrays: arrays | {name: change(arrays[name])}
+
+
+WRONG_ARRAYS: dict[str, Callable[[Arrays], Arrays]] = {
+    "no arrays at all": lambda _: {},
+    "no losses": _without("losses"),
+    "no gradients of one parameter": _without("dense_1"),
+    "an array too many": lambda arrays: arrays | {"conv_2": arrays["conv_1"]},
+    "an array under another name": lambda arrays: {
+        ("conv_9" if name == "conv_1" else name): array for name, array in arrays.items()
+    },
+    "float64 losses": _with("losses", lambda array: array.astype(np.float64)),
+    "float16 gradients": _with("conv_1", lambda array: array.astype(np.float16)),
+    "int64 predictions": _with("predictions", lambda array: array.astype(np.int64)),
+    "an image too few": _with("losses", lambda array: array[:-1]),
+    "an image too many": _with("conv_1", lambda array: np.concatenate([array, array[:1]])),
+    "one loss for all": _with("losses", lambda array: array[:1]),
+    "an axis too many": _with("gradient_norms", lambda array: array[:, np.newaxis]),
+    "axes in another order": _with("dense_1", lambda array: np.moveaxis(array, 1, -1)),
+}
+
+
+@pytest.mark.parametrize("wanted", [Wanted.PER_IMAGE, Wanted.SUMMED])
+@pytest.mark.parametrize("change", WRONG_ARRAYS.values(), ids=list(WRONG_ARRAYS))
+def test_wrong_arrays_are_refused_even_with_a_fitting_digest(
+    wanted: Wanted, change: Callable[[Arrays], Arrays]
+) -> None:
+    asked = work(wanted)
+    wrong = change(from_bytes(answer(asked)))
+    with pytest.raises(AnswerInvalid, match="expected"):
+        read(asked, to_bytes(wrong))
+
+
+def test_gradients_are_refused_where_none_were_asked_for() -> None:
+    with pytest.raises(AnswerInvalid, match="expected arrays"):
+        read(work(Wanted.NOTHING), answer(work(Wanted.PER_IMAGE)))
+
+
+def test_per_image_gradients_are_refused_where_sums_were_asked_for() -> None:
+    asked = work(Wanted.SUMMED)
+    with pytest.raises(AnswerInvalid, match="expected conv_1 as float64"):
+        read(asked, answer(work(Wanted.PER_IMAGE)))
+
+
+@EVERY_FORM
+def test_the_right_answer_is_within_the_largest_length(wanted: Wanted) -> None:
+    asked = work(wanted)
+    limit = largest_bytes(asked, attempt(asked))
+    assert len(answer(asked)) <= limit <= len(answer(asked)) + ARRAYS_HEADER_BYTES
+
+
+def test_the_digest_is_that_of_the_whole_answer() -> None:
+    asked = work()
+    wrong = changed_header(asked, payload_digest=digest(b"something else"))
+    with pytest.raises(AnswerInvalid, match="not those that were sent"):
+        read(asked, answer(asked), wrong)
