@@ -134,7 +134,7 @@ def test_a_message_of_an_earlier_iteration_is_dropped_by_the_workers(
     assert not fleet.redis.exists(answer_key(old.attempt_id))
 
 
-def message(run_id: str, iteration: int) -> ShardMessage:
+def message(run_id: str, iteration: int, fingerprint: str | None = None) -> ShardMessage:
     """A message that a worker could answer, if it were not stale."""
     network = NetworkConfig()
     [microbatch, *_] = cut(range(8), 8)
@@ -149,9 +149,9 @@ def message(run_id: str, iteration: int) -> ShardMessage:
         wanted=Wanted.SUMMED,
         parameters_digest="0" * 64,
         chunk_images=256,
-        chunks={0: "0" * 64},
+        chunks={0: "1" * 64},
         microbatches=(MicrobatchMessage(index=0, images=microbatch.images),),
-        fingerprint=None,
+        fingerprint=fingerprint,
     )
 
 
@@ -166,6 +166,55 @@ def test_images_and_parameters_gone_from_redis_are_published_again(
 
     driven = drive(history, dispatcher, submitted(history, config), on_iteration=remove)
     assert driven.digests == undisturbed(config)
+
+
+class Losing(Tampering):
+    """Loses whatever is published for the first time."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.lost: set[str] = set()
+
+    def publish(self, payload: bytes, lifetime_seconds: int) -> None:
+        """As the real one, from the second time on."""
+        if (name := parameters.digest(payload)) in self.lost:
+            super().publish(payload, lifetime_seconds)
+        self.lost.add(name)
+
+
+def test_what_a_worker_misses_is_published_for_it(
+    fleet: Fleet, history: History, undisturbed: Undisturbed
+) -> None:
+    config = settings(classes=(0, 9), seed=71)  # nobody has these images in hand yet
+    exchange = Losing(fleet.redis_url)
+    driven = drive(history, through(exchange), submitted(history, config))
+    assert driven.digests == undisturbed(config)
+    assert len(exchange.lost) >= config.iterations + 1
+    assert driven.said("answer_invalid") == []
+
+
+def answered(fleet: Fleet, asked: ShardMessage) -> AnswerHeader:
+    """What a worker answers to this message, when it is not stale."""
+    fleet.exchange.announce_iteration(asked.run_id, asked.epoch, asked.iteration)
+    celery.use_redis(fleet.redis_url)
+    celery.send(asked)
+    exchange = Tampering(fleet.redis_url)
+    header, arrays = (
+        until(lambda: exchange.peek(asked.attempt_id), "a worker answers") or (b"",) * 2
+    )
+    fleet.exchange.forget_run(asked.run_id, asked.epoch)
+    assert arrays == b""
+    return AnswerHeader.model_validate_json(header)
+
+
+def test_a_worker_refuses_a_message_for_another_fingerprint(fleet: Fleet) -> None:
+    header = answered(fleet, message("refused", iteration=3, fingerprint=FOREIGN))
+    assert (header.status, header.fingerprint) == (Status.REFUSED, fleet.fingerprint())
+
+
+def test_a_worker_names_what_it_misses(fleet: Fleet) -> None:
+    header = answered(fleet, message("missing", 3, fleet.fingerprint()))
+    assert (header.status, header.missing) == (Status.MISSING, ("0" * 64, "1" * 64))
 
 
 def test_an_emptied_redis_is_filled_again_between_two_iterations(
