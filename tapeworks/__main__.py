@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -42,6 +43,14 @@ class LazyGroup(click.Group):
         command = importlib.import_module(f"tapeworks.commands.{cmd_name}").command
         return command if isinstance(command, click.Command) else None
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; that nobody reads its output any more is no failure, as click has it."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # whoever read our output has seen enough of it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ExitCode.DONE
+
 
 @click.group(cls=LazyGroup)
 @click.version_option(package_name="tapeworks")
@@ -65,9 +74,6 @@ def run(arguments: list[str]) -> int:
         return int(code or ExitCode.DONE)
     except (click.Abort, KeyboardInterrupt):
         return _told("interrupted", ExitCode.INTERRUPTED)
-    except BrokenPipeError:  # whoever read our output has seen enough of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.DONE
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.ctx.get_help() if error.ctx else error, file=sys.stderr)  # noqa: T201
         return ExitCode.WRONG_USAGE
