@@ -1,4 +1,4 @@
-"""Per-image gradients of both unfoldings against the slow network, finite differences, the seed.
+"""Per-image gradients of both unfoldings against the slow network and finite differences.
 
 Two things hold of every comparison: float32 is given 1e-5 of an array's largest entry, and an
 image whose float64 pre-activations come near a kink of ReLU is not compared (float32 may take the
@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.average import mean_gradient, microbatch_sums, total_loss
-from model.config import NetworkConfig, RunConfig, Unfolding
+from model.config import NetworkConfig, Unfolding
 from model.gradients import Engine, MicrobatchResult, engine, warm_up
-from model.images import cut, image_set, normalised, one_hot
-from model.parameters import Arrays, assign, initial
+from model.images import normalised, one_hot
+from model.parameters import Arrays, initial
 from tests import reference_numpy
+from tests.support.closeness import assert_close
 
 EngineOf = Callable[[NetworkConfig], Engine]
 Parameters = Mapping[str, NDArray[np.floating]]
@@ -80,12 +79,6 @@ def finite_differences(
             array[place] = here
             slopes[name][place] = (above - below) / (2 * step)
     return slopes
-
-
-def assert_close(computed: NDArray[Any], expected: NDArray[Any], tolerance: float = 1e-5) -> None:
-    """Equal to `tolerance` of the largest expected entry; exactly, where that is 0."""
-    largest = float(np.abs(expected).max())
-    np.testing.assert_allclose(computed, expected, rtol=0, atol=tolerance * largest)
 
 
 def assert_is_the_slow_networks(
@@ -381,63 +374,3 @@ def test_its_position_changes_no_bit_of_an_image(full_microbatch: Microbatch, sh
 
     for row, original in enumerate(order):
         assert row_bits(shifted, row) == row_bits(full_microbatch.result, original)
-
-
-# The seed's own program
-
-
-@pytest.mark.parametrize("unfolding", Unfolding)
-def test_the_first_gradients_are_the_seeds(
-    unfolding: Unfolding,
-    seed_reference: Parameters,
-    seed_digits: Digits,
-    engine_of: EngineOf,
-) -> None:
-    config = RunConfig(images=10, unfolding=unfolding)
-    names = list(config.network.shapes)
-    parameters: Arrays = {name: seed_reference[f"init_{name}"] for name in names}
-    images, labels = seed_digits
-
-    results = [
-        engine_of(config.network)(
-            parameters, images[list(microbatch.images)], labels[list(microbatch.images)]
-        )
-        for microbatch in cut(image_set(config, 0), config.network.microbatch_size)
-    ]
-
-    losses = np.concatenate([result.losses for result in results])
-    np.testing.assert_allclose(losses, seed_reference["per_image_losses0"], rtol=1e-5)
-    for name in names:
-        gradients = np.concatenate([result.gradients[name] for result in results])
-        for computed, expected in zip(gradients, seed_reference[f"grad0_{name}"], strict=True):
-            assert_close(computed, expected)
-
-
-@pytest.mark.parametrize("unfolding", Unfolding)
-def test_five_iterations_are_the_seeds(
-    unfolding: Unfolding,
-    seed_reference: Parameters,
-    seed_digits: Digits,
-    engine_of: EngineOf,
-) -> None:
-    config = RunConfig(images=10, iterations=5, unfolding=unfolding)
-    compute = engine_of(config.network)
-    parameters: Arrays = {name: seed_reference[f"init_{name}"] for name in config.network.shapes}
-    images, labels = seed_digits
-
-    losses = []
-    for iteration in range(config.iterations):
-        results = [
-            compute(parameters, images[list(microbatch.images)], labels[list(microbatch.images)])
-            for microbatch in cut(image_set(config, iteration), config.network.microbatch_size)
-        ]
-        losses.append(total_loss(loss for result in results for loss in result.losses))
-        sums = (microbatch_sums(result.gradients) for result in results)
-        parameters = assign(parameters, mean_gradient(sums, config.images), config.learning_rate)
-
-    np.testing.assert_allclose(losses, seed_reference["losses"], rtol=1e-5)
-    for name, last in parameters.items():
-        first, expected = seed_reference[f"init_{name}"], seed_reference[f"last_{name}"]
-        assert last.dtype == np.float32
-        assert_close(last, expected, tolerance=1e-6)
-        assert_close(last - first, expected - first, tolerance=1e-3)
