@@ -13,7 +13,7 @@ help:  ## Show the targets
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Tapeworks needs Python 3.11 or 3.12 on the PATH; name one with: make PYTHON=/path/to/python3.12" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing Tapeworks (once; a minute or two)"

@@ -28,6 +28,10 @@ LARGEST_UNFOLDED_BYTES = 2**30
 DEFAULT_SEED = 10
 
 
+#: Above every number that a run can reach, and within a database's whole numbers.
+LARGEST_COUNT = 2**31 - 1
+
+
 class Unfolding(StrEnum):
     """How a layer's input becomes patches."""
 
@@ -46,9 +50,12 @@ def _split(value: Any) -> Any:
     return value.split(",") if isinstance(value, str) else value
 
 
+#: How many there are of something, or a label.
+Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+
 #: Whole numbers, also written as on the command line: "3,6".
 Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split)]
-Labels = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_split)]
+Labels = Annotated[tuple[Count, ...], BeforeValidator(_split)]
 
 
 class Architecture(BaseModel):
@@ -112,11 +119,11 @@ class RunConfig(Architecture):
     classes: Annotated[
         Labels, Field(min_length=2, max_length=256, description="labels to tell apart, two or more")
     ] = (3, 6)
-    images: Annotated[int, Field(ge=1, description="images in every iteration")] = 50
+    images: Annotated[Count, Field(ge=1, description="images in every iteration")] = 50
     test_images: Annotated[
-        int, Field(ge=0, description="held-out images to measure accuracy on at the end")
+        Count, Field(description="held-out images to measure accuracy on at the end")
     ] = 0
-    iterations: Annotated[int, Field(ge=1, description="parameter updates")] = 50
+    iterations: Annotated[Count, Field(ge=1, description="parameter updates")] = 50
     learning_rate: Annotated[
         float,
         Field(ge=1e-30, le=1e30, allow_inf_nan=False, description="factor of the mean gradient"),
@@ -132,10 +139,10 @@ class RunConfig(Architecture):
         Field(ge=1, le=65536, description="images computed together; default follows --images"),
     ] = None
     shards: Annotated[
-        int | None, Field(ge=1, description="shards per iteration; default follows the workers")
+        Count | None, Field(ge=1, description="shards per iteration; default follows the workers")
     ] = None
     checkpoint_every: Annotated[
-        int, Field(ge=1, description="keep the parameters of every Nth iteration")
+        Count, Field(ge=1, description="keep the parameters of every Nth iteration")
     ] = 1
     allow_mixed_workers: Annotated[
         bool, Field(description="accept workers of other fingerprints, giving up equal bits")
@@ -208,4 +215,7 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _listed(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    try:
+        return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number too long to show"

@@ -18,7 +18,7 @@ from model.parameters import Arrays
 from model.runtime import tf
 from model.unfold import unfold_fully
 
-#: Unfolded images kept by one process for the full unfolding, in bytes (the seed's 50 images).
+#: Unfolded images kept for one network of the full unfolding, in bytes (the seed's 50 images).
 UNFOLDED_CACHE_BYTES = 512 * 2**20
 
 
@@ -36,7 +36,7 @@ class MicrobatchResult:
 Engine = Callable[[Arrays, NDArray[np.uint8], NDArray[np.integer]], MicrobatchResult]
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=4)
 def engine(network: NetworkConfig) -> Engine:
     """The function that computes this network's microbatches; compiled at its first call."""
     names = list(network.shapes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -38,7 +39,7 @@ class CeleryDispatcher:
         """Every microbatch's outcome exactly once, in order of arrival."""
         gathering = Gathering(self._link, work, watcher)
         while not gathering.finished:
-            watcher.tick()
+            watcher.tick(waiting=self._link.is_waiting)
             try:
                 counted = gathering.turn()
             except RedisUnreachable as error:
@@ -50,5 +51,6 @@ class CeleryDispatcher:
         self.attempts, self.shards = gathering.attempts, gathering.shards
 
     def end(self, run_id: str, epoch: int) -> None:
-        """Take the run's keys out of Redis."""
-        self._link.end(run_id, epoch)
+        """Take the run's keys out of Redis; they would vanish by themselves."""
+        with contextlib.suppress(RedisUnreachable):
+            self._link.end(run_id, epoch)

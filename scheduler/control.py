@@ -58,14 +58,16 @@ class Keeper:
         claim: Claim,
         control: Control,
         on_notice: Callable[[str, str], None],
+        on_tick: Callable[[], None],
     ) -> None:
         self._history, self._claim, self._control = history, claim, control
-        self._on_notice = on_notice
+        self._on_notice, self._on_tick = on_notice, on_tick
         self._renewed_at = time.monotonic()
 
-    def tick(self) -> None:
+    def tick(self, *, waiting: bool = False) -> None:
         """Renew the lease when it is time. Raises `Interrupted`, or storage's `LeaseLost`."""
-        if self._control.abandoning:
+        self._on_tick()
+        if self._control.abandoning or (waiting and self._control.draining):
             raise Interrupted("stopped at once on request")
         if time.monotonic() - self._renewed_at > RENEW_SECONDS:
             self._history.renew(self._claim, LEASE_SECONDS)

@@ -23,6 +23,10 @@ def _unheard(kind: str, message: str) -> None:
     """Nobody looks on."""
 
 
+def _nothing() -> None:
+    """Nothing else needs to be looked after."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Driver:
     """What runs are driven with; the same for one run or for many, one after the other."""
@@ -33,6 +37,7 @@ class Driver:
     stopped_state: RunState = RunState.QUEUED  #: of a run that is left before its end
     load: Callable[[RunConfig], Split] = datasets.load
     on_notice: Callable[[str, str], None] = _unheard
+    on_tick: Callable[[], None] = _nothing  #: called while waiting; may raise to leave the run
 
     def drive(self, claim: Claim) -> Iterator[IterationRecord | EvaluationRecord]:
         """Every iteration as it is committed, then the evaluation, if images are held out.
@@ -51,6 +56,9 @@ class Driver:
         except (RunFailed, ModelError) as error:
             self.history.finish(claim, RunState.FAILED, str(error))
             raise RunFailed(str(error)) from error
+        except CannotContinueHere as error:
+            self.history.release(claim, RunState.PAUSED, str(error))
+            raise
         except (Interrupted, GeneratorExit, KeyboardInterrupt):
             self._leave(claim, "stopped on request")
             raise
@@ -65,7 +73,7 @@ class Driver:
     ) -> Generator[IterationRecord | EvaluationRecord, None, bool]:
         run = self.history.find_run(claim.run_id)
         config = run_config(run.configuration)
-        keeper = Keeper(self.history, claim, self.control, self.on_notice)
+        keeper = Keeper(self.history, claim, self.control, self.on_notice, self.on_tick)
         data = self.load(config)
         self._check_images(claim, run.images_digest, data)
         mixed = config.allow_mixed_workers
@@ -91,5 +99,4 @@ class Driver:
             )
 
     def _leave(self, claim: Claim, reason: str) -> None:
-        done = self.history.find_run(claim.run_id).completed_iterations
-        self.history.release(claim, self.stopped_state, f"{reason} after {done} iterations")
+        self.history.release(claim, self.stopped_state, reason)

@@ -21,6 +21,14 @@ class Interrupted(SchedulerError):
     """The user asked to stop at once; what is committed stays."""
 
 
+def other_bits(run_id: str, expected: str | None, received: str | None) -> CannotContinueHere:
+    """The error for a run that would go on with another fingerprint."""
+    return CannotContinueHere(
+        f"Run {run_id} was begun on machines with fingerprint {expected}; this one has {received} "
+        "and would give other bits. Resume it on such a machine."
+    )
+
+
 def diverged(iteration: int) -> RunFailed:
     """The error for a loss or gradient that is no number."""
     return RunFailed(

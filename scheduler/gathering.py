@@ -25,6 +25,7 @@ DIVERGED_ATTEMPTS = 2
 
 #: The longest wait for an arrival, in seconds; between two waits the lease is renewed.
 ARRIVAL_SECONDS = 0.5
+SHORTEST_WAIT_SECONDS = 0.01
 
 #: Seconds before a shard that a worker refused is sent again, for another worker to take.
 REFUSED_SECONDS = 1.0
@@ -37,7 +38,7 @@ class Gathering:
         self._link, self._work, self._watcher = link, work, watcher
         self._chunks = link.chunks(work.data)
         self._server_id: str | None = None
-        self._losses = link.losses
+        self._departures = link.departures
         self._failures: Counter[int] = Counter()
         self._diverged: Counter[int] = Counter()
         count = shard_count(work.shards, len(work.microbatches), link.live_workers)
@@ -59,15 +60,20 @@ class Gathering:
         self._link.look(self._watcher)
         if self._link.server_id != self._server_id:
             self._publish()
-        if self._link.losses != self._losses:  # nobody says what they had in hand
-            self._losses = self._link.losses
+        if self._link.departures != self._departures:  # nobody says what they had in hand
+            self._departures = self._link.departures
             self._outstanding.send_all_again()
         for attempt in self._outstanding.due(time.monotonic(), self._link.live_workers):
             self._send(attempt)
-        wait = min(ARRIVAL_SECONDS, max(0.01, self._outstanding.next_due() - time.monotonic()))
-        work = self._work
+        work, wait = self._work, self._wait_seconds()
         attempt_id = self._link.exchange.next_arrival(work.run_id, work.epoch, wait)
         return self._take(attempt_id) if attempt_id else []
+
+    def _wait_seconds(self) -> float:
+        if not self._link.live_workers:
+            return ARRIVAL_SECONDS  # what is overdue is not sent to nobody
+        until_due = self._outstanding.next_due() - time.monotonic()
+        return min(ARRIVAL_SECONDS, max(SHORTEST_WAIT_SECONDS, until_due))
 
     def start_over(self) -> None:
         """Redis failed: whatever was sent may be lost, and what was published too."""
@@ -159,6 +165,7 @@ class Gathering:
         if not all_finite(arrays):
             self._not_finite(attempt)
             return []
+        self._link.pin(header.fingerprint)
         self._outstanding.count(attempt, time.monotonic())
         return outcomes(arrays, header, self._work, attempt)
 

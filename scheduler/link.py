@@ -24,7 +24,7 @@ class Link:
         self.pace = Pace()
         self.fingerprint: str | None = None
         self.live_workers = 0
-        self.losses = 0  # of workers, so far
+        self.departures = 0  #: workers that vanished, so far
         self.server_id = ""
         self._allow_mixed = False
         self._looked_at = float("-inf")
@@ -48,6 +48,7 @@ class Link:
     def end(self, run_id: str, epoch: int) -> None:
         """Leave the run; what it kept in Redis for itself is removed."""
         self._chunks.clear()
+        self._published.clear()
         self.exchange.forget_run(run_id, epoch)
 
     def look(self, watcher: Watcher) -> None:
@@ -57,16 +58,22 @@ class Link:
         known = self._names
         self._count()
         for name in sorted(known - self._names):
-            self.losses += 1
+            self.departures += 1
             watcher.notice("worker_gone", f"Worker {name} is gone; sending again what is out.")
         if self.live_workers:
             self.condition(watcher, "", "")
         else:
-            self.condition(watcher, "no_workers", "No worker is ready; waiting for one to start.")
+            kind = f" of fingerprint {self.fingerprint}" if self.demanded_fingerprint else ""
+            self.condition(watcher, "no_workers", f"No worker{kind} is ready; waiting for one.")
 
     def _count(self) -> None:
         self.server_id = self.exchange.server_id()
-        self._names = {worker.name for worker in self.exchange.workers() if worker.fingerprint}
+        demanded = self.demanded_fingerprint
+        self._names = {
+            worker.name
+            for worker in self.exchange.workers()
+            if worker.fingerprint and demanded in (None, worker.fingerprint)
+        }
         self.live_workers = len(self._names)
         self._looked_at = time.monotonic()
 
@@ -79,10 +86,17 @@ class Link:
         self._condition = kind
 
     def accepts(self, fingerprint: str) -> bool:
-        """Whether an answer with this fingerprint may count; the first one pins it."""
-        if self.fingerprint is None:
-            self.fingerprint = fingerprint
-        return self._allow_mixed or fingerprint == self.fingerprint
+        """Whether an answer with this fingerprint may count."""
+        return self._allow_mixed or self.fingerprint in (None, fingerprint)
+
+    def pin(self, fingerprint: str) -> None:
+        """An answer with this fingerprint is counted; the first one decides for the run."""
+        self.fingerprint = self.fingerprint or fingerprint
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the run stands still until Redis or a worker comes back."""
+        return bool(self._condition)
 
     @property
     def demanded_fingerprint(self) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 from model.average import microbatch_sums
 from model.config import NetworkConfig
 from model.parameters import all_finite, from_bytes
-from scheduler.errors import CannotContinueHere, diverged
+from scheduler.errors import diverged, other_bits
 from scheduler.work import Outcome, Watcher, Work
 from workers.messages import GRADIENT_NORMS, LOSSES, Wanted
 
@@ -41,10 +41,7 @@ class LocalDispatcher:
         """Refuse a run that another kind of machine began."""
         self.prepare(network)
         if not allow_mixed and fingerprint not in (None, self.fingerprint):
-            raise CannotContinueHere(
-                f"Run {run_id} was begun on machines with fingerprint {fingerprint}; this one has "
-                f"{self.fingerprint} and would give other bits. Resume it on such a machine."
-            )
+            raise other_bits(run_id, fingerprint, self.fingerprint)
 
     def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
         """One microbatch after the other."""

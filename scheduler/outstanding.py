@@ -82,10 +82,18 @@ class Outstanding:
         return len(self._attempts)
 
     def due(self, now: float, workers: int) -> list[Attempt]:
-        """The attempts to send now; they count as sent."""
+        """The attempts to send now; they count as sent.
+
+        While no worker is known, a shard is sent once at most: one may be there unseen, but more
+        messages would only wait in the queue.
+        """
         out = {index for index, due_at in self._due_at.items() if due_at > now}
         room = max(workers, 1) * WINDOW_PER_WORKER - len(out)
-        waiting = [shard for index, shard in self._missing.items() if index not in out]
+        waiting = [
+            shard
+            for index, shard in self._missing.items()
+            if index not in out and (workers or not self._numbers[index])
+        ]
         chosen = waiting[: max(room, 0)]
         ahead = sum(len(self._missing[index].microbatches) for index in out)
         ahead += sum(len(shard.microbatches) for shard in chosen)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from scheduler.control import LEASE_SECONDS
 from scheduler.driving import Driver
-from scheduler.errors import Interrupted, RunFailed
+from scheduler.errors import CannotContinueHere, Interrupted, RunFailed
 from storage.errors import LeaseLost
 from storage.owners import current_owner
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
@@ -33,7 +33,7 @@ def serve(driver: Driver) -> Iterator[Claim | IterationRecord | EvaluationRecord
         try:
             yield from driver.drive(claim)
             yield driver.history.find_run(claim.run_id)
-        except (RunFailed, LeaseLost) as error:
+        except (RunFailed, LeaseLost, CannotContinueHere) as error:
             driver.on_notice("run_left", f"Run {claim.run_id}: {error}")
         except RedisUnreachable as error:
             driver.on_notice("redis_unreachable", str(error))

@@ -1,10 +1,10 @@
-"""A new run, with everything in SQL that it needs: nothing refers to a file any more."""
+"""A new run: all of it is stored in SQL, but for the images, which are named."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from model import parameters
+from model import datasets, parameters
 from model.config import RunConfig
 from model.parameters import Arrays
 from storage.history import History
@@ -30,8 +30,8 @@ def submit(
     state: RunState = RunState.QUEUED,
 ) -> RunRecord:
     """Store a run with its initial parameters, for a scheduler to take if it is queued."""
-    # What a later version would choose must not change this run.
-    resolved = config.model_copy(update={"microbatch_size": config.network.microbatch_size})
+    datasets.check_name(config.dataset)
+    resolved = _resolved(config)
     payload = parameters.to_bytes(initial)
     return history.create_run(
         name=name,
@@ -41,3 +41,13 @@ def submit(
         parameters_digest=parameters.digest(payload),
         state=state,
     )
+
+
+def _resolved(config: RunConfig) -> RunConfig:
+    """The configuration without what depends on where it is read: directory or version."""
+    update: dict[str, object] = {"microbatch_size": config.network.microbatch_size}
+    if config.dataset.lower().endswith(".npz"):
+        update["dataset"] = str(Path(config.dataset).absolute())
+    if config.data_dir:
+        update["data_dir"] = str(Path(config.data_dir).absolute())
+    return config.model_copy(update=update)

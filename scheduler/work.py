@@ -52,8 +52,11 @@ class Outcome:
 class Watcher(Protocol):
     """Whoever drives the run; called while a dispatcher waits."""
 
-    def tick(self) -> None:
-        """Keep the lease. Raises when the run must be left at once."""
+    def tick(self, *, waiting: bool = False) -> None:
+        """Keep the lease. Raises when the run must be left at once.
+
+        While it is `waiting` for what may never come, any wish to stop is reason enough.
+        """
 
     def notice(self, kind: str, message: str) -> None:
         """Something happened that the run's history should tell."""

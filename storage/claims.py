@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from storage.errors import LeaseLost, StateConflict, StorageError
-from storage.owners import described, is_gone
+from storage.owners import described, is_alive, is_gone
 from storage.records import Claim, RunRecord, RunState
 from storage.references import run_by_id
 from storage.rows import all_of, columns_of, fetch, note
@@ -92,11 +92,14 @@ def is_abandoned(connection: Connection, now: datetime) -> ColumnElement[bool]:
 
 
 def release_abandoned(connection: Connection, now: datetime) -> list[RunRecord]:
-    """Queue every abandoned run again."""
+    """Queue every abandoned run again, but for those whose owner is seen to live.
+
+    A living owner that is late, because it loads images, say, only loses its run to a claim.
+    """
     abandoned = all_of(RunRecord).where(is_abandoned(connection, now))
     in_order = abandoned.order_by(runs.c.created_at, runs.c.id)
     left = fetch(connection, RunRecord, in_order.with_for_update(skip_locked=True))
-    return [_queue_again(connection, run, now) for run in left]
+    return [_queue_again(connection, run, now) for run in left if not is_alive(run.owner or "")]
 
 
 def _queue_again(connection: Connection, run: RunRecord, now: datetime) -> RunRecord:

@@ -21,6 +21,12 @@ BUSY_TIMEOUT_MS = 10_000
 #: How long to wait for a PostgreSQL server to answer, in seconds.
 CONNECT_TIMEOUT_S = 3
 
+#: Of an address that cannot be read, and so not be shown either: a password may be in it.
+UNREADABLE = (
+    "Expected the path of a file, or a URL such as postgresql://user@host:5432/database with all "
+    "but letters and digits of its password percent-encoded. TAPEWORKS_DATABASE_URL is neither."
+)
+
 #: What a transaction is for; SQLite begins each kind in its own way.
 Purpose = Literal["read", "write", "migrate"]
 
@@ -31,7 +37,7 @@ class Database:
     def __init__(self, url: str | Path) -> None:
         self._url = _parsed(url)
         #: The URL as it may be shown: without its password.
-        self.address = self._url.render_as_string(hide_password=True)
+        self.address = _shown(self._url)
         self._engine = _engine(self._url, self.address)
 
     def now(self) -> datetime:
@@ -96,18 +102,23 @@ def _is_new_sqlite(connection: Connection) -> bool:
 
 
 def _parsed(url: str | Path) -> URL:
-    if "://" not in str(url):
-        return URL.create("sqlite", database=str(Path(url).expanduser()))
     try:
+        str(url).encode()  # no address is shown, or stored, with bytes that are no text
+        if "://" not in str(url):
+            return URL.create("sqlite", database=str(Path(url).expanduser()))
         parsed = make_url(str(url))
-    except ArgumentError as error:
-        raise StorageUnreachable(
-            "Expected the path of a file or a URL such as postgresql://user@host/database. "
-            f"Received: {url}"
-        ) from error
+        if "@" in (parsed.host or ""):
+            raise ArgumentError("an @ in a password, not written as %40")
+    except (ArgumentError, ValueError, RuntimeError) as error:
+        raise StorageUnreachable(UNREADABLE) from error
     if parsed.drivername in {"postgres", "postgresql"}:
         return parsed.set(drivername="postgresql+psycopg")
     return parsed
+
+
+def _shown(url: URL) -> str:
+    passwords = [option for option in url.query if "password" in option.lower()]
+    return url.difference_update_query(passwords).render_as_string(hide_password=True)
 
 
 def _engine(url: URL, address: str) -> Engine:
@@ -133,8 +144,7 @@ def _unsupported(address: str) -> str:
 
 
 def _sqlite_engine(url: URL, address: str) -> Engine:
-    if url.database in {None, "", ":memory:"}:
-        raise StorageUnreachable(f"Expected the path of a file to keep. Received: {address}")
+    _check_sqlite(url, address)
     try:
         Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -146,6 +156,19 @@ def _sqlite_engine(url: URL, address: str) -> Engine:
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _check_sqlite(url: URL, address: str) -> None:
+    if url.database in {None, "", ":memory:"}:
+        raise StorageUnreachable(f"Expected the path of a file to keep. Received: {address}")
+    plain = URL.create("sqlite", database=url.database)
+    if url.set(drivername="sqlite") != plain or url.get_driver_name() != "pysqlite":
+        raise StorageUnreachable(
+            "Expected an SQLite file as a path or as sqlite:///PATH, with no host, driver or "
+            f"options. Received: {address}"
+        )
+    if "\0" in str(url.database):
+        raise StorageUnreachable(f"Expected the path of a file. Received: {address}")
 
 
 def _prepare(connection: Any, _record: object) -> None:

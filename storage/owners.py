@@ -8,6 +8,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
+#: When a process started that lives, but that this user may not look at.
+HIDDEN = "hidden"
+
 
 def current_owner() -> str:
     """This process, as host:boot:pid:start; no two processes ever share it."""
@@ -27,11 +30,22 @@ def is_gone(owner: str) -> bool:
 
     Of other machines, other containers and other boots nothing can be proved; their leases tell.
     """
+    process = _process_here(owner)
+    return process is not None and _start_of(process[0]) not in {process[1], HIDDEN}
+
+
+def is_alive(owner: str) -> bool:
+    """Whether the owner is provably alive: it is here, and its process still is the same one."""
+    process = _process_here(owner)
+    return process is not None and _start_of(process[0]) == process[1]
+
+
+def _process_here(owner: str) -> tuple[int, str] | None:
+    """Number and start of the owner's process; None if it was not on this boot of this machine."""
     place, *process = owner.rsplit(":", 2)
-    if place != _here() or len(process) != 2:
-        return False
-    pid, start = process
-    return _start_of(int(pid)) != start
+    if place != _here() or len(process) != 2 or not process[0].isdecimal():
+        return None
+    return int(process[0]), process[1]
 
 
 def _here() -> str:
@@ -53,10 +67,20 @@ if sys.platform == "linux":
         """
         try:
             status = Path(f"/proc/{pid}/stat").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            return None
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return _hidden(pid)
         state, *numbers = status.rpartition(")")[2].split()
         return None if state in "ZX" else numbers[18]
+
+    def _hidden(pid: int) -> str | None:
+        """What is known of a process that /proc, mounted with hidepid, does not show."""
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return None
+        except PermissionError:  # it is another user's
+            pass
+        return HIDDEN
 
 else:
 
@@ -77,3 +101,5 @@ else:
             return None if is_dead else str(process.create_time())
         except psutil.NoSuchProcess:
             return None
+        except psutil.AccessDenied:
+            return HIDDEN

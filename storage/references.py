@@ -39,6 +39,8 @@ def run_by_id(connection: Connection, run_id: str) -> RunRecord:
 
 def find_run(connection: Connection, reference: str) -> RunRecord:
     """The run with this id, else the newest with this name, else the one whose id starts so."""
+    if not _is_unicode(reference):
+        raise RunNotFound(reference)  # no database can be asked for it
     run_id = (
         _id_of_id(connection, reference)
         or _id_of_name(connection, reference)
@@ -66,3 +68,8 @@ def _id_of_start(connection: Connection, reference: str) -> str:
     if len(found) > 1:
         raise AmbiguousRun(reference, found)
     return str(found[0])
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it is free of the surrogates that stand for bytes a shell passed undecoded."""
+    return text.encode(errors="replace").decode() == text

@@ -6,14 +6,15 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import IO
 
 from model.config import NetworkConfig
 from scheduler.control import Control
 from scheduler.errors import Interrupted
 from tapeworks.redis_server import RedisServer
-from workers.errors import WorkerExited
+from workers.errors import RedisUnreachable, WorkerExited
 from workers.exchange import Exchange
 from workers.supervisor import DRAIN_SECONDS, Supervisor
 
@@ -24,6 +25,15 @@ LOOK_SECONDS = 0.1
 LOG_TAIL_BYTES = 2000
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cluster:
+    """Workers that are ready, and their Redis."""
+
+    url: str  #: of the Redis
+    fingerprints: frozenset[str]  #: of the workers
+    check: Callable[[], None]  #: raises `WorkerExited` when the workers die again and again
+
+
 @contextmanager
 def embedded_cluster(
     named_redis_url: str | None,
@@ -31,8 +41,8 @@ def embedded_cluster(
     network: NetworkConfig,
     control: Control,
     say: Callable[[str], None],
-) -> Iterator[str]:
-    """Have so many workers ready for this network; the value is the URL of their Redis.
+) -> Iterator[Cluster]:
+    """Have so many workers ready for this network.
 
     Uses the named Redis, else starts a private one. Nothing of it is left afterwards. Raises
     `Interrupted` when the user does not want to wait, `WorkerExited` when no worker gets ready.
@@ -44,7 +54,7 @@ def embedded_cluster(
         exchange.check()
         announced = f"cluster-{os.getpid()}"
         exchange.announce_run(announced, network)
-        stack.callback(exchange.forget_run, announced, 0)
+        stack.callback(_forget, exchange, announced)
         log = stack.enter_context(tempfile.TemporaryFile())
         supervisor = Supervisor(url, workers, log)
         # Behind a private Redis nobody waits for what a worker has in hand.
@@ -54,7 +64,14 @@ def embedded_cluster(
         began = time.monotonic()
         _wait_until_ready(supervisor, exchange, workers, control, log)
         say(f"Ready after {time.monotonic() - began:.1f} s")
-        yield url
+        ready = supervisor.ready(exchange.workers())
+        prints = {worker.fingerprint for worker in ready if worker.fingerprint}
+        yield Cluster(url=url, fingerprints=frozenset(prints), check=supervisor.check)
+
+
+def _forget(exchange: Exchange, announced: str) -> None:
+    with suppress(RedisUnreachable):  # then there is nothing to forget
+        exchange.forget_run(announced, 0)
 
 
 def _wait_until_ready(

@@ -27,6 +27,9 @@ METAVARS = {
     "dataset": "NAME",
 }
 
+#: What the two parsers raise; PyYAML lets out what it meets in values such as 2020-13-45.
+UNPARSABLE = (ValueError, LookupError, AttributeError, yaml.YAMLError)
+
 
 Decorator = Callable[[Callable[..., int]], Callable[..., int]]
 
@@ -84,7 +87,9 @@ def read_file(path: Path) -> dict[str, Any]:
         raise UsageError(f"The configuration {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"The configuration {path} is not UTF-8 text.") from error
-    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+    except RecursionError as error:
+        raise ConfigurationError(f"{path} cannot be parsed: too deeply nested.") from error
+    except UNPARSABLE as error:
         raise ConfigurationError(f"{path} cannot be parsed: {error}.") from error
     if values is None:
         return {}

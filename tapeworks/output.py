@@ -31,19 +31,22 @@ def put_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def check_writable(path: Path) -> None:
     """Raise `UsageError` unless a file can be written there, before any work is done for it."""
-    directory = path.parent
+    try:
+        _check_place(path)
+        tempfile.TemporaryFile(dir=path.parent).close()  # what is allowed is not always possible
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _check_place(path: Path) -> None:
     if path.is_dir():
         raise UsageError(f"Expected the name of a file to write. Received a directory: {path}.")
-    if not directory.is_dir():
+    if not path.parent.is_dir():
         raise UsageError(
-            f"The directory {directory} of {path.name} does not exist; create it first."
+            f"The directory {path.parent} of {path.name} does not exist; create it first."
         )
     if path.exists() and not os.access(path, os.W_OK):
         raise UsageError(f"{path} cannot be written: permission denied.")
-    try:
-        tempfile.TemporaryFile(dir=directory).close()  # what is allowed is not always possible
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def write_file(path: Path, content: bytes) -> None:

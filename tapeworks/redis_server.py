@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -18,12 +20,18 @@ from workers.exchange import Exchange
 #: Seconds until a Redis that was started must answer.
 START_SECONDS = 10.0
 
+#: Seconds until a Redis that was asked to end must be gone.
+STOP_SECONDS = 5.0
+
 #: Seconds between two tries to reach it.
 TRY_SECONDS = 0.05
 
 #: Runs Redis as long as this process lives: `cat` ends when the other end of its input closes, be
-#: it by `stop` or because this process was killed.
-LIFELINE = '"$@" & child=$!; cat > /dev/null; kill "$child"; wait "$child"'
+#: it by `stop` or because this process was killed. The directory, $0, goes with it.
+LIFELINE = (
+    'exec 3<&0; "$@" 3<&- & child=$!; { cat <&3; kill "$child"; } >/dev/null 2>&1 & '
+    'wait "$child"; code=$?; [ "$code" -eq 1 ] || rm -rf "$0"; exit "$code"'
+)
 
 CONFIGURATION = """\
 bind 127.0.0.1
@@ -32,7 +40,7 @@ requirepass {password}
 save ""
 appendonly no
 maxmemory-policy noeviction
-dir {directory}
+dir "{directory}"
 """
 
 
@@ -60,7 +68,11 @@ class RedisServer:
         """End the server and remove its directory."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
-            self._process.wait()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:  # a Redis that hangs
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
         self._directory.cleanup()
 
     def _start(self) -> None:
@@ -73,7 +85,7 @@ class RedisServer:
         )
         with (directory / "redis.log").open("wb") as log:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", LIFELINE, "sh", str(executable()), str(file)],
+                ["/bin/sh", "-c", LIFELINE, str(directory), str(executable()), str(file)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -89,7 +101,14 @@ class RedisServer:
             except RedisUnreachable:
                 if time.monotonic() > deadline:
                     raise
+            if self._process is None or self._process.poll() is not None:
+                raise UsageError(f"redis-server ended right after its start: {self._last_words()}")
             time.sleep(TRY_SECONDS)
+
+    def _last_words(self) -> str:
+        log = Path(self._directory.name) / "redis.log"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return lines[-1] if lines else "it said nothing."
 
 
 def executable() -> Path:

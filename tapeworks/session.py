@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
@@ -13,7 +13,7 @@ from model.config import RunConfig
 from model.datasets import Split
 from scheduler.control import LEASE_SECONDS, Control
 from scheduler.driving import Driver
-from scheduler.errors import Interrupted
+from scheduler.errors import Interrupted, other_bits
 from scheduler.work import Dispatcher
 from storage.history import History
 from storage.owners import current_owner
@@ -25,6 +25,14 @@ from tapeworks.settings import Settings
 
 #: What is said after the first Ctrl-C.
 DRAINING = "Stopping after this iteration"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Means:
+    """What the run is computed with."""
+
+    dispatcher: Dispatcher
+    check: Callable[[], None]  #: raises when there is no hope of an answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +51,8 @@ class Session:
         Raises `Interrupted` when the user does not wait for the iteration in progress.
         """
         try:
-            with interruptible(self.control, DRAINING), self._dispatcher(config) as dispatcher:
-                self._drive(run, config, data, dispatcher)
+            with interruptible(self.control, DRAINING), self._means(run, config) as means:
+                self._drive(run, config, data, means)
         except Interrupted as error:
             run = self.history.find_run(run.id)
             raise Interrupted(
@@ -53,17 +61,16 @@ class Session:
             ) from error
         return self.history.find_run(run.id)
 
-    def _drive(
-        self, run: RunRecord, config: RunConfig, data: Split, dispatcher: Dispatcher
-    ) -> None:
+    def _drive(self, run: RunRecord, config: RunConfig, data: Split, means: _Means) -> None:
         with Progress(config.iterations, run.completed_iterations) as progress:
             driver = Driver(
                 history=self.history,
-                dispatcher=dispatcher,
+                dispatcher=means.dispatcher,
                 control=self.control,
                 stopped_state=RunState.PAUSED,
                 load=lambda _: data,
                 on_notice=lambda _, message: progress.notice(message),
+                on_tick=means.check,
             )
             claim = self.history.claim(run.id, current_owner(), LEASE_SECONDS)
             for record in driver.drive(claim):
@@ -74,23 +81,23 @@ class Session:
                     self.control.drain()
 
     @contextmanager
-    def _dispatcher(self, config: RunConfig) -> Iterator[Dispatcher]:
+    def _means(self, run: RunRecord, config: RunConfig) -> Iterator[_Means]:
         if self.workers == 0:
             from scheduler.local_dispatcher import LocalDispatcher
 
             say("Compiling")
             local = LocalDispatcher()
             local.prepare(config.network)
-            yield local
+            yield _Means(dispatcher=local, check=lambda: None)
             return
-        with self._cluster(config) as url:
+        redis_url, control = self.settings.named_redis_url, self.control
+        with embedded_cluster(redis_url, self.workers, config.network, control, say) as cluster:
             from scheduler.celery_dispatcher import CeleryDispatcher
 
-            yield CeleryDispatcher(url)
-
-    def _cluster(self, config: RunConfig) -> AbstractContextManager[str]:
-        redis_url = self.settings.named_redis_url
-        return embedded_cluster(redis_url, self.workers, config.network, self.control, say)
+            expected, received = run.fingerprint, cluster.fingerprints
+            if expected and expected not in received and not config.allow_mixed_workers:
+                raise other_bits(run.id, expected, ", ".join(received))
+            yield _Means(dispatcher=CeleryDispatcher(cluster.url), check=cluster.check)
 
 
 @contextmanager

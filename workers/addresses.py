@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
 
 #: Where Redis is looked for when nothing is named.
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
+#: As far as the last @, for a password may hold one, or a slash, if nobody has quoted it.
+_USER_PASSWORD = re.compile(r"^((?:\w+:/*)?[^:@]*):.*@", re.DOTALL)
+
+#: Of `password` and of `ssl_password`.
+_OPTION_PASSWORD = re.compile(r"(password=)[^&]*", re.IGNORECASE)
+
 
 def without_password(url: str) -> str:
-    """The URL, fit to be shown."""
-    try:
-        password = urlsplit(url).password
-    except ValueError:
-        return "what is no URL"  # where it hides a password nobody can tell
-    return url.replace(f":{password}@", ":***@") if password else url
+    """The URL, fit to be shown, whether or not it can be parsed."""
+    shown = _USER_PASSWORD.sub(r"\1:***@", url)
+    shown = _OPTION_PASSWORD.sub(r"\1***", shown)
+    return shown.encode(errors="backslashreplace").decode()

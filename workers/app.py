@@ -5,6 +5,7 @@ A worker by hand: `celery -A workers.app worker --pool solo --concurrency 1`.
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -18,11 +19,16 @@ from workers.exchange import PREFIX
 from workers.messages import ShardMessage
 from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
 
+logger = logging.getLogger(__name__)
+
 #: The one task, by name, so that a scheduler can send it without loading TensorFlow.
 TASK = "tapeworks.compute_shard"
 
 #: The one queue.
 QUEUE = "shards"
+
+#: A message that nobody took for so long is dropped; what is missing was sent again by then.
+EXPIRES_SECONDS = 600
 
 app = Celery("tapeworks", include=["workers.tasks"])
 app.conf.update(
@@ -69,7 +75,9 @@ def use_redis(url: str) -> None:
 def send(message: ShardMessage) -> None:
     """Put a shard's message on the queue. After `RedisUnreachable` it may be there or not."""
     try:
-        app.send_task(TASK, args=[message.model_dump(mode="json")], queue=QUEUE)
+        app.send_task(
+            TASK, args=[message.model_dump(mode="json")], queue=QUEUE, expires=EXPIRES_SECONDS
+        )
     except (OperationalError, OSError) as error:
         url = without_password(app.conf.broker_url)
         raise RedisUnreachable(f"Redis at {url} did not take a message: {error}.") from error
@@ -79,7 +87,11 @@ def send(message: ShardMessage) -> None:
 def _start_worker(**_: Any) -> None:
     from workers.process import this_worker
 
-    this_worker().start()
+    try:
+        this_worker().start()
+    except Exception:  # Celery would swallow it and take messages all the same
+        logger.critical("This worker cannot start", exc_info=True)
+        os._exit(1)
 
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]

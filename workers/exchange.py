@@ -22,8 +22,8 @@ ANSWER_SECONDS = 600
 RUN_SECONDS = 3600
 WORKER_SECONDS = 5
 
-#: An answer's header is a few hundred bytes; an error's text may make it longer.
-LARGEST_HEADER_BYTES = 64 * 1024
+#: An answer's header is a few hundred bytes and the numbers of its microbatches.
+LARGEST_HEADER_BYTES = 2**20
 
 
 def payload_key(content_digest: str) -> str:
@@ -97,10 +97,16 @@ class Exchange:
             self._redis.set(current_key(run_id), f"{epoch}:{iteration}", ex=RUN_SECONDS)
 
     def forget_run(self, run_id: str, epoch: int) -> None:
-        """Remove what a run left here, but for content that other runs may share."""
+        """Remove what a run left here, but for content that other runs may share.
+
+        What a later epoch has announced since then is left to its owner.
+        """
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-            pipe.delete(arrivals_key(run_id, epoch), current_key(run_id), network_key(run_id))
-            pipe.srem(RUNS_KEY, run_id)
+            pipe.delete(arrivals_key(run_id, epoch))
+            current = self._redis.get(current_key(run_id))
+            if not isinstance(current, bytes) or current.startswith(b"%d:" % epoch):
+                pipe.delete(current_key(run_id), network_key(run_id))
+                pipe.srem(RUNS_KEY, run_id)
             pipe.execute()
 
     # Workers to scheduler
@@ -119,8 +125,8 @@ class Exchange:
             current = self._redis.get(current_key(message.run_id))
         if not isinstance(current, bytes):
             return True
-        epoch, _, iteration = current.decode().partition(":")
-        return (int(epoch), int(iteration)) != (message.epoch, message.iteration)
+        epoch, _, iteration = current.partition(b":")
+        return (int(epoch), int(iteration)) > (message.epoch, message.iteration)
 
     def answer(self, header: AnswerHeader, arrays: bytes) -> None:
         """Write an answer and announce it, in one transaction."""
@@ -198,7 +204,7 @@ class Exchange:
         with redis_client.translated(self.url):
             runs = sorted(self._members(RUNS_KEY))
             values = self._values([network_key(run) for run in runs])
-        return [NetworkConfig.model_validate_json(value) for value in values if value]
+        return [network for value in values if (network := _network(value))]
 
     def _members(self, key: str) -> Iterable[str]:
         return map(_text, self._redis.smembers(key))
@@ -216,3 +222,10 @@ def _worker_record(value: bytes | None) -> WorkerRecord | None:
         return WorkerRecord.model_validate_json(value) if value else None
     except ValidationError:
         return None  # written by a worker of another version; it informs people only
+
+
+def _network(value: bytes | None) -> NetworkConfig | None:
+    try:
+        return NetworkConfig.model_validate_json(value) if value else None
+    except ValidationError:
+        return None  # written by a scheduler of another version; it only saves time

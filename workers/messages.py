@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from model.config import NetworkConfig
+
+#: What a worker says of itself ends up in SQL and on terminals.
+Text = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$")]
+Fingerprint = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9a-f]*$")]
 
 #: Arrays that every answer holds, a row per image.
 LOSSES, GRADIENT_NORMS, PREDICTIONS = "losses", "gradient_norms", "predictions"
@@ -55,7 +60,7 @@ class ShardMessage(_Message):
     chunk_images: int  #: images in a chunk
     chunks: dict[int, str]  #: digest of each chunk that holds images of this shard, by number
     microbatches: tuple[MicrobatchMessage, ...]
-    fingerprint: str | None  #: the only one that may answer; None accepts any
+    fingerprint: Fingerprint | None  #: the only one that may answer; None accepts any
 
 
 class AnswerHeader(_Message):
@@ -70,11 +75,11 @@ class AnswerHeader(_Message):
     parameters_digest: str
     microbatches: tuple[int, ...]  #: indices, in the order of the arrays' rows
     status: Status
-    detail: str = ""  #: the error, if it failed
+    detail: Text = ""  #: the error, if it failed
     missing: tuple[str, ...] = ()  #: digests that were not in Redis
-    worker: str
-    fingerprint: str
-    seconds: float  #: time the worker spent on it
+    worker: Text
+    fingerprint: Fingerprint
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]  #: the worker spent on it
     payload_digest: str = ""  #: SHA-256 of the arrays' bytes
 
 
@@ -91,4 +96,3 @@ class WorkerRecord(_Message):
     images_per_second: float = 0.0  #: while computing
     memory_mb: float = 0.0
     fingerprint: str | None = None
-    versions: dict[str, str] = {}

@@ -120,6 +120,8 @@ class Worker:
                 self.exchange.show_worker(self.record())
             except RedisUnreachable as error:
                 logger.debug("%s", error)
+            except Exception:  # the thread must live on, it looks after the supervisor too
+                logger.exception("This worker cannot show itself")
 
 
 def _end_without_supervisor() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -21,21 +22,39 @@ ANSWER_TIMEOUT_SECONDS = 5.0
 #: GETEX and BLPOP with fractions of a second.
 OLDEST_REDIS = (6, 2)
 
+#: What a URL may say after its question mark. redis-py takes more: what no text can express, and
+#: what is decided here, such as time-outs.
+OPTIONS = {"db", "username", "password", "protocol", "client_name", "ssl_password"}
+OPTIONS |= {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"}
+OPTIONS |= {"ssl_cert_reqs", "ssl_check_hostname"}
+
 
 def connect(url: str) -> redis.Redis:
     """A client for this URL; nothing is sent yet. Raises `RedisUnreachable` for a URL of no use."""
     try:
-        return redis.Redis.from_url(
+        _check_text(url)
+        client = redis.Redis.from_url(
             url,
             socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
             socket_timeout=ANSWER_TIMEOUT_SECONDS,
             health_check_interval=5,
             retry=Retry(NoBackoff(), retries=1),  # a connection that idled out; the rest is ours
         )
-    except ValueError as error:
+        client.connection_pool.make_connection()  # takes the options, connects nothing
+    except (ValueError, TypeError, AttributeError, redis.RedisError) as error:
         raise RedisUnreachable(
             f"Expected a Redis URL such as {DEFAULT_URL}. Received: {without_password(url)}."
         ) from error
+    return client
+
+
+def _check_text(url: str) -> None:
+    """Raise `ValueError` for what redis-py would take now and stumble over as it connects."""
+    parts = urlsplit(url)
+    host = unquote(parts.hostname or "")
+    host.encode("idna")
+    if "\0" in host or not url.isprintable() or parse_qs(parts.query).keys() - OPTIONS:
+        raise ValueError(url)
 
 
 @contextmanager

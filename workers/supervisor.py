@@ -64,7 +64,7 @@ class Supervisor:
     @property
     def process_ids(self) -> set[int]:
         """The processes that run now."""
-        return {slot.process.pid for slot in self._slots if slot.process}
+        return {process.pid for slot in self._slots if (process := slot.process)}
 
     def ready(self, workers: Iterable[WorkerRecord]) -> list[WorkerRecord]:
         """Those of these workers that run here and take shards."""
@@ -76,7 +76,7 @@ class Supervisor:
         if self._slots and all(slot.quick_deaths >= QUICK_DEATHS for slot in self._slots):
             raise WorkerExited(
                 f"Worker processes ended {QUICK_DEATHS} times in a row right after their start; "
-                "run `python -m workers` to see why."
+                "run `python -P -m workers` to see why."
             )
 
     def stop(
@@ -121,7 +121,7 @@ class Supervisor:
     def _spawn(self) -> subprocess.Popen[bytes]:
         # A session of their own: Ctrl-C in the terminal reaches this process alone, which drains.
         return subprocess.Popen(
-            [sys.executable, "-m", "workers"],
+            [sys.executable, "-P", "-m", "workers"],  # -P: not what lies in the user's directory
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=self._log,

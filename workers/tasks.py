@@ -40,8 +40,12 @@ def _attempt(shard: ShardMessage) -> tuple[AnswerHeader, bytes]:
             outcome = {"status": Status.MISSING, "missing": error.digests}
         except Exception as error:  # reported to the scheduler, which decides
             logger.warning("Shard %s failed", shard.attempt_id, exc_info=True)
-            outcome = {"status": Status.FAILED, "detail": f"{type(error).__name__}: {error}"[:4000]}
+            outcome = {"status": Status.FAILED, "detail": _text(error)}
     return _header(shard, time.perf_counter() - began, outcome), arrays
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".replace("\0", "")[:4000]
 
 
 def _header(shard: ShardMessage, seconds: float, outcome: dict[str, Any]) -> AnswerHeader:

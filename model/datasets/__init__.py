@@ -2,5 +2,6 @@
 
 from model.datasets.data import ImageData, Split
 from model.datasets.loading import load
+from model.datasets.sources import check_name
 
-__all__ = ["ImageData", "Split", "load"]
+__all__ = ["ImageData", "Split", "check_name", "load"]

@@ -58,7 +58,7 @@ def command(
     """
     plot_format(plot)
     check_writable(plot)
-    places, count = settings(), (os.cpu_count() or 1) if workers is None else workers
+    places, count = settings(), _cores() if workers is None else workers
     if resume is None:
         config = request.configuration()
         initial, data = initial_parameters(config, request.init_from), datasets.load(config)
@@ -69,7 +69,7 @@ def command(
         if not request.is_empty:
             raise UsageError("--resume goes on with a run's own settings; leave out all others.")
         history = History.open(places.database_url)
-        run = _resumable(history, resume)
+        run = _resumable(history, resume, stop_after)
         data = datasets.load(run_config(run.configuration))
         _check_redis(places, count)
     session = Session(
@@ -98,11 +98,22 @@ def _check_redis(places: Settings, workers: int) -> None:
         executable()
 
 
-def _resumable(history: History, reference: str) -> RunRecord:
+def _cores() -> int:
+    """Cores that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+def _resumable(history: History, reference: str, stop_after: int | None) -> RunRecord:
     history.release_abandoned()
     run = history.find_run(reference)
     if run.state not in {RunState.PAUSED, RunState.QUEUED}:
         raise UsageError(f"Run {run.id} is {run.state.value}; only a paused or queued one goes on.")
+    if stop_after is not None and stop_after <= run.completed_iterations:
+        raise UsageError(
+            f"Run {run.id} has {run.completed_iterations} iterations already; expected a later "
+            f"one to stop after. Received: --stop-after {stop_after}."
+        )
     return run
 
 

@@ -34,10 +34,17 @@ def _row(worker: WorkerRecord) -> tuple[str, ...]:
     return (
         worker.name,
         worker.state,
-        clock(datetime.fromisoformat(worker.since)),
+        _since(worker),
         worker.shard_in_hand or "-",
         f"{worker.images}",
         f"{worker.images_per_second:,.0f}",
         f"{worker.memory_mb:,.0f} MB",
         worker.fingerprint or "-",
     )
+
+
+def _since(worker: WorkerRecord) -> str:
+    try:
+        return clock(datetime.fromisoformat(worker.since))
+    except (ValueError, OverflowError):  # what others write into Redis is shown as it is
+        return worker.since

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pytest
 
@@ -20,7 +19,6 @@ from model import parameters
 from model.config import RunConfig, run_config
 from storage.history import History
 from storage.migrations import REVISION
-from tapeworks.__main__ import COMMANDS, cli
 from tapeworks.plots import loss_curve
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
@@ -83,18 +81,7 @@ def test_train_tells_a_person_the_losses_the_accuracy_the_time_and_the_curve(cal
 def test_train_in_a_process_with_workers_gives_the_same_bits_and_leaves_nothing(
     start: Start, places: Path, undisturbed: Undisturbed
 ) -> None:
-    arguments = [
-        "--images",
-        "20",
-        "--iterations",
-        "5",
-        "--test-images",
-        "30",
-        "--workers",
-        "1",
-        "--json",
-    ]
-    training = start("train", *arguments)
+    training = start("train", "--workers", "1", *TRAIN.split()[3:])
     while training.process.poll() is None:
         training.descendants()
     assert training.ended() == 0, training.err
@@ -280,7 +267,7 @@ def test_exported_parameters_are_those_of_the_digest_also_of_earlier_iterations(
         early = Path("early.safetensors").read_bytes()
         assert parameters.digest(early) == record.parameters_digest
     assert call("export first --to safetensors --after 0 --output zero.safetensors").code == 0
-    initial = parameters.initial(RunConfig().network, seed=0)
+    initial = parameters.initial(RunConfig().network, RunConfig().seed)
     for name, array in parameters.from_bytes(Path("zero.safetensors").read_bytes()).items():
         np.testing.assert_array_equal(array, initial[name])
 
@@ -360,39 +347,6 @@ def test_doctor_names_what_is_wrong_and_goes_on_with_the_rest(
     checked = call("doctor")
     assert checked.code == 4
     assert [line.split()[0] for line in checked.out.splitlines()] == ["ok", "ok", "problem", "ok"]
-
-
-def commands() -> Iterator[tuple[str, click.Command]]:
-    """Every command with its words, groups and their commands as well."""
-    context = click.Context(cli)
-    for name in COMMANDS:
-        command = cli.get_command(context, name)
-        assert command is not None
-        yield name, command
-        if isinstance(command, click.Group):
-            yield from ((f"{name} {inner}", found) for inner, found in command.commands.items())
-
-
-@pytest.mark.parametrize(("name", "command"), list(commands()))
-def test_the_help_of_every_command_explains_it_and_all_its_options(
-    name: str, command: click.Command, call: Call
-) -> None:
-    helped = call(f"{name} --help")
-    assert (helped.code, helped.err) == (0, "")
-    assert f"tapeworks {name}" in helped.out
-    assert (command.help or "").splitlines()[0] in " ".join(helped.out.split())
-    for parameter in command.params:
-        for flag in [*parameter.opts, *parameter.secondary_opts]:
-            shown = flag if flag.startswith("-") else parameter.make_metavar(click.Context(command))
-            assert shown in helped.out, flag
-
-
-@pytest.mark.parametrize("line", ["", "--help"])
-def test_without_a_command_all_of_them_are_listed(line: str, call: Call) -> None:
-    helped = call(line)
-    assert (helped.code, helped.err) == (0, "")
-    for name in COMMANDS:
-        assert re.search(rf"^  {name} +\S", helped.out, re.MULTILINE)
 
 
 #: Prints which of these are loaded after a command.

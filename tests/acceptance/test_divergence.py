@@ -26,7 +26,7 @@ def diverged(history: History, dispatcher: Dispatcher, learning_rate: float) -> 
     return history.find_run(run.id)
 
 
-@pytest.mark.parametrize("learning_rate", [1e5, 1e10, 1e20, 1e30, 1e38])
+@pytest.mark.parametrize("learning_rate", [1e5, 1e10, 1e20, 1e30])
 def test_a_run_that_diverges_fails_in_the_same_iteration_with_a_queue_and_without(
     learning_rate: float, fleet: Fleet, history: History
 ) -> None:

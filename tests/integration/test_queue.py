@@ -28,6 +28,7 @@ from workers.messages import (
     AnswerHeader,
     MicrobatchMessage,
     ShardMessage,
+    Status,
     Wanted,
 )
 
@@ -119,19 +120,29 @@ def test_late_and_unknown_arrivals_are_ignored_and_their_answers_removed(
     assert fleet.redis.exists(*[answer_key(attempt_id) for attempt_id in late]) == 0
 
 
-def test_a_message_of_an_earlier_iteration_is_dropped_by_the_workers(
-    fleet: Fleet, history: History, dispatcher: CeleryDispatcher
-) -> None:
-    run = submitted(history, settings(iterations=3, shards=1))
-    old = message(run.id, iteration=0)
-
-    def send_an_old_one(record: IterationRecord) -> None:
-        if record.iteration == 1:
-            celery.send(old)
-
-    drive(history, dispatcher, run, on_iteration=send_an_old_one)
-    until(lambda: fleet.redis.llen(f"{PREFIX}shards") == 0, "the queue is empty")
+def test_a_message_of_an_earlier_iteration_is_dropped_by_the_workers(fleet: Fleet) -> None:
+    old = message("moved on", iteration=3)
+    fleet.exchange.announce_iteration(old.run_id, old.epoch, 4)
+    celery.use_redis(fleet.redis_url)
+    celery.send(old)
+    answered(fleet, message("moved on", iteration=4))
+    nothing_is_under_way(fleet)
     assert not fleet.redis.exists(answer_key(old.attempt_id))
+
+
+def test_a_message_of_a_run_that_has_ended_is_dropped_by_the_workers(fleet: Fleet) -> None:
+    old = message("over", iteration=3)
+    celery.use_redis(fleet.redis_url)
+    celery.send(old)
+    answered(fleet, message("another", iteration=3))
+    nothing_is_under_way(fleet)
+    assert not fleet.redis.exists(answer_key(old.attempt_id))
+
+
+def nothing_is_under_way(fleet: Fleet) -> None:
+    """Wait until no message is in the queue or in a worker's hand."""
+    queue, in_hand = f"{PREFIX}shards", f"{PREFIX}unacked"
+    until(lambda: not fleet.redis.exists(queue, in_hand), "every message is dealt with")
 
 
 def message(run_id: str, iteration: int, fingerprint: str | None = None) -> ShardMessage:
@@ -199,10 +210,11 @@ def answered(fleet: Fleet, asked: ShardMessage) -> AnswerHeader:
     celery.use_redis(fleet.redis_url)
     celery.send(asked)
     exchange = Tampering(fleet.redis_url)
-    header, arrays = (
-        until(lambda: exchange.peek(asked.attempt_id), "a worker answers") or (b"",) * 2
-    )
+    until(lambda: fleet.redis.exists(answer_key(asked.attempt_id)), "a worker answers")
+    answer = exchange.peek(asked.attempt_id)
+    assert answer is not None
     fleet.exchange.forget_run(asked.run_id, asked.epoch)
+    header, arrays = answer
     assert arrays == b""
     return AnswerHeader.model_validate_json(header)
 
@@ -347,7 +359,7 @@ def test_a_run_leaves_nothing_in_redis_that_does_not_vanish_by_itself(
 ) -> None:
     run = submitted(history, settings(test_images=8))
     drive(history, dispatcher, run)
-    until(lambda: fleet.redis.llen(f"{PREFIX}shards") == 0, "the queue is empty")
+    nothing_is_under_way(fleet)
     left = {key.decode() for key in fleet.redis.scan_iter()}
     assert [key for key in left if run.id in key] == []
     lasting = {key for key in left if fleet.redis.ttl(key) == -1}

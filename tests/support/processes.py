@@ -108,7 +108,7 @@ def processes(directory: Path, environment: Mapping[str, str]) -> Iterator[Start
         out, err = directory / f"{name}.out", directory / f"{name}.err"
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tapeworks", *arguments],
+                [sys.executable, "-P", "-m", "tapeworks", *arguments],
                 env=os.environ | environment | variables | {"PYTHONPATH": str(ROOT)},
                 cwd=directory,
                 stdin=subprocess.DEVNULL,

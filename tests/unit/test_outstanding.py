@@ -74,7 +74,7 @@ class BadQueue:
 
 @given(
     count=st.integers(1, 20),
-    workers=st.integers(0, 5),
+    workers=st.integers(1, 5),
     seed=st.integers(0, 2**32),
     loses=st.floats(0, 0.8),
     doubles=st.floats(0, 0.8),
@@ -239,3 +239,11 @@ def test_the_pace_of_a_run_is_learned_from_the_answers_that_are_counted() -> Non
     [attempt] = work.due(10.0, workers=1)
     work.count(attempt, 12.5)
     assert pace.seconds == 2.5
+
+
+def test_while_no_worker_is_known_a_shard_is_sent_once_and_again_when_one_comes() -> None:
+    work = outstanding(1)
+    assert [attempt.number for attempt in work.due(0.0, workers=0)] == [1]
+    overdue = work.next_due() + 1
+    assert work.due(overdue, workers=0) == []
+    assert [attempt.number for attempt in work.due(overdue, workers=1)] == [2]

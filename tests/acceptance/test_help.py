@@ -1,0 +1,53 @@
+"""The help: every command and every option is in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from tapeworks.__main__ import COMMANDS, cli
+from tests.support.calls import Call
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command with its words, groups and their commands as well."""
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {inner}", found) for inner, found in command.commands.items())
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()))
+def test_the_help_of_every_command_explains_it_and_all_its_options(
+    name: str, command: click.Command, call: Call
+) -> None:
+    helped = call(f"{name} --help")
+    assert (helped.code, helped.err) == (0, "")
+    assert f"tapeworks {name}" in helped.out
+    assert (command.help or "").splitlines()[0] in " ".join(helped.out.split())
+    for parameter in command.params:
+        for flag in [*parameter.opts, *parameter.secondary_opts]:
+            shown = flag if flag.startswith("-") else parameter.make_metavar(click.Context(command))
+            assert shown in helped.out, flag
+
+
+def lists_every_command(help_text: str) -> bool:
+    return all(re.search(rf"^  {name} +\S", help_text, re.MULTILINE) for name in COMMANDS)
+
+
+def test_the_help_lists_every_command(call: Call) -> None:
+    helped = call("--help")
+    assert (helped.code, helped.err) == (0, "")
+    assert lists_every_command(helped.out)
+
+
+def test_without_a_command_the_help_is_a_hint_and_the_call_is_wrong(call: Call) -> None:
+    hinted = call("")
+    assert (hinted.code, hinted.out) == (2, "")
+    assert lists_every_command(hinted.err)

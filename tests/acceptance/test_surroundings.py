@@ -1,0 +1,47 @@
+"""What lies about where a user works does not change what they get."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from storage.history import History
+from storage.tables import runs
+from tests.support.processes import Start
+from tests.support.training import settings, submitted
+
+#: A fingerprint that no worker here has.
+FOREIGN = "0" * 16
+
+
+@pytest.fixture
+def paused(places: Path) -> str:
+    """A run that was begun on another kind of machine."""
+    history = History.open(places / "runs.db")
+    run = submitted(history, settings(iterations=2))
+    with history.database.write() as connection:
+        values = {"fingerprint": FOREIGN, "state": "paused"}
+        connection.execute(update(runs).where(runs.c.id == run.id).values(values))
+    history.database.close()
+    return run.id
+
+
+def test_modules_of_the_users_own_do_not_get_in_the_workers_way(start: Start, places: Path) -> None:
+    for name in ("model", "storage", "redis"):
+        (places / f"{name}.py").write_text("raise RuntimeError('of the user')\n")
+    train = start("train", "--iterations", "2", "--workers", "1", "--json")
+    assert train.ended() == 0, train.err
+    assert json.loads(train.out)["state"] == "completed"
+
+
+def test_a_run_of_another_kind_of_machine_is_not_resumed_by_workers_of_this_one(
+    start: Start, paused: str
+) -> None:
+    resume = start("train", "--resume", paused, "--workers", "1")
+    assert resume.ended() == 1
+    assert FOREIGN in resume.err
+    assert "other bits" in resume.err
+    assert "Traceback" not in resume.err

@@ -1,0 +1,95 @@
+"""What lies in Redis, read with suspicion: lengths, digests, and records of other versions."""
+
+from __future__ import annotations
+
+import pytest
+
+from model.parameters import digest
+from tests.support.fleet import Fleet
+from tests.support.mischief import Tampering
+from workers.exchange import (
+    ANSWER_SECONDS,
+    LARGEST_HEADER_BYTES,
+    WORKERS_KEY,
+    answer_key,
+    arrivals_key,
+    payload_key,
+    worker_key,
+)
+from workers.messages import AnswerHeader, Status, WorkerRecord
+
+#: An attempt that no run has made.
+ATTEMPT = "no-run.1.0.0.1"
+
+
+@pytest.fixture
+def exchange(shared_fleet: Fleet) -> Tampering:
+    return Tampering(shared_fleet.redis_url)
+
+
+def test_an_answer_is_taken_once(exchange: Tampering) -> None:
+    exchange.put(ATTEMPT, (b"header", b"arrays"))
+    assert exchange.take_answer(ATTEMPT, largest_bytes=6) == (b"header", b"arrays")
+    assert exchange.take_answer(ATTEMPT, largest_bytes=6) is None
+
+
+@pytest.mark.parametrize(
+    "answer", [(b"header", bytes(7)), (bytes(LARGEST_HEADER_BYTES + 1), b"arrays")]
+)
+def test_an_answer_that_is_too_long_is_removed_unread(
+    answer: tuple[bytes, bytes], exchange: Tampering
+) -> None:
+    exchange.put(ATTEMPT, answer)
+    assert exchange.take_answer(ATTEMPT, largest_bytes=6) == (b"", b"")
+    assert exchange.peek(ATTEMPT) is None
+
+
+def test_an_answer_and_its_arrival_come_together_and_vanish_by_themselves(
+    exchange: Tampering, shared_fleet: Fleet
+) -> None:
+    header = AnswerHeader(
+        attempt_id=ATTEMPT,
+        run_id="no-run",
+        epoch=1,
+        iteration=0,
+        shard=0,
+        attempt=1,
+        parameters_digest="",
+        microbatches=(0,),
+        status=Status.DONE,
+        worker="worker-1",
+        fingerprint="abc",
+        seconds=0.1,
+    )
+    exchange.answer(header, b"arrays")
+    for key in (answer_key(ATTEMPT), arrivals_key("no-run", 1)):
+        assert 0 < shared_fleet.redis.ttl(key) <= ANSWER_SECONDS
+    assert exchange.next_arrival("no-run", 1, timeout_seconds=10) == ATTEMPT
+    assert exchange.next_arrival("no-run", 1, timeout_seconds=0.01) is None
+    exchange.drop_answer(ATTEMPT)
+    assert exchange.peek(ATTEMPT) is None
+
+
+def test_what_is_not_what_its_digest_says_counts_as_missing(
+    exchange: Tampering, shared_fleet: Fleet
+) -> None:
+    exchange.publish(b"images", lifetime_seconds=60)
+    assert exchange.fetch(digest(b"images")) == b"images"
+    shared_fleet.redis.set(payload_key(digest(b"images")), b"imagez", ex=60)
+    assert exchange.fetch(digest(b"images")) is None
+
+
+def test_a_worker_of_another_version_is_passed_over_and_a_dead_one_forgotten(
+    exchange: Tampering, shared_fleet: Fleet
+) -> None:
+    right = WorkerRecord(name="w-right", host="h", pid=1, since="2026-01-01", state="idle")
+    exchange.show_worker(right)
+    shared_fleet.redis.set(worker_key("w-other"), b'{"name": "w-other", "pid": "one"}', ex=60)
+    shared_fleet.redis.sadd(WORKERS_KEY, "w-other", "w-dead")
+    names = {worker.name for worker in exchange.workers()}
+    assert "w-right" in names
+    assert not {"w-other", "w-dead"} & names
+    assert not shared_fleet.redis.sismember(WORKERS_KEY, "w-dead")
+    for name in ("w-right", "w-other"):
+        exchange.hide_worker(name)
+    assert "w-right" not in {worker.name for worker in exchange.workers()}

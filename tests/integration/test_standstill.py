@@ -1,0 +1,123 @@
+"""What keeps one scheduler, one worker or one machine from standing in the way of the others."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from scheduler.celery_dispatcher import CeleryDispatcher
+from scheduler.control import Control
+from scheduler.driving import Driver
+from scheduler.errors import Interrupted
+from scheduler.local_dispatcher import LocalDispatcher
+from scheduler.service import serve
+from storage.errors import StateConflict
+from storage.history import History
+from storage.owners import current_owner
+from storage.records import RunRecord, RunState
+from storage.tables import runs
+from tests.support.fleet import Fleet
+from tests.support.mischief import Answer, OnceSpoilt
+from tests.support.training import drive, settings, submitted, through
+from workers.exchange import RUNS_KEY, Exchange, arrivals_key, current_key, network_key
+from workers.messages import AnswerHeader
+
+#: A fingerprint that no worker here has.
+FOREIGN = "0" * 16
+
+#: Nothing listens there.
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+def change(history: History, run: RunRecord, **values: str) -> None:
+    with history.database.write() as connection:
+        connection.execute(update(runs).where(runs.c.id == run.id).values(**values))
+
+
+def foreign_and_damaged(answer: Answer) -> Answer:
+    header = AnswerHeader.model_validate_json(answer[0])
+    changed = header.model_copy(update={"fingerprint": FOREIGN})
+    return changed.model_dump_json().encode(), answer[1][:-1]
+
+
+def test_a_damaged_answer_pins_no_fingerprint(fleet: Fleet, history: History) -> None:
+    exchange = OnceSpoilt(fleet.redis_url, foreign_and_damaged)
+    driven = drive(history, through(exchange), submitted(history, settings(iterations=1)))
+    assert driven.run.fingerprint == fleet.fingerprint()
+    assert len(driven.said("answer_invalid")) == 1
+
+
+def test_without_a_fitting_worker_one_interrupt_is_enough_and_nothing_is_sent_twice(
+    fleet: Fleet, history: History
+) -> None:
+    run, control = submitted(history, settings()), Control()
+    change(history, run, fingerprint=FOREIGN)
+
+    def stop(kind: str, _: str) -> None:
+        if kind == "worker_refused":
+            control.interrupt()
+
+    with pytest.raises(Interrupted):
+        drive(history, CeleryDispatcher(fleet.redis_url), run, control=control, on_notice=stop)
+    kinds = [event.kind for event in history.events(run.id)]
+    assert kinds.count("no_workers") == 1
+    assert "sent_again" not in kinds
+
+
+def test_a_run_that_cannot_go_on_here_is_paused_and_the_next_one_is_served(
+    history: History,
+) -> None:
+    stuck, good = submitted(history, settings()), submitted(history, settings(iterations=1))
+    change(history, stuck, images_digest=FOREIGN)
+    driver = Driver(history=history, dispatcher=LocalDispatcher())
+    for happened in serve(driver):
+        if isinstance(happened, RunRecord):
+            driver.control.drain()
+    assert history.find_run(good.id).state is RunState.COMPLETED
+    paused = history.find_run(stuck.id)
+    assert paused.state is RunState.PAUSED
+    assert "other images" in str(paused.reason)
+
+
+def test_an_owner_of_yesterday_leaves_the_keys_of_todays(fleet: Fleet) -> None:
+    exchange, redis = Exchange(fleet.redis_url), fleet.redis
+    exchange.announce_run("handed-over", settings().network)
+    exchange.announce_iteration("handed-over", epoch=2, iteration=5)
+    redis.rpush(arrivals_key("handed-over", 1), "late")
+    exchange.forget_run("handed-over", epoch=1)
+    assert redis.get(current_key("handed-over")) == b"2:5"
+    assert redis.exists(network_key("handed-over"))
+    assert redis.sismember(RUNS_KEY, "handed-over")
+    assert not redis.exists(arrivals_key("handed-over", 1))
+    exchange.forget_run("handed-over", epoch=2)
+    assert not redis.exists(current_key("handed-over"), network_key("handed-over"))
+
+
+def test_a_network_that_cannot_be_read_keeps_no_worker_from_starting(fleet: Fleet) -> None:
+    fleet.redis.set(network_key("of-another-version"), '{"sides": 3}', ex=60)
+    fleet.redis.sadd(RUNS_KEY, "of-another-version")
+    try:
+        assert settings().network not in Exchange(fleet.redis_url).networks()
+    finally:
+        fleet.redis.srem(RUNS_KEY, "of-another-version")
+
+
+def test_leaving_a_run_does_not_need_redis() -> None:
+    CeleryDispatcher(NOWHERE).end("gone", epoch=1)
+
+
+def test_a_living_owner_that_is_late_loses_its_run_to_a_claim_only(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = submitted(history, settings())
+    claim = history.claim(run.id, current_owner(), lease_seconds=10)
+    later = history.database.now() + timedelta(seconds=60)
+    monkeypatch.setattr(history.database, "now", lambda: later)
+    assert history.release_abandoned() == []
+    assert history.renew(claim, lease_seconds=-1) is RunState.RUNNING
+    taken = history.claim(run.id, "another:boot:1:2", lease_seconds=10)
+    assert taken.epoch == claim.epoch + 1
+    with pytest.raises(StateConflict):
+        history.claim(run.id, current_owner(), lease_seconds=10)
