@@ -50,6 +50,9 @@ def _split(value: Any) -> Any:
     return value.split(",") if isinstance(value, str) else value
 
 
+#: Not the undecoded bytes of a command line: with a length to count, pydantic refuses them.
+Text = Annotated[str, Field(min_length=0)]
+
 #: How many there are of something, or a label.
 Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 
@@ -114,7 +117,7 @@ class RunConfig(Architecture):
         str, Field(min_length=1, description="digits, mnist, or the path of an .npz file")
     ] = "digits"
     data_dir: Annotated[
-        str | None, Field(description="directory that holds MNIST's files [TAPEWORKS_DATA_DIR]")
+        Text | None, Field(description="directory that holds MNIST's files [TAPEWORKS_DATA_DIR]")
     ] = None
     classes: Annotated[
         Labels, Field(min_length=2, max_length=256, description="labels to tell apart, two or more")

@@ -23,8 +23,8 @@ CONNECT_TIMEOUT_S = 3
 
 #: Of an address that cannot be read, and so not be shown either: a password may be in it.
 UNREADABLE = (
-    "Expected the path of a file, or a URL such as postgresql://user@host:5432/database with all "
-    "but letters and digits of its password percent-encoded. TAPEWORKS_DATABASE_URL is neither."
+    "Expected the path of a file, or a URL such as postgresql://user@host:5432/database, its "
+    "password percent-encoded. Received: something else, not shown as it may hold a password"
 )
 
 #: What a transaction is for; SQLite begins each kind in its own way.
@@ -103,17 +103,22 @@ def _is_new_sqlite(connection: Connection) -> bool:
 
 def _parsed(url: str | Path) -> URL:
     try:
-        str(url).encode()  # no address is shown, or stored, with bytes that are no text
-        if "://" not in str(url):
-            return URL.create("sqlite", database=str(Path(url).expanduser()))
-        parsed = make_url(str(url))
-        if "@" in (parsed.host or ""):
-            raise ArgumentError("an @ in a password, not written as %40")
-    except (ArgumentError, ValueError, RuntimeError) as error:
+        str(url).encode()  # SQLAlchemy takes no bytes that are no text
+        parsed = make_url(str(url)) if "://" in str(url) else _file(Path(url))
+    except (ArgumentError, ValueError) as error:
         raise StorageUnreachable(UNREADABLE) from error
+    if "@" in (parsed.host or ""):  # the end of a password
+        raise StorageUnreachable(UNREADABLE)
     if parsed.drivername in {"postgres", "postgresql"}:
         return parsed.set(drivername="postgresql+psycopg")
     return parsed
+
+
+def _file(path: Path) -> URL:
+    try:
+        return URL.create("sqlite", database=str(path.expanduser()))
+    except RuntimeError as error:
+        raise StorageUnreachable(f"There is no home directory for the database {path}.") from error
 
 
 def _shown(url: URL) -> str:
@@ -159,7 +164,7 @@ def _sqlite_engine(url: URL, address: str) -> Engine:
 
 
 def _check_sqlite(url: URL, address: str) -> None:
-    if url.database in {None, "", ":memory:"}:
+    if url.database in {None, "", ":memory:"} or "\0" in str(url.database):
         raise StorageUnreachable(f"Expected the path of a file to keep. Received: {address}")
     plain = URL.create("sqlite", database=url.database)
     if url.set(drivername="sqlite") != plain or url.get_driver_name() != "pysqlite":
@@ -167,8 +172,6 @@ def _check_sqlite(url: URL, address: str) -> None:
             "Expected an SQLite file as a path or as sqlite:///PATH, with no host, driver or "
             f"options. Received: {address}"
         )
-    if "\0" in str(url.database):
-        raise StorageUnreachable(f"Expected the path of a file. Received: {address}")
 
 
 def _prepare(connection: Any, _record: object) -> None:

@@ -37,7 +37,7 @@ def is_gone(owner: str) -> bool:
 def is_alive(owner: str) -> bool:
     """Whether the owner is provably alive: it is here, and its process still is the same one."""
     process = _process_here(owner)
-    return process is not None and _start_of(process[0]) == process[1]
+    return process is not None and _start_of(process[0]) == process[1] != HIDDEN
 
 
 def _process_here(owner: str) -> tuple[int, str] | None:

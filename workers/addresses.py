@@ -8,7 +8,7 @@ import re
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
 #: As far as the last @, for a password may hold one, or a slash, if nobody has quoted it.
-_USER_PASSWORD = re.compile(r"^((?:\w+:/*)?[^:@]*):.*@", re.DOTALL)
+_USER_PASSWORD = re.compile(r"^((?:\w+:/+)?+[^:@]*):.*@", re.DOTALL)
 
 #: Of `password` and of `ssl_password`.
 _OPTION_PASSWORD = re.compile(r"(password=)[^&]*", re.IGNORECASE)

@@ -55,8 +55,12 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"images": None}, "images=None"),
     ({"images": 50.5}, "images=50.5"),
     ({"images": [1, 2]}, "images=1,2"),
+    ({"images": 2**31}, f"images={2**31}"),
+    ({"images": 16**5000}, "images=a number too long to show"),
     ({"test_images": -1}, "test_images=-1"),
+    ({"test_images": 2**31}, f"test_images={2**31}"),
     ({"iterations": 0}, "iterations=0"),
+    ({"iterations": 2**31}, f"iterations={2**31}"),
     ({"learning_rate": 0}, "learning_rate=0"),
     ({"learning_rate": -0.001}, "learning_rate=-0.001"),
     ({"learning_rate": float("nan")}, "learning_rate=nan"),
@@ -71,7 +75,9 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"microbatch_size": 0}, "microbatch_size=0"),
     ({"microbatch_size": 65537}, "microbatch_size=65537"),
     ({"shards": 0}, "shards=0"),
+    ({"shards": 2**31}, f"shards={2**31}"),
     ({"checkpoint_every": 0}, "checkpoint_every=0"),
+    ({"checkpoint_every": 2**31}, f"checkpoint_every={2**31}"),
     ({"allow_mixed_workers": "maybe"}, "allow_mixed_workers=maybe"),
 ]
 
