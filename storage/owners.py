@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -75,11 +76,10 @@ if sys.platform == "linux":
     def _hidden(pid: int) -> str | None:
         """What is known of a process that /proc, mounted with hidepid, does not show."""
         try:
-            os.kill(pid, 0)
+            with suppress(PermissionError):  # then it is there, and another user's
+                os.kill(pid, 0)
         except (ProcessLookupError, OverflowError):
             return None
-        except PermissionError:  # it is another user's
-            pass
         return HIDDEN
 
 else:
