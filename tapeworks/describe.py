@@ -11,9 +11,6 @@ from typing import Any
 from storage.history import History
 from storage.records import RunRecord
 
-#: Hexadecimal digits of a digest that a person is shown.
-SHOWN_DIGITS = 16
-
 
 def run_values(history: History, run: RunRecord) -> dict[str, Any]:
     """Everything about a run but its arrays; the digests are what two equal runs share."""
