@@ -12,12 +12,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from model.errors import ConfigurationError
 
 #: Images in the smallest and the largest default microbatch. Throughput hardly grows above the
-#: second, and below the first the padding of the last microbatch would cost more than it gives.
-SMALLEST_MICROBATCH = 8
-LARGEST_MICROBATCH = 32
+#: second; below the first, half of a call's time is TensorFlow's own (docs/engine.md).
+SMALLEST_MICROBATCH = 16
+LARGEST_MICROBATCH = 64
 
 #: Default microbatches an iteration is cut into, as far as the two bounds above allow, so that
-#: several workers find work in the seed's 50 images.
+#: several workers find work in an iteration; the seed's 50 images make 4 of the smallest.
 WANTED_MICROBATCHES = 8
 
 #: Above this, a fully unfolded image would not fit beside others in a worker's memory.

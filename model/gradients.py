@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,16 @@ from numpy.typing import NDArray
 
 from model import network as networks
 from model.config import NetworkConfig, Unfolding
+from model.convolution import filter_gradients
 from model.images import normalised, one_hot, padded
 from model.loss import binary_cross_entropy
 from model.parameters import Arrays
 from model.runtime import tf
 from model.unfold import unfold_fully
+
+#: A microbatch is computed on a whole multiple of so many images, padded: an image's gradient then
+#: has the same bits in a microbatch of any size.
+LANES = 8
 
 #: Unfolded images kept for one network of the full unfolding, in bytes (the seed's 50 images).
 UNFOLDED_CACHE_BYTES = 512 * 2**20
@@ -70,13 +76,22 @@ def warm_up(network: NetworkConfig) -> None:
 
 
 def _layerwise_engine(network: NetworkConfig) -> Callable[..., Any]:
-    compiled = tf.function(_layerwise_microbatch, jit_compile=True, autograph=False)
-    size = network.microbatch_size
+    size, side = -(-network.microbatch_size // LANES) * LANES, network.image_side
+    sizes = [math.prod(shape) for shape in network.shapes.values()]
+
+    def microbatch(images: Any, truth: Any, flat: Any) -> Any:
+        shaped = zip(tf.split(flat, sizes), network.shapes.values(), strict=True)
+        return _layerwise_microbatch(images, truth, *(tf.reshape(*pair) for pair in shaped))
+
+    # Three arguments, and called as it was traced: TensorFlow's own part of a call takes longer
+    # than the computation of some images.
+    function = tf.function(microbatch, jit_compile=True, autograph=False)
+    inputs = [(size, side, side), (size, network.class_count), (sum(sizes),)]
+    compiled = function.get_concrete_function(*map(tf.TensorSpec, inputs))
 
     def compute(images: Any, truth: Any, parameters: list[Any]) -> Any:
-        count = len(images)
-        arguments = [tf.constant(value) for value in parameters]
-        results = compiled(padded(images, size), padded(truth, size), *arguments)
+        count, flat = len(images), np.concatenate([array.ravel() for array in parameters])
+        results = compiled(*map(tf.constant, (padded(images, size), padded(truth, size), flat)))
         gradients, *rest = tf.nest.map_structure(lambda tensor: tensor.numpy()[:count], results)
         return gradients, *rest
 
@@ -88,14 +103,18 @@ def _layerwise_microbatch(images: Any, truth: Any, *parameters: Any) -> Any:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         forward = networks.layerwise(images, convolutions, dense, tape)
         losses = binary_cross_entropy(forward.logits, truth)
-    slopes = tape.gradient(losses, [*forward.preactivations, forward.logits])
-    gradients = [
-        tf.reshape(tf.einsum("npf,npk->nfk", slope, unfolded), (-1, *filters.shape))
-        for slope, unfolded, filters in zip(slopes, forward.patches, convolutions, strict=False)
+    *slopes, of_logits = tape.gradient(losses, [*forward.preactivations, forward.logits])
+    by_filter = [
+        filter_gradients(slope, maps, filters.shape[1])
+        for slope, maps, filters in zip(slopes, forward.maps, convolutions, strict=True)
     ]
-    dense_gradient = tf.einsum("nc,npf->ncfp", slopes[-1], forward.activation)
-    gradients.append(tf.reshape(dense_gradient, (-1, *dense.shape)))
-    return gradients, losses, _norms(gradients), _predictions(forward.logits)
+    gradients = [tf.transpose(gradient, (3, 0, 1, 2)) for gradient in by_filter]
+    factors = tf.reshape(of_logits, (*of_logits.shape, 1, 1, 1))
+    gradients.append(factors * tf.expand_dims(forward.features, 1))
+    # The dense array's gradient is an outer product: its norm is the product of the two norms.
+    of_dense = _squares(of_logits, -1) * _squares(forward.activation, 0, 1, 2)
+    norms = tf.sqrt(tf.add_n([*(_squares(each, 0, 1, 2) for each in by_filter), of_dense]))
+    return gradients, losses, norms, _predictions(forward.logits)
 
 
 def _full_engine(network: NetworkConfig) -> Callable[..., Any]:
@@ -127,12 +146,13 @@ def _full_image(unfolded: Any, truth: Any, *parameters: Any) -> Any:
         logits = networks.full(unfolded, list(parameters[:-1]), parameters[-1])
         losses = binary_cross_entropy(logits, truth)
     gradients = [tf.expand_dims(slope, 0) for slope in tape.gradient(losses, parameters)]
-    return gradients, losses, _norms(gradients), _predictions(logits)
+    norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(slope)) for slope in gradients]))
+    return gradients, losses, tf.expand_dims(norm, 0), _predictions(logits)
 
 
-def _norms(gradients: list[Any]) -> Any:
-    squares = [tf.reduce_sum(tf.square(g), axis=range(1, len(g.shape))) for g in gradients]
-    return tf.sqrt(tf.add_n(squares))
+def _squares(array: Any, *axes: int) -> Any:
+    """Sum of squares over these axes; the one that is left is the images'."""
+    return tf.reduce_sum(tf.square(array), axis=axes)
 
 
 def _predictions(logits: Any) -> Any:

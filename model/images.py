@@ -43,6 +43,8 @@ def normalised(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def padded(array: NDArray[_Scalar], length: int) -> NDArray[_Scalar]:
     """The array with zeros behind its rows, up to `length` rows."""
+    if len(array) == length:
+        return array
     widths = [(0, length - len(array))] + [(0, 0)] * (array.ndim - 1)
     return np.pad(array, widths)
 

@@ -6,43 +6,55 @@ for; `tf.maximum` rather than `tf.nn.relu` because, like the seed's, its gradien
 
 from __future__ import annotations
 
+import functools
+import operator
 from dataclasses import dataclass
 from typing import Any
 
+from model.convolution import convolve
 from model.runtime import tf
-from model.unfold import patches
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerwisePass:
-    """What the layerwise forward pass leaves behind for per-image gradients."""
+    """What the layerwise forward pass leaves behind for per-image gradients.
 
-    patches: list[Any]  #: each layer's input, (images, positions, kernel_size²)
-    preactivations: list[Any]  #: each layer's output before ReLU, (images, positions, filters)
-    activation: Any  #: the last layer's output after ReLU, (images, positions, filters)
+    The images stand side by side in every pixel, as in `model.convolution`.
+    """
+
+    maps: list[Any]  #: what each layer convolved, (side below, side below × images)
+    preactivations: list[Any]  #: each layer's output before ReLU, (side, filters, side × images)
+    activation: Any  #: the last layer's output after ReLU, (side, filters, side, images)
+    features: Any  #: the same, image by image: (images, filters, side, side)
     logits: Any  #: (images, classes)
 
 
 def layerwise(images: Any, convolutions: list[Any], dense: Any, tape: Any) -> LayerwisePass:
-    """A whole microbatch through the network, each layer unfolding its own input.
+    """A whole microbatch (images, side, side) through the network, each layer over its own input.
 
     A filter is shared by all maps of the layer below, so a layer convolves their sum.
     """
-    maps, unfolded, preactivations = images, [], []
+    count, side = images.shape[:2]
+    summed = tf.reshape(tf.transpose(images, (1, 2, 0)), (side, side * count))
+    maps, preactivations = [], []
     for filters in convolutions:
-        kernel_size = filters.shape[1]
-        unfolded.append(patches(maps, kernel_size))
-        flat = tf.reshape(filters, (filters.shape[0], kernel_size**2))
-        preactivations.append(tf.einsum("npk,fk->npf", unfolded[-1], flat))
+        maps.append(summed)
+        preactivations.append(convolve(summed, filters))
         tape.watch(preactivations[-1])
         activation = tf.maximum(preactivations[-1], 0.0)
-        side = maps.shape[1] - kernel_size + 1
-        maps = tf.reshape(tf.reduce_sum(activation, axis=-1), (images.shape[0], side, side))
-    by_position = tf.reshape(dense, (*dense.shape[:2], -1))  # (classes, filters, positions)
-    logits = tf.einsum("npf,cfp->nc", activation, by_position)
+        # One after the other: the order, and with it the bits, are the same on every machine.
+        summed = functools.reduce(operator.add, tf.unstack(activation, axis=1))
+    activation = tf.reshape(activation, (*activation.shape[:2], dense.shape[-1], count))
+    features = tf.transpose(activation, (3, 1, 0, 2))
+    by_class = tf.reshape(dense, (dense.shape[0], -1))
+    logits = tf.matmul(tf.reshape(features, (count, -1)), by_class, transpose_b=True)
     tape.watch(logits)
     return LayerwisePass(
-        patches=unfolded, preactivations=preactivations, activation=activation, logits=logits
+        maps=maps,
+        preactivations=preactivations,
+        activation=activation,
+        features=features,
+        logits=logits,
     )
 
 

@@ -34,7 +34,7 @@ class Forward:
         for layer in self.preactivations:
             sizes = np.abs(layer[layer != 0])
             distances += [float(sizes.min() / sizes.max())] if sizes.size else []
-        return min(distances)
+        return min(distances, default=np.inf)
 
 
 def forward(parameters: Mapping[str, NDArray[np.floating]], image: NDArray[np.floating]) -> Forward:

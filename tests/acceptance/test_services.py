@@ -80,7 +80,7 @@ def test_two_runs_are_completed_in_order_while_workers_come_and_go(
     until(lambda: len(ready()) == 2, "two workers are ready")
     assert all(workers_of(service) for service in services)
 
-    line = f"submit --images 16 --shards 2 --iterations {ITERATIONS} --seed"
+    line = f"submit --images 32 --shards 2 --iterations {ITERATIONS} --seed"
     first, second = call(f"{line} 1"), call(f"{line} 2")
     ids = [first.out.strip(), second.out.strip()]
     assert [first.code, second.code] == [0, 0]
@@ -149,7 +149,7 @@ def test_a_scheduler_that_is_interrupted_puts_its_run_back_and_another_goes_on(
 ) -> None:
     places = {"TAPEWORKS_REDIS_URL": fleet.redis_url}
     scheduler = start("scheduler", **places)
-    [run] = call("submit --images 16 --iterations 150 --shards 2").out.split()
+    [run] = call("submit --images 32 --iterations 150 --shards 2").out.split()
     until(lambda: found.find_run(run).completed_iterations > 5, "the run has begun")
     scheduler.interrupt()
     assert scheduler.ended() == 130

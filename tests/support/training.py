@@ -20,7 +20,13 @@ from storage.records import EvaluationRecord, IterationRecord, RunRecord, RunSta
 from workers.exchange import Exchange
 
 #: Of a test's run, unless it says otherwise: seven microbatches in each of a few iterations.
-SETTINGS: dict[str, Any] = {"images": 50, "iterations": 6, "learning_rate": 0.001, "seed": 7}
+SETTINGS: dict[str, Any] = {
+    "images": 50,
+    "microbatch_size": 8,
+    "iterations": 6,
+    "learning_rate": 0.001,
+    "seed": 7,
+}
 
 #: Seconds that a claim in a test holds without renewal.
 LEASE_SECONDS = 600.0

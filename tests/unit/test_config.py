@@ -287,7 +287,7 @@ def test_a_stored_record_with_an_unknown_setting_is_not_believed() -> None:
 
 @pytest.mark.parametrize(
     ("images", "size"),
-    [(1, 8), (50, 8), (64, 8), (65, 16), (128, 16), (129, 32), (256, 32), (257, 32), (10**7, 32)],
+    [(1, 16), (50, 16), (128, 16), (129, 32), (256, 32), (257, 64), (513, 64), (10**7, 64)],
 )
 def test_the_default_microbatch_size(images: int, size: int) -> None:
     assert default_microbatch_size(images) == size
@@ -295,8 +295,8 @@ def test_the_default_microbatch_size(images: int, size: int) -> None:
 
 
 @given(st.integers(1, 10**9))
-def test_a_default_microbatch_is_a_power_of_two_from_8_to_32(images: int) -> None:
-    assert default_microbatch_size(images) in {8, 16, 32}
+def test_a_default_microbatch_is_a_power_of_two_from_16_to_64(images: int) -> None:
+    assert default_microbatch_size(images) in {16, 32, 64}
     assert default_microbatch_size(images) <= default_microbatch_size(images + 1)
 
 

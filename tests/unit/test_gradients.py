@@ -7,6 +7,8 @@ other side of it, and would be right to).
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -20,6 +22,7 @@ from model.images import normalised, one_hot
 from model.parameters import Arrays, initial
 from tests import reference_numpy
 from tests.support.closeness import assert_close
+from workers.fingerprint import GOLDEN_NETWORKS, golden_digest
 
 EngineOf = Callable[[NetworkConfig], Engine]
 Parameters = Mapping[str, NDArray[np.floating]]
@@ -30,8 +33,9 @@ SMALLEST = NetworkConfig(image_side=1, kernel_sizes=(1,), filters=1)
 
 #: Networks whose rows must not know of each other, nor of where they stand.
 ROW_NETWORKS = [
-    pytest.param(NetworkConfig(), id="the seed's by 8"),
-    pytest.param(NetworkConfig(microbatch_size=32), id="the seed's by 32"),
+    pytest.param(NetworkConfig(), id="the seed's by 16"),
+    pytest.param(NetworkConfig(microbatch_size=64), id="the seed's by 64"),
+    pytest.param(NetworkConfig(microbatch_size=13), id="the seed's by 13"),
     pytest.param(SMALL, id="small"),
     pytest.param(SMALL.model_copy(update={"unfolding": Unfolding.FULL}), id="small, full"),
 ]
@@ -169,7 +173,8 @@ def test_gradients_and_losses_are_the_slow_networks(
 ) -> None:
     parameters = initial(network, seed=1)
     side = network.image_side
-    images = np.concatenate([bright_images(2, side, seed=3), drawn_images(2, side, seed=3)])
+    plain = np.stack([np.full((side, side), grey, np.uint8) for grey in (0, 255)])
+    images = np.concatenate([bright_images(2, side, seed=3), drawn_images(2, side, seed=3), plain])
     labels = labels_of(len(images), network)
 
     result = engine_of(with_unfolding(network, unfolding))(parameters, images, labels)
@@ -374,3 +379,44 @@ def test_its_position_changes_no_bit_of_an_image(full_microbatch: Microbatch, sh
 
     for row, original in enumerate(order):
         assert row_bits(shifted, row) == row_bits(full_microbatch.result, original)
+
+
+@pytest.mark.parametrize("network", [NetworkConfig(), SMALL], ids=["the seed's", "small"])
+def test_the_microbatchs_size_changes_no_bit_of_an_image(
+    network: NetworkConfig, engine_of: EngineOf
+) -> None:
+    parameters, images = initial(network, seed=6), drawn_images(13, network.image_side)
+    labels = labels_of(13, network)
+    first, *others = (
+        engine_of(network.model_copy(update={"microbatch_size": size})) for size in (13, 16, 64)
+    )
+
+    expected = first(parameters, images, labels)
+    alone = engine_of(network.model_copy(update={"microbatch_size": 1}))
+
+    for compute in others:
+        result = compute(parameters, images, labels)
+        for row in range(13):
+            assert row_bits(result, row) == row_bits(expected, row)
+    result = alone(parameters, images[4:5], labels[4:5])
+    assert row_bits(result, 0) == row_bits(expected, 4)
+
+
+#: Run in a process of its own: computes other things first, then says what bits it gets.
+PROGRAM = """
+from model.config import NetworkConfig
+from workers.fingerprint import GOLDEN_NETWORKS, golden_digest
+golden_digest(NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, microbatch_size=64))
+golden_digest(NetworkConfig(microbatch_size=64))
+print(*[golden_digest(network) for network in reversed(GOLDEN_NETWORKS)])
+"""
+
+
+def test_another_process_gets_the_same_bits_whatever_it_did_before() -> None:
+    here = [golden_digest(network) for network in GOLDEN_NETWORKS]
+
+    there = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    )
+
+    assert there.stdout.split() == here[::-1]

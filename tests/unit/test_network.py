@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from model.parameters import Arrays, initial
 from model.runtime import tf
 from model.unfold import unfold_fully
 from tests import reference_numpy
+from tests.support.closeness import assert_close
 
 
 def bright_image(side: int, seed: int = 0) -> NDArray[np.float32]:
@@ -25,11 +28,17 @@ def convolutions(parameters: Mapping[str, NDArray[np.generic]]) -> list[NDArray[
 
 
 def layerwise(parameters: Arrays, images: NDArray[np.float32]) -> networks.LayerwisePass:
+    """The compiled pass, its tensors as arrays."""
+
+    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+    def compiled(images: Any, arrays: list[Any], dense: Any) -> dict[str, Any]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            passed = networks.layerwise(images, arrays, dense, tape)
+        return {field.name: getattr(passed, field.name) for field in fields(passed)}
+
     arrays = [tf.constant(array) for array in convolutions(parameters)]
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        return networks.layerwise(
-            tf.constant(images), arrays, tf.constant(parameters["dense_1"]), tape
-        )
+    passed = compiled(tf.constant(images), arrays, tf.constant(parameters["dense_1"]))
+    return networks.LayerwisePass(**tf.nest.map_structure(lambda tensor: tensor.numpy(), passed))
 
 
 def test_the_slow_network_agrees_with_a_sum_worked_out_by_hand() -> None:
@@ -54,7 +63,7 @@ def test_layerwise_logits_are_the_slow_networks(network: NetworkConfig) -> None:
     images = np.stack([bright_image(network.image_side, seed) for seed in range(2)])
     expected = [reference_numpy.forward(parameters, image).logits for image in images]
 
-    logits = layerwise(parameters, images).logits.numpy()
+    logits = layerwise(parameters, images).logits
 
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
@@ -78,24 +87,15 @@ def test_the_layerwise_pass_leaves_every_layer_behind(network: NetworkConfig) ->
 
     passed = layerwise(parameters, image[np.newaxis])
 
-    assert len(passed.patches) == len(network.kernel_sizes)
-    for layer, (size, side) in enumerate(zip(network.kernel_sizes, network.sides, strict=True)):
+    assert len(passed.maps) == len(network.kernel_sizes)
+    for layer, side in enumerate(network.sides):
         below = expected.inputs[layer].sum(axis=0)
-        corners = below[:side, :side]  # the first pixel of the patch at each position
-        patches = passed.patches[layer].numpy()
-        assert patches.shape == (1, side**2, size**2)
-        np.testing.assert_allclose(patches[0, :, 0], corners.ravel(), rtol=1e-5, atol=1e-6)
-        preactivations = passed.preactivations[layer].numpy()[0].T.reshape(-1, side, side)
-        np.testing.assert_allclose(
-            preactivations,
-            expected.preactivations[layer],
-            rtol=0,
-            atol=1e-5 * np.abs(expected.preactivations[layer]).max(),
-        )
-    last = passed.activation.numpy()[0].T.reshape(expected.activation.shape)
-    np.testing.assert_allclose(
-        last, expected.activation, rtol=0, atol=1e-5 * expected.activation.max()
-    )
+        np.testing.assert_allclose(passed.maps[layer], below, rtol=1e-5, atol=1e-6)
+        preactivations = passed.preactivations[layer].transpose(1, 0, 2)
+        assert preactivations.shape == (network.filters, side, side)
+        assert_close(preactivations, expected.preactivations[layer])
+    assert_close(passed.activation[..., 0].transpose(1, 0, 2), expected.activation)
+    assert_close(passed.features[0], expected.activation)
 
 
 def test_an_images_logits_do_not_mix_with_its_neighbours() -> None:
@@ -103,9 +103,9 @@ def test_an_images_logits_do_not_mix_with_its_neighbours() -> None:
     parameters = initial(network, seed=3)
     images = np.stack([bright_image(9, 1), np.zeros((9, 9), np.float32), bright_image(9, 2)])
 
-    logits = layerwise(parameters, images).logits.numpy()
+    logits = layerwise(parameters, images).logits
 
     assert logits[1].tolist() == [0.0, 0.0, 0.0]
     for row in (0, 2):
-        alone = layerwise(parameters, images[row : row + 1]).logits.numpy()[0]
+        alone = layerwise(parameters, images[row : row + 1]).logits[0]
         np.testing.assert_allclose(logits[row], alone, rtol=1e-5)

@@ -1,15 +1,12 @@
-"""The unfoldings against the seed's comprehensions and against loops over pixels."""
+"""The full unfolding against the seed's comprehensions and against loops over pixels."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.runtime import tf
-from model.unfold import patches, unfold_fully
+from model.unfold import unfold_fully
 
 
 def numbered(*shape: int) -> NDArray[np.float32]:
@@ -70,37 +67,3 @@ def test_a_fully_unfolded_pixel_stands_where_its_offsets_add_up(
     assert unfolded.shape == (side, side, *patch_axes)
     for place in np.ndindex(*unfolded.shape):
         assert unfolded[place] == image[sum(place[0::2]), sum(place[1::2])]
-
-
-@pytest.mark.parametrize("kernel_size", [1, 2, 3, 5])
-@pytest.mark.parametrize("prepare", [tf.constant, lambda array: array], ids=["tensor", "array"])
-def test_patches_are_every_window_of_every_image_row_by_row(kernel_size: int, prepare: Any) -> None:
-    maps = numbered(3, 5, 5)
-    side = 5 - kernel_size + 1
-
-    unfolded = patches(prepare(maps), kernel_size).numpy()
-
-    assert unfolded.shape == (3, side * side, kernel_size**2)
-    for image in range(3):
-        for row in range(side):
-            for column in range(side):
-                window = maps[image, row : row + kernel_size, column : column + kernel_size]
-                assert np.array_equal(unfolded[image, row * side + column], window.ravel())
-
-
-@pytest.mark.parametrize("kernel_size", [1, 2, 3, 5])
-def test_a_pixels_slope_is_the_sum_over_every_patch_that_shows_it(kernel_size: int) -> None:
-    maps = tf.constant(numbered(2, 5, 5))
-    side = 5 - kernel_size + 1
-    slopes = numbered(2, side * side, kernel_size**2) ** 2  # whole numbers: exact in any order
-
-    with tf.GradientTape() as tape:
-        tape.watch(maps)
-        unfolded = patches(maps, kernel_size)
-    folded = tape.gradient(unfolded, maps, output_gradients=tf.constant(slopes)).numpy()
-
-    expected = np.zeros((2, 5, 5))
-    for image, row, column in np.ndindex(2, side, side):
-        window = slopes[image, row * side + column].reshape(kernel_size, kernel_size)
-        expected[image, row : row + kernel_size, column : column + kernel_size] += window
-    assert np.array_equal(folded, expected)
