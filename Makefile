@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test check format bench lock clean
+.PHONY: help train test check format bench bench-engine bench-scaling lock clean
 
 help:  ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Tapeworks needs Python 3.11 or 3.12 on the PATH; name one with: make PYTHON=/path/to/python3.12" >&2; exit 2; }
@@ -44,6 +44,18 @@ format: $(VENV)/.development  ## Let ruff rewrite the code
 
 bench: $(VENV)/.runtime  ## Time the main job beside the seed's own program
 	$(BIN)/python -m benchmarks.main_job
+
+bench-scaling: $(VENV)/.runtime  ## Time two workers against one (MNIST in TAPEWORKS_DATA_DIR)
+	$(BIN)/python -m benchmarks.scaling
+
+# Unpinned: the peers are measured as their users get them, and nothing else needs them.
+$(VENV)/.bench: $(VENV)/.runtime
+	@echo "Installing JAX and PyTorch to measure against"
+	$(INSTALL) --no-build-isolation --config-settings editable_mode=compat --editable '.[bench]'
+	@touch $@
+
+bench-engine: $(VENV)/.bench  ## Measure the gradient engine beside JAX, PyTorch and the seed's program
+	$(BIN)/python -m benchmarks.engine
 
 lock: $(VENV)/.development  ## Pin the newest dependencies (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet --output-file requirements.lock

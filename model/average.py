@@ -41,7 +41,10 @@ def global_norm(gradient: Arrays) -> float:
 
 
 def _sum_rows(array: NDArray[Any]) -> NDArray[np.float64]:
-    total = np.zeros(array.shape[1:], np.float64)
-    for row in array:
-        total += row
-    return total
+    rows = np.ascontiguousarray(array).reshape(len(array), -1)
+    if rows.shape[1] == 1:  # the one shape whose rows NumPy adds in pairs, not one by one
+        total = np.cumsum(rows, axis=0, dtype=np.float64)[-1]
+    else:
+        total = np.add.reduce(rows, axis=0, dtype=np.float64)
+    summed: NDArray[np.float64] = total.reshape(array.shape[1:])
+    return summed

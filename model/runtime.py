@@ -5,10 +5,11 @@ Import `tf` and `xla` from here only: the settings must stand before TensorFlow 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from typing import Any
+
+from model.memory import keep_freed_memory
 
 #: Environment that decides bits. Set, not defaulted: what the user's shell holds must not matter.
 FLAGS = {
@@ -20,11 +21,6 @@ FLAGS = {
 
 #: More threads would split sums differently from machine to machine; workers are processes instead.
 THREADS = 1
-
-#: Memory that a process keeps when it is freed. Half of it is the most that glibc accepts as the
-#: size from which an array is mapped apart.
-KEPT_BYTES = 64 * 2**20
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from <malloc.h>
 
 #: TensorFlow loads this module of Keras at import and does without it where Keras is not
 #: installed. We do without it too: 2 of 6 seconds, and 100 MB in every worker.
@@ -50,17 +46,5 @@ def _import_tensorflow() -> tuple[Any, Any]:
     return tensorflow, xla_operations
 
 
-def _keep_freed_memory() -> None:
-    """Let glibc keep what a microbatch frees, for the next one.
-
-    It would give the memory back to the kernel, which clears every page before it gives it again:
-    with some sizes that doubles the time.
-    """
-    adjust = getattr(ctypes.CDLL(None), "mallopt", None)
-    if adjust is not None:  # other C libraries have no such setting
-        adjust(_M_TRIM_THRESHOLD, KEPT_BYTES)
-        adjust(_M_MMAP_THRESHOLD, KEPT_BYTES // 2)
-
-
-_keep_freed_memory()
+keep_freed_memory()
 tf, xla = _import_tensorflow()

@@ -9,11 +9,18 @@ from pydantic import ValidationError
 
 from model.average import microbatch_sums
 from model.errors import ParametersError
-from model.parameters import Arrays, digest, from_bytes
+from model.parameters import Arrays, from_bytes
 from scheduler.errors import AnswerInvalid
 from scheduler.outstanding import Attempt
 from scheduler.work import Outcome, Work
-from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS, AnswerHeader, Wanted
+from workers.messages import (
+    GRADIENT_NORMS,
+    LOSSES,
+    PREDICTIONS,
+    AnswerHeader,
+    Wanted,
+    checksum,
+)
 
 #: Room for the names and shapes that stand before the arrays, in bytes.
 ARRAYS_HEADER_BYTES = 64 * 1024
@@ -74,7 +81,7 @@ def read_arrays(payload: bytes, header: AnswerHeader, work: Work, attempt: Attem
     Raises `AnswerInvalid`. Whether they are finite is left to the caller: a run that diverges gives
     infinities on every worker.
     """
-    if digest(payload) != header.payload_digest:
+    if checksum(payload) != header.payload_checksum:
         raise AnswerInvalid("its bytes are not those that were sent")
     try:
         arrays = from_bytes(payload)

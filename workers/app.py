@@ -76,7 +76,11 @@ def send(message: ShardMessage) -> None:
     """Put a shard's message on the queue. After `RedisUnreachable` it may be there or not."""
     try:
         app.send_task(
-            TASK, args=[message.model_dump(mode="json")], queue=QUEUE, expires=EXPIRES_SECONDS
+            TASK,
+            args=[message.model_dump(mode="json")],
+            queue=QUEUE,
+            expires=EXPIRES_SECONDS,
+            argsrepr="",  # Celery would spell out every number of the message again, for its logs
         )
     except (OperationalError, OSError) as error:
         url = without_password(app.conf.broker_url)

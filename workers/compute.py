@@ -8,8 +8,8 @@ import numpy as np
 
 from model.average import microbatch_sums
 from model.gradients import MicrobatchResult, engine
-from model.parameters import Arrays, digest, from_bytes, to_bytes
-from workers.chunks import pick
+from model.parameters import Arrays, from_bytes, to_bytes
+from workers.chunks import opened, pick
 from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS, ShardMessage, Wanted
 
 #: Content by digest, or None where it cannot be had.
@@ -24,10 +24,9 @@ class Missing(Exception):
         self.digests = digests
 
 
-def shard_arrays(shard: ShardMessage, fetch: Fetch) -> tuple[bytes, str]:
-    """The answer's safetensors bytes and their digest. Raises `Missing`."""
-    payload = to_bytes(answer_arrays(compute(shard, fetch), shard.wanted))
-    return payload, digest(payload)
+def shard_arrays(shard: ShardMessage, fetch: Fetch) -> bytes:
+    """The answer's safetensors bytes. Raises `Missing`."""
+    return to_bytes(answer_arrays(compute(shard, fetch), shard.wanted))
 
 
 def compute(shard: ShardMessage, fetch: Fetch) -> list[MicrobatchResult]:
@@ -38,7 +37,7 @@ def compute(shard: ShardMessage, fetch: Fetch) -> list[MicrobatchResult]:
     if len(found) < len(payloads):
         raise Missing(tuple(name for name in payloads if name not in found))
     parameters = from_bytes(found[shard.parameters_digest])
-    chunks = {number: found[name] for number, name in shard.chunks.items()}
+    chunks = opened({number: found[name] for number, name in shard.chunks.items()})
     results = []
     for microbatch in shard.microbatches:
         images, labels = pick(chunks, microbatch.images, shard.chunk_images)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
+import xxhash
 from pydantic import BaseModel, ConfigDict, Field
 
 from model.config import NetworkConfig
@@ -15,6 +16,14 @@ Fingerprint = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9a
 
 #: Arrays that every answer holds, a row per image.
 LOSSES, GRADIENT_NORMS, PREDICTIONS = "losses", "gradient_norms", "predictions"
+
+
+def checksum(payload: bytes) -> str:
+    """XXH3 in 128 bits: tells whether bytes arrived as they were sent, but no forgery.
+
+    SHA-256 would take a quarter of the time that computing the gradients takes.
+    """
+    return xxhash.xxh3_128_hexdigest(payload)
 
 
 class Wanted(StrEnum):
@@ -80,7 +89,7 @@ class AnswerHeader(_Message):
     worker: Text
     fingerprint: Fingerprint
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]  #: the worker spent on it
-    payload_digest: str = ""  #: SHA-256 of the arrays' bytes
+    payload_checksum: str = ""  #: `checksum` of the arrays' bytes
 
 
 class WorkerRecord(_Message):

@@ -8,7 +8,7 @@ from typing import Any
 
 from workers.app import TASK, app
 from workers.compute import Missing, shard_arrays
-from workers.messages import AnswerHeader, ShardMessage, Status
+from workers.messages import AnswerHeader, ShardMessage, Status, checksum
 from workers.process import this_worker
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ def _attempt(shard: ShardMessage) -> tuple[AnswerHeader, bytes]:
         outcome = {"status": Status.REFUSED}
     else:
         try:
-            arrays, payload_digest = shard_arrays(shard, worker.payloads)
-            outcome = {"status": Status.DONE, "payload_digest": payload_digest}
+            arrays = shard_arrays(shard, worker.payloads)
+            outcome = {"status": Status.DONE, "payload_checksum": checksum(arrays)}
         except Missing as error:
             outcome = {"status": Status.MISSING, "missing": error.digests}
         except Exception as error:  # reported to the scheduler, which decides

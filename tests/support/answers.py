@@ -13,7 +13,7 @@ from model.parameters import Arrays, digest, initial, to_bytes
 from scheduler.outstanding import Attempt
 from scheduler.sharding import split
 from scheduler.work import Work
-from workers.messages import AnswerHeader, Status, Wanted
+from workers.messages import AnswerHeader, Status, Wanted, checksum
 
 #: So small that a whole answer can be read in a failing test's output.
 NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=3)
@@ -83,7 +83,7 @@ def header(asked: Work, payload: bytes) -> AnswerHeader:
         worker="worker-1",
         fingerprint="abc",
         seconds=0.5,
-        payload_digest=digest(payload),
+        payload_checksum=checksum(payload),
     )
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from model.parameters import digest, from_bytes, to_bytes
+from model.parameters import from_bytes, to_bytes
 from workers.exchange import Exchange, answer_key
-from workers.messages import AnswerHeader
+from workers.messages import AnswerHeader, checksum
 
 #: An answer as it lies in Redis: the header's JSON and the arrays' safetensors.
 Answer = tuple[bytes, bytes]
@@ -132,12 +132,12 @@ def of_another_epoch(answer: Answer) -> Answer:
 
 
 def with_arrays(answer: Answer, name: str, value: float) -> Answer:
-    """The same answer with one entry changed, its digest fitting."""
+    """The same answer with one entry changed, its checksum fitting."""
     header, arrays = AnswerHeader.model_validate_json(answer[0]), from_bytes(answer[1])
     arrays[name] = arrays[name].copy()
     arrays[name].reshape(-1)[0] = value
     payload = to_bytes(arrays)
-    changed = header.model_copy(update={"payload_digest": digest(payload)})
+    changed = header.model_copy(update={"payload_checksum": checksum(payload)})
     return changed.model_dump_json().encode(), payload
 
 

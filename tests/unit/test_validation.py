@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.parameters import Arrays, digest, from_bytes, to_bytes
+from model.parameters import Arrays, from_bytes, to_bytes
 from scheduler.errors import AnswerInvalid
 from scheduler.validation import (
     ARRAYS_HEADER_BYTES,
@@ -23,7 +23,7 @@ from scheduler.validation import (
 from scheduler.work import Outcome, Work
 from tests.support.answers import attempt, header, image_sums, results, work
 from workers.compute import answer_arrays
-from workers.messages import Wanted
+from workers.messages import Wanted, checksum
 
 EVERY_FORM = pytest.mark.parametrize("wanted", list(Wanted))
 
@@ -33,7 +33,7 @@ def answer(asked: Work) -> bytes:
 
 
 def read(asked: Work, payload: bytes, header_bytes: bytes | None = None) -> list[Outcome]:
-    """As the scheduler reads an answer, with the header that names the right digest."""
+    """As the scheduler reads an answer, with the header that names the right checksum."""
     to = attempt(asked)
     given_header = header_bytes or header(asked, payload).model_dump_json().encode()
     judged = read_header(given_header, asked, to)
@@ -138,13 +138,13 @@ def test_one_flipped_bit_anywhere_is_noticed(place: int, bit: int) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 100, -1])
-def test_a_truncated_answer_is_noticed_even_with_a_fitting_digest(length: int) -> None:
+def test_a_truncated_answer_is_noticed_even_with_a_fitting_checksum(length: int) -> None:
     asked = work()
     with pytest.raises(AnswerInvalid):
         read(asked, answer(asked)[:length])
 
 
-def test_bytes_behind_the_arrays_are_noticed_even_with_a_fitting_digest() -> None:
+def test_bytes_behind_the_arrays_are_noticed_even_with_a_fitting_checksum() -> None:
     asked = work()
     with pytest.raises(AnswerInvalid, match="arrays cannot be read"):
         read(asked, answer(asked) + b"\0")
@@ -179,7 +179,7 @@ WRONG_ARRAYS: dict[str, Callable[[Arrays], Arrays]] = {
 
 @pytest.mark.parametrize("wanted", [Wanted.PER_IMAGE, Wanted.SUMMED])
 @pytest.mark.parametrize("change", WRONG_ARRAYS.values(), ids=list(WRONG_ARRAYS))
-def test_wrong_arrays_are_refused_even_with_a_fitting_digest(
+def test_wrong_arrays_are_refused_even_with_a_fitting_checksum(
     wanted: Wanted, change: Callable[[Arrays], Arrays]
 ) -> None:
     asked = work(wanted)
@@ -206,8 +206,8 @@ def test_the_right_answer_is_within_the_largest_length(wanted: Wanted) -> None:
     assert len(answer(asked)) <= limit <= len(answer(asked)) + ARRAYS_HEADER_BYTES
 
 
-def test_the_digest_is_that_of_the_whole_answer() -> None:
+def test_the_checksum_is_that_of_the_whole_answer() -> None:
     asked = work()
-    wrong = changed_header(asked, payload_digest=digest(b"something else"))
+    wrong = changed_header(asked, payload_checksum=checksum(b"something else"))
     with pytest.raises(AnswerInvalid, match="not those that were sent"):
         read(asked, answer(asked), wrong)

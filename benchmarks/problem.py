@@ -1,0 +1,66 @@
+"""What every engine is asked for: one network's parameters, some images, and the work in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.config import NetworkConfig
+from model.images import normalised, one_hot
+from model.parameters import Arrays, initial
+
+Compute = Callable[[], Arrays]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """The gradients of `count` random images; the same ones in every process."""
+
+    network: NetworkConfig
+    count: int
+
+    @property
+    def parameters(self) -> Arrays:
+        return initial(self.network, seed=1)
+
+    @property
+    def images(self) -> NDArray[np.uint8]:
+        side = self.network.image_side
+        source = np.random.default_rng(1)
+        return source.integers(0, 256, (self.count, side, side)).astype(np.uint8)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return np.arange(self.count) % self.network.class_count
+
+    @property
+    def pixels(self) -> NDArray[np.float32]:
+        return normalised(self.images)
+
+    @property
+    def truth(self) -> NDArray[np.float32]:
+        return one_hot(self.labels, self.network.class_count)
+
+
+def named(network: NetworkConfig, arrays: Any) -> Arrays:
+    """Gradients in the network's order, by name and as NumPy arrays."""
+    return {name: np.asarray(array) for name, array in zip(network.shapes, arrays, strict=True)}
+
+
+def multiply_adds(network: NetworkConfig) -> int:
+    """Those of one image's gradients that no formulation can do without.
+
+    Each layer convolves the sum of the maps below: once forward, once for the gradients of its
+    filters and, but for the first, once for the slopes of the layer below. So does the dense array.
+    """
+    layers = [
+        side**2 * network.filters * size**2
+        for side, size in zip(network.sides, network.kernel_sizes, strict=True)
+    ]
+    dense = prod(network.shapes["dense_1"])
+    return 3 * sum(layers) - layers[0] + 3 * dense
