@@ -122,7 +122,7 @@ def test_two_runs_are_completed_in_order_while_workers_come_and_go(
     assert [run.state for run in runs] == [RunState.COMPLETED] * 2
     assert ended_before_the_next_began(runs)
     for run, seed in zip(runs, (1, 2), strict=True):
-        config = run_config({"images": 16, "iterations": ITERATIONS, "seed": seed})
+        config = run_config({"images": 32, "iterations": ITERATIONS, "seed": seed})
         assert digests(found, run.id) == undisturbed(config)
         computed_by = {entry.worker.rpartition("-")[2] for entry in found.ledger(run.id)}
         assert str(newcomer.pid) in computed_by
@@ -167,6 +167,6 @@ def test_a_scheduler_that_is_interrupted_puts_its_run_back_and_another_goes_on(
     assert found.find_run(run).completed_iterations < 150
     start("scheduler", **places)
     until(lambda: found.find_run(run).state is RunState.COMPLETED, "the run is completed")
-    assert digests(found, run) == undisturbed(run_config({"images": 16, "iterations": 150}))
+    assert digests(found, run) == undisturbed(run_config({"images": 32, "iterations": 150}))
     assert found.find_run(run).epoch == 3
     assert "taken over" in [event.kind for event in found.events(run)]
