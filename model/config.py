@@ -157,8 +157,10 @@ class RunConfig(Architecture):
             received = f"classes={_listed(self.classes)}"
             raise ValueError(f"Expected different classes. Received: {received}")
         if self.network.sides[-1] < 1:
+            taken = "".join(f" − {size - 1}" for size in self.kernel_sizes)
             raise ValueError(
-                f"Kernel sizes leave no pixel of an image side of {self.image_side}. "
+                f"Kernel sizes leave no pixel of an image side of {self.image_side}, of which each "
+                f"takes its size less 1: {self.image_side}{taken} is less than 1. "
                 f"Received: kernel_sizes={_listed(self.kernel_sizes)}"
             )
         size = self.network.unfolded_bytes

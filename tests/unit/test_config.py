@@ -171,7 +171,8 @@ def test_a_kernel_too_large_is_told_the_side_that_it_does_not_fit() -> None:
         run_config({"kernel_sizes": (14, 15)})
 
     assert str(refusal.value) == (
-        "Kernel sizes leave no pixel of an image side of 27. Received: kernel_sizes=14,15."
+        "Kernel sizes leave no pixel of an image side of 27, of which each takes its size less 1: "
+        "27 − 13 − 14 is less than 1. Received: kernel_sizes=14,15."
     )
 
 
