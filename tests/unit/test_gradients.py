@@ -7,8 +7,6 @@ other side of it, and would be right to).
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,48 +20,17 @@ from model.images import normalised, one_hot
 from model.parameters import Arrays, initial
 from tests import reference_numpy
 from tests.support.closeness import assert_close
-from workers.fingerprint import GOLDEN_NETWORKS, golden_digest
+from tests.support.microbatches import SMALL, bright_images, drawn_images, labels_of, row_bits
 
 EngineOf = Callable[[NetworkConfig], Engine]
 Parameters = Mapping[str, NDArray[np.floating]]
 Digits = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
-SMALL = NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
 SMALLEST = NetworkConfig(image_side=1, kernel_sizes=(1,), filters=1)
-
-#: Networks whose rows must not know of each other, nor of where they stand.
-ROW_NETWORKS = [
-    pytest.param(NetworkConfig(), id="the seed's by 16"),
-    pytest.param(NetworkConfig(microbatch_size=64), id="the seed's by 64"),
-    pytest.param(NetworkConfig(microbatch_size=13), id="the seed's by 13"),
-    pytest.param(SMALL, id="small"),
-    pytest.param(SMALL.model_copy(update={"unfolding": Unfolding.FULL}), id="small, full"),
-]
 
 
 def with_unfolding(network: NetworkConfig, unfolding: Unfolding) -> NetworkConfig:
     return network.model_copy(update={"unfolding": unfolding})
-
-
-def bright_images(count: int, side: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Images without a black pixel, so that no pre-activation is exactly 0."""
-    source = np.random.default_rng(seed)
-    return source.integers(20, 256, (count, side, side)).astype(np.uint8)
-
-
-def drawn_images(count: int, side: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Bright strokes on black, as digits are: most pre-activations of layer one are exactly 0."""
-    source = np.random.default_rng(seed)
-    images = np.zeros((count, side, side), np.uint8)
-    for image in images:
-        row, column = source.integers(0, side, 2)
-        image[row, :] = source.integers(100, 256, side)
-        image[:, column] = source.integers(100, 256, side)
-    return images
-
-
-def labels_of(count: int, network: NetworkConfig) -> NDArray[np.int64]:
-    return np.arange(count, dtype=np.int64) % network.class_count
 
 
 def finite_differences(
@@ -102,14 +69,6 @@ def assert_is_the_slow_networks(
             assert_close(result.gradients[name][row], gradient)
         assert result.losses[row] == pytest.approx(reference_numpy.loss(passed.logits, truth), 1e-5)
         assert result.predictions[row] == np.argmax(passed.logits)
-
-
-def row_bits(result: MicrobatchResult, row: int) -> dict[str, bytes]:
-    """One image's results, byte by byte."""
-    arrays = dict(result.gradients)
-    arrays |= {"losses": result.losses, "norms": result.gradient_norms}
-    arrays |= {"predictions": result.predictions}
-    return {name: array[row].tobytes() for name, array in arrays.items()}
 
 
 # The slow network's own gradients
@@ -315,108 +274,3 @@ def test_a_network_has_one_engine_and_warming_it_up_needs_no_data() -> None:
     warm_up(SMALLEST)
 
     assert engine(SMALLEST) is engine(NetworkConfig(**SMALLEST.model_dump()))
-
-
-# Rows: the same bits whatever stands beside them (design, promise P1)
-
-
-class Microbatch:
-    """A microbatch without padding, drawn and bright images by turns, and its result."""
-
-    def __init__(self, network: NetworkConfig, compute: Engine) -> None:
-        self.compute, self.parameters = compute, initial(network, seed=6)
-        self.size = network.microbatch_size
-        self.images = bright_images(self.size, network.image_side, seed=6)
-        self.images[::2] = drawn_images(len(self.images[::2]), network.image_side, seed=6)
-        self.labels = labels_of(self.size, network)
-        self.result = self.of(range(self.size))
-
-    def of(self, rows: range | list[int]) -> MicrobatchResult:
-        """The result of these of its images, in this order."""
-        chosen = list(rows)
-        return self.compute(self.parameters, self.images[chosen], self.labels[chosen])
-
-
-@pytest.fixture(scope="module", params=ROW_NETWORKS)
-def full_microbatch(request: pytest.FixtureRequest, engine_of: EngineOf) -> Microbatch:
-    network: NetworkConfig = request.param
-    return Microbatch(network, engine_of(network))
-
-
-def test_the_same_microbatch_gives_the_same_bits_again(full_microbatch: Microbatch) -> None:
-    again = full_microbatch.of(range(full_microbatch.size))
-
-    for row in range(full_microbatch.size):
-        assert row_bits(again, row) == row_bits(full_microbatch.result, row)
-
-
-@pytest.mark.parametrize("missing", [1, 3, 7])
-def test_padding_changes_no_bit_of_an_image(full_microbatch: Microbatch, missing: int) -> None:
-    count = full_microbatch.size - missing
-
-    padded = full_microbatch.of(range(count))
-
-    assert len(padded.losses) == count
-    for row in range(count):
-        assert row_bits(padded, row) == row_bits(full_microbatch.result, row)
-
-
-def test_neighbours_change_no_bit_of_an_image(full_microbatch: Microbatch) -> None:
-    last = full_microbatch.size - 1
-    for row in (0, 1, last // 2, last):
-        order = [last - other for other in range(full_microbatch.size)]
-        order[row] = row
-        among_others = full_microbatch.of(order)
-        assert row_bits(among_others, row) == row_bits(full_microbatch.result, row)
-
-
-@pytest.mark.parametrize("shift", [1, 2, 5])
-def test_its_position_changes_no_bit_of_an_image(full_microbatch: Microbatch, shift: int) -> None:
-    size = full_microbatch.size
-    order = [(row + shift) % size for row in range(size)]
-
-    shifted = full_microbatch.of(order)
-
-    for row, original in enumerate(order):
-        assert row_bits(shifted, row) == row_bits(full_microbatch.result, original)
-
-
-@pytest.mark.parametrize("network", [NetworkConfig(), SMALL], ids=["the seed's", "small"])
-def test_the_microbatchs_size_changes_no_bit_of_an_image(
-    network: NetworkConfig, engine_of: EngineOf
-) -> None:
-    parameters, images = initial(network, seed=6), drawn_images(13, network.image_side)
-    labels = labels_of(13, network)
-    first, *others = (
-        engine_of(network.model_copy(update={"microbatch_size": size})) for size in (13, 16, 64)
-    )
-
-    expected = first(parameters, images, labels)
-    alone = engine_of(network.model_copy(update={"microbatch_size": 1}))
-
-    for compute in others:
-        result = compute(parameters, images, labels)
-        for row in range(13):
-            assert row_bits(result, row) == row_bits(expected, row)
-    result = alone(parameters, images[4:5], labels[4:5])
-    assert row_bits(result, 0) == row_bits(expected, 4)
-
-
-#: Run in a process of its own: computes other things first, then says what bits it gets.
-PROGRAM = """
-from model.config import NetworkConfig
-from workers.fingerprint import GOLDEN_NETWORKS, golden_digest
-golden_digest(NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, microbatch_size=64))
-golden_digest(NetworkConfig(microbatch_size=64))
-print(*[golden_digest(network) for network in reversed(GOLDEN_NETWORKS)])
-"""
-
-
-def test_another_process_gets_the_same_bits_whatever_it_did_before() -> None:
-    here = [golden_digest(network) for network in GOLDEN_NETWORKS]
-
-    there = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
-    )
-
-    assert there.stdout.split() == here[::-1]
