@@ -24,6 +24,8 @@ import numpy as np
 from benchmarks.engine_process import PRODUCTS, serve
 from benchmarks.engine_report import LABELS, PEERS, Samples, table, told
 from benchmarks.problem import Problem
+from benchmarks.rounds import announced
+from benchmarks.rounds import count as round_count
 from model.config import NetworkConfig, RunConfig
 
 #: How nearly all engines must agree: parts of an array's largest entry.
@@ -107,8 +109,7 @@ def check(waiting: Sequence[Running]) -> None:
 def measured(waiting: Sequence[Running], rounds: int) -> Samples:
     """Images per second of every engine and count, and products per second, round by round."""
     samples: Samples = defaultdict(list)
-    for number in range(1, rounds + 1):
-        print(f"Round {number} of {rounds}", file=sys.stderr, flush=True)
+    for _ in announced(rounds):
         for running in waiting:
             samples[running.engine, running.count].append(running.ask("measure") * running.count)
     for running in waiting:
@@ -158,7 +159,7 @@ def _cores() -> list[int]:
 def _arguments() -> argparse.Namespace:
     default = RunConfig()
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="[default: 5]")
+    parser.add_argument("--rounds", type=round_count, default=5, help="[default: 5]")
     parser.add_argument("--image-side", type=int, default=default.image_side)
     parser.add_argument("--kernel-sizes", type=_sizes, default=default.kernel_sizes)
     parser.add_argument("--filters", type=int, default=default.filters)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import functools
 import statistics
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import runs_command, seed_job, throughput, train_job
+from benchmarks.rounds import announced, count
 
 #: Measured values by name, one per round or more.
 Samples = dict[str, list[float]]
@@ -53,8 +53,7 @@ def measured(measures: Sequence[Measure], rounds: int) -> Samples:
     """All that the measures give, round by round."""
     samples: Samples = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="tapeworks-bench-") as directory:
-        for number in range(1, rounds + 1):
-            print(f"Round {number} of {rounds}", file=sys.stderr, flush=True)
+        for _ in announced(rounds):
             for measure in measures:
                 for name, value in measure(Path(directory)):
                     samples[name].append(value)
@@ -111,17 +110,11 @@ def _ratio(samples: Samples, above: str, below: str) -> float:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.main_job", description=__doc__)
-    parser.add_argument("--repeat", type=_count, default=3, help="rounds [default: 3]")
+    parser.add_argument("--repeat", type=count, default=3, help="rounds [default: 3]")
     parser.add_argument(
         "--full", action="store_true", help="run the seed's program whole, minutes per round"
     )
     return parser.parse_args()
-
-
-def _count(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError("expected 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import argparse
 import os
 import sqlite3
 import statistics
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.processes import TAPEWORKS, run
+from benchmarks.rounds import announced, count
 from model.config import GradientForm
 
 #: Every 3 and 6 of MNIST's 10,000 test images.
@@ -38,11 +38,10 @@ Samples = tuple[list[float], list[float]]
 def main() -> None:
     """Measure by turns, print a table and a line for programs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="[default: 3]")
+    parser.add_argument("--rounds", type=count, default=3, help="[default: 3]")
     samples: dict[tuple[str, int], Samples] = defaultdict(lambda: ([], []))
     rounds = parser.parse_args().rounds
-    for number in range(1, rounds + 1):
-        print(f"Round {number} of {rounds}", file=sys.stderr, flush=True)
+    for _ in announced(rounds):
         for form in map(str, GradientForm):
             for workers in (1, 2):
                 _measure(form, workers, samples[form, workers])
