@@ -147,6 +147,10 @@ class RunConfig(Architecture):
     checkpoint_every: Annotated[
         Count, Field(ge=1, description="keep the parameters of every Nth iteration")
     ] = 1
+    audit: Annotated[
+        float,
+        Field(ge=0, le=1, description="share of the microbatches that two workers must agree on"),
+    ] = 0.0
     allow_mixed_workers: Annotated[
         bool, Field(description="accept workers of other fingerprints, giving up equal bits")
     ] = False
@@ -156,6 +160,11 @@ class RunConfig(Architecture):
         if len(set(self.classes)) != len(self.classes):
             received = f"classes={_listed(self.classes)}"
             raise ValueError(f"Expected different classes. Received: {received}")
+        if self.audit and self.allow_mixed_workers:
+            raise ValueError(
+                "Mixed workers compute different bits, which an audit cannot compare; choose one. "
+                f"Received: audit={self.audit} allow_mixed_workers=true"
+            )
         if self.network.sides[-1] < 1:
             taken = "".join(f" − {size - 1}" for size in self.kernel_sizes)
             raise ValueError(

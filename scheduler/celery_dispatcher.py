@@ -36,18 +36,17 @@ class CeleryDispatcher:
         self._link.begin(run_id, network, fingerprint, allow_mixed=allow_mixed)
 
     def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
-        """Every microbatch's outcome exactly once, in order of arrival."""
+        """Every microbatch's outcome exactly once, when all are there."""
         gathering = Gathering(self._link, work, watcher)
         while not gathering.finished:
             watcher.tick(waiting=self._link.is_waiting)
             try:
-                counted = gathering.turn()
+                gathering.turn()
             except RedisUnreachable as error:
                 self._link.condition(watcher, "redis_unreachable", str(error))
                 gathering.start_over()
                 time.sleep(RETRY_SECONDS)
-                continue
-            yield from counted
+        yield from gathering.counted()
         self.attempts, self.shards = gathering.attempts, gathering.shards
 
     def end(self, run_id: str, epoch: int) -> None:

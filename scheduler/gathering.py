@@ -1,34 +1,37 @@
-"""One iteration's shards through Redis: sent, received, judged, sent again."""
+"""One iteration's shards through Redis: the coordinator's driver."""
 
 from __future__ import annotations
 
+import random
 import time
-from collections import Counter
+from collections import deque
+from collections.abc import Iterable
 
-from model.parameters import all_finite
+from model.parameters import Arrays, all_finite, digest, to_bytes
+from scheduler.commands import Attempt, Command, Diverged, GiveUp, Send, SetAside, Tell
+from scheduler.coordinator import Coordinator
 from scheduler.errors import AnswerInvalid, RunFailed, diverged
 from scheduler.link import Link
-from scheduler.outstanding import Attempt, Outstanding
 from scheduler.sharding import Shard, shard_count, split
-from scheduler.validation import largest_bytes, outcomes, read_arrays, read_header
+from scheduler.validation import (
+    earlier_attempt,
+    largest_bytes,
+    outcomes,
+    read_arrays,
+    read_header,
+    worker_of,
+)
 from scheduler.work import Outcome, Watcher, Work
 from workers import app as celery
 from workers.chunks import CHUNK_IMAGES
-from workers.exchange import IMAGES_SECONDS, PARAMETERS_SECONDS
 from workers.messages import AnswerHeader, MicrobatchMessage, ShardMessage, Status
-
-#: A shard whose attempts come back without a valid answer more often than this ends the run.
-MOST_FAILURES = 5
-
-#: Attempts that must agree that a result is not finite before the run counts as diverged.
-DIVERGED_ATTEMPTS = 2
 
 #: The longest wait for an arrival, in seconds; between two waits the lease is renewed.
 ARRIVAL_SECONDS = 0.5
 SHORTEST_WAIT_SECONDS = 0.01
 
-#: Seconds before a shard that a worker refused is sent again, for another worker to take.
-REFUSED_SECONDS = 1.0
+#: Which microbatches are audited is nobody's guess.
+CHANCE = random.SystemRandom()
 
 
 class Gathering:
@@ -36,83 +39,99 @@ class Gathering:
 
     def __init__(self, link: Link, work: Work, watcher: Watcher) -> None:
         self._link, self._work, self._watcher = link, work, watcher
-        self._chunks = link.chunks(work.data)
-        self._server_id: str | None = None
-        self._departures = link.departures
-        self._failures: Counter[int] = Counter()
-        self._diverged: Counter[int] = Counter()
-        count = shard_count(work.shards, len(work.microbatches), link.live_workers)
-        self._outstanding = Outstanding(split(work.microbatches, count), link.pace, self._name)
+        service = link.standing.pace.service_seconds
+        count = shard_count(work.shards, len(work.microbatches), len(link.workers), service)
+        audited = [m.index for m in work.microbatches if CHANCE.random() < work.audit]
+        shards = split(work.microbatches, count)
+        self._coordinator = Coordinator(shards, link.standing, self._name, audited)
+        self._whole = Shard(index=-1, microbatches=tuple(work.microbatches))
+        self._outcomes: dict[tuple[str, int], Outcome] = {}
+        self._commands: deque[Command] = deque()
+        self._published = False
         self.shards = count
 
     @property
     def finished(self) -> bool:
-        """Whether every microbatch was counted."""
-        return self._outstanding.finished
+        """Whether every microbatch is held."""
+        return self._coordinator.finished
 
     @property
     def attempts(self) -> int:
         """Messages sent so far."""
-        return self._outstanding.sent
+        return self._coordinator.sent
 
-    def turn(self) -> list[Outcome]:
-        """Send what is due, then wait a moment for an answer; the outcomes it brings, if any."""
-        self._link.look(self._watcher)
-        if self._link.server_id != self._server_id:
-            self._publish()
-        if self._link.departures != self._departures:  # nobody says what they had in hand
-            self._departures = self._link.departures
-            self._outstanding.send_all_again()
-        for attempt in self._outstanding.due(time.monotonic(), self._link.live_workers):
-            self._send(attempt)
-        work, wait = self._work, self._wait_seconds()
-        attempt_id = self._link.exchange.next_arrival(work.run_id, work.epoch, wait)
-        return self._take(attempt_id) if attempt_id else []
+    def counted(self) -> list[Outcome]:
+        """Every microbatch's outcome, once it is finished."""
+        counted = self._coordinator.counted()
+        return [self._outcomes[attempt, microbatch] for microbatch, attempt in counted.items()]
 
-    def _wait_seconds(self) -> float:
-        if not self._link.live_workers:
-            return ARRIVAL_SECONDS  # what is overdue is not sent to nobody
-        until_due = self._outstanding.next_due() - time.monotonic()
-        return min(ARRIVAL_SECONDS, max(SHORTEST_WAIT_SECONDS, until_due))
+    def turn(self) -> None:
+        """Send what is due, then wait a moment for an answer and judge it."""
+        if self._link.lost_everything(self._work.run_id, self._watcher) and self._published:
+            self.start_over()
+        if not self._published:
+            self._link.publish(self._work)
+            self._published = True
+        self._coordinator.saw_workers(self._link.workers, self._link.runs)
+        self._do(self._coordinator.woke(time.monotonic()))
+        run_id = self._work.run_id
+        attempt_id = self._link.exchange.next_arrival(run_id, self._wait_seconds())
+        if attempt_id:
+            self._do(self._take(attempt_id))
 
     def start_over(self) -> None:
         """Redis failed: whatever was sent may be lost, and what was published too."""
-        self._server_id = None
-        self._outstanding.send_all_again()
+        self._published = False
+        self._link.forget_published()
+        self._commands = deque(c for c in self._commands if not isinstance(c, Send))
+        self._coordinator.lost_queue("Redis failed")
+
+    def _wait_seconds(self) -> float:
+        if not self._link.workers:
+            return ARRIVAL_SECONDS  # what is overdue is not sent to nobody
+        until_due = self._coordinator.next_wake() - time.monotonic()
+        return min(ARRIVAL_SECONDS, max(SHORTEST_WAIT_SECONDS, until_due))
 
     def _name(self, shard: Shard, number: int) -> str:
         work = self._work
         return f"{work.run_id}.{work.epoch}.{work.iteration}.{shard.index}.{number}"
 
-    def _publish(self) -> None:
-        if self._server_id is not None:
-            self._watcher.notice("redis_restarted", "Redis was restarted; sending again.")
-            self._outstanding.send_all_again()
-        work, exchange = self._work, self._link.exchange
-        exchange.announce_run(work.run_id, work.network)
-        exchange.announce_iteration(work.run_id, work.epoch, work.iteration)
-        exchange.publish(work.parameters, PARAMETERS_SECONDS)
-        self._link.publish_images(self._chunks)
-        self._server_id = self._link.server_id
+    # Commands out
 
-    def _publish_missing(self, digests: tuple[str, ...]) -> None:
-        for name in digests:
-            payload = self._chunks.payload(name)
-            if payload is not None:
-                self._link.exchange.publish(payload, IMAGES_SECONDS)
-            elif name == self._work.parameters_digest:
-                self._link.exchange.publish(self._work.parameters, PARAMETERS_SECONDS)
+    def _do(self, commands: Iterable[Command]) -> None:
+        """Carry them out in order; those that Redis' failure leaves over come first next time."""
+        self._commands.extend(commands)
+        while self._commands:
+            self._carry_out(self._commands[0])
+            self._commands.popleft()
 
-    def _send(self, attempt: Attempt) -> None:
-        work, shard = self._work, attempt.shard
-        if attempt.number > 1:
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case Send():
+                self._send(command)
+            case Tell():
+                self._watcher.notice(command.kind, command.message)
+            case SetAside():
+                self._link.exchange.set_aside(self._work.run_id, [command.worker])
+                reason = f"Worker {command.worker} is set aside for this run: {command.reason}."
+                self._watcher.notice("worker_set_aside", reason)
+            case GiveUp():
+                raise RunFailed(
+                    f"Shard {command.shard} of iteration {self._work.iteration} failed "
+                    f"{command.failures} times; at last {command.problem}."
+                )
+            case Diverged():
+                raise diverged(self._work.iteration)
+
+    def _send(self, command: Send) -> None:
+        work, attempt = self._work, command.attempt
+        shard = attempt.shard
+        if command.reason:
             self._watcher.notice(
                 "sent_again",
                 f"Shard {shard.index} of iteration {work.iteration} sent again, "
-                f"attempt {attempt.number}.",
+                f"attempt {attempt.number}: {command.reason}.",
             )
-            # Gone from Redis, workers would take every message of this iteration for an old one.
-            self._link.exchange.announce_iteration(work.run_id, work.epoch, work.iteration)
         celery.send(
             ShardMessage(
                 attempt_id=attempt.id,
@@ -125,62 +144,83 @@ class Gathering:
                 wanted=work.wanted,
                 parameters_digest=work.parameters_digest,
                 chunk_images=CHUNK_IMAGES,
-                chunks=self._chunks.needed(shard.images),
+                chunks=self._link.chunks(work.data).needed(shard.images),
                 microbatches=tuple(
                     MicrobatchMessage(index=microbatch.index, images=microbatch.images)
                     for microbatch in shard.microbatches
                 ),
                 fingerprint=self._link.demanded_fingerprint,
+                not_for=tuple(sorted(attempt.not_for)),
             )
         )
 
-    def _take(self, attempt_id: str) -> list[Outcome]:
-        attempt = self._outstanding.attempt(attempt_id)
-        if attempt is None:  # late, twice, or of an earlier iteration: counted already
-            self._link.exchange.drop_answer(attempt_id)
+    # Events in
+
+    def _take(self, attempt_id: str) -> list[Command]:
+        attempt = self._coordinator.attempt(attempt_id)
+        if attempt is None and attempt_id.startswith(f"{self._work.run_id}.{self._work.epoch}."):
+            self._link.exchange.drop_answer(attempt_id)  # late or twice: counted already
             return []
-        taken = self._link.exchange.take_answer(attempt_id, largest_bytes(self._work, attempt))
+        wanted = attempt.shard if attempt else self._whole
+        taken = self._link.exchange.take_answer(attempt_id, largest_bytes(self._work, wanted))
         if taken is None:
             return []
+        if attempt is None:
+            return self._take_earlier(*taken)
         try:
             return self._judge(read_header(taken[0], self._work, attempt), taken[1], attempt)
         except AnswerInvalid as error:
-            self._watcher.notice("answer_invalid", f"Attempt {attempt_id} is not counted: {error}.")
-            self._failed(attempt, f"its answers were invalid: {error}")
-            return []
+            return self._coordinator.invalid(attempt, worker_of(taken[0]), str(error))
 
-    def _judge(self, header: AnswerHeader, payload: bytes, attempt: Attempt) -> list[Outcome]:
-        if header.status is Status.MISSING:
-            self._publish_missing(header.missing)
-            self._outstanding.send_again(attempt.shard)
+    def _take_earlier(self, head: bytes, payload: bytes) -> list[Command]:
+        """Late, twice, or of an earlier iteration: nothing; an earlier owner's is still good."""
+        found = earlier_attempt(head, self._work)
+        if found is None or not self._link.accepts(found[0].fingerprint):
             return []
-        if header.status is Status.FAILED:
-            self._failed(attempt, f"worker {header.worker} reported {header.detail}")
-            return []
+        header, attempt = found
+        try:
+            arrays = read_arrays(payload, header, self._work, attempt)
+        except AnswerInvalid:
+            return []  # what this owner has not asked for need not be right
+        return self._count(header, attempt, arrays) if all_finite(arrays) else []
+
+    def _judge(self, header: AnswerHeader, payload: bytes, attempt: Attempt) -> list[Command]:
+        match header.status:
+            case Status.MISSING:
+                self._link.publish_missing(self._work, header.missing)
+                return self._coordinator.missed(attempt)
+            case Status.FAILED:
+                problem = f"worker {header.worker} reported {header.detail}"
+                return self._coordinator.failed(attempt, header.worker, problem)
+            case Status.LEFT:
+                return self._coordinator.left(attempt, time.monotonic())
         if header.status is Status.REFUSED or not self._link.accepts(header.fingerprint):
             self._link.refuse(self._watcher, header.worker, header.fingerprint)
-            self._outstanding.send_again(attempt.shard, time.monotonic() + REFUSED_SECONDS)
-            return []
+            return self._coordinator.refused(attempt, time.monotonic())
         arrays = read_arrays(payload, header, self._work, attempt)
         if not all_finite(arrays):
-            self._not_finite(attempt)
-            return []
+            return self._coordinator.not_finite(attempt, header.worker)
+        return self._count(header, attempt, arrays)
+
+    def _count(self, header: AnswerHeader, attempt: Attempt, arrays: Arrays) -> list[Command]:
         self._link.pin(header.fingerprint)
-        self._outstanding.count(attempt, time.monotonic())
-        return outcomes(arrays, header, self._work, attempt)
+        found = outcomes(arrays, header, self._work, attempt)
+        self._outcomes |= {(attempt.id, outcome.microbatch.index): outcome for outcome in found}
+        bits = {outcome.microbatch.index: self._bits(outcome) for outcome in found}
+        now = time.monotonic()
+        return self._coordinator.answered(attempt, header.worker, bits, header.seconds, now)
 
-    def _failed(self, attempt: Attempt, problem: str) -> None:
-        shard = attempt.shard
-        self._failures[shard.index] += 1
-        if self._failures[shard.index] > MOST_FAILURES:
-            raise RunFailed(
-                f"Shard {shard.index} of iteration {self._work.iteration} failed "
-                f"{self._failures[shard.index]} times; at last {problem}."
+    def _bits(self, outcome: Outcome) -> str:
+        """What two workers must agree on; spared where nobody compares."""
+        if not self._work.audit:
+            return ""
+        return digest(
+            to_bytes(
+                outcome.sums
+                | {
+                    "losses": outcome.losses,
+                    "gradient_norms": outcome.gradient_norms,
+                    "predictions": outcome.predictions,
+                }
             )
-        self._outstanding.send_again(shard)
-
-    def _not_finite(self, attempt: Attempt) -> None:
-        self._diverged[attempt.shard.index] += 1
-        if self._diverged[attempt.shard.index] >= DIVERGED_ATTEMPTS:
-            raise diverged(self._work.iteration)
-        self._outstanding.send_again(attempt.shard)
+        )

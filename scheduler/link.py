@@ -6,11 +6,11 @@ import time
 
 from model.config import NetworkConfig
 from model.datasets.data import ImageData
-from scheduler.outstanding import Pace
-from scheduler.work import Watcher
+from scheduler.standing import Standing
+from scheduler.work import Watcher, Work
 from workers import app as celery
 from workers.chunks import ChunkedImages, chunked
-from workers.exchange import IMAGES_SECONDS, Exchange
+from workers.exchange import IMAGES_SECONDS, PARAMETERS_SECONDS, Exchange
 
 #: Seconds between two looks at who is there.
 LOOK_SECONDS = 1.0
@@ -21,17 +21,16 @@ class Link:
 
     def __init__(self, redis_url: str) -> None:
         self.exchange = Exchange(redis_url)
-        self.pace = Pace()
+        self.standing = Standing()
         self.fingerprint: str | None = None
-        self.live_workers = 0
-        self.departures = 0  #: workers that vanished, so far
+        self.workers: frozenset[str] = frozenset()  #: alive, of the run's fingerprint
+        self.runs = 1  #: in progress at this Redis
         self.server_id = ""
         self._allow_mixed = False
         self._looked_at = float("-inf")
         self._chunks: list[tuple[ImageData, ChunkedImages]] = []
         self._published: set[tuple[str, str]] = set()
         self._condition = ""
-        self._names: set[str] = set()
         self._refused: set[str] = set()
         celery.use_redis(redis_url)
 
@@ -40,7 +39,8 @@ class Link:
     ) -> None:
         """Start on a run, whose fingerprint may be pinned already, or may vary."""
         self._allow_mixed = allow_mixed
-        self.fingerprint, self.pace = fingerprint, Pace()
+        self.fingerprint = fingerprint
+        self.standing = Standing(self.exchange.aside(run_id))
         self._refused.clear()
         self.exchange.announce_run(run_id, network)
         self._count()
@@ -51,30 +51,39 @@ class Link:
         self._published.clear()
         self.exchange.forget_run(run_id, epoch)
 
-    def look(self, watcher: Watcher) -> None:
-        """See, at most once a second, which Redis this is and how many workers are ready."""
+    def lost_everything(self, run_id: str, watcher: Watcher) -> bool:
+        """See, at most once a second, who is there, and whether Redis has forgotten the run."""
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
-            return
-        known = self._names
+            return False
+        known, server = self.workers, self.server_id
         self._count()
-        for name in sorted(known - self._names):
-            self.departures += 1
+        for name in sorted(known - self.workers - self.standing.aside):
             watcher.notice("worker_gone", f"Worker {name} is gone; sending again what is out.")
-        if self.live_workers:
+        self._tell_of_workers(watcher)
+        knows_run = self.exchange.keeps(run_id)
+        if self.server_id != server:
+            watcher.notice("redis_restarted", "Redis was restarted; sending again.")
+        elif not knows_run and self._published:
+            watcher.notice("redis_emptied", "Redis was emptied; sending again.")
+        return not knows_run or self.server_id != server
+
+    def _tell_of_workers(self, watcher: Watcher) -> None:
+        if self.workers - self.standing.aside:
             self.condition(watcher, "", "")
-        else:
-            kind = f" of fingerprint {self.fingerprint}" if self.demanded_fingerprint else ""
-            self.condition(watcher, "no_workers", f"No worker{kind} is ready; waiting for one.")
+            return
+        kind = f" of fingerprint {self.fingerprint}" if self.demanded_fingerprint else ""
+        other = " that is not set aside" if self.standing.aside else ""
+        self.condition(watcher, "no_workers", f"No worker{kind}{other} is ready; waiting for one.")
 
     def _count(self) -> None:
         self.server_id = self.exchange.server_id()
         demanded = self.demanded_fingerprint
-        self._names = {
+        self.workers = frozenset(
             worker.name
             for worker in self.exchange.workers()
             if worker.fingerprint and demanded in (None, worker.fingerprint)
-        }
-        self.live_workers = len(self._names)
+        )
+        self.runs = self.exchange.runs_in_progress()
         self._looked_at = time.monotonic()
 
     def condition(self, watcher: Watcher, kind: str, message: str) -> None:
@@ -113,12 +122,31 @@ class Link:
                 f"fingerprint {self.fingerprint}. Received: {fingerprint}.",
             )
 
-    def publish_images(self, chunks: ChunkedImages) -> None:
-        """Put the chunks into this Redis, unless they were put there before."""
+    def publish(self, work: Work) -> None:
+        """Put all that the work's messages rest on into this Redis."""
+        self.exchange.announce_run(work.run_id, work.network)
+        self.exchange.announce_iteration(work.run_id, work.epoch, work.iteration)
+        self.exchange.set_aside(work.run_id, self.standing.aside)
+        self.exchange.publish(work.parameters, PARAMETERS_SECONDS)
+        chunks = self.chunks(work.data)
         for name, payload in zip(chunks.digests, chunks.payloads, strict=True):
             if (self.server_id, name) not in self._published:
                 self.exchange.publish(payload, IMAGES_SECONDS)
                 self._published.add((self.server_id, name))
+
+    def publish_missing(self, work: Work, digests: tuple[str, ...]) -> None:
+        """Put again what a worker did not find."""
+        chunks = self.chunks(work.data)
+        for name in digests:
+            payload = chunks.payload(name)
+            if payload is not None:
+                self.exchange.publish(payload, IMAGES_SECONDS)
+            elif name == work.parameters_digest:
+                self.exchange.publish(work.parameters, PARAMETERS_SECONDS)
+
+    def forget_published(self) -> None:
+        """Redis was emptied, or may have been."""
+        self._published.clear()
 
     def chunks(self, data: ImageData) -> ChunkedImages:
         """The data in chunks; cut once."""

@@ -65,6 +65,7 @@ class LocalDispatcher:
                 predictions=result.predictions,
                 shard=0,
                 attempt=1,
+                epoch=work.epoch,
                 worker=IN_PROCESS,
                 seconds=time.perf_counter() - began,
                 received_at=datetime.now(UTC),

@@ -52,7 +52,7 @@ def ledger_of(outcomes: list[Outcome], claim: Claim, iteration: int) -> list[Led
             image_count=len(outcome.microbatch.images),
             shard=outcome.shard,
             attempt=outcome.attempt,
-            epoch=claim.epoch,
+            epoch=outcome.epoch,
             worker=outcome.worker,
             seconds=outcome.seconds,
             received_at=outcome.received_at,

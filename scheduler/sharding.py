@@ -13,6 +13,9 @@ from model.images import Microbatch
 SHARDS_PER_WORKER = 4
 SMALLEST_SPLIT_SHARD = 4
 
+#: A worker should not be busy with one shard for longer, in seconds.
+LONGEST_SHARD_SECONDS = 1.0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
@@ -27,11 +30,18 @@ class Shard:
         return [image for microbatch in self.microbatches for image in microbatch.images]
 
 
-def shard_count(wanted: int | None, microbatches: int, workers: int) -> int:
-    """How many shards to cut: as wanted, else so that every live worker has something to do."""
+def shard_count(
+    wanted: int | None, microbatches: int, workers: int, service_seconds: float | None = None
+) -> int:
+    """How many shards to cut: as wanted, else so that every live worker has something to do.
+
+    A microbatch's measured `service_seconds` keep shards short, whatever the number of workers:
+    little is lost with a worker, and other runs do not wait long.
+    """
     if wanted is None:
         each = microbatches // (max(workers, 1) * SMALLEST_SPLIT_SHARD)
         wanted = max(workers, 1) * min(max(each, 1), SHARDS_PER_WORKER)
+        wanted = max(wanted, int(microbatches * (service_seconds or 0.0) / LONGEST_SHARD_SECONDS))
     return min(wanted, microbatches)
 
 

@@ -118,4 +118,5 @@ def _work(
         data=data,
         microbatches=cut(images, config.network.microbatch_size),
         shards=config.shards,
+        audit=config.audit,
     )

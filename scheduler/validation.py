@@ -10,14 +10,16 @@ from pydantic import ValidationError
 from model.average import microbatch_sums
 from model.errors import ParametersError
 from model.parameters import Arrays, from_bytes
+from scheduler.commands import Attempt
 from scheduler.errors import AnswerInvalid
-from scheduler.outstanding import Attempt
+from scheduler.sharding import Shard
 from scheduler.work import Outcome, Work
 from workers.messages import (
     GRADIENT_NORMS,
     LOSSES,
     PREDICTIONS,
     AnswerHeader,
+    Status,
     Wanted,
     checksum,
 )
@@ -28,9 +30,9 @@ ARRAYS_HEADER_BYTES = 64 * 1024
 Layout = dict[str, tuple[type[np.generic], tuple[int, ...]]]
 
 
-def layout(work: Work, attempt: Attempt) -> Layout:
-    """The dtype and shape of every array that this attempt's answer must hold, and no other."""
-    images, microbatches = len(attempt.shard.images), len(attempt.shard.microbatches)
+def layout(work: Work, shard: Shard) -> Layout:
+    """The dtype and shape of every array that an answer to this shard must hold, and no other."""
+    images, microbatches = len(shard.images), len(shard.microbatches)
     arrays: Layout = {
         LOSSES: (np.float32, (images,)),
         GRADIENT_NORMS: (np.float32, (images,)),
@@ -44,11 +46,11 @@ def layout(work: Work, attempt: Attempt) -> Layout:
     return arrays
 
 
-def largest_bytes(work: Work, attempt: Attempt) -> int:
-    """No valid answer to this attempt is longer."""
+def largest_bytes(work: Work, shard: Shard) -> int:
+    """No valid answer to this shard is longer."""
     sizes = (
         np.dtype(dtype).itemsize * int(np.prod(shape))
-        for dtype, shape in layout(work, attempt).values()
+        for dtype, shape in layout(work, shard).values()
     )
     return sum(sizes) + ARRAYS_HEADER_BYTES
 
@@ -75,6 +77,37 @@ def read_header(payload: bytes, work: Work, attempt: Attempt) -> AnswerHeader:
     return header
 
 
+def worker_of(payload: bytes) -> str | None:
+    """The worker that a header names, even if it answers something else."""
+    try:
+        return AnswerHeader.model_validate_json(payload).worker
+    except ValidationError:
+        return None
+
+
+def earlier_attempt(payload: bytes, work: Work) -> tuple[AnswerHeader, Attempt] | None:
+    """An answer to an earlier owner of the run that this iteration can still use; None if not.
+
+    Answers are a pure function of parameters and microbatches, whoever asked.
+    """
+    try:
+        header = AnswerHeader.model_validate_json(payload)
+    except ValidationError:
+        return None
+    found = (header.run_id, header.iteration, header.parameters_digest)
+    if found != (work.run_id, work.iteration, work.parameters_digest):
+        return None
+    if header.epoch >= work.epoch or header.status is not Status.DONE:
+        return None
+    known = {microbatch.index: microbatch for microbatch in work.microbatches}
+    distinct = set(header.microbatches)
+    if not distinct <= set(known) or len(distinct) < len(header.microbatches):
+        return None
+    microbatches = tuple(known[index] for index in header.microbatches)
+    shard = Shard(index=header.shard, microbatches=microbatches)
+    return header, Attempt(id=header.attempt_id, shard=shard, number=header.attempt, sent_at=0.0)
+
+
 def read_arrays(payload: bytes, header: AnswerHeader, work: Work, attempt: Attempt) -> Arrays:
     """The arrays, if all are there, shaped as they must be, and arrived as they were sent.
 
@@ -87,7 +120,7 @@ def read_arrays(payload: bytes, header: AnswerHeader, work: Work, attempt: Attem
         arrays = from_bytes(payload)
     except ParametersError as error:
         raise AnswerInvalid("its arrays cannot be read") from error
-    expected = layout(work, attempt)
+    expected = layout(work, attempt.shard)
     if set(arrays) != set(expected):
         raise AnswerInvalid(f"expected arrays {sorted(expected)}, received {sorted(arrays)}")
     for name, (dtype, shape) in expected.items():
@@ -113,6 +146,7 @@ def outcomes(arrays: Arrays, header: AnswerHeader, work: Work, attempt: Attempt)
                 predictions=arrays[PREDICTIONS][rows],
                 shard=attempt.shard.index,
                 attempt=attempt.number,
+                epoch=header.epoch,
                 worker=header.worker,
                 seconds=header.seconds,
                 received_at=received_at,

@@ -31,6 +31,7 @@ class Work:
     data: ImageData  #: what the microbatches' image numbers refer to
     microbatches: list[Microbatch]
     shards: int | None  #: None lets the dispatcher choose
+    audit: float = 0.0  #: share of the microbatches that two workers must agree on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -44,6 +45,7 @@ class Outcome:
     predictions: NDArray[np.int32]
     shard: int
     attempt: int  #: the attempt that was counted, from 1
+    epoch: int  #: the claim under which that attempt was sent
     worker: str
     seconds: float  #: the worker's time for the whole shard
     received_at: datetime

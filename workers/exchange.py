@@ -21,6 +21,7 @@ PARAMETERS_SECONDS = 600
 ANSWER_SECONDS = 600
 RUN_SECONDS = 3600
 WORKER_SECONDS = 5
+IN_PROGRESS_SECONDS = 5
 
 #: An answer's header is a few hundred bytes and the numbers of its microbatches.
 LARGEST_HEADER_BYTES = 2**20
@@ -36,14 +37,24 @@ def answer_key(attempt_id: str) -> str:
     return f"{PREFIX}answer:{attempt_id}"
 
 
-def arrivals_key(run_id: str, epoch: int) -> str:
-    """List of the attempts that have answered."""
-    return f"{PREFIX}arrivals:{run_id}:{epoch}"
+def arrivals_key(run_id: str) -> str:
+    """List of the attempts that have answered, to this owner of the run or to an earlier one."""
+    return f"{PREFIX}arrivals:{run_id}"
 
 
 def current_key(run_id: str) -> str:
     """The `epoch:iteration` that the run stands at; advisory, spares work on stale messages."""
     return f"{PREFIX}current:{run_id}"
+
+
+def aside_key(run_id: str) -> str:
+    """Set of the workers that are set aside for the run."""
+    return f"{PREFIX}aside:{run_id}"
+
+
+def in_progress_key(run_id: str) -> str:
+    """There as long as some scheduler drives the run."""
+    return f"{PREFIX}in-progress:{run_id}"
 
 
 def network_key(run_id: str) -> str:
@@ -96,18 +107,51 @@ class Exchange:
         with redis_client.translated(self.url):
             self._redis.set(current_key(run_id), f"{epoch}:{iteration}", ex=RUN_SECONDS)
 
+    def keeps(self, run_id: str) -> bool:
+        """Show that the run is in progress; whether Redis still knows where it stands.
+
+        If it does not, it was emptied.
+        """
+        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+            pipe.set(in_progress_key(run_id), 1, ex=IN_PROGRESS_SECONDS)
+            pipe.exists(current_key(run_id))
+            _, exists = pipe.execute()
+        return bool(exists)
+
+    def runs_in_progress(self) -> int:
+        """Runs that share the workers."""
+        with redis_client.translated(self.url):
+            runs = sorted(self._members(RUNS_KEY))
+            return sum(
+                value is not None for value in self._values(list(map(in_progress_key, runs)))
+            )
+
+    def set_aside(self, run_id: str, workers: Iterable[str]) -> None:
+        """Remember that these workers do not serve the run any more."""
+        names = list(workers)
+        if names:
+            with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+                pipe.sadd(aside_key(run_id), *names)
+                pipe.expire(aside_key(run_id), RUN_SECONDS)
+                pipe.execute()
+
+    def aside(self, run_id: str) -> set[str]:
+        """The workers that are set aside for the run."""
+        with redis_client.translated(self.url):
+            return set(self._members(aside_key(run_id)))
+
     def forget_run(self, run_id: str, epoch: int) -> None:
         """Remove what a run left here, but for content that other runs may share.
 
         What a later epoch has announced since then is left to its owner.
         """
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-            pipe.delete(arrivals_key(run_id, epoch))
             current = self._redis.get(current_key(run_id))
             if not isinstance(current, bytes) or current.startswith(b"%d:" % epoch):
-                pipe.delete(current_key(run_id), network_key(run_id))
+                keys = (arrivals_key, current_key, network_key, aside_key, in_progress_key)
+                pipe.delete(*[key(run_id) for key in keys])
                 pipe.srem(RUNS_KEY, run_id)
-            pipe.execute()
+                pipe.execute()
 
     # Workers to scheduler
 
@@ -131,7 +175,7 @@ class Exchange:
     def answer(self, header: AnswerHeader, arrays: bytes) -> None:
         """Write an answer and announce it, in one transaction."""
         fields: dict[Any, Any] = {"header": header.model_dump_json(), "arrays": arrays}
-        arrivals = arrivals_key(header.run_id, header.epoch)
+        arrivals = arrivals_key(header.run_id)
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
             pipe.hset(answer_key(header.attempt_id), mapping=fields)
             pipe.expire(answer_key(header.attempt_id), ANSWER_SECONDS)
@@ -139,10 +183,10 @@ class Exchange:
             pipe.expire(arrivals, ANSWER_SECONDS)
             pipe.execute()
 
-    def next_arrival(self, run_id: str, epoch: int, timeout_seconds: float) -> str | None:
+    def next_arrival(self, run_id: str, timeout_seconds: float) -> str | None:
         """The next attempt that has answered, waiting at most so long."""
         with redis_client.translated(self.url):
-            arrival = self._redis.blpop([arrivals_key(run_id, epoch)], timeout=timeout_seconds)
+            arrival = self._redis.blpop([arrivals_key(run_id)], timeout=timeout_seconds)
         return _text(arrival[1]) if arrival else None
 
     def drop_answer(self, attempt_id: str) -> None:
@@ -198,6 +242,16 @@ class Exchange:
             if gone:
                 self._redis.srem(WORKERS_KEY, *gone)
         return [record for value in values if (record := _worker_record(value))]
+
+    def set_aside_workers(self) -> dict[str, list[str]]:
+        """The runs in progress for which a worker is set aside, by the worker's name."""
+        with redis_client.translated(self.url):
+            runs = sorted(self._members(RUNS_KEY))
+        found: dict[str, list[str]] = {}
+        for run in runs:
+            for name in self.aside(run):
+                found.setdefault(name, []).append(run)
+        return found
 
     def networks(self) -> list[NetworkConfig]:
         """Networks of the runs in progress."""

@@ -40,6 +40,7 @@ class Status(StrEnum):
     DONE = "done"  #: computed; the arrays are beside the header
     MISSING = "missing"  #: images or parameters are gone from Redis
     REFUSED = "refused"  #: this worker's fingerprint is not the run's
+    LEFT = "left"  #: the message names this worker among those that it is not for
     FAILED = "failed"  #: the computation raised an error
 
 
@@ -70,6 +71,7 @@ class ShardMessage(_Message):
     chunks: dict[int, str]  #: digest of each chunk that holds images of this shard, by number
     microbatches: tuple[MicrobatchMessage, ...]
     fingerprint: Fingerprint | None  #: the only one that may answer; None accepts any
+    not_for: tuple[str, ...] = ()  #: names of workers that must leave it to others
 
 
 class AnswerHeader(_Message):

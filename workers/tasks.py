@@ -13,6 +13,9 @@ from workers.process import this_worker
 
 logger = logging.getLogger(__name__)
 
+#: Seconds without a message after one that is for others, so that they find it in the queue.
+LEAVE_SECONDS = 0.05
+
 
 @app.task(name=TASK)  # type: ignore[untyped-decorator]
 def compute_shard(message: dict[str, Any]) -> None:
@@ -24,13 +27,17 @@ def compute_shard(message: dict[str, Any]) -> None:
     with worker.holding(shard):
         header, arrays = _attempt(shard)
     worker.exchange.answer(header, arrays)
+    if header.status in {Status.REFUSED, Status.LEFT}:
+        time.sleep(LEAVE_SECONDS)
 
 
 def _attempt(shard: ShardMessage) -> tuple[AnswerHeader, bytes]:
     worker, began = this_worker(), time.perf_counter()
     outcome: dict[str, Any]
     arrays = b""
-    if shard.fingerprint not in (None, worker.fingerprint):
+    if worker.name in shard.not_for:
+        outcome = {"status": Status.LEFT}
+    elif shard.fingerprint not in (None, worker.fingerprint):
         outcome = {"status": Status.REFUSED}
     else:
         try:

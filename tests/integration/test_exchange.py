@@ -62,10 +62,10 @@ def test_an_answer_and_its_arrival_come_together_and_vanish_by_themselves(
         seconds=0.1,
     )
     exchange.answer(header, b"arrays")
-    for key in (answer_key(ATTEMPT), arrivals_key("no-run", 1)):
+    for key in (answer_key(ATTEMPT), arrivals_key("no-run")):
         assert 0 < shared_fleet.redis.ttl(key) <= ANSWER_SECONDS
-    assert exchange.next_arrival("no-run", 1, timeout_seconds=10) == ATTEMPT
-    assert exchange.next_arrival("no-run", 1, timeout_seconds=0.01) is None
+    assert exchange.next_arrival("no-run", timeout_seconds=10) == ATTEMPT
+    assert exchange.next_arrival("no-run", timeout_seconds=0.01) is None
     exchange.drop_answer(ATTEMPT)
     assert exchange.peek(ATTEMPT) is None
 

@@ -12,8 +12,8 @@ from model.config import NetworkConfig, RunConfig
 from model.images import cut
 from scheduler.celery_dispatcher import CeleryDispatcher
 from scheduler.control import Control
+from scheduler.coordinator import MOST_FAILURES
 from scheduler.errors import CannotContinueHere, Interrupted, RunFailed
-from scheduler.gathering import MOST_FAILURES
 from scheduler.local_dispatcher import LocalDispatcher
 from storage.history import History
 from storage.records import IterationRecord, RunState
@@ -111,8 +111,8 @@ def test_late_and_unknown_arrivals_are_ignored_and_their_answers_removed(
         if record.iteration == 0:
             for attempt_id in late:
                 exchange.put(attempt_id, (b"{}", b"late"))
-                fleet.redis.rpush(arrivals_key(run.id, 1), attempt_id)
-            fleet.redis.rpush(arrivals_key(run.id, 1), "", b"\xff no text")
+                fleet.redis.rpush(arrivals_key(run.id), attempt_id)
+            fleet.redis.rpush(arrivals_key(run.id), "", b"\xff no text")
 
     driven = drive(history, through(exchange), run, on_iteration=arrive_late)
     assert driven.digests == undisturbed(settings())
@@ -247,12 +247,12 @@ class WhileWaiting(Tampering):
         super().__init__(url)
         self._wait, self._action = wait, action
 
-    def next_arrival(self, run_id: str, epoch: int, timeout_seconds: float) -> str | None:
+    def next_arrival(self, run_id: str, timeout_seconds: float) -> str | None:
         """As the real one, but for what happens before the wait of this number."""
         self._wait -= 1
         if self._wait == 0:
             self._action()
-        return super().next_arrival(run_id, epoch, timeout_seconds)
+        return super().next_arrival(run_id, timeout_seconds)
 
 
 def test_an_emptied_redis_is_filled_again_within_an_iteration(
@@ -388,5 +388,5 @@ def test_an_interrupted_run_leaves_nothing_of_itself_in_redis_either(
         drive(history, through(exchange), run, control=control)
     for key in ("current", "network"):
         assert not fleet.redis.exists(f"{PREFIX}{key}:{run.id}")
-    assert not fleet.redis.exists(arrivals_key(run.id, 1))
+    assert not fleet.redis.exists(arrivals_key(run.id))
     assert history.find_run(run.id).state is RunState.PAUSED

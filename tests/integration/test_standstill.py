@@ -85,14 +85,16 @@ def test_an_owner_of_yesterday_leaves_the_keys_of_todays(fleet: Fleet) -> None:
     exchange, redis = Exchange(fleet.redis_url), fleet.redis
     exchange.announce_run("handed-over", settings().network)
     exchange.announce_iteration("handed-over", epoch=2, iteration=5)
-    redis.rpush(arrivals_key("handed-over", 1), "late")
+    redis.rpush(arrivals_key("handed-over"), "late")
     exchange.forget_run("handed-over", epoch=1)
     assert redis.get(current_key("handed-over")) == b"2:5"
     assert redis.exists(network_key("handed-over"))
     assert redis.sismember(RUNS_KEY, "handed-over")
-    assert not redis.exists(arrivals_key("handed-over", 1))
+    assert redis.exists(arrivals_key("handed-over"))
     exchange.forget_run("handed-over", epoch=2)
-    assert not redis.exists(current_key("handed-over"), network_key("handed-over"))
+    assert not redis.exists(
+        *[key("handed-over") for key in (current_key, network_key, arrivals_key)]
+    )
 
 
 def test_a_network_that_cannot_be_read_keeps_no_worker_from_starting(fleet: Fleet) -> None:

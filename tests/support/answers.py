@@ -10,7 +10,7 @@ from model.datasets.data import ImageData
 from model.gradients import MicrobatchResult
 from model.images import cut
 from model.parameters import Arrays, digest, initial, to_bytes
-from scheduler.outstanding import Attempt
+from scheduler.commands import Attempt
 from scheduler.sharding import split
 from scheduler.work import Work
 from workers.messages import AnswerHeader, Status, Wanted, checksum

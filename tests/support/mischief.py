@@ -47,18 +47,18 @@ class Mischief(Tampering):
         self._shards = shards
         self._waiting: Iterator[str] = iter(())
 
-    def next_arrival(self, run_id: str, epoch: int, timeout_seconds: float) -> str | None:
+    def next_arrival(self, run_id: str, timeout_seconds: float) -> str | None:
         """As the real one, but for the order and the company of what arrives."""
         arrival = next(self._waiting, None)
         if arrival is None:
-            self._waiting = self._hand_out(self._hold_back(run_id, epoch))
+            self._waiting = self._hand_out(self._hold_back(run_id))
             arrival = next(self._waiting, None)
         return arrival
 
-    def _hold_back(self, run_id: str, epoch: int) -> list[str]:
+    def _hold_back(self, run_id: str) -> list[str]:
         held: list[str] = []
         while len(held) < self._shards:
-            arrival = super().next_arrival(run_id, epoch, SILENCE_SECONDS)
+            arrival = super().next_arrival(run_id, SILENCE_SECONDS)
             if arrival is None:
                 break
             held.append(arrival)
@@ -70,7 +70,8 @@ class Mischief(Tampering):
             if right is None:  # taken already: a second attempt at what was counted
                 yield attempt_id
                 continue
-            self.put(attempt_id, SPOILS[self.spoilt % len(SPOILS)](right))
+            spoil = SPOILS[self.spoilt % len(SPOILS)]
+            self.put(attempt_id, spoil(by_another(right, f"liar-{self.spoilt}")))
             self.spoilt += 1
             yield attempt_id
             self.put(attempt_id, right)
@@ -93,6 +94,13 @@ class OnceSpoilt(Tampering):
             self._left -= 1
             self.put(attempt_id, self._spoil(answer))
         return super().take_answer(attempt_id, largest_bytes)
+
+
+def by_another(answer: Answer, worker: str) -> Answer:
+    """The same answer under another worker's name."""
+    header = AnswerHeader.model_validate_json(answer[0])
+    changed = header.model_copy(update={"worker": worker})
+    return changed.model_dump_json().encode(), answer[1]
 
 
 def _flipped_bit(answer: Answer) -> Answer:

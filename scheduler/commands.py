@@ -1,0 +1,59 @@
+"""What the coordinator asks its driver to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scheduler.sharding import Shard
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One sending of one shard, or of what is still missing of it."""
+
+    id: str
+    shard: Shard
+    number: int  #: counted from 1
+    sent_at: float  #: seconds, on the caller's clock
+    not_for: frozenset[str] = frozenset()  #: workers that must leave it to others
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Send:
+    """Put this attempt on the queue."""
+
+    attempt: Attempt
+    reason: str  #: why it is sent again; empty for what people need not know
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetAside:
+    """Let no message of this run reach this worker any more."""
+
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tell:
+    """Write an event into the run's history."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GiveUp:
+    """End the run as failed: this shard came back too often without a valid answer."""
+
+    shard: int
+    failures: int
+    problem: str  #: the last one
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diverged:
+    """End the run as failed: its loss or gradient is no number."""
+
+
+Command = Send | SetAside | Tell | GiveUp | Diverged

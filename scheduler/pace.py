@@ -1,0 +1,54 @@
+"""How long microbatches take, learned from a run's answers. Pure: seconds are arguments."""
+
+from __future__ import annotations
+
+#: Bounds in seconds of the time an attempt has before another is sent.
+SHORTEST_DEADLINE_SECONDS = 1.0
+LONGEST_DEADLINE_SECONDS = 60.0
+
+#: An attempt has this many times the expected time, and more each time it was not enough.
+DEADLINE_FACTOR = 4.0
+DEADLINE_GROWTH = 1.5
+
+#: An idle worker repeats a shard that takes this many times the expected time, or longer than the
+#: least that is worth a message.
+HEDGE_FACTOR = 2.0
+SHORTEST_HEDGE_SECONDS = 0.25
+
+#: Share of the newest measurement in what is expected.
+NEWEST_SHARE = 0.3
+
+
+class Pace:
+    """Expected seconds per microbatch: from sending to answer, and in the worker's hands."""
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None  #: from sending to answer
+        self.service_seconds: float | None = None  #: in the worker's hands
+
+    def learn(self, seconds: float, service_seconds: float, microbatches: int) -> None:
+        """An attempt with so many microbatches took this long."""
+        self.seconds = _moved(self.seconds, seconds / microbatches)
+        self.service_seconds = _moved(self.service_seconds, service_seconds / microbatches)
+
+    def deadline(self, microbatches_ahead: int, workers: int, missed: int) -> float:
+        """Seconds an attempt has when so many microbatches are out; the longest if unknown.
+
+        `missed` deadlines of the same shard make the next one longer.
+        """
+        if self.seconds is None:
+            return LONGEST_DEADLINE_SECONDS
+        ahead = max(microbatches_ahead / max(workers, 1), 1.0)
+        growth = DEADLINE_GROWTH ** min(missed, 50)
+        seconds = DEADLINE_FACTOR * self.seconds * ahead * growth
+        return min(max(seconds, SHORTEST_DEADLINE_SECONDS), LONGEST_DEADLINE_SECONDS)
+
+    def hedge_after(self, microbatches: int) -> float:
+        """Seconds after which an idle worker repeats an attempt; never while nothing is known."""
+        if self.seconds is None:
+            return float("inf")
+        return max(HEDGE_FACTOR * self.seconds * microbatches, SHORTEST_HEDGE_SECONDS)
+
+
+def _moved(known: float | None, newest: float) -> float:
+    return newest if known is None else NEWEST_SHARE * newest + (1 - NEWEST_SHARE) * known
