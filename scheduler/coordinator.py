@@ -27,7 +27,13 @@ DIVERGED_ATTEMPTS = 2
 #: Seconds before a shard that a worker of another fingerprint refused is sent again.
 REFUSED_SECONDS = 1.0
 
+#: Seconds before a shard is sent again that a worker left to others; doubles each time.
+LEFT_SECONDS = 0.02
+
 NOW = float("-inf")
+
+#: A reason that people need not know.
+LEFT = "it was left to another worker"
 
 
 def window(workers: int, runs: int) -> int:
@@ -50,6 +56,7 @@ class _Slot:
     sent_at: float = 0.0
     number: int = 0  # attempts so far
     missed: int = 0  # deadlines
+    left: int = 0  # messages in a row that a worker left to others
     reason: str = ""  # why it is due
     hedged: bool = False  # the latest attempt has a copy
     failed_by: list[str] = field(default_factory=list)
@@ -152,6 +159,8 @@ class Coordinator:
             self._standing.pace.learn(now - attempt.sent_at, seconds, len(bits))
         for microbatch, found in bits.items():
             self._tally.vote(microbatch, worker, found, attempt.id)
+        for microbatch in bits:
+            self._slot_of[microbatch].left = 0
         touched = {slot.shard.index: slot for slot in map(self._slot_of.__getitem__, bits)}
         commands = [c for slot in touched.values() for c in self._finite_after_all(slot)]
         commands += self._audited(bits)
@@ -200,12 +209,9 @@ class Coordinator:
         if attempt.id not in self._attempts:
             return []
         slot = self._slots[attempt.shard.index]
-        missing = self._missing(slot.shard)
-        if self._workers - self._not_for(slot, missing):
-            self._due(slot, "")
-        else:
-            slot.due_at, slot.reason = now + REFUSED_SECONDS, "no other worker was there"
-        return self._waive_alone(missing)
+        slot.due_at = now + min(LEFT_SECONDS * 2**slot.left, REFUSED_SECONDS)
+        slot.left, slot.reason = min(slot.left + 1, 10), LEFT
+        return self._waive_alone(self._missing(slot.shard))
 
     def refused(self, attempt: Attempt, now: float) -> list[Command]:
         """A worker of another fingerprint took it; soon another may."""
@@ -244,7 +250,7 @@ class Coordinator:
             reason = "no answer in time"
         slot.due_at = now + self._standing.pace.deadline(ahead, len(self._workers), slot.missed)
         slot.sent_at, slot.hedged, slot.reason = now, False, ""
-        return self._next_attempt(slot, now, reason if slot.number else "")
+        return self._next_attempt(slot, now, reason if slot.number and reason != LEFT else "")
 
     def _next_attempt(self, slot: _Slot, now: float, reason: str) -> Send:
         slot.number += 1

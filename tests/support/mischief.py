@@ -9,7 +9,7 @@ import numpy as np
 
 from model.parameters import from_bytes, to_bytes
 from workers.exchange import Exchange, answer_key
-from workers.messages import AnswerHeader, checksum
+from workers.messages import AnswerHeader, Status, checksum
 
 #: An answer as it lies in Redis: the header's JSON and the arrays' safetensors.
 Answer = tuple[bytes, bytes]
@@ -94,6 +94,27 @@ class OnceSpoilt(Tampering):
             self._left -= 1
             self.put(attempt_id, self._spoil(answer))
         return super().take_answer(attempt_id, largest_bytes)
+
+
+class LyingWorker(Tampering):
+    """Spoils every answer of one worker, or of all if none is named."""
+
+    def __init__(self, url: str, liar: str, spoil: Spoil) -> None:
+        super().__init__(url)
+        self.liar, self.lies = liar, 0
+        self._spoil = spoil
+
+    def take_answer(self, attempt_id: str, largest_bytes: int) -> Answer | None:
+        """As the real one; what the liar answered is spoilt first."""
+        answer = self.peek(attempt_id)
+        if answer is not None and self._is_the_liars(answer[0]):
+            self.lies += 1
+            self.put(attempt_id, self._spoil(answer))
+        return super().take_answer(attempt_id, largest_bytes)
+
+    def _is_the_liars(self, payload: bytes) -> bool:
+        header = AnswerHeader.model_validate_json(payload)
+        return header.status is Status.DONE and self.liar in ("", header.worker)
 
 
 def by_another(answer: Answer, worker: str) -> Answer:
