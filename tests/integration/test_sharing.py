@@ -64,6 +64,7 @@ def test_answers_to_a_dead_owner_are_counted_by_the_next_one(
     dispatcher.begin(run.id, config.network, None, allow_mixed=False)
     work = first_work(run, config, dead.epoch, history)
     link = dispatcher._link
+    link.join()
     link.exchange.next_arrival = lambda *_: None  # type: ignore[method-assign]
     Gathering(link, work, Unwatched()).turn()
     until(lambda: fleet.redis.llen(arrivals_key(run.id)) == 2, "both shards are answered")
