@@ -90,7 +90,7 @@ class OnceSpoilt(Tampering):
     def take_answer(self, attempt_id: str, largest_bytes: int) -> Answer | None:
         """As the real one; what it takes is spoilt first."""
         answer = self.peek(attempt_id)
-        if answer is not None and self._left:
+        if answer is not None and self._left and is_done(answer):
             self._left -= 1
             self.put(attempt_id, self._spoil(answer))
         return super().take_answer(attempt_id, largest_bytes)
@@ -107,14 +107,19 @@ class LyingWorker(Tampering):
     def take_answer(self, attempt_id: str, largest_bytes: int) -> Answer | None:
         """As the real one; what the liar answered is spoilt first."""
         answer = self.peek(attempt_id)
-        if answer is not None and self._is_the_liars(answer[0]):
+        if answer is not None and self._is_the_liars(answer):
             self.lies += 1
             self.put(attempt_id, self._spoil(answer))
         return super().take_answer(attempt_id, largest_bytes)
 
-    def _is_the_liars(self, payload: bytes) -> bool:
-        header = AnswerHeader.model_validate_json(payload)
-        return header.status is Status.DONE and self.liar in ("", header.worker)
+    def _is_the_liars(self, answer: Answer) -> bool:
+        worker = AnswerHeader.model_validate_json(answer[0]).worker
+        return is_done(answer) and self.liar in ("", worker)
+
+
+def is_done(answer: Answer) -> bool:
+    """Whether the shard was computed, not left to others."""
+    return AnswerHeader.model_validate_json(answer[0]).status is Status.DONE
 
 
 def by_another(answer: Answer, worker: str) -> Answer:
