@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from storage.errors import IterationNotFound
 from storage.history import History
 from storage.records import RunRecord, RunState
 from tests.support.desk import SMALL, contents
+from tests.support.replaying import Bystander, Counting, Replayed, replayed
 from tests.support.training import drive, settings, submitted
 
 #: Eight images in three microbatches, in each of five iterations.
@@ -31,33 +32,6 @@ SETTINGS: dict[str, Any] = SMALL | {"iterations": 5, "microbatch_size": 3, "lear
 COPY = """
 SELECT run_id, iteration, 9, 4, 1, shard, attempt, epoch, worker, seconds, received_at FROM ledger
 """
-
-
-class Bystander:
-    """Watches a replay and lets it go on."""
-
-    def tick(self, *, waiting: bool = False) -> None:
-        """Nothing to keep."""
-
-    def notice(self, kind: str, message: str) -> None:
-        """Nothing to tell."""
-        raise AssertionError(message)
-
-
-class Counting(LocalDispatcher):
-    """Remembers what it computed, and whether it was left in order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.iterations: list[int] = []
-        self.ended = False
-
-    def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
-        self.iterations.append(work.iteration)
-        yield from super().compute(work, watcher)
-
-    def end(self, run_id: str, epoch: int) -> None:
-        self.ended = True
 
 
 class Faulty(LocalDispatcher):
@@ -74,29 +48,6 @@ class Faulty(LocalDispatcher):
 def trained(history: History, dispatcher: Dispatcher | None = None, **values: Any) -> RunRecord:
     run = submitted(history, settings(**SETTINGS | values))
     return drive(history, dispatcher or LocalDispatcher(), run).run
-
-
-@dataclass(frozen=True, kw_only=True)
-class Replayed:
-    """What a replay said."""
-
-    same: list[int]  #: iterations
-    computed: list[int]
-    difference: Difference | None = field(default=None)
-
-
-def replayed(history: History, run: RunRecord, *wanted: range) -> Replayed:
-    dispatcher = Counting()
-    same, differences = [], []
-    for found in prepare(history, run, wanted).compare(dispatcher, Bystander()):
-        assert not differences, "a difference is the last that is said"
-        if isinstance(found, Difference):
-            differences.append(found)
-        else:
-            same.append(found.iteration)
-    assert dispatcher.ended
-    [difference] = differences or [None]
-    return Replayed(same=same, computed=dispatcher.iterations, difference=difference)
 
 
 class TestAnHonestHistory:
