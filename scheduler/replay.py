@@ -28,7 +28,10 @@ from storage.records import IterationRecord, RunRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """Committed iterations of a run, to be computed again. Reads the history, never writes."""
+    """Committed iterations of a run, to be computed again. Reads the history, never writes.
+
+    Its dispatcher must not share a Redis with the run's scheduler: the run's id stands for both.
+    """
 
     history: History
     run: RunRecord  #: as it stood when this was prepared; what is committed later is left alone
