@@ -10,12 +10,12 @@ from model.config import RunConfig, run_config
 from model.datasets.data import Split
 from model.errors import ModelError
 from scheduler.control import Control, Keeper
-from scheduler.errors import CannotContinueHere, Interrupted, RunFailed
+from scheduler.errors import CannotContinueHere, Interrupted, RunFailed, other_images
 from scheduler.training import evaluate, train
 from scheduler.work import Dispatcher
 from storage.errors import LeaseLost
 from storage.history import History
-from storage.records import Claim, EvaluationRecord, IterationRecord, RunState
+from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord, RunState
 from workers.chunks import chunked
 
 
@@ -25,6 +25,14 @@ def _unheard(kind: str, message: str) -> None:
 
 def _nothing() -> None:
     """Nothing else needs to be looked after."""
+
+
+def check_images(run: RunRecord, data: Split) -> str:
+    """The digest of the training images, which must be those that the run was begun on."""
+    received = chunked(data.training.images, data.training.labels).digest
+    if run.images_digest not in (None, received):
+        raise other_images(run.id, str(run.images_digest), received)
+    return received
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +83,9 @@ class Driver:
         config = run_config(run.configuration)
         keeper = Keeper(self.history, claim, self.control, self.on_notice, self.on_tick)
         data = self.load(config)
-        self._check_images(claim, run.images_digest, data)
+        images_digest = check_images(run, data)
+        if run.images_digest is None:
+            self.history.set_images_digest(claim, images_digest)
         mixed = config.allow_mixed_workers
         self.dispatcher.begin(run.id, config.network, run.fingerprint, allow_mixed=mixed)
         keeper.tick()
@@ -87,16 +97,6 @@ class Driver:
         if config.test_images:
             yield evaluate(*parts, data.test, keeper)
         return True
-
-    def _check_images(self, claim: Claim, expected: str | None, data: Split) -> None:
-        received = chunked(data.training.images, data.training.labels).digest
-        if expected is None:
-            self.history.set_images_digest(claim, received)
-        elif received != expected:
-            raise CannotContinueHere(
-                f"Run {claim.run_id} was begun on other images than this machine has: expected "
-                f"digest {expected[:16]}. Received: {received[:16]}."
-            )
 
     def _leave(self, claim: Claim, reason: str) -> None:
         self.history.release(claim, self.stopped_state, reason)

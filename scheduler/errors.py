@@ -9,12 +9,20 @@ class RunFailed(SchedulerError):
     """The run cannot go on, now or later; the message becomes its reason."""
 
 
+class Diverged(RunFailed):
+    """A loss or a gradient is no number any more."""
+
+
 class AnswerInvalid(SchedulerError):
     """An answer is not what its shard asked for; it is not counted."""
 
 
 class CannotContinueHere(SchedulerError):
     """This machine would give other bits than the run began with; elsewhere it can go on."""
+
+
+class CannotReplay(SchedulerError):
+    """Nobody promised that the run has the same bits when it is computed again."""
 
 
 class Interrupted(SchedulerError):
@@ -25,13 +33,21 @@ def other_bits(run_id: str, expected: str | None, received: str | None) -> Canno
     """The error for a run that would go on with another fingerprint."""
     return CannotContinueHere(
         f"Run {run_id} was begun on machines with fingerprint {expected}; this one has {received} "
-        "and would give other bits. Resume it on such a machine."
+        "and would give other bits. Resume or replay it on such a machine."
     )
 
 
-def diverged(iteration: int) -> RunFailed:
+def other_images(run_id: str, expected: str, received: str) -> CannotContinueHere:
+    """The error for a run that would go on with other images."""
+    return CannotContinueHere(
+        f"Run {run_id} was begun on other images than this machine has: expected digest "
+        f"{expected[:16]}. Received: {received[:16]}."
+    )
+
+
+def diverged(iteration: int) -> Diverged:
     """The error for a loss or gradient that is no number."""
-    return RunFailed(
+    return Diverged(
         f"The loss or a gradient became NaN or infinite in iteration {iteration}; "
         "a smaller learning rate may help."
     )

@@ -26,6 +26,7 @@ COMMANDS = (
     "watch",
     "plot",
     "export",
+    "replay",
     "doctor",
     "db",
 )

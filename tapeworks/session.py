@@ -28,8 +28,8 @@ DRAINING = "Stopping after this iteration"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Means:
-    """What the run is computed with."""
+class Means:
+    """What a run is computed with."""
 
     dispatcher: Dispatcher
     check: Callable[[], None]  #: raises when there is no hope of an answer
@@ -51,7 +51,11 @@ class Session:
         Raises `Interrupted` when the user does not wait for the iteration in progress.
         """
         try:
-            with interruptible(self.control, DRAINING), self._means(run, config) as means:
+            redis_url, control = self.settings.named_redis_url, self.control
+            with (
+                interruptible(control, DRAINING),
+                means_for(run, config, self.workers, redis_url, control) as means,
+            ):
                 self._drive(run, config, data, means)
         except Interrupted as error:
             run = self.history.find_run(run.id)
@@ -61,7 +65,7 @@ class Session:
             ) from error
         return self.history.find_run(run.id)
 
-    def _drive(self, run: RunRecord, config: RunConfig, data: Split, means: _Means) -> None:
+    def _drive(self, run: RunRecord, config: RunConfig, data: Split, means: Means) -> None:
         with Progress(config.iterations, run.completed_iterations) as progress:
             driver = Driver(
                 history=self.history,
@@ -80,24 +84,27 @@ class Session:
                 if self.stop_after and record.iteration + 1 >= self.stop_after:
                     self.control.drain()
 
-    @contextmanager
-    def _means(self, run: RunRecord, config: RunConfig) -> Iterator[_Means]:
-        if self.workers == 0:
-            from scheduler.local_dispatcher import LocalDispatcher
 
-            say("Compiling")
-            local = LocalDispatcher()
-            local.prepare(config.network)
-            yield _Means(dispatcher=local, check=lambda: None)
-            return
-        redis_url, control = self.settings.named_redis_url, self.control
-        with embedded_cluster(redis_url, self.workers, config.network, control, say) as cluster:
-            from scheduler.celery_dispatcher import CeleryDispatcher
+@contextmanager
+def means_for(
+    run: RunRecord, config: RunConfig, workers: int, redis_url: str | None, control: Control
+) -> Iterator[Means]:
+    """This process, or so many workers behind this Redis, or behind a private one."""
+    if workers == 0:
+        from scheduler.local_dispatcher import LocalDispatcher
 
-            expected, received = run.fingerprint, cluster.fingerprints
-            if expected and expected not in received and not config.allow_mixed_workers:
-                raise other_bits(run.id, expected, ", ".join(received))
-            yield _Means(dispatcher=CeleryDispatcher(cluster.url), check=cluster.check)
+        say("Compiling")
+        local = LocalDispatcher()
+        local.prepare(config.network)
+        yield Means(dispatcher=local, check=lambda: None)
+        return
+    with embedded_cluster(redis_url, workers, config.network, control, say) as cluster:
+        from scheduler.celery_dispatcher import CeleryDispatcher
+
+        expected, received = run.fingerprint, cluster.fingerprints
+        if expected and expected not in received and not config.allow_mixed_workers:
+            raise other_bits(run.id, expected, ", ".join(received))
+        yield Means(dispatcher=CeleryDispatcher(cluster.url), check=cluster.check)
 
 
 @contextmanager
