@@ -31,15 +31,21 @@ from tests.support.waiting import DEADLINE_SECONDS
 
 Undisturbed = Callable[[RunConfig], Digests]
 
-#: Of the runs here; every commit needs room of its own, and held-out images are evaluated.
-CONFIG = settings(**SMALL | {"iterations": 5, "checkpoint_every": 1, "test_images": 8})
+#: Of the runs here: every commit keeps parameters of more than a page of SQLite's, and needs room.
+CONFIG = settings(
+    **SMALL | {"iterations": 5, "filters": 40, "checkpoint_every": 1, "test_images": 8}
+)
 
 #: What the driver tells of an outage.
 OUTAGE = ["database_unreachable", "database_back"]
 
-#: Writing units of work of an undisturbed run, without renewals: the claim, the images, the
-#: iterations, the evaluation, the end.
-UNITS = 4 + CONFIG.iterations
+#: Writing transactions of an undisturbed run, without renewals: the submission, the claim, the
+#: images, the iterations, the evaluation, the end.
+TRANSACTIONS = 5 + CONFIG.iterations
+
+
+#: Opens a history whose commits an observer sees.
+Observed = Callable[..., History]
 
 
 @dataclass
@@ -95,6 +101,21 @@ def is_whole(history: History, run: RunRecord, expected: Digests) -> None:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have an SQLite that is locked fail soon."""
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 20)
+
+
+@pytest.fixture
+def observed() -> Iterator[Observed]:
+    """Opens a history whose commits an observer sees; closed with the test."""
+    histories: list[History] = []
+
+    def open_it(url: str | Path, observer: Callable[[Moment], None]) -> History:
+        histories.append(History(Database(url, observer)))
+        histories[-1].database.upgrade()
+        return histories[-1]
+
+    yield open_it
+    for history in histories:
+        history.database.close()
 
 
 @pytest.fixture
@@ -229,24 +250,22 @@ def lose() -> None:
 
 @pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
 def test_whichever_commit_fails_or_loses_its_answer_nothing_is_doubled_or_skipped(
-    database_url: str, moment: Moment, expected: Digests
+    observed: Observed, database_url: str, moment: Moment, expected: Digests
 ) -> None:
-    for number in range(2, UNITS + 1):  # the first one submits the run
+    for number in range(2, TRANSACTIONS + 1):  # the first is the user's, who would see it fail
         fault = Fault(moment, number, lose)
-        history = History(Database(database_url, observer=fault))
-        history.database.check_schema()
+        history = observed(database_url, fault)
         scene = Scene(history)
         run = scene.play()
         is_whole(history, run, expected)
         assert (run.epoch, scene.notices) == (1, OUTAGE)
         told = [kind for kind in scene.events(run) if kind not in OUTAGE]
         assert told == ["submitted", "claimed", "completed"]
-        assert fault.seen > UNITS
-        history.database.close()
+        assert fault.seen > TRANSACTIONS
 
 
 def test_the_story_of_an_outage_is_told_once_though_its_answer_is_lost_too(
-    history: History, tmp_path: Path, expected: Digests
+    observed: Observed, tmp_path: Path, expected: Digests
 ) -> None:
     lost = [Fault("after_commit", 5, lose), Fault("after_commit", 7, lose)]
 
@@ -254,42 +273,42 @@ def test_the_story_of_an_outage_is_told_once_though_its_answer_is_lost_too(
         for fault in lost:
             fault(moment)
 
-    scene = Scene(History(Database(tmp_path / "runs.db", observer=observe)))
+    scene = Scene(observed(tmp_path / "runs.db", observe))
     run = scene.play()
-    is_whole(history, run, expected)
+    is_whole(scene.history, run, expected)
     assert scene.notices == OUTAGE
     assert scene.events(run) == ["submitted", "claimed", *OUTAGE, "completed"]
-    scene.history.database.close()
 
 
 @pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
 def test_a_claim_from_the_queue_whose_answer_was_lost_is_found_again(
-    database_url: str, moment: Moment
+    observed: Observed, database_url: str, moment: Moment
 ) -> None:
-    history = History(Database(database_url, observer=Fault(moment, 3, lose)))
-    history.database.check_schema()
+    history = observed(database_url, Fault(moment, 3, lose))
     wanted = [submitted(history, CONFIG).id for _ in range(2)]
     driver = Scene(history).driver()
     claims = [driver.claim_next() for _ in range(3)]
     assert [(claim.run_id, claim.epoch) for claim in claims if claim] == [
         (id_, 1) for id_ in wanted
     ]
-    history.database.close()
 
 
 @pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
-@pytest.mark.parametrize("number", [3, 6, UNITS])
+@pytest.mark.parametrize("number", [3, 6, 9])
 def test_postgresql_is_killed_with_all_its_processes_and_started_again(
-    postgres: PostgresServer, postgres_url: str, moment: Moment, number: int, expected: Digests
+    observed: Observed,
+    postgres: PostgresServer,
+    postgres_url: str,
+    moment: Moment,
+    number: int,
+    expected: Digests,
 ) -> None:
-    history = History(Database(postgres_url, observer=Fault(moment, number, postgres.kill)))
-    history.database.check_schema()
+    history = observed(postgres_url, Fault(moment, number, postgres.kill))
     scene = Scene(history, on_outage=postgres.launch, lease=Lease(renew_seconds=0.0))
     run = scene.play()
     is_whole(history, run, expected)
     assert scene.notices == OUTAGE
     assert scene.events(run) == ["submitted", "claimed", *OUTAGE, "completed"]
-    history.database.close()
 
 
 def test_an_interrupt_ends_the_waiting_and_the_run_can_be_taken_over(
