@@ -1,4 +1,4 @@
-"""The history on real SQLite files: what may be written, by whom, and that nothing is doubled."""
+"""The history on real databases: what may be written, by whom, and that nothing is doubled."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from storage import database as database_module
-from storage.database import Database
+from storage.database import Database, Moment
 from storage.errors import (
     CheckpointNotFound,
     IterationNotFound,
@@ -40,14 +41,16 @@ ROOT = Path(__file__).parents[2]
 LEASE = 60.0
 OVER = -1.0
 
+Result = TypeVar("Result")
+
 #: A way to spoil a ledger.
 Change = Callable[[list[LedgerRecord]], list[LedgerRecord]]
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "runs.db")
-    database.check_schema()
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    database.upgrade()
     yield database
     database.close()
 
@@ -125,6 +128,57 @@ def kinds(history: History, run_id: str) -> list[str]:
     return [event.kind for event in history.events(run_id)]
 
 
+class TestObserving:
+    def test_an_observer_is_called_around_the_commit_of_a_writer_alone(
+        self, database_url: str
+    ) -> None:
+        seen: list[tuple[Moment, int]] = []
+
+        def observe(moment: Moment) -> None:
+            with outside.read() as connection:  # sees what is committed
+                seen.append((moment, len(connection.execute(select(runs.c.id)).all())))
+
+        outside, observed = Database(database_url), Database(database_url, observe)
+        outside.upgrade()
+        history = History(observed)
+        history.find_run(submit(history).id)
+        assert seen == [("before_commit", 0), ("after_commit", 1)]
+        for database in (outside, observed):
+            database.close()
+
+
+class TestRepeating:
+    def test_a_unit_of_work_is_done_as_often_as_is_asked(self, history: History) -> None:
+        claim, done = submit_and_claim(history), list[object]()
+
+        def twice(unit: Callable[[], Result]) -> Result:
+            done.extend([unit(), unit()])
+            return unit()
+
+        patient = history.patient(twice)
+        commit(patient, claim)
+        patient.add_event(claim, "worker refused", "worker-2 has another fingerprint")
+        patient.finish(claim, RunState.COMPLETED)
+        assert len(done) == 6
+        assert kinds(history, claim.run_id) == [
+            "submitted",
+            "claimed",
+            "worker refused",
+            "completed",
+        ]
+        assert len(history.iterations(claim.run_id)) == 1
+
+    def test_who_has_left_a_run_may_tell_its_story_until_the_next_claim(
+        self, history: History
+    ) -> None:
+        claim = submit_and_claim(history)
+        history.release(claim, RunState.QUEUED, None)
+        history.add_event(claim, "database_back", "The database is back.")
+        history.claim_next("bob", LEASE)
+        with pytest.raises(LeaseLost):
+            history.add_event(claim, "database_back", "The database is back.")
+
+
 class TestFencing:
     def test_an_owner_of_an_older_epoch_can_write_nothing(self, history: History) -> None:
         stale = submit_and_claim(history, OVER)
@@ -143,6 +197,9 @@ class TestFencing:
             history.set_images_digest(stale, "digest")
         with refused:
             history.record_evaluation(stale, evaluation_of(stale))
+        with refused:
+            history.add_event(stale, "worker refused", "worker-2 has another fingerprint")
+        assert kinds(history, stale.run_id) == ["submitted", "claimed", "taken over"]
         assert history.find_run(stale.run_id) == before
         assert history.iterations(stale.run_id) == []
 
@@ -309,11 +366,11 @@ class TestWhatElseOwnersWrite:
         assert history.find_run(claim.run_id).images_digest == "abc"
 
     def test_events_are_told_in_order(self, history: History) -> None:
-        run = submit(history)
-        history.add_event(run.id, "worker refused", "worker-2 has another fingerprint")
-        assert kinds(history, run.id) == ["submitted", "worker refused"]
-        with pytest.raises(StateConflict, match="belongs to nothing"):
-            history.add_event("nothing", "kind", "message")
+        claim = submit_and_claim(history)
+        history.add_event(claim, "worker refused", "worker-2 has another fingerprint")
+        assert kinds(history, claim.run_id) == ["submitted", "claimed", "worker refused"]
+        with pytest.raises(RunNotFound):
+            history.add_event(replace(claim, run_id="nothing"), "kind", "message")
 
     def test_one_iterations_ledger_is_read_alone(self, history: History) -> None:
         claim = submit_and_claim(history)
@@ -362,13 +419,14 @@ class TestLeaving:
 
 
 def test_a_database_that_is_locked_too_long_is_unreachable(
-    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 20)
-    impatient = History.open(tmp_path / "runs.db")
+    holder, impatient = (History.open(tmp_path / "runs.db") for _ in range(2))
     with (
-        history.database.write(),
+        holder.database.write(),
         pytest.raises(StorageUnreachable, match="Another program keeps it locked"),
     ):
         submit(impatient)
-    impatient.database.close()
+    for history in (holder, impatient):
+        history.database.close()
