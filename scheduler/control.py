@@ -9,6 +9,7 @@ from collections.abc import Callable
 from scheduler.errors import Interrupted
 from storage.history import History
 from storage.records import Claim
+from workers.crash_points import CrashPoint, crash_point
 
 #: A run whose owner has not renewed for so many seconds may be taken over.
 LEASE_SECONDS = 10.0
@@ -72,8 +73,10 @@ class Keeper:
         if time.monotonic() - self._renewed_at > RENEW_SECONDS:
             self._history.renew(self._claim, LEASE_SECONDS)
             self._renewed_at = time.monotonic()
+            crash_point(CrashPoint.LEASE_RENEWED)
 
     def notice(self, kind: str, message: str) -> None:
         """Write an event into the run's history and pass it on to whoever looks on."""
         self._history.add_event(self._claim.run_id, kind, message)
+        crash_point(CrashPoint.EVENT_WRITTEN)
         self._on_notice(kind, message)

@@ -17,6 +17,7 @@ from storage.errors import LeaseLost
 from storage.history import History
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunState
 from workers.chunks import chunked
+from workers.crash_points import CrashPoint, crash_point
 
 
 def _unheard(kind: str, message: str) -> None:
@@ -48,7 +49,9 @@ class Driver:
         try:
             finished = yield from self._iterations(claim)
             if finished:
+                crash_point(CrashPoint.RUN_COMPUTED)
                 self.history.finish(claim, RunState.COMPLETED)
+                crash_point(CrashPoint.RUN_FINISHED)
             else:
                 self._leave(claim, "stopped on request")
         except LeaseLost:
@@ -71,16 +74,19 @@ class Driver:
     def _iterations(
         self, claim: Claim
     ) -> Generator[IterationRecord | EvaluationRecord, None, bool]:
+        crash_point(CrashPoint.RUN_CLAIMED)
         run = self.history.find_run(claim.run_id)
         config = run_config(run.configuration)
         keeper = Keeper(self.history, claim, self.control, self.on_notice, self.on_tick)
         data = self.load(config)
         self._check_images(claim, run.images_digest, data)
+        crash_point(CrashPoint.IMAGES_RECORDED)
         mixed = config.allow_mixed_workers
         self.dispatcher.begin(run.id, config.network, run.fingerprint, allow_mixed=mixed)
         keeper.tick()
         parts = config, claim, self.history, self.dispatcher
         for record in train(*parts, data.training, keeper):
+            crash_point(CrashPoint.ITERATION_COMMITTED)
             yield record
             if self.control.draining and record.iteration + 1 < config.iterations:
                 return False

@@ -24,6 +24,7 @@ from scheduler.validation import (
 from scheduler.work import Outcome, Watcher, Work
 from workers import app as celery
 from workers.chunks import CHUNK_IMAGES
+from workers.crash_points import CrashPoint, crash_point
 from workers.messages import AnswerHeader, MicrobatchMessage, ShardMessage, Status
 
 #: The longest wait for an arrival, in seconds; between two waits the lease is renewed.
@@ -74,9 +75,11 @@ class Gathering:
             self._published = True
         self._coordinator.saw_workers(self._link.workers, self._link.runs)
         self._do(self._coordinator.woke(time.monotonic()))
+        crash_point(CrashPoint.MESSAGES_SENT)
         run_id = self._work.run_id
         attempt_id = self._link.exchange.next_arrival(run_id, self._wait_seconds())
         if attempt_id:
+            crash_point(CrashPoint.ARRIVAL_POPPED)
             self._do(self._take(attempt_id))
 
     def start_over(self) -> None:
@@ -153,6 +156,7 @@ class Gathering:
                 not_for=tuple(sorted(attempt.not_for)),
             )
         )
+        crash_point(CrashPoint.BETWEEN_MESSAGES)
 
     # Events in
 
@@ -165,6 +169,7 @@ class Gathering:
         taken = self._link.exchange.take_answer(attempt_id, largest_bytes(self._work, wanted))
         if taken is None:
             return []
+        crash_point(CrashPoint.ANSWER_TAKEN)
         if attempt is None:
             return self._take_earlier(*taken)
         try:
@@ -208,7 +213,9 @@ class Gathering:
         self._outcomes |= {(attempt.id, outcome.microbatch.index): outcome for outcome in found}
         bits = {outcome.microbatch.index: self._bits(outcome) for outcome in found}
         now = time.monotonic()
-        return self._coordinator.answered(attempt, header.worker, bits, header.seconds, now)
+        held = self._coordinator.answered(attempt, header.worker, bits, header.seconds, now)
+        crash_point(CrashPoint.ANSWER_COUNTED)
+        return held
 
     def _bits(self, outcome: Outcome) -> str:
         """What two workers must agree on; spared where nobody compares."""

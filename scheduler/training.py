@@ -16,6 +16,7 @@ from scheduler.outcomes import accuracy_of, gather, image_values, ledger_of, los
 from scheduler.work import Dispatcher, Watcher, Work
 from storage.history import History
 from storage.records import Claim, EvaluationRecord, IterationRecord
+from workers.crash_points import CrashPoint, crash_point
 from workers.messages import Wanted
 
 
@@ -44,6 +45,7 @@ def train(
         parameters = assign(parameters, gradient, config.learning_rate)
         if not all_finite(parameters):
             raise diverged(iteration)
+        crash_point(CrashPoint.UPDATE_COMPUTED)
 
         # Loss, parameters and ledger, in one transaction.
         payload = to_bytes(parameters)
@@ -94,6 +96,7 @@ def evaluate(
         loss=loss_of(outcomes),
         accuracy=accuracy_of(outcomes, held_out),
     )
+    crash_point(CrashPoint.EVALUATION_COMPUTED)
     history.record_evaluation(claim, evaluation)
     return evaluation
 
