@@ -21,6 +21,17 @@ class Interrupted(SchedulerError):
     """The user asked to stop at once; what is committed stays."""
 
 
+class Unreleased(Interrupted):
+    """The user did not wait for the database, so the run could not be given up in it."""
+
+    def __init__(self, run_id: str, lease_seconds: float) -> None:
+        super().__init__(
+            f"Stopped while the database could not be used. Run {run_id} still counts as running "
+            f"there; it can be taken over when its lease is over, {lease_seconds:g} seconds after "
+            "its last renewal. What is committed is kept."
+        )
+
+
 def other_bits(run_id: str, expected: str | None, received: str | None) -> CannotContinueHere:
     """The error for a run that would go on with another fingerprint."""
     return CannotContinueHere(

@@ -11,12 +11,11 @@ from types import FrameType
 
 from model.config import RunConfig
 from model.datasets import Split
-from scheduler.control import LEASE_SECONDS, Control
+from scheduler.control import Control
 from scheduler.driving import Driver
-from scheduler.errors import Interrupted, other_bits
+from scheduler.errors import Interrupted, Unreleased, other_bits
 from scheduler.work import Dispatcher
 from storage.history import History
-from storage.owners import current_owner
 from storage.records import EvaluationRecord, RunRecord, RunState
 from tapeworks.cluster import embedded_cluster
 from tapeworks.output import say
@@ -53,6 +52,8 @@ class Session:
         try:
             with interruptible(self.control, DRAINING), self._means(run, config) as means:
                 self._drive(run, config, data, means)
+        except Unreleased as error:
+            raise Interrupted(f"{error} Go on with: tapeworks train --resume {run.id}") from error
         except Interrupted as error:
             run = self.history.find_run(run.id)
             raise Interrupted(
@@ -72,8 +73,7 @@ class Session:
                 on_notice=lambda _, message: progress.notice(message),
                 on_tick=means.check,
             )
-            claim = self.history.claim(run.id, current_owner(), LEASE_SECONDS)
-            for record in driver.drive(claim):
+            for record in driver.drive(driver.claim(run.id)):
                 if isinstance(record, EvaluationRecord):
                     continue
                 progress.show(record)

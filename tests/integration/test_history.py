@@ -143,6 +143,9 @@ class TestFencing:
             history.set_images_digest(stale, "digest")
         with refused:
             history.record_evaluation(stale, evaluation_of(stale))
+        with refused:
+            history.add_event(stale, "worker refused", "worker-2 has another fingerprint")
+        assert kinds(history, stale.run_id) == ["submitted", "claimed", "taken over"]
         assert history.find_run(stale.run_id) == before
         assert history.iterations(stale.run_id) == []
 
@@ -309,11 +312,11 @@ class TestWhatElseOwnersWrite:
         assert history.find_run(claim.run_id).images_digest == "abc"
 
     def test_events_are_told_in_order(self, history: History) -> None:
-        run = submit(history)
-        history.add_event(run.id, "worker refused", "worker-2 has another fingerprint")
-        assert kinds(history, run.id) == ["submitted", "worker refused"]
-        with pytest.raises(StateConflict, match="belongs to nothing"):
-            history.add_event("nothing", "kind", "message")
+        claim = submit_and_claim(history)
+        history.add_event(claim, "worker refused", "worker-2 has another fingerprint")
+        assert kinds(history, claim.run_id) == ["submitted", "claimed", "worker refused"]
+        with pytest.raises(RunNotFound):
+            history.add_event(replace(claim, run_id="nothing"), "kind", "message")
 
     def test_one_iterations_ledger_is_read_alone(self, history: History) -> None:
         claim = submit_and_claim(history)
