@@ -1,7 +1,8 @@
-"""What the coordinator asks its driver to do."""
+"""What passes between the coordinator and its driver: answers in, commands out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scheduler.sharding import Shard
@@ -16,6 +17,16 @@ class Attempt:
     number: int  #: counted from 1
     sent_at: float  #: seconds, on the caller's clock
     not_for: frozenset[str] = frozenset()  #: workers that must leave it to others
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Answer:
+    """A valid answer. It is itself alone: a doubled message gives two, maybe with other bits."""
+
+    attempt: Attempt  #: perhaps one of an earlier owner of the run
+    worker: str
+    bits: Mapping[int, str]  #: what must be equal where two workers are compared, by microbatch
+    seconds: float  #: the worker's time for all of it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

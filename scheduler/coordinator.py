@@ -1,22 +1,18 @@
 """The scheduler's core for one iteration: events in, commands out. Pure: time is an argument.
 
-The queue may lose a message, deliver it twice or late, and say that it took what it did not, or the
-other way round. So completeness is kept here: a microbatch is missing until an answer to it was
-counted, and is sent again whenever an attempt at it is overdue.
+A microbatch is missing until an answer to it was counted. What is sent, and when, is decided in
+`scheduler.sending`; here answers and failures are judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
 
-from scheduler.commands import Attempt, Command, Diverged, GiveUp, Send, SetAside, Tell
+from scheduler.commands import Answer, Attempt, Command, Diverged, GiveUp, SetAside, Tell
+from scheduler.sending import LEFT, Sending, Slot
 from scheduler.sharding import Shard
 from scheduler.standing import MOST_STRIKES, Standing
 from scheduler.tally import Tally
-
-#: Shards that are out at one time for each live worker, so that none waits for its next one.
-WINDOW_PER_WORKER = 2
 
 #: A shard whose attempts come back without a valid answer more often than this ends the run.
 MOST_FAILURES = 5
@@ -27,33 +23,9 @@ DIVERGED_ATTEMPTS = 2
 #: Seconds before a shard that a worker of another fingerprint refused is sent again.
 REFUSED_SECONDS = 1.0
 
-NOW = float("-inf")
-
-
-def window(workers: int, runs: int) -> int:
-    """Shards that a run may have out.
-
-    A run alone keeps every worker's next shard ready. Several share the workers, and none queues
-    more than its part: behind the huge shards of another it would wait for all of them.
-    """
-    if runs <= 1:
-        return max(workers, 1) * WINDOW_PER_WORKER
-    return max(workers // runs, 1)
-
-
-@dataclass(slots=True)
-class _Slot:
-    """A shard on its way."""
-
-    shard: Shard
-    due_at: float = NOW
-    sent_at: float = 0.0
-    number: int = 0  # attempts so far
-    missed: int = 0  # deadlines
-    reason: str = ""  # why it is due
-    hedged: bool = False  # the latest attempt has a copy
-    failed_by: list[str] = field(default_factory=list)
-    not_finite_by: list[str] = field(default_factory=list)
+#: Seconds before a shard is sent again that a worker left to others; doubles each time, up to
+#: those above.
+LEFT_SECONDS = 0.02
 
 
 class Coordinator:
@@ -70,17 +42,14 @@ class Coordinator:
 
         The `audited` microbatches need two workers that find the same bits.
         """
-        self._slots = {shard.index: _Slot(shard) for shard in shards}
-        self._slot_of = {
-            microbatch.index: slot
-            for slot in self._slots.values()
-            for microbatch in slot.shard.microbatches
+        cut = list(shards)
+        places = {
+            microbatch.index: shard.index for shard in cut for microbatch in shard.microbatches
         }
-        self._tally = Tally(self._slot_of, audited)
-        self._standing, self._name = standing, name
-        self._attempts: dict[str, Attempt] = {}
-        self._workers: frozenset[str] = frozenset()
-        self._window = WINDOW_PER_WORKER
+        self._tally = Tally(places, audited)
+        self._sending = Sending(cut, self._tally, standing, name)
+        self._slot_of = {index: self._sending.slots[shard] for index, shard in places.items()}
+        self._standing = standing
 
     @property
     def finished(self) -> bool:
@@ -90,81 +59,58 @@ class Coordinator:
     @property
     def sent(self) -> int:
         """Attempts so far."""
-        return len(self._attempts)
+        return len(self._sending.attempts)
 
-    def counted(self) -> dict[int, str]:
-        """The attempt that is counted for each microbatch, once it is finished."""
+    def counted(self) -> dict[int, Answer]:
+        """The one answer that is counted for each microbatch, once it is finished."""
         return {microbatch: self._tally.holder(microbatch) for microbatch in self._slot_of}
 
     def attempt(self, attempt_id: str) -> Attempt | None:
         """The attempt of this id, if anything of it is still missing."""
-        attempt = self._attempts.get(attempt_id)
-        return attempt if attempt and self._missing(attempt.shard) else None
-
-    def is_missing(self, microbatch: int) -> bool:
-        """Whether an answer to this microbatch is still wanted."""
-        return microbatch in self._slot_of and self._tally.is_missing(microbatch)
+        attempt = self._sending.attempts.get(attempt_id)
+        return attempt if attempt and self._sending.missing(attempt.shard) else None
 
     # Events
 
     def saw_workers(self, workers: Iterable[str], runs: int) -> None:
         """These workers are alive and may serve this run, one of so many in progress."""
-        known, self._workers = self._workers, frozenset(workers) - self._standing.aside
-        self._window = window(len(self._workers), runs)
-        if known - self._workers:  # nobody says what they had in hand
-            self._all_due("a worker is gone")
+        self._sending.saw_workers(workers, runs)
 
     def lost_queue(self, reason: str) -> None:
         """What was sent may be gone."""
-        self._all_due(reason)
+        self._sending.all_due(reason)
 
     def woke(self, now: float) -> list[Command]:
         """Time has passed; the attempts to send now count as sent."""
-        unfinished = [slot for slot in self._slots.values() if self._missing(slot.shard)]
-        out = [slot for slot in unfinished if slot.due_at > now]
-        due = [slot for slot in unfinished if slot.due_at <= now and self._may_go(slot)]
-        chosen = due[: max(self._window - len(out), 0)]
-        ahead = sum(len(self._missing(slot.shard)) for slot in (*out, *chosen))
-        commands: list[Command] = [self._send(slot, now, ahead) for slot in chosen]
-        if len(chosen) == len(due):
-            commands += self._hedge(out, len(chosen), now)
-        return commands
+        return [*self._sending.woke(now)]
 
-    def next_wake(self) -> float:
-        """When the next attempt is overdue or worth a copy; shards without room do not count."""
-        times = [
-            min(slot.due_at, self._hedge_at(slot))
-            for slot in self._slots.values()
-            if slot.due_at > NOW and self._missing(slot.shard)
-        ]
-        return min(times, default=float("inf"))
+    def next_wake(self, now: float) -> float:
+        """When, after now, something is to be sent even if nothing happens until then."""
+        return self._sending.next_wake(now)
 
-    def answered(
-        self, attempt: Attempt, worker: str, bits: Mapping[int, str], seconds: float, now: float
-    ) -> list[Command]:
-        """A valid answer: the bits of each of its microbatches, and the worker's time for them.
-
-        The attempt may be one of an earlier owner of the run.
-        """
-        if worker in self._standing.aside:
+    def answered(self, answer: Answer, now: float) -> list[Command]:
+        """A valid answer, maybe to an attempt of an earlier owner of the run."""
+        attempt = answer.attempt
+        if answer.worker in self._standing.aside:
             return self.left(attempt, now)
-        if attempt.id in self._attempts:
-            self._standing.pace.learn(now - attempt.sent_at, seconds, len(bits))
-        for microbatch, found in bits.items():
-            self._tally.vote(microbatch, worker, found, attempt.id)
-        touched = {slot.shard.index: slot for slot in map(self._slot_of.__getitem__, bits)}
+        if attempt.id in self._sending.attempts:
+            self._standing.pace.learn(now - attempt.sent_at, answer.seconds, len(answer.bits))
+        for microbatch in answer.bits:
+            self._tally.vote(microbatch, answer)
+        touched = {slot.shard.index: slot for slot in map(self._slot_of.__getitem__, answer.bits)}
         commands = [c for slot in touched.values() for c in self._finite_after_all(slot)]
-        commands += self._audited(bits)
+        commands += self._audited(answer.bits)
         for slot in touched.values():
-            if any(self._tally.voters(m) for m in self._missing(slot.shard)):
-                self._due(slot, "")
+            slot.left = 0
+            if any(self._tally.voters(m) for m in self._sending.missing(slot.shard)):
+                slot.due("")
         return commands
 
     def failed(self, attempt: Attempt, worker: str | None, problem: str) -> list[Command]:
         """The worker could not compute it, through no fault that is known to be its own."""
-        slot = self._slots[attempt.shard.index]
+        slot = self._slot(attempt)
         slot.failed_by.append(worker or "")
-        self._due(slot, "it failed")
+        slot.due("it failed")
         return self._given_up(slot, problem)
 
     def invalid(self, attempt: Attempt, worker: str | None, problem: str) -> list[Command]:
@@ -175,114 +121,51 @@ class Coordinator:
                 message=f"Attempt {attempt.id} is not counted: {problem}.",
             )
         ]
-        slot = self._slots[attempt.shard.index]
+        slot = self._slot(attempt)
         slot.failed_by.append(worker or "")
-        self._due(slot, "its answer was invalid")
+        slot.due("its answer was invalid")
         told += self._strike(worker, problem) if worker else []
         return told + self._given_up(slot, f"its answers were invalid: {problem}")
 
-    def not_finite(self, attempt: Attempt, worker: str) -> list[Command]:
+    def not_finite(self, attempt: Attempt, worker: str, now: float) -> list[Command]:
         """An answer with NaN or infinity: the run has diverged, if another worker agrees."""
-        slot = self._slots[attempt.shard.index]
+        if worker in self._standing.aside:
+            return self.left(attempt, now)
+        slot = self._slot(attempt)
         slot.not_finite_by.append(worker)
-        self._due(slot, "its answer was not finite")
+        slot.due("its answer was not finite")
         agreed = len(slot.not_finite_by) >= DIVERGED_ATTEMPTS
-        alone = not self._workers - {worker}
+        alone = not self._sending.workers - {worker}
         return [Diverged()] if agreed and (alone or len(set(slot.not_finite_by)) > 1) else []
 
     def missed(self, attempt: Attempt) -> list[Command]:
         """The worker lacked images or parameters, which are there now."""
-        self._due(self._slots[attempt.shard.index], "images or parameters were gone")
+        self._slot(attempt).due("images or parameters were gone")
         return []
 
     def left(self, attempt: Attempt, now: float) -> list[Command]:
         """A worker that the attempt was not for has left it to others."""
-        if attempt.id not in self._attempts:
+        if attempt.id not in self._sending.attempts:
             return []
-        slot = self._slots[attempt.shard.index]
-        missing = self._missing(slot.shard)
-        if self._workers - self._not_for(slot, missing):
-            self._due(slot, "")
-        else:
-            slot.due_at, slot.reason = now + REFUSED_SECONDS, "no other worker was there"
-        return self._waive_alone(missing)
+        slot = self._slot(attempt)
+        slot.due(LEFT, now + min(LEFT_SECONDS * 2**slot.left, REFUSED_SECONDS))
+        slot.left = min(slot.left + 1, 10)
+        return self._waive_alone(self._sending.missing(slot.shard))
 
     def refused(self, attempt: Attempt, now: float) -> list[Command]:
         """A worker of another fingerprint took it; soon another may."""
-        slot = self._slots[attempt.shard.index]
-        slot.due_at, slot.reason = now + REFUSED_SECONDS, "a worker refused it"
+        self._slot(attempt).due("a worker refused it", now + REFUSED_SECONDS)
         return []
 
     # What follows from them
 
-    def _missing(self, shard: Shard) -> list[int]:
-        indices = (microbatch.index for microbatch in shard.microbatches)
-        return [index for index in indices if self._tally.is_missing(index)]
+    def _slot(self, attempt: Attempt) -> Slot:
+        return self._sending.slots[attempt.shard.index]
 
-    def _may_go(self, slot: _Slot) -> bool:
-        """While no worker is known one may be there unseen, but one message is enough for it."""
-        return bool(self._workers) or slot.number == 0
-
-    def _due(self, slot: _Slot, reason: str) -> None:
-        slot.due_at, slot.reason = NOW, reason
-
-    def _all_due(self, reason: str) -> None:
-        for slot in self._slots.values():
-            self._due(slot, reason)
-
-    def _not_for(self, slot: _Slot, missing: list[int]) -> frozenset[str]:
-        """Whoever is set aside or has answered already; who failed, if there is anybody else."""
-        barred = set(self._standing.aside)
-        barred.update(*(self._tally.voters(microbatch) for microbatch in missing))
-        avoided = barred | set(slot.failed_by) | set(slot.not_finite_by)
-        return frozenset((avoided if self._workers - avoided else barred) - {""})
-
-    def _send(self, slot: _Slot, now: float, ahead: int) -> Send:
-        reason = slot.reason
-        if slot.number and slot.due_at > NOW and not reason:
-            slot.missed += 1
-            reason = "no answer in time"
-        slot.due_at = now + self._standing.pace.deadline(ahead, len(self._workers), slot.missed)
-        slot.sent_at, slot.hedged, slot.reason = now, False, ""
-        return self._next_attempt(slot, now, reason if slot.number else "")
-
-    def _next_attempt(self, slot: _Slot, now: float, reason: str) -> Send:
-        slot.number += 1
-        missing = self._missing(slot.shard)
-        wanted = tuple(m for m in slot.shard.microbatches if m.index in missing)
-        attempt = Attempt(
-            id=self._name(slot.shard, slot.number),
-            shard=replace(slot.shard, microbatches=wanted),
-            number=slot.number,
-            sent_at=now,
-            not_for=self._not_for(slot, missing),
-        )
-        self._attempts[attempt.id] = attempt
-        return Send(attempt=attempt, reason=reason)
-
-    def _hedge_at(self, slot: _Slot) -> float:
-        if slot.hedged:
-            return float("inf")
-        return slot.sent_at + self._standing.pace.hedge_after(len(self._missing(slot.shard)))
-
-    def _hedge(self, out: list[_Slot], more: int, now: float) -> list[Command]:
-        """Copies of the oldest attempts for workers that have nothing else to do."""
-        copies = sum(slot.hedged for slot in out)
-        idle = min(len(self._workers), self._window) - len(out) - more - copies
-        late = sorted(
-            (slot for slot in out if slot.number and self._hedge_at(slot) <= now),
-            key=lambda slot: slot.sent_at,
-        )
-        commands: list[Command] = []
-        for slot in late[: max(idle, 0)]:
-            slot.hedged = True
-            commands.append(self._next_attempt(slot, now, "an idle worker repeats it"))
-        return commands
-
-    def _given_up(self, slot: _Slot, problem: str) -> list[Command]:
+    def _given_up(self, slot: Slot, problem: str) -> list[Command]:
         """Failures of workers that were set aside are theirs, unless nobody else is there."""
         own = [worker for worker in slot.failed_by if worker not in self._standing.aside]
-        failures = len(own if self._workers else slot.failed_by)
+        failures = len(own if self._sending.workers else slot.failed_by)
         if failures <= MOST_FAILURES:
             return []
         return [GiveUp(shard=slot.shard.index, failures=failures, problem=problem)]
@@ -297,15 +180,15 @@ class Coordinator:
     def _set_aside(self, worker: str, reason: str) -> list[Command]:
         """Nothing that it answered in this iteration counts any more."""
         self._standing.aside.add(worker)
-        self._workers -= {worker}
-        missing = {index for index in self._slot_of if self._tally.is_missing(index)}
-        self._tally.discard(worker)
-        for index, slot in self._slot_of.items():
-            if index not in missing and self._tally.is_missing(index):
-                self._due(slot, "its worker was set aside")
+        self._sending.workers -= {worker}
+        for index in self._tally.discard(worker):
+            self._slot_of[index].due("its worker was set aside")
         return [SetAside(worker=worker, reason=reason)]
 
-    def _finite_after_all(self, slot: _Slot) -> list[Command]:
+    def _finite_after_all(self, slot: Slot) -> list[Command]:
+        """Once all of its microbatches were found finite, whoever said otherwise was wrong."""
+        if not all(self._tally.voters(microbatch.index) for microbatch in slot.shard.microbatches):
+            return []
         wrong, slot.not_finite_by = slot.not_finite_by, []
         strikes = (self._strike(one, "not finite, unlike another's") for one in wrong)
         return [command for commands in strikes for command in commands]
@@ -321,11 +204,15 @@ class Coordinator:
         return commands + self._waive_alone(microbatches)
 
     def _waive_alone(self, microbatches: Iterable[int]) -> list[Command]:
-        """Count audited microbatches as they are when no second worker is there to look."""
+        """Count audited microbatches as they are when no second worker is there to look.
+
+        While nobody is seen at all, as after a restart of Redis, a second one may be there.
+        """
         commands: list[Command] = []
         for index in microbatches:
-            voters, disputed = self._tally.voters(index), self._tally.is_disputed(index)
-            if self.is_missing(index) and voters and not disputed and not self._workers - voters:
+            voters, workers = self._tally.voters(index), self._sending.workers
+            undisputed = voters and not self._tally.is_disputed(index)
+            if self._tally.is_missing(index) and undisputed and workers and not workers - voters:
                 self._tally.waive(index)
                 message = f"Microbatch {index} is not audited: no second worker is there."
                 commands.append(Tell(kind="audit_waived", message=message))

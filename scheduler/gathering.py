@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from model.parameters import Arrays, all_finite, digest, to_bytes
-from scheduler.commands import Attempt, Command, Diverged, GiveUp, Send, SetAside, Tell
+from scheduler.commands import Answer, Attempt, Command, Diverged, GiveUp, Send, SetAside, Tell
 from scheduler.coordinator import Coordinator
 from scheduler.errors import AnswerInvalid, RunFailed, diverged
 from scheduler.link import Link
@@ -46,7 +46,7 @@ class Gathering:
         shards = split(work.microbatches, count)
         self._coordinator = Coordinator(shards, link.standing, self._name, audited)
         self._whole = Shard(index=-1, microbatches=tuple(work.microbatches))
-        self._outcomes: dict[tuple[str, int], Outcome] = {}
+        self._outcomes: dict[tuple[Answer, int], Outcome] = {}
         self._commands: deque[Command] = deque()
         self._published = False
         self.shards = count
@@ -64,7 +64,7 @@ class Gathering:
     def counted(self) -> list[Outcome]:
         """Every microbatch's outcome, once it is finished."""
         counted = self._coordinator.counted()
-        return [self._outcomes[attempt, microbatch] for microbatch, attempt in counted.items()]
+        return [self._outcomes[answer, microbatch] for microbatch, answer in counted.items()]
 
     def turn(self) -> None:
         """Send what is due, then wait a moment for an answer and judge it."""
@@ -74,10 +74,11 @@ class Gathering:
             self._link.publish(self._work)
             self._published = True
         self._coordinator.saw_workers(self._link.workers, self._link.runs)
-        self._do(self._coordinator.woke(time.monotonic()))
+        now = time.monotonic()
+        self._do(self._coordinator.woke(now))
         crash_point(CrashPoint.MESSAGES_SENT)
-        run_id = self._work.run_id
-        attempt_id = self._link.exchange.next_arrival(run_id, self._wait_seconds())
+        seconds = self._wait_seconds(self._coordinator.next_wake(now))
+        attempt_id = self._link.exchange.next_arrival(self._work.run_id, seconds)
         if attempt_id:
             crash_point(CrashPoint.ARRIVAL_POPPED)
             self._do(self._take(attempt_id))
@@ -89,11 +90,8 @@ class Gathering:
         self._commands = deque(c for c in self._commands if not isinstance(c, Send))
         self._coordinator.lost_queue("Redis failed")
 
-    def _wait_seconds(self) -> float:
-        if not self._link.workers:
-            return ARRIVAL_SECONDS  # what is overdue is not sent to nobody
-        until_due = self._coordinator.next_wake() - time.monotonic()
-        return min(ARRIVAL_SECONDS, max(SHORTEST_WAIT_SECONDS, until_due))
+    def _wait_seconds(self, until: float) -> float:
+        return min(ARRIVAL_SECONDS, max(SHORTEST_WAIT_SECONDS, until - time.monotonic()))
 
     def _name(self, shard: Shard, number: int) -> str:
         work = self._work
@@ -204,16 +202,20 @@ class Gathering:
             return self._coordinator.refused(attempt, time.monotonic())
         arrays = read_arrays(payload, header, self._work, attempt)
         if not all_finite(arrays):
-            return self._coordinator.not_finite(attempt, header.worker)
+            return self._coordinator.not_finite(attempt, header.worker, time.monotonic())
         return self._count(header, attempt, arrays)
 
     def _count(self, header: AnswerHeader, attempt: Attempt, arrays: Arrays) -> list[Command]:
         self._link.pin(header.fingerprint)
         found = outcomes(arrays, header, self._work, attempt)
-        self._outcomes |= {(attempt.id, outcome.microbatch.index): outcome for outcome in found}
-        bits = {outcome.microbatch.index: self._bits(outcome) for outcome in found}
-        now = time.monotonic()
-        held = self._coordinator.answered(attempt, header.worker, bits, header.seconds, now)
+        answer = Answer(
+            attempt=attempt,
+            worker=header.worker,
+            bits={outcome.microbatch.index: self._bits(outcome) for outcome in found},
+            seconds=header.seconds,
+        )
+        self._outcomes |= {(answer, outcome.microbatch.index): outcome for outcome in found}
+        held = self._coordinator.answered(answer, time.monotonic())
         crash_point(CrashPoint.ANSWER_COUNTED)
         return held
 
