@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from scheduler.errors import Interrupted
 from storage.history import History
 from storage.records import Claim
+from workers.crash_points import CrashPoint, crash_point
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +78,10 @@ class Keeper:
         if time.monotonic() - self._renewed_at > self._lease.renew_seconds:
             self._history.renew(self._claim, self._lease.seconds)
             self._renewed_at = time.monotonic()
+            crash_point(CrashPoint.LEASE_RENEWED)
 
     def notice(self, kind: str, message: str) -> None:
         """Write an event into the run's history and pass it on to whoever looks on."""
         self._history.add_event(self._claim, kind, message)
+        crash_point(CrashPoint.EVENT_WRITTEN)
         self._on_notice(kind, message)

@@ -26,6 +26,7 @@ from storage.history import History
 from storage.owners import current_owner
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord, RunState
 from workers.chunks import chunked
+from workers.crash_points import CrashPoint, crash_point
 
 #: Why a run was left on which the user did not wait.
 STOPPED = "stopped on request"
@@ -87,7 +88,9 @@ class Driver:
         try:
             finished = yield from self._iterations(history, claim)
             if finished:
+                crash_point(CrashPoint.RUN_COMPUTED)
                 history.finish(claim, RunState.COMPLETED)
+                crash_point(CrashPoint.RUN_FINISHED)
             else:
                 self._leave(history, claim, self.stopped_state, STOPPED)
         except (LeaseLost, Unreleased):
@@ -111,6 +114,7 @@ class Driver:
     def _iterations(
         self, history: History, claim: Claim
     ) -> Generator[IterationRecord | EvaluationRecord, None, bool]:
+        crash_point(CrashPoint.RUN_CLAIMED)
         run = history.find_run(claim.run_id)
         config = run_config(run.configuration)
         keeper = Keeper(history, claim, self.control, self.on_notice, self.on_tick, self.lease)
@@ -118,11 +122,13 @@ class Driver:
         images_digest = check_images(run, data)
         if run.images_digest is None:
             history.set_images_digest(claim, images_digest)
+        crash_point(CrashPoint.IMAGES_RECORDED)
         mixed = config.allow_mixed_workers
         self.dispatcher.begin(run.id, config.network, run.fingerprint, allow_mixed=mixed)
         keeper.tick()
         parts = config, claim, history, self.dispatcher
         for record in train(*parts, data.training, keeper):
+            crash_point(CrashPoint.ITERATION_COMMITTED)
             yield record
             if self.control.draining and record.iteration + 1 < config.iterations:
                 return False

@@ -10,6 +10,7 @@ from scheduler.standing import Standing
 from scheduler.work import Watcher, Work
 from workers import app as celery
 from workers.chunks import ChunkedImages, chunked
+from workers.crash_points import CrashPoint, crash_point
 from workers.exchange import IMAGES_SECONDS, PARAMETERS_SECONDS, Exchange
 
 #: Seconds between two looks at who is there.
@@ -54,6 +55,7 @@ class Link:
         run_id, network = self._newcomer
         self.standing = Standing(self.exchange.aside(run_id))
         self.exchange.announce_run(run_id, network)
+        crash_point(CrashPoint.RUN_ANNOUNCED)
         self._count()
         self._newcomer = None
 
@@ -138,13 +140,16 @@ class Link:
         """Put all that the work's messages rest on into this Redis."""
         self.exchange.announce_run(work.run_id, work.network)
         self.exchange.announce_iteration(work.run_id, work.epoch, work.iteration)
+        crash_point(CrashPoint.ITERATION_ANNOUNCED)
         self.exchange.set_aside(work.run_id, self.standing.aside)
         self.exchange.publish(work.parameters, PARAMETERS_SECONDS)
+        crash_point(CrashPoint.PARAMETERS_PUBLISHED)
         chunks = self.chunks(work.data)
         for name, payload in zip(chunks.digests, chunks.payloads, strict=True):
             if (self.server_id, name) not in self._published:
                 self.exchange.publish(payload, IMAGES_SECONDS)
                 self._published.add((self.server_id, name))
+        crash_point(CrashPoint.IMAGES_PUBLISHED)
 
     def publish_missing(self, work: Work, digests: tuple[str, ...]) -> None:
         """Put again what a worker did not find."""

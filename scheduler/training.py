@@ -16,6 +16,7 @@ from scheduler.outcomes import Computed, accuracy_of, gather, image_values, ledg
 from scheduler.work import Dispatcher, Watcher, Work
 from storage.history import History
 from storage.records import Claim, EvaluationRecord, IterationRecord
+from workers.crash_points import CrashPoint, crash_point
 from workers.messages import Wanted
 
 
@@ -38,6 +39,7 @@ def train(
         work = iteration_work(config, claim.run_id, claim.epoch, iteration, parameters, data)
         computed = compute_iteration(work, config.learning_rate, dispatcher, watcher)
         parameters = computed.parameters
+        crash_point(CrashPoint.UPDATE_COMPUTED)
 
         # Loss, parameters and ledger, in one transaction.
         record = IterationRecord(
@@ -128,6 +130,7 @@ def evaluate(
         loss=loss_of(outcomes),
         accuracy=accuracy_of(outcomes, held_out),
     )
+    crash_point(CrashPoint.EVALUATION_COMPUTED)
     history.record_evaluation(claim, evaluation)
     return evaluation
 

@@ -51,19 +51,21 @@ Purpose = Literal["read", "write", "migrate"]
 #: Where a writing transaction stands: the two moments between which its outcome is unknown.
 Moment = Literal["before_commit", "after_commit"]
 
+#: Looks on at those moments, for drills: it may raise or end the process there.
+Observer = Callable[[Moment], None]
 
-def _unobserved(moment: Moment) -> None:
+
+def unobserved(moment: Moment) -> None:
     """Nobody looks on."""
 
 
 class Database:
     """One database, by its URL or by the path of an SQLite file. Opens nothing until used.
 
-    The observer is called around every COMMIT of a writer, for drills: it may raise or end the
-    process there.
+    The observer is called around every COMMIT of a writer.
     """
 
-    def __init__(self, url: str | Path, observer: Callable[[Moment], None] = _unobserved) -> None:
+    def __init__(self, url: str | Path, observer: Observer = unobserved) -> None:
         self._url, self._observer = _parsed(url), observer
         #: The URL as it may be shown: without its password.
         self.address = _shown(self._url)

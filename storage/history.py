@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, select
 from storage import claims, references
 from storage.claims import Bid
 from storage.commits import Commit, is_committed, store_commit
-from storage.database import Database
+from storage.database import Database, Observer, unobserved
 from storage.errors import CheckpointNotFound, IterationNotFound
 from storage.records import (
     CheckpointRecord,
@@ -51,9 +51,9 @@ class History:
         self._repeat = repeat
 
     @classmethod
-    def open(cls, url: str | Path) -> History:
+    def open(cls, url: str | Path, observer: Observer = unobserved) -> History:
         """The history at this URL or path, created if need be, its schema checked."""
-        database = Database(url)
+        database = Database(url, observer)
         database.check_schema()
         return cls(database)
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from model.config import NetworkConfig
 from model.parameters import digest
 from workers import redis_client
+from workers.crash_points import CrashPoint, crash_point
 from workers.messages import AnswerHeader, ShardMessage, WorkerRecord
 
 #: Every key of ours starts with it, Celery's too.
@@ -181,6 +182,7 @@ class Exchange:
             pipe.expire(answer_key(header.attempt_id), ANSWER_SECONDS)
             pipe.rpush(arrivals, header.attempt_id)
             pipe.expire(arrivals, ANSWER_SECONDS)
+            crash_point(CrashPoint.ANSWER_PREPARED)
             pipe.execute()
 
     def next_arrival(self, run_id: str, timeout_seconds: float) -> str | None:

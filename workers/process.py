@@ -17,6 +17,7 @@ import cachetools
 import psutil
 
 from workers.app import app
+from workers.crash_points import CrashPoint, crash_point
 from workers.errors import RedisUnreachable
 from workers.exchange import Exchange
 from workers.messages import ShardMessage, WorkerRecord
@@ -57,6 +58,7 @@ class Worker:
     def start(self) -> None:
         """Show this worker, compile what the runs in progress need, and take the fingerprint."""
         self._heart.start()
+        crash_point(CrashPoint.WORKER_STARTED)
         from model.gradients import warm_up  # loads TensorFlow
         from workers.fingerprint import fingerprint
 
@@ -66,6 +68,7 @@ class Worker:
                 warm_up(network)
         except RedisUnreachable as error:
             logger.warning("%s Going on without warming up.", error)
+        crash_point(CrashPoint.FINGERPRINT_TAKEN)
         self.fingerprint = golden
         logger.info("Worker %s is ready, fingerprint %s", self.name, golden)
 
@@ -118,6 +121,7 @@ class Worker:
             _end_without_supervisor()
             try:
                 self.exchange.show_worker(self.record())
+                crash_point(CrashPoint.WORKER_SHOWN)
             except RedisUnreachable as error:
                 logger.debug("%s", error)
             except Exception:  # the thread must live on, it looks after the supervisor too

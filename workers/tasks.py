@@ -8,6 +8,7 @@ from typing import Any
 
 from workers.app import TASK, app
 from workers.compute import Missing, shard_arrays
+from workers.crash_points import CrashPoint, crash_point
 from workers.messages import AnswerHeader, ShardMessage, Status, checksum
 from workers.process import this_worker
 
@@ -21,12 +22,15 @@ LEAVE_SECONDS = 0.05
 def compute_shard(message: dict[str, Any]) -> None:
     """Compute one attempt at one shard and write its answer to Redis."""
     shard = ShardMessage.model_validate(message)
+    crash_point(CrashPoint.MESSAGE_TAKEN)
     worker = this_worker()
     if worker.exchange.is_stale(shard):
         return
     with worker.holding(shard):
         header, arrays = _attempt(shard)
+    crash_point(CrashPoint.SHARD_COMPUTED)
     worker.exchange.answer(header, arrays)
+    crash_point(CrashPoint.ANSWER_SENT)
     if header.status in {Status.REFUSED, Status.LEFT}:
         time.sleep(LEAVE_SECONDS)
 

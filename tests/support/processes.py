@@ -24,7 +24,7 @@ Start = Callable[..., "Started"]
 
 @dataclass
 class Started:
-    """A `tapeworks` process in a session of its own."""
+    """A `tapeworks` process, or a worker's, in a session of its own."""
 
     process: subprocess.Popen[bytes]
     directory: Path
@@ -100,15 +100,18 @@ def workers_of(started: Started) -> list[psutil.Process]:
 
 @contextmanager
 def processes(directory: Path, environment: Mapping[str, str]) -> Iterator[Start]:
-    """Gives the function that starts `tapeworks` processes; all of them are ended afterwards."""
+    """Gives the function that starts `tapeworks` processes; all of them are ended afterwards.
+
+    With `module="workers"` it starts a worker's process, which nobody starts again.
+    """
     every: list[Started] = []
 
-    def start(*arguments: str, **variables: str) -> Started:
-        name = f"{len(every)}-{arguments[0]}"
+    def start(*arguments: str, module: str = "tapeworks", **variables: str) -> Started:
+        name = f"{len(every)}-{[*arguments, module][0]}"
         out, err = directory / f"{name}.out", directory / f"{name}.err"
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tapeworks", *arguments],
+                [sys.executable, "-P", "-m", module, *arguments],
                 env=os.environ | environment | variables | {"PYTHONPATH": str(ROOT)},
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
