@@ -5,6 +5,7 @@ A worker by hand: `celery -A workers.app worker --pool solo --concurrency 1`.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from typing import Any
@@ -19,6 +20,7 @@ from celery.signals import (
     worker_shutdown,
 )
 from kombu.exceptions import OperationalError
+from kombu.pools import ProducerPool, producers
 
 from workers.addresses import DEFAULT_URL
 from workers.exchange import PREFIX, QUEUE
@@ -79,17 +81,25 @@ def use_redis(url: str) -> None:
 def send(message: ShardMessage) -> None:
     """Put a shard's message on the queue. After `RedisUnreachable` it may be there or not."""
     try:
-        app.send_task(
-            TASK,
-            args=[message.model_dump(mode="json")],
-            queue=QUEUE,
-            expires=EXPIRES_SECONDS,
-            argsrepr="",  # Celery would spell out every number of the message again, for its logs
-        )
+        with _producers(app.conf.broker_url).acquire(block=True) as producer:
+            app.send_task(
+                TASK,
+                args=[message.model_dump(mode="json")],
+                queue=QUEUE,
+                expires=EXPIRES_SECONDS,
+                argsrepr="",  # Celery would spell out every number of the message for its logs
+                producer=producer,
+            )
     except OperationalError as error:  # kombu's, around redis-py's
         raise unreachable(app.conf.broker_url, error.__cause__ or error) from error
     except (redis.RedisError, OSError) as error:
         raise unreachable(app.conf.broker_url, error) from error
+
+
+@functools.cache
+def _producers(url: str) -> ProducerPool:
+    """Celery's own pool would stay with the first Redis that a message was sent to."""
+    return producers[app.connection_for_write(url)]
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
