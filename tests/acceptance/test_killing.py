@@ -13,10 +13,6 @@ from tests.support.processes import Start, Started, alive, all_gone, workers_of
 from tests.support.waiting import until
 
 
-def living_workers(training: Started) -> list[psutil.Process]:
-    return [worker for worker in workers_of(training) if alive(worker)]
-
-
 def living_redis(training: Started) -> psutil.Process | None:
     servers = [one for one in training.descendants() if alive(one) and one.name() == "redis-server"]
     return servers[0] if servers else None
@@ -36,12 +32,12 @@ def goes_on(training: Started) -> None:
 
 def kill_one_worker_three_times(training: Started) -> None:
     for _ in range(3):
-        until(lambda: living_workers(training), "a worker is there")[0].kill()
+        until(lambda: workers_of(training), "a worker is there")[0].kill()
     goes_on(training)
 
 
 def kill_all_workers(training: Started) -> None:
-    victims = until(lambda: living_workers(training), "workers are there")
+    victims = until(lambda: workers_of(training), "workers are there")
     for worker in victims:
         worker.kill()
     goes_on(training)
