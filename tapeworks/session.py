@@ -31,7 +31,8 @@ class Means:
     """What a run is computed with."""
 
     dispatcher: Dispatcher
-    check: Callable[[], None]  #: raises when there is no hope of an answer
+    #: What the user should know of them, now and then; raises when there is no hope of an answer.
+    check: Callable[[], str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,10 @@ class Session:
         return self.history.find_run(run.id)
 
     def _drive(self, run: RunRecord, config: RunConfig, data: Split, means: Means) -> None:
+        def look_after() -> None:
+            if news := means.check():
+                progress.notice(news)
+
         with Progress(config.iterations, run.completed_iterations) as progress:
             driver = Driver(
                 history=self.history,
@@ -75,7 +80,7 @@ class Session:
                 stopped_state=RunState.PAUSED,
                 load=lambda _: data,
                 on_notice=lambda _, message: progress.notice(message),
-                on_tick=means.check,
+                on_tick=look_after,
             )
             for record in driver.drive(driver.claim(run.id)):
                 if isinstance(record, EvaluationRecord):

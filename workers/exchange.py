@@ -16,6 +16,9 @@ from workers.messages import AnswerHeader, ShardMessage, WorkerRecord
 #: Every key of ours starts with it, Celery's too.
 PREFIX = "tapeworks:"
 
+#: The one queue.
+QUEUE = "shards"
+
 #: Lifetimes in seconds. What expires while it is still needed is published again.
 IMAGES_SECONDS = 3600
 PARAMETERS_SECONDS = 600
@@ -70,6 +73,7 @@ def worker_key(name: str) -> str:
 
 WORKERS_KEY = f"{PREFIX}workers"  #: set of the workers' names
 RUNS_KEY = f"{PREFIX}runs"  #: set of the runs in progress
+QUEUE_KEY = f"{PREFIX}{QUEUE}"  #: list of messages that no worker has taken, kept by Celery
 
 
 class Exchange:
@@ -217,6 +221,11 @@ class Exchange:
             pipe.delete(key)
             (header, arrays), _ = pipe.execute()
         return header or b"", arrays or b""
+
+    def queue_length(self) -> int:
+        """Messages that no worker has taken yet."""
+        with redis_client.translated(self.url):
+            return int(self._redis.llen(QUEUE_KEY))
 
     # Workers to people
 

@@ -88,14 +88,20 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
+def _runs(process: psutil.Process, module: str) -> bool:
+    with suppress(psutil.NoSuchProcess):  # which it may become at any moment
+        return process.cmdline()[-1:] == [module]
+    return False
+
+
 def all_gone(started: Started) -> None:
     """Wait until nothing that the process started is alive."""
     until(lambda: not started.left_behind(), f"{started.name} leaves no process behind")
 
 
 def workers_of(started: Started) -> list[psutil.Process]:
-    """Its worker processes."""
-    return [one for one in started.descendants() if one.cmdline()[-1:] == ["workers"]]
+    """Its worker processes that live."""
+    return [one for one in started.descendants() if alive(one) and _runs(one, "workers")]
 
 
 @contextmanager
