@@ -49,7 +49,8 @@ class _Onlooker:
 
     def tick(self, *, waiting: bool = False) -> None:  # noqa: ARG002
         """Raises `Interrupted` at the first Ctrl-C."""
-        self.means.check()
+        if news := self.means.check():
+            self.progress.notice(news)
         if self.control.draining:
             raise Interrupted("The replay was stopped; the history is as it was.")
 
