@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, update
 
 from storage import database as database_module
-from storage.database import Database, Moment
+from storage.database import Database
 from storage.errors import (
     CheckpointNotFound,
     IterationNotFound,
@@ -27,21 +26,25 @@ from storage.history import History
 from storage.records import (
     Claim,
     EvaluationRecord,
-    IterationRecord,
     LedgerRecord,
-    RunRecord,
     RunState,
 )
 from storage.tables import ledger as ledger_table
 from storage.tables import runs
+from tests.support.made_up import (
+    LEASE,
+    commit,
+    iteration_of,
+    kinds,
+    ledger_of,
+    submit,
+    submit_and_claim,
+)
 
 ROOT = Path(__file__).parents[2]
 
-#: Leases in seconds: one that outlasts every test, and one that is over when it begins.
-LEASE = 60.0
+#: A lease in seconds that is over when it begins.
 OVER = -1.0
-
-Result = TypeVar("Result")
 
 #: A way to spoil a ledger.
 Change = Callable[[list[LedgerRecord]], list[LedgerRecord]]
@@ -58,125 +61,6 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def history(database: Database) -> History:
     return History(database)
-
-
-def submit(history: History) -> RunRecord:
-    return history.create_run(
-        name=None,
-        configuration={},
-        iterations=3,
-        parameters=b"initial",
-        parameters_digest="digest 0",
-    )
-
-
-def submit_and_claim(history: History, lease_seconds: float = LEASE) -> Claim:
-    return history.claim(submit(history).id, "alice", lease_seconds)
-
-
-def iteration_of(claim: Claim, number: int = 0) -> IterationRecord:
-    return IterationRecord(
-        run_id=claim.run_id,
-        iteration=number,
-        images=20,
-        loss=34.00000000000001 - number,
-        accuracy=0.5,
-        gradient_norm=0.1,
-        parameters_digest=f"digest {number + 1}",
-        epoch=claim.epoch,
-        shards=2,
-        attempts=3,
-        workers=2,
-        started_at=datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC),
-        seconds=0.25,
-    )
-
-
-def ledger_of(iteration: IterationRecord) -> list[LedgerRecord]:
-    return [
-        LedgerRecord(
-            run_id=iteration.run_id,
-            iteration=iteration.iteration,
-            microbatch=microbatch,
-            first_image=first_image,
-            image_count=image_count,
-            shard=microbatch // 2,
-            attempt=1,
-            epoch=iteration.epoch,
-            worker="worker-1",
-            seconds=0.1,
-            received_at=iteration.started_at,
-        )
-        for microbatch, (first_image, image_count) in enumerate([(0, 8), (8, 8), (16, 4)])
-    ]
-
-
-def commit(history: History, claim: Claim, number: int = 0, *, keep: bool = True) -> None:
-    iteration = iteration_of(claim, number)
-    history.commit_iteration(
-        claim,
-        iteration,
-        ledger_of(iteration),
-        image_values=f"values {number}".encode(),
-        parameters=f"parameters {number + 1}".encode(),
-        fingerprint="avx2",
-        keep_previous_checkpoint=keep,
-    )
-
-
-def kinds(history: History, run_id: str) -> list[str]:
-    return [event.kind for event in history.events(run_id)]
-
-
-class TestObserving:
-    def test_an_observer_is_called_around_the_commit_of_a_writer_alone(
-        self, database_url: str
-    ) -> None:
-        seen: list[tuple[Moment, int]] = []
-
-        def observe(moment: Moment) -> None:
-            with outside.read() as connection:  # sees what is committed
-                seen.append((moment, len(connection.execute(select(runs.c.id)).all())))
-
-        outside, observed = Database(database_url), Database(database_url, observe)
-        outside.upgrade()
-        history = History(observed)
-        history.find_run(submit(history).id)
-        assert seen == [("before_commit", 0), ("after_commit", 1)]
-        for database in (outside, observed):
-            database.close()
-
-
-class TestRepeating:
-    def test_a_unit_of_work_is_done_as_often_as_is_asked(self, history: History) -> None:
-        claim, done = submit_and_claim(history), list[object]()
-
-        def twice(unit: Callable[[], Result]) -> Result:
-            done.extend([unit(), unit()])
-            return unit()
-
-        patient = history.patient(twice)
-        commit(patient, claim)
-        patient.add_event(claim, "worker refused", "worker-2 has another fingerprint")
-        patient.finish(claim, RunState.COMPLETED)
-        assert len(done) == 6
-        assert kinds(history, claim.run_id) == [
-            "submitted",
-            "claimed",
-            "worker refused",
-            "completed",
-        ]
-        assert len(history.iterations(claim.run_id)) == 1
-
-    def test_who_has_left_a_run_may_tell_its_story_until_the_next_claim(
-        self, history: History
-    ) -> None:
-        claim = submit_and_claim(history)
-        history.release(claim, RunState.QUEUED, None)
-        history.add_event(claim, "database_back", "The database is back.")
-        history.claim_next("bob", LEASE)
-        with pytest.raises(LeaseLost):
-            history.add_event(claim, "database_back", "The database is back.")
 
 
 class TestFencing:

@@ -161,20 +161,9 @@ def drive_on(history: History, claim: Claim) -> None:
         pass
 
 
-@pytest.mark.parametrize("freeze_at", ["iteration:3", "commit:6"])
-def test_a_scheduler_that_was_frozen_finds_its_run_taken_over_and_writes_nothing(
-    history: History,
-    database_url: str,
-    schedulers: Schedulers,
-    undisturbed: Undisturbed,
-    freeze_at: str,
-) -> None:
-    if freeze_at.startswith("commit"):
-        if history.database.address.startswith("sqlite"):
-            pytest.skip("who freezes inside a transaction keeps the whole of an SQLite file locked")
-        database_url += "?options=-c%20idle_in_transaction_session_timeout%3D500"
+def gives_up_when_thawed(frozen: Scheduler, history: History, expected: Digests) -> None:
+    """Take the run over from a scheduler that freezes, then thaw that; it must write nothing."""
     run = submitted(history, CONFIG)
-    frozen = schedulers(database_url, str(LEASE_SECONDS), freeze_at)
     assert frozen.line() == "ready"
     frozen.begin()
     until(frozen.is_frozen, "the scheduler is frozen")
@@ -185,8 +174,24 @@ def test_a_scheduler_that_was_frozen_finds_its_run_taken_over_and_writes_nothing
     assert contents(history) == before
     assert frozen.lines() == []
     drive_on(history, claim)
-    whole(history, run.id, undisturbed(CONFIG))
+    whole(history, run.id, expected)
     assert {record.epoch for record in history.iterations(run.id)} == {1, 2}
+
+
+def test_a_scheduler_that_froze_finds_its_run_taken_over_and_writes_nothing(
+    history: History, database_url: str, schedulers: Schedulers, undisturbed: Undisturbed
+) -> None:
+    frozen = schedulers(database_url, str(LEASE_SECONDS), "iteration:3")
+    gives_up_when_thawed(frozen, history, undisturbed(CONFIG))
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_scheduler_that_froze_within_a_transaction_is_taken_over_as_well(
+    history: History, database_url: str, schedulers: Schedulers, undisturbed: Undisturbed
+) -> None:
+    soon = "?options=-c%20idle_in_transaction_session_timeout%3D500"
+    frozen = schedulers(database_url + soon, str(LEASE_SECONDS), "commit:6")
+    gives_up_when_thawed(frozen, history, undisturbed(CONFIG))
 
 
 def test_a_killed_schedulers_run_is_taken_over_to_the_same_bits(
