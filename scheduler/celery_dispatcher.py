@@ -37,14 +37,17 @@ class CeleryDispatcher:
 
     def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
         """Every microbatch's outcome exactly once, when all are there."""
-        gathering = Gathering(self._link, work, watcher)
-        while not gathering.finished:
+        gathering: Gathering | None = None
+        while gathering is None or not gathering.finished:
             watcher.tick(waiting=self._link.is_waiting)
             try:
+                self._link.join()
+                gathering = gathering or Gathering(self._link, work, watcher)
                 gathering.turn()
             except RedisUnreachable as error:
                 self._link.condition(watcher, "redis_unreachable", str(error))
-                gathering.start_over()
+                if gathering:
+                    gathering.start_over()
                 time.sleep(RETRY_SECONDS)
         yield from gathering.counted()
         self.attempts, self.shards = gathering.attempts, gathering.shards

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from scheduler.commands import Answer, Attempt, Command, Diverged, GiveUp, SetAside, Tell
-from scheduler.sending import Sending, Slot
+from scheduler.sending import LEFT, Sending, Slot
 from scheduler.sharding import Shard
 from scheduler.standing import MOST_STRIKES, Standing
 from scheduler.tally import Tally
@@ -22,6 +22,10 @@ DIVERGED_ATTEMPTS = 2
 
 #: Seconds before a shard that a worker of another fingerprint refused is sent again.
 REFUSED_SECONDS = 1.0
+
+#: Seconds before a shard is sent again that a worker left to others; doubles each time, up to
+#: those above.
+LEFT_SECONDS = 0.02
 
 
 class Coordinator:
@@ -97,6 +101,7 @@ class Coordinator:
         commands = [c for slot in touched.values() for c in self._finite_after_all(slot)]
         commands += self._audited(answer.bits)
         for slot in touched.values():
+            slot.left = 0
             if any(self._tally.voters(m) for m in self._sending.missing(slot.shard)):
                 slot.due("")
         return commands
@@ -143,10 +148,8 @@ class Coordinator:
         if attempt.id not in self._sending.attempts:
             return []
         slot = self._slot(attempt)
-        if self._sending.workers - self._sending.not_for(slot):
-            slot.due("")
-        else:
-            slot.due("no other worker was there", now + REFUSED_SECONDS)
+        slot.due(LEFT, now + min(LEFT_SECONDS * 2**slot.left, REFUSED_SECONDS))
+        slot.left = min(slot.left + 1, 10)
         return self._waive_alone(self._sending.missing(slot.shard))
 
     def refused(self, attempt: Attempt, now: float) -> list[Command]:

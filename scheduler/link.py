@@ -31,19 +31,31 @@ class Link:
         self._chunks: list[tuple[ImageData, ChunkedImages]] = []
         self._published: set[tuple[str, str]] = set()
         self._condition = ""
+        self._newcomer: tuple[str, NetworkConfig] | None = None
         self._refused: set[str] = set()
         celery.use_redis(redis_url)
 
     def begin(
         self, run_id: str, network: NetworkConfig, fingerprint: str | None, *, allow_mixed: bool
     ) -> None:
-        """Start on a run, whose fingerprint may be pinned already, or may vary."""
-        self._allow_mixed = allow_mixed
+        """Start on a run, whose fingerprint may be pinned already, or may vary.
+
+        Redis may be away: what it has to know it is told by `join`.
+        """
+        self._allow_mixed, self._condition = allow_mixed, ""
         self.fingerprint = fingerprint
-        self.standing = Standing(self.exchange.aside(run_id))
         self._refused.clear()
+        self._newcomer = run_id, network
+
+    def join(self) -> None:
+        """Announce the run that has begun, and see who is there for it; once."""
+        if self._newcomer is None:
+            return
+        run_id, network = self._newcomer
+        self.standing = Standing(self.exchange.aside(run_id))
         self.exchange.announce_run(run_id, network)
         self._count()
+        self._newcomer = None
 
     def end(self, run_id: str, epoch: int) -> None:
         """Leave the run; what it kept in Redis for itself is removed."""

@@ -19,6 +19,9 @@ WINDOW_PER_WORKER = 2
 
 NOW = float("-inf")
 
+#: A reason that people need not know.
+LEFT = "it was left to another worker"
+
 
 def window(workers: int, runs: int) -> int:
     """Shards that a run may have out.
@@ -40,6 +43,7 @@ class Slot:
     sent_at: float = 0.0
     number: int = 0  #: attempts so far
     missed: int = 0  #: deadlines
+    left: int = 0  #: messages in a row that a worker left to others
     reason: str = ""  #: why it is due
     hedged: bool = False  #: the latest attempt has a copy
     failed_by: list[str] = field(default_factory=list)  #: a line for each failure
@@ -127,7 +131,7 @@ class Sending:
             reason = "no answer in time"
         slot.due_at = now + self._standing.pace.deadline(ahead, len(self.workers), slot.missed)
         slot.sent_at, slot.hedged, slot.reason = now, False, ""
-        return self._next_attempt(slot, now, reason if slot.number else "")
+        return self._next_attempt(slot, now, reason if slot.number and reason != LEFT else "")
 
     def _next_attempt(self, slot: Slot, now: float, reason: str) -> Send:
         slot.number += 1

@@ -50,6 +50,15 @@ def fleet(shared_fleet: Fleet) -> Fleet:
 
 
 @pytest.fixture
+def lone_worker(shared_fleet: Fleet) -> Iterator[Fleet]:
+    """A Redis whose only worker takes everything."""
+    before = max(len(shared_fleet.supervisors), 1)
+    shared_fleet.resize(1)
+    yield shared_fleet
+    shared_fleet.resize(before)
+
+
+@pytest.fixture
 def history(tmp_path: Path) -> Iterator[History]:
     """An empty history in a file of its own."""
     history = database(tmp_path)

@@ -19,21 +19,24 @@ HEADERS = ("WORKER", "STATE", "SINCE", "SHARD", "IMAGES", "IMAGES/S", "MEMORY", 
 @click.command("workers")
 @click.option("--json", is_flag=True, help="print JSON")
 def command(json: bool) -> int:
-    """Show the workers that are alive, and what each has in hand."""
-    workers = Exchange(settings().redis_url).workers()
+    """Show the workers that are alive, what each has in hand, and the runs that do not trust it."""
+    exchange = Exchange(settings().redis_url)
+    workers, aside = exchange.workers(), exchange.set_aside_workers()
     if json:
-        put(as_json([worker.model_dump() for worker in workers]))
+        values = [w.model_dump() | {"set_aside_for": aside.get(w.name, [])} for w in workers]
+        put(as_json(values))
     elif workers:
-        put_table(HEADERS, [_row(worker) for worker in workers])
+        put_table(HEADERS, [_row(worker, aside.get(worker.name, [])) for worker in workers])
     else:
         say("No worker is alive; start one with: tapeworks worker")
     return ExitCode.DONE
 
 
-def _row(worker: WorkerRecord) -> tuple[str, ...]:
+def _row(worker: WorkerRecord, set_aside_for: list[str]) -> tuple[str, ...]:
+    aside = f", set aside for {' '.join(set_aside_for)}" if set_aside_for else ""
     return (
         worker.name,
-        worker.state,
+        worker.state + aside,
         _since(worker),
         worker.shard_in_hand or "-",
         f"{worker.images}",

@@ -9,7 +9,7 @@ import numpy as np
 
 from model.parameters import from_bytes, to_bytes
 from workers.exchange import Exchange, answer_key
-from workers.messages import AnswerHeader, checksum
+from workers.messages import AnswerHeader, Status, checksum
 
 #: An answer as it lies in Redis: the header's JSON and the arrays' safetensors.
 Answer = tuple[bytes, bytes]
@@ -90,10 +90,36 @@ class OnceSpoilt(Tampering):
     def take_answer(self, attempt_id: str, largest_bytes: int) -> Answer | None:
         """As the real one; what it takes is spoilt first."""
         answer = self.peek(attempt_id)
-        if answer is not None and self._left:
+        if answer is not None and self._left and is_done(answer):
             self._left -= 1
             self.put(attempt_id, self._spoil(answer))
         return super().take_answer(attempt_id, largest_bytes)
+
+
+class LyingWorker(Tampering):
+    """Spoils every answer of one worker, or of all if none is named."""
+
+    def __init__(self, url: str, liar: str, spoil: Spoil) -> None:
+        super().__init__(url)
+        self.liar, self.lies = liar, 0
+        self._spoil = spoil
+
+    def take_answer(self, attempt_id: str, largest_bytes: int) -> Answer | None:
+        """As the real one; what the liar answered is spoilt first."""
+        answer = self.peek(attempt_id)
+        if answer is not None and self._is_the_liars(answer):
+            self.lies += 1
+            self.put(attempt_id, self._spoil(answer))
+        return super().take_answer(attempt_id, largest_bytes)
+
+    def _is_the_liars(self, answer: Answer) -> bool:
+        worker = AnswerHeader.model_validate_json(answer[0]).worker
+        return is_done(answer) and self.liar in ("", worker)
+
+
+def is_done(answer: Answer) -> bool:
+    """Whether the shard was computed, not left to others."""
+    return AnswerHeader.model_validate_json(answer[0]).status is Status.DONE
 
 
 def by_another(answer: Answer, worker: str) -> Answer:

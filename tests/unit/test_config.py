@@ -78,6 +78,10 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"shards": 2**31}, f"shards={2**31}"),
     ({"checkpoint_every": 0}, "checkpoint_every=0"),
     ({"checkpoint_every": 2**31}, f"checkpoint_every={2**31}"),
+    ({"audit": -0.1}, "audit=-0.1"),
+    ({"audit": 1.5}, "audit=1.5"),
+    ({"audit": float("nan")}, "audit=nan"),
+    ({"audit": 0.5, "allow_mixed_workers": True}, "audit=0.5 allow_mixed_workers=true"),
     ({"allow_mixed_workers": "maybe"}, "allow_mixed_workers=maybe"),
 ]
 
@@ -89,6 +93,7 @@ VALID: list[dict[str, Any]] = [
     {"image_side": 1, "kernel_sizes": (1,) * 16, "filters": 1},
     {"dataset": "mnist", "data_dir": "/data", "images": 10_000, "test_images": 5, "iterations": 1},
     {"learning_rate": 0.1 + 0.2, "seed": 2**63 - 1, "microbatch_size": 65536, "shards": 7},
+    {"audit": 0.05},
     {"checkpoint_every": 10, "image_side": 1024, "classes": tuple(range(256))},
 ]
 

@@ -1,0 +1,125 @@
+"""Workers that are wrong, on a real Redis: found out, named, set aside, and of no influence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from model.config import RunConfig
+from scheduler.celery_dispatcher import CeleryDispatcher
+from scheduler.control import Control
+from scheduler.errors import RunFailed
+from scheduler.standing import MOST_STRIKES
+from storage.history import History
+from storage.records import RunRecord, RunState
+from tests.support.calls import Call
+from tests.support.fleet import Fleet
+from tests.support.mischief import LyingWorker, not_a_number, of_another_epoch, with_arrays
+from tests.support.training import Digests, Driven, drive, settings, submitted, through
+
+Undisturbed = Callable[[RunConfig], Digests]
+
+
+def liar(fleet: Fleet) -> str:
+    return min(worker.name for worker in fleet.exchange.workers() if worker.fingerprint)
+
+
+def counted_workers(history: History, run: RunRecord) -> set[str]:
+    return {entry.worker for entry in history.ledger(run.id)}
+
+
+def slightly_wrong(answer: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    return with_arrays(answer, "conv_1", 1e-3)
+
+
+def audited(history: History, exchange: LyingWorker) -> tuple[Driven, RunRecord]:
+    run = submitted(history, settings(shards=3, audit=1.0))
+    return drive(history, through(exchange), run), run
+
+
+def test_an_audit_finds_the_worker_that_lies_and_names_it(
+    fleet: Fleet, history: History, undisturbed: Undisturbed
+) -> None:
+    fleet.at_least(3)
+    exchange = LyingWorker(fleet.redis_url, liar(fleet), slightly_wrong)
+    driven, run = audited(history, exchange)
+    assert driven.digests == undisturbed(settings())
+    assert exchange.liar not in counted_workers(history, run)
+    [told] = driven.said("worker_set_aside")
+    assert exchange.liar in told
+    assert "replay" in told
+    assert all(exchange.liar in sentence for sentence in driven.said("audit_mismatch"))
+    assert driven.said("audit_mismatch")
+
+
+def test_an_audit_of_honest_workers_changes_no_bit_and_says_nothing(
+    fleet: Fleet, history: History, undisturbed: Undisturbed
+) -> None:
+    driven = drive(
+        history,
+        CeleryDispatcher(fleet.redis_url),
+        submitted(history, settings(shards=3, audit=1.0)),
+    )
+    assert driven.digests == undisturbed(settings())
+    kinds = {kind for kind, _ in driven.notices}
+    assert not kinds & {"worker_set_aside", "audit_mismatch", "audit_waived"}
+    attempts = [record.attempts for record in history.iterations(driven.run.id)]
+    assert all(number >= 6 for number in attempts), attempts
+
+
+def test_without_an_audit_a_lie_of_the_right_form_is_believed(
+    fleet: Fleet, history: History, undisturbed: Undisturbed
+) -> None:
+    """What the audit is for; and the proof that the lie of these tests is one."""
+    exchange = LyingWorker(fleet.redis_url, liar(fleet), slightly_wrong)
+    driven = drive(history, through(exchange), submitted(history, settings(shards=3)))
+    assert exchange.lies
+    assert driven.digests != undisturbed(settings())
+
+
+@pytest.mark.parametrize("spoil", [of_another_epoch, not_a_number])
+def test_three_invalid_answers_set_a_worker_aside_and_workers_says_so(
+    spoil: Callable[[tuple[bytes, bytes]], tuple[bytes, bytes]],
+    fleet: Fleet,
+    history: History,
+    undisturbed: Undisturbed,
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_REDIS_URL", fleet.redis_url)
+    exchange = LyingWorker(fleet.redis_url, liar(fleet), spoil)
+    run, listed = submitted(history, settings(shards=7, iterations=12)), list[str]()
+
+    def list_workers(kind: str, _: str) -> None:
+        if kind == "worker_set_aside":
+            listed.extend(call("workers").out.splitlines())
+
+    driven = drive(history, through(exchange), run, on_notice=list_workers)
+    assert driven.digests == undisturbed(settings(iterations=12))
+    [told] = driven.said("worker_set_aside")
+    assert f"{MOST_STRIKES} of its answers were invalid" in told
+    assert exchange.liar not in counted_workers(history, run) or spoil is not of_another_epoch
+    [line] = [line for line in listed if "set aside" in line]
+    assert exchange.liar in line
+    assert f"set aside for {run.id}" in line
+    assert "set aside" not in call("workers").out
+
+
+def test_a_run_whose_every_worker_is_set_aside_ends_with_the_reason(
+    fleet: Fleet, history: History
+) -> None:
+    exchange = LyingWorker(fleet.redis_url, "", of_another_epoch)
+    run = submitted(history, settings(shards=1))
+    with pytest.raises(RunFailed, match="expected epoch=1, received 0"):
+        drive(history, through(exchange), run, control=Control())
+    assert history.find_run(run.id).state is RunState.FAILED
+
+
+def test_an_audit_without_a_second_worker_is_waived_in_plain_words(
+    history: History, undisturbed: Undisturbed, lone_worker: Fleet
+) -> None:
+    run = submitted(history, settings(iterations=2, shards=1, audit=1.0))
+    driven = drive(history, CeleryDispatcher(lone_worker.redis_url), run)
+    assert driven.digests == undisturbed(settings(iterations=2))
+    assert "no second worker" in driven.said("audit_waived")[0]
