@@ -87,8 +87,8 @@ def answer(
         seconds=0.01,
         payload_checksum=checksum(arrays),
     )
-    if misdeed is Misdeed.CORRUPT:
-        arrays = arrays[:-1]
+    if misdeed is Misdeed.CORRUPT and arrays:
+        arrays = arrays[:-1] + bytes([arrays[-1] ^ 1])
     head = header.model_dump_json().encode()
     return header, head[:-9] if misdeed is Misdeed.UNREADABLE else head, arrays
 

@@ -67,7 +67,7 @@ def drawn(chance: random.Random) -> Faults:
         audit=audit,
         kinds=kinds,
         lost=rate(0.4),
-        doubled=rate(0.4),
+        doubled=rate(0.6),
         delayed=rate(0.4),
         shuffled=rate(0.8),
         send_lies=rate(0.2),
@@ -84,18 +84,19 @@ def drawn(chance: random.Random) -> Faults:
         outages=spells(2, 6.0),
         store_outages=spells(2, 4.0),
         crashes=times(2),
-        freezes=spells(2, 15.0),
+        freezes=spells(2, 25.0),
     )
 
 
 def _population(chance: random.Random) -> tuple[float, tuple[Kind, ...]]:
     """The audit and the workers; whoever lies is outnumbered, and there is an audit."""
-    count, audit = chance.randint(1, 4), chance.choice([0.0, 0.0, 0.0, 0.5, 1.0])
-    kinds = [Kind.HONEST] * count
-    bad = [Kind.CORRUPT, Kind.NOT_FINITE, Kind.FAILING]
+    audit = chance.choice([0.0, 0.0, 0.5, 1.0, 1.0])
     if audit == 1.0 and chance.random() < 0.7:
-        kinds, bad = [Kind.HONEST] * max(count, 3), [Kind.LIAR]
-    if len(kinds) > 1 and chance.random() < 0.6:
-        kinds[0] = chance.choice(bad)
+        kinds = chance.choice([[Kind.LIAR], [Kind.LIAR], [Kind.LIAR, Kind.LIAR]])
+        kinds = kinds + [Kind.HONEST] * (len(kinds) + 1)
+    else:
+        kinds = [Kind.HONEST] * chance.randint(1, 4)
+        if len(kinds) > 1 and chance.random() < 0.7:
+            kinds[0] = chance.choice([Kind.CORRUPT, Kind.NOT_FINITE, Kind.FAILING])
     chance.shuffle(kinds)
     return audit, (*kinds, *[Kind.FOREIGN] * (chance.random() < 0.1))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from unittest.mock import patch
 
 from scheduler.errors import RunFailed
-from storage.records import RunState
 from tests.simulation.exchange import Exchange
 from tests.simulation.faults import Faults, drawn
 from tests.simulation.problem import reference
@@ -124,10 +124,10 @@ class Schedule:
             world.at(at + seconds, lambda: self._store_away(False))
         for at in faults.crashes:
             scheduler, seen = chance.choice(self._schedulers), chance.random() < 0.5
-            world.at(at, lambda scheduler=scheduler, seen=seen: scheduler.crash(seen=seen))  # type: ignore[misc]
+            world.at(at, partial(scheduler.crash, seen=seen))
         for at, seconds in faults.freezes:
-            scheduler = chance.choice(self._schedulers)
-            world.at(at, lambda scheduler=scheduler, seconds=seconds: scheduler.freeze(seconds))  # type: ignore[misc]
+            scheduler, before_commit = chance.choice(self._schedulers), chance.random() < 0.5
+            world.at(at, partial(scheduler.freeze, seconds, before_commit=before_commit))
         world.at(faults.until, self._all_is_well)
 
     def _wipe(self) -> None:
@@ -166,7 +166,7 @@ class Schedule:
 
     def _go_on(self) -> None:
         end = self._faults.until + PROGRESS_SECONDS
-        while any(run.state is not RunState.COMPLETED for run in self._store.runs.values()):
+        while self._store.unfinished:
             if self.world.now > end:
                 raise Violation("the runs are not complete, long after faults stopped")
             self.world.step()

@@ -8,10 +8,10 @@ from scheduler.celery_dispatcher import RETRY_SECONDS
 from scheduler.control import LEASE_SECONDS, RENEW_SECONDS
 from scheduler.gathering import Gathering
 from scheduler.link import Link
-from scheduler.service import IDLE_SECONDS, UNREACHABLE_SECONDS
+from scheduler.service import IDLE_SECONDS
 from storage.errors import LeaseLost, StorageUnreachable
 from storage.records import Claim, RunState
-from tests.simulation.problem import FINGERPRINT, MICROBATCHES, NETWORK, assigned, work
+from tests.simulation.problem import FINGERPRINT, NETWORK, assigned, work
 from tests.simulation.store import Counted, Store
 from tests.simulation.witness import Witness
 from tests.simulation.world import World
@@ -46,11 +46,12 @@ class Driven:
 
     def step(self) -> float | None:
         """What is done without waiting; how long to wait before the next, None at the end."""
-        if self.gathering is None:
-            return self._next_iteration()
-        if self.gathering.finished:
+        if self.iteration == self.run.iterations:
+            self._store.leave(self.claim, RunState.COMPLETED)
+            return None
+        if self.gathering and self.gathering.finished:
             return self._commit(self.gathering)
-        return self._compute(self.gathering)
+        return self._compute()
 
     def tick(self, *, waiting: bool = False) -> None:
         """Keep the lease."""
@@ -64,22 +65,22 @@ class Driven:
         self._world.tell(self.claim.owner, message)
         self._witness.told(self, kind, message)
 
-    def _next_iteration(self) -> float | None:
-        if self.iteration == self.run.iterations:
-            self._store.leave(self.claim, RunState.COMPLETED)
-            return None
+    def _begin(self) -> Gathering:
         asked = work(self.claim, self.iteration, self.parameters, self.run, self._audit)
-        self.gathering, self._began_at = Gathering(self._link, asked, self), self._world.now
+        self._began_at = self._world.now
         self._witness.begins(self)
-        return 0.0
+        return Gathering(self._link, asked, self)
 
-    def _compute(self, gathering: Gathering) -> float:
+    def _compute(self) -> float:
         self.tick(waiting=self._link.is_waiting)
         try:
-            gathering.turn()
+            self._link.join()
+            self.gathering = self.gathering or self._begin()
+            self.gathering.turn()
         except RedisUnreachable as error:
             self._link.condition(self, "redis_unreachable", str(error))
-            gathering.start_over()
+            if self.gathering:
+                self.gathering.start_over()
             return RETRY_SECONDS
         return self._link.exchange.waits_seconds  # type: ignore[attr-defined, no-any-return]
 
@@ -112,6 +113,7 @@ class Scheduler:
         self._place, self._audit = place, audit
         self._incarnation, self._alarm = 0, 0
         self._alive = self._frozen = False
+        self._freezes_before_commit: float | None = None
         self.start()
 
     @property
@@ -136,14 +138,24 @@ class Scheduler:
                 self._store.dead.add(self.owner)
             self._world.after(self._world.chance.uniform(0.5, 15), self.start)
 
-    def freeze(self, seconds: float) -> None:
-        """SIGSTOP, maybe between looking after its lease and what it does with it."""
-        if self._alive and not self._frozen:
+    def freeze(self, seconds: float, *, before_commit: bool) -> None:
+        """SIGSTOP: now, or when it is about to commit.
+
+        Now may be between looking after its lease and what it does with it.
+        """
+        if before_commit and not self._is_about_to_commit:
+            self._freezes_before_commit = seconds
+        elif self._alive and not self._frozen:
             self._world.tell(self.owner, f"freezes for {seconds:.1f} seconds")
             self._frozen = True
             if self.driven:
                 self.driven.forgets_tick = self._world.happens(0.5)
             self._world.after(seconds, self.thaw)
+
+    @property
+    def _is_about_to_commit(self) -> bool:
+        gathering = self.driven.gathering if self.driven else None
+        return gathering is not None and gathering.finished
 
     def thaw(self) -> None:
         """SIGCONT: it goes on as if nothing had happened."""
@@ -175,10 +187,20 @@ class Scheduler:
             self._wake_after(0.0)
         except StorageUnreachable as error:
             self._world.tell(self.owner, str(error))
-            self._alive = False
-            self._world.after(RESTART_SECONDS, self.start)
+            self._without_store()
         if self.driven:
             self._witness.looks(self.driven)
+        if self._freezes_before_commit and self._is_about_to_commit:
+            seconds, self._freezes_before_commit = self._freezes_before_commit, None
+            self.freeze(seconds, before_commit=True)
+
+    def _without_store(self) -> None:
+        """Try again, in which case nobody knows whether it was done, or be started anew."""
+        if self._world.happens(0.5):
+            self._wake_after(RETRY_SECONDS)
+        else:
+            self._alive = False
+            self._world.after(RESTART_SECONDS, self.start)
 
     def _step(self) -> float:
         if self.driven is None:
@@ -193,11 +215,7 @@ class Scheduler:
         if claim is None:
             return IDLE_SECONDS
         self._world.tell(self.owner, f"claims {claim.run_id} at epoch {claim.epoch}")
-        try:
-            self._link.begin(claim.run_id, NETWORK, FINGERPRINT, allow_mixed=False)
-        except RedisUnreachable:
-            self._store.leave(claim, RunState.QUEUED)
-            return UNREACHABLE_SECONDS
+        self._link.begin(claim.run_id, NETWORK, FINGERPRINT, allow_mixed=False)
         parts = self._world, self._store, self._witness, self._link
         self.driven = Driven(*parts, claim, self._audit)
         return 0.0

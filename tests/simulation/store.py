@@ -44,12 +44,15 @@ class Store:
 
     def __init__(self, world: World, witness: Witness, silent: float) -> None:
         self.runs: dict[str, Run] = {}
+        self.unfinished: set[str] = set()
         self.away = False
         self.silent = silent  #: probability that a commit's answer is lost
         self.dead: set[str] = set()  #: owners that are seen to be dead
         self._world, self._witness = world, witness
 
-    def create_run(self, run_id: str, microbatches: int, iterations: int, shards: int | None) -> None:
+    def create_run(
+        self, run_id: str, microbatches: int, iterations: int, shards: int | None
+    ) -> None:
         """Submit a run."""
         self.runs[run_id] = Run(
             id=run_id,
@@ -58,6 +61,7 @@ class Store:
             shards=shards,
             parameters=initial(run_id),
         )
+        self.unfinished.add(run_id)
 
     def claim_next(self, owner: str, lease_seconds: float) -> Claim | None:
         """Take the oldest run that nobody drives."""
@@ -106,6 +110,8 @@ class Store:
         """Give the run up in this state."""
         self._reach()
         self._write(self._held(claim), state=state, owner="")
+        if state.is_finished:
+            self.unfinished.discard(claim.run_id)
 
     def _reach(self) -> None:
         if self.away:

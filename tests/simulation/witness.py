@@ -30,8 +30,7 @@ class Witness:
         self.committed: dict[str, int] = {}
         self.waived_lies: set[str] = set()  #: runs with a wrong answer that no audit looked at
         self.happened: set[str] = set()  #: kinds of events that were told
-        self._held: dict[int, dict[int, Answer]] = {}
-        self._set_aside: set[int] = set()
+        self._held: dict[int, tuple[set[str], dict[int, Answer]]] = {}
 
     # The store
 
@@ -68,15 +67,13 @@ class Witness:
 
     def begins(self, driven: Driven) -> None:
         """A new iteration, of which nothing is held."""
-        self._held[id(driven)] = {}
+        self._held[id(driven)] = set(), {}
 
     def told(self, driven: Driven, kind: str, message: str) -> None:
         """An event of the run's history."""
         self.happened.add(kind)
         if kind == "audit_waived":
             driven.waived.add(int(message.split()[1]))
-        if kind == "worker_set_aside":
-            self._set_aside.add(id(driven))
 
     def looks(self, driven: Driven) -> None:
         """After each of its turns: what is counted stays so, and attempts are no flood."""
@@ -85,11 +82,12 @@ class Witness:
         coordinator = driven.gathering._coordinator
         tally = coordinator._tally
         held = {m: tally.holder(m) for m in coordinator._slot_of if not tally.is_missing(m)}
-        before, self._held[id(driven)] = self._held[id(driven)], held
-        again = [m for m, answer in before.items() if held.get(m) is not answer]
-        if again and id(driven) not in self._set_aside:
+        aside_before, held_before = self._held[id(driven)]
+        aside = set(coordinator._standing.aside)
+        self._held[id(driven)] = aside, held
+        again = [m for m, answer in held_before.items() if held.get(m) is not answer]
+        if again and aside == aside_before:
             raise Violation(f"microbatches {again} were counted twice")
-        self._set_aside.discard(id(driven))
         self._bounded(driven, len(coordinator._slot_of), driven.gathering.attempts)
 
     def _bounded(self, driven: Driven, microbatches: int, attempts: int) -> None:
