@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test check format bench bench-engine bench-scaling lock clean
+.PHONY: help train test check format simulate bench bench-engine bench-scaling lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ check: $(VENV)/.development  ## Lint, format, types and room boundaries
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+simulate: $(VENV)/.development  ## Run 100,000 simulated schedules of faults
+	$(BIN)/python -m tests.simulation --schedules 100000
 
 format: $(VENV)/.development  ## Let ruff rewrite the code
 	$(BIN)/ruff check --fix .

@@ -72,8 +72,7 @@ class Sending:
 
     def missing(self, shard: Shard) -> list[int]:
         """Its microbatches that still need an answer."""
-        indices = (microbatch.index for microbatch in shard.microbatches)
-        return [index for index in indices if self._tally.is_missing(index)]
+        return [m.index for m in shard.microbatches if self._tally.is_missing(m.index)]
 
     def saw_workers(self, workers: Iterable[str], runs: int) -> None:
         """These are alive, and so many runs are in progress."""

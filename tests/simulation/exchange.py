@@ -1,0 +1,90 @@
+"""`workers.exchange.Exchange` as schedulers use it, on the simulated Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from model.config import NetworkConfig
+from model.parameters import digest
+from tests.simulation.redis import Redis
+from tests.simulation.world import World
+from workers.exchange import IN_PROGRESS_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a scheduler reads of a worker's record."""
+
+    name: str
+    fingerprint: str
+
+
+class Exchange:
+    """One scheduler's connection. It never waits: `waits_seconds` says how long it would have."""
+
+    def __init__(self, world: World, redis: Redis) -> None:
+        self.waits_seconds = 0.0
+        self._world, self._redis = world, redis
+
+    def server_id(self) -> str:
+        self._redis.reach()
+        return str(self._redis.server)
+
+    def publish(self, payload: bytes, lifetime_seconds: int) -> None:
+        self._redis.reach()
+        self._redis.payloads.add(digest(payload))
+
+    def announce_run(self, run_id: str, network: NetworkConfig) -> None:
+        self._redis.reach()
+
+    def announce_iteration(self, run_id: str, epoch: int, iteration: int) -> None:
+        self._redis.reach()
+        self._redis.current[run_id] = epoch, iteration
+
+    def keeps(self, run_id: str) -> bool:
+        self._redis.reach()
+        self._redis.in_progress[run_id] = self._world.now + IN_PROGRESS_SECONDS
+        return run_id in self._redis.current
+
+    def runs_in_progress(self) -> int:
+        self._redis.reach()
+        return sum(end > self._world.now for end in self._redis.in_progress.values())
+
+    def set_aside(self, run_id: str, workers: Iterable[str]) -> None:
+        self._redis.reach()
+        self._redis.aside[run_id].update(workers)
+
+    def aside(self, run_id: str) -> set[str]:
+        self._redis.reach()
+        return set(self._redis.aside[run_id])
+
+    def forget_run(self, run_id: str, epoch: int) -> None:
+        self._redis.reach()
+        current = self._redis.current.get(run_id)
+        if current is None or current[0] == epoch:
+            for kept in (self._redis.arrivals, self._redis.current, self._redis.aside):
+                kept.pop(run_id, None)
+            self._redis.in_progress.pop(run_id, None)
+
+    def workers(self) -> list[Seen]:
+        self._redis.reach()
+        beats = self._redis.heartbeats.items()
+        return [Seen(name, kind) for name, (kind, end) in beats if end > self._world.now]
+
+    def next_arrival(self, run_id: str, timeout_seconds: float) -> str | None:
+        self.waits_seconds = timeout_seconds
+        self._redis.reach()
+        arrivals = self._redis.arrivals[run_id]
+        if not arrivals:
+            return None
+        self.waits_seconds = 0.0
+        return arrivals.popleft()
+
+    def drop_answer(self, attempt_id: str) -> None:
+        self._redis.reach()
+        self._redis.answers.pop(attempt_id, None)
+
+    def take_answer(self, attempt_id: str, largest_bytes: int) -> tuple[bytes, bytes] | None:
+        self._redis.reach()
+        return self._redis.answers.pop(attempt_id, None)

@@ -1,0 +1,68 @@
+"""What the simulated runs compute: a pure function of parameters and microbatch."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.config import NetworkConfig
+from model.datasets.data import ImageData
+from model.images import cut
+from model.parameters import digest
+from scheduler.work import Work
+from storage.records import Claim
+from workers.messages import Wanted
+
+if TYPE_CHECKING:
+    from tests.simulation.store import Run
+
+NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1)
+DATA = ImageData(images=np.zeros((12, 4, 4), np.uint8), labels=np.zeros(12, np.uint8))
+MICROBATCHES = [cut(range(count), 1) for count in range(len(DATA.labels) + 1)]
+
+#: Of the workers that a run can use, and of others.
+FINGERPRINT, OTHER_FINGERPRINT = "aa", "bb"
+
+
+def value(parameters_digest: str, microbatch: int) -> int:
+    """The one right answer."""
+    return zlib.crc32(f"{parameters_digest}:{microbatch}".encode()) >> 1
+
+
+def assigned(parameters: bytes, values: Iterable[int]) -> bytes:
+    """The next parameters: they show every value, its place, and what was counted twice."""
+    return digest(parameters + repr(list(values)).encode()).encode()
+
+
+def initial(run_id: str) -> bytes:
+    """Parameters before the first iteration."""
+    return digest(run_id.encode()).encode()
+
+
+def reference(run_id: str, microbatches: int, iterations: int) -> bytes:
+    """The parameters in the end, computed one microbatch after the other."""
+    parameters = initial(run_id)
+    for _ in range(iterations):
+        name = digest(parameters)
+        parameters = assigned(parameters, [value(name, index) for index in range(microbatches)])
+    return parameters
+
+
+def work(claim: Claim, iteration: int, parameters: bytes, run: Run, audit: float) -> Work:
+    """What a dispatcher is given for one iteration."""
+    return Work(
+        run_id=claim.run_id,
+        epoch=claim.epoch,
+        iteration=iteration,
+        network=NETWORK,
+        wanted=Wanted.NOTHING,
+        parameters=parameters,
+        parameters_digest=digest(parameters),
+        data=DATA,
+        microbatches=MICROBATCHES[run.microbatches],
+        shards=run.shards,
+        audit=audit,
+    )

@@ -1,0 +1,121 @@
+"""A Redis that loses, doubles, delays and reorders, forgets everything, and goes away."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable
+
+from tests.simulation.faults import Faults
+from tests.simulation.world import World
+from workers.errors import RedisUnreachable
+from workers.exchange import WORKER_SECONDS
+from workers.messages import AnswerHeader, ShardMessage
+
+#: Seconds from one end of the wire to the other.
+TRIP_SECONDS = 0.002
+
+#: The longest that anything is under way while faults last, in seconds.
+DELAY_SECONDS = 8.0
+
+
+class Redis:
+    """What it holds, and what becomes of what it is given."""
+
+    def __init__(self, world: World, faults: Faults) -> None:
+        self.faults: Faults | None = faults  #: None once all is well
+        self.away = False
+        self.server = 1
+        self.on_message: Callable[[], None] = lambda: None
+        self.on_arrival: Callable[[str], None] = lambda run_id: None
+        self.heartbeats: dict[str, tuple[str, float]] = {}  #: fingerprint, end
+        self._world = world
+        self.forget()
+
+    def forget(self) -> None:
+        """Lose all that is held."""
+        self.queue: list[ShardMessage] = []
+        self.payloads: set[str] = set()
+        self.answers: dict[str, tuple[bytes, bytes]] = {}
+        self.arrivals: defaultdict[str, deque[str]] = defaultdict(deque)
+        self.current: dict[str, tuple[int, int]] = {}
+        self.aside: defaultdict[str, set[str]] = defaultdict(set)
+        self.in_progress: dict[str, float] = {}
+        self.heartbeats.clear()
+
+    def reach(self) -> None:
+        """Raise `RedisUnreachable` if this call fails."""
+        if self.away or (self.faults and self._world.happens(self.faults.call_fails)):
+            raise RedisUnreachable("Redis does not answer")
+
+    # Messages to workers
+
+    def send(self, message: ShardMessage) -> None:
+        """Put a message on the queue, or say so."""
+        faults, happens = self.faults, self._world.happens
+        if self.away:
+            raise RedisUnreachable("Redis does not answer")
+        if faults is None:
+            return self._put(message, TRIP_SECONDS)
+        lies = happens(faults.send_lies)
+        if not happens(faults.lost) and not (lies and happens(0.3)):
+            self._put(message, self._trip(faults.delayed))
+        if happens(faults.doubled):
+            self._put(message, self._trip(faults.delayed))
+        if lies and happens(0.7):
+            raise RedisUnreachable("the answer did not come")
+        return None
+
+    def next_message(self) -> ShardMessage | None:
+        """What a free worker finds."""
+        if self.away or not self.queue:
+            return None
+        shuffled = self.faults and self._world.happens(self.faults.shuffled)
+        place = self._world.chance.randrange(len(self.queue)) if shuffled else 0
+        return self.queue.pop(place)
+
+    def _put(self, message: ShardMessage, seconds: float) -> None:
+        server = self.server
+
+        def arrive() -> None:
+            if server == self.server:  # what was under way is gone with the old one
+                self.queue.append(message)
+                self.on_message()
+
+        self._world.after(seconds, arrive)
+
+    def _trip(self, delayed: float) -> float:
+        if self._world.happens(delayed):
+            return self._world.chance.uniform(0, DELAY_SECONDS)
+        return TRIP_SECONDS
+
+    # Answers to schedulers
+
+    def answer(self, header: AnswerHeader, head: bytes, arrays: bytes) -> None:
+        """Take a worker's answer; in an outage the worker tries again."""
+        faults, times, seconds = self.faults, 1, TRIP_SECONDS
+        if faults:
+            times = 1 + self._world.happens(faults.answer_doubled)
+            times -= self._world.happens(faults.answer_lost)
+            seconds = self._trip(faults.answer_delayed)
+        for _ in range(times):
+            self._world.after(seconds, lambda: self._answered(header, head, arrays))
+
+    def _answered(self, header: AnswerHeader, head: bytes, arrays: bytes) -> None:
+        if self.away:
+            self._world.after(0.5, lambda: self._answered(header, head, arrays))
+            return
+        self.answers[header.attempt_id] = head, arrays
+        self.arrivals[header.run_id].append(header.attempt_id)
+        self.on_arrival(header.run_id)
+
+    # Heartbeats
+
+    def beat(self, worker: str, fingerprint: str) -> None:
+        """The worker lives, until `falls_silent`."""
+        self.heartbeats[worker] = fingerprint, float("inf")
+
+    def falls_silent(self, worker: str) -> None:
+        """Its last heartbeat lasts a little longer."""
+        if worker in self.heartbeats:
+            fingerprint, _ = self.heartbeats[worker]
+            self.heartbeats[worker] = fingerprint, self._world.now + WORKER_SECONDS

@@ -1,0 +1,144 @@
+"""The contract of storage's claims and commits, in memory and by the simulated clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from storage.errors import LeaseLost, StateConflict, StorageUnreachable
+from storage.records import Claim, RunState
+from tests.simulation.problem import initial
+from tests.simulation.world import World
+
+if TYPE_CHECKING:
+    from tests.simulation.witness import Witness
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """A line of the ledger: which answer is counted for a microbatch, and what it says."""
+
+    microbatch: int
+    value: int
+    worker: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run's row."""
+
+    id: str
+    microbatches: int
+    iterations: int
+    shards: int | None
+    parameters: bytes
+    state: RunState = RunState.QUEUED
+    owner: str = ""
+    epoch: int = 0
+    lease_until: float = 0.0
+    completed: int = 0
+
+
+class Store:
+    """Rows that change by compare-and-set only."""
+
+    def __init__(self, world: World, witness: Witness, silent: float) -> None:
+        self.runs: dict[str, Run] = {}
+        self.unfinished: set[str] = set()
+        self.away = False
+        self.silent = silent  #: probability that a commit's answer is lost
+        self.dead: set[str] = set()  #: owners that are seen to be dead
+        self._world, self._witness = world, witness
+
+    def create_run(
+        self, run_id: str, microbatches: int, iterations: int, shards: int | None
+    ) -> None:
+        """Submit a run."""
+        self.runs[run_id] = Run(
+            id=run_id,
+            microbatches=microbatches,
+            iterations=iterations,
+            shards=shards,
+            parameters=initial(run_id),
+        )
+        self.unfinished.add(run_id)
+
+    def claim_next(self, owner: str, lease_seconds: float) -> Claim | None:
+        """Take the oldest run that nobody drives."""
+        self._reach()
+        run = next(filter(self._is_free, self.runs.values()), None)
+        if run is None:
+            return None
+        self._write(
+            run,
+            state=RunState.RUNNING,
+            owner=owner,
+            epoch=run.epoch + 1,
+            lease_until=self._world.now + lease_seconds,
+        )
+        claim = Claim(run_id=run.id, owner=owner, epoch=run.epoch + 1)
+        self._witness.claimed(claim)
+        return claim
+
+    def renew(self, claim: Claim, lease_seconds: float) -> None:
+        """Lengthen the lease."""
+        self._reach()
+        self._write(self._held(claim), lease_until=self._world.now + lease_seconds)
+
+    def commit(
+        self,
+        claim: Claim,
+        iteration: int,
+        parameters: bytes,
+        ledger: list[Counted],
+        waived: set[int],
+    ) -> None:
+        """Advance the run by one iteration, or nothing; asked again, it is done already."""
+        self._reach()
+        before = self.runs[claim.run_id]
+        if not self._is_committed(before, claim, iteration, parameters):
+            self._fence(claim)
+            self._stands_at(before, iteration)
+            if self._world.happens(self.silent / 2):
+                raise StorageUnreachable("the commit was lost")
+            self._write(before, completed=iteration + 1, parameters=parameters)
+            self._witness.commits(claim, before, iteration, ledger, waived)
+            if self._world.happens(self.silent / 2):
+                raise StorageUnreachable("the commit's answer was lost")
+
+    def leave(self, claim: Claim, state: RunState) -> None:
+        """Give the run up in this state."""
+        self._reach()
+        self._write(self._held(claim), state=state, owner="")
+        if state.is_finished:
+            self.unfinished.discard(claim.run_id)
+
+    def _reach(self) -> None:
+        if self.away:
+            raise StorageUnreachable("the database is away")
+
+    def _is_free(self, run: Run) -> bool:
+        deserted = run.lease_until < self._world.now or run.owner in self.dead
+        return run.state is RunState.QUEUED or (run.state is RunState.RUNNING and deserted)
+
+    def _held(self, claim: Claim) -> Run:
+        self._fence(claim)
+        return self.runs[claim.run_id]
+
+    def _fence(self, claim: Claim) -> None:
+        run = self.runs[claim.run_id]
+        found = (run.state, run.owner, run.epoch)
+        if found != (RunState.RUNNING, claim.owner, claim.epoch):
+            raise LeaseLost(f"{run.id} is {run.state} at epoch {run.epoch}")
+
+    def _stands_at(self, run: Run, iteration: int) -> None:
+        if run.completed != iteration:
+            raise StateConflict(f"{run.id} stands at {run.completed}, not at {iteration}")
+
+    def _is_committed(self, run: Run, claim: Claim, iteration: int, parameters: bytes) -> bool:
+        found = (run.epoch, run.completed, run.parameters)
+        return found == (claim.epoch, iteration + 1, parameters)
+
+    def _write(self, run: Run, **values: object) -> Run:
+        self.runs[run.id] = replace(run, **values)  # type: ignore[arg-type]
+        return self.runs[run.id]

@@ -1,0 +1,118 @@
+"""The simulation can fail: each of these breaks a rule, and some schedule notices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from scheduler.commands import Attempt
+from scheduler.coordinator import Coordinator
+from scheduler.gathering import Gathering
+from scheduler.validation import earlier_attempt
+from scheduler.work import Outcome, Work
+from tests.simulation.schedule import Failure, Schedule
+from workers.messages import AnswerHeader
+
+#: Of the schedules in the ordinary test run.
+SEEDS = range(2000)
+
+Mutation = tuple[str, Any]
+
+
+def nothing(*arguments: object, **named: object) -> None:
+    """Do nothing where something was to be done."""
+
+
+def everything_received(gathering: Gathering) -> list[Outcome]:
+    """Each answer counts as often as it comes."""
+    return list(gathering._outcomes.values())
+
+
+def known(coordinator: Coordinator, attempt_id: str) -> Attempt | None:
+    """An attempt is good for ever, also when it has been counted."""
+    return coordinator._sending.attempts.get(attempt_id)
+
+
+def without_audit(shards: Any, standing: Any, name: Any, audited: Any) -> Coordinator:
+    """Nobody is checked."""
+    return Coordinator(shards, standing, name)
+
+
+def of_any_iteration(payload: bytes, work: Work) -> tuple[AnswerHeader, Attempt] | None:
+    """An earlier owner's answer is good whatever the parameters were."""
+    header = AnswerHeader.model_validate_json(payload)
+    asked = replace(work, iteration=header.iteration, parameters_digest=header.parameters_digest)
+    return earlier_attempt(payload, asked)
+
+
+MUTATIONS: dict[str, list[Mutation]] = {
+    "an answer that comes twice is counted twice": [
+        ("scheduler.gathering.Gathering.counted", everything_received),
+        ("scheduler.coordinator.Coordinator.attempt", known),
+    ],
+    "an attempt's answers are taken for one another": [
+        ("scheduler.commands.Answer.__eq__", lambda one, other: one.attempt == other.attempt),
+        ("scheduler.commands.Answer.__hash__", lambda answer: hash(answer.attempt.id)),
+    ],
+    "nothing is sent again": [
+        ("scheduler.sending.Sending._may_go", lambda self, slot: slot.number == 0),
+        ("scheduler.sending.Sending._hedge", lambda *arguments: []),
+    ],
+    "no attempt is ever overdue": [
+        ("scheduler.pace.Pace.deadline", lambda *arguments: float("inf")),
+        ("scheduler.pace.Pace.hedge_after", lambda *arguments: float("inf")),
+    ],
+    "nobody is audited": [("scheduler.gathering.Coordinator", without_audit)],
+    "a message may go to whoever has answered it": [
+        ("scheduler.sending.Sending.not_for", lambda *arguments: frozenset()),
+    ],
+    "answers to other parameters are adopted": [
+        ("scheduler.gathering.earlier_attempt", of_any_iteration),
+    ],
+    "checksums are not compared": [
+        ("scheduler.validation.checksum", lambda payload: AnyText()),
+    ],
+    "one NaN is believed": [("scheduler.coordinator.DIVERGED_ATTEMPTS", 1)],
+    "failures end a run at once": [("scheduler.coordinator.MOST_FAILURES", 0)],
+    "an old epoch may commit": [("tests.simulation.store.Store._fence", nothing)],
+    "a commit may be repeated": [
+        ("tests.simulation.store.Store._stands_at", nothing),
+        ("tests.simulation.store.Store._is_committed", lambda *arguments: False),
+    ],
+    "no lease is ever over": [
+        ("tests.simulation.store.Store._is_free", lambda self, run: not run.epoch)
+    ],
+}
+
+
+class AnyText:
+    """Equal to everything."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    __hash__ = object.__hash__
+
+
+def first_caught() -> int | None:
+    """The first seed whose schedule fails."""
+    for seed in SEEDS:
+        try:
+            Schedule(seed).run()
+        except Failure:
+            return seed
+    return None
+
+
+@pytest.mark.parametrize("mutations", MUTATIONS.values(), ids=MUTATIONS.keys())
+def test_a_broken_rule_is_noticed(
+    mutations: list[Mutation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, stand_in in mutations:
+        monkeypatch.setattr(name, stand_in)
+    assert first_caught() is not None

@@ -1,0 +1,96 @@
+"""What must hold after every event, seen from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from model.parameters import digest
+from scheduler.commands import Answer
+from storage.records import Claim
+from tests.simulation.problem import value
+from tests.simulation.store import Counted, Run
+
+if TYPE_CHECKING:
+    from tests.simulation.schedulers import Driven
+
+#: Attempts that an iteration may need: for each of its microbatches, and for each second.
+MOST_ATTEMPTS, MOST_ATTEMPTS_PER_SECOND = 30, 40
+
+
+class Violation(AssertionError):
+    """Something happened that must not."""
+
+
+class Witness:
+    """Keeps its own account of claims, commits and what is counted."""
+
+    def __init__(self) -> None:
+        self.epochs: dict[str, int] = {}
+        self.committed: dict[str, int] = {}
+        self.waived_lies: set[str] = set()  #: runs with a wrong answer that no audit looked at
+        self.happened: set[str] = set()  #: kinds of events that were told
+        self._held: dict[int, tuple[set[str], dict[int, Answer]]] = {}
+
+    # The store
+
+    def claimed(self, claim: Claim) -> None:
+        """A claim was given."""
+        if claim.epoch <= self.epochs.get(claim.run_id, 0):
+            raise Violation(f"{claim} is not newer than epoch {self.epochs[claim.run_id]}")
+        self.epochs[claim.run_id] = claim.epoch
+
+    def commits(
+        self, claim: Claim, before: Run, iteration: int, ledger: list[Counted], waived: set[int]
+    ) -> None:
+        """An iteration was stored."""
+        if claim.epoch != self.epochs[claim.run_id]:
+            raise Violation(f"{claim} committed while {self.epochs[claim.run_id]} is the epoch")
+        if iteration != self.committed.get(claim.run_id, 0):
+            raise Violation(f"iteration {iteration} of {claim} does not come next")
+        self.committed[claim.run_id] = iteration + 1
+        if [line.microbatch for line in ledger] != list(range(before.microbatches)):
+            raise Violation(f"{claim} counted {[line.microbatch for line in ledger]}")
+        self._all_right(claim, before, ledger, waived)
+
+    def _all_right(
+        self, claim: Claim, before: Run, ledger: Iterable[Counted], waived: set[int]
+    ) -> None:
+        name = digest(before.parameters)
+        for line in ledger:
+            if line.value != value(name, line.microbatch):
+                if line.microbatch not in waived:
+                    raise Violation(f"{claim} counted a wrong answer: {line}")
+                self.waived_lies.add(claim.run_id)
+
+    # The schedulers
+
+    def begins(self, driven: Driven) -> None:
+        """A new iteration, of which nothing is held."""
+        self._held[id(driven)] = set(), {}
+
+    def told(self, driven: Driven, kind: str, message: str) -> None:
+        """An event of the run's history."""
+        self.happened.add(kind)
+        if kind == "audit_waived":
+            driven.waived.add(int(message.split()[1]))
+
+    def looks(self, driven: Driven) -> None:
+        """After each of its turns: what is counted stays so, and attempts are no flood."""
+        if driven.gathering is None:
+            return
+        coordinator = driven.gathering._coordinator
+        tally = coordinator._tally
+        held = {m: tally.holder(m) for m in coordinator._slot_of if not tally.is_missing(m)}
+        aside_before, held_before = self._held[id(driven)]
+        aside = set(coordinator._standing.aside)
+        self._held[id(driven)] = aside, held
+        again = [m for m, answer in held_before.items() if held.get(m) is not answer]
+        if again and aside == aside_before:
+            raise Violation(f"microbatches {again} were counted twice")
+        self._bounded(driven, len(coordinator._slot_of), driven.gathering.attempts)
+
+    def _bounded(self, driven: Driven, microbatches: int, attempts: int) -> None:
+        seconds = driven.seconds_in_iteration
+        if attempts > MOST_ATTEMPTS * microbatches + MOST_ATTEMPTS_PER_SECOND * seconds:
+            raise Violation(f"{attempts} attempts at {microbatches} microbatches")

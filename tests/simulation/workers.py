@@ -1,0 +1,148 @@
+"""Simulated workers: they die, freeze, dawdle, answer late, and some answer wrongly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.simulation.answers import Character, answer
+from tests.simulation.faults import Kind
+from tests.simulation.problem import FINGERPRINT, OTHER_FINGERPRINT
+from tests.simulation.redis import Redis
+from tests.simulation.world import World
+from workers.messages import ShardMessage, Status
+from workers.tasks import LEAVE_SECONDS
+
+#: Seconds between two looks at a queue that was empty, frozen or away.
+LOOK_SECONDS = 0.001
+
+#: How much longer a slow computation takes.
+SLOW = 20.0
+
+
+class Worker:
+    """One place for a worker process; who dies comes back under another name."""
+
+    def __init__(self, world: World, redis: Redis, place: int, kind: Kind) -> None:
+        self._world, self._redis, self._place = world, redis, place
+        self._character = Character(world, kind)
+        self._incarnation = 0
+        self._seconds = world.chance.choice([0.01, 0.05, 0.2, 0.6])  # for a microbatch
+        self._alive = self._frozen = self._busy = False
+        self.start()
+
+    @property
+    def name(self) -> str:
+        """New with every start."""
+        return f"worker-{self._place}.{self._incarnation}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Told in heartbeats and answers."""
+        return OTHER_FINGERPRINT if self._character.kind is Kind.FOREIGN else FINGERPRINT
+
+    # Life
+
+    def start(self) -> None:
+        """A new process, unless it lives."""
+        if not self._alive:
+            self._incarnation += 1
+            self._alive, self._frozen, self._busy = True, False, False
+            self.show()
+
+    def show(self) -> None:
+        """The next heartbeat."""
+        self._world.after(self._world.chance.uniform(0, 1), self._shown)
+
+    def is_well(self) -> None:
+        """Nothing goes wrong with it any more."""
+        if self._character.kind is not Kind.FOREIGN:
+            self._character.kind = Kind.HONEST
+        self.start()
+        self._thaw()
+
+    def _shown(self) -> None:
+        if self._alive and not self._frozen:
+            self._redis.beat(self.name, self.fingerprint)
+            self.look()
+
+    def _die(self) -> None:
+        self._world.tell(self.name, "dies")
+        self._alive = False
+        self._redis.falls_silent(self.name)
+        self._world.after(self._world.chance.uniform(0.5, 6), self.start)
+
+    def _freeze(self) -> None:
+        self._world.tell(self.name, "freezes")
+        self._frozen = True
+        self._redis.falls_silent(self.name)
+        self._world.after(self._world.chance.uniform(0.5, 20), self._thaw)
+
+    def _thaw(self) -> None:
+        if self._frozen:
+            self._frozen = False
+            self._shown()
+
+    def _later(self, seconds: float, event: Callable[[], None]) -> None:
+        """If this very process still lives then; frozen, it does it when it thaws."""
+        name = self.name
+
+        def happen() -> None:
+            if not self._alive or self.name != name:
+                return
+            if self._frozen:
+                self._world.after(0.5, happen)
+            else:
+                event()
+
+        self._world.after(seconds, happen)
+
+    # Work
+
+    def look(self) -> None:
+        """Take the next message, if it is free and there is one."""
+        if self._alive and not self._frozen and not self._busy:
+            message = self._redis.next_message()
+            if message is not None:
+                self._take(message)
+
+    def _take(self, message: ShardMessage) -> None:
+        self._busy = True
+        if self._is_stale(message):
+            self._later(LOOK_SECONDS, self._free)
+            return
+        status = self._status(message)
+        seconds = self._duration(message) if status is Status.DONE else 0.0
+        faults = self._redis.faults
+        if faults and self._world.happens(faults.worker_dies):
+            self._later(self._world.chance.uniform(0, seconds), self._die)
+        elif faults and self._world.happens(faults.worker_freezes):
+            self._later(self._world.chance.uniform(0, seconds), self._freeze)
+        self._later(seconds, lambda: self._answer(message, status))
+
+    def _is_stale(self, message: ShardMessage) -> bool:
+        current = self._redis.current.get(message.run_id)
+        return current is None or current > (message.epoch, message.iteration)
+
+    def _status(self, message: ShardMessage) -> Status:
+        if self.name in message.not_for:
+            return Status.LEFT
+        if message.fingerprint not in (None, self.fingerprint):
+            return Status.REFUSED
+        needed = {message.parameters_digest, *message.chunks.values()}
+        return Status.DONE if needed <= self._redis.payloads else Status.MISSING
+
+    def _duration(self, message: ShardMessage) -> float:
+        seconds = self._seconds * len(message.microbatches) * self._world.chance.uniform(0.7, 1.3)
+        faults = self._redis.faults
+        return seconds * (SLOW if faults and self._world.happens(faults.worker_slow) else 1.0)
+
+    def _answer(self, message: ShardMessage, status: Status) -> None:
+        misdeed = self._character.misdeed(message)
+        self._world.tell(self.name, f"answers {message.attempt_id}: {status} {misdeed}")
+        self._redis.answer(*answer(message, status, self.name, self.fingerprint, misdeed))
+        leaves = status in {Status.REFUSED, Status.LEFT}
+        self._later(LEAVE_SECONDS if leaves else LOOK_SECONDS, self._free)
+
+    def _free(self) -> None:
+        self._busy = False
+        self.look()
