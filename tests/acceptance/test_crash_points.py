@@ -9,8 +9,10 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from model import datasets
 from model.config import NetworkConfig, RunConfig
 from storage.history import History
 from storage.records import RunRecord, RunState
@@ -20,12 +22,11 @@ from tests.support.training import Digests, database, digests, settings, submitt
 from tests.support.waiting import until
 from workers.crash_points import VARIABLE, CrashPoint, drill
 
-#: Four microbatches in three shards, six times, and an evaluation. Of the size that every worker
-#: compiles for its fingerprint: it is ready soon.
+#: Of the microbatches: what every worker compiles for its fingerprint, so that it is ready soon.
 SIZE = NetworkConfig().microbatch_size
-IMAGES = 4 * SIZE
-CONFIG = settings(images=IMAGES, microbatch_size=SIZE, shards=3, test_images=8)
-ITERATIONS = CONFIG.iterations
+
+#: Four microbatches in three shards, six times, and an evaluation.
+IMAGES, ITERATIONS, HELD_OUT = 4 * SIZE, 6, 8
 
 #: Drills that go on side by side.
 AT_ONCE = 4
@@ -92,6 +93,21 @@ OF_WORKERS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """A run on digits in a file: a scheduler would take seconds to load scikit-learn for them."""
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    shape = {"images": IMAGES, "test_images": HELD_OUT, "microbatch_size": SIZE}
+    loaded = datasets.load(settings(**shape))
+    parts = loaded.training, loaded.test
+    np.savez(
+        path,
+        images=np.concatenate([part.images for part in parts]),
+        labels=np.concatenate([np.array([3, 6])[part.labels] for part in parts]),
+    )
+    return settings(**shape, dataset=str(path), shards=3, iterations=ITERATIONS)
+
+
 def test_every_crash_point_is_drilled() -> None:
     drilled = {drill.at.partition(":")[0] for drill in OF_SCHEDULERS}
     drilled |= {at.partition(":")[0] for at in OF_WORKERS}
@@ -112,7 +128,7 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def drills(
-    shared_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory
+    shared_fleet: Fleet, config: RunConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[Seen]]]:
     """All schedulers' drills, on their way."""
     shared_fleet.at_least(2)
@@ -122,17 +138,20 @@ def drills(
             directory = tmp_path_factory.mktemp(one.point)
             database(directory).database.close()  # here, as Alembic serves one thread at a time
             first = shared_fleet if one.workers else nobody
-            return pool.submit(seen, one, directory, first.redis_url, shared_fleet.redis_url)
+            urls = first.redis_url, shared_fleet.redis_url
+            return pool.submit(seen, one, config, directory, *urls)
 
         yield {one.at: begin(one) for one in OF_SCHEDULERS}
         pool.shutdown(cancel_futures=True)
 
 
-def seen(one: Drill, directory: Path, first_redis_url: str, redis_url: str) -> Seen:
+def seen(
+    one: Drill, config: RunConfig, directory: Path, first_redis_url: str, redis_url: str
+) -> Seen:
     """Let one scheduler end in the middle of a run, and another bring it to its end."""
     with closing(database(directory).database) as opened, in_places(directory) as start:
         history = History(opened)
-        run = submitted(history, CONFIG)
+        run = submitted(history, config)
         doomed = start("scheduler", TAPEWORKS_REDIS_URL=first_redis_url, **{VARIABLE: one.at})
         doomed.ended()
         left, evaluations = history.find_run(run.id), history.evaluations(run.id)
@@ -179,7 +198,7 @@ def assert_ended_at(doomed: Started, at: str) -> None:
 
 @pytest.mark.parametrize("one", OF_SCHEDULERS, ids=lambda one: one.at)
 def test_a_run_survives_its_scheduler(
-    one: Drill, drills: dict[str, Future[Seen]], undisturbed: Undisturbed
+    one: Drill, drills: dict[str, Future[Seen]], config: RunConfig, undisturbed: Undisturbed
 ) -> None:
     seen = drills[one.at].result()
     assert_ended_at(seen.doomed, one.at)
@@ -187,20 +206,22 @@ def test_a_run_survives_its_scheduler(
     assert seen.left.completed_iterations in one.completed
     assert seen.left_evaluations == one.evaluations
 
-    assert seen.bits == undisturbed(CONFIG)
+    assert seen.bits == undisturbed(config)
     assert seen.counted == EVERY_IMAGE_ONCE
     taken_over = one.state is RunState.RUNNING
     assert seen.run.epoch == (2 if taken_over else 1)
 
 
-def test_a_run_survives_its_workers(tmp_path: Path, undisturbed: Undisturbed) -> None:
+def test_a_run_survives_its_workers(
+    tmp_path: Path, config: RunConfig, undisturbed: Undisturbed
+) -> None:
     with (
         closing(database(tmp_path).database) as opened,
         running_fleet() as fleet,
         in_places(tmp_path) as start,
     ):
         history = History(opened)
-        run = submitted(history, CONFIG)
+        run = submitted(history, config)
         redis = {"TAPEWORKS_REDIS_URL": fleet.redis_url}
         doomed = {at: start(module="workers", **redis, **{VARIABLE: at}) for at in OF_WORKERS}
         start("scheduler", **redis)
@@ -212,7 +233,7 @@ def test_a_run_survives_its_workers(tmp_path: Path, undisturbed: Undisturbed) ->
 
         fleet.resize(1)
         completed(history, run)
-        assert digests(history, run.id) == undisturbed(CONFIG)
+        assert digests(history, run.id) == undisturbed(config)
         assert counted(history, run) == EVERY_IMAGE_ONCE
         assert history.find_run(run.id).epoch == 1
 
