@@ -45,8 +45,9 @@ class CeleryDispatcher:
                 self._link.join()
                 gathering = gathering or Gathering(self._link, work, watcher)
                 gathering.turn()
+                self._link.succeeded(watcher)
             except RedisUnreachable as error:
-                self._link.condition(watcher, "redis_unreachable", str(error))
+                self._link.failed(watcher, str(error))
                 if gathering:
                     gathering.start_over()
                 time.sleep(RETRY_SECONDS)

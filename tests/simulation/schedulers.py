@@ -80,8 +80,9 @@ class Driven:
             self._link.join()
             self.gathering = self.gathering or self._begin()
             self.gathering.turn()
+            self._link.succeeded(self)
         except RedisUnreachable as error:
-            self._link.condition(self, "redis_unreachable", str(error))
+            self._link.failed(self, str(error))
             if self.gathering:
                 self.gathering.start_over()
             return RETRY_SECONDS
