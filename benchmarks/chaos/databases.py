@@ -81,13 +81,14 @@ class Postgresql:
         try:
             self._run("initdb", "--auth=trust", "--username=postgres", "--no-locale", "-E", "UTF8")
             self._start()
+            self._wait_until_it_answers()
         except BaseException:
             self.close()
             raise
 
     @property
     def is_up(self) -> bool:
-        return self._process is not None
+        return self._process is not None and self._answers()
 
     def strike(self, kind: str) -> None:
         """Kill the server with all its children at once, or have it shut down at once."""
@@ -129,10 +130,13 @@ class Postgresql:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
+
+    def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
-            if time.monotonic() > deadline or self._process.poll() is not None:
+            if time.monotonic() > deadline or self._process is None or self._process.poll():
                 raise RuntimeError(f"PostgreSQL does not start; see {self._directory}/postgres.log")
             time.sleep(TRY_SECONDS)
 

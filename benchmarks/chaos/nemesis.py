@@ -102,15 +102,15 @@ class Nemesis:
         return self._scheduler(fault, run_id)
 
     def _worker(self, fault: Fault) -> str:
-        processes = self._world.worker_processes()
-        free = [one.pid for one in processes if f"process {one.pid}" not in self._struck]
-        if not free:
-            raise Missed("no worker is up")
-        self._struck_at = time.time()
-        return self._signal(free[0], fault)
+        for service, process in self._world.worker_processes():
+            if _process(service, process.pid) not in self._struck:
+                return self._signal(service, process.pid, fault)
+        raise Missed("no worker is up")
 
-    def _signal(self, pid: int, fault: Fault) -> str:
-        target = f"process {pid}"
+    def _signal(self, service: Service, pid: int, fault: Fault) -> str:
+        target = _process(service, pid)
+        self._free(target)
+        self._struck_at = time.time()
         if not send(pid, KILL if fault.kind == "kill" else PAUSE):
             raise Missed(f"{target} is gone")
         if fault.kind == "pause":
@@ -124,8 +124,7 @@ class Nemesis:
     def _kill(self, service: Service, fault: Fault) -> str:
         if service.pid is None:
             raise Missed(f"{service.name} is down")
-        self._struck_at = time.time()
-        service.kill(fault.seconds)
+        self._struck_at = service.kill(fault.seconds)
         return service.name
 
     def _scheduler(self, fault: Fault, run_id: str) -> str:
@@ -138,10 +137,9 @@ class Nemesis:
         if fault.kind == "kill":
             return self._kill(wanted[0], fault)
         pid = wanted[0].pid
-        if pid is None or f"process {pid}" in self._struck:
-            raise Missed(f"{wanted[0].name} is struck already")
-        self._struck_at = time.time()
-        return self._signal(pid, fault)
+        if pid is None:
+            raise Missed(f"{wanted[0].name} is down")
+        return self._signal(wanted[0], pid, fault)
 
     def _driving(self, run_id: str) -> Service | None:
         with suppress(Unavailable):
@@ -194,8 +192,15 @@ class Nemesis:
 
     def _database(self, fault: Fault) -> str:
         self._free("database")
+        if not self._world.database.is_up:
+            raise Missed("the database is still starting")
+        self._struck_at = time.time()
         self._world.database.strike(fault.kind)
         return self._later("database", fault.seconds, self._world.database.heal)
+
+
+def _process(service: Service, pid: int) -> str:
+    return f"{service.name} process {pid}"
 
 
 def _between(bounds: tuple[float, float], share: float) -> float:

@@ -11,6 +11,9 @@ from itertools import pairwise
 
 from benchmarks.chaos.journal import Entry, at, of
 
+#: Seconds after the last fault in which a gap is still due to it.
+LAST_SECONDS = 10.0
+
 #: Victim and kind of a fault.
 Struck = tuple[str, str]
 
@@ -38,6 +41,36 @@ def recoveries(entries: Sequence[Entry]) -> dict[Struck, list[float]]:
         next_commit = next(later, math.inf)
         found[fault["victim"], fault["kind"]].append(next_commit - at(fault))
     return dict(found)
+
+
+def stalls(entries: Sequence[Entry]) -> dict[Struck, list[float]]:
+    """The longest time without a commit that a fault may have caused.
+
+    A fault may show only in the iteration after the next commit: a worker had nothing in hand when
+    it was killed. So every gap counts that ends after the fault and begins before the next one.
+    """
+    faults, commits = of(entries, "fault"), sorted(of(entries, "commit"), key=at)
+    found: dict[Struck, list[float]] = defaultdict(list)
+    for fault, following in zip(faults, [*faults[1:], None], strict=True):
+        until = at(following) if following else at(fault) + LAST_SECONDS
+        gaps = [
+            at(second) - max(at(first), at(fault))
+            for first, second in pairwise(commits)
+            if at(second) > at(fault) and at(first) < until
+        ]
+        found[fault["victim"], fault["kind"]].append(max(gaps, default=math.inf))
+    return dict(found)
+
+
+def redis_away(entries: Sequence[Entry]) -> list[float]:
+    """Seconds from each kill of Redis until another one answered in its place."""
+    back = [at(entry) for entry in of(entries, "healed") if entry["target"] == "redis"]
+    kills = [
+        at(fault)
+        for fault in of(entries, "fault")
+        if (fault["victim"], fault["kind"]) == ("redis", "kill")
+    ]
+    return [next(moment for moment in back if moment > kill) - kill for kill in kills]
 
 
 def merged(many: Iterable[dict[Struck, list[float]]]) -> dict[Struck, list[float]]:

@@ -72,15 +72,17 @@ class Service:
         if now >= self._not_before:
             self.start()
 
-    def kill(self, down_seconds: float) -> None:
-        """SIGKILL; `look` starts it again after so many seconds."""
+    def kill(self, down_seconds: float) -> float:
+        """SIGKILL, and when that was; `look` starts it again after so many seconds."""
         self.children()
+        killed_at = time.time()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
         self._not_before = time.monotonic() + down_seconds
-        self._journal.write("killed", process=self.name)
+        self._journal.write("killed", killed_at, process=self.name)
+        return killed_at
 
     def children(self) -> list[psutil.Process]:
         """The processes that it has started and that live, oldest first."""

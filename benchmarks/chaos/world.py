@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import psutil
 
@@ -49,7 +50,7 @@ class World:
     workers: list[Service] = field(init=False)
     schedulers: list[Service] = field(init=False)
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> Self:
         self._stack = ExitStack()
         try:
             self._build()
@@ -76,10 +77,10 @@ class World:
         for service in self.services:
             service.look()
 
-    def worker_processes(self) -> list[psutil.Process]:
+    def worker_processes(self) -> list[tuple[Service, psutil.Process]]:
         """The honest worker processes, those that have served longest first."""
-        found = [child for service in self.workers for child in service.children()]
-        return sorted(found, key=lambda process: process.create_time())
+        found = [(service, child) for service in self.workers for child in service.children()]
+        return sorted(found, key=lambda pair: pair[1].create_time())
 
     def submit(self, arguments: list[str]) -> str:
         """Queue a run; its id."""
