@@ -18,6 +18,9 @@ from workers.messages import AnswerHeader, Status, checksum
 #: Names the file.
 ORDER_VARIABLE = "CHAOS_LIE"
 
+#: The array that is spoilt; every network has it.
+SPOILT = "conv_1"
+
 #: An answer as the worker gives it.
 Answer = tuple[AnswerHeader, bytes]
 
@@ -34,7 +37,7 @@ def spoilt(header: AnswerHeader, payload: bytes, lie: str) -> Answer:
     change = {"not a number": _not_a_number, "wrong shape": _wrong_shape}.get(lie, _little_off)
     if lie not in {"not a number", "wrong shape", FITTING_LIE}:
         raise ValueError(f"Expected one of the known lies. Received: {lie}")
-    arrays["conv_2"] = change(arrays)
+    arrays[SPOILT] = change(arrays)
     payload = to_bytes(arrays)
     return header.model_copy(update={"payload_checksum": checksum(payload)}), payload
 
@@ -44,7 +47,7 @@ def tell(exchange: type[Exchange], order: Path) -> None:
     honest = exchange.answer
 
     def answer(self: Exchange, header: AnswerHeader, arrays: bytes) -> None:
-        if order.exists() and header.status is Status.DONE and "conv_2" in from_bytes(arrays):
+        if order.exists() and header.status is Status.DONE and SPOILT in from_bytes(arrays):
             header, arrays = spoilt(header, arrays, order.read_text(encoding="utf-8"))
             order.unlink()
         honest(self, header, arrays)
@@ -59,18 +62,18 @@ def _flipped(payload: bytes, place: int) -> bytes:
 
 
 def _not_a_number(arrays: Arrays) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    changed = arrays["conv_2"].copy()
+    changed = arrays[SPOILT].copy()
     changed.reshape(-1)[0] = np.nan
     return changed
 
 
 def _wrong_shape(arrays: Arrays) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return arrays["conv_2"][..., :-1].copy()
+    return arrays[SPOILT][..., :-1].copy()
 
 
 def _little_off(arrays: Arrays) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """One number's highest bit of the mantissa turned round."""
-    changed = arrays["conv_2"].copy()
+    changed = arrays[SPOILT].copy()
     changed.reshape(-1).view(np.uint8)[2] ^= 0x40
     return changed
 

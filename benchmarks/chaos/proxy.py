@@ -95,6 +95,8 @@ class Proxy:
             await asyncio.gather(_carry(reader, far, alive), _carry(far_reader, writer, alive))
         finally:
             self._pairs.discard(pair)
+            writer.close()
+            far.close()
 
 
 async def _carry(
