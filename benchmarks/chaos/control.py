@@ -70,6 +70,10 @@ class ControlWorld(World):
     def services(self) -> list[Service]:
         return self.workers
 
+    @property
+    def places(self) -> int:
+        return self.shape.groups
+
     def worker_processes(self) -> list[tuple[Service, psutil.Process]]:
         pairs = [(one, psutil.Process(one.pid)) for one in self.workers if one.pid is not None]
         found = [pair for pair in pairs if lives(pair[1])]

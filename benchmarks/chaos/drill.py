@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chaos.checker import Verdict, judged
-from benchmarks.chaos.commands import offers_audit, options, undisturbed
+from benchmarks.chaos.commands import options, undisturbed
 from benchmarks.chaos.faults import FITTING_LIE, LIES, possibilities, schedule
 from benchmarks.chaos.history import History, Result, Unavailable
 from benchmarks.chaos.journal import Entry, Journal
@@ -168,8 +168,3 @@ class _Drill:
             self._events[kind] = self._events.get(kind, 0) + count
         results, ledger = self._history.results(run_id), self._history.ledger(run_id)
         return judged(results, ledger, self._expected, problems)
-
-
-def audited(directory: Path) -> bool:
-    """Whether an order with `audit` can be carried out."""
-    return offers_audit(directory)

@@ -17,6 +17,9 @@ from benchmarks.chaos.world import World
 #: Seconds between two looks at what is due.
 LOOK_SECONDS = 0.02
 
+#: Seconds in which the liar must be asked for something, or its lie is not told.
+LIE_SECONDS = 3.0
+
 #: A slow link's delay, and a lossy one's share of lost frames, at least and at most.
 DELAY_SECONDS = (0.02, 0.3)
 LOSS = (0.05, 0.4)
@@ -149,11 +152,17 @@ class Nemesis:
         return None
 
     def _liar(self, fault: Fault) -> str:
-        if self._world.lie.exists() or self._world.liar.pid is None:
-            raise Missed("the liar is not there")
-        draft = self._world.lie.with_suffix(".draft")
+        order = self._world.lie
+        draft = order.with_suffix(".draft")
         draft.write_text(fault.lie, encoding="utf-8")
-        draft.rename(self._world.lie)
+        draft.rename(order)
+        deadline = time.monotonic() + LIE_SECONDS
+        while order.exists() and time.monotonic() < deadline:
+            self.tend(LOOK_SECONDS)
+        if order.exists():
+            order.unlink(missing_ok=True)
+            raise Missed("nobody asks the liar for anything")
+        self._struck_at = time.time()
         return f"liar: {fault.lie}"
 
     def _link(self, fault: Fault) -> str:

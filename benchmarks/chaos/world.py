@@ -72,6 +72,11 @@ class World:
         """All that is started again when it ends."""
         return [*self.schedulers, *self.workers, self.liar]
 
+    @property
+    def places(self) -> int:
+        """Where workers are: one for each group, and the liar's."""
+        return self.shape.groups + 1
+
     def look(self) -> None:
         """Start again what has ended."""
         for service in self.services:
@@ -96,8 +101,7 @@ class World:
             self.look()
 
     def _build(self) -> None:
-        groups = self.shape.groups + 1
-        self.network, self.said = network(groups, self.shape.namespaces)
+        self.network, self.said = network(self.places, self.shape.namespaces)
         self._stack.callback(self.network.close)
         self.redis = RedisProcess(
             self.directory, "0.0.0.0" if self.network.links else LOOPBACK, self.network.at_hub()
