@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,11 @@ ITERATIONS_PER_FAULT = 12
 #: No fault strikes when fewer iterations than this are left, so that a commit always follows.
 LAST_ITERATIONS = 20
 
-#: Seconds without a commit, and without a fault, after which a run counts as hung.
+#: So many faults may strike between two commits: overlapping is wanted, but where starting a worker
+#: takes longer than the next ones take to strike, the training would never move.
+MOST_BETWEEN_COMMITS = 3
+
+#: Seconds without a commit after which a run counts as hung.
 HUNG_SECONDS = 120.0
 
 #: Seconds between two looks at a run that is waited for.
@@ -136,9 +141,14 @@ class _Drill:
     def _strike(self, run_id: str, observer: Observer) -> None:
         while observer.last < 0:
             self._go_on(run_id, observer)
+        stood_at = deque[int](maxlen=MOST_BETWEEN_COMMITS)
         while self._nemesis.faults < self._order.faults:
             if observer.last >= self._order.iterations - LAST_ITERATIONS:
                 return
+            if list(stood_at) == [observer.last] * MOST_BETWEEN_COMMITS:
+                self._go_on(run_id, observer)
+                continue
+            stood_at.append(observer.last)
             self._nemesis.strike_next(run_id)
             self._check(run_id, observer)
 

@@ -44,7 +44,7 @@ class Strike:
 
     lane: str
     kind: str
-    at: float  #: seconds since the first submission
+    at: float  #: seconds since the first commit
     seconds: float  #: length of its bar
 
 
@@ -54,7 +54,7 @@ class Drawing:
 
     lanes: list[str]  #: from above to below
     strikes: list[Strike]
-    commits: list[float]  #: seconds since the first submission
+    commits: list[float]  #: seconds since the first one
     disturbed: list[float]  #: loss of each iteration of the first run
     undisturbed: list[float]
 
@@ -66,10 +66,11 @@ def drawing(entries: Sequence[Entry]) -> Drawing:
     groups = [name for name in workers if name.startswith("worker-")]
     lanes = [*(name for name in workers if name not in groups), *groups, "liar", "redis"]
     commits = of(entries, "commit")
+    began = at(commits[0])
     return Drawing(
         lanes=[*lanes, "database"],
-        strikes=[_strike(fault, at(first), len(groups)) for fault in of(entries, "fault")],
-        commits=[at(commit) - at(first) for commit in commits],
+        strikes=[_strike(fault, began, len(groups)) for fault in of(entries, "fault")],
+        commits=[at(commit) - began for commit in commits],
         disturbed=[c["loss"] for c in commits if c["run_id"] == first["run_id"]],
         undisturbed=of(entries, "undisturbed")[0]["losses"],
     )
@@ -124,8 +125,8 @@ def _draw_lanes(axes: Any, shown: Drawing) -> None:
         axes.axhline(row, color="0.9", linewidth=0.8, zorder=0)
     axes.set_yticks(list(rows.values()), labels=list(rows))
     axes.set_ylim(last + 0.6, -0.6)
-    axes.set_xlim(0, max(shown.commits) + 1)
-    axes.set_xlabel("Seconds since the run was submitted")
+    axes.set_xlim(min(shown.commits) - 1, max(shown.commits) + 1)
+    axes.set_xlabel("Seconds since the first commit")
     axes.set_title(
         f"{len(shown.strikes)} faults, {len(shown.commits)} committed iterations", loc="left"
     )
@@ -147,7 +148,7 @@ def _draw_losses(axes: Any, shown: Drawing) -> None:
     axes.plot(shown.disturbed, color="black", linewidth=1, label="under these faults")
     axes.set_xlabel("Iteration")
     axes.set_ylabel("Loss")
-    axes.set_ylim(bottom=0)
+    axes.set_yscale("log")
     axes.set_xlim(0, len(shown.undisturbed))
     pairs = list(zip(shown.disturbed, shown.undisturbed, strict=False))
     largest = max(abs(one - other) for one, other in pairs)
