@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import psutil
+import pytest
 
 from benchmarks.chaos.drill import Order, drill
 from benchmarks.chaos.figure import draw
@@ -22,6 +23,7 @@ FAULTS = 12
 ORDER = Order(seed=4, faults=FAULTS, shape=Shape(database="sqlite", groups=2))
 
 
+@pytest.mark.timeout(600)  # TensorFlow starts several times, on a machine that may be busy
 def test_nothing_is_missed_doubled_or_changed_by_a_dozen_faults(tmp_path: Path) -> None:
     outcome = drill(ORDER, tmp_path / "drill")
 
