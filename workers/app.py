@@ -22,6 +22,7 @@ from celery.signals import (
 from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool, producers
 
+from workers import broker
 from workers.addresses import DEFAULT_URL
 from workers.exchange import PREFIX, QUEUE
 from workers.messages import ShardMessage
@@ -34,6 +35,8 @@ TASK = "tapeworks.compute_shard"
 
 #: A message that nobody took for so long is dropped; what is missing was sent again by then.
 EXPIRES_SECONDS = 600
+
+broker.mend()
 
 app = Celery("tapeworks", include=["workers.tasks"])
 app.conf.update(

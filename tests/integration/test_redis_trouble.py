@@ -27,6 +27,9 @@ from workers.errors import RedisUnreachable
 from workers.exchange import Exchange
 from workers.messages import AnswerHeader, Status
 from workers.process import Worker
+from workers.supervisor import Supervisor
+
+Undisturbed = Callable[[RunConfig], Digests]
 
 HEADER = AnswerHeader(
     attempt_id="no-run.1.0.0.1",
@@ -167,6 +170,40 @@ def test_a_run_goes_on_to_the_same_bits_when_a_full_redis_is_given_room(
     [sentence] = driven.said("redis_unreachable")
     assert "raise its maxmemory" in sentence
     assert fleet.process_ids() == before
+
+
+def test_a_worker_whose_redis_dies_while_it_computes_takes_the_next_message(
+    server: RedisServer,
+    exchange: Exchange,
+    history: History,
+    undisturbed: Undisturbed,
+    tmp_path: Path,
+) -> None:
+    config = settings(unfolding="full", images=64, iterations=2, shards=1)
+    run, deaths = submitted(history, config), list[str]()
+
+    def die_in_the_middle() -> None:
+        until(lambda: [w for w in exchange.workers() if w.shard_in_hand], "it computes")
+        server_process(server).kill()
+        until(lambda: b"is given up" in log.read_bytes(), "it has given up its answer")
+        until(server.revive, "Redis is started again")
+        deaths.append("once")
+
+    log = tmp_path / "workers.log"
+    with log.open("wb") as kept:
+        supervisor = Supervisor(server.url, 1, kept)
+        supervisor.start()
+    killer = threading.Thread(target=die_in_the_middle)
+    try:
+        until(lambda: supervisor.ready(exchange.workers()), "the worker is ready")
+        killer.start()
+        driven = drive(history, CeleryDispatcher(server.url), run)
+    finally:
+        killer.join()
+        supervisor.stop(drain_seconds=0.0)
+    assert deaths
+    assert driven.digests == undisturbed(config)
+    assert len({entry.worker for entry in history.ledger(run.id)}) == 1
 
 
 def test_a_killed_private_redis_is_started_again_empty_at_the_same_url(
