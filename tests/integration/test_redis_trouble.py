@@ -179,7 +179,7 @@ def test_a_worker_whose_redis_dies_while_it_computes_takes_the_next_message(
     undisturbed: Undisturbed,
     tmp_path: Path,
 ) -> None:
-    config = settings(unfolding="full", images=64, iterations=2, shards=1)
+    config = settings(unfolding="full", images=40, iterations=1, shards=1)
     run, deaths = submitted(history, config), list[str]()
 
     def die_in_the_middle() -> None:
