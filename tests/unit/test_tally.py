@@ -94,7 +94,8 @@ def test_what_enough_others_found_too_stays_held() -> None:
 def test_a_microbatch_is_held_exactly_while_enough_workers_agree(
     votes: list[tuple[str, str]], audited: bool
 ) -> None:
-    tally, first, needed = Tally([0], [0] if audited else []), {}, AUDIT_VOTES if audited else 1
+    tally, needed = Tally([0], [0] if audited else []), AUDIT_VOTES if audited else 1
+    first: dict[str, str] = {}
     for worker, bits in votes:
         if tally.is_missing(0):
             first.setdefault(worker, bits)
