@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test check format simulate bench bench-engine bench-scaling lock clean
+.PHONY: help train test check format simulate bench bench-engine bench-scaling chaos lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ $(VENV)/.bench: $(VENV)/.runtime
 
 bench-engine: $(VENV)/.bench  ## Measure the gradient engine beside JAX, PyTorch and the seed's program
 	$(BIN)/python -m benchmarks.engine
+
+chaos: $(VENV)/.development  ## Strike real trainings with seeded faults and judge what is left (half an hour)
+	$(BIN)/python -m benchmarks.chaos --seeds 1,2,3 --faults 35 --control
 
 lock: $(VENV)/.development  ## Pin the newest dependencies (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet --output-file requirements.lock

@@ -10,6 +10,7 @@ from model.config import NetworkConfig
 from scheduler.gathering import Gathering
 from scheduler.link import Link
 from scheduler.work import Outcome, Watcher, Work
+from workers.crash_points import CrashPoint, crash_point
 from workers.errors import RedisUnreachable
 
 #: Seconds before Redis is tried again.
@@ -44,11 +45,13 @@ class CeleryDispatcher:
                 self._link.join()
                 gathering = gathering or Gathering(self._link, work, watcher)
                 gathering.turn()
+                self._link.succeeded(watcher)
             except RedisUnreachable as error:
-                self._link.condition(watcher, "redis_unreachable", str(error))
+                self._link.failed(watcher, str(error))
                 if gathering:
                     gathering.start_over()
                 time.sleep(RETRY_SECONDS)
+        crash_point(CrashPoint.ALL_COUNTED)
         yield from gathering.counted()
         self.attempts, self.shards = gathering.attempts, gathering.shards
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from scheduler.errors import Interrupted
 from storage.history import History
 from storage.records import Claim
+from workers.crash_points import CrashPoint, crash_point
 
-#: A run whose owner has not renewed for so many seconds may be taken over.
-LEASE_SECONDS = 10.0
 
-#: Seconds between two renewals. They happen in the waiting loop, so that a wedged loop loses it.
-RENEW_SECONDS = 3.0
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """How long a claim holds. Renewals happen in the waiting loop: a wedged loop loses its run."""
+
+    seconds: float = 10.0  #: without a renewal, until another may take the run over
+    renew_seconds: float = 3.0  #: between two renewals
 
 
 class Control:
@@ -59,8 +63,10 @@ class Keeper:
         control: Control,
         on_notice: Callable[[str, str], None],
         on_tick: Callable[[], None],
+        lease: Lease,
     ) -> None:
         self._history, self._claim, self._control = history, claim, control
+        self._lease = lease
         self._on_notice, self._on_tick = on_notice, on_tick
         self._renewed_at = time.monotonic()
 
@@ -69,11 +75,13 @@ class Keeper:
         self._on_tick()
         if self._control.abandoning or (waiting and self._control.draining):
             raise Interrupted("stopped at once on request")
-        if time.monotonic() - self._renewed_at > RENEW_SECONDS:
-            self._history.renew(self._claim, LEASE_SECONDS)
+        if time.monotonic() - self._renewed_at > self._lease.renew_seconds:
+            self._history.renew(self._claim, self._lease.seconds)
             self._renewed_at = time.monotonic()
+            crash_point(CrashPoint.LEASE_RENEWED)
 
     def notice(self, kind: str, message: str) -> None:
         """Write an event into the run's history and pass it on to whoever looks on."""
-        self._history.add_event(self._claim.run_id, kind, message)
+        self._history.add_event(self._claim, kind, message)
+        crash_point(CrashPoint.EVENT_WRITTEN)
         self._on_notice(kind, message)

@@ -9,14 +9,27 @@ from model import datasets
 from model.config import RunConfig, run_config
 from model.datasets.data import Split
 from model.errors import ModelError
-from scheduler.control import Control, Keeper
-from scheduler.errors import CannotContinueHere, Interrupted, RunFailed
+from scheduler.background import in_background
+from scheduler.control import Control, Keeper, Lease
+from scheduler.errors import (
+    CannotContinueHere,
+    Interrupted,
+    RunFailed,
+    Unreleased,
+    other_images,
+)
+from scheduler.patience import Patience
 from scheduler.training import evaluate, train
 from scheduler.work import Dispatcher
 from storage.errors import LeaseLost
 from storage.history import History
-from storage.records import Claim, EvaluationRecord, IterationRecord, RunState
+from storage.owners import current_owner
+from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord, RunState
 from workers.chunks import chunked
+from workers.crash_points import CrashPoint, crash_point
+
+#: Why a run was left on which the user did not wait.
+STOPPED = "stopped on request"
 
 
 def _unheard(kind: str, message: str) -> None:
@@ -25,6 +38,14 @@ def _unheard(kind: str, message: str) -> None:
 
 def _nothing() -> None:
     """Nothing else needs to be looked after."""
+
+
+def check_images(run: RunRecord, data: Split) -> str:
+    """The digest of the training images, which must be those that the run was begun on."""
+    received = chunked(data.training.images, data.training.labels).digest
+    if run.images_digest not in (None, received):
+        raise other_images(run.id, str(run.images_digest), received)
+    return received
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +59,24 @@ class Driver:
     load: Callable[[RunConfig], Split] = datasets.load
     on_notice: Callable[[str, str], None] = _unheard
     on_tick: Callable[[], None] = _nothing  #: called while waiting; may raise to leave the run
+    owner: str = field(default_factory=current_owner)
+    lease: Lease = field(default_factory=Lease)
+
+    def patient(self, claim: Claim | None = None) -> History:
+        """The history as an owner uses it: through outages of the database, until interrupted.
+
+        With a claim, its run's history tells of them.
+        """
+        patience = Patience(self.history, self.control, self.on_notice, claim)
+        return self.history.patient(patience)
+
+    def claim(self, run_id: str) -> Claim:
+        """Take this run; raises storage's `StateConflict` if it is driven or has ended."""
+        return self.patient().claim(run_id, self.owner, self.lease.seconds)
+
+    def claim_next(self) -> Claim | None:
+        """Take the oldest submission that nobody drives; None if there is none."""
+        return self.patient().claim_next(self.owner, self.lease.seconds)
 
     def drive(self, claim: Claim) -> Iterator[IterationRecord | EvaluationRecord]:
         """Every iteration as it is committed, then the evaluation, if images are held out.
@@ -45,42 +84,51 @@ class Driver:
         Raises `RunFailed` when the run ended as failed, `CannotContinueHere` when another machine
         can go on, and storage's `LeaseLost` when another scheduler has taken the run.
         """
+        history = self.patient(claim)
         try:
-            finished = yield from self._iterations(claim)
+            finished = yield from self._iterations(history, claim)
             if finished:
-                self.history.finish(claim, RunState.COMPLETED)
+                crash_point(CrashPoint.RUN_COMPUTED)
+                history.finish(claim, RunState.COMPLETED)
+                crash_point(CrashPoint.RUN_FINISHED)
             else:
-                self._leave(claim, "stopped on request")
-        except LeaseLost:
+                self._leave(history, claim, self.stopped_state, STOPPED)
+        except (LeaseLost, Unreleased):
             raise
         except (RunFailed, ModelError) as error:
-            self.history.finish(claim, RunState.FAILED, str(error))
+            self._leave(history, claim, RunState.FAILED, str(error))
             raise RunFailed(str(error)) from error
         except CannotContinueHere as error:
-            self.history.release(claim, RunState.PAUSED, str(error))
+            self._leave(history, claim, RunState.PAUSED, str(error))
             raise
         except (Interrupted, GeneratorExit, KeyboardInterrupt):
-            self._leave(claim, "stopped on request")
+            self._leave(history, claim, self.stopped_state, STOPPED)
             raise
         except BaseException as error:
-            self._leave(claim, str(error) or type(error).__name__)
+            reason = str(error) or type(error).__name__
+            self._leave(history, claim, self.stopped_state, reason)
             raise
         finally:
             self.dispatcher.end(claim.run_id, claim.epoch)
 
     def _iterations(
-        self, claim: Claim
+        self, history: History, claim: Claim
     ) -> Generator[IterationRecord | EvaluationRecord, None, bool]:
-        run = self.history.find_run(claim.run_id)
+        crash_point(CrashPoint.RUN_CLAIMED)
+        run = history.find_run(claim.run_id)
         config = run_config(run.configuration)
-        keeper = Keeper(self.history, claim, self.control, self.on_notice, self.on_tick)
-        data = self.load(config)
-        self._check_images(claim, run.images_digest, data)
+        keeper = Keeper(history, claim, self.control, self.on_notice, self.on_tick, self.lease)
+        data = in_background(lambda: self.load(config), lambda: keeper.tick(waiting=True))
+        images_digest = check_images(run, data)
+        if run.images_digest is None:
+            history.set_images_digest(claim, images_digest)
+        crash_point(CrashPoint.IMAGES_RECORDED)
         mixed = config.allow_mixed_workers
         self.dispatcher.begin(run.id, config.network, run.fingerprint, allow_mixed=mixed)
         keeper.tick()
-        parts = config, claim, self.history, self.dispatcher
+        parts = config, claim, history, self.dispatcher
         for record in train(*parts, data.training, keeper):
+            crash_point(CrashPoint.ITERATION_COMMITTED)
             yield record
             if self.control.draining and record.iteration + 1 < config.iterations:
                 return False
@@ -88,15 +136,9 @@ class Driver:
             yield evaluate(*parts, data.test, keeper)
         return True
 
-    def _check_images(self, claim: Claim, expected: str | None, data: Split) -> None:
-        received = chunked(data.training.images, data.training.labels).digest
-        if expected is None:
-            self.history.set_images_digest(claim, received)
-        elif received != expected:
-            raise CannotContinueHere(
-                f"Run {claim.run_id} was begun on other images than this machine has: expected "
-                f"digest {expected[:16]}. Received: {received[:16]}."
-            )
-
-    def _leave(self, claim: Claim, reason: str) -> None:
-        self.history.release(claim, self.stopped_state, reason)
+    def _leave(self, history: History, claim: Claim, state: RunState, reason: str) -> None:
+        leave = history.finish if state.is_finished else history.release
+        try:
+            leave(claim, state, reason)
+        except Interrupted as error:
+            raise Unreleased(claim.run_id, self.lease.seconds) from error

@@ -9,6 +9,10 @@ class RunFailed(SchedulerError):
     """The run cannot go on, now or later; the message becomes its reason."""
 
 
+class Diverged(RunFailed):
+    """A loss or a gradient is no number any more."""
+
+
 class AnswerInvalid(SchedulerError):
     """An answer is not what its shard asked for; it is not counted."""
 
@@ -17,21 +21,44 @@ class CannotContinueHere(SchedulerError):
     """This machine would give other bits than the run began with; elsewhere it can go on."""
 
 
+class CannotReplay(SchedulerError):
+    """Nobody promised that the run has the same bits when it is computed again."""
+
+
 class Interrupted(SchedulerError):
     """The user asked to stop at once; what is committed stays."""
+
+
+class Unreleased(Interrupted):
+    """The user did not wait for the database, so the run could not be given up in it."""
+
+    def __init__(self, run_id: str, lease_seconds: float) -> None:
+        super().__init__(
+            f"Stopped while the database could not be used. Run {run_id} still counts as running "
+            f"there; it can be taken over when its lease is over, {lease_seconds:g} seconds after "
+            "its last renewal. What is committed is kept."
+        )
 
 
 def other_bits(run_id: str, expected: str | None, received: str | None) -> CannotContinueHere:
     """The error for a run that would go on with another fingerprint."""
     return CannotContinueHere(
         f"Run {run_id} was begun on machines with fingerprint {expected}; this one has {received} "
-        "and would give other bits. Resume it on such a machine."
+        "and would give other bits. Resume or replay it on such a machine."
     )
 
 
-def diverged(iteration: int) -> RunFailed:
+def other_images(run_id: str, expected: str, received: str) -> CannotContinueHere:
+    """The error for a run that would go on with other images."""
+    return CannotContinueHere(
+        f"Run {run_id} was begun on other images than this machine has: expected digest "
+        f"{expected[:16]}. Received: {received[:16]}."
+    )
+
+
+def diverged(iteration: int) -> Diverged:
     """The error for a loss or gradient that is no number."""
-    return RunFailed(
+    return Diverged(
         f"The loss or a gradient became NaN or infinite in iteration {iteration}; "
         "a smaller learning rate may help."
     )

@@ -24,6 +24,7 @@ from scheduler.validation import (
 from scheduler.work import Outcome, Watcher, Work
 from workers import app as celery
 from workers.chunks import CHUNK_IMAGES
+from workers.crash_points import CrashPoint, crash_point
 from workers.messages import AnswerHeader, MicrobatchMessage, ShardMessage, Status
 
 #: The longest wait for an arrival, in seconds; between two waits the lease is renewed.
@@ -75,9 +76,11 @@ class Gathering:
         self._coordinator.saw_workers(self._link.workers, self._link.runs)
         now = time.monotonic()
         self._do(self._coordinator.woke(now))
+        crash_point(CrashPoint.MESSAGES_SENT)
         seconds = self._wait_seconds(self._coordinator.next_wake(now))
         attempt_id = self._link.exchange.next_arrival(self._work.run_id, seconds)
         if attempt_id:
+            crash_point(CrashPoint.ARRIVAL_POPPED)
             self._do(self._take(attempt_id))
 
     def start_over(self) -> None:
@@ -151,6 +154,7 @@ class Gathering:
                 not_for=tuple(sorted(attempt.not_for)),
             )
         )
+        crash_point(CrashPoint.BETWEEN_MESSAGES)
 
     # Events in
 
@@ -163,6 +167,7 @@ class Gathering:
         taken = self._link.exchange.take_answer(attempt_id, largest_bytes(self._work, wanted))
         if taken is None:
             return []
+        crash_point(CrashPoint.ANSWER_TAKEN)
         if attempt is None:
             return self._take_earlier(*taken)
         try:
@@ -210,7 +215,9 @@ class Gathering:
             seconds=header.seconds,
         )
         self._outcomes |= {(answer, outcome.microbatch.index): outcome for outcome in found}
-        return self._coordinator.answered(answer, time.monotonic())
+        held = self._coordinator.answered(answer, time.monotonic())
+        crash_point(CrashPoint.ANSWER_COUNTED)
+        return held
 
     def _bits(self, outcome: Outcome) -> str:
         """What two workers must agree on; spared where nobody compares."""

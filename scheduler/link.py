@@ -10,7 +10,8 @@ from scheduler.standing import Standing
 from scheduler.work import Watcher, Work
 from workers import app as celery
 from workers.chunks import ChunkedImages, chunked
-from workers.exchange import IMAGES_SECONDS, PARAMETERS_SECONDS, Exchange
+from workers.crash_points import CrashPoint, crash_point
+from workers.exchange import IMAGES_SECONDS, PARAMETERS_SECONDS, WORKER_SECONDS, Exchange
 
 #: Seconds between two looks at who is there.
 LOOK_SECONDS = 1.0
@@ -28,6 +29,7 @@ class Link:
         self.server_id = ""
         self._allow_mixed = False
         self._looked_at = float("-inf")
+        self._lost_at = float("-inf")
         self._chunks: list[tuple[ImageData, ChunkedImages]] = []
         self._published: set[tuple[str, str]] = set()
         self._condition = ""
@@ -54,6 +56,7 @@ class Link:
         run_id, network = self._newcomer
         self.standing = Standing(self.exchange.aside(run_id))
         self.exchange.announce_run(run_id, network)
+        crash_point(CrashPoint.RUN_ANNOUNCED)
         self._count()
         self._newcomer = None
 
@@ -69,23 +72,31 @@ class Link:
             return False
         known, server = self.workers, self.server_id
         self._count()
+        lost = self._tell_of_loss(run_id, server, watcher)
+        if lost:
+            self._lost_at = time.monotonic()
+        if time.monotonic() - self._lost_at < WORKER_SECONDS:
+            self.workers |= known  # their records were lost too, and are shown again soon
         for name in sorted(known - self.workers - self.standing.aside):
             watcher.notice("worker_gone", f"Worker {name} is gone; sending again what is out.")
         self._tell_of_workers(watcher)
+        return lost
+
+    def _tell_of_loss(self, run_id: str, server_id: str, watcher: Watcher) -> bool:
         knows_run = self.exchange.keeps(run_id)
-        if self.server_id != server:
+        if self.server_id != server_id:
             watcher.notice("redis_restarted", "Redis was restarted; sending again.")
         elif not knows_run and self._published:
             watcher.notice("redis_emptied", "Redis was emptied; sending again.")
-        return not knows_run or self.server_id != server
+        return not knows_run or self.server_id != server_id
 
     def _tell_of_workers(self, watcher: Watcher) -> None:
         if self.workers - self.standing.aside:
-            self.condition(watcher, "", "")
+            self._over("no_workers", watcher, "Workers are there; going on.")
             return
         kind = f" of fingerprint {self.fingerprint}" if self.demanded_fingerprint else ""
         other = " that is not set aside" if self.standing.aside else ""
-        self.condition(watcher, "no_workers", f"No worker{kind}{other} is ready; waiting for one.")
+        self._wait_for("no_workers", watcher, f"No worker{kind}{other} is ready; waiting for one.")
 
     def _count(self) -> None:
         self.server_id = self.exchange.server_id()
@@ -98,13 +109,23 @@ class Link:
         self.runs = self.exchange.runs_in_progress()
         self._looked_at = time.monotonic()
 
-    def condition(self, watcher: Watcher, kind: str, message: str) -> None:
-        """Tell the watcher what the run waits for, once, and when it goes on."""
-        if kind and kind != self._condition:
+    def failed(self, watcher: Watcher, problem: str) -> None:
+        """Redis did not do what it was asked for; told once, until it does."""
+        self._wait_for("redis_unreachable", watcher, problem)
+
+    def succeeded(self, watcher: Watcher) -> None:
+        """Redis did all that it was asked for."""
+        self._over("redis_unreachable", watcher, "Redis is back; going on.")
+
+    def _wait_for(self, kind: str, watcher: Watcher, message: str) -> None:
+        if kind != self._condition:
             watcher.notice(kind, message)
-        elif self._condition and not kind:
-            watcher.notice("going_on", "Workers are there; going on.")
         self._condition = kind
+
+    def _over(self, kind: str, watcher: Watcher, message: str) -> None:
+        if kind == self._condition:
+            self._condition = ""
+            watcher.notice("going_on", message)
 
     def accepts(self, fingerprint: str) -> bool:
         """Whether an answer with this fingerprint may count."""
@@ -138,13 +159,16 @@ class Link:
         """Put all that the work's messages rest on into this Redis."""
         self.exchange.announce_run(work.run_id, work.network)
         self.exchange.announce_iteration(work.run_id, work.epoch, work.iteration)
+        crash_point(CrashPoint.ITERATION_ANNOUNCED)
         self.exchange.set_aside(work.run_id, self.standing.aside)
         self.exchange.publish(work.parameters, PARAMETERS_SECONDS)
+        crash_point(CrashPoint.PARAMETERS_PUBLISHED)
         chunks = self.chunks(work.data)
         for name, payload in zip(chunks.digests, chunks.payloads, strict=True):
             if (self.server_id, name) not in self._published:
                 self.exchange.publish(payload, IMAGES_SECONDS)
                 self._published.add((self.server_id, name))
+        crash_point(CrashPoint.IMAGES_PUBLISHED)
 
     def publish_missing(self, work: Work, digests: tuple[str, ...]) -> None:
         """Put again what a worker did not find."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from model.average import total_loss
@@ -9,6 +11,26 @@ from model.datasets.data import ImageData
 from model.parameters import to_bytes
 from scheduler.work import Dispatcher, Outcome, Watcher, Work
 from storage.records import Claim, LedgerRecord
+from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Computed:
+    """One iteration as it was computed: what training stores and a replay compares."""
+
+    outcomes: list[Outcome]  #: in image order
+    images: int
+    loss: float
+    accuracy: float
+    gradient_norm: float  #: of the mean gradient
+    image_values: bytes  #: safetensors
+    parameters: bytes  #: after the update; safetensors
+    parameters_digest: str
+
+    @property
+    def workers(self) -> int:
+        """How many computed it."""
+        return len({outcome.worker for outcome in self.outcomes})
 
 
 def gather(dispatcher: Dispatcher, work: Work, watcher: Watcher) -> list[Outcome]:
@@ -34,9 +56,9 @@ def image_values(outcomes: list[Outcome]) -> bytes:
     """Loss, gradient norm and prediction of every image of the image set, as safetensors."""
     return to_bytes(
         {
-            "losses": np.concatenate([outcome.losses for outcome in outcomes]),
-            "gradient_norms": np.concatenate([outcome.gradient_norms for outcome in outcomes]),
-            "predictions": np.concatenate([outcome.predictions for outcome in outcomes]),
+            LOSSES: np.concatenate([outcome.losses for outcome in outcomes]),
+            GRADIENT_NORMS: np.concatenate([outcome.gradient_norms for outcome in outcomes]),
+            PREDICTIONS: np.concatenate([outcome.predictions for outcome in outcomes]),
         }
     )
 

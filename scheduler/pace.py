@@ -6,6 +6,9 @@ from __future__ import annotations
 SHORTEST_DEADLINE_SECONDS = 1.0
 LONGEST_DEADLINE_SECONDS = 60.0
 
+#: The same while nothing was measured yet: long enough to compile, mostly.
+FIRST_DEADLINE_SECONDS = 10.0
+
 #: An attempt has this many times the expected time, and more each time it was not enough.
 DEADLINE_FACTOR = 4.0
 DEADLINE_GROWTH = 1.5
@@ -32,16 +35,16 @@ class Pace:
         self.service_seconds = _moved(self.service_seconds, service_seconds / microbatches)
 
     def deadline(self, microbatches_ahead: int, workers: int, missed: int) -> float:
-        """Seconds an attempt has when so many microbatches are out; the longest if unknown.
+        """Seconds an attempt has when so many microbatches are out.
 
         `missed` deadlines of the same shard make the next one longer.
         """
-        if self.seconds is None:
-            return LONGEST_DEADLINE_SECONDS
         ahead = max(microbatches_ahead / max(workers, 1), 1.0)
-        growth = DEADLINE_GROWTH ** min(missed, 50)
-        seconds = DEADLINE_FACTOR * self.seconds * ahead * growth
-        return min(max(seconds, SHORTEST_DEADLINE_SECONDS), LONGEST_DEADLINE_SECONDS)
+        seconds = FIRST_DEADLINE_SECONDS
+        if self.seconds is not None:
+            seconds = DEADLINE_FACTOR * self.seconds * ahead
+        seconds = max(seconds, SHORTEST_DEADLINE_SECONDS) * DEADLINE_GROWTH ** min(missed, 50)
+        return min(seconds, LONGEST_DEADLINE_SECONDS)
 
     def hedge_after(self, microbatches: int) -> float:
         """Seconds after which an idle worker repeats an attempt; never while nothing is known."""

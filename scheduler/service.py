@@ -4,39 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scheduler.control import LEASE_SECONDS
 from scheduler.driving import Driver
-from scheduler.errors import CannotContinueHere, Interrupted, RunFailed
+from scheduler.errors import CannotContinueHere, Interrupted, RunFailed, Unreleased
 from storage.errors import LeaseLost
-from storage.owners import current_owner
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
-from workers.errors import RedisUnreachable
 
 #: Seconds between two looks at an empty queue of runs.
 IDLE_SECONDS = 0.5
-
-#: Seconds before a run is begun again after Redis could not be reached for it.
-UNREACHABLE_SECONDS = 2.0
 
 
 def serve(driver: Driver) -> Iterator[Claim | IterationRecord | EvaluationRecord | RunRecord]:
     """Drive runs until interrupted: of each its claim, what `Driver.drive` yields, its record.
 
-    A run that fails is in the history as such and does not stop the service.
+    A run that fails is in the history as such and does not stop the service, nor does an outage
+    of the database.
     """
     while not driver.control.draining:
-        claim = driver.history.claim_next(current_owner(), LEASE_SECONDS)
+        try:
+            claim = driver.claim_next()
+        except Interrupted:
+            return
         if claim is None:
             driver.control.wait(IDLE_SECONDS)
             continue
         yield claim
         try:
             yield from driver.drive(claim)
-            yield driver.history.find_run(claim.run_id)
+            yield driver.patient().find_run(claim.run_id)
         except (RunFailed, LeaseLost, CannotContinueHere) as error:
             driver.on_notice("run_left", f"Run {claim.run_id}: {error}")
-        except RedisUnreachable as error:
-            driver.on_notice("redis_unreachable", str(error))
-            driver.control.wait(UNREACHABLE_SECONDS)
+        except Unreleased as error:
+            driver.on_notice("run_left", str(error))
+            return
         except Interrupted:
             return

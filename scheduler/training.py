@@ -12,10 +12,11 @@ from model.datasets.data import ImageData
 from model.images import cut, image_set
 from model.parameters import all_finite, assign, digest, from_bytes, to_bytes
 from scheduler.errors import diverged
-from scheduler.outcomes import accuracy_of, gather, image_values, ledger_of, loss_of
+from scheduler.outcomes import Computed, accuracy_of, gather, image_values, ledger_of, loss_of
 from scheduler.work import Dispatcher, Watcher, Work
 from storage.history import History
 from storage.records import Claim, EvaluationRecord, IterationRecord
+from workers.crash_points import CrashPoint, crash_point
 from workers.messages import Wanted
 
 
@@ -29,49 +30,83 @@ def train(
 ) -> Iterator[IterationRecord]:
     """Drive a claimed run from its last committed iteration to its end, one yield for each."""
     checkpoint = history.checkpoint(claim.run_id)
-    parameters = from_bytes(checkpoint.parameters)
+    parameters = checkpoint.parameters
 
     for iteration in range(checkpoint.completed_iterations, config.iterations):
         began, started_at = time.perf_counter(), datetime.now(UTC)
 
-        # Which images; then every image's gradient, computed wherever the dispatcher finds workers.
-        images, wanted = image_set(config, iteration), Wanted(config.gradients)
-        work = _work(config, claim, iteration, to_bytes(parameters), data, images, wanted)
-        outcomes = gather(dispatcher, work, watcher)
-
-        # Average in image order, assign.
-        gradient = mean_gradient((outcome.sums for outcome in outcomes), len(images))
-        parameters = assign(parameters, gradient, config.learning_rate)
-        if not all_finite(parameters):
-            raise diverged(iteration)
+        # Which images; then their gradients, the mean, the next parameters, as told below.
+        work = iteration_work(config, claim.run_id, claim.epoch, iteration, parameters, data)
+        computed = compute_iteration(work, config.learning_rate, dispatcher, watcher)
+        parameters = computed.parameters
+        crash_point(CrashPoint.UPDATE_COMPUTED)
 
         # Loss, parameters and ledger, in one transaction.
-        payload = to_bytes(parameters)
         record = IterationRecord(
             run_id=claim.run_id,
             iteration=iteration,
-            images=len(images),
-            loss=loss_of(outcomes),
-            accuracy=accuracy_of(outcomes, data),
-            gradient_norm=global_norm(gradient),
-            parameters_digest=digest(payload),
+            images=computed.images,
+            loss=computed.loss,
+            accuracy=computed.accuracy,
+            gradient_norm=computed.gradient_norm,
+            parameters_digest=computed.parameters_digest,
             epoch=claim.epoch,
             shards=dispatcher.shards,
             attempts=dispatcher.attempts,
-            workers=len({outcome.worker for outcome in outcomes}),
+            workers=computed.workers,
             started_at=started_at,
             seconds=time.perf_counter() - began,
         )
         history.commit_iteration(
             claim,
             record,
-            ledger=ledger_of(outcomes, claim, iteration),
-            image_values=image_values(outcomes),
-            parameters=payload,
+            ledger=ledger_of(computed.outcomes, claim, iteration),
+            image_values=computed.image_values,
+            parameters=parameters,
             fingerprint=dispatcher.fingerprint,
             keep_previous_checkpoint=iteration % config.checkpoint_every == 0,
         )
         yield record
+
+
+def iteration_work(
+    config: RunConfig,
+    run_id: str,
+    epoch: int,
+    iteration: int,
+    parameters: bytes,
+    data: ImageData,
+) -> Work:
+    """What one iteration asks of a dispatcher: which images, in microbatches."""
+    images, wanted = image_set(config, iteration), Wanted(config.gradients)
+    return _work(config, run_id, epoch, iteration, parameters, data, images, wanted)
+
+
+def compute_iteration(
+    work: Work, learning_rate: float, dispatcher: Dispatcher, watcher: Watcher
+) -> Computed:
+    """One iteration, from its images to the parameters after it; a replay computes it here too."""
+    # Every image's gradient, computed wherever the dispatcher finds workers.
+    outcomes = gather(dispatcher, work, watcher)
+
+    # Average in image order, assign.
+    images = sum(len(microbatch.images) for microbatch in work.microbatches)
+    gradient = mean_gradient((outcome.sums for outcome in outcomes), images)
+    parameters = assign(from_bytes(work.parameters), gradient, learning_rate)
+    if not all_finite(parameters):
+        raise diverged(work.iteration)
+
+    payload = to_bytes(parameters)
+    return Computed(
+        outcomes=outcomes,
+        images=images,
+        loss=loss_of(outcomes),
+        accuracy=accuracy_of(outcomes, work.data),
+        gradient_norm=global_norm(gradient),
+        image_values=image_values(outcomes),
+        parameters=payload,
+        parameters_digest=digest(payload),
+    )
 
 
 def evaluate(
@@ -85,7 +120,8 @@ def evaluate(
     """Measure the newest parameters on images that no iteration has seen, and store the result."""
     checkpoint = history.checkpoint(claim.run_id)
     done, images = checkpoint.completed_iterations, range(len(held_out.labels))
-    work = _work(config, claim, done, checkpoint.parameters, held_out, images, Wanted.NOTHING)
+    source = claim.run_id, claim.epoch, done, checkpoint.parameters, held_out
+    work = _work(config, *source, images, Wanted.NOTHING)
     outcomes = gather(dispatcher, work, watcher)
     evaluation = EvaluationRecord(
         run_id=claim.run_id,
@@ -94,13 +130,15 @@ def evaluate(
         loss=loss_of(outcomes),
         accuracy=accuracy_of(outcomes, held_out),
     )
+    crash_point(CrashPoint.EVALUATION_COMPUTED)
     history.record_evaluation(claim, evaluation)
     return evaluation
 
 
 def _work(
     config: RunConfig,
-    claim: Claim,
+    run_id: str,
+    epoch: int,
     iteration: int,
     parameters: bytes,
     data: ImageData,
@@ -108,8 +146,8 @@ def _work(
     wanted: Wanted,
 ) -> Work:
     return Work(
-        run_id=claim.run_id,
-        epoch=claim.epoch,
+        run_id=run_id,
+        epoch=epoch,
         iteration=iteration,
         network=config.network,
         wanted=wanted,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +30,25 @@ class Bid:
         return self.now + timedelta(seconds=self.lease_seconds)
 
 
+def granted(connection: Connection, bids: Sequence[Bid]) -> Claim | None:
+    """The claim that an earlier one of an owner's bids won, but whose answer was lost.
+
+    Its lease begins anew: who waited long for the database may have outlived it.
+    """
+    *earlier, bid = bids
+    if not earlier:
+        return None
+    won = runs.c.lease_until.between(earlier[0].lease_until, earlier[-1].lease_until)
+    statement = (
+        update(runs)
+        .where(runs.c.state == RunState.RUNNING, runs.c.owner == bid.owner, won)
+        .values(lease_until=bid.lease_until)
+        .returning(runs.c.id, runs.c.epoch)
+    )
+    row = connection.execute(statement).first()
+    return Claim(run_id=row.id, owner=bid.owner, epoch=row.epoch) if row else None
+
+
 def take_next(connection: Connection, bid: Bid) -> Claim | None:
     """Claim the oldest submission that nobody drives."""
     deserted = is_abandoned(connection, bid.now)
@@ -46,6 +66,7 @@ def take_next(connection: Connection, bid: Bid) -> Claim | None:
 
 def take(connection: Connection, run_id: str, bid: Bid) -> Claim:
     """Claim this run, if nobody drives it and it has not ended."""
+    wait_for_writers(connection, run_id)
     deserted = is_abandoned(connection, bid.now)
     free = or_(runs.c.state.in_([RunState.QUEUED, RunState.PAUSED]), deserted)
     claim = _take(connection, bid, and_(runs.c.id == run_id, free), deserted)
@@ -117,6 +138,15 @@ def _queue_again(connection: Connection, run: RunRecord, now: datetime) -> RunRe
     return run_by_id(connection, run.id)
 
 
+def wait_for_writers(connection: Connection, run_id: str) -> None:
+    """Let whoever writes this run finish, and keep out others until the transaction ends.
+
+    The transaction whose answer was lost may be ending only now, on a server that lives; what is
+    read after this is its outcome. On SQLite every writer does so by beginning.
+    """
+    connection.execute(select(runs.c.id).where(runs.c.id == run_id).with_for_update())
+
+
 def hold(
     connection: Connection, claim: Claim, *conditions: ColumnElement[bool], **values: Any
 ) -> RunRecord:
@@ -136,10 +166,19 @@ def hold(
     return RunRecord(**row._asdict())
 
 
+def expect_no_later(connection: Connection, claim: Claim) -> None:
+    """The fence for words: whoever holds the run or held it last may tell its story."""
+    wait_for_writers(connection, claim.run_id)
+    run = run_by_id(connection, claim.run_id)
+    if run.epoch != claim.epoch:
+        raise _refusal(run, claim)
+
+
 def leave(
     connection: Connection, claim: Claim, now: datetime, state: RunState, reason: str | None
 ) -> None:
     """Give the run up in this state. Asked a second time, it is done already."""
+    wait_for_writers(connection, claim.run_id)
     if _has_left(run_by_id(connection, claim.run_id), claim, state):
         return
     ended_at = now if state.is_finished else None

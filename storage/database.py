@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +15,29 @@ from storage.errors import SchemaMismatch, StorageUnreachable
 from storage.migrations import REVISION
 from storage.translation import translated
 
-#: How long a writer waits for another writer on SQLite, in milliseconds.
-BUSY_TIMEOUT_MS = 10_000
+#: How long a writer waits for another one, in milliseconds: far longer than any transaction of ours
+#: takes, and short enough that a renewal of a lease of 10 s, begun in time, fails before its end.
+BUSY_TIMEOUT_MS = 5_000
 
-#: How long to wait for a PostgreSQL server to answer, in seconds.
-CONNECT_TIMEOUT_S = 3
+#: How long a PostgreSQL server may work on one statement, in milliseconds; the largest listing
+#: takes less.
+STATEMENT_TIMEOUT_MS = 30_000
+
+#: How long a transaction may stay open without a statement, in milliseconds: that of a process that
+#: froze in the middle would keep its run from being taken over.
+IDLE_TIMEOUT_MS = 10_000
+
+#: What a connection to PostgreSQL needs so that a server that froze or was cut off is given up:
+#: connecting after 3 s, a silent connection after about 10 s (all but the last two in seconds).
+POSTGRESQL_ARGUMENTS = {
+    "connect_timeout": "3",
+    "keepalives_idle": "4",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",  # milliseconds
+    "options": f"-c lock_timeout={BUSY_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS} "
+    f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_MS}",
+}
 
 #: Of an address that cannot be read, and so not be shown either: a password may be in it.
 UNREADABLE = (
@@ -30,12 +48,25 @@ UNREADABLE = (
 #: What a transaction is for; SQLite begins each kind in its own way.
 Purpose = Literal["read", "write", "migrate"]
 
+#: Where a writing transaction stands: the two moments between which its outcome is unknown.
+Moment = Literal["before_commit", "after_commit"]
+
+#: Looks on at those moments, for drills: it may raise or end the process there.
+Observer = Callable[[Moment], None]
+
+
+def unobserved(moment: Moment) -> None:
+    """Nobody looks on."""
+
 
 class Database:
-    """One database, by its URL or by the path of an SQLite file. Opens nothing until used."""
+    """One database, by its URL or by the path of an SQLite file. Opens nothing until used.
 
-    def __init__(self, url: str | Path) -> None:
-        self._url = _parsed(url)
+    The observer is called around every COMMIT of a writer.
+    """
+
+    def __init__(self, url: str | Path, observer: Observer = unobserved) -> None:
+        self._url, self._observer = _parsed(url), observer
         #: The URL as it may be shown: without its password.
         self.address = _shown(self._url)
         self._engine = _engine(self._url, self.address)
@@ -55,6 +86,8 @@ class Database:
         """A transaction that writes all or nothing; on SQLite the only one at its time."""
         with self._transaction("write") as connection:
             yield connection
+            self._observer("before_commit")
+        self._observer("after_commit")
 
     def revision(self) -> str | None:
         """The revision of the tables, or None where there are none."""
@@ -132,9 +165,7 @@ def _engine(url: URL, address: str) -> Engine:
     if url.get_backend_name() != "postgresql":
         raise StorageUnreachable(_unsupported(address))
     try:
-        return create_engine(
-            url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}
-        )
+        return create_engine(url, pool_pre_ping=True, connect_args=_arguments(url))
     except ImportError as error:
         raise StorageUnreachable(
             f"The database {address} needs a driver that is not installed. "
@@ -142,6 +173,13 @@ def _engine(url: URL, address: str) -> Engine:
         ) from error
     except ArgumentError as error:
         raise StorageUnreachable(_unsupported(address)) from error
+
+
+def _arguments(url: URL) -> dict[str, str]:
+    """What connections are opened with; what the URL itself says goes before it."""
+    given = {name: value for name, value in url.query.items() if isinstance(value, str)}
+    options = f"{POSTGRESQL_ARGUMENTS['options']} {given.get('options', '')}".strip()
+    return POSTGRESQL_ARGUMENTS | given | {"options": options}
 
 
 def _unsupported(address: str) -> str:

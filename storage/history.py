@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete, select
 
 from storage import claims, references
 from storage.claims import Bid
 from storage.commits import Commit, is_committed, store_commit
-from storage.database import Database
+from storage.database import Database, Observer, unobserved
 from storage.errors import CheckpointNotFound, IterationNotFound
 from storage.records import (
     CheckpointRecord,
@@ -23,31 +24,42 @@ from storage.records import (
     RunRecord,
     RunState,
 )
-from storage.rows import all_of, fetch, note, store
+from storage.rows import all_of, fetch, is_noted, note, store
 from storage.tables import checkpoints, evaluations, events, image_values, iterations, ledger, runs
+from storage.units import Repeat, once, unit_of_work
+
+#: A claim, or none where there may be none.
+Taken = TypeVar("Taken", Claim, Claim | None)
 
 
 class History:
     """Runs, iterations, parameters and events, as they were committed.
 
-    Anybody may read, submit a run (`create_run`), add an event, and put abandoned runs back into
-    the queue (`release_abandoned`). Everything else is written by the run's owner alone, with the
-    claim that it got from `claim_next` or `claim`: while the run is running and no later claim
-    exists, or `LeaseLost` is raised and nothing is written. An expired lease alone refuses
-    nothing; it lets others take the run, and their claim ends this one.
+    Anybody may read, submit a run (`create_run`) and put abandoned runs back into the queue
+    (`release_abandoned`). Everything else is written by the run's owner alone, with the claim that
+    it got from `claim_next` or `claim`: while the run is running and no later claim exists, or
+    `LeaseLost` is raised and nothing is written. An expired lease alone refuses nothing; it lets
+    others take the run, and their claim ends this one.
 
-    Every method is one transaction; what it returns is frozen and stays true of its moment.
+    Every method is one transaction; what it returns is frozen and stays true of its moment. What
+    an owner needs are units of work: done twice, because the answer to the first time was lost,
+    they leave the same as done once.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, repeat: Repeat = once) -> None:
         self.database = database
+        self._repeat = repeat
 
     @classmethod
-    def open(cls, url: str | Path) -> History:
+    def open(cls, url: str | Path, observer: Observer = unobserved) -> History:
         """The history at this URL or path, created if need be, its schema checked."""
-        database = Database(url)
+        database = Database(url, observer)
         database.check_schema()
         return cls(database)
+
+    def patient(self, repeat: Repeat) -> History:
+        """The same history, whose units of work are done by `repeat`: as often as it takes."""
+        return History(self.database, repeat)
 
     # Submitting and finding
 
@@ -95,6 +107,7 @@ class History:
             note(connection, run.id, now, "submitted", f"submitted for {wanted}")
         return run
 
+    @unit_of_work
     def find_run(self, reference: str) -> RunRecord:
         """The run with this id, else the newest with this name, else the one whose id starts so."""
         with self.database.read() as connection:
@@ -110,27 +123,30 @@ class History:
 
     def claim_next(self, owner: str, lease_seconds: float) -> Claim | None:
         """Take the oldest submission that nobody drives; None if there is none."""
-        bid = Bid(owner=owner, now=self.database.now(), lease_seconds=lease_seconds)
-        with self.database.write() as connection:
-            return claims.take_next(connection, bid)
+        return self._claim(owner, lease_seconds, claims.take_next)
 
     def claim(self, run_id: str, owner: str, lease_seconds: float) -> Claim:
         """Take this run, also a paused one; `StateConflict` if it is driven or has ended."""
-        bid = Bid(owner=owner, now=self.database.now(), lease_seconds=lease_seconds)
-        with self.database.write() as connection:
+
+        def take(connection: Connection, bid: Bid) -> Claim:
             return claims.take(connection, run_id, bid)
 
+        return self._claim(owner, lease_seconds, take)
+
+    @unit_of_work
     def renew(self, claim: Claim, lease_seconds: float) -> RunState:
         """Lengthen the lease, counted from now."""
-        bid = Bid(owner=claim.owner, now=self.database.now(), lease_seconds=lease_seconds)
+        bid = self._bid(claim.owner, lease_seconds)
         with self.database.write() as connection:
             return claims.hold(connection, claim, lease_until=bid.lease_until).state
 
+    @unit_of_work
     def release(self, claim: Claim, state: RunState, reason: str | None) -> None:
         """Give the run up for a while, queued or paused. May be repeated."""
         _expect(state, RunState.QUEUED, RunState.PAUSED)
         self._leave(claim, state, reason)
 
+    @unit_of_work
     def finish(self, claim: Claim, state: RunState, reason: str | None = None) -> None:
         """End the run: completed, failed or cancelled. May be repeated."""
         _expect(state, RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
@@ -151,6 +167,7 @@ class History:
 
     # Writing, as the owner
 
+    @unit_of_work
     def commit_iteration(
         self,
         claim: Claim,
@@ -177,9 +194,11 @@ class History:
         )
         commit.check(claim)
         with self.database.write() as connection:
+            claims.wait_for_writers(connection, claim.run_id)
             if not is_committed(connection, iteration):
                 store_commit(connection, claim, commit)
 
+    @unit_of_work
     def record_evaluation(self, claim: Claim, evaluation: EvaluationRecord) -> None:
         """Store how the parameters do on held-out images, in place of an earlier evaluation."""
         same = (
@@ -191,17 +210,23 @@ class History:
             connection.execute(delete(evaluations).where(*same))
             store(connection, [evaluation])
 
+    @unit_of_work
     def set_images_digest(self, claim: Claim, digest: str) -> None:
         """Note which images the run trains on."""
         with self.database.write() as connection:
             claims.hold(connection, claim, images_digest=digest)
 
-    # Adding events, and reading
+    def add_event(self, claim: Claim, kind: str, message: str, at: datetime | None = None) -> None:
+        """Add a sentence to the run's story, unless it is there; `at` is when it happened, or now.
 
-    def add_event(self, run_id: str, kind: str, message: str) -> None:
-        """Add a sentence to the run's story."""
-        with self.database.write() as connection:
-            note(connection, run_id, self.database.now(), kind, message)
+        An owner that has left the run may still tell how, until a later claim exists.
+        """
+        event = EventRecord(
+            run_id=claim.run_id, at=at or self.database.now(), kind=kind, message=message
+        )
+        self._add_event(claim, event)
+
+    # Reading
 
     def iterations(self, run_id: str) -> list[IterationRecord]:
         """The committed iterations, in order: the loss history."""
@@ -231,6 +256,7 @@ class History:
         with self.database.read() as connection:
             return fetch(connection, EvaluationRecord, in_order)
 
+    @unit_of_work
     def checkpoint(self, run_id: str, completed_iterations: int | None = None) -> CheckpointRecord:
         """The parameters after so many iterations, or the newest."""
         query = all_of(CheckpointRecord).where(checkpoints.c.run_id == run_id)
@@ -254,6 +280,28 @@ class History:
         if content is None:
             raise IterationNotFound(run_id, iteration)
         return content
+
+    def _bid(self, owner: str, lease_seconds: float) -> Bid:
+        return Bid(owner=owner, now=self.database.now(), lease_seconds=lease_seconds)
+
+    def _claim(
+        self, owner: str, lease_seconds: float, take: Callable[[Connection, Bid], Taken]
+    ) -> Claim | Taken:
+        bids: list[Bid] = []  # each with the time of its own attempt: an outage may outlast a lease
+
+        def attempt() -> Claim | Taken:
+            bids.append(self._bid(owner, lease_seconds))
+            with self.database.write() as connection:
+                return claims.granted(connection, bids) or take(connection, bids[-1])
+
+        return self._repeat(attempt)
+
+    @unit_of_work
+    def _add_event(self, claim: Claim, event: EventRecord) -> None:
+        with self.database.write() as connection:
+            claims.expect_no_later(connection, claim)
+            if not is_noted(connection, event):
+                store(connection, [event])
 
     def _leave(self, claim: Claim, state: RunState, reason: str | None) -> None:
         with self.database.write() as connection:

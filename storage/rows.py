@@ -58,3 +58,10 @@ def store(connection: Connection, records: Iterable[Any]) -> None:
 def note(connection: Connection, run_id: str, at: datetime, kind: str, message: str) -> None:
     """Add an event to a run's story."""
     store(connection, [EventRecord(run_id=run_id, at=at, kind=kind, message=message)])
+
+
+def is_noted(connection: Connection, event: EventRecord) -> bool:
+    """Whether this very event is stored: the one whose answer its sender did not get."""
+    columns = columns_of(EventRecord)
+    same = [column == getattr(event, column.name) for column in columns]
+    return connection.scalar(select(tables.events.c.id).where(*same).limit(1)) is not None

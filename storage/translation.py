@@ -21,6 +21,7 @@ from storage.errors import StateConflict, StorageError, StorageUnreachable
 #: What a driver says, and what a person can do about it.
 REMEDIES = {
     "database is locked": "Another program keeps it locked; end that program or try again.",
+    "disk is full": "Make room on its disk.",
     "readonly": "Make the file and its directory writable, or name another file.",
     "unable to open": "Name a file in a directory that can be written to.",
     "not a database": "Name another file, or move this one away.",

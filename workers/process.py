@@ -15,11 +15,14 @@ from datetime import UTC, datetime
 
 import cachetools
 import psutil
+import tenacity
 
 from workers.app import app
+from workers.crash_points import CrashPoint, crash_point
 from workers.errors import RedisUnreachable
 from workers.exchange import Exchange
-from workers.messages import ShardMessage, WorkerRecord
+from workers.messages import AnswerHeader, ShardMessage, WorkerRecord
+from workers.watchdog import IDLE_HEARTBEATS, Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +32,18 @@ HEARTBEAT_SECONDS = 1.0
 #: Images and parameters kept by one worker, in bytes.
 CACHE_BYTES = 256 * 2**20
 
+#: How often an answer is written before it is given up, and the longest pause between, in seconds.
+DELIVERY_TRIES = 12
+LONGEST_RETRY_SECONDS = 1.0
+
 #: Set by a supervisor for its workers, so that they end when it is gone.
 SUPERVISOR_VARIABLE = "TAPEWORKS_SUPERVISOR_PID"
+
+#: Set by a supervisor for each worker: the descriptor of a pipe to write to when it is ready.
+READINESS_VARIABLE = "TAPEWORKS_READINESS_DESCRIPTOR"
+
+#: The exit code of a worker that is up but takes nothing.
+NOT_CONSUMING = 3
 
 
 @functools.cache
@@ -40,7 +53,7 @@ def this_worker() -> Worker:
 
 
 class Worker:
-    """State of a worker process. Only `holding` and the heartbeat thread change it."""
+    """State of a worker process. The heartbeat thread reads what the task's thread changes."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
@@ -51,12 +64,16 @@ class Worker:
         self._images = 0
         self._busy_seconds = 0.0
         self._cache: cachetools.LRUCache[str, bytes] = cachetools.LRUCache(CACHE_BYTES, len)
+        self._taken = 0
+        self._in_hand = False
+        self._watchdog = Watchdog()
         self._leaving = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def start(self) -> None:
         """Show this worker, compile what the runs in progress need, and take the fingerprint."""
         self._heart.start()
+        crash_point(CrashPoint.WORKER_STARTED)
         from model.gradients import warm_up  # loads TensorFlow
         from workers.fingerprint import fingerprint
 
@@ -66,7 +83,9 @@ class Worker:
                 warm_up(network)
         except RedisUnreachable as error:
             logger.warning("%s Going on without warming up.", error)
+        crash_point(CrashPoint.FINGERPRINT_TAKEN)
         self.fingerprint = golden
+        _tell_supervisor()
         logger.info("Worker %s is ready, fingerprint %s", self.name, golden)
 
     def stop(self) -> None:
@@ -85,6 +104,27 @@ class Worker:
             if payload is not None and len(payload) <= CACHE_BYTES:
                 self._cache[content_digest] = payload
         return payload
+
+    def deliver(self, header: AnswerHeader, arrays: bytes) -> None:
+        """Write an answer to Redis, which may be full or away for a while: a late one is good."""
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(RedisUnreachable),
+            wait=tenacity.wait_exponential(multiplier=0.1, max=LONGEST_RETRY_SECONDS),
+            stop=tenacity.stop_after_attempt(DELIVERY_TRIES),
+            before_sleep=tenacity.before_sleep_log(logger, logging.INFO),
+            reraise=True,
+        ):
+            with attempt:
+                self.exchange.answer(header, arrays)
+
+    def take(self) -> None:
+        """A message was taken from the queue, be it a stale one."""
+        self._taken += 1
+        self._in_hand = True
+
+    def lay_down(self) -> None:
+        """What was taken is dealt with."""
+        self._in_hand = False
 
     @contextmanager
     def holding(self, shard: ShardMessage) -> Iterator[None]:
@@ -118,10 +158,35 @@ class Worker:
             _end_without_supervisor()
             try:
                 self.exchange.show_worker(self.record())
+                crash_point(CrashPoint.WORKER_SHOWN)
+                self._watch()
             except RedisUnreachable as error:
                 logger.debug("%s", error)
             except Exception:  # the thread must live on, it looks after the supervisor too
                 logger.exception("This worker cannot show itself")
+
+    def _watch(self) -> None:
+        """End this process if it takes nothing; its supervisor starts another."""
+        if self.fingerprint is None:
+            return  # it takes nothing yet
+        waiting = self.exchange.queue_length()
+        if self._watchdog.beat(self._taken, waiting, busy=self._in_hand):
+            logger.error(
+                "Worker %s ends itself: it took nothing for %d heartbeats while messages waited "
+                "in the queue, now %d.",
+                self.name,
+                IDLE_HEARTBEATS,
+                waiting,
+            )
+            self.stop()
+            os._exit(NOT_CONSUMING)  # whatever hangs, hangs in the thread that would end in order
+
+
+def _tell_supervisor() -> None:
+    descriptor = os.environ.pop(READINESS_VARIABLE, None)
+    if descriptor is not None:
+        with os.fdopen(int(descriptor), "wb") as pipe:
+            pipe.write(b"1")
 
 
 def _end_without_supervisor() -> None:

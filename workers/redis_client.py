@@ -16,8 +16,9 @@ from workers.errors import RedisUnreachable, RedisUnsuitable
 #: Seconds until a connection that is not answered counts as failed.
 CONNECT_TIMEOUT_SECONDS = 2.0
 
-#: Seconds until a command that is not answered counts as failed; above every blocking time-out.
-ANSWER_TIMEOUT_SECONDS = 5.0
+#: Seconds until a command that is not answered counts as failed: above every blocking time-out,
+#: and so far below the lease of a run that a frozen Redis does not cost a scheduler its run.
+ANSWER_TIMEOUT_SECONDS = 3.0
 
 #: GETEX and BLPOP with fractions of a second.
 OLDEST_REDIS = (6, 2)
@@ -38,7 +39,8 @@ def connect(url: str) -> redis.Redis:
             socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
             socket_timeout=ANSWER_TIMEOUT_SECONDS,
             health_check_interval=5,
-            retry=Retry(NoBackoff(), retries=1),  # a connection that idled out; the rest is ours
+            # A connection that idled out is made anew, once; a time-out is not waited for twice.
+            retry=Retry(NoBackoff(), retries=1, supported_errors=(redis.ConnectionError,)),
         )
         client.connection_pool.make_connection()  # takes the options, connects nothing
     except (ValueError, TypeError, AttributeError, redis.RedisError) as error:
@@ -63,10 +65,20 @@ def translated(url: str) -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, OSError) as error:
-        raise RedisUnreachable(
-            f"Redis at {without_password(url)} cannot be used: {_reason(error)}. "
-            "Start one, or name another with TAPEWORKS_REDIS_URL."
-        ) from error
+        raise unreachable(url, error) from error
+
+
+def unreachable(url: str, error: BaseException) -> RedisUnreachable:
+    """What redis-py raised, in one sentence with what to do about it."""
+    if isinstance(error, redis.OutOfMemoryError):
+        return RedisUnreachable(
+            f"Redis at {without_password(url)} is full: raise its maxmemory, or lift the limit "
+            "with: redis-cli CONFIG SET maxmemory 0"
+        )
+    return RedisUnreachable(
+        f"Redis at {without_password(url)} cannot be used: {_reason(error)}. "
+        "Start one, or name another with TAPEWORKS_REDIS_URL."
+    )
 
 
 def check(client: redis.Redis, url: str) -> None:
@@ -87,6 +99,6 @@ def check(client: redis.Redis, url: str) -> None:
         )
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

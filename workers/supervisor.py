@@ -10,25 +10,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO
 
 from workers.errors import WorkerExited
 from workers.messages import WorkerRecord
-from workers.process import SUPERVISOR_VARIABLE
+from workers.process import READINESS_VARIABLE, SUPERVISOR_VARIABLE
 
 #: Seconds between two looks at the processes.
 LOOK_SECONDS = 0.2
 STOP_LOOK_SECONDS = 0.02
 
-#: A worker that ends sooner than this after its start is restarted with a growing delay.
-SETTLED_SECONDS = 30.0
-
-#: The longest such delay in seconds.
+#: The longest delay in seconds before a worker that did not get ready is started again.
 LONGEST_DELAY_SECONDS = 30.0
 
-#: After so many quick deaths in a row, with no worker up, starting them is pointless.
-QUICK_DEATHS = 5
+#: After so many early deaths in a row, with no worker up, starting them is pointless.
+EARLY_DEATHS = 5
 
 #: Seconds that a worker has to finish its shard when it is asked to leave.
 DRAIN_SECONDS = 10.0
@@ -37,9 +34,9 @@ DRAIN_SECONDS = 10.0
 @dataclass(slots=True)
 class _Slot:
     process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
+    readiness: IO[bytes] | None = None  #: where its worker writes once, when it is ready
     not_before: float = 0.0
-    quick_deaths: int = field(default=0)
+    early_deaths: int = 0  #: in a row, before the worker was ready
 
 
 class Supervisor:
@@ -72,10 +69,10 @@ class Supervisor:
         return [w for w in workers if w.fingerprint and w.host == here and w.pid in own]
 
     def check(self) -> None:
-        """Raise `WorkerExited` when the processes die faster than they can get ready."""
-        if self._slots and all(slot.quick_deaths >= QUICK_DEATHS for slot in self._slots):
+        """Raise `WorkerExited` when the processes die again and again before they are ready."""
+        if self._slots and all(slot.early_deaths >= EARLY_DEATHS for slot in self._slots):
             raise WorkerExited(
-                f"Worker processes ended {QUICK_DEATHS} times in a row right after their start; "
+                f"Worker processes ended {EARLY_DEATHS} times in a row before they were ready; "
                 "run `python -P -m workers` to see why."
             )
 
@@ -99,6 +96,9 @@ class Supervisor:
                 for process in processes:
                     process.kill()
             time.sleep(STOP_LOOK_SECONDS)
+        for slot in self._slots:
+            if slot.readiness:
+                slot.readiness.close()
 
     def _watch(self) -> None:
         while not self._leaving.wait(LOOK_SECONDS):
@@ -107,24 +107,47 @@ class Supervisor:
     def _look(self) -> None:
         now = time.monotonic()
         for slot in self._slots:
-            if slot.process and slot.process.poll() is not None:
-                self._bury(slot, now)
+            ended = slot.process is not None and slot.process.poll() is not None
+            if slot.readiness:
+                _read(slot, slot.readiness)
+            if ended:
+                _bury(slot, now)
             if slot.process is None and now >= slot.not_before:
-                slot.process, slot.started = self._spawn(), now
+                self._spawn(slot)
 
-    def _bury(self, slot: _Slot, now: float) -> None:
-        quick = now - slot.started < SETTLED_SECONDS
-        slot.quick_deaths = slot.quick_deaths + 1 if quick else 0
-        delay = min(2.0 ** (slot.quick_deaths - 1), LONGEST_DELAY_SECONDS) if quick else 0.0
-        slot.process, slot.not_before = None, now + delay
+    def _spawn(self, slot: _Slot) -> None:
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        slot.readiness = os.fdopen(reading, "rb", buffering=0)
+        try:
+            # A session of their own: Ctrl-C in the terminal reaches this process alone, which
+            # drains them. -P: not what lies in the user's directory.
+            slot.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "workers"],
+                env=self._environment | {READINESS_VARIABLE: str(writing)},
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[writing],
+                start_new_session=True,
+            )
+        finally:
+            os.close(writing)
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        # A session of their own: Ctrl-C in the terminal reaches this process alone, which drains.
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "workers"],  # -P: not what lies in the user's directory
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-        )
+
+def _read(slot: _Slot, readiness: IO[bytes]) -> None:
+    """See whether the slot's worker has become ready."""
+    if readiness.read(1):  # b"" when it ended without a word, None while it says nothing
+        slot.early_deaths = 0
+        readiness.close()
+        slot.readiness = None
+
+
+def _bury(slot: _Slot, now: float) -> None:
+    """Have a worker that has ended restarted: at once, unless it never was ready."""
+    delay = 0.0
+    if slot.readiness:
+        slot.readiness.close()
+        slot.early_deaths += 1
+        delay = min(2.0 ** (slot.early_deaths - 1), LONGEST_DELAY_SECONDS)
+    slot.process, slot.readiness, slot.not_before = None, None, now + delay

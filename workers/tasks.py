@@ -8,6 +8,8 @@ from typing import Any
 
 from workers.app import TASK, app
 from workers.compute import Missing, shard_arrays
+from workers.crash_points import CrashPoint, crash_point
+from workers.errors import RedisUnreachable
 from workers.messages import AnswerHeader, ShardMessage, Status, checksum
 from workers.process import this_worker
 
@@ -21,12 +23,22 @@ LEAVE_SECONDS = 0.05
 def compute_shard(message: dict[str, Any]) -> None:
     """Compute one attempt at one shard and write its answer to Redis."""
     shard = ShardMessage.model_validate(message)
+    crash_point(CrashPoint.MESSAGE_TAKEN)
+    try:
+        _answer(shard)
+    except RedisUnreachable as error:  # the scheduler sends again what does not come back
+        logger.warning("Attempt %s is given up: %s", shard.attempt_id, error)
+
+
+def _answer(shard: ShardMessage) -> None:
     worker = this_worker()
     if worker.exchange.is_stale(shard):
         return
     with worker.holding(shard):
         header, arrays = _attempt(shard)
-    worker.exchange.answer(header, arrays)
+    crash_point(CrashPoint.SHARD_COMPUTED)
+    worker.deliver(header, arrays)
+    crash_point(CrashPoint.ANSWER_SENT)
     if header.status in {Status.REFUSED, Status.LEFT}:
         time.sleep(LEAVE_SECONDS)
 
@@ -45,6 +57,8 @@ def _attempt(shard: ShardMessage) -> tuple[AnswerHeader, bytes]:
             outcome = {"status": Status.DONE, "payload_checksum": checksum(arrays)}
         except Missing as error:
             outcome = {"status": Status.MISSING, "missing": error.digests}
+        except RedisUnreachable:  # no fault of the shard
+            raise
         except Exception as error:  # reported to the scheduler, which decides
             logger.warning("Shard %s failed", shard.attempt_id, exc_info=True)
             outcome = {"status": Status.FAILED, "detail": _text(error)}

@@ -17,6 +17,7 @@ from tapeworks.output import say
 from tapeworks.session import DRAINING, interruptible
 from tapeworks.settings import settings
 from workers.addresses import without_password
+from workers.crash_points import at_commit
 from workers.exchange import Exchange
 
 #: Seconds between two lines about the run in progress.
@@ -31,7 +32,7 @@ def command() -> int:
     """
     places, control = settings(), Control()
     Exchange(places.redis_url).check()
-    history = History.open(places.database_url)
+    history = History.open(places.database_url, at_commit)
     driver = Driver(
         history=history,
         dispatcher=CeleryDispatcher(places.redis_url),

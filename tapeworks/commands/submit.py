@@ -11,6 +11,7 @@ from tapeworks.errors import ExitCode
 from tapeworks.options import Request, with_run_options
 from tapeworks.output import put, say
 from tapeworks.settings import settings
+from workers.crash_points import at_commit
 
 
 @click.command("submit")
@@ -20,7 +21,7 @@ def command(request: Request, json: bool) -> int:
     """Queue a run; a scheduler with the same database takes it. Prints the run's id."""
     config = request.configuration()
     initial = initial_parameters(config, request.init_from)
-    history = History.open(settings().database_url)
+    history = History.open(settings().database_url, at_commit)
     run = submit(history, config, initial, name=request.name)
     put(as_json(run_values(history, run)) if json else run.id)
     say(f"Queued. Follow it with: tapeworks watch {run.id}")

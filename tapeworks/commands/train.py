@@ -22,6 +22,7 @@ from tapeworks.plots import draw_loss, loss_curve, plot_format
 from tapeworks.redis_server import executable
 from tapeworks.session import Session
 from tapeworks.settings import Settings, settings
+from workers.crash_points import at_commit
 from workers.exchange import Exchange
 
 
@@ -63,12 +64,12 @@ def command(
         config = request.configuration()
         initial, data = initial_parameters(config, request.init_from), datasets.load(config)
         _check_redis(places, count)
-        history = History.open(places.database_url)
+        history = History.open(places.database_url, at_commit)
         run = submit(history, config, initial, name=request.name, state=RunState.PAUSED)
     else:
         if not request.is_empty:
             raise UsageError("--resume goes on with a run's own settings; leave out all others.")
-        history = History.open(places.database_url)
+        history = History.open(places.database_url, at_commit)
         run = _resumable(history, resume, stop_after)
         data = datasets.load(run_config(run.configuration))
         _check_redis(places, count)

@@ -4,66 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
-from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
-from model.config import RunConfig, run_config
 from scheduler.celery_dispatcher import CeleryDispatcher
 from storage.history import History
 from storage.records import IterationRecord
 from tests.support.calls import Call
+from tests.support.endless import TRAIN, Undisturbed, begun, goes_on_to_the_same_bits
 from tests.support.fleet import Fleet
-from tests.support.processes import Start, Started, all_gone, workers_of
-from tests.support.training import Digests, drive, settings, submitted
+from tests.support.processes import Start, all_gone, workers_of
+from tests.support.training import drive, settings, submitted
 from tests.support.waiting import until
-
-Undisturbed = Callable[[RunConfig], Digests]
-
-#: So many iterations that no machine is through before the signal comes.
-MANY = 100_000
-
-TRAIN = f"train --name it --images 16 --iterations {MANY} --checkpoint-every {MANY}".split()
-
-
-def iterations(database: Path) -> int:
-    """How many are committed of all runs there."""
-    if not database.exists():
-        return 0
-    with closing(sqlite3.connect(database, timeout=60)) as connection:
-        tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'iterations'")
-        if not tables.fetchone():
-            return 0
-        [(count,)] = connection.execute("SELECT count(*) FROM iterations").fetchall()
-    return int(count)
-
-
-def begun(started: Started, more_than: int = 3) -> None:
-    """Wait until a training has committed some iterations, and remember its processes."""
-
-    def look() -> bool:
-        assert started.process.poll() is None, started.err
-        return iterations(started.directory / "runs.db") > more_than
-
-    until(look, "some iterations are committed")
-    assert len(started.descendants()) >= 2  # Redis and a worker at least
-
-
-def goes_on_to_the_same_bits(call: Call, undisturbed: Undisturbed) -> None:
-    """Resume the run without a queue for a few more iterations, and compare."""
-    done = call("show it --json").values["completed_iterations"]
-    assert 0 < done < MANY
-    resumed = call(f"train --resume it --workers 0 --stop-after {done + 3} --json")
-    assert resumed.code == 0, resumed.err
-    values = resumed.values
-    assert (values["state"], values["completed_iterations"]) == ("paused", done + 3)
-    expected = undisturbed(run_config({"images": 16, "iterations": done + 3}))
-    assert values["parameters_digest"] == expected.parameters
-    assert values["history_digest"] == expected.history
 
 
 def test_ctrl_c_once_ends_after_the_iteration_and_leaves_nothing_behind(

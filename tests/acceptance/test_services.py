@@ -170,3 +170,29 @@ def test_a_scheduler_that_is_interrupted_puts_its_run_back_and_another_goes_on(
     assert digests(found, run) == undisturbed(run_config({"images": 32, "iterations": 150}))
     assert found.find_run(run).epoch == 3
     assert "taken over" in [event.kind for event in found.events(run)]
+
+
+def test_a_worker_that_is_told_to_end_finishes_the_shard_in_hand(
+    redis_url: str, start: Start, call: Call, found: History
+) -> None:
+    # Given a run whose shards take long, and one worker with one of them in hand.
+    places = {"TAPEWORKS_REDIS_URL": redis_url}
+    scheduler, worker = start("scheduler", **places), start("worker", **places)
+    [run] = call("submit --images 16 --shards 1 --iterations 1000 --unfolding full").out.split()
+
+    def in_hand() -> str | None:
+        shards = [one.shard_in_hand for one in Exchange(redis_url).workers()]
+        return next(filter(None, shards), None)
+
+    attempt = until(in_hand, "the worker has a shard in hand")
+
+    # When its supervisor is told to end, then the shard's iteration is committed, by nobody else.
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.ended() == 130
+    all_gone(worker)
+    iteration = int(str(attempt).split(".")[2])
+    until(
+        lambda: found.find_run(run).completed_iterations > iteration, "the iteration is committed"
+    )
+    scheduler.interrupt()
+    assert scheduler.ended() == 130

@@ -120,7 +120,9 @@ def test_a_redis_that_may_drop_keys_is_refused_with_the_remedy(
     told_in_one_sentence(called, 2, "CONFIG SET maxmemory-policy noeviction")
 
 
-@pytest.mark.parametrize("line", ["submit", "runs", f"show {DONE}", f"plot {DONE}"])
+@pytest.mark.parametrize(
+    "line", ["submit", "runs", f"show {DONE}", f"plot {DONE}", f"replay {DONE}"]
+)
 def test_commands_that_need_no_redis_work_without_one(
     line: str, desk: Path, call: Call, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +130,16 @@ def test_commands_that_need_no_redis_work_without_one(
     assert call(line).code == 0
 
 
-READERS = ["runs", "show x", "watch x", "plot x", "export x", "submit", "train --workers 0"]
+READERS = [
+    "runs",
+    "show x",
+    "watch x",
+    "plot x",
+    "export x",
+    "replay x",
+    "submit",
+    "train --workers 0",
+]
 
 
 @pytest.mark.parametrize("line", READERS)

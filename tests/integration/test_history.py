@@ -1,10 +1,10 @@
-"""The history on real SQLite files: what may be written, by whom, and that nothing is doubled."""
+"""The history on real databases: what may be written, by whom, and that nothing is doubled."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -26,18 +26,24 @@ from storage.history import History
 from storage.records import (
     Claim,
     EvaluationRecord,
-    IterationRecord,
     LedgerRecord,
-    RunRecord,
     RunState,
 )
 from storage.tables import ledger as ledger_table
 from storage.tables import runs
+from tests.support.made_up import (
+    LEASE,
+    commit,
+    iteration_of,
+    kinds,
+    ledger_of,
+    submit,
+    submit_and_claim,
+)
 
 ROOT = Path(__file__).parents[2]
 
-#: Leases in seconds: one that outlasts every test, and one that is over when it begins.
-LEASE = 60.0
+#: A lease in seconds that is over when it begins.
 OVER = -1.0
 
 #: A way to spoil a ledger.
@@ -45,9 +51,9 @@ Change = Callable[[list[LedgerRecord]], list[LedgerRecord]]
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "runs.db")
-    database.check_schema()
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    database.upgrade()
     yield database
     database.close()
 
@@ -55,74 +61,6 @@ def database(tmp_path: Path) -> Iterator[Database]:
 @pytest.fixture
 def history(database: Database) -> History:
     return History(database)
-
-
-def submit(history: History) -> RunRecord:
-    return history.create_run(
-        name=None,
-        configuration={},
-        iterations=3,
-        parameters=b"initial",
-        parameters_digest="digest 0",
-    )
-
-
-def submit_and_claim(history: History, lease_seconds: float = LEASE) -> Claim:
-    return history.claim(submit(history).id, "alice", lease_seconds)
-
-
-def iteration_of(claim: Claim, number: int = 0) -> IterationRecord:
-    return IterationRecord(
-        run_id=claim.run_id,
-        iteration=number,
-        images=20,
-        loss=34.00000000000001 - number,
-        accuracy=0.5,
-        gradient_norm=0.1,
-        parameters_digest=f"digest {number + 1}",
-        epoch=claim.epoch,
-        shards=2,
-        attempts=3,
-        workers=2,
-        started_at=datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC),
-        seconds=0.25,
-    )
-
-
-def ledger_of(iteration: IterationRecord) -> list[LedgerRecord]:
-    return [
-        LedgerRecord(
-            run_id=iteration.run_id,
-            iteration=iteration.iteration,
-            microbatch=microbatch,
-            first_image=first_image,
-            image_count=image_count,
-            shard=microbatch // 2,
-            attempt=1,
-            epoch=iteration.epoch,
-            worker="worker-1",
-            seconds=0.1,
-            received_at=iteration.started_at,
-        )
-        for microbatch, (first_image, image_count) in enumerate([(0, 8), (8, 8), (16, 4)])
-    ]
-
-
-def commit(history: History, claim: Claim, number: int = 0, *, keep: bool = True) -> None:
-    iteration = iteration_of(claim, number)
-    history.commit_iteration(
-        claim,
-        iteration,
-        ledger_of(iteration),
-        image_values=f"values {number}".encode(),
-        parameters=f"parameters {number + 1}".encode(),
-        fingerprint="avx2",
-        keep_previous_checkpoint=keep,
-    )
-
-
-def kinds(history: History, run_id: str) -> list[str]:
-    return [event.kind for event in history.events(run_id)]
 
 
 class TestFencing:
@@ -143,6 +81,9 @@ class TestFencing:
             history.set_images_digest(stale, "digest")
         with refused:
             history.record_evaluation(stale, evaluation_of(stale))
+        with refused:
+            history.add_event(stale, "worker refused", "worker-2 has another fingerprint")
+        assert kinds(history, stale.run_id) == ["submitted", "claimed", "taken over"]
         assert history.find_run(stale.run_id) == before
         assert history.iterations(stale.run_id) == []
 
@@ -309,11 +250,11 @@ class TestWhatElseOwnersWrite:
         assert history.find_run(claim.run_id).images_digest == "abc"
 
     def test_events_are_told_in_order(self, history: History) -> None:
-        run = submit(history)
-        history.add_event(run.id, "worker refused", "worker-2 has another fingerprint")
-        assert kinds(history, run.id) == ["submitted", "worker refused"]
-        with pytest.raises(StateConflict, match="belongs to nothing"):
-            history.add_event("nothing", "kind", "message")
+        claim = submit_and_claim(history)
+        history.add_event(claim, "worker refused", "worker-2 has another fingerprint")
+        assert kinds(history, claim.run_id) == ["submitted", "claimed", "worker refused"]
+        with pytest.raises(RunNotFound):
+            history.add_event(replace(claim, run_id="nothing"), "kind", "message")
 
     def test_one_iterations_ledger_is_read_alone(self, history: History) -> None:
         claim = submit_and_claim(history)
@@ -362,13 +303,14 @@ class TestLeaving:
 
 
 def test_a_database_that_is_locked_too_long_is_unreachable(
-    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 20)
-    impatient = History.open(tmp_path / "runs.db")
+    holder, impatient = (History.open(tmp_path / "runs.db") for _ in range(2))
     with (
-        history.database.write(),
+        holder.database.write(),
         pytest.raises(StorageUnreachable, match="Another program keeps it locked"),
     ):
         submit(impatient)
-    impatient.database.close()
+    for history in (holder, impatient):
+        history.database.close()

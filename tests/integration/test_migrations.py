@@ -15,8 +15,8 @@ from sqlalchemy import text
 
 from storage.database import Database
 from storage.errors import SchemaMismatch, StateConflict, StorageError
-from storage.history import History
 from storage.migrations import REVISION
+from storage.rows import note
 from storage.tables import metadata
 from storage.upgrade import alembic_config
 
@@ -88,8 +88,8 @@ def test_upgrading_twice_changes_nothing(database: Database) -> None:
 
 def test_foreign_keys_hold_again_after_an_upgrade(database: Database) -> None:
     database.upgrade()
-    with pytest.raises(StateConflict, match="FOREIGN KEY"):
-        History(database).add_event("nothing", "kind", "message")
+    with pytest.raises(StateConflict, match="FOREIGN KEY"), database.write() as connection:
+        note(connection, "nothing", database.now(), "kind", "message")
 
 
 def test_processes_that_start_at_once_agree_on_one_schema(tmp_path: Path) -> None:

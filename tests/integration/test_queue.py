@@ -8,8 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from model import parameters
-from model.config import NetworkConfig, RunConfig
-from model.images import cut
+from model.config import RunConfig
 from scheduler.celery_dispatcher import CeleryDispatcher
 from scheduler.control import Control
 from scheduler.coordinator import MOST_FAILURES
@@ -19,18 +18,13 @@ from storage.history import History
 from storage.records import IterationRecord, RunState
 from storage.tables import runs
 from tests.support.fleet import Fleet
+from tests.support.messages import message
 from tests.support.mischief import Mischief, OnceSpoilt, Tampering, not_a_number, of_another_epoch
 from tests.support.training import Digests, drive, settings, submitted, through
 from tests.support.waiting import until
 from workers import app as celery
 from workers.exchange import PREFIX, answer_key, arrivals_key
-from workers.messages import (
-    AnswerHeader,
-    MicrobatchMessage,
-    ShardMessage,
-    Status,
-    Wanted,
-)
+from workers.messages import AnswerHeader, ShardMessage, Status
 
 Undisturbed = Callable[[RunConfig], Digests]
 
@@ -143,27 +137,6 @@ def nothing_is_under_way(fleet: Fleet) -> None:
     """Wait until no message is in the queue or in a worker's hand."""
     queue, in_hand = f"{PREFIX}shards", f"{PREFIX}unacked"
     until(lambda: not fleet.redis.exists(queue, in_hand), "every message is dealt with")
-
-
-def message(run_id: str, iteration: int, fingerprint: str | None = None) -> ShardMessage:
-    """A message that a worker could answer, if it were not stale."""
-    network = NetworkConfig()
-    [microbatch, *_] = cut(range(8), 8)
-    return ShardMessage(
-        attempt_id=f"{run_id}.1.{iteration}.99.1",
-        run_id=run_id,
-        epoch=1,
-        iteration=iteration,
-        shard=99,
-        attempt=1,
-        network=network,
-        wanted=Wanted.SUMMED,
-        parameters_digest="0" * 64,
-        chunk_images=256,
-        chunks={0: "1" * 64},
-        microbatches=(MicrobatchMessage(index=0, images=microbatch.images),),
-        fingerprint=fingerprint,
-    )
 
 
 def test_images_and_parameters_gone_from_redis_are_published_again(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from scheduler.celery_dispatcher import RETRY_SECONDS
-from scheduler.control import LEASE_SECONDS, RENEW_SECONDS
+from scheduler.control import Lease
 from scheduler.gathering import Gathering
 from scheduler.link import Link
 from scheduler.service import IDLE_SECONDS
@@ -16,6 +16,9 @@ from tests.simulation.store import Counted, Store
 from tests.simulation.witness import Witness
 from tests.simulation.world import World
 from workers.errors import RedisUnreachable
+
+#: What `tapeworks scheduler` claims with.
+LEASE = Lease()
 
 #: A turn of the loop takes so many seconds.
 TURN_SECONDS = 0.001
@@ -55,8 +58,8 @@ class Driven:
 
     def tick(self, *, waiting: bool = False) -> None:
         """Keep the lease."""
-        if self._world.now - self._renewed_at > RENEW_SECONDS and not self.forgets_tick:
-            self._store.renew(self.claim, LEASE_SECONDS)
+        if self._world.now - self._renewed_at > LEASE.renew_seconds and not self.forgets_tick:
+            self._store.renew(self.claim, LEASE.seconds)
             self._renewed_at = self._world.now
         self.forgets_tick = False
 
@@ -77,8 +80,9 @@ class Driven:
             self._link.join()
             self.gathering = self.gathering or self._begin()
             self.gathering.turn()
+            self._link.succeeded(self)
         except RedisUnreachable as error:
-            self._link.condition(self, "redis_unreachable", str(error))
+            self._link.failed(self, str(error))
             if self.gathering:
                 self.gathering.start_over()
             return RETRY_SECONDS
@@ -211,7 +215,7 @@ class Scheduler:
         return seconds or 0.0
 
     def _begin(self) -> float:
-        claim = self._store.claim_next(self.owner, LEASE_SECONDS)
+        claim = self._store.claim_next(self.owner, LEASE.seconds)
         if claim is None:
             return IDLE_SECONDS
         self._world.tell(self.owner, f"claims {claim.run_id} at epoch {claim.epoch}")

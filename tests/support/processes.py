@@ -24,7 +24,7 @@ Start = Callable[..., "Started"]
 
 @dataclass
 class Started:
-    """A `tapeworks` process in a session of its own."""
+    """A `tapeworks` process, or a worker's, in a session of its own."""
 
     process: subprocess.Popen[bytes]
     directory: Path
@@ -88,27 +88,36 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
+def _runs(process: psutil.Process, module: str) -> bool:
+    with suppress(psutil.NoSuchProcess):  # which it may become at any moment
+        return process.cmdline()[-1:] == [module]
+    return False
+
+
 def all_gone(started: Started) -> None:
     """Wait until nothing that the process started is alive."""
     until(lambda: not started.left_behind(), f"{started.name} leaves no process behind")
 
 
 def workers_of(started: Started) -> list[psutil.Process]:
-    """Its worker processes."""
-    return [one for one in started.descendants() if one.cmdline()[-1:] == ["workers"]]
+    """Its worker processes that live."""
+    return [one for one in started.descendants() if alive(one) and _runs(one, "workers")]
 
 
 @contextmanager
 def processes(directory: Path, environment: Mapping[str, str]) -> Iterator[Start]:
-    """Gives the function that starts `tapeworks` processes; all of them are ended afterwards."""
+    """Gives the function that starts `tapeworks` processes; all of them are ended afterwards.
+
+    With `module="workers"` it starts a worker's process, which nobody starts again.
+    """
     every: list[Started] = []
 
-    def start(*arguments: str, **variables: str) -> Started:
-        name = f"{len(every)}-{arguments[0]}"
+    def start(*arguments: str, module: str = "tapeworks", **variables: str) -> Started:
+        name = f"{len(every)}-{[*arguments, module][0]}"
         out, err = directory / f"{name}.out", directory / f"{name}.err"
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tapeworks", *arguments],
+                [sys.executable, "-P", "-m", module, *arguments],
                 env=os.environ | environment | variables | {"PYTHONPATH": str(ROOT)},
                 cwd=directory,
                 stdin=subprocess.DEVNULL,

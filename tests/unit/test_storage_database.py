@@ -31,7 +31,7 @@ def test_sqlite_commits_are_durable_and_readers_do_not_wait(database: Database) 
     assert settings == {
         "journal_mode": "wal",
         "synchronous": full,
-        "busy_timeout": 10_000,
+        "busy_timeout": 5_000,
         "foreign_keys": 1,
     }
 

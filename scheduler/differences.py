@@ -1,0 +1,175 @@
+"""What the history says of an iteration against what it is when it is computed again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import ParametersError
+from model.parameters import Arrays, digest, from_bytes
+from scheduler.outcomes import Computed
+from storage.records import CheckpointRecord, IterationRecord, LedgerRecord, RunRecord
+from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS
+
+#: What the values of a single image are called.
+OF_AN_IMAGE = {LOSSES: "loss", GRADIENT_NORMS: "gradient norm", PREDICTIONS: "prediction"}
+
+#: Stands for what the history should hold and does not.
+NOTHING = "nothing"
+
+#: What differs, as the history has it, as it was computed, and the image's place, if it is one's.
+_Found = tuple[str, object, object, int | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """The first thing in a run's history that is not what was computed."""
+
+    run_id: str
+    iteration: int | None  #: None before the first one: the initial parameters
+    what: str
+    expected: str  #: what the history says; numbers with all their digits
+    computed: str
+    place: int | None = None  #: of the first image that differs, in the image set
+    image: int | None = None  #: its number in the run's data; None if the image set has none there
+
+    def __str__(self) -> str:
+        before, inside = "before its first iteration", f"in iteration {self.iteration}"
+        where = before if self.iteration is None else inside
+        of = "" if self.place is None else f" of image {self.place} of the image set"
+        number = "" if self.image is None else f" (number {self.image} in the data)"
+        return (
+            f"Run {self.run_id} differs first {where}: {self.what}{of}{number}. "
+            f"Expected: {self.expected}. Computed: {self.computed}."
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """What the history says of one iteration."""
+
+    run: RunRecord
+    record: IterationRecord
+    ledger: Sequence[LedgerRecord]
+    image_values: bytes | None
+
+
+def iteration_difference(stored: Stored, computed: Computed) -> Difference | None:
+    """The first difference of an iteration, from its images to the parameters after it."""
+    differing = chain(
+        _of_ledger(stored.ledger, computed.images),
+        _of_image_values(stored.image_values, computed.image_values),
+        _of_numbers(stored, computed),
+    )
+    found = next(differing, None)
+    if found is None:
+        return None
+    what, expected, received, place = found
+    images = [image for outcome in computed.outcomes for image in outcome.microbatch.images]
+    return Difference(
+        run_id=stored.run.id,
+        iteration=stored.record.iteration,
+        what=what,
+        expected=str(expected),
+        computed=str(received),
+        place=place,
+        image=None if place is None else dict(enumerate(images)).get(place),
+    )
+
+
+def checkpoint_difference(
+    run_id: str, completed_iterations: int, checkpoint: CheckpointRecord | None, claimed: str
+) -> Difference | None:
+    """Whether the stored parameters' bytes have the digest that they and their iteration claim."""
+    received = digest(checkpoint.parameters) if checkpoint else NOTHING
+    for expected in (checkpoint.digest if checkpoint else claimed, claimed):
+        if expected != received:
+            return Difference(
+                run_id=run_id,
+                iteration=completed_iterations - 1 if completed_iterations else None,
+                what="stored parameters" if completed_iterations else "initial parameters",
+                expected=expected,
+                computed=received,
+            )
+    return None
+
+
+def divergence(run_id: str, iteration: int) -> Difference:
+    """An iteration that was committed, hence finite, and is not when it is computed again."""
+    return Difference(
+        run_id=run_id,
+        iteration=iteration,
+        what="loss or gradient",
+        expected="a finite number",
+        computed="NaN or infinity",
+    )
+
+
+def _of_ledger(ledger: Sequence[LedgerRecord], images: int) -> Iterator[_Found]:
+    """Places of the image set that are not counted once, and places that it does not have."""
+    changes = Counter({0: 0, images: 0})  # of the count, from one place to the next
+    for entry in ledger:
+        changes[entry.first_image] += 1
+        changes[entry.first_image + entry.image_count] -= 1
+    times = 0
+    for place in sorted(changes):
+        times += changes[place]
+        wanted = 1 if 0 <= place < images else 0
+        if times != wanted:
+            yield "times counted", times, wanted, place
+
+
+def _of_image_values(stored: bytes | None, computed: bytes) -> Iterator[_Found]:
+    if stored == computed:
+        return
+    expected, received = _arrays(stored), from_bytes(computed)
+    if _layout(expected) == _layout(received):
+        # The first image that differs; of its values the first.
+        places = {name: _first_place(expected[name], received[name]) for name in OF_AN_IMAGE}
+        differing = {name: place for name, place in places.items() if place is not None}
+        for name, place in sorted(differing.items(), key=lambda found: found[1]):
+            yield OF_AN_IMAGE[name], expected[name][place], received[name][place], place
+    yield "images' values", digest(stored) if stored else NOTHING, digest(computed), None
+
+
+def _arrays(payload: bytes | None) -> Arrays:
+    try:
+        return from_bytes(payload) if payload else {}
+    except ParametersError:
+        return {}
+
+
+def _layout(arrays: Arrays) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
+
+
+def _first_place(expected: NDArray[Any], received: NDArray[Any]) -> int | None:
+    """Where the bits differ first; every value has 32 of them."""
+    places = np.flatnonzero(expected.view(np.uint32) != received.view(np.uint32))
+    return int(places[0]) if len(places) else None
+
+
+def _of_numbers(stored: Stored, computed: Computed) -> Iterator[_Found]:
+    run, record = stored.run, stored.record
+    pairs: list[tuple[str, object, object]] = [
+        ("images", record.images, computed.images),
+        ("loss", record.loss, computed.loss),
+        ("accuracy", record.accuracy, computed.accuracy),
+        ("gradient norm", record.gradient_norm, computed.gradient_norm),
+        ("parameters", record.parameters_digest, computed.parameters_digest),
+    ]
+    if record.iteration == 0:
+        pairs.append(("the run's first loss", run.first_loss, computed.loss))
+    if record.iteration == run.completed_iterations - 1:
+        pairs.append(("the run's last loss", run.last_loss, computed.loss))
+        pairs.append(("the run's parameters", run.parameters_digest, computed.parameters_digest))
+    for what, expected, received in pairs:
+        # Python writes different floats differently, also 0.0 and -0.0.
+        if str(expected) != str(received):
+            yield what, expected, received, None

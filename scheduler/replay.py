@@ -1,0 +1,189 @@
+"""A run's history, proved: its iterations computed again, and compared bit by bit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from model import datasets
+from model.config import RunConfig, run_config
+from model.datasets.data import ImageData
+from model.parameters import checked, from_bytes
+from scheduler.differences import (
+    Difference,
+    Stored,
+    checkpoint_difference,
+    divergence,
+    iteration_difference,
+)
+from scheduler.driving import check_images
+from scheduler.errors import CannotReplay, Diverged
+from scheduler.training import compute_iteration, iteration_work
+from scheduler.work import Dispatcher, Watcher
+from storage.errors import CheckpointNotFound, IterationNotFound
+from storage.history import History
+from storage.records import IterationRecord, RunRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """Committed iterations of a run, to be computed again. Reads the history, never writes.
+
+    Its dispatcher must not share a Redis with the run's scheduler: the run's id stands for both.
+    """
+
+    history: History
+    run: RunRecord  #: as it stood when this was prepared; what is committed later is left alone
+    config: RunConfig
+    data: ImageData
+    records: dict[int, IterationRecord]  #: by iteration
+    spans: list[range]  #: of iterations; each span begins at stored parameters
+
+    @property
+    def iterations(self) -> list[int]:
+        """All that are computed: the wanted ones, and those on the way to them."""
+        return [iteration for span in self.spans for iteration in span]
+
+    def compare(
+        self, dispatcher: Dispatcher, watcher: Watcher
+    ) -> Iterator[IterationRecord | Difference]:
+        """Every iteration once it is found to be the same; at the first difference, that alone.
+
+        The records tell this computation's workers and seconds.
+        """
+        run, network = self.run, self.config.network
+        dispatcher.begin(run.id, network, run.fingerprint, allow_mixed=False)
+        try:
+            for span in self.spans:
+                difference = yield from self._span(span, dispatcher, watcher)
+                if difference:
+                    yield difference
+                    return
+        finally:
+            dispatcher.end(run.id, run.epoch)
+
+    def _span(
+        self, span: range, dispatcher: Dispatcher, watcher: Watcher
+    ) -> Generator[IterationRecord, None, Difference | None]:
+        run, config = self.run, self.config
+        checkpoint = self.history.checkpoint(run.id, span.start)
+        claimed = self._claimed(span.start) or checkpoint.digest
+        if found := checkpoint_difference(run.id, span.start, checkpoint, claimed):
+            return found
+        parameters = checkpoint.parameters
+        checked(from_bytes(parameters), config.network, f"Run {run.id}, after {span.start}")
+        for iteration in span:
+            began = time.perf_counter()
+            work = iteration_work(config, run.id, run.epoch, iteration, parameters, self.data)
+            try:
+                computed = compute_iteration(work, config.learning_rate, dispatcher, watcher)
+            except Diverged:
+                return divergence(run.id, iteration)
+            found = iteration_difference(self._stored(iteration), computed)
+            if found := found or self._checkpoint_difference(iteration + 1):
+                return found
+            parameters, seconds = computed.parameters, time.perf_counter() - began
+            yield replace(self.records[iteration], workers=computed.workers, seconds=seconds)
+        return None
+
+    def _stored(self, iteration: int) -> Stored:
+        try:
+            values = self.history.image_values(self.run.id, iteration)
+        except IterationNotFound:
+            values = None
+        return Stored(
+            run=self.run,
+            record=self.records[iteration],
+            ledger=self.history.ledger(self.run.id, iteration),
+            image_values=values,
+        )
+
+    def _checkpoint_difference(self, completed_iterations: int) -> Difference | None:
+        claimed = self._claimed(completed_iterations)
+        checkpoint = None
+        try:
+            checkpoint = self.history.checkpoint(self.run.id, completed_iterations)
+        except CheckpointNotFound:
+            if not self._must_be_kept(completed_iterations):
+                return None
+        return checkpoint_difference(self.run.id, completed_iterations, checkpoint, claimed)
+
+    def _claimed(self, completed_iterations: int) -> str:
+        """The digest of the parameters after so many iterations; empty of the initial ones."""
+        if completed_iterations == 0:
+            return ""
+        return self.records[completed_iterations - 1].parameters_digest
+
+    def _must_be_kept(self, completed_iterations: int) -> bool:
+        if completed_iterations % self.config.checkpoint_every == 0:
+            return True
+        return completed_iterations == self.history.find_run(self.run.id).completed_iterations
+
+
+def prepare(history: History, run: RunRecord, wanted: Sequence[range]) -> Replay:
+    """A replay of these iterations, or of all that are committed if none is named.
+
+    Raises `IterationNotFound` for what is not committed, `CannotReplay` for a run that has no
+    single fingerprint, and `CannotContinueHere` if this machine's images are not the run's.
+    """
+    config = run_config(run.configuration)
+    iterations = _chosen(run, wanted)
+    if config.allow_mixed_workers:
+        raise CannotReplay(
+            f"Run {run.id} allowed workers of different fingerprints (allow_mixed_workers); "
+            "nobody can promise that it has the same bits again."
+        )
+    spans = _spans(history, run.id, iterations, config.checkpoint_every)
+    records = {record.iteration: record for record in history.iterations(run.id)}
+    for span in spans:
+        for iteration in range(max(span.start - 1, 0), span.stop):
+            if iteration not in records:
+                raise IterationNotFound(run.id, iteration)
+    data = datasets.load(config)
+    check_images(run, data)
+    return Replay(
+        history=history,
+        run=run,
+        config=config,
+        data=data.training,
+        records=records,
+        spans=spans,
+    )
+
+
+def _chosen(run: RunRecord, wanted: Sequence[range]) -> list[int]:
+    """The wanted iterations in order, each once."""
+    parts = wanted or [range(max(run.completed_iterations, 1))]
+    for part in parts:
+        if part.stop > run.completed_iterations:
+            raise IterationNotFound(run.id, max(part.start, run.completed_iterations))
+    return sorted({iteration for part in parts for iteration in part})
+
+
+def _spans(
+    history: History, run_id: str, iterations: Sequence[int], checkpoint_every: int
+) -> list[range]:
+    """What to compute for these iterations: no iteration twice, and as few as possible."""
+    spans: list[range] = []
+    for iteration in iterations:
+        last = spans[-1].stop if spans else 0
+        if spans and iteration == last:
+            start = last  # goes on with the parameters just computed
+        else:
+            start = _kept_before(history, run_id, iteration, checkpoint_every)
+        if spans and start <= last:
+            spans[-1] = range(spans[-1].start, iteration + 1)
+        else:
+            spans.append(range(start, iteration + 1))
+    return spans
+
+
+def _kept_before(history: History, run_id: str, iteration: int, checkpoint_every: int) -> int:
+    """After how many iterations the nearest parameters were kept; the initial ones always are."""
+    for completed in range(iteration - iteration % checkpoint_every, 0, -checkpoint_every):
+        try:
+            return history.checkpoint(run_id, completed).completed_iterations
+        except CheckpointNotFound:
+            continue
+    return 0

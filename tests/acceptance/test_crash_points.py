@@ -1,0 +1,248 @@
+"""A process that ends at any of the crash points costs nothing: the run comes to the same bits."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model import datasets
+from model.config import NetworkConfig, RunConfig
+from storage.history import History
+from storage.records import RunRecord, RunState
+from tests.support.fleet import Fleet, running_fleet
+from tests.support.processes import Start, Started, processes
+from tests.support.training import Digests, database, digests, settings, submitted
+from tests.support.waiting import until
+from workers.crash_points import VARIABLE, CrashPoint, drill
+
+#: Of the microbatches: what every worker compiles for its fingerprint, so that it is ready soon.
+SIZE = NetworkConfig().microbatch_size
+
+#: Four microbatches in three shards, six times, and an evaluation.
+IMAGES, ITERATIONS, HELD_OUT = 4 * SIZE, 6, 8
+
+#: Drills that go on side by side.
+AT_ONCE = 4
+
+Undisturbed = Callable[[RunConfig], Digests]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drill:
+    """Where a scheduler ends, and what the history shows of its run then."""
+
+    at: str
+    completed: Collection[int]  #: iterations, as many as may be committed by then
+    state: RunState = RunState.RUNNING
+    evaluations: int = 0
+    workers: int = 2  #: at the Redis of the scheduler that ends
+
+    @property
+    def point(self) -> CrashPoint:
+        """The point without its count."""
+        asked = drill(self.at)
+        assert asked
+        return asked.point
+
+
+#: Some more than once: the middle of a run is not like its beginning. A count of messages or of
+#: transactions gives no exact iteration, as messages may be sent again.
+OF_SCHEDULERS = [
+    Drill(at="before_commit", completed=[0], state=RunState.QUEUED),
+    Drill(at="after_commit", completed=[0]),
+    Drill(at="run_claimed", completed=[0]),
+    Drill(at="images_recorded", completed=[0]),
+    Drill(at="run_announced", completed=[0]),
+    Drill(at="images_published", completed=[0]),
+    Drill(at="messages_sent", completed=[0]),
+    Drill(at="arrival_popped", completed=[0]),
+    Drill(at="answer_counted:2", completed=[0]),
+    Drill(at="iteration_announced:3", completed=[2]),
+    Drill(at="parameters_published:3", completed=[2]),
+    Drill(at="between_messages:8", completed=range(3)),
+    Drill(at="answer_taken:8", completed=range(3)),
+    Drill(at="all_counted:4", completed=[3]),
+    Drill(at="update_computed:4", completed=[3]),
+    Drill(at="before_commit:5", completed=range(3)),
+    Drill(at="after_commit:5", completed=range(4)),
+    Drill(at="iteration_committed:2", completed=[2]),
+    Drill(at="evaluation_computed", completed=[ITERATIONS]),
+    Drill(at="run_computed", completed=[ITERATIONS], evaluations=1),
+    Drill(at="run_finished", completed=[ITERATIONS], evaluations=1, state=RunState.COMPLETED),
+    Drill(at="event_written", completed=[0], workers=0),
+    Drill(at="lease_renewed", completed=[0], workers=0),
+]
+
+#: One worker each. All together they answer fewer messages than the run has.
+OF_WORKERS = [
+    "worker_started",
+    "fingerprint_taken",
+    "worker_shown",
+    "message_taken:2",
+    "payloads_fetched:2",
+    "shard_computed:3",
+    "answer_prepared:3",
+    "answer_sent:3",
+]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """A run on digits in a file: a scheduler would take seconds to load scikit-learn for them."""
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    shape = {"images": IMAGES, "test_images": HELD_OUT, "microbatch_size": SIZE}
+    loaded = datasets.load(settings(**shape))
+    parts = loaded.training, loaded.test
+    np.savez(
+        path,
+        images=np.concatenate([part.images for part in parts]),
+        labels=np.concatenate([np.array([3, 6])[part.labels] for part in parts]),
+    )
+    return settings(**shape, dataset=str(path), shards=3, iterations=ITERATIONS)
+
+
+def test_every_crash_point_is_drilled() -> None:
+    drilled = {drill.at.partition(":")[0] for drill in OF_SCHEDULERS}
+    drilled |= {at.partition(":")[0] for at in OF_WORKERS}
+    assert drilled == set(CrashPoint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a drill left behind, at first and in the end."""
+
+    doomed: Started
+    left: RunRecord
+    left_evaluations: int
+    run: RunRecord
+    bits: Digests
+    counted: dict[int, list[int]]  #: by iteration, in the order of the ledger
+
+
+@pytest.fixture(scope="module")
+def drills(
+    shared_fleet: Fleet, config: RunConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Seen]]]:
+    """All schedulers' drills, on their way."""
+    shared_fleet.at_least(2)
+    with running_fleet() as nobody, ThreadPoolExecutor(AT_ONCE) as pool:
+
+        def begin(one: Drill) -> Future[Seen]:
+            directory = tmp_path_factory.mktemp(one.point)
+            database(directory).database.close()  # here, as Alembic serves one thread at a time
+            first = shared_fleet if one.workers else nobody
+            urls = first.redis_url, shared_fleet.redis_url
+            return pool.submit(seen, one, config, directory, *urls)
+
+        yield {one.at: begin(one) for one in OF_SCHEDULERS}
+        pool.shutdown(cancel_futures=True)
+
+
+def seen(
+    one: Drill, config: RunConfig, directory: Path, first_redis_url: str, redis_url: str
+) -> Seen:
+    """Let one scheduler end in the middle of a run, and another bring it to its end."""
+    with closing(database(directory).database) as opened, in_places(directory) as start:
+        history = History(opened)
+        run = submitted(history, config)
+        doomed = start("scheduler", TAPEWORKS_REDIS_URL=first_redis_url, **{VARIABLE: one.at})
+        doomed.ended()
+        left, evaluations = history.find_run(run.id), history.evaluations(run.id)
+        start("scheduler", TAPEWORKS_REDIS_URL=redis_url)
+        completed(history, run)
+        return Seen(
+            doomed=doomed,
+            left=left,
+            left_evaluations=len(evaluations),
+            run=history.find_run(run.id),
+            bits=digests(history, run.id),
+            counted=counted(history, run),
+        )
+
+
+def in_places(directory: Path) -> AbstractContextManager[Start]:
+    """Starts processes whose history is in this directory."""
+    return processes(directory, {"TAPEWORKS_DATABASE_URL": str(directory / "runs.db")})
+
+
+def completed(history: History, run: RunRecord) -> None:
+    def state() -> RunState:
+        return history.find_run(run.id).state
+
+    until(lambda: state() is RunState.COMPLETED, "the run is completed")
+
+
+def counted(history: History, run: RunRecord) -> dict[int, list[int]]:
+    """The images of every iteration that the ledger counts."""
+    images: dict[int, list[int]] = {}
+    for line in history.ledger(run.id):
+        last = line.first_image + line.image_count
+        images.setdefault(line.iteration, []).extend(range(line.first_image, last))
+    return images
+
+
+EVERY_IMAGE_ONCE = {iteration: list(range(IMAGES)) for iteration in range(ITERATIONS)}
+
+
+def assert_ended_at(doomed: Started, at: str) -> None:
+    assert doomed.ended() == -signal.SIGKILL, doomed.err
+    assert f"{VARIABLE}: ending at {at.partition(':')[0]}\n" in doomed.err
+
+
+@pytest.mark.parametrize("one", OF_SCHEDULERS, ids=lambda one: one.at)
+def test_a_run_survives_its_scheduler(
+    one: Drill, drills: dict[str, Future[Seen]], config: RunConfig, undisturbed: Undisturbed
+) -> None:
+    seen = drills[one.at].result()
+    assert_ended_at(seen.doomed, one.at)
+    assert seen.left.state is one.state
+    assert seen.left.completed_iterations in one.completed
+    assert seen.left_evaluations == one.evaluations
+
+    assert seen.bits == undisturbed(config)
+    assert seen.counted == EVERY_IMAGE_ONCE
+    taken_over = one.state is RunState.RUNNING
+    assert seen.run.epoch == (2 if taken_over else 1)
+
+
+def test_a_run_survives_its_workers(
+    tmp_path: Path, config: RunConfig, undisturbed: Undisturbed
+) -> None:
+    with (
+        closing(database(tmp_path).database) as opened,
+        running_fleet() as fleet,
+        in_places(tmp_path) as start,
+    ):
+        history = History(opened)
+        run = submitted(history, config)
+        redis = {"TAPEWORKS_REDIS_URL": fleet.redis_url}
+        doomed = {at: start(module="workers", **redis, **{VARIABLE: at}) for at in OF_WORKERS}
+        start("scheduler", **redis)
+        for at, worker in doomed.items():
+            assert_ended_at(worker, at)
+        left = history.find_run(run.id)
+        assert left.state is RunState.RUNNING
+        assert 0 < left.completed_iterations < ITERATIONS
+
+        fleet.resize(1)
+        completed(history, run)
+        assert digests(history, run.id) == undisturbed(config)
+        assert counted(history, run) == EVERY_IMAGE_ONCE
+        assert history.find_run(run.id).epoch == 1
+
+
+@pytest.mark.parametrize("module", ["tapeworks", "workers"])
+def test_a_misspelt_crash_point_is_refused(module: str, start: Start) -> None:
+    arguments = ["runs"] if module == "tapeworks" else []
+    refused = start(*arguments, module=module, **{VARIABLE: "mesages_sent:2"})
+    assert refused.ended() == 2
+    [sentence] = refused.err.splitlines()
+    assert "such as messages_sent" in sentence
+    assert "Received: 'mesages_sent:2'" in sentence

@@ -1,0 +1,94 @@
+"""`tapeworks train` through the deaths of everything that it has started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from tests.support.calls import Call
+from tests.support.endless import TRAIN, Undisturbed, begun, goes_on_to_the_same_bits, iterations
+from tests.support.processes import Start, Started, alive, all_gone, workers_of
+from tests.support.waiting import until
+
+
+def living_redis(training: Started) -> psutil.Process | None:
+    servers = [one for one in training.descendants() if alive(one) and one.name() == "redis-server"]
+    return servers[0] if servers else None
+
+
+def goes_on(training: Started) -> None:
+    """Wait for a few more iterations."""
+    database = training.directory / "runs.db"
+    known = iterations(database)
+
+    def look() -> bool:
+        assert training.process.poll() is None, training.err
+        return iterations(database) > known + 3
+
+    until(look, "the run goes on")
+
+
+def kill_one_worker_three_times(training: Started) -> None:
+    for _ in range(3):
+        until(lambda: workers_of(training), "a worker is there")[0].kill()
+    goes_on(training)
+
+
+def kill_all_workers(training: Started) -> None:
+    victims = until(lambda: workers_of(training), "workers are there")
+    for worker in victims:
+        worker.kill()
+    goes_on(training)
+
+
+def kill_redis_three_times(training: Started) -> None:
+    for times in range(1, 4):
+        server = until(lambda: living_redis(training), "Redis is there")
+        assert server is not None
+        server.kill()
+        until(lambda: told(training) == times, "the user is told")  # noqa: B023
+        goes_on(training)
+
+
+def told(training: Started) -> int:
+    return training.err.count("The private Redis ended; started it again.")
+
+
+def freeze_redis(training: Started) -> None:
+    server = living_redis(training)
+    assert server is not None
+    server.suspend()
+    try:
+        until(lambda: training.says("cannot be used"), "the user is told")
+    finally:
+        server.resume()
+    goes_on(training)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [kill_one_worker_three_times, kill_all_workers, kill_redis_three_times, freeze_redis],
+)
+def test_a_training_survives_and_goes_on_to_the_same_bits(
+    harm: Callable[[Started], None], start: Start, call: Call, undisturbed: Undisturbed
+) -> None:
+    training = start(*TRAIN, "--workers", "2")
+    begun(training)
+    harm(training)
+    training.interrupt()
+    assert training.ended() == 130
+    all_gone(training)
+    assert "Traceback" not in training.err
+    goes_on_to_the_same_bits(call, undisturbed)
+
+
+def test_the_end_of_the_private_redis_stands_in_the_history(start: Start, call: Call) -> None:
+    training = start(*TRAIN, "--workers", "1")
+    begun(training)
+    kill_redis_three_times(training)
+    training.interrupt()
+    assert training.ended() == 130
+    kinds = {event["kind"] for event in call("show it --events --json").values}
+    assert {"redis_unreachable", "redis_restarted"} & kinds

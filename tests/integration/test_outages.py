@@ -1,0 +1,359 @@
+"""A run waits through outages of its database: never an iteration twice, none skipped."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, event
+
+from model import datasets
+from model.config import RunConfig
+from scheduler.control import Control, Lease
+from scheduler.driving import Driver
+from scheduler.errors import Unreleased
+from scheduler.local_dispatcher import LocalDispatcher
+from scheduler.service import serve
+from storage import database as database_module
+from storage.database import Database, Moment
+from storage.errors import StorageUnreachable
+from storage.history import History
+from storage.records import RunRecord, RunState
+from tests.support.desk import SMALL
+from tests.support.postgres import PostgresServer
+from tests.support.training import Digests, digests, settings, submitted
+from tests.support.waiting import DEADLINE_SECONDS
+
+Undisturbed = Callable[[RunConfig], Digests]
+
+#: Of the runs here: every commit keeps parameters of more than a page of SQLite's, and needs room.
+CONFIG = settings(
+    **SMALL | {"iterations": 5, "filters": 40, "checkpoint_every": 1, "test_images": 8}
+)
+
+#: What the driver tells of an outage.
+OUTAGE = ["database_unreachable", "database_back"]
+
+#: Writing transactions of an undisturbed run, without renewals: the submission, the claim, the
+#: images, the iterations, the evaluation, the end.
+TRANSACTIONS = 5 + CONFIG.iterations
+
+
+#: Opens a history whose commits an observer sees.
+Observed = Callable[..., History]
+
+
+@dataclass
+class Scene:
+    """A driven run, and what is done to its database meanwhile."""
+
+    history: History
+    control: Control = field(default_factory=Control)
+    on_iteration: Callable[[int], None] = lambda _: None
+    on_outage: Callable[[], None] = lambda: None
+    lease: Lease = field(default_factory=Lease)
+    notices: list[str] = field(default_factory=list)
+
+    def driver(self) -> Driver:
+        data = datasets.load(CONFIG)
+
+        def notice(kind: str, _: str) -> None:
+            self.notices.append(kind)
+            if kind == OUTAGE[0]:
+                self.on_outage()
+
+        return Driver(
+            history=self.history,
+            dispatcher=LocalDispatcher(),
+            control=self.control,
+            load=lambda _: data,
+            on_notice=notice,
+            lease=self.lease,
+        )
+
+    def play(self) -> RunRecord:
+        """Submit a run and drive it to its end."""
+        run, driver = submitted(self.history, CONFIG), self.driver()
+        for number, _ in enumerate(driver.drive(driver.claim(run.id))):
+            self.on_iteration(number)
+        return self.history.find_run(run.id)
+
+    def events(self, run: RunRecord) -> list[str]:
+        return [entry.kind for entry in self.history.events(run.id)]
+
+
+def is_whole(history: History, run: RunRecord, expected: Digests) -> None:
+    """The run is completed, with an undisturbed one's bits and each iteration and image once."""
+    assert run.state is RunState.COMPLETED
+    assert digests(history, run.id) == expected
+    numbers = list(range(CONFIG.iterations))
+    assert [record.iteration for record in history.iterations(run.id)] == numbers
+    assert [entry.iteration for entry in history.ledger(run.id)] == numbers
+    assert [entry.completed_iterations for entry in history.evaluations(run.id)] == [len(numbers)]
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an SQLite that is locked fail soon."""
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 20)
+
+
+@pytest.fixture
+def observed() -> Iterator[Observed]:
+    """Opens a history whose commits an observer sees; closed with the test."""
+    histories: list[History] = []
+
+    def open_it(url: str | Path, observer: Callable[[Moment], None]) -> History:
+        histories.append(History(Database(url, observer)))
+        histories[-1].database.upgrade()
+        return histories[-1]
+
+    yield open_it
+    for history in histories:
+        history.database.close()
+
+
+@pytest.fixture
+def expected(undisturbed: Undisturbed) -> Digests:
+    return undisturbed(CONFIG)
+
+
+class AnotherProgram:
+    """A program that holds the write lock of an SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        script = (
+            "import sqlite3, sys; connection = sqlite3.connect(sys.argv[1])\n"
+            "connection.execute('BEGIN IMMEDIATE'); print('locked', flush=True)\n"
+            "sys.stdin.read(); connection.rollback()\n"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", script, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"locked\n"
+
+    def let_go(self) -> None:
+        self.process.communicate(timeout=DEADLINE_SECONDS)
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Iterator[Callable[[], AnotherProgram]]:
+    """Starts another program that locks the test's SQLite file; ended with the test."""
+    programs: list[AnotherProgram] = []
+
+    def start() -> AnotherProgram:
+        programs.append(AnotherProgram(tmp_path / "runs.db"))
+        return programs[-1]
+
+    yield start
+    for program in programs:
+        program.process.kill()
+        program.process.communicate()
+
+
+Lock = Callable[[], AnotherProgram]
+
+
+def test_another_program_locks_the_database_and_lets_go(
+    history: History, lock: Lock, expected: Digests
+) -> None:
+    scene, holders = Scene(history), list[AnotherProgram]()
+
+    def lock_once(number: int) -> None:
+        if number == 2:
+            holders.append(lock())
+
+    scene.on_iteration, scene.on_outage = lock_once, lambda: holders[0].let_go()
+    run = scene.play()
+    is_whole(history, run, expected)
+    assert scene.notices == OUTAGE
+    assert scene.events(run) == ["submitted", "claimed", *OUTAGE, "completed"]
+
+
+@pytest.fixture
+def pages(history: History) -> list[int]:
+    """How many pages the SQLite file may have, if any is put here."""
+    limit: list[int] = []
+
+    def restrict(connection: Connection) -> None:
+        most = limit[0] if limit else 1_000_000_000
+        connection.exec_driver_sql(f"PRAGMA max_page_count={most}")
+
+    event.listen(history.database._engine, "begin", restrict)
+    return limit
+
+
+def test_the_database_is_full_and_gets_room(
+    history: History, pages: list[int], expected: Digests
+) -> None:
+    scene = Scene(history, on_outage=pages.clear)
+    scene.on_iteration = lambda number: pages.append(1) if number == 1 else None
+    run = scene.play()
+    is_whole(history, run, expected)
+    assert scene.notices == OUTAGE
+    assert "database or disk is full. Make room" in history.events(run.id)[2].message
+
+
+@pytest.fixture
+def file_limit() -> Iterator[Callable[[int | None], None]]:
+    """Sets how large the files of this process may grow, in bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(largest: int | None) -> None:
+        soft = before[0] if largest is None else largest
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, before[1]))
+
+    yield limit
+    limit(None)
+
+
+def test_the_disk_takes_no_more_and_then_does(
+    history: History, tmp_path: Path, file_limit: Callable[[int | None], None], expected: Digests
+) -> None:
+    def limit(number: int) -> None:
+        if number == 1:
+            file_limit((tmp_path / "runs.db-wal").stat().st_size)
+
+    scene = Scene(history, on_iteration=limit, on_outage=lambda: file_limit(None))
+    run = scene.play()
+    is_whole(history, run, expected)
+    assert scene.notices == OUTAGE
+    assert scene.events(run) == ["submitted", "claimed", *OUTAGE, "completed"]
+
+
+@dataclass
+class Fault:
+    """An observer that does something at the n-th of the moments of one kind, counted from 1."""
+
+    moment: Moment
+    number: int
+    action: Callable[[], None]
+    seen: int = 0
+
+    def __call__(self, moment: Moment) -> None:
+        self.seen += moment == self.moment
+        if moment == self.moment and self.seen == self.number:
+            self.action()
+
+
+def lose() -> None:
+    raise StorageUnreachable("The connection was lost.")
+
+
+@pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
+def test_whichever_commit_fails_or_loses_its_answer_nothing_is_doubled_or_skipped(
+    observed: Observed, database_url: str, moment: Moment, expected: Digests
+) -> None:
+    for number in range(2, TRANSACTIONS + 1):  # the first is the user's, who would see it fail
+        fault = Fault(moment, number, lose)
+        history = observed(database_url, fault)
+        scene = Scene(history)
+        run = scene.play()
+        is_whole(history, run, expected)
+        assert (run.epoch, scene.notices) == (1, OUTAGE)
+        told = [kind for kind in scene.events(run) if kind not in OUTAGE]
+        assert told == ["submitted", "claimed", "completed"]
+        assert fault.seen > TRANSACTIONS
+
+
+def test_the_story_of_an_outage_is_told_once_though_its_answer_is_lost_too(
+    observed: Observed, tmp_path: Path, expected: Digests
+) -> None:
+    lost = [Fault("after_commit", 5, lose), Fault("after_commit", 7, lose)]
+
+    def observe(moment: Moment) -> None:
+        for fault in lost:
+            fault(moment)
+
+    scene = Scene(observed(tmp_path / "runs.db", observe))
+    run = scene.play()
+    is_whole(scene.history, run, expected)
+    assert scene.notices == OUTAGE
+    assert scene.events(run) == ["submitted", "claimed", *OUTAGE, "completed"]
+
+
+@pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
+def test_a_claim_from_the_queue_whose_answer_was_lost_is_found_again(
+    observed: Observed, database_url: str, moment: Moment
+) -> None:
+    history = observed(database_url, Fault(moment, 3, lose))
+    wanted = [submitted(history, CONFIG).id for _ in range(2)]
+    driver = Scene(history).driver()
+    claims = [driver.claim_next() for _ in range(3)]
+    assert [(claim.run_id, claim.epoch) for claim in claims if claim] == [
+        (id_, 1) for id_ in wanted
+    ]
+
+
+@pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
+@pytest.mark.parametrize("number", [3, 6, 9])
+def test_postgresql_is_killed_with_all_its_processes_and_started_again(
+    observed: Observed,
+    postgres: PostgresServer,
+    postgres_url: str,
+    moment: Moment,
+    number: int,
+    expected: Digests,
+) -> None:
+    history = observed(postgres_url, Fault(moment, number, postgres.kill))
+    scene = Scene(history, on_outage=postgres.launch, lease=Lease(renew_seconds=0.0))
+    run = scene.play()
+    is_whole(history, run, expected)
+    assert scene.notices == OUTAGE
+    assert scene.events(run) == ["submitted", "claimed", *OUTAGE, "completed"]
+
+
+def test_an_interrupt_ends_the_waiting_and_the_run_can_be_taken_over(
+    history: History, lock: Lock, expected: Digests
+) -> None:
+    scene = Scene(history, lease=Lease(seconds=0.0))
+    holders = list[AnotherProgram]()
+
+    def lock_once(number: int) -> None:
+        if number == 1:
+            holders.append(lock())
+
+    scene.on_iteration, scene.on_outage = lock_once, scene.control.interrupt
+    with pytest.raises(Unreleased, match="still counts as running") as stopped:
+        scene.play()
+    assert scene.notices == OUTAGE[:1]
+    holders[0].let_go()
+    [left] = history.runs()
+    assert left.id in str(stopped.value)
+    assert (left.state, left.completed_iterations) == (RunState.RUNNING, 2)
+    driver = Scene(history).driver()
+    claim = driver.claim_next()
+    assert claim is not None
+    assert (claim.run_id, claim.epoch) == (left.id, 2)
+    for _ in driver.drive(claim):
+        pass
+    is_whole(history, history.find_run(left.id), expected)
+
+
+def test_a_service_waits_for_its_database_before_it_takes_a_run(
+    history: History, lock: Lock, expected: Digests
+) -> None:
+    run, holder = submitted(history, CONFIG), lock()
+    scene = Scene(history, on_outage=lambda: holder.let_go())
+    for happened in serve(scene.driver()):
+        if isinstance(happened, RunRecord):
+            scene.control.drain()
+    is_whole(history, history.find_run(run.id), expected)
+    assert scene.notices == OUTAGE
+
+
+def test_a_service_that_is_interrupted_while_it_waits_ends(history: History, lock: Lock) -> None:
+    submitted(history, CONFIG)
+    lock()
+    scene = Scene(history)
+    scene.on_outage = scene.control.drain
+    assert list(serve(scene.driver())) == []
+    assert scene.notices == OUTAGE[:1]

@@ -1,0 +1,208 @@
+"""A Redis that is frozen, full or killed, and what its users make of it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from model.config import RunConfig
+from scheduler.celery_dispatcher import CeleryDispatcher
+from storage.history import History
+from tapeworks import redis_server
+from tapeworks.errors import UsageError
+from tapeworks.redis_server import RedisServer
+from tests.support.fleet import Fleet
+from tests.support.messages import message
+from tests.support.training import Digests, drive, settings, submitted
+from tests.support.waiting import until
+from workers import app as celery
+from workers import process
+from workers.errors import RedisUnreachable
+from workers.exchange import Exchange
+from workers.messages import AnswerHeader, Status
+from workers.process import Worker
+
+HEADER = AnswerHeader(
+    attempt_id="no-run.1.0.0.1",
+    run_id="no-run",
+    epoch=1,
+    iteration=0,
+    shard=0,
+    attempt=1,
+    parameters_digest="",
+    microbatches=(0,),
+    status=Status.DONE,
+    worker="worker-1",
+    fingerprint="abc",
+    seconds=0.1,
+)
+
+#: What a Redis is asked for: (what, how).
+USES: dict[str, Callable[[Exchange], object]] = {
+    "server id": lambda exchange: exchange.server_id(),
+    "arrival": lambda exchange: exchange.next_arrival("no-run", 0.5),
+    "message": lambda _: celery.send(message("no-run", iteration=0)),
+    "workers": lambda exchange: exchange.workers(),
+}
+
+#: What of this a full Redis refuses.
+WRITES: dict[str, Callable[[Exchange], object]] = {
+    "message": USES["message"],
+    "parameters": lambda exchange: exchange.publish(b"parameters", 60),
+    "answer": lambda exchange: exchange.answer(HEADER, b"arrays"),
+}
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """A Redis of the test's own."""
+    with RedisServer() as server:
+        celery.use_redis(server.url)
+        yield server
+
+
+@pytest.fixture
+def exchange(server: RedisServer) -> Exchange:
+    return Exchange(server.url)
+
+
+@pytest.fixture
+def client(server: RedisServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(server.url) as client:
+        yield client
+
+
+def server_process(server: RedisServer) -> psutil.Process:
+    """The redis-server itself, not the shell around it."""
+    children = psutil.Process().children(recursive=True)
+    port = str(server.url.rpartition(":")[2].partition("/")[0])
+    [one] = [c for c in children if c.name() == "redis-server" and port in "".join(c.cmdline())]
+    return one
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_frozen_redis_is_unreachable_for_every_use(
+    use: str, server: RedisServer, exchange: Exchange
+) -> None:
+    USES[use](exchange)  # so that there are connections which fall silent
+    frozen = server_process(server)
+    frozen.suspend()
+    try:
+        with pytest.raises(RedisUnreachable, match="cannot be used"):
+            USES[use](exchange)
+    finally:
+        frozen.resume()
+    USES[use](exchange)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_full_redis_says_what_to_do(write: str, exchange: Exchange, client: redis.Redis) -> None:
+    client.config_set("maxmemory", 1)
+    with pytest.raises(RedisUnreachable, match="is full: raise its maxmemory"):
+        WRITES[write](exchange)
+    client.config_set("maxmemory", 0)
+    WRITES[write](exchange)
+
+
+def refused_answers(client: redis.Redis) -> int:
+    """How often a full Redis has refused an answer."""
+    statistics = client.info("commandstats").get("cmdstat_hset", {})
+    return int(statistics.get("rejected_calls", 0))
+
+
+def test_a_worker_writes_its_answer_once_a_full_redis_has_room(
+    exchange: Exchange, client: redis.Redis
+) -> None:
+    client.config_set("maxmemory", 1)
+    delivering = threading.Thread(target=Worker(exchange).deliver, args=(HEADER, b"arrays"))
+    delivering.start()
+    try:
+        until(lambda: refused_answers(client) >= 3, "the worker has tried again")
+    finally:
+        client.config_set("maxmemory", 0)
+        delivering.join()
+    assert exchange.next_arrival("no-run", timeout_seconds=0.1) == HEADER.attempt_id
+    assert exchange.next_arrival("no-run", timeout_seconds=0.1) is None
+
+
+def test_a_worker_gives_an_answer_up_when_redis_stays_full(
+    exchange: Exchange, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "DELIVERY_TRIES", 3)
+    client.config_set("maxmemory", 1)
+    with pytest.raises(RedisUnreachable, match="is full"):
+        Worker(exchange).deliver(HEADER, b"arrays")
+    assert refused_answers(client) == 3
+
+
+def test_a_run_goes_on_to_the_same_bits_when_a_full_redis_is_given_room(
+    fleet: Fleet, history: History, undisturbed: Callable[[RunConfig], Digests]
+) -> None:
+    def fill(record: object) -> None:
+        if getattr(record, "iteration", None) == 2:
+            fleet.redis.config_set("maxmemory", 1)
+
+    def make_room(_: str, sentence: str) -> None:
+        if "is full" in sentence:
+            fleet.redis.config_set("maxmemory", 0)
+
+    run, before = submitted(history, settings(shards=3)), fleet.process_ids()
+    try:
+        driven = drive(
+            history,
+            CeleryDispatcher(fleet.redis_url),
+            run,
+            on_iteration=fill,
+            on_notice=make_room,
+        )
+    finally:
+        fleet.redis.config_set("maxmemory", 0)
+    assert driven.digests == undisturbed(settings())
+    [sentence] = driven.said("redis_unreachable")
+    assert "raise its maxmemory" in sentence
+    assert fleet.process_ids() == before
+
+
+def test_a_killed_private_redis_is_started_again_empty_at_the_same_url(
+    server: RedisServer, exchange: Exchange, client: redis.Redis
+) -> None:
+    assert not server.revive()
+    before, process_id = exchange.server_id(), server_process(server).pid
+    client.set("remember", "this")
+    server_process(server).kill()
+    until(server.revive, "it is started again")
+    assert exchange.server_id() != before
+    assert server_process(server).pid != process_id
+    assert client.get("remember") is None
+    assert not server.revive()
+
+
+def test_a_private_redis_whose_shell_was_killed_is_replaced(
+    server: RedisServer, exchange: Exchange
+) -> None:
+    orphan, before = server_process(server), exchange.server_id()
+    shell = orphan.parent()
+    assert shell is not None
+    shell.send_signal(signal.SIGKILL)
+    until(server.revive, "another is started")
+    until(lambda: not orphan.is_running(), "the orphan has ended")
+    assert exchange.server_id() != before
+
+
+def test_a_private_redis_that_cannot_be_started_again_is_told_in_one_sentence(
+    server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "redis-server"
+    broken.write_text("#!/bin/sh\necho out of order\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(redis_server, "RESTART_SECONDS", 0.2)
+    server_process(server).kill()
+    with pytest.raises(UsageError, match="ended right after its start: out of order"):
+        until(server.revive, "it is started again")

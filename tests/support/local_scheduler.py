@@ -1,0 +1,78 @@
+"""A scheduler as a process of its own that computes by itself, for tests that freeze or kill it.
+
+    python -m tests.support.local_scheduler DATABASE LEASE_SECONDS [FREEZE_AT]
+
+Takes runs until its input ends. Says `ready` when it could begin, begins at the first line of
+input, and says how each run was left. It stops itself (SIGSTOP) inside the transaction of this
+number, or after the iteration of this number: FREEZE_AT is `commit:N` or `iteration:N`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+from model import datasets
+from scheduler.control import Control, Lease
+from scheduler.driving import Driver
+from scheduler.local_dispatcher import LocalDispatcher
+from scheduler.service import serve
+from storage.database import Database, Moment
+from storage.history import History
+from storage.records import IterationRecord, RunRecord
+from tests.support.desk import SMALL
+from tests.support.training import settings
+
+
+class _Freezing:
+    """Stops this process once, when the count of what it is shown arrives at a number."""
+
+    def __init__(self, kind: str, freeze_at: str) -> None:
+        wanted, _, number = freeze_at.partition(":")
+        self._left = int(number) if wanted == kind else -1
+
+    def count(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _drain_at_the_end_of_input(control: Control) -> None:
+    sys.stdin.read()
+    control.drain()
+
+
+def main(url: str, lease_seconds: str, freeze_at: str = "") -> None:
+    commits, iterations = _Freezing("commit", freeze_at), _Freezing("iteration", freeze_at)
+
+    def observe(moment: Moment) -> None:
+        if moment == "before_commit":
+            commits.count()
+
+    lease = float(lease_seconds)
+    config, control, local = settings(**SMALL), Control(), LocalDispatcher()
+    data = datasets.load(config)
+    local.prepare(config.network)
+    driver = Driver(
+        history=History(Database(url, observe)),
+        dispatcher=local,
+        control=control,
+        load=lambda _: data,
+        on_notice=lambda kind, message: print(kind, message, flush=True),
+        lease=Lease(seconds=lease, renew_seconds=lease / 4),
+    )
+    print("ready", flush=True)
+    sys.stdin.readline()
+    threading.Thread(target=_drain_at_the_end_of_input, args=[control], daemon=True).start()
+    for happened in serve(driver):
+        if isinstance(happened, IterationRecord):
+            iterations.count()
+        elif isinstance(happened, RunRecord):
+            print("left", happened.id, happened.state.value, flush=True)
+    driver.history.database.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

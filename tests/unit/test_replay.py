@@ -1,0 +1,358 @@
+"""A replay finds an honest history equal, and names what is doctored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from model.parameters import digest, from_bytes, initial, to_bytes
+from scheduler.differences import Difference
+from scheduler.errors import CannotContinueHere, CannotReplay, Interrupted
+from scheduler.local_dispatcher import LocalDispatcher
+from scheduler.replay import prepare
+from scheduler.work import Dispatcher, Outcome, Watcher, Work
+from storage.errors import IterationNotFound
+from storage.history import History
+from storage.records import RunRecord, RunState
+from tests.support.desk import SMALL, contents
+from tests.support.replaying import Bystander, Counting, Replayed, replayed
+from tests.support.training import drive, settings, submitted
+
+#: Eight images in three microbatches, in each of five iterations.
+SETTINGS: dict[str, Any] = SMALL | {"iterations": 5, "microbatch_size": 3, "learning_rate": 0.1}
+
+
+#: A ledger row that counts place 4 once more, made of another row.
+COPY = """
+SELECT run_id, iteration, 9, 4, 1, shard, attempt, epoch, worker, seconds, received_at FROM ledger
+"""
+
+
+class Faulty(LocalDispatcher):
+    """A machine that miscalculates: one sum of one microbatch, in one iteration."""
+
+    def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
+        for outcome in super().compute(work, watcher):
+            sums = {name: array.copy() for name, array in outcome.sums.items()}
+            if work.iteration == 2 and outcome.microbatch.index == 1:
+                sums["conv_1"][0, 0, 0] += 0.001
+            yield replace(outcome, sums=sums)
+
+
+def trained(history: History, dispatcher: Dispatcher | None = None, **values: Any) -> RunRecord:
+    run = submitted(history, settings(**SETTINGS | values))
+    return drive(history, dispatcher or LocalDispatcher(), run).run
+
+
+class TestAnHonestHistory:
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {},
+            {"gradients": "summed"},
+            {"microbatch_size": 8},
+            {"microbatch_size": 1, "gradients": "summed"},
+            {"checkpoint_every": 2},
+            {"checkpoint_every": 10},
+            {"unfolding": "full"},
+            {"classes": (1, 2, 5), "test_images": 4},
+        ],
+        ids=str,
+    )
+    def test_has_the_same_bits(self, values: dict[str, Any], history: History) -> None:
+        every = [0, 1, 2, 3, 4]
+        assert replayed(history, trained(history, **values)) == Replayed(same=every, computed=every)
+
+    @pytest.mark.parametrize(
+        ("checkpoint_every", "wanted", "computed"),
+        [
+            (1, [range(3, 4)], [3]),
+            (1, [range(3, 5), range(1, 2)], [1, 3, 4]),
+            (1, [range(5), range(2, 3)], [0, 1, 2, 3, 4]),
+            (2, [range(3, 4)], [2, 3]),
+            (2, [range(1, 2), range(3, 4)], [0, 1, 2, 3]),
+            (3, [range(4, 5), range(1, 2)], [0, 1, 3, 4]),
+            (3, [range(2, 3), range(3, 4)], [0, 1, 2, 3]),
+            (10, [range(1, 2), range(3, 4)], [0, 1, 2, 3]),
+        ],
+    )
+    def test_is_computed_from_the_nearest_kept_parameters_and_no_iteration_twice(
+        self, checkpoint_every: int, wanted: list[range], computed: list[int], history: History
+    ) -> None:
+        run = trained(history, checkpoint_every=checkpoint_every)
+        assert prepare(history, run, wanted).iterations == computed
+        assert replayed(history, run, *wanted) == Replayed(same=computed, computed=computed)
+
+    def test_is_as_long_as_what_is_committed(self, history: History) -> None:
+        run = submitted(history, settings(**SETTINGS))
+        stopped = drive(history, LocalDispatcher(), run, stop_after=2).run
+        assert replayed(history, stopped).same == [0, 1]
+        with pytest.raises(IterationNotFound, match="no iteration 2 yet"):
+            prepare(history, stopped, [range(1, 4)])
+        with pytest.raises(IterationNotFound, match="no iteration 0 yet"):
+            prepare(history, submitted(history, settings(**SETTINGS)), [])
+
+    def test_may_go_on_while_it_is_replayed(self, history: History) -> None:
+        run = submitted(history, settings(**SETTINGS, checkpoint_every=10))
+        stopped = drive(history, LocalDispatcher(), run, stop_after=3).run
+        replay, dispatcher = prepare(history, stopped, []), LocalDispatcher()
+        drive(history, dispatcher, run)
+        found = list(replay.compare(dispatcher, Bystander()))
+        assert not [one for one in found if isinstance(one, Difference)]
+        assert [one.iteration for one in found] == [0, 1, 2]
+
+    def test_is_not_written_to(self, history: History, tmp_path: Path) -> None:
+        run = trained(history)
+        before = contents(tmp_path / "runs.db")
+        replayed(history, run)
+        assert contents(tmp_path / "runs.db") == before
+
+    def test_tells_how_long_it_took_this_time(self, history: History) -> None:
+        run = trained(history)
+        forged(history, "UPDATE iterations SET seconds = 1e9, workers = 7")
+        for record in prepare(history, run, []).compare(LocalDispatcher(), Bystander()):
+            assert not isinstance(record, Difference)
+            assert record.workers == 1
+            assert 0 < record.seconds < 1e9
+
+
+def forged(history: History, statement: str, **values: object) -> None:
+    with history.database.write() as connection:
+        assert connection.execute(text(statement), values).rowcount > 0
+
+
+def forge_image_value(history: History, iteration: int, name: str, place: int) -> None:
+    """The smallest change that there is, of one image's value."""
+    query = text("SELECT content FROM image_values WHERE iteration = :iteration")
+    with history.database.read() as connection:
+        content = connection.scalar(query, {"iteration": iteration})
+    arrays = {key: array.copy() for key, array in from_bytes(content).items()}
+    arrays[name].view(np.uint32)[place] ^= 1
+    forged(
+        history,
+        "UPDATE image_values SET content = :content WHERE iteration = :iteration",
+        content=to_bytes(arrays),
+        iteration=iteration,
+    )
+
+
+def told(difference: Difference | None) -> tuple[int | None, str, int | None, int | None]:
+    assert difference is not None
+    assert difference.expected != difference.computed
+    return difference.iteration, difference.what, difference.place, difference.image
+
+
+class TestADoctoredHistory:
+    @pytest.mark.parametrize(
+        ("forgery", "iteration", "what"),
+        [
+            ("iterations SET loss = loss * (1 + 3e-16) WHERE iteration = 2", 2, "loss"),
+            ("iterations SET accuracy = accuracy + 0.125 WHERE iteration = 4", 4, "accuracy"),
+            ("iterations SET gradient_norm = 0 WHERE iteration = 0", 0, "gradient norm"),
+            ("iterations SET images = 9 WHERE iteration = 1", 1, "images"),
+            ("iterations SET parameters_digest = 'f' WHERE iteration = 3", 3, "parameters"),
+            ("checkpoints SET digest = 'f' WHERE completed_iterations = 2", 1, "stored parameters"),
+            (
+                "checkpoints SET digest = 'f' WHERE completed_iterations = 0",
+                None,
+                "initial parameters",
+            ),
+            ("runs SET first_loss = 1", 0, "the run's first loss"),
+            ("runs SET last_loss = 1", 4, "the run's last loss"),
+            ("runs SET parameters_digest = 'f'", 4, "the run's parameters"),
+            ("image_values SET content = X'' WHERE iteration = 2", 2, "images' values"),
+            ("image_values SET content = X'00ff' WHERE iteration = 2", 2, "images' values"),
+        ],
+    )
+    def test_is_named_with_its_first_iteration(
+        self, forgery: str, iteration: int | None, what: str, history: History
+    ) -> None:
+        run = trained(history)
+        forged(history, f"UPDATE {forgery}")
+        found = replayed(history, history.find_run(run.id))
+        assert told(found.difference) == (iteration, what, None, None)
+        assert found.same == list(range(iteration or 0))
+
+    @pytest.mark.parametrize(
+        ("name", "what"),
+        [("losses", "loss"), ("gradient_norms", "gradient norm"), ("predictions", "prediction")],
+    )
+    def test_is_named_with_the_image(self, name: str, what: str, history: History) -> None:
+        run = trained(history)
+        forge_image_value(history, 3, name, 5)
+        forge_image_value(history, 3, "predictions", 7)
+        forge_image_value(history, 4, "losses", 0)
+        found = replayed(history, run)
+        assert told(found.difference) == (3, what, 5, 5)
+        assert found.same == [0, 1, 2]
+
+    def test_tells_an_images_place_in_the_image_set_from_its_number_in_the_data(
+        self, history: History, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        backwards = range(SETTINGS["images"])[::-1]
+        monkeypatch.setattr("scheduler.training.image_set", lambda config, iteration: backwards)
+        run = trained(history)
+        assert replayed(history, run).difference is None
+        forge_image_value(history, 1, "losses", 2)
+        difference = replayed(history, run).difference
+        assert told(difference) == (1, "loss", 2, 5)
+        assert f"Run {run.id} differs first in iteration 1: loss of image 2 of the image set " in (
+            str(difference)
+        )
+        assert "(number 5 in the data)" in str(difference)
+
+    @pytest.mark.parametrize(
+        ("forgery", "place", "image", "times"),
+        [
+            ("DELETE FROM ledger WHERE iteration = 2 AND microbatch = 1", 3, 3, 0),
+            ("DELETE FROM ledger WHERE iteration = 2", 0, 0, 0),
+            ("UPDATE ledger SET image_count = 4 WHERE iteration = 2 AND microbatch = 0", 3, 3, 2),
+            ("UPDATE ledger SET image_count = 2 WHERE iteration = 2 AND microbatch = 1", 5, 5, 0),
+            (
+                "UPDATE ledger SET image_count = 9 WHERE iteration = 2 AND microbatch = 2",
+                8,
+                None,
+                1,
+            ),
+            (
+                "UPDATE ledger SET first_image = -1 WHERE iteration = 2 AND microbatch = 0",
+                -1,
+                None,
+                1,
+            ),
+            (f"INSERT INTO ledger {COPY} WHERE iteration = 2 AND microbatch = 0", 4, 4, 2),
+        ],
+    )
+    def test_is_named_with_the_image_that_is_not_counted_once(
+        self, forgery: str, place: int, image: int | None, times: int, history: History
+    ) -> None:
+        run = trained(history)
+        forged(history, forgery)
+        found = replayed(history, run)
+        assert told(found.difference) == (2, "times counted", place, image)
+        assert found.difference is not None
+        assert found.difference.expected == str(times)
+        assert found.same == [0, 1]
+
+    @pytest.mark.parametrize("claimed_too", [False, True])
+    @pytest.mark.parametrize("wanted", [[], [range(3, 4)]])
+    def test_stored_parameters_of_other_bits_are_named(
+        self, claimed_too: bool, wanted: list[range], history: History
+    ) -> None:
+        run = trained(history)
+        arrays = from_bytes(history.checkpoint(run.id, 3).parameters)
+        payload = to_bytes(arrays | {"dense_1": -arrays["dense_1"]})
+        forged(
+            history,
+            "UPDATE checkpoints SET parameters = :parameters WHERE completed_iterations = 3",
+            parameters=payload,
+        )
+        if claimed_too:
+            forged(
+                history,
+                "UPDATE checkpoints SET digest = :digest WHERE completed_iterations = 3",
+                digest=digest(payload),
+            )
+        found = replayed(history, run, *wanted)
+        assert told(found.difference) == (2, "stored parameters", None, None)
+        assert found.difference is not None
+        assert found.difference.computed == digest(payload)
+        assert found.difference.expected == history.iterations(run.id)[2].parameters_digest
+        assert found.same == ([] if wanted else [0, 1])
+
+    @pytest.mark.parametrize(
+        ("completed_iterations", "wanted"), [(2, []), (4, [range(3, 4)]), (5, [])]
+    )
+    def test_stored_parameters_that_are_gone_are_named(
+        self, completed_iterations: int, wanted: list[range], history: History
+    ) -> None:
+        run = trained(history, checkpoint_every=2)
+        forged(
+            history,
+            "DELETE FROM checkpoints WHERE completed_iterations = :completed",
+            completed=completed_iterations,
+        )
+        difference = replayed(history, run, *wanted).difference
+        assert told(difference) == (completed_iterations - 1, "stored parameters", None, None)
+
+    def test_other_initial_parameters_are_named_by_what_follows_from_them(
+        self, history: History
+    ) -> None:
+        run = trained(history)
+        payload = to_bytes(initial(settings(**SETTINGS).network, seed=99))
+        change = "UPDATE checkpoints SET parameters = :parameters WHERE completed_iterations = 0"
+        forged(history, change, parameters=payload)
+        found = replayed(history, run)
+        assert told(found.difference) == (None, "initial parameters", None, None)
+        assert "before its first iteration: initial parameters" in str(found.difference)
+        assert found.computed == []
+        change = "UPDATE checkpoints SET digest = :digest WHERE completed_iterations = 0"
+        forged(history, change, digest=digest(payload))
+        assert told(replayed(history, run).difference) == (0, "loss", 0, 0)
+
+    def test_initial_parameters_that_diverge_are_named(self, history: History) -> None:
+        run = trained(history)
+        shapes = settings(**SETTINGS).network.shapes
+        huge = {name: np.full(shape, 1e30, np.float32) for name, shape in shapes.items()}
+        forged(
+            history,
+            "UPDATE checkpoints SET parameters = :parameters, digest = :digest "
+            "WHERE completed_iterations = 0",
+            parameters=to_bytes(huge),
+            digest=digest(to_bytes(huge)),
+        )
+        assert told(replayed(history, run).difference) == (0, "loss or gradient", None, None)
+
+    def test_an_iteration_that_was_removed_is_missed(self, history: History) -> None:
+        run = trained(history)
+        forged(history, "DELETE FROM iterations WHERE iteration = 2")
+        with pytest.raises(IterationNotFound, match="no iteration 2"):
+            prepare(history, run, [])
+        assert replayed(history, run, range(4, 5)).same == [4]
+
+    @pytest.mark.parametrize("wanted", [[], [range(2, 3)], [range(4, 5)]])
+    def test_a_miscalculation_is_named_with_the_iteration_in_which_it_happened(
+        self, wanted: list[range], history: History
+    ) -> None:
+        run = trained(history, Faulty(), checkpoint_every=10)
+        found = replayed(history, run, *wanted)
+        assert told(found.difference) == (2, "gradient norm", None, None)
+
+
+class TestARunThatCannotBeReplayedHere:
+    def test_another_fingerprint(self, history: History) -> None:
+        run = trained(history)
+        forged(history, "UPDATE runs SET fingerprint = '0000'")
+        replay = prepare(history, history.find_run(run.id), [])
+        with pytest.raises(CannotContinueHere, match="fingerprint 0000; this one has"):
+            list(replay.compare(LocalDispatcher(), Bystander()))
+
+    def test_mixed_workers(self, history: History) -> None:
+        run = trained(history, allow_mixed_workers=True)
+        assert run.state is RunState.COMPLETED
+        with pytest.raises(CannotReplay, match="different fingerprints"):
+            prepare(history, run, [])
+
+    def test_other_images(self, history: History) -> None:
+        run = trained(history)
+        forged(history, "UPDATE runs SET images_digest = '0000'")
+        with pytest.raises(CannotContinueHere, match="expected digest 0000"):
+            prepare(history, history.find_run(run.id), [])
+
+
+def test_a_replay_that_is_interrupted_leaves_its_dispatcher_in_order(history: History) -> None:
+    class Impatient(Bystander):
+        def tick(self, *, waiting: bool = False) -> None:
+            raise Interrupted("at once")
+
+    dispatcher = Counting()
+    replay = prepare(history, trained(history), [])
+    with pytest.raises(Interrupted):
+        list(replay.compare(dispatcher, Impatient()))
+    assert dispatcher.ended
