@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.pace import (
+    DEADLINE_GROWTH,
+    FIRST_DEADLINE_SECONDS,
     HEDGE_FACTOR,
     LONGEST_DEADLINE_SECONDS,
     NEWEST_SHARE,
@@ -17,8 +19,10 @@ from scheduler.pace import (
 from tests.support.coordination import known_pace
 
 
-def test_an_unknown_pace_gives_the_longest_deadline_and_no_copy() -> None:
-    assert Pace().deadline(1000, workers=1, missed=9) == LONGEST_DEADLINE_SECONDS
+def test_an_unknown_pace_gives_a_first_deadline_that_grows_when_missed_and_no_copy() -> None:
+    deadlines = [Pace().deadline(1000, workers=1, missed=count) for count in (0, 1, 9)]
+    first = FIRST_DEADLINE_SECONDS
+    assert deadlines == [first, first * DEADLINE_GROWTH, LONGEST_DEADLINE_SECONDS]
     assert Pace().hedge_after(1) == float("inf")
 
 

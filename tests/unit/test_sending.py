@@ -11,7 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.commands import Attempt
-from scheduler.pace import LONGEST_DEADLINE_SECONDS, SHORTEST_DEADLINE_SECONDS
+from scheduler.pace import (
+    FIRST_DEADLINE_SECONDS,
+    LONGEST_DEADLINE_SECONDS,
+    SHORTEST_DEADLINE_SECONDS,
+)
 from scheduler.sending import WINDOW_PER_WORKER, window
 from tests.support.coordination import (
     A,
@@ -271,7 +275,7 @@ def test_nothing_is_repeated_while_something_else_waits_for_room() -> None:
 def test_nothing_is_repeated_while_the_pace_is_unknown() -> None:
     work = coordinator(1, [A, B])
     sent(work, 0.0)
-    assert sent(work, LONGEST_DEADLINE_SECONDS - 1) == []
+    assert sent(work, FIRST_DEADLINE_SECONDS - 1) == []
 
 
 def test_copies_stay_within_what_a_run_may_have_out_beside_others() -> None:
