@@ -10,6 +10,9 @@ from collections import Counter
 
 from tests.simulation.schedule import Failure, Schedule, Seen
 
+#: Schedules between two lines about the progress.
+PROGRESS = 1000
+
 
 def _tried(seed: int) -> tuple[Seen | None, str]:
     try:
@@ -33,7 +36,10 @@ def _replay(seed: int) -> int:
 def _many(first: int, count: int, processes: int) -> int:
     began, failures, longest, kinds = time.perf_counter(), 0, 0.0, Counter[str]()
     with multiprocessing.Pool(processes) as pool:
-        for seen, problem in pool.imap_unordered(_tried, range(first, first + count), 100):
+        tried = pool.imap_unordered(_tried, range(first, first + count), 100)
+        for done, (seen, problem) in enumerate(tried):
+            if done and done % PROGRESS == 0:
+                print(f"{done} of {count} schedules", file=sys.stderr, flush=True)
             if seen is None:
                 failures += 1
                 print(problem, end="\n\n", flush=True)

@@ -9,7 +9,6 @@ from functools import partial
 from types import SimpleNamespace
 from unittest.mock import patch
 
-from scheduler.errors import RunFailed
 from tests.simulation.exchange import Exchange
 from tests.simulation.faults import Faults, drawn
 from tests.simulation.problem import reference
@@ -54,10 +53,10 @@ class Schedule:
             with self._seams():
                 self._set_up()
                 self._go_on()
-        except (Violation, RunFailed) as error:
+        except Exception as error:  # whatever it is, it is found again by its seed
             log = "\n".join(self.world.log)
             raise Failure(
-                f"{log}\nSeed {self._seed}: {error}\n{self._faults}\n"
+                f"{log}\nSeed {self._seed}: {error!r}\n{self._faults}\n"
                 f"Replay it with: python -m tests.simulation --seed {self._seed}"
             ) from error
         after = max(self.world.now - self._faults.until, 0.0)

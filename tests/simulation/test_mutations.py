@@ -10,7 +10,7 @@ import pytest
 from scheduler.commands import Attempt
 from scheduler.coordinator import Coordinator
 from scheduler.gathering import Gathering
-from scheduler.validation import earlier_attempt
+from scheduler.validation import earlier_attempt, worker_of
 from scheduler.work import Outcome, Work
 from tests.simulation.schedule import Failure, Schedule
 from workers.messages import AnswerHeader
@@ -42,6 +42,8 @@ def without_audit(shards: Any, standing: Any, name: Any, audited: Any) -> Coordi
 
 def of_any_iteration(payload: bytes, work: Work) -> tuple[AnswerHeader, Attempt] | None:
     """An earlier owner's answer is good whatever the parameters were."""
+    if worker_of(payload) is None:
+        return None  # it cannot be read
     header = AnswerHeader.model_validate_json(payload)
     asked = replace(work, iteration=header.iteration, parameters_digest=header.parameters_digest)
     return earlier_attempt(payload, asked)

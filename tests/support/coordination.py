@@ -1,0 +1,76 @@
+"""A coordinator and all that its tests say to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from model.images import cut
+from scheduler.commands import Answer, Attempt, Command, Send
+from scheduler.coordinator import Coordinator
+from scheduler.pace import Pace
+from scheduler.sharding import Shard, split
+from scheduler.standing import Standing
+
+#: Workers' names.
+A, B, C = "a", "b", "c"
+
+
+def shards(count: int, microbatches_each: int = 1) -> list[Shard]:
+    return split(cut(range(count * microbatches_each), 1), count)
+
+
+def name(shard: Shard, number: int) -> str:
+    return f"shard {shard.index} attempt {number}"
+
+
+def known_pace(seconds: float = 1.0) -> Pace:
+    pace = Pace()
+    pace.learn(seconds, seconds, microbatches=1)
+    return pace
+
+
+def standing(seconds: float | None = None, aside: Iterable[str] = ()) -> Standing:
+    """That of a run whose microbatches take so long, if that is known."""
+    made = Standing(aside)
+    if seconds is not None:
+        made.pace = known_pace(seconds)
+    return made
+
+
+def coordinator(
+    count: int = 1,
+    workers: Sequence[str] = (A,),
+    *,
+    each: int = 1,
+    runs: int = 1,
+    of: Standing | None = None,
+    audited: Iterable[int] = (),
+) -> Coordinator:
+    """One that knows these workers."""
+    made = Coordinator(shards(count, each), of or standing(), name, audited)
+    made.saw_workers(workers, runs)
+    return made
+
+
+def sends(commands: Iterable[Command]) -> list[Send]:
+    return [command for command in commands if isinstance(command, Send)]
+
+
+def sent(work: Coordinator, now: float) -> list[Attempt]:
+    """What goes out now."""
+    return [send.attempt for send in sends(work.woke(now))]
+
+
+def indices(attempts: Iterable[Attempt]) -> list[int]:
+    """The attempts' shards."""
+    return [attempt.shard.index for attempt in attempts]
+
+
+def answer(attempt: Attempt, worker: str = A, bits: str = "right") -> Answer:
+    """A valid answer to all that was asked."""
+    return Answer(
+        attempt=attempt,
+        worker=worker,
+        bits={microbatch.index: bits for microbatch in attempt.shard.microbatches},
+        seconds=0.5,
+    )

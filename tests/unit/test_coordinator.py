@@ -1,0 +1,223 @@
+"""Failures, refusals and NaN: what is sent again, to whom not, and what ends a run."""
+
+from __future__ import annotations
+
+from scheduler.commands import Answer, Attempt, Command, Diverged, GiveUp, SetAside, Tell
+from scheduler.coordinator import LEFT_SECONDS, MOST_FAILURES, REFUSED_SECONDS, Coordinator
+from scheduler.sharding import Shard
+from scheduler.standing import MOST_STRIKES
+from tests.support.coordination import (
+    A,
+    B,
+    C,
+    answer,
+    coordinator,
+    indices,
+    sends,
+    sent,
+    shards,
+    standing,
+)
+
+
+def only(attempts: list[Attempt]) -> Attempt:
+    [attempt] = attempts
+    return attempt
+
+
+def of_kind(commands: list[Command], kind: type) -> list[Command]:
+    return [command for command in commands if isinstance(command, kind)]
+
+
+def adopted(worker: str, microbatches: list[int], bits: str = "right") -> Answer:
+    """An answer to an earlier owner of the run, who had cut other shards."""
+    every = shards(1, 10)[0].microbatches
+    shard = Shard(index=99, microbatches=tuple(every[index] for index in microbatches))
+    return answer(Attempt(id="earlier", shard=shard, number=1, sent_at=0.0), worker, bits)
+
+
+def test_a_failed_attempt_is_due_at_once_and_avoids_the_worker_if_another_is_there() -> None:
+    work = coordinator(workers=[A, B])
+    assert work.failed(only(sent(work, 0.0)), A, "an error") == []
+    [again] = sends(work.woke(0.1))
+    assert again.reason == "it failed"
+    assert again.attempt.not_for == {A}
+
+
+def test_alone_it_must_try_again_itself() -> None:
+    work = coordinator(workers=[A])
+    work.failed(only(sent(work, 0.0)), A, "an error")
+    assert only(sent(work, 0.1)).not_for == frozenset()
+
+
+def test_once_all_have_failed_anybody_may_try() -> None:
+    work = coordinator(workers=[A, B])
+    for now, worker in enumerate([A, B]):
+        work.failed(only(sent(work, now)), worker, "an error")
+    assert only(sent(work, 3.0)).not_for == frozenset()
+
+
+def test_too_many_failures_end_the_run_with_the_last_error() -> None:
+    work = coordinator(workers=[A, B])
+    for now in range(MOST_FAILURES):
+        assert work.failed(only(sent(work, now)), A, "an error") == []
+    last = work.failed(only(sent(work, 9.0)), B, "the last error")
+    assert last == [GiveUp(shard=0, failures=MOST_FAILURES + 1, problem="the last error")]
+
+
+def test_failures_of_other_shards_do_not_add_up() -> None:
+    work = coordinator(MOST_FAILURES + 1, workers=[A, B, C])
+    for attempt in sent(work, 0.0):
+        assert work.failed(attempt, A, "an error") == []
+
+
+def invalid(work: Coordinator, attempt: Attempt, worker: str | None) -> list[Command]:
+    return work.invalid(attempt, worker, "its bytes are wrong")
+
+
+def test_an_invalid_answer_is_told_and_sent_again() -> None:
+    work = coordinator(workers=[A, B])
+    [told] = invalid(work, only(sent(work, 0.0)), A)
+    assert isinstance(told, Tell)
+    assert told.kind == "answer_invalid"
+    assert only(sent(work, 0.1)).not_for == {A}
+
+
+def test_an_invalid_answer_of_nobody_known_bars_nobody() -> None:
+    work = coordinator(workers=[A, B])
+    invalid(work, only(sent(work, 0.0)), None)
+    assert only(sent(work, 0.1)).not_for == frozenset()
+
+
+def test_too_many_invalid_answers_set_a_worker_aside_for_all_its_shards() -> None:
+    work = coordinator(MOST_STRIKES + 1, workers=[A, B])
+    *wrong, right = sent(work, 0.0)
+    work.answered(answer(right, A), 0.1)
+    told = [command for attempt in wrong for command in invalid(work, attempt, A)]
+    [aside] = of_kind(told, SetAside)
+    assert isinstance(aside, SetAside)
+    assert aside.worker == A
+    again = sent(work, 0.2)
+    assert right.shard.index in indices(again) + indices(sent(work, 70.0))  # its vote is gone
+    assert {attempt.not_for for attempt in again} == {frozenset({A})}
+
+
+def test_nothing_of_a_worker_that_was_set_aside_counts() -> None:
+    work = coordinator(workers=[A, B], of=standing(aside=[A]))
+    attempt = only(sent(work, 0.0))
+    assert attempt.not_for == {A}
+    work.answered(answer(attempt, A), 0.1)
+    assert not work.finished
+    assert only(sent(work, 0.2)).number == 2
+
+
+def test_failures_of_workers_set_aside_do_not_end_the_run_while_others_are_there() -> None:
+    work = coordinator(workers=[A, B], of=standing(aside=[A]))
+    attempt = only(sent(work, 0.0))
+    for _ in range(MOST_FAILURES + 1):
+        assert of_kind(invalid(work, attempt, A), GiveUp) == []
+
+
+def test_failures_of_workers_set_aside_end_the_run_if_nobody_else_is_there() -> None:
+    work = coordinator(workers=[A], of=standing(aside=[A]))
+    attempt = only(sent(work, 0.0))
+    told = [command for _ in range(MOST_FAILURES + 1) for command in invalid(work, attempt, A)]
+    assert len(of_kind(told, GiveUp)) == 1
+
+
+def test_two_workers_with_nan_mean_that_the_run_diverged() -> None:
+    work = coordinator(workers=[A, B])
+    assert work.not_finite(only(sent(work, 0.0)), A, 0.1) == []
+    second = only(sent(work, 0.2))
+    assert second.not_for == {A}
+    assert work.not_finite(second, B, 0.3) == [Diverged()]
+
+
+def test_nan_twice_from_one_worker_is_believed_only_if_it_is_alone() -> None:
+    beside, alone = coordinator(workers=[A, B]), coordinator(workers=[A])
+    for work, last in ((beside, []), (alone, [Diverged()])):
+        assert work.not_finite(only(sent(work, 0.0)), A, 0.1) == []
+        assert work.not_finite(only(sent(work, 0.2)), A, 0.3) == last
+
+
+def test_nan_of_a_worker_set_aside_is_no_evidence_even_if_nobody_else_is_seen() -> None:
+    work = coordinator(workers=[A], of=standing(aside=[A]))
+    attempt = only(sent(work, 0.0))
+    assert [work.not_finite(attempt, A, 0.1) for _ in range(3)] == [[], [], []]
+
+
+def test_nan_where_another_finds_numbers_is_a_strike_each_time() -> None:
+    work = coordinator(MOST_STRIKES, workers=[A, B])
+    told: list[Command] = []
+    for attempt in sent(work, 0.0):
+        work.not_finite(attempt, A, 0.1)
+    for attempt in sent(work, 0.2):
+        told += work.answered(answer(attempt, B), 0.3)
+    assert [command.worker for command in told if isinstance(command, SetAside)] == [A]
+
+
+def test_numbers_for_a_part_do_not_refute_nan_in_the_rest() -> None:
+    work = coordinator(each=2, workers=[A, B])
+    work.not_finite(only(sent(work, 0.0)), A, 0.1)
+    work.answered(adopted(C, [0]), 0.2)
+    rest = only(sent(work, 0.3))
+    assert work.not_finite(rest, B, 0.4) == [Diverged()]
+
+
+def test_missing_images_are_no_failure() -> None:
+    work = coordinator(workers=[A])
+    for now in range(MOST_FAILURES + 2):
+        assert work.missed(only(sent(work, now))) == []
+    assert only(sent(work, 99.0)).not_for == frozenset()
+
+
+def test_a_refused_shard_waits_a_moment() -> None:
+    work = coordinator(workers=[A])
+    attempt = only(sent(work, 0.0))
+    assert work.refused(attempt, 5.0) == []
+    assert sent(work, 5.0 + REFUSED_SECONDS - 0.001) == []
+    [again] = sends(work.woke(5.0 + REFUSED_SECONDS))
+    assert again.reason == "a worker refused it"
+
+
+def test_a_shard_that_was_left_goes_out_soon_and_then_less_and_less_often() -> None:
+    work, now, waits = coordinator(workers=[A, B]), 0.0, list[float]()
+    for _ in range(9):
+        [send] = sends(work.woke(now))
+        assert send.reason == ""
+        work.left(send.attempt, now)
+        waits.append(work.next_wake(now) - now)
+        now = work.next_wake(now)
+    assert abs(waits[0] - LEFT_SECONDS) < 1e-6
+    assert abs(waits[1] - 2 * LEFT_SECONDS) < 1e-6
+    assert abs(waits[-1] - REFUSED_SECONDS) < 1e-6
+
+
+def test_an_attempt_of_an_earlier_owner_that_was_left_is_none_of_ours() -> None:
+    work = coordinator(workers=[A, B])
+    sent(work, 0.0)
+    assert work.left(adopted(A, [0]).attempt, 0.1) == []
+    assert sent(work, 0.2) == []
+
+
+def test_an_earlier_owners_answer_may_cover_parts_of_several_shards() -> None:
+    work = coordinator(3, each=2, workers=[A])
+    first, second = sent(work, 0.0)
+    work.answered(adopted(B, [1, 2, 3]), 0.1)
+    assert work.attempt(second.id) is None
+    assert work.attempt(first.id) == first
+    assert not work.finished
+    assert indices(sent(work, 0.2)) == [2]
+
+
+def test_a_shard_sent_again_asks_only_for_what_is_missing() -> None:
+    work = coordinator(each=3, workers=[A])
+    whole = only(sent(work, 0.0))
+    work.answered(adopted(B, [1]), 0.1)
+    work.failed(whole, A, "an error")
+    rest = only(sent(work, 0.2))
+    assert [microbatch.index for microbatch in rest.shard.microbatches] == [0, 2]
+    work.answered(answer(rest, A), 0.3)
+    counted = work.counted()
+    assert work.finished
+    assert [counted[index].worker for index in range(3)] == [A, B, A]

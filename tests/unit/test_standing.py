@@ -1,0 +1,21 @@
+"""Strikes: how many invalid answers a worker may give in a run."""
+
+from __future__ import annotations
+
+from scheduler.standing import MOST_STRIKES, Standing
+
+
+def test_the_last_strike_is_one_too_many() -> None:
+    standing = Standing()
+    assert [standing.strike("a") for _ in range(MOST_STRIKES)] == [False, False, True]
+
+
+def test_strikes_are_each_workers_own() -> None:
+    standing = Standing()
+    assert not any(standing.strike(worker) for worker in "abcdef")
+
+
+def test_who_is_set_aside_already_is_not_so_again() -> None:
+    standing = Standing(aside=["a"])
+    assert standing.aside == {"a"}
+    assert not any(standing.strike("a") for _ in range(MOST_STRIKES + 1))
