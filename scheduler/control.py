@@ -21,6 +21,10 @@ class Lease:
     renew_seconds: float = 3.0  #: between two renewals
 
 
+#: Characters of an event's message that are kept.
+LONGEST_MESSAGE = 4000
+
+
 class Control:
     """Set from a signal handler, read by the loop."""
 
@@ -82,6 +86,7 @@ class Keeper:
 
     def notice(self, kind: str, message: str) -> None:
         """Write an event into the run's history and pass it on to whoever looks on."""
+        message = message.replace("\0", "")[:LONGEST_MESSAGE]  # it may repeat what a worker said
         self._history.add_event(self._claim, kind, message)
         crash_point(CrashPoint.EVENT_WRITTEN)
         self._on_notice(kind, message)

@@ -106,15 +106,21 @@ class Coordinator:
                 slot.due("")
         return commands
 
-    def failed(self, attempt: Attempt, worker: str | None, problem: str) -> list[Command]:
+    def failed(self, attempt: Attempt, worker: str, problem: str, now: float) -> list[Command]:
         """The worker could not compute it, through no fault that is known to be its own."""
+        if worker in self._standing.aside:
+            return self.left(attempt, now)
         slot = self._slot(attempt)
-        slot.failed_by.append(worker or "")
+        slot.failed_by.append(worker)
         slot.due("it failed")
         return self._given_up(slot, problem)
 
-    def invalid(self, attempt: Attempt, worker: str | None, problem: str) -> list[Command]:
+    def invalid(
+        self, attempt: Attempt, worker: str | None, problem: str, now: float
+    ) -> list[Command]:
         """An answer that is not what was asked for, from this worker if it says so."""
+        if worker in self._standing.aside:
+            return self.left(attempt, now)
         told: list[Command] = [
             Tell(
                 kind="answer_invalid",
@@ -136,11 +142,15 @@ class Coordinator:
         slot.due("its answer was not finite")
         agreed = len(slot.not_finite_by) >= DIVERGED_ATTEMPTS
         alone = not self._sending.workers - {worker}
-        return [Diverged()] if agreed and (alone or len(set(slot.not_finite_by)) > 1) else []
+        if agreed and (alone or len(set(slot.not_finite_by)) > 1):
+            return [Diverged()]
+        return self._finite_after_all(slot)
 
-    def missed(self, attempt: Attempt) -> list[Command]:
+    def missed(self, attempt: Attempt, now: float) -> list[Command]:
         """The worker lacked images or parameters, which are there now."""
-        self._slot(attempt).due("images or parameters were gone")
+        slot = self._slot(attempt)
+        reason = LEFT if slot.left else "images or parameters were gone"
+        self._later(slot, reason, now)
         return []
 
     def left(self, attempt: Attempt, now: float) -> list[Command]:
@@ -148,8 +158,7 @@ class Coordinator:
         if attempt.id not in self._sending.attempts:
             return []
         slot = self._slot(attempt)
-        slot.due(LEFT, now + min(LEFT_SECONDS * 2**slot.left, REFUSED_SECONDS))
-        slot.left = min(slot.left + 1, 10)
+        self._later(slot, LEFT, now)
         return self._waive_alone(self._sending.missing(slot.shard))
 
     def refused(self, attempt: Attempt, now: float) -> list[Command]:
@@ -162,13 +171,20 @@ class Coordinator:
     def _slot(self, attempt: Attempt) -> Slot:
         return self._sending.slots[attempt.shard.index]
 
+    def _later(self, slot: Slot, reason: str, now: float) -> None:
+        """Send it again soon, and less soon each time that this comes to nothing."""
+        slot.due(reason, now + min(LEFT_SECONDS * 2**slot.left, REFUSED_SECONDS))
+        slot.left = min(slot.left + 1, 10)
+
     def _given_up(self, slot: Slot, problem: str) -> list[Command]:
-        """Failures of workers that were set aside are theirs, unless nobody else is there."""
-        own = [worker for worker in slot.failed_by if worker not in self._standing.aside]
-        failures = len(own if self._sending.workers else slot.failed_by)
+        """Failures of workers that were set aside are theirs, not the shard's."""
+        failures = sum(worker not in self._standing.aside for worker in slot.failed_by)
         if failures <= MOST_FAILURES:
             return []
-        return [GiveUp(shard=slot.shard.index, failures=failures, problem=problem)]
+        waived = self._waive_alone(self._sending.missing(slot.shard), set(slot.failed_by))
+        if not self._sending.missing(slot.shard):
+            return waived
+        return [*waived, GiveUp(shard=slot.shard.index, failures=failures, problem=problem)]
 
     def _strike(self, worker: str, problem: str) -> list[Command]:
         if not self._standing.strike(worker):
@@ -203,16 +219,20 @@ class Coordinator:
                 commands.append(_dispute(index, self._tally.voters(index)))
         return commands + self._waive_alone(microbatches)
 
-    def _waive_alone(self, microbatches: Iterable[int]) -> list[Command]:
+    def _waive_alone(
+        self, microbatches: Iterable[int], unable: Iterable[str] = ()
+    ) -> list[Command]:
         """Count audited microbatches as they are when no second worker is there to look.
 
         While nobody is seen at all, as after a restart of Redis, a second one may be there.
         """
         commands: list[Command] = []
+        workers = self._sending.workers
         for index in microbatches:
-            voters, workers = self._tally.voters(index), self._sending.workers
+            voters = self._tally.voters(index)
             undisputed = voters and not self._tally.is_disputed(index)
-            if self._tally.is_missing(index) and undisputed and workers and not workers - voters:
+            alone = workers and not workers - voters - set(unable)
+            if self._tally.is_missing(index) and undisputed and alone:
                 self._tally.waive(index)
                 message = f"Microbatch {index} is not audited: no second worker is there."
                 commands.append(Tell(kind="audit_waived", message=message))

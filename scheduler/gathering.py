@@ -53,8 +53,8 @@ class Gathering:
 
     @property
     def finished(self) -> bool:
-        """Whether every microbatch is held."""
-        return self._coordinator.finished
+        """Whether every microbatch is held, and all that follows from it is done."""
+        return self._coordinator.finished and not self._commands
 
     @property
     def attempts(self) -> int:
@@ -71,7 +71,7 @@ class Gathering:
         if self._link.lost_everything(self._work.run_id, self._watcher) and self._published:
             self.start_over()
         if not self._published:
-            self._link.publish(self._work)
+            self._link.publish(self._work, self._watcher)
             self._published = True
         self._coordinator.saw_workers(self._link.workers, self._link.runs)
         now = time.monotonic()
@@ -105,6 +105,7 @@ class Gathering:
         while self._commands:
             self._carry_out(self._commands[0])
             self._commands.popleft()
+            self._watcher.tick()
 
     def _carry_out(self, command: Command) -> None:
         match command:
@@ -173,7 +174,9 @@ class Gathering:
         try:
             return self._judge(read_header(taken[0], self._work, attempt), taken[1], attempt)
         except AnswerInvalid as error:
-            return self._coordinator.invalid(attempt, worker_of(taken[0]), str(error))
+            return self._coordinator.invalid(
+                attempt, worker_of(taken[0]), str(error), time.monotonic()
+            )
 
     def _take_earlier(self, head: bytes, payload: bytes) -> list[Command]:
         """Late, twice, or of an earlier iteration: nothing; an earlier owner's is still good."""
@@ -191,10 +194,10 @@ class Gathering:
         match header.status:
             case Status.MISSING:
                 self._link.publish_missing(self._work, header.missing)
-                return self._coordinator.missed(attempt)
+                return self._coordinator.missed(attempt, time.monotonic())
             case Status.FAILED:
                 problem = f"worker {header.worker} reported {header.detail}"
-                return self._coordinator.failed(attempt, header.worker, problem)
+                return self._coordinator.failed(attempt, header.worker, problem, time.monotonic())
             case Status.LEFT:
                 return self._coordinator.left(attempt, time.monotonic())
         if header.status is Status.REFUSED or not self._link.accepts(header.fingerprint):

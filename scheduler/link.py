@@ -155,8 +155,8 @@ class Link:
                 f"fingerprint {self.fingerprint}. Received: {fingerprint}.",
             )
 
-    def publish(self, work: Work) -> None:
-        """Put all that the work's messages rest on into this Redis."""
+    def publish(self, work: Work, watcher: Watcher) -> None:
+        """Put all that the work's messages rest on into this Redis; it may take its time."""
         self.exchange.announce_run(work.run_id, work.network)
         self.exchange.announce_iteration(work.run_id, work.epoch, work.iteration)
         crash_point(CrashPoint.ITERATION_ANNOUNCED)
@@ -168,6 +168,7 @@ class Link:
             if (self.server_id, name) not in self._published:
                 self.exchange.publish(payload, IMAGES_SECONDS)
                 self._published.add((self.server_id, name))
+                watcher.tick()
         crash_point(CrashPoint.IMAGES_PUBLISHED)
 
     def publish_missing(self, work: Work, digests: tuple[str, ...]) -> None:

@@ -128,7 +128,9 @@ class Sending:
         if slot.number and slot.due_at > NOW and not reason:
             slot.missed += 1
             reason = "no answer in time"
-        slot.due_at = now + self._standing.pace.deadline(ahead, len(self.workers), slot.missed)
+        alone = len(self.missing(slot.shard)) * len(self.workers)  # one worker computes all of it
+        deadline = self._standing.pace.deadline(max(ahead, alone), len(self.workers), slot.missed)
+        slot.due_at = now + deadline
         slot.sent_at, slot.hedged, slot.reason = now, False, ""
         return self._next_attempt(slot, now, reason if slot.number and reason != LEFT else "")
 

@@ -99,6 +99,9 @@ def earlier_attempt(payload: bytes, work: Work) -> tuple[AnswerHeader, Attempt] 
         return None
     if header.epoch >= work.epoch or header.status is not Status.DONE:
         return None
+    place = (header.epoch, header.iteration, header.shard, header.attempt)
+    if header.attempt_id != ".".join(map(str, (header.run_id, *place))):
+        return None
     known = {microbatch.index: microbatch for microbatch in work.microbatches}
     distinct = set(header.microbatches)
     if not distinct <= set(known) or len(distinct) < len(header.microbatches):

@@ -79,13 +79,14 @@ class RedisServer:
         if self._process is None or self._process.poll() is None:
             return False
         again = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(UsageError),  # the port may not be free yet
+            # The port may not be free yet, or the machine too busy.
+            retry=tenacity.retry_if_exception_type((UsageError, RedisUnreachable)),
             wait=tenacity.wait_fixed(TRY_SECONDS),
             stop=tenacity.stop_after_delay(RESTART_SECONDS),
             before=lambda _: self.stop(),
             reraise=True,
         )
-        again(self._start)
+        again(self._start, RESTART_SECONDS)
         return True
 
     def stop(self) -> None:
@@ -100,7 +101,7 @@ class RedisServer:
         if self._directory is not None:
             self._directory.cleanup()
 
-    def _start(self) -> None:
+    def _start(self, seconds: float = START_SECONDS) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="tapeworks-redis-")
         directory = Path(self._directory.name)
         file = directory / "redis.conf"  # not on the command line, where others would see it
@@ -117,10 +118,10 @@ class RedisServer:
                 stderr=output,
                 start_new_session=True,
             )
-        self._wait_until_it_answers(log)
+        self._wait_until_it_answers(log, seconds)
 
-    def _wait_until_it_answers(self, log: Path) -> None:
-        exchange, deadline = Exchange(self.url), time.monotonic() + START_SECONDS
+    def _wait_until_it_answers(self, log: Path, seconds: float) -> None:
+        exchange, deadline = Exchange(self.url), time.monotonic() + seconds
         while True:
             try:
                 return exchange.check()

@@ -153,7 +153,7 @@ class Exchange:
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
             current = self._redis.get(current_key(run_id))
             if not isinstance(current, bytes) or current.startswith(b"%d:" % epoch):
-                keys = (arrivals_key, current_key, network_key, aside_key, in_progress_key)
+                keys = (arrivals_key, current_key, network_key, in_progress_key)
                 pipe.delete(*[key(run_id) for key in keys])
                 pipe.srem(RUNS_KEY, run_id)
                 pipe.execute()

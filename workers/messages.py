@@ -12,6 +12,8 @@ from model.config import NetworkConfig
 
 #: What a worker says of itself ends up in SQL and on terminals.
 Text = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$")]
+Name = Annotated[str, Field(max_length=400, pattern=r"^[^\x00]*$")]
+Number = Annotated[int, Field(ge=0, lt=2**31)]
 Fingerprint = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9a-f]*$")]
 
 #: Arrays that every answer holds, a row per image.
@@ -77,18 +79,18 @@ class ShardMessage(_Message):
 class AnswerHeader(_Message):
     """What a worker says of its attempt; the arrays stand beside it as safetensors bytes."""
 
-    attempt_id: str
-    run_id: str
-    epoch: int
-    iteration: int
-    shard: int
-    attempt: int
-    parameters_digest: str
-    microbatches: tuple[int, ...]  #: indices, in the order of the arrays' rows
+    attempt_id: Name
+    run_id: Name
+    epoch: Number
+    iteration: Number
+    shard: Number
+    attempt: Number
+    parameters_digest: Name
+    microbatches: tuple[Number, ...]  #: indices, in the order of the arrays' rows
     status: Status
     detail: Text = ""  #: the error, if it failed
-    missing: tuple[str, ...] = ()  #: digests that were not in Redis
-    worker: Text
+    missing: tuple[Name, ...] = ()  #: digests that were not in Redis
+    worker: Name
     fingerprint: Fingerprint
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]  #: the worker spent on it
     payload_checksum: str = ""  #: `checksum` of the arrays' bytes
@@ -97,8 +99,8 @@ class AnswerHeader(_Message):
 class WorkerRecord(_Message):
     """What a worker shows of itself, every second. Informs people, never correctness."""
 
-    name: str
-    host: str
+    name: Name
+    host: Name
     pid: int
     since: str  #: ISO 8601, UTC
     state: str  #: starting, idle or busy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -16,6 +17,8 @@ from typing import IO
 from workers.errors import WorkerExited
 from workers.messages import WorkerRecord
 from workers.process import READINESS_VARIABLE, SUPERVISOR_VARIABLE
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at the processes.
 LOOK_SECONDS = 0.2
@@ -113,7 +116,15 @@ class Supervisor:
             if ended:
                 _bury(slot, now)
             if slot.process is None and now >= slot.not_before:
-                self._spawn(slot)
+                self._try_to_spawn(slot, now)
+
+    def _try_to_spawn(self, slot: _Slot, now: float) -> None:
+        """A machine out of memory or processes may have some again later."""
+        try:
+            self._spawn(slot)
+        except OSError as error:
+            logger.warning("A worker process cannot be started: %s. Trying again.", error)
+            _bury(slot, now)
 
     def _spawn(self, slot: _Slot) -> None:
         reading, writing = os.pipe()

@@ -9,7 +9,7 @@ import pytest
 from model.config import RunConfig
 from scheduler.celery_dispatcher import CeleryDispatcher
 from scheduler.control import Control
-from scheduler.errors import RunFailed
+from scheduler.errors import Interrupted
 from scheduler.standing import MOST_STRIKES
 from storage.history import History
 from storage.records import RunRecord, RunState
@@ -106,14 +106,22 @@ def test_three_invalid_answers_set_a_worker_aside_and_workers_says_so(
     assert "set aside" not in call("workers").out
 
 
-def test_a_run_whose_every_worker_is_set_aside_ends_with_the_reason(
+def test_a_run_whose_every_worker_is_set_aside_waits_for_another(
     fleet: Fleet, history: History
 ) -> None:
     exchange = LyingWorker(fleet.redis_url, "", of_another_epoch)
-    run = submitted(history, settings(shards=1))
-    with pytest.raises(RunFailed, match="expected epoch=1, received 0"):
-        drive(history, through(exchange), run, control=Control())
-    assert history.find_run(run.id).state is RunState.FAILED
+    run, control, told = submitted(history, settings(shards=1)), Control(), list[str]()
+
+    def stop_waiting(kind: str, message: str) -> None:
+        if kind == "no_workers":
+            told.append(message)
+            control.interrupt()
+
+    with pytest.raises(Interrupted):
+        drive(history, through(exchange), run, control=control, on_notice=stop_waiting)
+    assert "that is not set aside is ready; waiting for one" in told[0]
+    left = history.find_run(run.id)
+    assert (left.state, left.completed_iterations) == (RunState.PAUSED, 0)
 
 
 def test_an_audit_without_a_second_worker_is_waived_in_plain_words(

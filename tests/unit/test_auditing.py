@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from scheduler.commands import Attempt, Command, SetAside, Tell
-from scheduler.coordinator import Coordinator
+from scheduler.coordinator import MOST_FAILURES, Coordinator
+from scheduler.standing import MOST_STRIKES
 from tests.support.coordination import A, B, C, answer, coordinator, indices, sent
 
 
@@ -115,3 +116,26 @@ def test_while_nobody_is_seen_an_audit_is_not_waived() -> None:
     work.saw_workers([], runs=1)
     assert work.answered(answer(attempt, A), 0.1) == []
     assert not work.finished
+
+
+def test_a_second_worker_that_says_nan_again_and_again_is_set_aside_and_the_audit_waived() -> None:
+    work = coordinator(workers=[A, B], audited=[0])
+    work.answered(answer(only(sent(work, 0.0)), A), 0.1)
+    told: list[Command] = []
+    for now in range(1, 1 + MOST_STRIKES):
+        told += work.not_finite(only(sent(work, now)), B, now)
+    assert aside(told) == [B]
+    told = work.left(only(sent(work, 10.0)), 10.0)
+    assert kinds(told) == ["audit_waived"]
+    assert work.finished
+
+
+def test_a_second_worker_that_fails_again_and_again_does_not_end_the_run() -> None:
+    work = coordinator(workers=[A, B], audited=[0])
+    work.answered(answer(only(sent(work, 0.0)), A), 0.1)
+    told: list[Command] = []
+    for now in range(1, 2 + MOST_FAILURES):
+        told += work.failed(only(sent(work, now)), B, "out of memory", now)
+    assert kinds(told) == ["audit_waived"]
+    assert [command for command in told if not isinstance(command, Tell)] == []
+    assert work.finished

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scheduler.commands import Answer, Attempt, Command, Diverged, GiveUp, SetAside, Tell
 from scheduler.coordinator import LEFT_SECONDS, MOST_FAILURES, REFUSED_SECONDS, Coordinator
 from scheduler.sharding import Shard
@@ -38,7 +40,7 @@ def adopted(worker: str, microbatches: list[int], bits: str = "right") -> Answer
 
 def test_a_failed_attempt_is_due_at_once_and_avoids_the_worker_if_another_is_there() -> None:
     work = coordinator(workers=[A, B])
-    assert work.failed(only(sent(work, 0.0)), A, "an error") == []
+    assert work.failed(only(sent(work, 0.0)), A, "an error", 0.1) == []
     [again] = sends(work.woke(0.1))
     assert again.reason == "it failed"
     assert again.attempt.not_for == {A}
@@ -46,33 +48,33 @@ def test_a_failed_attempt_is_due_at_once_and_avoids_the_worker_if_another_is_the
 
 def test_alone_it_must_try_again_itself() -> None:
     work = coordinator(workers=[A])
-    work.failed(only(sent(work, 0.0)), A, "an error")
+    work.failed(only(sent(work, 0.0)), A, "an error", 0.1)
     assert only(sent(work, 0.1)).not_for == frozenset()
 
 
 def test_once_all_have_failed_anybody_may_try() -> None:
     work = coordinator(workers=[A, B])
     for now, worker in enumerate([A, B]):
-        work.failed(only(sent(work, now)), worker, "an error")
+        work.failed(only(sent(work, now)), worker, "an error", 0.1)
     assert only(sent(work, 3.0)).not_for == frozenset()
 
 
 def test_too_many_failures_end_the_run_with_the_last_error() -> None:
     work = coordinator(workers=[A, B])
     for now in range(MOST_FAILURES):
-        assert work.failed(only(sent(work, now)), A, "an error") == []
-    last = work.failed(only(sent(work, 9.0)), B, "the last error")
+        assert work.failed(only(sent(work, now)), A, "an error", 0.1) == []
+    last = work.failed(only(sent(work, 9.0)), B, "the last error", 0.1)
     assert last == [GiveUp(shard=0, failures=MOST_FAILURES + 1, problem="the last error")]
 
 
 def test_failures_of_other_shards_do_not_add_up() -> None:
     work = coordinator(MOST_FAILURES + 1, workers=[A, B, C])
     for attempt in sent(work, 0.0):
-        assert work.failed(attempt, A, "an error") == []
+        assert work.failed(attempt, A, "an error", 0.1) == []
 
 
 def invalid(work: Coordinator, attempt: Attempt, worker: str | None) -> list[Command]:
-    return work.invalid(attempt, worker, "its bytes are wrong")
+    return work.invalid(attempt, worker, "its bytes are wrong", 0.1)
 
 
 def test_an_invalid_answer_is_told_and_sent_again() -> None:
@@ -111,18 +113,24 @@ def test_nothing_of_a_worker_that_was_set_aside_counts() -> None:
     assert only(sent(work, 0.2)).number == 2
 
 
-def test_failures_of_workers_set_aside_do_not_end_the_run_while_others_are_there() -> None:
-    work = coordinator(workers=[A, B], of=standing(aside=[A]))
+@pytest.mark.parametrize("others", [[], [B]])
+def test_failures_of_workers_set_aside_do_not_end_the_run(others: list[str]) -> None:
+    work = coordinator(workers=[A, *others], of=standing(aside=[A]))
     attempt = only(sent(work, 0.0))
     for _ in range(MOST_FAILURES + 1):
         assert of_kind(invalid(work, attempt, A), GiveUp) == []
 
 
-def test_failures_of_workers_set_aside_end_the_run_if_nobody_else_is_there() -> None:
-    work = coordinator(workers=[A], of=standing(aside=[A]))
-    attempt = only(sent(work, 0.0))
-    told = [command for _ in range(MOST_FAILURES + 1) for command in invalid(work, attempt, A)]
-    assert len(of_kind(told, GiveUp)) == 1
+def test_a_run_whose_every_worker_is_set_aside_waits_for_another() -> None:
+    work = coordinator(workers=[A, B])
+    for now in range(2 * MOST_STRIKES):
+        for attempt in sent(work, now):
+            worker = A if A not in attempt.not_for else B
+            assert of_kind(invalid(work, attempt, worker), GiveUp) == []
+    assert sent(work, 99.0) == []
+    work.saw_workers([A, B, C], runs=1)
+    newcomers = only(sent(work, 100.0))
+    assert newcomers.not_for == {A, B}
 
 
 def test_two_workers_with_nan_mean_that_the_run_diverged() -> None:
@@ -167,8 +175,28 @@ def test_numbers_for_a_part_do_not_refute_nan_in_the_rest() -> None:
 def test_missing_images_are_no_failure() -> None:
     work = coordinator(workers=[A])
     for now in range(MOST_FAILURES + 2):
-        assert work.missed(only(sent(work, now))) == []
+        assert work.missed(only(sent(work, 2.0 * now)), 2.0 * now) == []
     assert only(sent(work, 99.0)).not_for == frozenset()
+
+
+def test_missing_images_are_told_once_and_asked_for_less_and_less_often() -> None:
+    work = coordinator(workers=[A])
+    work.missed(only(sent(work, 0.0)), 0.0)
+    [first] = sends(work.woke(work.next_wake(0.0)))
+    assert first.reason == "images or parameters were gone"
+    work.missed(first.attempt, 1.0)
+    assert sent(work, 1.0 + LEFT_SECONDS) == []
+    [second] = sends(work.woke(1.0 + 2 * LEFT_SECONDS))
+    assert second.reason == ""
+
+
+def test_a_failure_of_a_worker_that_is_set_aside_is_its_own() -> None:
+    work = coordinator(workers=[A, B])
+    for now in range(MOST_STRIKES):
+        invalid(work, only(sent(work, now)), A)
+    for now in range(10, 12 + MOST_FAILURES):
+        commands = work.failed(only(sent(work, now)), A, "an error", now)
+        assert commands == []
 
 
 def test_a_refused_shard_waits_a_moment() -> None:
@@ -214,7 +242,7 @@ def test_a_shard_sent_again_asks_only_for_what_is_missing() -> None:
     work = coordinator(each=3, workers=[A])
     whole = only(sent(work, 0.0))
     work.answered(adopted(B, [1]), 0.1)
-    work.failed(whole, A, "an error")
+    work.failed(whole, A, "an error", 0.1)
     rest = only(sent(work, 0.2))
     assert [microbatch.index for microbatch in rest.shard.microbatches] == [0, 2]
     work.answered(answer(rest, A), 0.3)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from scheduler.commands import Attempt
 from scheduler.pace import (
+    DEADLINE_FACTOR,
     FIRST_DEADLINE_SECONDS,
     LONGEST_DEADLINE_SECONDS,
     SHORTEST_DEADLINE_SECONDS,
@@ -165,9 +166,15 @@ def test_other_failures_do_not_make_deadlines_longer() -> None:
     work = coordinator(of=standing(1.0))
     for now in (0.0, 1.0, 2.0):
         [attempt] = sent(work, now)
-        work.missed(attempt)
+        work.missed(attempt, now)
     sent(work, 3.0)
     assert work._sending.slots[0].due_at == pytest.approx(7.0)
+
+
+def test_one_shard_among_many_workers_has_the_time_that_one_worker_needs() -> None:
+    work = coordinator(1, workers(16), each=100, of=standing(0.1))
+    sent(work, 0.0)
+    assert work._sending.slots[0].due_at == pytest.approx(DEADLINE_FACTOR * 100 * 0.1)
 
 
 def test_whatever_is_missing_is_due_again_within_the_longest_deadline() -> None:
