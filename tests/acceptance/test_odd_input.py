@@ -11,9 +11,9 @@ import pytest
 
 from storage.owners import HIDDEN, current_owner, is_alive, is_gone
 from tests.support.calls import Call, Called
+from tests.support.fleet import Fleet
 from tests.support.processes import ROOT
 from workers.addresses import without_password
-from workers.exchange import Exchange
 from workers.messages import WorkerRecord
 
 #: Too long for any file system's name of a file.
@@ -248,13 +248,16 @@ def test_a_number_that_no_process_can_have_is_gone() -> None:
 
 @pytest.mark.parametrize("since", ["yesterday", "", "0001-01-01T00:00:00+14:00"])
 def test_a_workers_time_that_is_none_is_shown_as_it_is(
-    since: str, call: Call, monkeypatch: pytest.MonkeyPatch
+    since: str, call: Call, monkeypatch: pytest.MonkeyPatch, shared_fleet: Fleet
 ) -> None:
+    monkeypatch.setenv("TAPEWORKS_REDIS_URL", shared_fleet.redis_url)
     record = WorkerRecord(name="w1", host="here", pid=1, since=since, state="idle")
-    monkeypatch.setattr(Exchange, "workers", lambda _: [record])
+    shared_fleet.exchange.show_worker(record)
     called = call("workers")
+    shared_fleet.exchange.hide_worker("w1")
     assert (called.code, called.err) == (0, "")
-    assert since in called.out.splitlines()[1]
+    [line] = [line for line in called.out.splitlines() if line.startswith("w1 ")]
+    assert since in line
 
 
 def test_an_environment_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
