@@ -71,8 +71,10 @@ def server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def exchange(server: RedisServer) -> Exchange:
-    return Exchange(server.url)
+def exchange(server: RedisServer) -> Iterator[Exchange]:
+    exchange = Exchange(server.url)
+    yield exchange
+    exchange._redis.close()
 
 
 @pytest.fixture
