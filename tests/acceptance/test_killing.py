@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import psutil
-import pytest
 
 from tests.support.calls import Call
 from tests.support.endless import TRAIN, Undisturbed, begun, goes_on_to_the_same_bits, iterations
@@ -67,28 +64,19 @@ def freeze_redis(training: Started) -> None:
     goes_on(training)
 
 
-@pytest.mark.parametrize(
-    "harm",
-    [kill_one_worker_three_times, kill_all_workers, kill_redis_three_times, freeze_redis],
-)
-def test_a_training_survives_and_goes_on_to_the_same_bits(
-    harm: Callable[[Started], None], start: Start, call: Call, undisturbed: Undisturbed
+def test_a_training_survives_it_all_and_goes_on_to_the_same_bits(
+    start: Start, call: Call, undisturbed: Undisturbed
 ) -> None:
     training = start(*TRAIN, "--workers", "2")
     begun(training)
-    harm(training)
+    kill_redis_three_times(training)
+    freeze_redis(training)
+    kill_one_worker_three_times(training)
+    kill_all_workers(training)
     training.interrupt()
     assert training.ended() == 130
     all_gone(training)
     assert "Traceback" not in training.err
-    goes_on_to_the_same_bits(call, undisturbed)
-
-
-def test_the_end_of_the_private_redis_stands_in_the_history(start: Start, call: Call) -> None:
-    training = start(*TRAIN, "--workers", "1")
-    begun(training)
-    kill_redis_three_times(training)
-    training.interrupt()
-    assert training.ended() == 130
     kinds = {event["kind"] for event in call("show it --events --json").values}
     assert {"redis_unreachable", "redis_restarted"} & kinds
+    goes_on_to_the_same_bits(call, undisturbed)
