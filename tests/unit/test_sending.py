@@ -123,21 +123,19 @@ def test_an_answer_makes_room_for_one_more_shard() -> None:
 
 @given(
     count=st.integers(1, 30),
-    steps=st.lists(st.tuples(st.floats(0, 90), st.integers(0, 4), st.booleans()), max_size=20),
+    alive=st.integers(1, 4),
+    steps=st.lists(st.tuples(st.floats(0, 0.4), st.booleans()), max_size=20),
 )
 def test_never_more_shards_are_out_than_the_window_holds(
-    count: int, steps: list[tuple[float, int, bool]]
+    count: int, alive: int, steps: list[tuple[float, bool]]
 ) -> None:
-    work, now, out = coordinator(count, workers(4)), 0.0, set[int]()
-    for seconds, alive, answers in steps:
+    work, now, out = coordinator(count, workers(alive)), 0.0, dict[int, Attempt]()
+    for seconds, answers in steps:
         now += seconds
-        work.saw_workers(workers(alive), runs=1)
-        out = set()  # a worker may be gone, or all may be overdue: what counts is one sending
-        attempts = sent(work, now)
-        out |= set(indices(attempts))
-        assert len(out) <= max(alive, 1) * WINDOW_PER_WORKER
-        if answers and attempts:
-            work.answered(answer(attempts[0]), now)
+        out |= {attempt.shard.index: attempt for attempt in sent(work, now)}
+        assert len(out) <= alive * WINDOW_PER_WORKER
+        if answers and out:
+            work.answered(answer(out.popitem()[1]), now)
 
 
 def test_a_shard_is_sent_again_when_its_deadline_is_over_and_not_before() -> None:
