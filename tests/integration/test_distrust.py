@@ -110,7 +110,8 @@ def test_a_run_whose_every_worker_is_set_aside_waits_for_another(
     fleet: Fleet, history: History
 ) -> None:
     exchange = LyingWorker(fleet.redis_url, "", of_another_epoch)
-    run, control, told = submitted(history, settings(shards=1)), Control(), list[str]()
+    # Enough shards that each worker gets its strikes before one shard has failed too often.
+    run, control, told = submitted(history, settings(shards=7)), Control(), list[str]()
 
     def stop_waiting(kind: str, message: str) -> None:
         if kind == "no_workers":
