@@ -6,6 +6,7 @@ import pytest
 
 from model.parameters import digest
 from tests.support.fleet import Fleet
+from tests.support.messages import HEADER
 from tests.support.mischief import Tampering
 from workers.exchange import (
     ANSWER_SECONDS,
@@ -16,7 +17,7 @@ from workers.exchange import (
     payload_key,
     worker_key,
 )
-from workers.messages import AnswerHeader, Status, WorkerRecord
+from workers.messages import WorkerRecord
 
 #: An attempt that no run has made.
 ATTEMPT = "no-run.1.0.0.1"
@@ -47,21 +48,7 @@ def test_an_answer_that_is_too_long_is_removed_unread(
 def test_an_answer_and_its_arrival_come_together_and_vanish_by_themselves(
     exchange: Tampering, shared_fleet: Fleet
 ) -> None:
-    header = AnswerHeader(
-        attempt_id=ATTEMPT,
-        run_id="no-run",
-        epoch=1,
-        iteration=0,
-        shard=0,
-        attempt=1,
-        parameters_digest="",
-        microbatches=(0,),
-        status=Status.DONE,
-        worker="worker-1",
-        fingerprint="abc",
-        seconds=0.1,
-    )
-    exchange.answer(header, b"arrays")
+    exchange.answer(HEADER.model_copy(update={"attempt_id": ATTEMPT}), b"arrays")
     for key in (answer_key(ATTEMPT), arrivals_key("no-run")):
         assert 0 < shared_fleet.redis.ttl(key) <= ANSWER_SECONDS
     assert exchange.next_arrival("no-run", timeout_seconds=10) == ATTEMPT

@@ -18,33 +18,17 @@ from tapeworks import redis_server
 from tapeworks.errors import UsageError
 from tapeworks.redis_server import RedisServer
 from tests.support.fleet import Fleet
-from tests.support.messages import message
+from tests.support.messages import HEADER, message
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
 from workers import app as celery
 from workers import process
 from workers.errors import RedisUnreachable
 from workers.exchange import Exchange
-from workers.messages import AnswerHeader, Status
 from workers.process import Worker
 from workers.supervisor import Supervisor
 
 Undisturbed = Callable[[RunConfig], Digests]
-
-HEADER = AnswerHeader(
-    attempt_id="no-run.1.0.0.1",
-    run_id="no-run",
-    epoch=1,
-    iteration=0,
-    shard=0,
-    attempt=1,
-    parameters_digest="",
-    microbatches=(0,),
-    status=Status.DONE,
-    worker="worker-1",
-    fingerprint="abc",
-    seconds=0.1,
-)
 
 #: What a Redis is asked for: (what, how).
 USES: dict[str, Callable[[Exchange], object]] = {

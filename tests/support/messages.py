@@ -4,7 +4,29 @@ from __future__ import annotations
 
 from model.config import NetworkConfig
 from model.images import cut
-from workers.messages import MicrobatchMessage, ShardMessage, Wanted
+from workers.messages import (
+    AnswerHeader,
+    MicrobatchMessage,
+    ShardMessage,
+    Status,
+    Wanted,
+)
+
+#: An answer that no scheduler waits for.
+HEADER = AnswerHeader(
+    attempt_id="no-run.1.0.0.1",
+    run_id="no-run",
+    epoch=1,
+    iteration=0,
+    shard=0,
+    attempt=1,
+    parameters_digest="",
+    microbatches=(0,),
+    status=Status.DONE,
+    worker="worker-1",
+    fingerprint="abc",
+    seconds=0.1,
+)
 
 
 def message(run_id: str, iteration: int, fingerprint: str | None = None) -> ShardMessage:
