@@ -73,7 +73,7 @@ def _content(history: History, run: RunRecord, to: Form, after: int | None) -> b
     if to is Form.JSON:
         return as_json(run_values(history, run) | {"history": iterations}).encode() + b"\n"
     if not iterations:
-        raise UsageError(f"Run {run.id} has no iteration yet; it is {run.state.value}.")
+        raise UsageError(f"Run {run.id} has no iteration yet; it is {run.status.value}.")
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(iterations[0]), lineterminator="\n")
     writer.writeheader()
