@@ -13,7 +13,7 @@ from model.images import cut, image_set
 from model.parameters import all_finite, assign, digest, from_bytes, to_bytes
 from scheduler.errors import diverged
 from scheduler.outcomes import Computed, accuracy_of, gather, image_values, ledger_of, loss_of
-from scheduler.work import Dispatcher, Watcher, Work
+from scheduler.work import Dispatcher, RunWatcher, Watcher, Work
 from storage.history import History
 from storage.records import Claim, EvaluationRecord, IterationRecord
 from workers.crash_points import CrashPoint, crash_point
@@ -26,7 +26,7 @@ def train(
     history: History,
     dispatcher: Dispatcher,
     data: ImageData,
-    watcher: Watcher,
+    watcher: RunWatcher,
 ) -> Iterator[IterationRecord]:
     """Drive a claimed run from its last committed iteration to its end, one yield for each."""
     checkpoint = history.checkpoint(claim.run_id)
@@ -57,7 +57,7 @@ def train(
             started_at=started_at,
             seconds=time.perf_counter() - began,
         )
-        history.commit_iteration(
+        run = history.commit_iteration(
             claim,
             record,
             ledger=ledger_of(computed.outcomes, claim, iteration),
@@ -67,6 +67,7 @@ def train(
             keep_previous_checkpoint=iteration % config.checkpoint_every == 0,
         )
         yield record
+        watcher.committed(run)
 
 
 def iteration_work(

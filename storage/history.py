@@ -147,12 +147,12 @@ class History:
         fingerprint: str | None,
         keep_previous_checkpoint: bool,
         optimizer_state: bytes | None = None,
-    ) -> None:
+    ) -> RunRecord:
         """Advance the run by this iteration, all of it in one transaction.
 
         The ledger must count each of the iteration's images once. The parameters before the
         iteration are dropped unless they are to be kept or are the initial ones. Repeated because
-        the answer was lost, it does nothing.
+        the answer was lost, it does nothing. The run as it stands then may tell of a request.
         """
         commit = Commit(
             iteration=iteration,
@@ -166,8 +166,9 @@ class History:
         commit.check(claim)
         with self.database.write() as connection:
             claims.wait_for_writers(connection, claim.run_id)
-            if not is_committed(connection, iteration):
-                store_commit(connection, claim, commit)
+            if is_committed(connection, iteration):
+                return references.run_by_id(connection, claim.run_id)
+            return store_commit(connection, claim, commit)
 
     @unit_of_work
     def record_evaluation(self, claim: Claim, evaluation: EvaluationRecord) -> None:

@@ -41,6 +41,12 @@ class NewRun:
     tags: Mapping[str, str] = field(default_factory=dict)
     #: None makes one that sorts by time.
     run_id: str | None = None
+    #: The run whose configuration this one has, or had before changes.
+    parent_id: str | None = None
+    #: After how many of the parent's iterations it begins, with its parameters then.
+    parent_iterations: int | None = None
+    #: What the parent's optimizer carried on then.
+    optimizer_state: bytes | None = None
 
 
 class Queue:
@@ -146,11 +152,11 @@ def _record(new: NewRun, now: datetime) -> RunRecord:
         request_reason=None,
         priority=new.priority,
         note=new.note,
-        parent_id=None,
-        parent_iterations=None,
+        parent_id=new.parent_id,
+        parent_iterations=new.parent_iterations,
         configuration=new.configuration,
         iterations=new.iterations,
-        completed_iterations=0,
+        completed_iterations=new.parent_iterations or 0,
         created_at=now,
         started_at=None,
         ended_at=None,
@@ -172,9 +178,10 @@ def _store(connection: Connection, new: NewRun, run: RunRecord) -> None:
     store(connection, [run])
     initial = CheckpointRecord(
         run_id=run.id,
-        completed_iterations=0,
+        completed_iterations=run.completed_iterations,
         digest=new.parameters_digest,
         parameters=new.parameters,
+        optimizer_state=new.optimizer_state,
     )
     store(connection, [initial])
     if new.tags:
