@@ -14,10 +14,10 @@ import click
 from storage.history import History
 from storage.records import RunRecord
 from tapeworks.commands.show import run_argument
+from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, run_values
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.output import check_writable, put, write_file
-from tapeworks.settings import settings
 
 
 class Form(StrEnum):
@@ -56,7 +56,7 @@ def command(run: str, to: str, output: Path | None, after: int | None) -> int:
         raise UsageError("Parameters are not text; name a file with --output.")
     if output is not None:
         check_writable(output)
-    history = History.open(settings().database_url)
+    history = connected_history()
     content = _content(history, history.find_run(run), form, after)
     if output is None:
         put(content.decode().rstrip("\n"))
