@@ -27,6 +27,7 @@ COMMANDS = (
     "watch",
     "plot",
     "export",
+    "predict",
     "replay",
     "doctor",
     "db",
