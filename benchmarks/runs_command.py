@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.processes import TAPEWORKS, run
 from model.config import RunConfig
 from storage.history import History
-from storage.records import IterationRecord, LedgerRecord, RunState
+from storage.records import ImageValues, IterationRecord, LedgerRecord, RunStatus
 
 #: Runs in the database that is listed.
 RUNS = 200
@@ -51,13 +51,14 @@ def _complete_run(history: History, name: str) -> None:
         iterations=config.iterations,
         parameters=PARAMETERS,
         parameters_digest=DIGEST,
-        state=RunState.PAUSED,
+        status=RunStatus.PAUSED,
     ).id
     claim = history.claim(run_id, "benchmark", lease_seconds=60)
     iteration = _iteration(run_id, claim.epoch, config.images)
     entry = _ledger_entry(iteration)
-    history.commit_iteration(claim, iteration, [entry], b"", PARAMETERS, None, True)
-    history.finish(claim, RunState.COMPLETED)
+    values = ImageValues(losses=b"", gradient_norms=b"", predictions=b"")
+    history.commit_iteration(claim, iteration, [entry], values, PARAMETERS, None, True)
+    history.finish(claim, RunStatus.COMPLETED)
 
 
 def _iteration(run_id: str, epoch: int, images: int) -> IterationRecord:
@@ -82,7 +83,6 @@ def _ledger_entry(iteration: IterationRecord) -> LedgerRecord:
     return LedgerRecord(
         run_id=iteration.run_id,
         iteration=0,
-        microbatch=0,
         first_image=0,
         image_count=iteration.images,
         shard=0,

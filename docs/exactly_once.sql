@@ -6,7 +6,7 @@ WITH RECURSIVE places(place) AS (  -- 0, 1, 2, ... : the places of an image set
     SELECT place + 1 FROM places WHERE place + 1 < (SELECT max(images) FROM iterations)
 ),
 counted AS (  -- one row per image of each iteration
-    SELECT i.run_id, i.iteration, places.place, count(l.microbatch) AS times
+    SELECT i.run_id, i.iteration, places.place, count(l.first_image) AS times
     FROM iterations i
     JOIN places ON places.place < i.images
     LEFT JOIN ledger l

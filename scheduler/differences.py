@@ -11,14 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import ParametersError
-from model.parameters import Arrays, digest, from_bytes
+from model.parameters import digest
 from scheduler.outcomes import Computed
-from storage.records import CheckpointRecord, IterationRecord, LedgerRecord, RunRecord
-from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS
+from storage.records import (
+    CheckpointRecord,
+    ImageValues,
+    IterationRecord,
+    LedgerRecord,
+    RunRecord,
+)
 
-#: What the values of a single image are called.
-OF_AN_IMAGE = {LOSSES: "loss", GRADIENT_NORMS: "gradient norm", PREDICTIONS: "prediction"}
+#: What the values of a single image are called, and the kind of each array.
+OF_AN_IMAGE: dict[str, tuple[str, np.dtype[Any]]] = {
+    "losses": ("loss", np.dtype("<f4")),
+    "gradient_norms": ("gradient norm", np.dtype("<f4")),
+    "predictions": ("prediction", np.dtype(np.uint8)),
+    "image_numbers": ("number", np.dtype("<i4")),
+}
 
 #: Stands for what the history should hold and does not.
 NOTHING = "nothing"
@@ -57,7 +66,7 @@ class Stored:
     run: RunRecord
     record: IterationRecord
     ledger: Sequence[LedgerRecord]
-    image_values: bytes | None
+    image_values: ImageValues
 
 
 def iteration_difference(stored: Stored, computed: Computed) -> Difference | None:
@@ -125,33 +134,42 @@ def _of_ledger(ledger: Sequence[LedgerRecord], images: int) -> Iterator[_Found]:
             yield "times counted", times, wanted, place
 
 
-def _of_image_values(stored: bytes | None, computed: bytes) -> Iterator[_Found]:
+def _of_image_values(stored: ImageValues, computed: ImageValues) -> Iterator[_Found]:
     if stored == computed:
         return
-    expected, received = _arrays(stored), from_bytes(computed)
+    expected, received = _arrays(stored), _arrays(computed)
     if _layout(expected) == _layout(received):
         # The first image that differs; of its values the first.
-        places = {name: _first_place(expected[name], received[name]) for name in OF_AN_IMAGE}
+        places = {name: _first_place(expected[name], received[name]) for name in expected}
         differing = {name: place for name, place in places.items() if place is not None}
         for name, place in sorted(differing.items(), key=lambda found: found[1]):
-            yield OF_AN_IMAGE[name], expected[name][place], received[name][place], place
-    yield "images' values", digest(stored) if stored else NOTHING, digest(computed), None
+            yield OF_AN_IMAGE[name][0], expected[name][place], received[name][place], place
+    yield "images' values", _described(stored), _described(computed), None
 
 
-def _arrays(payload: bytes | None) -> Arrays:
-    try:
-        return from_bytes(payload) if payload else {}
-    except ParametersError:
-        return {}
+def _arrays(values: ImageValues) -> dict[str, NDArray[Any]]:
+    """What is there, but for the part of a number that damage leaves at an end."""
+    arrays = {}
+    for name, (_, dtype) in OF_AN_IMAGE.items():
+        content = getattr(values, name)
+        if content is not None:
+            whole = len(content) - len(content) % dtype.itemsize
+            arrays[name] = np.frombuffer(content[:whole], dtype)
+    return arrays
 
 
-def _layout(arrays: Arrays) -> dict[str, tuple[str, tuple[int, ...]]]:
-    return {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
+def _layout(arrays: dict[str, NDArray[Any]]) -> dict[str, int]:
+    return {name: len(array) for name, array in arrays.items()}
+
+
+def _described(values: ImageValues) -> str:
+    return ", ".join(f"{len(array)} {name}" for name, array in _arrays(values).items())
 
 
 def _first_place(expected: NDArray[Any], received: NDArray[Any]) -> int | None:
-    """Where the bits differ first; every value has 32 of them."""
-    places = np.flatnonzero(expected.view(np.uint32) != received.view(np.uint32))
+    """Where the bits differ first."""
+    width = f"u{expected.itemsize}"
+    places = np.flatnonzero(expected.view(width) != received.view(width))
     return int(places[0]) if len(places) else None
 
 
@@ -167,7 +185,7 @@ def _of_numbers(stored: Stored, computed: Computed) -> Iterator[_Found]:
     if record.iteration == 0:
         pairs.append(("the run's first loss", run.first_loss, computed.loss))
     if record.iteration == run.completed_iterations - 1:
-        pairs.append(("the run's last loss", run.last_loss, computed.loss))
+        pairs.append(("the run's final loss", run.final_loss, computed.loss))
         pairs.append(("the run's parameters", run.parameters_digest, computed.parameters_digest))
     for what, expected, received in pairs:
         # Python writes different floats differently, also 0.0 and -0.0.

@@ -1,4 +1,4 @@
-"""A claimed run from claim to release: its state in SQL is true however the driving ends."""
+"""A claimed run from claim to release: its status in SQL is true however the driving ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from scheduler.work import Dispatcher
 from storage.errors import LeaseLost
 from storage.history import History
 from storage.owners import current_owner
-from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord, RunState
+from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord, RunStatus
 from workers.chunks import chunked
 from workers.crash_points import CrashPoint, crash_point
 
@@ -55,7 +55,7 @@ class Driver:
     history: History
     dispatcher: Dispatcher
     control: Control = field(default_factory=Control)
-    stopped_state: RunState = RunState.QUEUED  #: of a run that is left before its end
+    stopped_status: RunStatus = RunStatus.QUEUED  #: of a run that is left before its end
     load: Callable[[RunConfig], Split] = datasets.load
     on_notice: Callable[[str, str], None] = _unheard
     on_tick: Callable[[], None] = _nothing  #: called while waiting; may raise to leave the run
@@ -89,24 +89,24 @@ class Driver:
             finished = yield from self._iterations(history, claim)
             if finished:
                 crash_point(CrashPoint.RUN_COMPUTED)
-                history.finish(claim, RunState.COMPLETED)
+                history.finish(claim, RunStatus.COMPLETED)
                 crash_point(CrashPoint.RUN_FINISHED)
             else:
-                self._leave(history, claim, self.stopped_state, STOPPED)
+                self._leave(history, claim, self.stopped_status, STOPPED)
         except (LeaseLost, Unreleased):
             raise
         except (RunFailed, ModelError) as error:
-            self._leave(history, claim, RunState.FAILED, str(error))
+            self._leave(history, claim, RunStatus.FAILED, str(error))
             raise RunFailed(str(error)) from error
         except CannotContinueHere as error:
-            self._leave(history, claim, RunState.PAUSED, str(error))
+            self._leave(history, claim, RunStatus.PAUSED, str(error))
             raise
         except (Interrupted, GeneratorExit, KeyboardInterrupt):
-            self._leave(history, claim, self.stopped_state, STOPPED)
+            self._leave(history, claim, self.stopped_status, STOPPED)
             raise
         except BaseException as error:
             reason = str(error) or type(error).__name__
-            self._leave(history, claim, self.stopped_state, reason)
+            self._leave(history, claim, self.stopped_status, reason)
             raise
         finally:
             self.dispatcher.end(claim.run_id, claim.epoch)
@@ -121,7 +121,7 @@ class Driver:
         data = in_background(lambda: self.load(config), lambda: keeper.tick(waiting=True))
         images_digest = check_images(run, data)
         if run.images_digest is None:
-            history.set_images_digest(claim, images_digest)
+            history.set_images(claim, images_digest, data.training.labels.tobytes())
         crash_point(CrashPoint.IMAGES_RECORDED)
         mixed = config.allow_mixed_workers
         self.dispatcher.begin(run.id, config.network, run.fingerprint, allow_mixed=mixed)
@@ -136,9 +136,9 @@ class Driver:
             yield evaluate(*parts, data.test, keeper)
         return True
 
-    def _leave(self, history: History, claim: Claim, state: RunState, reason: str) -> None:
-        leave = history.finish if state.is_finished else history.release
+    def _leave(self, history: History, claim: Claim, status: RunStatus, reason: str) -> None:
+        leave = history.finish if status.is_finished else history.release
         try:
-            leave(claim, state, reason)
+            leave(claim, status, reason)
         except Interrupted as error:
             raise Unreleased(claim.run_id, self.lease.seconds) from error

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 
 from model.average import total_loss
 from model.datasets.data import ImageData
-from model.parameters import to_bytes
 from scheduler.work import Dispatcher, Outcome, Watcher, Work
-from storage.records import Claim, LedgerRecord
-from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS
+from storage.records import Claim, ImageValues, LedgerRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -23,7 +23,7 @@ class Computed:
     loss: float
     accuracy: float
     gradient_norm: float  #: of the mean gradient
-    image_values: bytes  #: safetensors
+    image_values: ImageValues
     parameters: bytes  #: after the update; safetensors
     parameters_digest: str
 
@@ -52,32 +52,45 @@ def accuracy_of(outcomes: list[Outcome], data: ImageData) -> float:
     return right / sum(len(outcome.losses) for outcome in outcomes)
 
 
-def image_values(outcomes: list[Outcome]) -> bytes:
-    """Loss, gradient norm and prediction of every image of the image set, as safetensors."""
-    return to_bytes(
-        {
-            LOSSES: np.concatenate([outcome.losses for outcome in outcomes]),
-            GRADIENT_NORMS: np.concatenate([outcome.gradient_norms for outcome in outcomes]),
-            PREDICTIONS: np.concatenate([outcome.predictions for outcome in outcomes]),
-        }
+def image_values(outcomes: list[Outcome]) -> ImageValues:
+    """Loss, gradient norm and prediction of every image of the image set."""
+    losses = np.concatenate([outcome.losses for outcome in outcomes])
+    norms = np.concatenate([outcome.gradient_norms for outcome in outcomes])
+    predictions = np.concatenate([outcome.predictions for outcome in outcomes])
+    numbers = [image for outcome in outcomes for image in outcome.microbatch.images]
+    in_place = numbers == list(range(len(numbers)))
+    return ImageValues(
+        losses=losses.astype("<f4").tobytes(),
+        gradient_norms=norms.astype("<f4").tobytes(),
+        predictions=predictions.astype(np.uint8).tobytes(),
+        image_numbers=None if in_place else np.array(numbers, "<i4").tobytes(),
     )
 
 
 def ledger_of(outcomes: list[Outcome], claim: Claim, iteration: int) -> list[LedgerRecord]:
-    """A line for each microbatch: counted once, from whom, at which attempt."""
-    return [
-        LedgerRecord(
-            run_id=claim.run_id,
-            iteration=iteration,
-            microbatch=outcome.microbatch.index,
-            first_image=outcome.microbatch.first,
-            image_count=len(outcome.microbatch.images),
-            shard=outcome.shard,
-            attempt=outcome.attempt,
-            epoch=outcome.epoch,
-            worker=outcome.worker,
-            seconds=outcome.seconds,
-            received_at=outcome.received_at,
+    """A line for neighbouring microbatches of one answer: counted once, from whom, when."""
+    lines = []
+    for answer, group in groupby(outcomes, _answer):
+        together = list(group)
+        lines.append(
+            LedgerRecord(
+                run_id=claim.run_id,
+                iteration=iteration,
+                first_image=together[0].microbatch.first,
+                image_count=sum(len(outcome.microbatch.images) for outcome in together),
+                **answer,
+            )
         )
-        for outcome in outcomes
-    ]
+    return lines
+
+
+def _answer(outcome: Outcome) -> dict[str, Any]:
+    """What tells the answer that the outcome came with."""
+    return {
+        "shard": outcome.shard,
+        "attempt": outcome.attempt,
+        "epoch": outcome.epoch,
+        "worker": outcome.worker,
+        "seconds": outcome.seconds,
+        "received_at": outcome.received_at,
+    }

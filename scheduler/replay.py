@@ -88,15 +88,11 @@ class Replay:
         return None
 
     def _stored(self, iteration: int) -> Stored:
-        try:
-            values = self.history.image_values(self.run.id, iteration)
-        except IterationNotFound:
-            values = None
         return Stored(
             run=self.run,
             record=self.records[iteration],
             ledger=self.history.ledger(self.run.id, iteration),
-            image_values=values,
+            image_values=self.history.image_values(self.run.id, iteration),
         )
 
     def _checkpoint_difference(self, completed_iterations: int) -> Difference | None:
@@ -116,9 +112,10 @@ class Replay:
         return self.records[completed_iterations - 1].parameters_digest
 
     def _must_be_kept(self, completed_iterations: int) -> bool:
-        if completed_iterations % self.config.checkpoint_every == 0:
+        run = self.history.find_run(self.run.id)
+        if completed_iterations % self.config.checkpoint_every == 0 and not run.pruned_at:
             return True
-        return completed_iterations == self.history.find_run(self.run.id).completed_iterations
+        return completed_iterations == run.completed_iterations
 
 
 def prepare(history: History, run: RunRecord, wanted: Sequence[range]) -> Replay:

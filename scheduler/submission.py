@@ -8,7 +8,7 @@ from model import datasets, parameters
 from model.config import RunConfig
 from model.parameters import Arrays
 from storage.history import History
-from storage.records import RunRecord, RunState
+from storage.records import RunRecord, RunStatus
 
 
 def initial_parameters(config: RunConfig, init_from: Path | None) -> Arrays:
@@ -27,7 +27,7 @@ def submit(
     initial: Arrays,
     *,
     name: str | None = None,
-    state: RunState = RunState.QUEUED,
+    status: RunStatus = RunStatus.QUEUED,
 ) -> RunRecord:
     """Store a run with its initial parameters, for a scheduler to take if it is queued."""
     datasets.check_name(config.dataset)
@@ -39,7 +39,7 @@ def submit(
         iterations=resolved.iterations,
         parameters=payload,
         parameters_digest=parameters.digest(payload),
-        state=state,
+        status=status,
     )
 
 

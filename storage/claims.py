@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, updat
 
 from storage.errors import LeaseLost, StateConflict, StorageError
 from storage.owners import described, is_alive, is_gone
-from storage.records import Claim, RunRecord, RunState
+from storage.records import Claim, Request, RunRecord, RunStatus
 from storage.references import run_by_id
 from storage.rows import all_of, columns_of, fetch, note
 from storage.tables import runs
@@ -41,7 +41,7 @@ def granted(connection: Connection, bids: Sequence[Bid]) -> Claim | None:
     won = runs.c.lease_until.between(earlier[0].lease_until, earlier[-1].lease_until)
     statement = (
         update(runs)
-        .where(runs.c.state == RunState.RUNNING, runs.c.owner == bid.owner, won)
+        .where(runs.c.status == RunStatus.RUNNING, runs.c.owner == bid.owner, won)
         .values(lease_until=bid.lease_until)
         .returning(runs.c.id, runs.c.epoch)
     )
@@ -50,13 +50,14 @@ def granted(connection: Connection, bids: Sequence[Bid]) -> Claim | None:
 
 
 def take_next(connection: Connection, bid: Bid) -> Claim | None:
-    """Claim the oldest submission that nobody drives."""
+    """Claim, of the submissions that nobody drives, the oldest of the highest priority."""
+    release_requested(connection, bid.now)
     deserted = is_abandoned(connection, bid.now)
-    free = or_(runs.c.state == RunState.QUEUED, deserted)
+    free = or_(runs.c.status == RunStatus.QUEUED, deserted)
     oldest = (
         select(runs.c.id)
         .where(free)
-        .order_by(runs.c.created_at, runs.c.id)
+        .order_by(runs.c.priority.desc(), runs.c.created_at, runs.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
@@ -67,8 +68,9 @@ def take_next(connection: Connection, bid: Bid) -> Claim | None:
 def take(connection: Connection, run_id: str, bid: Bid) -> Claim:
     """Claim this run, if nobody drives it and it has not ended."""
     wait_for_writers(connection, run_id)
+    release_requested(connection, bid.now)
     deserted = is_abandoned(connection, bid.now)
-    free = or_(runs.c.state.in_([RunState.QUEUED, RunState.PAUSED]), deserted)
+    free = or_(runs.c.status.in_([RunStatus.QUEUED, RunStatus.PAUSED]), deserted)
     claim = _take(connection, bid, and_(runs.c.id == run_id, free), deserted)
     if claim is None:
         raise _not_free(run_by_id(connection, run_id))
@@ -83,8 +85,10 @@ def _take(
         update(runs)
         .where(which)
         .values(
-            state=RunState.RUNNING,
+            status=RunStatus.RUNNING,
             reason=None,
+            request=None,
+            request_reason=None,
             owner=bid.owner,
             epoch=runs.c.epoch + 1,
             lease_until=bid.lease_until,
@@ -105,7 +109,7 @@ def _take(
 
 def is_abandoned(connection: Connection, now: datetime) -> ColumnElement[bool]:
     """The condition that a run is running, but its lease is over or its owner provably dead."""
-    running = runs.c.state == RunState.RUNNING
+    running = runs.c.status == RunStatus.RUNNING
     leased = and_(running, runs.c.lease_until >= now)
     owners = connection.scalars(select(runs.c.owner).where(leased).distinct())
     gone = [owner for owner in owners if is_gone(owner)]
@@ -117,16 +121,57 @@ def release_abandoned(connection: Connection, now: datetime) -> list[RunRecord]:
 
     A living owner that is late, because it loads images, say, only loses its run to a claim.
     """
+    release_requested(connection, now)
     abandoned = all_of(RunRecord).where(is_abandoned(connection, now))
     in_order = abandoned.order_by(runs.c.created_at, runs.c.id)
     left = fetch(connection, RunRecord, in_order.with_for_update(skip_locked=True))
     return [_queue_again(connection, run, now) for run in left if not is_alive(run.owner or "")]
 
 
+def is_deserted(run: RunRecord, now: datetime) -> bool:
+    """Whether a running run's lease is over or its owner provably dead."""
+    return run.lease_until is None or run.lease_until < now or is_gone(run.owner or "")
+
+
+def release_requested(connection: Connection, now: datetime) -> None:
+    """Pause or cancel the abandoned runs of which that was asked when they had an owner."""
+    abandoned = all_of(RunRecord).where(is_abandoned(connection, now), runs.c.request.is_not(None))
+    for run in fetch(connection, RunRecord, abandoned.with_for_update(skip_locked=True)):
+        if run.request and not is_alive(run.owner or ""):
+            stop(connection, run, now, run.request, run.request_reason)
+
+
+def stop(
+    connection: Connection, run: RunRecord, now: datetime, request: Request, reason: str | None
+) -> None:
+    """Pause or cancel a run that nobody drives."""
+    status = request.status
+    reason = reason or f"{status} on request"
+    values = {
+        "status": status,
+        "reason": reason,
+        "request": None,
+        "request_reason": None,
+        "owner": None,
+        "lease_until": None,
+        "ended_at": now if status.is_finished else None,
+    }
+    connection.execute(update(runs).where(runs.c.id == run.id).values(values))
+    _note_status(connection, run, now, status, reason)
+
+
+def _note_status(
+    connection: Connection, run: RunRecord, now: datetime, status: RunStatus, reason: str | None
+) -> None:
+    done = iteration_count(run.completed_iterations)
+    message = f"{status} after {done}: {reason}" if reason else f"{status} after {done}"
+    note(connection, run.id, now, status.value, message)
+
+
 def _queue_again(connection: Connection, run: RunRecord, now: datetime) -> RunRecord:
     done = iteration_count(run.completed_iterations)
     reason = f"its scheduler ended without a word after {done}"
-    values = {"state": RunState.QUEUED, "reason": reason, "owner": None, "lease_until": None}
+    values = {"status": RunStatus.QUEUED, "reason": reason, "owner": None, "lease_until": None}
     connection.execute(update(runs).where(runs.c.id == run.id).values(values))
     note(
         connection,
@@ -175,18 +220,24 @@ def expect_no_later(connection: Connection, claim: Claim) -> None:
 
 
 def leave(
-    connection: Connection, claim: Claim, now: datetime, state: RunState, reason: str | None
+    connection: Connection, claim: Claim, now: datetime, status: RunStatus, reason: str | None
 ) -> None:
-    """Give the run up in this state. Asked a second time, it is done already."""
+    """Give the run up in this status. Asked a second time, it is done already.
+
+    A run that would wait to be taken or resumed goes where a person wanted it meanwhile.
+    """
     wait_for_writers(connection, claim.run_id)
-    if _has_left(run_by_id(connection, claim.run_id), claim, state):
+    left = run_by_id(connection, claim.run_id)
+    if _has_left(left, claim, status):
         return
-    ended_at = now if state.is_finished else None
+    if left.request and not status.is_finished and _holds(left, claim):
+        stop(connection, left, now, left.request, left.request_reason)
+        return
+    ended_at = now if status.is_finished else None
     values = {"reason": reason, "owner": None, "lease_until": None, "ended_at": ended_at}
-    run = hold(connection, claim, state=state, **values)
-    done = iteration_count(run.completed_iterations)
-    message = f"{state} after {done}: {reason}" if reason else f"{state} after {done}"
-    note(connection, claim.run_id, now, state.value, message)
+    done = {"request": None, "request_reason": None}
+    run = hold(connection, claim, status=status, **values, **done)
+    _note_status(connection, run, now, status, reason)
 
 
 def iteration_count(count: int) -> str:
@@ -196,19 +247,20 @@ def iteration_count(count: int) -> str:
 def _held(claim: Claim) -> list[ColumnElement[bool]]:
     return [
         runs.c.id == claim.run_id,
-        runs.c.state == RunState.RUNNING,
+        runs.c.status == RunStatus.RUNNING,
         runs.c.owner == claim.owner,
         runs.c.epoch == claim.epoch,
     ]
 
 
 def _holds(run: RunRecord, claim: Claim) -> bool:
-    driven = run.state is RunState.RUNNING
+    driven = run.status is RunStatus.RUNNING
     return driven and (run.owner, run.epoch) == (claim.owner, claim.epoch)
 
 
-def _has_left(run: RunRecord, claim: Claim, state: RunState) -> bool:
-    return run.state is state and run.owner is None and run.epoch == claim.epoch
+def _has_left(run: RunRecord, claim: Claim, status: RunStatus) -> bool:
+    is_out = run.owner is None and run.epoch == claim.epoch
+    return is_out and (run.status is status or not status.is_finished)
 
 
 def _refusal(run: RunRecord, claim: Claim) -> StorageError:
@@ -218,14 +270,14 @@ def _refusal(run: RunRecord, claim: Claim) -> StorageError:
             f"{iteration_count(run.iterations)}; what was to be written does not follow on that."
         )
     return LeaseLost(
-        f"Run {run.id} is {run.state} at epoch {run.epoch} with owner {described(run.owner)}. "
+        f"Run {run.id} is {run.status} at epoch {run.epoch} with owner {described(run.owner)}. "
         f"Received: a write by {described(claim.owner)} of epoch {claim.epoch}; it must stop."
     )
 
 
 def _not_free(run: RunRecord) -> StateConflict:
-    if run.state is RunState.RUNNING:
+    if run.status is RunStatus.RUNNING:
         return StateConflict(
             f"Run {run.id} is driven by {described(run.owner)}; stop it there or wait for its end."
         )
-    return StateConflict(f"Run {run.id} is {run.state} and cannot go on. Submit a new run.")
+    return StateConflict(f"Run {run.id} is {run.status} and cannot go on. Submit a new run.")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, select
 
 from storage.claims import hold
 from storage.errors import LedgerMismatch, StateConflict
-from storage.records import CheckpointRecord, Claim, IterationRecord, LedgerRecord
+from storage.iterations import number_of, store_iteration
+from storage.records import CheckpointRecord, Claim, ImageValues, IterationRecord, LedgerRecord
 from storage.rows import store
-from storage.tables import checkpoints, image_values, iterations, runs
+from storage.tables import checkpoints, iterations, runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +21,10 @@ class Commit:
 
     iteration: IterationRecord
     ledger: Sequence[LedgerRecord]
-    image_values: bytes
+    image_values: ImageValues
     parameters: bytes
+    #: What the optimizer carries on; None if nothing.
+    optimizer_state: bytes | None
     #: Of the workers that computed it; None leaves the run's as it is.
     fingerprint: str | None
     #: Whether the parameters before this iteration stay.
@@ -47,8 +50,8 @@ class Commit:
 
 def is_committed(connection: Connection, iteration: IterationRecord) -> bool:
     """Whether this very iteration is stored: the commit whose answer its sender did not get."""
-    same = select(iterations.c.run_id).where(
-        iterations.c.run_id == iteration.run_id,
+    same = select(iterations.c.iteration).where(
+        iterations.c.run == number_of(iteration.run_id),
         iterations.c.iteration == iteration.iteration,
         iterations.c.epoch == iteration.epoch,
         iterations.c.parameters_digest == iteration.parameters_digest,
@@ -60,16 +63,13 @@ def store_commit(connection: Connection, claim: Claim, commit: Commit) -> None:
     """Advance the run by one iteration and store what the iteration left behind."""
     _advance(connection, claim, commit)
     run_id, number = claim.run_id, commit.iteration.iteration
-    store(connection, [commit.iteration])
-    store(connection, commit.ledger)
-    connection.execute(
-        insert(image_values).values(run_id=run_id, iteration=number, content=commit.image_values)
-    )
+    store_iteration(connection, commit.iteration, commit.ledger, commit.image_values)
     checkpoint = CheckpointRecord(
         run_id=run_id,
         completed_iterations=number + 1,
         digest=commit.iteration.parameters_digest,
         parameters=commit.parameters,
+        optimizer_state=commit.optimizer_state,
     )
     store(connection, [checkpoint])
     if number > 0 and not commit.keep_previous_checkpoint:
@@ -87,7 +87,7 @@ def _advance(connection: Connection, claim: Claim, commit: Commit) -> None:
         parameters_digest=iteration.parameters_digest,
         fingerprint=func.coalesce(runs.c.fingerprint, commit.fingerprint),
         first_loss=func.coalesce(runs.c.first_loss, iteration.loss),
-        last_loss=iteration.loss,
+        final_loss=iteration.loss,
     )
 
 

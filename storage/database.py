@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -72,8 +74,12 @@ class Database:
         self._engine = _engine(self._url, self.address)
 
     def now(self) -> datetime:
-        """The clock that leases and events go by."""
-        return datetime.now(UTC)
+        """The clock that leases and events go by: the server's, so that it is the same for all."""
+        if self._engine.dialect.name == "sqlite":
+            return datetime.now(UTC)  # a file's users share a machine
+        with self.read() as connection:
+            moment: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        return moment.astimezone(UTC)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -165,7 +171,10 @@ def _engine(url: URL, address: str) -> Engine:
     if url.get_backend_name() != "postgresql":
         raise StorageUnreachable(_unsupported(address))
     try:
-        return create_engine(url, pool_pre_ping=True, connect_args=_arguments(url))
+        arguments = _arguments(url)
+        return create_engine(
+            url, pool_pre_ping=True, connect_args=arguments, json_serializer=_compact
+        )
     except ImportError as error:
         raise StorageUnreachable(
             f"The database {address} needs a driver that is not installed. "
@@ -182,6 +191,10 @@ def _arguments(url: URL) -> dict[str, str]:
     return POSTGRESQL_ARGUMENTS | given | {"options": options}
 
 
+#: JSON without spaces: a ledger is stored with every iteration.
+_compact = functools.partial(json.dumps, separators=(",", ":"))
+
+
 def _unsupported(address: str) -> str:
     return f"Expected a database of SQLite or PostgreSQL. Received: {address}"
 
@@ -195,7 +208,7 @@ def _sqlite_engine(url: URL, address: str) -> Engine:
             f"Cannot make a directory for the database {address}: {error.strerror}. "
             "Name a file in a directory that can be written to."
         ) from error
-    engine = create_engine(url)
+    engine = create_engine(url, json_serializer=_compact)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

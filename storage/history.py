@@ -13,19 +13,23 @@ from storage import claims, references
 from storage.claims import Bid
 from storage.commits import Commit, is_committed, store_commit
 from storage.database import Database, Observer, unobserved
-from storage.errors import CheckpointNotFound, IterationNotFound
+from storage.errors import CheckpointNotFound
+from storage.iterations import read_image_values, read_iterations, read_ledger, read_workers
+from storage.queue import NewRun, Queue
 from storage.records import (
     CheckpointRecord,
     Claim,
     EvaluationRecord,
     EventRecord,
+    ImageValues,
     IterationRecord,
     LedgerRecord,
     RunRecord,
-    RunState,
+    RunStatus,
+    WorkerSummary,
 )
-from storage.rows import all_of, fetch, is_noted, note, store
-from storage.tables import checkpoints, evaluations, events, image_values, iterations, ledger, runs
+from storage.rows import all_of, fetch, is_noted, store
+from storage.tables import checkpoints, evaluations, events, runs
 from storage.units import Repeat, once, unit_of_work
 
 #: A claim, or none where there may be none.
@@ -63,49 +67,14 @@ class History:
 
     # Submitting and finding
 
-    def create_run(
-        self,
-        *,
-        run_id: str | None = None,
-        name: str | None,
-        configuration: dict[str, Any],
-        iterations: int,
-        parameters: bytes,
-        parameters_digest: str,
-        state: RunState = RunState.QUEUED,
-    ) -> RunRecord:
-        """Submit a run with its initial parameters; paused, it waits for `claim` by its id."""
-        _expect(state, RunState.QUEUED, RunState.PAUSED)
-        now = self.database.now()
-        run = RunRecord(
-            id=run_id or references.new_run_id(now),
-            name=references.checked_name(name),
-            state=state,
-            reason=None,
-            configuration=configuration,
-            iterations=iterations,
-            completed_iterations=0,
-            created_at=now,
-            started_at=None,
-            ended_at=None,
-            owner=None,
-            epoch=0,
-            lease_until=None,
-            fingerprint=None,
-            images_digest=None,
-            parameters_digest=parameters_digest,
-            first_loss=None,
-            last_loss=None,
-        )
-        initial = CheckpointRecord(
-            run_id=run.id, completed_iterations=0, digest=parameters_digest, parameters=parameters
-        )
-        with self.database.write() as connection:
-            store(connection, [run])
-            store(connection, [initial])
-            wanted = claims.iteration_count(iterations)
-            note(connection, run.id, now, "submitted", f"submitted for {wanted}")
-        return run
+    @property
+    def queue(self) -> Queue:
+        """What anybody may want of runs: new ones, and others paused, resumed or cancelled."""
+        return Queue(self.database)
+
+    def create_run(self, **values: Any) -> RunRecord:
+        """Submit one run, whose `NewRun` has these values."""
+        return self.queue.submit([NewRun(**values)])[0]
 
     @unit_of_work
     def find_run(self, reference: str) -> RunRecord:
@@ -134,23 +103,23 @@ class History:
         return self._claim(owner, lease_seconds, take)
 
     @unit_of_work
-    def renew(self, claim: Claim, lease_seconds: float) -> RunState:
-        """Lengthen the lease, counted from now."""
+    def renew(self, claim: Claim, lease_seconds: float) -> RunRecord:
+        """Lengthen the lease, counted from now; the run may tell of a request."""
         bid = self._bid(claim.owner, lease_seconds)
         with self.database.write() as connection:
-            return claims.hold(connection, claim, lease_until=bid.lease_until).state
+            return claims.hold(connection, claim, lease_until=bid.lease_until)
 
     @unit_of_work
-    def release(self, claim: Claim, state: RunState, reason: str | None) -> None:
+    def release(self, claim: Claim, status: RunStatus, reason: str | None) -> None:
         """Give the run up for a while, queued or paused. May be repeated."""
-        _expect(state, RunState.QUEUED, RunState.PAUSED)
-        self._leave(claim, state, reason)
+        _expect(status, RunStatus.QUEUED, RunStatus.PAUSED)
+        self._leave(claim, status, reason)
 
     @unit_of_work
-    def finish(self, claim: Claim, state: RunState, reason: str | None = None) -> None:
+    def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> None:
         """End the run: completed, failed or cancelled. May be repeated."""
-        _expect(state, RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
-        self._leave(claim, state, reason)
+        _expect(status, RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+        self._leave(claim, status, reason)
 
     def release_abandoned(self) -> list[RunRecord]:
         """Queue every run again whose lease is over or whose owner is dead; return those runs.
@@ -173,10 +142,11 @@ class History:
         claim: Claim,
         iteration: IterationRecord,
         ledger: Sequence[LedgerRecord],
-        image_values: bytes,
+        image_values: ImageValues,
         parameters: bytes,
         fingerprint: str | None,
         keep_previous_checkpoint: bool,
+        optimizer_state: bytes | None = None,
     ) -> None:
         """Advance the run by this iteration, all of it in one transaction.
 
@@ -189,6 +159,7 @@ class History:
             ledger=ledger,
             image_values=image_values,
             parameters=parameters,
+            optimizer_state=optimizer_state,
             fingerprint=fingerprint,
             keep_previous_checkpoint=keep_previous_checkpoint,
         )
@@ -205,43 +176,43 @@ class History:
             evaluations.c.run_id == claim.run_id,
             evaluations.c.completed_iterations == evaluation.completed_iterations,
         )
+        of_run = {"test_loss": evaluation.loss, "test_accuracy": evaluation.accuracy}
         with self.database.write() as connection:
-            claims.hold(connection, claim)
+            claims.hold(connection, claim, **of_run)
             connection.execute(delete(evaluations).where(*same))
             store(connection, [evaluation])
 
     @unit_of_work
-    def set_images_digest(self, claim: Claim, digest: str) -> None:
-        """Note which images the run trains on."""
+    def set_images(self, claim: Claim, digest: str, labels: bytes) -> None:
+        """Note which images the run trains on, and the class of each, a byte each."""
         with self.database.write() as connection:
-            claims.hold(connection, claim, images_digest=digest)
+            claims.hold(connection, claim, images_digest=digest, labels=labels)
 
     def add_event(self, claim: Claim, kind: str, message: str, at: datetime | None = None) -> None:
         """Add a sentence to the run's story, unless it is there; `at` is when it happened, or now.
 
         An owner that has left the run may still tell how, until a later claim exists.
         """
-        event = EventRecord(
-            run_id=claim.run_id, at=at or self.database.now(), kind=kind, message=message
-        )
+        at = at or self._repeat(self.database.now)
+        event = EventRecord(run_id=claim.run_id, at=at, kind=kind, message=message)
         self._add_event(claim, event)
 
     # Reading
 
     def iterations(self, run_id: str) -> list[IterationRecord]:
         """The committed iterations, in order: the loss history."""
-        query = all_of(IterationRecord).where(iterations.c.run_id == run_id)
         with self.database.read() as connection:
-            return fetch(connection, IterationRecord, query.order_by(iterations.c.iteration))
+            return read_iterations(connection, run_id)
 
     def ledger(self, run_id: str, iteration: int | None = None) -> list[LedgerRecord]:
         """Who computed which images, of one iteration or of all, in image order."""
-        query = all_of(LedgerRecord).where(ledger.c.run_id == run_id)
-        if iteration is not None:
-            query = query.where(ledger.c.iteration == iteration)
-        in_order = query.order_by(ledger.c.iteration, ledger.c.first_image)
         with self.database.read() as connection:
-            return fetch(connection, LedgerRecord, in_order)
+            return list(read_ledger(connection, run_id, iteration))
+
+    def workers(self, run_id: str) -> list[WorkerSummary]:
+        """Who computed for the run, those with the most images first."""
+        with self.database.read() as connection:
+            return read_workers(connection, run_id)
 
     def events(self, run_id: str) -> list[EventRecord]:
         """The run's story, in the order in which it was written."""
@@ -270,16 +241,10 @@ class History:
                 raise CheckpointNotFound(run_id, kept, completed_iterations)
         return found[0]
 
-    def image_values(self, run_id: str, iteration: int) -> bytes:
-        """The per-image losses, gradient norms and predictions, in safetensors."""
-        query = select(image_values.c.content).where(
-            image_values.c.run_id == run_id, image_values.c.iteration == iteration
-        )
+    def image_values(self, run_id: str, iteration: int) -> ImageValues:
+        """The per-image losses, gradient norms and predictions. Raises `IterationNotFound`."""
         with self.database.read() as connection:
-            content: bytes | None = connection.scalar(query)
-        if content is None:
-            raise IterationNotFound(run_id, iteration)
-        return content
+            return read_image_values(connection, run_id, iteration)
 
     def _bid(self, owner: str, lease_seconds: float) -> Bid:
         return Bid(owner=owner, now=self.database.now(), lease_seconds=lease_seconds)
@@ -303,9 +268,9 @@ class History:
             if not is_noted(connection, event):
                 store(connection, [event])
 
-    def _leave(self, claim: Claim, state: RunState, reason: str | None) -> None:
+    def _leave(self, claim: Claim, status: RunStatus, reason: str | None) -> None:
         with self.database.write() as connection:
-            claims.leave(connection, claim, self.database.now(), state, reason)
+            claims.leave(connection, claim, self.database.now(), status, reason)
 
 
 def _kept_checkpoints(connection: Connection, run_id: str) -> list[int]:
@@ -315,6 +280,6 @@ def _kept_checkpoints(connection: Connection, run_id: str) -> list[int]:
     return list(connection.scalars(kept.order_by(checkpoints.c.completed_iterations)))
 
 
-def _expect(state: RunState, *allowed: RunState) -> None:
-    if state not in allowed:
-        raise ValueError(f"Expected {' or '.join(allowed)}. Received: state={state.value}")
+def _expect(status: RunStatus, *allowed: RunStatus) -> None:
+    if status not in allowed:
+        raise ValueError(f"Expected {' or '.join(allowed)}. Received: status={status.value}")

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class RunState(StrEnum):
+class RunStatus(StrEnum):
     """Where a run stands."""
 
     #: Waits for a scheduler to claim it.
@@ -26,7 +26,21 @@ class RunState(StrEnum):
 
     @property
     def is_finished(self) -> bool:
-        return self in {RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED}
+        return self in {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED}
+
+
+class Request(StrEnum):
+    """What a person wants of a run that is being driven; its owner does it."""
+
+    #: Stop after the iteration in progress, to be resumed later.
+    PAUSE = "pause"
+    #: End at once.
+    CANCEL = "cancel"
+
+    @property
+    def status(self) -> RunStatus:
+        """Where the run stands once it is done."""
+        return RunStatus.PAUSED if self is Request.PAUSE else RunStatus.CANCELLED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +52,20 @@ class RunRecord:
     #: What people call it; several runs may share it.
     name: str | None
     #: Where it stands.
-    state: RunState
+    status: RunStatus
     #: Why it stands there, if there is more to say.
     reason: str | None
+    #: What its owner has been asked to do and has not done yet.
+    request: Request | None
+    #: The words for the history once that is done.
+    request_reason: str | None
+    #: Runs of a higher one are taken first.
+    priority: int
+    #: What its submitter wants to remember.
+    note: str | None
+    #: The run that this one began as a copy of, and how many of its iterations were copied.
+    parent_id: str | None
+    parent_iterations: int | None
     #: Everything that decides the result, as submitted.
     configuration: dict[str, Any]
     #: Iterations wanted.
@@ -68,7 +93,12 @@ class RunRecord:
     #: Loss of the first iteration.
     first_loss: float | None
     #: Loss of the newest iteration.
-    last_loss: float | None
+    final_loss: float | None
+    #: Of the newest evaluation on held-out images.
+    test_loss: float | None
+    test_accuracy: float | None
+    #: When checkpoints were removed to save space, if ever.
+    pruned_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,19 +147,17 @@ class IterationRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerRecord:
-    """One microbatch of one iteration, and the one answer that was counted for it."""
+    """Neighbours in an iteration's image set, and the one answer that was counted for them."""
 
     #: The run.
     run_id: str
     #: Counted from 0.
     iteration: int
-    #: Counted from 0 within the iteration.
-    microbatch: int
-    #: Position of its first image in the image set.
+    #: Position of the first image in the image set.
     first_image: int
-    #: Its images, without padding.
+    #: How many images: those of whole microbatches, without padding.
     image_count: int
-    #: The shard that it travelled in.
+    #: The shard that they travelled in.
     shard: int
     #: The sending whose answer was counted.
     attempt: int
@@ -137,10 +165,44 @@ class LedgerRecord:
     epoch: int
     #: The worker that answered.
     worker: str
-    #: How long the worker computed.
+    #: How long the worker computed the whole shard; to the microsecond, as the next one.
     seconds: float
     #: When the answer arrived.
     received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageValues:
+    """What is known of each image of an iteration, in the order of the image set."""
+
+    #: float32, little-endian.
+    losses: bytes
+    #: float32, little-endian.
+    gradient_norms: bytes
+    #: The class with the highest logit, a byte each.
+    predictions: bytes
+    #: The images' numbers in the run's data, int32, little-endian; None where they are the places.
+    image_numbers: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSummary:
+    """What one worker has done for a run."""
+
+    #: The run.
+    run_id: str
+    #: The worker.
+    name: str
+    #: Images whose gradients were counted.
+    images: int
+    #: Answers that were counted, in whole or in part.
+    answers: int
+    #: How long it computed those answers.
+    seconds: float
+    #: When the first one arrived.
+    first_at: datetime
+    #: When the latest one arrived.
+    last_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +217,8 @@ class CheckpointRecord:
     digest: str
     #: safetensors.
     parameters: bytes
+    #: What the optimizer carries to the next iteration, as safetensors; None if nothing.
+    optimizer_state: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +235,8 @@ class EvaluationRecord:
     loss: float
     #: Part of the images classified rightly.
     accuracy: float
+    #: How many images of each class (row) were taken for each class (column).
+    confusion: list[list[int]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,6 @@ from storage.records import (
     CheckpointRecord,
     EvaluationRecord,
     EventRecord,
-    IterationRecord,
-    LedgerRecord,
     RunRecord,
 )
 
@@ -23,8 +21,6 @@ Record = TypeVar("Record")
 
 TABLES: dict[type[Any], Table] = {
     RunRecord: tables.runs,
-    IterationRecord: tables.iterations,
-    LedgerRecord: tables.ledger,
     CheckpointRecord: tables.checkpoints,
     EvaluationRecord: tables.evaluations,
     EventRecord: tables.events,

@@ -1,20 +1,19 @@
-"""The tables. Their primary keys make it impossible to count anything twice."""
+"""The tables. Their primary keys make it impossible to commit an iteration twice.
+
+People query the views (storage/views.py), which stay the same when tables change.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
-    DateTime,
-    Dialect,
     Double,
     Enum,
     ForeignKey,
-    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -22,11 +21,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
 )
 
-from storage.records import RunState
+from storage.records import Request, RunStatus
+from storage.types import CompactUtcDateTime, HexDigest, PackedArray, UtcDateTime
 
 metadata = MetaData(
     naming_convention={
@@ -39,59 +38,43 @@ metadata = MetaData(
 )
 
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """Aware UTC times in, aware UTC times out, on databases with and without time zones."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"Expected a time with a time zone. Received: {value!r}")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _state() -> Enum:
+def _one_of(kind: type[RunStatus] | type[Request]) -> Enum:
     return Enum(
-        RunState,
+        kind,
         native_enum=False,
         length=16,
-        values_callable=lambda states: [state.value for state in states],
+        values_callable=lambda members: [member.value for member in members],
     )
 
 
 def _of_run() -> Column[Any]:
-    """The first key column of everything that belongs to a run and is deleted with it."""
-    return Column("run_id", String(64), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    """The first key column of what belongs to a run and is deleted with it."""
+    return Column(
+        "run_id", String(64), ForeignKey("stored_runs.id", ondelete="CASCADE"), primary_key=True
+    )
 
 
-def _of_iteration() -> tuple[Column[Any], Column[Any], ForeignKeyConstraint]:
-    """The key columns of everything that exists only together with a committed iteration."""
-    return (
-        Column("run_id", String(64), primary_key=True),
-        Column("iteration", Integer, primary_key=True),
-        ForeignKeyConstraint(
-            ["run_id", "iteration"],
-            ["iterations.run_id", "iterations.iteration"],
-            ondelete="CASCADE",
-        ),
+def _of_run_number() -> Column[Any]:
+    """The same where there are so many rows that a run's id would be most of them."""
+    return Column(
+        "run", Integer, ForeignKey("stored_runs.number", ondelete="CASCADE"), primary_key=True
     )
 
 
 runs = Table(
-    "runs",
+    "stored_runs",
     metadata,
-    Column("id", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("id", String(64), nullable=False, unique=True),
     Column("name", String(80)),
-    Column("state", _state(), nullable=False),
+    Column("status", _one_of(RunStatus), nullable=False),
     Column("reason", Text),
+    Column("request", _one_of(Request)),
+    Column("request_reason", Text),
+    Column("priority", Integer, nullable=False),
+    Column("note", Text),
+    Column("parent_id", String(64)),
+    Column("parent_iterations", Integer),
     Column("configuration", JSON, nullable=False),
     Column("iterations", Integer, nullable=False),
     Column("completed_iterations", Integer, nullable=False),
@@ -99,85 +82,102 @@ runs = Table(
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("owner", Text),
-    Column("epoch", BigInteger, nullable=False),
+    Column("epoch", Integer, nullable=False),
     Column("lease_until", UtcDateTime),
     Column("fingerprint", Text),
     Column("images_digest", Text),
+    Column("labels", LargeBinary),
     Column("parameters_digest", Text, nullable=False),
     Column("first_loss", Double),
-    Column("last_loss", Double),
-    Index(None, "state", "created_at"),
+    Column("final_loss", Double),
+    Column("test_loss", Double),
+    Column("test_accuracy", Double),
+    Column("pruned_at", UtcDateTime),
+    Index(None, "status", "priority", "created_at"),
     Index(None, "name", "created_at"),
     Index(None, "created_at", "id"),
+    Index(None, "final_loss"),
 )
 
-iterations = Table(
-    "iterations",
+tags = Table(
+    "stored_tags",
     metadata,
     _of_run(),
+    Column("key", String(40), primary_key=True),
+    Column("value", String(200), nullable=False),
+    Index(None, "key", "value"),
+)
+
+#: A row holds all of an iteration but its parameters: its numbers, its ledger, its images' values.
+iterations = Table(
+    "stored_iterations",
+    metadata,
+    _of_run_number(),
     Column("iteration", Integer, primary_key=True),
-    Column("images", BigInteger, nullable=False),
+    Column("images", Integer, nullable=False),
     Column("loss", Double, nullable=False),
     Column("accuracy", Double, nullable=False),
     Column("gradient_norm", Double, nullable=False),
-    Column("parameters_digest", Text, nullable=False),
-    Column("epoch", BigInteger, nullable=False),
+    Column("parameters_digest", HexDigest, nullable=False),
+    Column("epoch", Integer, nullable=False),
     Column("shards", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("workers", Integer, nullable=False),
-    Column("started_at", UtcDateTime, nullable=False),
+    Column("started_at", CompactUtcDateTime, nullable=False),
     Column("seconds", Double, nullable=False),
+    Column("ledger", JSON, nullable=False),
+    Column("losses", PackedArray("f"), nullable=False),
+    Column("gradient_norms", PackedArray("f"), nullable=False),
+    Column("predictions", LargeBinary, nullable=False),
+    Column("image_numbers", PackedArray("i")),
 )
 
-ledger = Table(
-    "ledger",
+#: Who computed for a run, in sum. Ledgers name a worker by its number within the run.
+workers = Table(
+    "stored_workers",
     metadata,
-    *_of_iteration(),
-    Column("microbatch", Integer, primary_key=True),
-    Column("first_image", BigInteger, nullable=False),
-    Column("image_count", Integer, nullable=False),
-    Column("shard", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("epoch", BigInteger, nullable=False),
-    Column("worker", Text, nullable=False),
+    _of_run_number(),
+    Column("number", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("images", BigInteger, nullable=False),
+    Column("answers", BigInteger, nullable=False),
     Column("seconds", Double, nullable=False),
-    Column("received_at", UtcDateTime, nullable=False),
-    UniqueConstraint("run_id", "iteration", "first_image"),
-)
-
-#: The per-image losses, gradient norms and predictions of each iteration, as safetensors.
-image_values = Table(
-    "image_values",
-    metadata,
-    *_of_iteration(),
-    Column("content", LargeBinary, nullable=False),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    UniqueConstraint("run", "name"),
 )
 
 checkpoints = Table(
-    "checkpoints",
+    "stored_checkpoints",
     metadata,
     _of_run(),
     Column("completed_iterations", Integer, primary_key=True),
     Column("digest", Text, nullable=False),
     Column("parameters", LargeBinary, nullable=False),
+    Column("optimizer_state", LargeBinary),
 )
 
 evaluations = Table(
-    "evaluations",
+    "stored_evaluations",
     metadata,
     _of_run(),
     Column("completed_iterations", Integer, primary_key=True),
-    Column("images", BigInteger, nullable=False),
+    Column("images", Integer, nullable=False),
     Column("loss", Double, nullable=False),
     Column("accuracy", Double, nullable=False),
+    Column("confusion", JSON(none_as_null=True)),
 )
 
 events = Table(
-    "events",
+    "stored_events",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column(
-        "run_id", String(64), ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True
+        "run_id",
+        String(64),
+        ForeignKey("stored_runs.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
     ),
     Column("at", UtcDateTime, nullable=False),
     Column("kind", String(40), nullable=False),

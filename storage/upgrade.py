@@ -8,6 +8,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from storage.errors import StorageError
+from storage.views import create_views, drop_views
 
 #: Any number, the same in every Tapeworks: PostgreSQL's name for "one upgrade at a time".
 UPGRADE_LOCK = 7_413_001
@@ -30,6 +31,7 @@ def upgrade(connection: Connection) -> None:
         for patient in ("lock_timeout", "statement_timeout"):  # a large table takes its time
             connection.exec_driver_sql(f"SET LOCAL {patient} = 0")
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+    drop_views(connection)
     try:
         command.upgrade(alembic_config(connection), "head")
     except CommandError as error:
@@ -37,6 +39,7 @@ def upgrade(connection: Connection) -> None:
             f"Cannot upgrade the database: {error}. "
             "If a newer Tapeworks wrote it, install that one."
         ) from error
+    create_views(connection)
     if connection.dialect.name == "sqlite":
         _check_foreign_keys(connection)
 

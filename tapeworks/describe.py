@@ -34,9 +34,9 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
     lines = [
         ("run", run.id),
         ("name", run.name or "-"),
-        ("state", f"{run.state.value}{f': {run.reason}' if run.reason else ''}"),
+        ("status", f"{run.status.value}{f': {run.reason}' if run.reason else ''}"),
         ("iterations", f"{run.completed_iterations} of {run.iterations}"),
-        ("loss", f"{_number(run.first_loss)} at first, {_number(run.last_loss)} at last"),
+        ("loss", f"{_number(run.first_loss)} at first, {_number(run.final_loss)} at last"),
     ]
     for evaluation in values["evaluations"]:
         share = f"{evaluation['accuracy']:.1%} of {evaluation['images']} held-out images"

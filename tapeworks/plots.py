@@ -39,7 +39,7 @@ def loss_curve(history: History, run: RunRecord) -> LossCurve:
     """A run's loss history. Raises `UsageError` when it has none yet."""
     records = history.iterations(run.id)
     if not records:
-        raise UsageError(f"Run {run.id} has no iteration to draw yet; it is {run.state.value}.")
+        raise UsageError(f"Run {run.id} has no iteration to draw yet; it is {run.status.value}.")
     return LossCurve(
         label=f"{run.name} ({run.id})" if run.name else run.id,
         iterations=tuple(record.iteration for record in records),

@@ -16,7 +16,7 @@ from scheduler.driving import Driver
 from scheduler.errors import Interrupted, Unreleased, other_bits
 from scheduler.work import Dispatcher
 from storage.history import History
-from storage.records import EvaluationRecord, RunRecord, RunState
+from storage.records import EvaluationRecord, RunRecord, RunStatus
 from tapeworks.cluster import embedded_cluster
 from tapeworks.output import say
 from tapeworks.progress import Progress
@@ -77,7 +77,7 @@ class Session:
                 history=self.history,
                 dispatcher=means.dispatcher,
                 control=self.control,
-                stopped_state=RunState.PAUSED,
+                stopped_status=RunStatus.PAUSED,
                 load=lambda _: data,
                 on_notice=lambda _, message: progress.notice(message),
                 on_tick=look_after,

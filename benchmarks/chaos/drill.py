@@ -134,8 +134,8 @@ class _Drill:
         finally:
             observer.close()
         self._nemesis.heal_all()
-        state = self._state(run_id)
-        self._world.journal.write("run ended", run_id=run_id, problems=problems, **state)
+        status = self._status(run_id)
+        self._world.journal.write("run ended", run_id=run_id, problems=problems, **status)
         return self._judge(run_id, problems)
 
     def _strike(self, run_id: str, observer: Observer) -> None:
@@ -153,7 +153,7 @@ class _Drill:
             self._check(run_id, observer)
 
     def _wait_for_the_end(self, run_id: str, observer: Observer) -> None:
-        while self._state(run_id).get("state") != "completed":
+        while self._status(run_id).get("status") != "completed":
             self._go_on(run_id, observer)
 
     def _go_on(self, run_id: str, observer: Observer) -> None:
@@ -161,13 +161,13 @@ class _Drill:
         self._check(run_id, observer)
 
     def _check(self, run_id: str, observer: Observer) -> None:
-        state = self._state(run_id)
-        if state.get("state") in ENDS and state["state"] != "completed":
-            raise Hung(f"run {run_id} is {state['state']}: {state['reason']}")
+        status = self._status(run_id)
+        if status.get("status") in ENDS and status["status"] != "completed":
+            raise Hung(f"run {run_id} is {status['status']}: {status['reason']}")
         if time.monotonic() - observer.seen_at > HUNG_SECONDS:
             raise Hung(f"run {run_id} stands at {observer.last + 1} for {HUNG_SECONDS:.0f} s")
 
-    def _state(self, run_id: str) -> dict[str, Any]:
+    def _status(self, run_id: str) -> dict[str, Any]:
         try:
             return self._history.run(run_id)
         except Unavailable:

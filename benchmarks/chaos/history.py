@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ NEW = (
     "SELECT run_id, iteration, started_at, seconds, loss, attempts, workers, epoch "
     "FROM iterations WHERE run_id = :run AND iteration > :last ORDER BY iteration"
 )
-RUN = "SELECT state, reason, owner, completed_iterations, iterations FROM runs WHERE id = :run"
-RESULTS = """
-SELECT i.iteration, i.images, i.loss, i.parameters_digest, v.content FROM iterations i
-LEFT JOIN image_values v ON v.run_id = i.run_id AND v.iteration = i.iteration
-WHERE i.run_id = :run ORDER BY i.iteration
-"""
+RUN = "SELECT status, reason, owner, completed_iterations, iterations FROM runs WHERE id = :run"
+RESULTS = (
+    "SELECT iteration, images, loss, parameters_digest "
+    "FROM iterations WHERE run_id = :run ORDER BY iteration"
+)
+VALUES = (
+    "SELECT iteration, place, loss, gradient_norm, predicted "
+    "FROM images WHERE run_id = :run ORDER BY iteration, place"
+)
 LEDGER = "SELECT iteration, first_image, image_count FROM ledger WHERE run_id = :run"
 EVENTS = "SELECT kind, count(*) FROM events WHERE run_id = :run GROUP BY kind ORDER BY kind"
 
@@ -64,19 +68,22 @@ class History:
         """All iterations of a run, in order."""
         with self._connected() as connection:
             rows = connection.execute(text(RESULTS), {"run": run_id}).all()
+            values: defaultdict[int, Any] = defaultdict(hashlib.sha256)
+            for iteration, *of_image in connection.execute(text(VALUES), {"run": run_id}):
+                values[iteration].update(repr(of_image).encode())
         return [
             Result(
                 iteration=row.iteration,
                 images=row.images,
                 loss=row.loss,
                 parameters_digest=row.parameters_digest,
-                values_digest=hashlib.sha256(row.content or b"").hexdigest(),
+                values_digest=values[row.iteration].hexdigest(),
             )
             for row in rows
         ]
 
     def ledger(self, run_id: str) -> list[tuple[int, int, int]]:
-        """Iteration, first image and number of images of every microbatch that was counted."""
+        """Iteration, first image and number of images of every line of the ledger."""
         with self._connected() as connection:
             rows = connection.execute(text(LEDGER), {"run": run_id}).all()
         return [(row[0], row[1], row[2]) for row in rows]

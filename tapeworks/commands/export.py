@@ -119,7 +119,7 @@ def _content(history: History, run: RunRecord, form: Form, choice: Choice) -> by
     if form is Form.JSON:
         return as_json(run_values(history, run) | {"history": rows}).encode() + b"\n"
     if not rows:
-        raise UsageError(f"Run {run.id} has no iteration yet; it is {run.state.value}.")
+        raise UsageError(f"Run {run.id} has no iteration yet; it is {run.status.value}.")
     return _parquet(rows) if form is Form.PARQUET else _csv(rows)
 
 

@@ -13,7 +13,7 @@ from tapeworks.errors import ExitCode
 from tapeworks.output import put, put_table, say
 from tapeworks.settings import settings
 
-HEADERS = ("RUN", "NAME", "STATE", "ITERATIONS", "FIRST LOSS", "LAST LOSS", "CREATED")
+HEADERS = ("RUN", "NAME", "STATUS", "ITERATIONS", "FIRST LOSS", "LAST LOSS", "CREATED")
 
 
 @click.command("runs")
@@ -40,11 +40,11 @@ def command(limit: int, json: bool) -> int:
 
 
 def _row(run: RunRecord) -> tuple[str, ...]:
-    losses = [run.first_loss, run.last_loss]
+    losses = [run.first_loss, run.final_loss]
     return (
         run.id,
         run.name or "-",
-        run.state.value,
+        run.status.value,
         f"{run.completed_iterations}/{run.iterations}",
         *("-" if loss is None else f"{loss:.4f}" for loss in losses),
         clock(run.created_at),

@@ -61,9 +61,9 @@ class _Lines:
         if isinstance(happened, Claim):
             say(f"Run {happened.run_id} begins")
         elif isinstance(happened, RunRecord):
-            loss = "" if happened.last_loss is None else f", loss {happened.last_loss:.4f}"
+            loss = "" if happened.final_loss is None else f", loss {happened.final_loss:.4f}"
             done = f"{happened.completed_iterations} iterations{loss}"
-            say(f"Run {happened.id} is {happened.state.value} after {done}")
+            say(f"Run {happened.id} is {happened.status.value} after {done}")
         elif isinstance(happened, EvaluationRecord):
             say(f"Run {happened.run_id}: accuracy {happened.accuracy:.1%} on held-out images")
         elif time.monotonic() - self._said_at > LINE_SECONDS:

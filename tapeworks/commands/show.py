@@ -22,7 +22,7 @@ run_argument = click.argument("run", metavar="RUN")
 @click.option("--ledger", is_flag=True, help="who computed which images, counted once each")
 @click.option("--json", is_flag=True, help="print JSON, with the digests")
 def command(run: str, events: bool, ledger: bool, json: bool) -> int:
-    """Show a run's settings, state, losses and digests, or its events or ledger.
+    """Show a run's settings, status, losses and digests, or its events or ledger.
 
     RUN is an id, a unique prefix of one, or a name.
     """

@@ -13,7 +13,7 @@ from model.config import run_config
 from scheduler.control import Control
 from scheduler.submission import initial_parameters, submit
 from storage.history import History
-from storage.records import RunRecord, RunState
+from storage.records import RunRecord, RunStatus
 from tapeworks.describe import as_json, run_values
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.options import Request, with_run_options
@@ -65,7 +65,7 @@ def command(
         initial, data = initial_parameters(config, request.init_from), datasets.load(config)
         _check_redis(places, count)
         history = History.open(places.database_url, at_commit)
-        run = submit(history, config, initial, name=request.name, state=RunState.PAUSED)
+        run = submit(history, config, initial, name=request.name, status=RunStatus.PAUSED)
     else:
         if not request.is_empty:
             raise UsageError("--resume goes on with a run's own settings; leave out all others.")
@@ -85,7 +85,7 @@ def command(
         put(as_json(run_values(history, run)))
     else:
         _summarise(history, run, seconds, plot)
-    if run.state is RunState.COMPLETED:
+    if run.status is RunStatus.COMPLETED:
         return ExitCode.DONE
     say(f"Go on with: tapeworks train --resume {run.id}")
     return ExitCode.DONE if run.completed_iterations == stop_after else ExitCode.INTERRUPTED
@@ -108,8 +108,10 @@ def _cores() -> int:
 def _resumable(history: History, reference: str, stop_after: int | None) -> RunRecord:
     history.release_abandoned()
     run = history.find_run(reference)
-    if run.state not in {RunState.PAUSED, RunState.QUEUED}:
-        raise UsageError(f"Run {run.id} is {run.state.value}; only a paused or queued one goes on.")
+    if run.status not in {RunStatus.PAUSED, RunStatus.QUEUED}:
+        raise UsageError(
+            f"Run {run.id} is {run.status.value}; only a paused or queued one goes on."
+        )
     if stop_after is not None and stop_after <= run.completed_iterations:
         raise UsageError(
             f"Run {run.id} has {run.completed_iterations} iterations already; expected a later "
@@ -121,7 +123,7 @@ def _resumable(history: History, reference: str, stop_after: int | None) -> RunR
 def _summarise(history: History, run: RunRecord, seconds: float, plot: Path) -> None:
     records = history.iterations(run.id)
     trained = sum(record.seconds for record in records)
-    put(f"run        {run.id}, {run.state.value} after {run.completed_iterations} iterations")
+    put(f"run        {run.id}, {run.status.value} after {run.completed_iterations} iterations")
     if records:
         put(f"loss       {records[0].loss:.4f} at first, {records[-1].loss:.4f} at last")
     for evaluation in history.evaluations(run.id)[-1:]:

@@ -7,7 +7,7 @@ import time
 import click
 
 from storage.history import History
-from storage.records import RunRecord, RunState
+from storage.records import RunRecord, RunStatus
 from tapeworks.commands.show import run_argument
 from tapeworks.errors import ExitCode
 from tapeworks.output import say
@@ -30,8 +30,8 @@ def command(run: str) -> int:
     with Progress(record.iterations, record.completed_iterations) as progress:
         record = _follow(history, record, progress)
     reason = f": {record.reason}" if record.reason else ""
-    say(f"Run {record.id} is {record.state.value}{reason}")
-    failed = record.state in {RunState.FAILED, RunState.CANCELLED}
+    say(f"Run {record.id} is {record.status.value}{reason}")
+    failed = record.status in {RunStatus.FAILED, RunStatus.CANCELLED}
     return ExitCode.RUN_FAILED if failed else ExitCode.DONE
 
 
@@ -43,9 +43,9 @@ def _follow(history: History, record: RunRecord, progress: Progress) -> RunRecor
         for iteration in history.iterations(record.id)[shown:]:
             progress.show(iteration)
             shown += 1
-        if record.state.is_finished or record.state is RunState.PAUSED:
+        if record.status.is_finished or record.status is RunStatus.PAUSED:
             return record
-        if record.state is RunState.QUEUED and told != record.state:
+        if record.status is RunStatus.QUEUED and told != record.status:
             progress.notice(f"Run {record.id} is queued; waiting for a scheduler to take it")
-        told = record.state.value
+        told = record.status.value
         time.sleep(LOOK_SECONDS)

@@ -10,7 +10,7 @@ from model.config import RunConfig
 from scheduler.celery_dispatcher import CeleryDispatcher
 from scheduler.local_dispatcher import LocalDispatcher
 from storage.history import History
-from storage.records import RunState
+from storage.records import RunStatus
 from tests.support.fleet import Fleet
 from tests.support.training import Digests, drive, settings, submitted
 
@@ -25,7 +25,7 @@ def test_any_number_of_workers_gives_the_bits_of_one_process(
     config = settings()
     driven = drive(history, CeleryDispatcher(shared_fleet.redis_url), submitted(history, config))
     assert driven.digests == undisturbed(config)
-    assert driven.run.state is RunState.COMPLETED
+    assert driven.run.status is RunStatus.COMPLETED
     names = {entry.worker for entry in history.ledger(driven.run.id)}
     assert names <= {worker.name for worker in shared_fleet.exchange.workers()}
 

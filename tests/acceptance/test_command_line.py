@@ -57,10 +57,10 @@ def test_train_tells_a_program_everything_about_its_run(
     expected = undisturbed(run_config({"images": 20, "iterations": 5, "test_images": 30}))
     assert trained["parameters_digest"] == expected.parameters
     assert trained["history_digest"] == expected.history
-    assert (trained["name"], trained["state"]) == ("first", "completed")
+    assert (trained["name"], trained["status"]) == ("first", "completed")
     assert trained["iterations"] == trained["completed_iterations"] == len(trained["losses"]) == 5
     assert trained["first_loss"] == trained["losses"][0]
-    assert trained["last_loss"] == trained["losses"][-1]
+    assert trained["final_loss"] == trained["losses"][-1]
     [evaluation] = trained["evaluations"]
     assert (evaluation["images"], evaluation["completed_iterations"]) == (30, 5)
     assert 0 <= evaluation["accuracy"] <= 1
@@ -121,10 +121,10 @@ def test_a_run_that_pauses_is_resumed_to_the_same_bits(
     call: Call, undisturbed: Undisturbed
 ) -> None:
     paused = call("train --workers 0 --images 20 --iterations 6 --stop-after 2 --json --name p")
-    assert (paused.code, paused.values["state"]) == (0, "paused")
+    assert (paused.code, paused.values["status"]) == (0, "paused")
     assert paused.values["completed_iterations"] == 2
     resumed = call("train --resume p --workers 0 --json")
-    assert (resumed.code, resumed.values["state"]) == (0, "completed")
+    assert (resumed.code, resumed.values["status"]) == (0, "completed")
     expected = undisturbed(run_config({"images": 20, "iterations": 6}))
     assert resumed.values["parameters_digest"] == expected.parameters
     assert resumed.values["history_digest"] == expected.history
@@ -135,7 +135,7 @@ def test_submit_queues_a_run_and_prints_its_id_alone(call: Call, found: History)
     assert called.code == 0
     [run] = found.runs()
     assert called.out == f"{run.id}\n"
-    assert (run.name, run.state.value) == ("later", "queued")
+    assert (run.name, run.status.value) == ("later", "queued")
     assert f"tapeworks watch {run.id}" in called.err
 
 
@@ -145,10 +145,10 @@ def test_runs_lists_the_newest_first_for_people_and_programs(
     call("submit --name second")
     values = call("runs --json").values
     assert [run["name"] for run in values] == ["second", "first"]
-    assert [run["state"] for run in values] == ["queued", "completed"]
+    assert [run["status"] for run in values] == ["queued", "completed"]
     assert [run["name"] for run in call("runs --json --limit 1").values] == ["second"]
     heading, *rows = call("runs").out.splitlines()
-    assert heading.split()[:3] == ["RUN", "NAME", "STATE"]
+    assert heading.split()[:3] == ["RUN", "NAME", "STATUS"]
     assert [row.split()[1:4] for row in rows] == [
         ["second", "queued", "0/50"],
         ["first", "completed", "5/5"],
@@ -172,7 +172,7 @@ def test_show_tells_a_person_state_losses_and_digests(trained: dict[str, Any], c
         "completed",
         "5 of 5",
         f"{trained['first_loss']:.4f} at first",
-        f"{trained['last_loss']:.4f} at last",
+        f"{trained['final_loss']:.4f} at last",
         trained["parameters_digest"],
         trained["history_digest"],
         trained["fingerprint"],

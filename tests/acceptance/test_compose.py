@@ -209,7 +209,7 @@ def test_the_services_get_healthy_train_what_is_submitted_and_stop_in_time(stack
     told = [stack.one_off(name, shlex.split(arguments)) for name, arguments in DOCUMENTED]
     [run] = json.loads(stack.one_off("scheduler", ["runs", "--json"]))
     assert told[0].strip() == run["id"]
-    assert run["state"] == "completed"
+    assert run["status"] == "completed"
     assert run["completed_iterations"] == run["iterations"]
     assert (stack.home("scheduler") / "tapeworks.db").is_file()
     # Keras makes its directory where it may write, and does without one where it may not.

@@ -15,7 +15,7 @@ import pytest
 from model import datasets
 from model.config import NetworkConfig, RunConfig
 from storage.history import History
-from storage.records import RunRecord, RunState
+from storage.records import RunRecord, RunStatus
 from tests.support.fleet import Fleet, running_fleet
 from tests.support.processes import Start, Started, processes
 from tests.support.training import Digests, database, digests, settings, submitted
@@ -40,7 +40,7 @@ class Drill:
 
     at: str
     completed: Collection[int]  #: iterations, as many as may be committed by then
-    state: RunState = RunState.RUNNING
+    status: RunStatus = RunStatus.RUNNING
     evaluations: int = 0
     workers: int = 2  #: at the Redis of the scheduler that ends
 
@@ -55,7 +55,7 @@ class Drill:
 #: Some more than once: the middle of a run is not like its beginning. A count of messages or of
 #: transactions gives no exact iteration, as messages may be sent again.
 OF_SCHEDULERS = [
-    Drill(at="before_commit", completed=[0], state=RunState.QUEUED),
+    Drill(at="before_commit", completed=[0], status=RunStatus.QUEUED),
     Drill(at="after_commit", completed=[0]),
     Drill(at="run_claimed", completed=[0]),
     Drill(at="images_recorded", completed=[0]),
@@ -75,7 +75,7 @@ OF_SCHEDULERS = [
     Drill(at="iteration_committed:2", completed=[2]),
     Drill(at="evaluation_computed", completed=[ITERATIONS]),
     Drill(at="run_computed", completed=[ITERATIONS], evaluations=1),
-    Drill(at="run_finished", completed=[ITERATIONS], evaluations=1, state=RunState.COMPLETED),
+    Drill(at="run_finished", completed=[ITERATIONS], evaluations=1, status=RunStatus.COMPLETED),
     Drill(at="event_written", completed=[0], workers=0),
     Drill(at="lease_renewed", completed=[0], workers=0),
 ]
@@ -173,10 +173,10 @@ def in_places(directory: Path) -> AbstractContextManager[Start]:
 
 
 def completed(history: History, run: RunRecord) -> None:
-    def state() -> RunState:
-        return history.find_run(run.id).state
+    def status() -> RunStatus:
+        return history.find_run(run.id).status
 
-    until(lambda: state() is RunState.COMPLETED, "the run is completed")
+    until(lambda: status() is RunStatus.COMPLETED, "the run is completed")
 
 
 def counted(history: History, run: RunRecord) -> dict[int, list[int]]:
@@ -202,13 +202,13 @@ def test_a_run_survives_its_scheduler(
 ) -> None:
     seen = drills[one.at].result()
     assert_ended_at(seen.doomed, one.at)
-    assert seen.left.state is one.state
+    assert seen.left.status is one.status
     assert seen.left.completed_iterations in one.completed
     assert seen.left_evaluations == one.evaluations
 
     assert seen.bits == undisturbed(config)
     assert seen.counted == EVERY_IMAGE_ONCE
-    taken_over = one.state is RunState.RUNNING
+    taken_over = one.status is RunStatus.RUNNING
     assert seen.run.epoch == (2 if taken_over else 1)
 
 
@@ -228,7 +228,7 @@ def test_a_run_survives_its_workers(
         for at, worker in doomed.items():
             assert_ended_at(worker, at)
         left = history.find_run(run.id)
-        assert left.state is RunState.RUNNING
+        assert left.status is RunStatus.RUNNING
         assert 0 < left.completed_iterations < ITERATIONS
 
         fleet.resize(1)

@@ -13,7 +13,7 @@ from scheduler.errors import RunFailed
 from scheduler.local_dispatcher import LocalDispatcher
 from scheduler.work import Dispatcher
 from storage.history import History
-from storage.records import RunRecord, RunState
+from storage.records import RunRecord, RunStatus
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
 from tests.support.training import digests, drive, settings, submitted
@@ -32,7 +32,7 @@ def test_a_run_that_diverges_fails_in_the_same_iteration_with_a_queue_and_withou
 ) -> None:
     here = diverged(history, LocalDispatcher(), learning_rate)
     there = diverged(history, CeleryDispatcher(fleet.redis_url), learning_rate)
-    assert here.state is there.state is RunState.FAILED
+    assert here.status is there.status is RunStatus.FAILED
     assert here.reason == there.reason
     assert f"in iteration {here.completed_iterations};" in str(here.reason)
     assert digests(history, here.id) == digests(history, there.id)
@@ -49,7 +49,7 @@ def test_training_that_diverges_ends_with_code_1_and_keeps_the_history_before(
     assert "NaN or infinite in iteration 1" in called.last_words
     assert "Traceback" not in called.err
     shown = call("show wild --json").values
-    assert (shown["state"], shown["completed_iterations"]) == ("failed", 1)
+    assert (shown["status"], shown["completed_iterations"]) == ("failed", 1)
     assert len(shown["losses"]) == 1
     with closing(sqlite3.connect(places / "runs.db")) as connection:
         [(count,)] = connection.execute("SELECT count(*) FROM iterations").fetchall()

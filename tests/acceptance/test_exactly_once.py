@@ -12,9 +12,10 @@ import pytest
 from scheduler.celery_dispatcher import CeleryDispatcher
 from storage.history import History
 from tests.support.fleet import Fleet
+from tests.support.forging import Change, again, counting, emptied, forge_ledger, without
 from tests.support.mischief import Mischief
 from tests.support.processes import ROOT
-from tests.support.training import drive, settings, submitted, through
+from tests.support.training import SETTINGS, drive, settings, submitted, through
 
 #: Every image of every iteration, with each line of the ledger that counts it.
 COUNTED = """
@@ -39,23 +40,14 @@ LEFT JOIN iterations AS i ON i.run_id = l.run_id AND i.iteration = l.iteration
 WHERE i.images IS NULL OR l.first_image < 0 OR l.first_image + l.image_count > i.images
 """
 
-#: Ways to break the promise behind the program's back.
-FORGERIES = {
-    "a microbatch is lost": "DELETE FROM ledger WHERE iteration = 1 AND microbatch = 3",
-    "a microbatch is counted again beside others": (
-        "INSERT INTO ledger SELECT run_id, iteration, 99, first_image + 1, 1, shard, attempt, "
-        "epoch, worker, seconds, received_at FROM ledger WHERE iteration = 1 AND microbatch = 3"
-    ),
-    "a microbatch claims its neighbour's image": (
-        "UPDATE ledger SET image_count = 9 WHERE iteration = 2 AND microbatch = 0"
-    ),
-    "a microbatch claims an image too few": (
-        "UPDATE ledger SET image_count = 7 WHERE iteration = 2 AND microbatch = 0"
-    ),
-    "an image is counted that the iteration does not have": (
-        "UPDATE ledger SET image_count = 3 WHERE iteration = 0 AND microbatch = 6"
-    ),
-    "a whole iteration has no ledger": "DELETE FROM ledger WHERE iteration = 4",
+#: Ways to break the promise behind the program's back: an iteration, and what its ledger becomes.
+FORGERIES: dict[str, tuple[int, Change]] = {
+    "a microbatch is lost": (1, without(3)),
+    "a microbatch is counted again beside others": (1, again(3, 25)),
+    "a microbatch claims its neighbour's image": (2, counting(0, 9)),
+    "a microbatch claims an image too few": (2, counting(0, 7)),
+    "an image is counted that the iteration does not have": (0, counting(6, 3)),
+    "a whole iteration has no ledger": (4, emptied),
 }
 
 
@@ -87,12 +79,10 @@ def test_sql_shows_every_image_counted_once_and_finds_every_forgery(
     assert {row[2:5] for row in told} == {(50, 1, 1)}
     assert {row[5] for row in told} <= workers
 
-    for name, forgery in FORGERIES.items():
+    for name, (iteration, change) in FORGERIES.items():
         forged = tmp_path / "forged.db"
         shutil.copy(file, forged)
-        with closing(sqlite3.connect(forged)) as connection:
-            assert connection.execute(forgery).rowcount > 0, name
-            connection.commit()
+        forge_ledger(forged, iteration, SETTINGS["microbatch_size"], change)
         assert asked(forged, VIOLATIONS) != [], name
 
 

@@ -32,7 +32,7 @@ def test_ctrl_c_once_ends_after_the_iteration_and_leaves_nothing_behind(
     assert "tapeworks train --resume" in training.err
     assert "Traceback" not in training.err
     values = call("show it --json").values
-    assert (values["state"], values["owner"]) == ("paused", None)
+    assert (values["status"], values["owner"]) == ("paused", None)
     assert "paused" in training.out
     assert Path("loss_curve.png").exists()
     goes_on_to_the_same_bits(call, undisturbed)
@@ -53,7 +53,7 @@ def test_ctrl_c_twice_ends_at_once_and_leaves_nothing_behind(
     all_gone(training)
     assert training.err.splitlines()[-1].startswith("tapeworks: Stopped at once")
     assert "Traceback" not in training.err
-    assert call("show it --json").values["state"] == "paused"
+    assert call("show it --json").values["status"] == "paused"
     goes_on_to_the_same_bits(call, undisturbed)
 
 
@@ -66,7 +66,7 @@ def test_after_kill_9_workers_and_redis_end_by_themselves_and_the_state_is_true(
     training.process.wait()
     all_gone(training)
     [run] = call("runs --json").values
-    assert run["state"] == "queued"
+    assert run["status"] == "queued"
     assert "ended without a word" in run["reason"]
     kinds = [event["kind"] for event in call("show it --events --json").values]
     assert "abandoned" in kinds
@@ -84,7 +84,7 @@ def test_ctrl_c_while_workers_start_leaves_a_run_that_can_be_resumed(
     all_gone(training)
     assert "Traceback" not in training.err
     values = call("show it --json").values
-    assert (values["state"], values["completed_iterations"]) == ("paused", 0)
+    assert (values["status"], values["completed_iterations"]) == ("paused", 0)
 
 
 def test_a_worker_that_is_killed_changes_no_bit_and_gets_a_successor(

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.calls import Call
 from tests.support.desk import nothing_changes, told_in_one_sentence
+from tests.support.forging import forge_ledger, without
 from tests.support.processes import Start, all_gone
 from tests.support.waiting import until
 
@@ -78,8 +79,8 @@ def test_workers_replay_what_one_process_computed_and_leave_nothing(
 def test_a_difference_is_named_and_the_exit_code_tells(
     trained: dict[str, Any], call: Call, forge: Forge, places: Path
 ) -> None:
-    forge("UPDATE iterations SET loss = 1.5 WHERE iteration = 2")
-    forge("UPDATE iterations SET accuracy = 2 WHERE iteration = 3")
+    forge("UPDATE stored_iterations SET loss = 1.5 WHERE iteration = 2")
+    forge("UPDATE stored_iterations SET accuracy = 2 WHERE iteration = 3")
     with nothing_changes(places):
         called = call("replay first")
     loss = trained["losses"][2]
@@ -104,9 +105,9 @@ def test_a_difference_is_named_and_the_exit_code_tells(
 
 
 def test_an_image_that_was_not_counted_is_named(
-    trained: dict[str, Any], call: Call, forge: Forge
+    trained: dict[str, Any], call: Call, places: Path
 ) -> None:
-    forge("DELETE FROM ledger WHERE iteration = 1 AND microbatch = 1")
+    forge_ledger(places / "runs.db", 1, 16, without(1))
     called = call("replay first")
     assert called.code == 1
     assert "in iteration 1: times counted of image 16 of the image set" in called.out
@@ -115,7 +116,7 @@ def test_an_image_that_was_not_counted_is_named(
 def test_another_kind_of_machine_replays_nothing(
     trained: dict[str, Any], call: Call, forge: Forge
 ) -> None:
-    forge("UPDATE runs SET fingerprint = '0123456789abcdef'")
+    forge("UPDATE stored_runs SET fingerprint = '0123456789abcdef'")
     called = call("replay first")
     assert (called.code, called.out) == (1, "")
     assert "fingerprint 0123456789abcdef" in called.last_words

@@ -14,7 +14,7 @@ from scheduler.local_dispatcher import LocalDispatcher
 from scheduler.service import serve
 from scheduler.work import Dispatcher
 from storage.history import History
-from storage.records import Claim, RunState
+from storage.records import Claim, RunStatus
 from tests.support.fleet import Fleet
 from tests.support.training import Digests, drive, settings, submitted
 
@@ -41,9 +41,9 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
 ) -> None:
     run = submitted(history, settings(checkpoint_every=10))
     stopped = drive(history, make[before](), run, stop_after=stop_after)
-    assert (stopped.run.state, stopped.run.completed_iterations) == (RunState.PAUSED, stop_after)
+    assert (stopped.run.status, stopped.run.completed_iterations) == (RunStatus.PAUSED, stop_after)
     resumed = drive(history, make[after](), run)
-    assert resumed.run.state is RunState.COMPLETED
+    assert resumed.run.status is RunStatus.COMPLETED
     assert resumed.digests == undisturbed(settings())
     epochs = [record.epoch for record in history.iterations(run.id)]
     assert epochs == [1] * stop_after + [2] * (6 - stop_after)
@@ -55,7 +55,7 @@ def test_a_run_that_was_stopped_before_every_iteration_has_the_same_bits(
     run = submitted(history, settings())
     for done, kind in enumerate(["queue", "process"] * 3, start=1):
         driven = drive(history, make[kind](), run, stop_after=done)
-    assert driven.run.state is RunState.COMPLETED
+    assert driven.run.status is RunStatus.COMPLETED
     assert driven.digests == undisturbed(settings())
     assert driven.run.epoch == 6
 
@@ -74,13 +74,13 @@ def test_a_run_is_not_continued_on_other_images_than_it_began_with(history: Hist
     driver = Driver(
         history=history,
         dispatcher=LocalDispatcher(),
-        stopped_state=RunState.PAUSED,
+        stopped_status=RunStatus.PAUSED,
         load=lambda _: changed,
     )
     with pytest.raises(CannotContinueHere, match="begun on other images"):
         list(driver.drive(history.claim(run.id, "somebody", 60)))
     left = history.find_run(run.id)
-    assert (left.state, left.completed_iterations) == (RunState.PAUSED, 2)
+    assert (left.status, left.completed_iterations) == (RunStatus.PAUSED, 2)
 
 
 def test_a_scheduler_drives_queued_runs_in_the_order_of_their_submission(

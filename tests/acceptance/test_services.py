@@ -12,7 +12,7 @@ import pytest
 
 from model.config import RunConfig, run_config
 from storage.history import History
-from storage.records import RunRecord, RunState
+from storage.records import RunRecord, RunStatus
 from tapeworks.redis_server import executable
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
@@ -119,7 +119,7 @@ def test_two_runs_are_completed_in_order_while_workers_come_and_go(
         all_gone(service)
 
     runs = [found.find_run(run) for run in ids]
-    assert [run.state for run in runs] == [RunState.COMPLETED] * 2
+    assert [run.status for run in runs] == [RunStatus.COMPLETED] * 2
     assert ended_before_the_next_began(runs)
     for run, seed in zip(runs, (1, 2), strict=True):
         config = run_config({"images": 32, "iterations": ITERATIONS, "seed": seed})
@@ -154,7 +154,7 @@ def test_a_scheduler_that_is_interrupted_puts_its_run_back_and_another_goes_on(
     scheduler.interrupt()
     assert scheduler.ended() == 130
     left = found.find_run(run)
-    assert (left.state, left.owner) == (RunState.QUEUED, None)
+    assert (left.status, left.owner) == (RunStatus.QUEUED, None)
     assert 5 < left.completed_iterations < 150
 
     # The next scheduler is killed without a word, and a third one takes over what it left.
@@ -166,7 +166,7 @@ def test_a_scheduler_that_is_interrupted_puts_its_run_back_and_another_goes_on(
     killed.kill()
     assert found.find_run(run).completed_iterations < 150
     start("scheduler", **places)
-    until(lambda: found.find_run(run).state is RunState.COMPLETED, "the run is completed")
+    until(lambda: found.find_run(run).status is RunStatus.COMPLETED, "the run is completed")
     assert digests(found, run) == undisturbed(run_config({"images": 32, "iterations": 150}))
     assert found.find_run(run).epoch == 3
     assert "taken over" in [event.kind for event in found.events(run)]

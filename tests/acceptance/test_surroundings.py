@@ -23,7 +23,7 @@ def paused(places: Path) -> str:
     history = History.open(places / "runs.db")
     run = submitted(history, settings(iterations=2))
     with history.database.write() as connection:
-        values = {"fingerprint": FOREIGN, "state": "paused"}
+        values = {"fingerprint": FOREIGN, "status": "paused"}
         connection.execute(update(runs).where(runs.c.id == run.id).values(values))
     history.database.close()
     return run.id
@@ -34,7 +34,7 @@ def test_modules_of_the_users_own_do_not_get_in_the_workers_way(start: Start, pl
         (places / f"{name}.py").write_text("raise RuntimeError('of the user')\n")
     train = start("train", "--iterations", "2", "--workers", "1", "--json")
     assert train.ended() == 0, train.err
-    assert json.loads(train.out)["state"] == "completed"
+    assert json.loads(train.out)["status"] == "completed"
 
 
 def test_a_run_of_another_kind_of_machine_is_not_resumed_by_workers_of_this_one(

@@ -12,7 +12,7 @@ from scheduler.control import Control
 from scheduler.errors import Interrupted
 from scheduler.standing import MOST_STRIKES
 from storage.history import History
-from storage.records import RunRecord, RunState
+from storage.records import RunRecord, RunStatus
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
 from tests.support.mischief import LyingWorker, not_a_number, of_another_epoch, with_arrays
@@ -122,7 +122,7 @@ def test_a_run_whose_every_worker_is_set_aside_waits_for_another(
         drive(history, through(exchange), run, control=control, on_notice=stop_waiting)
     assert "that is not set aside is ready; waiting for one" in told[0]
     left = history.find_run(run.id)
-    assert (left.state, left.completed_iterations) == (RunState.PAUSED, 0)
+    assert (left.status, left.completed_iterations) == (RunStatus.PAUSED, 0)
 
 
 def test_an_audit_without_a_second_worker_is_waived_in_plain_words(

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from storage import database as database_module
 from storage.database import Database
@@ -27,18 +27,20 @@ from storage.records import (
     Claim,
     EvaluationRecord,
     LedgerRecord,
-    RunState,
+    RunStatus,
 )
-from storage.tables import ledger as ledger_table
+from storage.tables import iterations as iterations_table
 from storage.tables import runs
 from tests.support.made_up import (
     LEASE,
     commit,
+    digest_of,
     iteration_of,
     kinds,
     ledger_of,
     submit,
     submit_and_claim,
+    values_of,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -74,11 +76,11 @@ class TestFencing:
         with refused:
             history.renew(stale, LEASE)
         with refused:
-            history.finish(stale, RunState.COMPLETED)
+            history.finish(stale, RunStatus.COMPLETED)
         with refused:
-            history.release(stale, RunState.PAUSED, None)
+            history.release(stale, RunStatus.PAUSED, None)
         with refused:
-            history.set_images_digest(stale, "digest")
+            history.set_images(stale, "digest", b"")
         with refused:
             history.record_evaluation(stale, evaluation_of(stale))
         with refused:
@@ -97,14 +99,14 @@ class TestFencing:
     ) -> None:
         claim = submit_and_claim(history)
         with history.database.write() as connection:
-            connection.execute(update(runs).values(state=RunState.PAUSED))
+            connection.execute(update(runs).values(status=RunStatus.PAUSED))
         with pytest.raises(LeaseLost, match="is paused"):
             commit(history, claim)
 
     def test_an_expired_lease_that_nobody_took_still_writes(self, history: History) -> None:
         claim = submit_and_claim(history, OVER)
         commit(history, claim)
-        assert history.renew(claim, LEASE) is RunState.RUNNING
+        assert history.renew(claim, LEASE).status is RunStatus.RUNNING
 
     def test_a_run_that_does_not_exist_is_not_written(self, history: History) -> None:
         with pytest.raises(RunNotFound):
@@ -118,7 +120,7 @@ class TestCommitting:
         iteration = iteration_of(claim)
         assert history.iterations(claim.run_id) == [iteration]
         assert history.ledger(claim.run_id) == ledger_of(iteration)
-        assert history.image_values(claim.run_id, 0) == b"values 0"
+        assert history.image_values(claim.run_id, 0) == values_of(0)
         assert history.checkpoint(claim.run_id).parameters == b"parameters 1"
 
     def test_the_run_tells_where_it_stands(self, history: History) -> None:
@@ -126,15 +128,21 @@ class TestCommitting:
         commit(history, claim, 0)
         commit(history, claim, 1)
         run = history.find_run(claim.run_id)
-        assert (run.completed_iterations, run.parameters_digest) == (2, "digest 2")
-        assert (run.first_loss, run.last_loss) == (34.00000000000001, 33.00000000000001)
+        assert (run.completed_iterations, run.parameters_digest) == (2, digest_of(2))
+        assert (run.first_loss, run.final_loss) == (34.00000000000001, 33.00000000000001)
 
     def test_the_first_fingerprint_stays(self, history: History) -> None:
         claim = submit_and_claim(history)
         commit(history, claim)
         iteration = iteration_of(claim, 1)
         history.commit_iteration(
-            claim, iteration, ledger_of(iteration), b"", b"", "sse4", keep_previous_checkpoint=True
+            claim,
+            iteration,
+            ledger_of(iteration),
+            values_of(),
+            b"",
+            "sse4",
+            keep_previous_checkpoint=True,
         )
         assert history.find_run(claim.run_id).fingerprint == "avx2"
 
@@ -149,9 +157,9 @@ class TestCommitting:
     def test_other_parameters_for_a_committed_iteration_are_refused(self, history: History) -> None:
         claim = submit_and_claim(history)
         commit(history, claim)
-        other = replace(iteration_of(claim), parameters_digest="other")
+        other = replace(iteration_of(claim), parameters_digest=digest_of(9))
         with pytest.raises(StateConflict, match="stands after 1 of 3 iterations"):
-            history.commit_iteration(claim, other, ledger_of(other), b"", b"", None, True)
+            history.commit_iteration(claim, other, ledger_of(other), values_of(), b"", None, True)
 
     def test_an_iteration_ahead_of_the_run_is_refused(self, history: History) -> None:
         claim = submit_and_claim(history)
@@ -169,7 +177,7 @@ class TestCommitting:
         claim = submit_and_claim(history)
         other = replace(iteration_of(claim), epoch=7)
         with pytest.raises(StateConflict, match="Expected an iteration of"):
-            history.commit_iteration(claim, other, ledger_of(other), b"", b"", None, True)
+            history.commit_iteration(claim, other, ledger_of(other), values_of(), b"", None, True)
 
     @pytest.mark.parametrize(
         ("change", "sentence"),
@@ -187,29 +195,27 @@ class TestCommitting:
         iteration = iteration_of(claim)
         changed = change(ledger_of(iteration))
         with pytest.raises(LedgerMismatch, match=sentence):
-            history.commit_iteration(claim, iteration, changed, b"", b"", None, True)
+            history.commit_iteration(claim, iteration, changed, values_of(), b"", None, True)
         assert history.find_run(claim.run_id).completed_iterations == 0
 
     def test_the_tables_themselves_refuse_to_count_twice(self, history: History) -> None:
         claim = submit_and_claim(history)
         commit(history, claim)
-        row = {
-            name: getattr(ledger_of(iteration_of(claim))[0], name)
-            for name in ledger_table.c.keys()  # noqa: SIM118
-        }
-        for doubled in (row, row | {"microbatch": 9}, row | {"iteration": 2}):
+        with history.database.read() as connection:
+            row = connection.execute(select(iterations_table)).one()._asdict()
+        for doubled in (row, row | {"loss": 1.0}):
             with (
                 pytest.raises(StateConflict, match="refused a row"),
                 history.database.write() as connection,
             ):
-                connection.execute(insert(ledger_table).values(doubled))
+                connection.execute(insert(iterations_table).values(doubled))
         assert len(history.ledger(claim.run_id)) == 3
 
     def test_a_failure_half_way_leaves_nothing(self, history: History) -> None:
         claim = submit_and_claim(history)
         naive = replace(iteration_of(claim), started_at=datetime(2026, 3, 1))  # noqa: DTZ001
         with pytest.raises(StorageError, match="Expected a time with a time zone"):
-            history.commit_iteration(claim, naive, ledger_of(naive), b"", b"", None, True)
+            history.commit_iteration(claim, naive, ledger_of(naive), values_of(), b"", None, True)
         assert history.find_run(claim.run_id).completed_iterations == 0
 
 
@@ -222,7 +228,7 @@ class TestCheckpoints:
         with pytest.raises(CheckpointNotFound, match=r"after 2 iterations\. .*after: 0, 1, 3"):
             history.checkpoint(claim.run_id, 2)
         assert history.checkpoint(claim.run_id, 0).parameters == b"initial"
-        assert history.checkpoint(claim.run_id, 1).digest == "digest 1"
+        assert history.checkpoint(claim.run_id, 1).digest == digest_of(1)
         assert history.checkpoint(claim.run_id).completed_iterations == 3
 
     def test_a_run_that_does_not_exist_has_none(self, history: History) -> None:
@@ -244,9 +250,9 @@ class TestWhatElseOwnersWrite:
         history.record_evaluation(claim, better)
         assert history.evaluations(claim.run_id) == [better]
 
-    def test_the_images_digest_is_noted(self, history: History) -> None:
+    def test_the_images_are_noted(self, history: History) -> None:
         claim = submit_and_claim(history)
-        history.set_images_digest(claim, "abc")
+        history.set_images(claim, "abc", b"\0\1")
         assert history.find_run(claim.run_id).images_digest == "abc"
 
     def test_events_are_told_in_order(self, history: History) -> None:
@@ -268,9 +274,9 @@ class TestWhatElseOwnersWrite:
 class TestLeaving:
     def test_a_finished_run_has_an_end_and_no_owner(self, history: History) -> None:
         claim = submit_and_claim(history)
-        history.finish(claim, RunState.FAILED, "no worker answered")
+        history.finish(claim, RunStatus.FAILED, "no worker answered")
         run = history.find_run(claim.run_id)
-        assert (run.state, run.reason) == (RunState.FAILED, "no worker answered")
+        assert (run.status, run.reason) == (RunStatus.FAILED, "no worker answered")
         assert (run.owner, run.lease_until) == (None, None)
         assert run.ended_at == history.events(run.id)[-1].at
         assert history.events(run.id)[-1].message == "failed after 0 iterations: no worker answered"
@@ -278,7 +284,7 @@ class TestLeaving:
     def test_a_released_run_goes_on_under_a_new_epoch(self, history: History) -> None:
         claim = submit_and_claim(history)
         commit(history, claim)
-        history.release(claim, RunState.QUEUED, "the scheduler was asked to end")
+        history.release(claim, RunStatus.QUEUED, "the scheduler was asked to end")
         run = history.find_run(claim.run_id)
         assert (run.owner, run.lease_until, run.ended_at) == (None, None, None)
         again = history.claim_next("bob", LEASE)
@@ -288,18 +294,18 @@ class TestLeaving:
 
     def test_leaving_may_be_repeated_and_is_told_once(self, history: History) -> None:
         claim = submit_and_claim(history)
-        history.finish(claim, RunState.COMPLETED)
-        history.finish(claim, RunState.COMPLETED)
+        history.finish(claim, RunStatus.COMPLETED)
+        history.finish(claim, RunStatus.COMPLETED)
         assert kinds(history, claim.run_id) == ["submitted", "claimed", "completed"]
         with pytest.raises(LeaseLost):
-            history.finish(claim, RunState.FAILED)
+            history.finish(claim, RunStatus.FAILED)
 
     def test_only_the_states_that_fit_are_accepted(self, history: History) -> None:
         claim = submit_and_claim(history)
         with pytest.raises(ValueError, match="Expected completed or failed or cancelled"):
-            history.finish(claim, RunState.QUEUED)
+            history.finish(claim, RunStatus.QUEUED)
         with pytest.raises(ValueError, match="Expected queued or paused"):
-            history.release(claim, RunState.COMPLETED, None)
+            history.release(claim, RunStatus.COMPLETED, None)
 
 
 def test_a_database_that_is_locked_too_long_is_unreachable(

@@ -23,7 +23,7 @@ from storage import database as database_module
 from storage.database import Database, Moment
 from storage.errors import StorageUnreachable
 from storage.history import History
-from storage.records import RunRecord, RunState
+from storage.records import RunRecord, RunStatus
 from tests.support.desk import SMALL
 from tests.support.postgres import PostgresServer
 from tests.support.training import Digests, digests, settings, submitted
@@ -89,7 +89,7 @@ class Scene:
 
 def is_whole(history: History, run: RunRecord, expected: Digests) -> None:
     """The run is completed, with an undisturbed one's bits and each iteration and image once."""
-    assert run.state is RunState.COMPLETED
+    assert run.status is RunStatus.COMPLETED
     assert digests(history, run.id) == expected
     numbers = list(range(CONFIG.iterations))
     assert [record.iteration for record in history.iterations(run.id)] == numbers
@@ -328,7 +328,7 @@ def test_an_interrupt_ends_the_waiting_and_the_run_can_be_taken_over(
     holders[0].let_go()
     [left] = history.runs()
     assert left.id in str(stopped.value)
-    assert (left.state, left.completed_iterations) == (RunState.RUNNING, 2)
+    assert (left.status, left.completed_iterations) == (RunStatus.RUNNING, 2)
     driver = Scene(history).driver()
     claim = driver.claim_next()
     assert claim is not None

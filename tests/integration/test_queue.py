@@ -15,7 +15,7 @@ from scheduler.coordinator import MOST_FAILURES
 from scheduler.errors import CannotContinueHere, Interrupted, RunFailed
 from scheduler.local_dispatcher import LocalDispatcher
 from storage.history import History
-from storage.records import IterationRecord, RunState
+from storage.records import IterationRecord, LedgerRecord, RunStatus
 from storage.tables import runs
 from tests.support.fleet import Fleet
 from tests.support.messages import message
@@ -48,8 +48,14 @@ def test_answers_in_reverse_and_twice_and_beside_spoilt_copies_change_no_bit(
     assert driven.digests == undisturbed(settings())
     assert mischief.spoilt >= shards * run.iterations
     assert len(driven.said("answer_invalid")) >= shards * run.iterations
-    counted = [(entry.iteration, entry.microbatch) for entry in history.ledger(run.id)]
-    assert counted == [(iteration, number) for iteration in range(6) for number in range(7)]
+    for iteration in range(6):
+        lines = history.ledger(run.id, iteration)
+        counted = [place for line in lines for place in range(line.first_image, _end(line))]
+        assert counted == list(range(50))
+
+
+def _end(line: LedgerRecord) -> int:
+    return line.first_image + line.image_count
 
 
 def test_a_nan_that_only_one_attempt_brings_is_computed_again(
@@ -69,7 +75,7 @@ def test_a_nan_that_two_attempts_bring_ends_the_run_with_the_iteration(
     with pytest.raises(RunFailed, match="NaN or infinite in iteration 0"):
         drive(history, through(exchange), run)
     failed = history.find_run(run.id)
-    assert failed.state is RunState.FAILED
+    assert failed.status is RunStatus.FAILED
     assert "iteration 0" in str(failed.reason)
 
 
@@ -244,7 +250,7 @@ def test_a_worker_that_fails_six_times_ends_the_run_with_what_it_said(
     with pytest.raises(RunFailed, match=r"failed 6 times.*worker .* reported KeyError: 'conv_3'"):
         drive(history, dispatcher, run)
     failed = history.find_run(run.id)
-    assert failed.state is RunState.FAILED
+    assert failed.status is RunStatus.FAILED
     assert "KeyError: 'conv_3'" in str(failed.reason)
     assert failed.completed_iterations == 0
 
@@ -269,7 +275,7 @@ def test_workers_with_another_fingerprint_are_refused_in_plain_words(
     with pytest.raises(Interrupted):
         drive(history, dispatcher, run, control=control, on_notice=stop)
     left = history.find_run(run.id)
-    assert (left.state, left.completed_iterations) == (RunState.PAUSED, 0)
+    assert (left.status, left.completed_iterations) == (RunStatus.PAUSED, 0)
     assert left.fingerprint == FOREIGN
     told = [event.message for event in history.events(run.id) if event.kind == "worker_refused"]
     assert told
@@ -314,14 +320,14 @@ def test_one_process_refuses_a_run_of_another_fingerprint_and_leaves_it_to_other
     pin(history, run.id, FOREIGN)
     with pytest.raises(CannotContinueHere, match=FOREIGN):
         drive(history, LocalDispatcher(), run)
-    assert history.find_run(run.id).state is RunState.PAUSED
+    assert history.find_run(run.id).status is RunStatus.PAUSED
 
 
 def test_a_run_that_allows_mixed_workers_takes_any(fleet: Fleet, history: History) -> None:
     run = submitted(history, settings(iterations=1, allow_mixed_workers=True))
     pin(history, run.id, FOREIGN)
     dispatcher = CeleryDispatcher(fleet.redis_url)
-    assert drive(history, dispatcher, run).run.state is RunState.COMPLETED
+    assert drive(history, dispatcher, run).run.status is RunStatus.COMPLETED
 
 
 def test_a_run_leaves_nothing_in_redis_that_does_not_vanish_by_itself(
@@ -359,4 +365,4 @@ def test_an_interrupted_run_leaves_nothing_of_itself_in_redis_either(
     for key in ("current", "network"):
         assert not fleet.redis.exists(f"{PREFIX}{key}:{run.id}")
     assert not fleet.redis.exists(arrivals_key(run.id))
-    assert history.find_run(run.id).state is RunState.PAUSED
+    assert history.find_run(run.id).status is RunStatus.PAUSED

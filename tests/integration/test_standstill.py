@@ -16,7 +16,7 @@ from scheduler.service import serve
 from storage.errors import StateConflict
 from storage.history import History
 from storage.owners import current_owner
-from storage.records import RunRecord, RunState
+from storage.records import RunRecord, RunStatus
 from storage.tables import runs
 from tests.support.fleet import Fleet
 from tests.support.mischief import Answer, OnceSpoilt
@@ -75,9 +75,9 @@ def test_a_run_that_cannot_go_on_here_is_paused_and_the_next_one_is_served(
     for happened in serve(driver):
         if isinstance(happened, RunRecord):
             driver.control.drain()
-    assert history.find_run(good.id).state is RunState.COMPLETED
+    assert history.find_run(good.id).status is RunStatus.COMPLETED
     paused = history.find_run(stuck.id)
-    assert paused.state is RunState.PAUSED
+    assert paused.status is RunStatus.PAUSED
     assert "other images" in str(paused.reason)
 
 
@@ -118,7 +118,7 @@ def test_a_living_owner_that_is_late_loses_its_run_to_a_claim_only(
     later = history.database.now() + timedelta(seconds=60)
     monkeypatch.setattr(history.database, "now", lambda: later)
     assert history.release_abandoned() == []
-    assert history.renew(claim, lease_seconds=-1) is RunState.RUNNING
+    assert history.renew(claim, lease_seconds=-1).status is RunStatus.RUNNING
     taken = history.claim(run.id, "another:boot:1:2", lease_seconds=10)
     assert taken.epoch == claim.epoch + 1
     with pytest.raises(StateConflict):

@@ -25,7 +25,7 @@ from scheduler.errors import Interrupted, RunFailed
 from scheduler.local_dispatcher import LocalDispatcher
 from storage.database import Database
 from storage.history import History
-from storage.records import Claim, RunState
+from storage.records import Claim, RunStatus
 from storage.tables import metadata
 from tests.support.desk import SMALL
 from tests.support.training import Digests, digests, settings, submitted
@@ -115,7 +115,7 @@ def contents(history: History) -> dict[str, list[tuple[object, ...]]]:
 
 def whole(history: History, run_id: str, expected: Digests) -> None:
     """The run is completed, with an undisturbed one's bits and each iteration once."""
-    assert history.find_run(run_id).state is RunState.COMPLETED
+    assert history.find_run(run_id).status is RunStatus.COMPLETED
     assert digests(history, run_id) == expected
     numbers = list(range(CONFIG.iterations))
     assert [record.iteration for record in history.iterations(run_id)] == numbers
@@ -134,8 +134,8 @@ def test_two_schedulers_share_the_queue_and_no_run_has_two_owners(
         assert one.line() == "ready"
     for one in pair:
         one.begin()
-    states = {RunState.COMPLETED}
-    until(lambda: {run.state for run in history.runs()} == states, "all runs are completed")
+    statuses = {RunStatus.COMPLETED}
+    until(lambda: {run.status for run in history.runs()} == statuses, "all runs are completed")
     said = [one.lines() for one in pair]
     assert all(said), "one scheduler did everything"
     assert Counter(line for lines in said for line in lines) == Counter(
@@ -245,7 +245,7 @@ def test_an_interrupt_does_not_wait_for_the_data_set(history: History) -> None:
     driver = loading(history, endlessly)
     with pytest.raises(Interrupted):
         list(driver.drive(driver.claim(run.id)))
-    assert history.find_run(run.id).state is RunState.QUEUED
+    assert history.find_run(run.id).status is RunStatus.QUEUED
     assert not never.is_set()
     never.set()
 
@@ -259,4 +259,4 @@ def test_a_data_set_that_cannot_be_read_ends_the_run(history: History) -> None:
     driver = loading(history, missing)
     with pytest.raises(RunFailed, match="no such data set"):
         list(driver.drive(driver.claim(run.id)))
-    assert history.find_run(run.id).state is RunState.FAILED
+    assert history.find_run(run.id).status is RunStatus.FAILED

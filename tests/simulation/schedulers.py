@@ -10,7 +10,7 @@ from scheduler.gathering import Gathering
 from scheduler.link import Link
 from scheduler.service import IDLE_SECONDS
 from storage.errors import LeaseLost, StorageUnreachable
-from storage.records import Claim, RunState
+from storage.records import Claim, RunStatus
 from tests.simulation.problem import FINGERPRINT, NETWORK, assigned, work
 from tests.simulation.store import Counted, Store
 from tests.simulation.witness import Witness
@@ -50,7 +50,7 @@ class Driven:
     def step(self) -> float | None:
         """What is done without waiting; how long to wait before the next, None at the end."""
         if self.iteration == self.run.iterations:
-            self._store.leave(self.claim, RunState.COMPLETED)
+            self._store.leave(self.claim, RunStatus.COMPLETED)
             return None
         if self.gathering and self.gathering.finished:
             return self._commit(self.gathering)

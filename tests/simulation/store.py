@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from storage.errors import LeaseLost, StateConflict, StorageUnreachable
-from storage.records import Claim, RunState
+from storage.records import Claim, RunStatus
 from tests.simulation.problem import initial
 from tests.simulation.world import World
 
@@ -32,7 +32,7 @@ class Run:
     iterations: int
     shards: int | None
     parameters: bytes
-    state: RunState = RunState.QUEUED
+    status: RunStatus = RunStatus.QUEUED
     owner: str = ""
     epoch: int = 0
     lease_until: float = 0.0
@@ -71,7 +71,7 @@ class Store:
             return None
         self._write(
             run,
-            state=RunState.RUNNING,
+            status=RunStatus.RUNNING,
             owner=owner,
             epoch=run.epoch + 1,
             lease_until=self._world.now + lease_seconds,
@@ -106,11 +106,11 @@ class Store:
             if self._world.happens(self.silent / 2):
                 raise StorageUnreachable("the commit's answer was lost")
 
-    def leave(self, claim: Claim, state: RunState) -> None:
-        """Give the run up in this state."""
+    def leave(self, claim: Claim, status: RunStatus) -> None:
+        """Give the run up in this status."""
         self._reach()
-        self._write(self._held(claim), state=state, owner="")
-        if state.is_finished:
+        self._write(self._held(claim), status=status, owner="")
+        if status.is_finished:
             self.unfinished.discard(claim.run_id)
 
     def _reach(self) -> None:
@@ -119,7 +119,7 @@ class Store:
 
     def _is_free(self, run: Run) -> bool:
         deserted = run.lease_until < self._world.now or run.owner in self.dead
-        return run.state is RunState.QUEUED or (run.state is RunState.RUNNING and deserted)
+        return run.status is RunStatus.QUEUED or (run.status is RunStatus.RUNNING and deserted)
 
     def _held(self, claim: Claim) -> Run:
         self._fence(claim)
@@ -127,9 +127,9 @@ class Store:
 
     def _fence(self, claim: Claim) -> None:
         run = self.runs[claim.run_id]
-        found = (run.state, run.owner, run.epoch)
-        if found != (RunState.RUNNING, claim.owner, claim.epoch):
-            raise LeaseLost(f"{run.id} is {run.state} at epoch {run.epoch}")
+        found = (run.status, run.owner, run.epoch)
+        if found != (RunStatus.RUNNING, claim.owner, claim.epoch):
+            raise LeaseLost(f"{run.id} is {run.status} at epoch {run.epoch}")
 
     def _stands_at(self, run: Run, iteration: int) -> None:
         if run.completed != iteration:

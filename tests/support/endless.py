@@ -51,7 +51,7 @@ def goes_on_to_the_same_bits(call: Call, undisturbed: Undisturbed) -> None:
     resumed = call(f"train --resume it --workers 0 --stop-after {done + 3} --json")
     assert resumed.code == 0, resumed.err
     values = resumed.values
-    assert (values["state"], values["completed_iterations"]) == ("paused", done + 3)
+    assert (values["status"], values["completed_iterations"]) == ("paused", done + 3)
     expected = undisturbed(run_config({"images": 16, "iterations": done + 3}))
     assert values["parameters_digest"] == expected.parameters
     assert values["history_digest"] == expected.history

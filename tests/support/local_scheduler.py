@@ -70,7 +70,7 @@ def main(url: str, lease_seconds: str, freeze_at: str = "") -> None:
         if isinstance(happened, IterationRecord):
             iterations.count()
         elif isinstance(happened, RunRecord):
-            print("left", happened.id, happened.state.value, flush=True)
+            print("left", happened.id, happened.status.value, flush=True)
     driver.history.database.close()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from array import array
 from datetime import UTC, datetime
 
 from storage.history import History
-from storage.records import Claim, IterationRecord, LedgerRecord, RunRecord
+from storage.records import Claim, ImageValues, IterationRecord, LedgerRecord, RunRecord
 
 #: A lease in seconds that outlasts every test.
 LEASE = 60.0
@@ -33,7 +35,7 @@ def iteration_of(claim: Claim, number: int = 0) -> IterationRecord:
         loss=34.00000000000001 - number,
         accuracy=0.5,
         gradient_norm=0.1,
-        parameters_digest=f"digest {number + 1}",
+        parameters_digest=digest_of(number + 1),
         epoch=claim.epoch,
         shards=2,
         attempts=3,
@@ -43,22 +45,33 @@ def iteration_of(claim: Claim, number: int = 0) -> IterationRecord:
     )
 
 
+def digest_of(completed_iterations: int) -> str:
+    return hashlib.sha256(f"parameters {completed_iterations}".encode()).hexdigest()
+
+
+def values_of(number: int = 0) -> ImageValues:
+    return ImageValues(
+        losses=array("f", [number + place / 7 for place in range(20)]).tobytes(),
+        gradient_norms=array("f", [place / 3 for place in range(20)]).tobytes(),
+        predictions=bytes(place % 2 for place in range(20)),
+    )
+
+
 def ledger_of(iteration: IterationRecord) -> list[LedgerRecord]:
     return [
         LedgerRecord(
             run_id=iteration.run_id,
             iteration=iteration.iteration,
-            microbatch=microbatch,
             first_image=first_image,
             image_count=image_count,
-            shard=microbatch // 2,
+            shard=shard,
             attempt=1,
             epoch=iteration.epoch,
             worker="worker-1",
             seconds=0.1,
             received_at=iteration.started_at,
         )
-        for microbatch, (first_image, image_count) in enumerate([(0, 8), (8, 8), (16, 4)])
+        for shard, (first_image, image_count) in enumerate([(0, 8), (8, 8), (16, 4)])
     ]
 
 
@@ -68,7 +81,7 @@ def commit(history: History, claim: Claim, number: int = 0, *, keep: bool = True
         claim,
         iteration,
         ledger_of(iteration),
-        image_values=f"values {number}".encode(),
+        image_values=values_of(number),
         parameters=f"parameters {number + 1}".encode(),
         fingerprint="avx2",
         keep_previous_checkpoint=keep,

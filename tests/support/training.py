@@ -16,7 +16,7 @@ from scheduler.submission import initial_parameters, submit
 from scheduler.work import Dispatcher
 from storage.history import History
 from storage.owners import current_owner
-from storage.records import EvaluationRecord, IterationRecord, RunRecord, RunState
+from storage.records import EvaluationRecord, IterationRecord, RunRecord, RunStatus
 from workers.exchange import Exchange
 
 #: Of a test's run, unless it says otherwise: seven microbatches in each of a few iterations.
@@ -65,11 +65,11 @@ def settings(**values: Any) -> RunConfig:
 def digests(history: History, run_id: str) -> Digests:
     """What has the same bits in equal runs."""
     records = history.iterations(run_id)
-    values = (history.image_values(run_id, record.iteration) for record in records)
+    values = [history.image_values(run_id, record.iteration) for record in records]
     return Digests(
         parameters=history.find_run(run_id).parameters_digest,
         history=history_digest([record.loss for record in records]),
-        image_values=digest(b"".join(values)),
+        image_values=digest(repr(values).encode()),
     )
 
 
@@ -112,7 +112,7 @@ def drive(
         history=history,
         dispatcher=dispatcher,
         control=control,
-        stopped_state=RunState.PAUSED,
+        stopped_status=RunStatus.PAUSED,
         on_notice=heard,
     )
     claim = history.claim(run.id, current_owner(), LEASE_SECONDS)

@@ -23,6 +23,7 @@ from benchmarks.chaos.recovery import (
     summary,
 )
 from scheduler.local_dispatcher import LocalDispatcher
+from tests.support.forging import Change, beginning, counting, forge_ledger, without
 from tests.support.training import database, drive, settings, submitted
 
 #: Ten images an iteration, in microbatches of four: a network so small that it costs nothing.
@@ -30,38 +31,19 @@ SMALL: dict[str, Any] = {"images": 10, "microbatch_size": 4, "iterations": 3}
 SMALL |= {"image_side": 6, "kernel_sizes": (3,), "filters": 1}
 
 #: Forgeries of a history, and what the judge must say: missed, counted twice, first difference.
-FORGERIES = {
+UPDATE = "UPDATE stored_iterations SET"
+
+FORGERIES: dict[str, tuple[str | tuple[int, Change], tuple[int, int, int | None]]] = {
     "nothing": ("", (0, 0, None)),
-    "a lost microbatch": (
-        "DELETE FROM ledger WHERE iteration = 1 AND microbatch = 2",
-        (2, 0, None),
-    ),
-    "a microbatch that takes its neighbour's image too": (
-        "UPDATE ledger SET image_count = 5 WHERE iteration = 2 AND microbatch = 0",
-        (0, 1, None),
-    ),
-    "an image that does not exist": (
-        "UPDATE ledger SET image_count = 3 WHERE iteration = 0 AND microbatch = 2",
-        (0, 1, None),
-    ),
-    "a negative place": (
-        "UPDATE ledger SET first_image = -1 WHERE iteration = 0 AND microbatch = 0",
-        (1, 1, None),
-    ),
-    "another loss": ("UPDATE iterations SET loss = loss + 1e-12 WHERE iteration = 1", (0, 0, 1)),
-    "other parameters": (
-        "UPDATE iterations SET parameters_digest = 'x' WHERE iteration = 2",
-        (0, 0, 2),
-    ),
-    "other values of images": (
-        "UPDATE image_values SET content = x'00' WHERE iteration = 0",
-        (0, 0, 0),
-    ),
-    "no values of images": ("DELETE FROM image_values WHERE iteration = 1", (0, 0, 1)),
-    "a lost iteration": (
-        "DELETE FROM ledger WHERE iteration = 2; DELETE FROM iterations WHERE iteration = 2",
-        (10, 0, 2),
-    ),
+    "a lost microbatch": ((1, without(2)), (2, 0, None)),
+    "a microbatch that takes its neighbour's image too": ((2, counting(0, 5)), (0, 1, None)),
+    "an image that does not exist": ((0, counting(2, 3)), (0, 1, None)),
+    "a negative place": ((0, beginning(0, -1)), (1, 1, None)),
+    "another loss": (f"{UPDATE} loss = loss + 1e-12 WHERE iteration = 1", (0, 0, 1)),
+    "other parameters": (f"{UPDATE} parameters_digest = x'0f' WHERE iteration = 2", (0, 0, 2)),
+    "other values of images": (f"{UPDATE} losses = gradient_norms WHERE iteration = 0", (0, 0, 0)),
+    "no values of images": (f"{UPDATE} images = 0 WHERE iteration = 1", (0, 0, 1)),
+    "a lost iteration": ("DELETE FROM stored_iterations WHERE iteration = 2", (10, 0, 2)),
 }
 
 
@@ -83,9 +65,13 @@ def test_the_judge_finds_what_was_done_to_a_history(
 ) -> None:
     dump, run_id = stored
     forgery, (missed, double, difference) = FORGERIES[name]
-    for file, script in {"right": dump, "forged": dump + forgery}.items():
+    statement = forgery if isinstance(forgery, str) else ""
+    for file, script in {"right": dump, "forged": dump + statement}.items():
         with closing(sqlite3.connect(tmp_path / file)) as connection:
             connection.executescript(script)
+    if isinstance(forgery, tuple):
+        iteration, change = forgery
+        forge_ledger(tmp_path / "forged", iteration, SMALL["microbatch_size"], change)
     right, forged = (History(str(tmp_path / file)) for file in ("right", "forged"))
 
     verdict = judged(forged.results(run_id), forged.ledger(run_id), right.results(run_id))

@@ -17,10 +17,11 @@ import yaml
 
 from model.config import RunConfig
 from storage.history import History
-from storage.records import IterationRecord, LedgerRecord
+from storage.records import ImageValues, IterationRecord, LedgerRecord
 from storage.tables import metadata
 from tapeworks.__main__ import cli
 from tapeworks.errors import ExitCode
+from tests.support.forging import Change, counting, emptied, forge_ledger, without
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -281,17 +282,17 @@ def test_the_queries_prove_that_every_image_was_counted_once(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("fault", "times"),
     [
-        ("DELETE FROM ledger WHERE iteration = 1 AND microbatch = 1", (0, 1)),
-        ("UPDATE ledger SET image_count = 3 WHERE iteration = 1 AND microbatch = 1", (1, 2)),
-        ("DELETE FROM ledger WHERE iteration = 1", (0, 0)),
+        (without(1), (0, 1)),
+        (counting(1, 3), (1, 2)),
+        (emptied, (0, 0)),
     ],
 )
 def test_the_queries_find_what_was_not_counted_once(
-    tmp_path: Path, fault: str, times: tuple[int, int]
+    tmp_path: Path, fault: Change, times: tuple[int, int]
 ) -> None:
     path = _history_of_two_iterations(tmp_path)
+    forge_ledger(path, 1, 2, fault)
     with closing(sqlite3.connect(path)) as database:
-        database.execute(fault)
         proof = database.execute(_text(QUERY)).fetchall()
         found = [database.execute(query).fetchall() for query in _violation_queries()]
 
@@ -321,7 +322,7 @@ def _history_of_two_iterations(directory: Path) -> Path:
             loss=1.0,
             accuracy=0.5,
             gradient_norm=1.0,
-            parameters_digest="",
+            parameters_digest="00" * 32,
             epoch=claim.epoch,
             shards=3,
             attempts=3,
@@ -333,7 +334,6 @@ def _history_of_two_iterations(directory: Path) -> Path:
             LedgerRecord(
                 run_id=run.id,
                 iteration=iteration,
-                microbatch=microbatch,
                 first_image=2 * microbatch,
                 image_count=count,
                 shard=microbatch,
@@ -345,6 +345,7 @@ def _history_of_two_iterations(directory: Path) -> Path:
             )
             for microbatch, count in enumerate((2, 2, 1))
         ]
-        history.commit_iteration(claim, record, ledger, b"", b"", None, True)
+        values = ImageValues(losses=b"", gradient_norms=b"", predictions=b"")
+        history.commit_iteration(claim, record, ledger, values, b"", None, True)
     history.database.close()
     return directory / "history.db"

@@ -19,19 +19,23 @@ from scheduler.replay import prepare
 from scheduler.work import Dispatcher, Outcome, Watcher, Work
 from storage.errors import IterationNotFound
 from storage.history import History
-from storage.records import RunRecord, RunState
+from storage.packing import packed
+from storage.records import RunRecord, RunStatus
 from tests.support.desk import SMALL, contents
+from tests.support.forging import (
+    Change,
+    again,
+    beginning,
+    counting,
+    emptied,
+    forge_ledger,
+    without,
+)
 from tests.support.replaying import Bystander, Counting, Replayed, replayed
 from tests.support.training import drive, settings, submitted
 
 #: Eight images in three microbatches, in each of five iterations.
 SETTINGS: dict[str, Any] = SMALL | {"iterations": 5, "microbatch_size": 3, "learning_rate": 0.1}
-
-
-#: A ledger row that counts place 4 once more, made of another row.
-COPY = """
-SELECT run_id, iteration, 9, 4, 1, shard, attempt, epoch, worker, seconds, received_at FROM ledger
-"""
 
 
 class Faulty(LocalDispatcher):
@@ -115,7 +119,7 @@ class TestAnHonestHistory:
 
     def test_tells_how_long_it_took_this_time(self, history: History) -> None:
         run = trained(history)
-        forged(history, "UPDATE iterations SET seconds = 1e9, workers = 7")
+        forged(history, "UPDATE stored_iterations SET seconds = 1e9, workers = 7")
         for record in prepare(history, run, []).compare(LocalDispatcher(), Bystander()):
             assert not isinstance(record, Difference)
             assert record.workers == 1
@@ -129,17 +133,13 @@ def forged(history: History, statement: str, **values: object) -> None:
 
 def forge_image_value(history: History, iteration: int, name: str, place: int) -> None:
     """The smallest change that there is, of one image's value."""
-    query = text("SELECT content FROM image_values WHERE iteration = :iteration")
-    with history.database.read() as connection:
-        content = connection.scalar(query, {"iteration": iteration})
-    arrays = {key: array.copy() for key, array in from_bytes(content).items()}
-    arrays[name].view(np.uint32)[place] ^= 1
-    forged(
-        history,
-        "UPDATE image_values SET content = :content WHERE iteration = :iteration",
-        content=to_bytes(arrays),
-        iteration=iteration,
-    )
+    run_id = history.runs()[0].id
+    values = history.image_values(run_id, iteration)
+    content = bytearray(getattr(values, name))
+    content[place * len(content) // SETTINGS["images"]] ^= 1
+    kept = packed(bytes(content)) if name == "predictions" else bytes(content)
+    change = f"UPDATE stored_iterations SET {name} = :content WHERE iteration = :iteration"
+    forged(history, change, content=kept, iteration=iteration)
 
 
 def told(difference: Difference | None) -> tuple[int | None, str, int | None, int | None]:
@@ -156,7 +156,7 @@ class TestADoctoredHistory:
             ("iterations SET accuracy = accuracy + 0.125 WHERE iteration = 4", 4, "accuracy"),
             ("iterations SET gradient_norm = 0 WHERE iteration = 0", 0, "gradient norm"),
             ("iterations SET images = 9 WHERE iteration = 1", 1, "images"),
-            ("iterations SET parameters_digest = 'f' WHERE iteration = 3", 3, "parameters"),
+            ("iterations SET parameters_digest = X'0f' WHERE iteration = 3", 3, "parameters"),
             ("checkpoints SET digest = 'f' WHERE completed_iterations = 2", 1, "stored parameters"),
             (
                 "checkpoints SET digest = 'f' WHERE completed_iterations = 0",
@@ -164,17 +164,17 @@ class TestADoctoredHistory:
                 "initial parameters",
             ),
             ("runs SET first_loss = 1", 0, "the run's first loss"),
-            ("runs SET last_loss = 1", 4, "the run's last loss"),
+            ("runs SET final_loss = 1", 4, "the run's final loss"),
             ("runs SET parameters_digest = 'f'", 4, "the run's parameters"),
-            ("image_values SET content = X'' WHERE iteration = 2", 2, "images' values"),
-            ("image_values SET content = X'00ff' WHERE iteration = 2", 2, "images' values"),
+            ("iterations SET losses = X'' WHERE iteration = 2", 2, "images' values"),
+            ("iterations SET predictions = X'00ff' WHERE iteration = 2", 2, "images' values"),
         ],
     )
     def test_is_named_with_its_first_iteration(
         self, forgery: str, iteration: int | None, what: str, history: History
     ) -> None:
         run = trained(history)
-        forged(history, f"UPDATE {forgery}")
+        forged(history, f"UPDATE stored_{forgery}")
         found = replayed(history, history.find_run(run.id))
         assert told(found.difference) == (iteration, what, None, None)
         assert found.same == list(range(iteration or 0))
@@ -210,30 +210,26 @@ class TestADoctoredHistory:
     @pytest.mark.parametrize(
         ("forgery", "place", "image", "times"),
         [
-            ("DELETE FROM ledger WHERE iteration = 2 AND microbatch = 1", 3, 3, 0),
-            ("DELETE FROM ledger WHERE iteration = 2", 0, 0, 0),
-            ("UPDATE ledger SET image_count = 4 WHERE iteration = 2 AND microbatch = 0", 3, 3, 2),
-            ("UPDATE ledger SET image_count = 2 WHERE iteration = 2 AND microbatch = 1", 5, 5, 0),
-            (
-                "UPDATE ledger SET image_count = 9 WHERE iteration = 2 AND microbatch = 2",
-                8,
-                None,
-                1,
-            ),
-            (
-                "UPDATE ledger SET first_image = -1 WHERE iteration = 2 AND microbatch = 0",
-                -1,
-                None,
-                1,
-            ),
-            (f"INSERT INTO ledger {COPY} WHERE iteration = 2 AND microbatch = 0", 4, 4, 2),
+            (without(1), 3, 3, 0),
+            (emptied, 0, 0, 0),
+            (counting(0, 4), 3, 3, 2),
+            (counting(1, 2), 5, 5, 0),
+            (counting(2, 9), 8, None, 1),
+            (beginning(0, -1), -1, None, 1),
+            (again(0, 4), 4, 4, 2),
         ],
     )
     def test_is_named_with_the_image_that_is_not_counted_once(
-        self, forgery: str, place: int, image: int | None, times: int, history: History
+        self,
+        forgery: Change,
+        place: int,
+        image: int | None,
+        times: int,
+        history: History,
+        tmp_path: Path,
     ) -> None:
         run = trained(history)
-        forged(history, forgery)
+        forge_ledger(tmp_path / "runs.db", 2, SETTINGS["microbatch_size"], forgery)
         found = replayed(history, run)
         assert told(found.difference) == (2, "times counted", place, image)
         assert found.difference is not None
@@ -250,13 +246,13 @@ class TestADoctoredHistory:
         payload = to_bytes(arrays | {"dense_1": -arrays["dense_1"]})
         forged(
             history,
-            "UPDATE checkpoints SET parameters = :parameters WHERE completed_iterations = 3",
+            "UPDATE stored_checkpoints SET parameters = :parameters WHERE completed_iterations = 3",
             parameters=payload,
         )
         if claimed_too:
             forged(
                 history,
-                "UPDATE checkpoints SET digest = :digest WHERE completed_iterations = 3",
+                "UPDATE stored_checkpoints SET digest = :digest WHERE completed_iterations = 3",
                 digest=digest(payload),
             )
         found = replayed(history, run, *wanted)
@@ -275,7 +271,7 @@ class TestADoctoredHistory:
         run = trained(history, checkpoint_every=2)
         forged(
             history,
-            "DELETE FROM checkpoints WHERE completed_iterations = :completed",
+            "DELETE FROM stored_checkpoints WHERE completed_iterations = :completed",
             completed=completed_iterations,
         )
         difference = replayed(history, run, *wanted).difference
@@ -286,13 +282,15 @@ class TestADoctoredHistory:
     ) -> None:
         run = trained(history)
         payload = to_bytes(initial(settings(**SETTINGS).network, seed=99))
-        change = "UPDATE checkpoints SET parameters = :parameters WHERE completed_iterations = 0"
+        change = (
+            "UPDATE stored_checkpoints SET parameters = :parameters WHERE completed_iterations = 0"
+        )
         forged(history, change, parameters=payload)
         found = replayed(history, run)
         assert told(found.difference) == (None, "initial parameters", None, None)
         assert "before its first iteration: initial parameters" in str(found.difference)
         assert found.computed == []
-        change = "UPDATE checkpoints SET digest = :digest WHERE completed_iterations = 0"
+        change = "UPDATE stored_checkpoints SET digest = :digest WHERE completed_iterations = 0"
         forged(history, change, digest=digest(payload))
         assert told(replayed(history, run).difference) == (0, "loss", 0, 0)
 
@@ -302,7 +300,7 @@ class TestADoctoredHistory:
         huge = {name: np.full(shape, 1e30, np.float32) for name, shape in shapes.items()}
         forged(
             history,
-            "UPDATE checkpoints SET parameters = :parameters, digest = :digest "
+            "UPDATE stored_checkpoints SET parameters = :parameters, digest = :digest "
             "WHERE completed_iterations = 0",
             parameters=to_bytes(huge),
             digest=digest(to_bytes(huge)),
@@ -311,7 +309,7 @@ class TestADoctoredHistory:
 
     def test_an_iteration_that_was_removed_is_missed(self, history: History) -> None:
         run = trained(history)
-        forged(history, "DELETE FROM iterations WHERE iteration = 2")
+        forged(history, "DELETE FROM stored_iterations WHERE iteration = 2")
         with pytest.raises(IterationNotFound, match="no iteration 2"):
             prepare(history, run, [])
         assert replayed(history, run, range(4, 5)).same == [4]
@@ -328,20 +326,20 @@ class TestADoctoredHistory:
 class TestARunThatCannotBeReplayedHere:
     def test_another_fingerprint(self, history: History) -> None:
         run = trained(history)
-        forged(history, "UPDATE runs SET fingerprint = '0000'")
+        forged(history, "UPDATE stored_runs SET fingerprint = '0000'")
         replay = prepare(history, history.find_run(run.id), [])
         with pytest.raises(CannotContinueHere, match="fingerprint 0000; this one has"):
             list(replay.compare(LocalDispatcher(), Bystander()))
 
     def test_mixed_workers(self, history: History) -> None:
         run = trained(history, allow_mixed_workers=True)
-        assert run.state is RunState.COMPLETED
+        assert run.status is RunStatus.COMPLETED
         with pytest.raises(CannotReplay, match="different fingerprints"):
             prepare(history, run, [])
 
     def test_other_images(self, history: History) -> None:
         run = trained(history)
-        forged(history, "UPDATE runs SET images_digest = '0000'")
+        forged(history, "UPDATE stored_runs SET images_digest = '0000'")
         with pytest.raises(CannotContinueHere, match="expected digest 0000"):
             prepare(history, history.find_run(run.id), [])
 

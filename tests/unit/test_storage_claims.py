@@ -14,7 +14,7 @@ import pytest
 from storage.errors import LeaseLost, RunNotFound, StateConflict
 from storage.history import History
 from storage.owners import current_owner
-from storage.records import Claim, RunRecord, RunState
+from storage.records import Claim, RunRecord, RunStatus
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,14 +30,14 @@ def history(tmp_path: Path) -> Iterator[History]:
     history.database.close()
 
 
-def submit(history: History, state: RunState = RunState.QUEUED) -> RunRecord:
+def submit(history: History, status: RunStatus = RunStatus.QUEUED) -> RunRecord:
     return history.create_run(
         name=None,
         configuration={},
         iterations=3,
         parameters=b"initial",
         parameters_digest="digest 0",
-        state=state,
+        status=status,
     )
 
 
@@ -58,7 +58,7 @@ def start(script: str, *arguments: str) -> subprocess.Popen[str]:
 
 class TestClaiming:
     def test_the_oldest_queued_run_is_claimed_first(self, history: History) -> None:
-        submit(history, RunState.PAUSED)
+        submit(history, RunStatus.PAUSED)
         older, newer = submit(history), submit(history)
         assert [history.claim_next("alice", LEASE) for _ in range(3)] == [
             Claim(run_id=older.id, owner="alice", epoch=1),
@@ -69,7 +69,7 @@ class TestClaiming:
     def test_a_claim_starts_the_run_and_leases_it(self, history: History) -> None:
         claim = history.claim(submit(history).id, "alice", LEASE)
         run = history.find_run(claim.run_id)
-        assert (run.state, run.owner, run.epoch) == (RunState.RUNNING, "alice", 1)
+        assert (run.status, run.owner, run.epoch) == (RunStatus.RUNNING, "alice", 1)
         assert run.started_at is not None
         assert run.lease_until == run.started_at + timedelta(seconds=LEASE)
         assert last_event(history, run.id) == "claimed"
@@ -93,15 +93,15 @@ class TestClaiming:
             history.claim(claim.run_id, "bob", LEASE)
 
     def test_a_paused_run_is_claimed_by_its_id(self, history: History) -> None:
-        run = submit(history, RunState.PAUSED)
+        run = submit(history, RunStatus.PAUSED)
         assert history.claim(run.id, "alice", LEASE).epoch == 1
 
-    @pytest.mark.parametrize("state", [state for state in RunState if state.is_finished])
-    def test_a_finished_run_is_never_claimed(self, history: History, state: RunState) -> None:
+    @pytest.mark.parametrize("status", [status for status in RunStatus if status.is_finished])
+    def test_a_finished_run_is_never_claimed(self, history: History, status: RunStatus) -> None:
         claim = history.claim(submit(history).id, "alice", LEASE)
-        history.finish(claim, state)
+        history.finish(claim, status)
         assert history.claim_next("bob", LEASE) is None
-        with pytest.raises(StateConflict, match=f"is {state.value} and cannot go on"):
+        with pytest.raises(StateConflict, match=f"is {status.value} and cannot go on"):
             history.claim(claim.run_id, "bob", LEASE)
 
     def test_a_run_that_does_not_exist_is_not_claimed(self, history: History) -> None:
@@ -110,7 +110,7 @@ class TestClaiming:
 
     def test_renewing_lengthens_the_lease(self, history: History) -> None:
         claim = history.claim(submit(history).id, "alice", OVER)
-        assert history.renew(claim, LEASE) is RunState.RUNNING
+        assert history.renew(claim, LEASE).status is RunStatus.RUNNING
         assert history.claim_next("bob", LEASE) is None
 
     def test_two_processes_claim_each_of_60_runs_once(
@@ -138,7 +138,7 @@ class TestAbandonedRuns:
         claim = history.claim(submit(history).id, "alice", OVER)
         (run,) = history.release_abandoned()
         assert run == history.find_run(claim.run_id)
-        assert (run.state, run.owner, run.lease_until) == (RunState.QUEUED, None, None)
+        assert (run.status, run.owner, run.lease_until) == (RunStatus.QUEUED, None, None)
         assert run.epoch == claim.epoch
         assert run.reason == "its scheduler ended without a word after 0 iterations"
         assert last_event(history, run.id) == "abandoned"
@@ -165,7 +165,7 @@ class TestAbandonedRuns:
             assert history.release_abandoned() == []
             process.kill()
         (abandoned,) = history.release_abandoned()
-        assert (abandoned.id, abandoned.state) == (run.id, RunState.QUEUED)
+        assert (abandoned.id, abandoned.status) == (run.id, RunStatus.QUEUED)
 
     def test_a_gone_owners_run_is_claimed_at_once(self, history: History) -> None:
         place, _, _ = current_owner().rpartition(":")

@@ -10,7 +10,7 @@ import pytest
 
 from storage.errors import AmbiguousRun, InvalidName, RunNotFound, StateConflict
 from storage.history import History
-from storage.records import RunRecord, RunState
+from storage.records import RunRecord, RunStatus
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def submit(
     history: History,
     name: str | None = None,
     run_id: str | None = None,
-    state: RunState = RunState.QUEUED,
+    status: RunStatus = RunStatus.QUEUED,
 ) -> RunRecord:
     return history.create_run(
         run_id=run_id,
@@ -33,7 +33,7 @@ def submit(
         iterations=3,
         parameters=b"initial",
         parameters_digest="digest 0",
-        state=state,
+        status=status,
     )
 
 
@@ -41,7 +41,7 @@ class TestSubmitting:
     def test_a_submitted_run_is_stored_as_it_is_returned(self, history: History) -> None:
         run = submit(history, "first try")
         assert history.find_run(run.id) == run
-        assert (run.state, run.epoch, run.completed_iterations) == (RunState.QUEUED, 0, 0)
+        assert (run.status, run.epoch, run.completed_iterations) == (RunStatus.QUEUED, 0, 0)
 
     def test_it_keeps_its_initial_parameters_and_tells_its_submission(
         self, history: History
@@ -78,7 +78,7 @@ class TestSubmitting:
 
     def test_a_run_cannot_be_submitted_running(self, history: History) -> None:
         with pytest.raises(ValueError, match="Expected queued or paused"):
-            submit(history, state=RunState.RUNNING)
+            submit(history, status=RunStatus.RUNNING)
 
 
 class TestFinding:

@@ -1,4 +1,4 @@
-"""Ids, times, states and the tables' SQL, without a database."""
+"""Ids, times, statuses and the tables' SQL, without a database."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from storage.records import RunState
+from storage.records import RunStatus
 from storage.references import new_run_id
 from storage.rows import TABLES
-from storage.tables import UtcDateTime, metadata
+from storage.tables import metadata
+from storage.types import UtcDateTime
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 7_900, tzinfo=UTC)
 
@@ -49,8 +50,8 @@ def test_a_time_without_a_zone_is_refused() -> None:
 
 
 def test_three_states_are_the_end() -> None:
-    finished = {state for state in RunState if state.is_finished}
-    assert finished == {RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED}
+    finished = {status for status in RunStatus if status.is_finished}
+    assert finished == {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED}
 
 
 def test_every_field_of_a_record_is_a_column() -> None:
@@ -70,4 +71,4 @@ def test_the_tables_are_valid_for_postgresql() -> None:
     ]
     assert "id BIGSERIAL NOT NULL" in "".join(statements)
     assert "TIMESTAMP WITH TIME ZONE" in "".join(statements)
-    assert len(indexes) == 4
+    assert len(indexes) == 6

@@ -1,0 +1,186 @@
+"""Iterations as rows: one for each, with its ledger and its images' values inside."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, ScalarSelect, Select, func, insert, select, update
+
+from storage.errors import IterationNotFound
+from storage.records import ImageValues, IterationRecord, LedgerRecord, WorkerSummary
+from storage.tables import iterations, runs, workers
+
+_MICROSECOND = timedelta(microseconds=1)
+
+#: The columns that hold an `IterationRecord`, but for its run.
+NUMBERS = (
+    "iteration",
+    "images",
+    "loss",
+    "accuracy",
+    "gradient_norm",
+    "parameters_digest",
+    "epoch",
+    "shards",
+    "attempts",
+    "workers",
+    "started_at",
+    "seconds",
+)
+
+
+def number_of(run_id: str) -> ScalarSelect[Any]:
+    """The number that stands for a run in the tables of many rows."""
+    return select(runs.c.number).where(runs.c.id == run_id).scalar_subquery()
+
+
+def store_iteration(
+    connection: Connection,
+    record: IterationRecord,
+    ledger: Sequence[LedgerRecord],
+    values: ImageValues,
+) -> None:
+    """Insert the iteration's one row, and add to the sums of the workers in its ledger."""
+    from storage.packing import packed  # NumPy is loaded by then; a listing goes without
+
+    run = connection.scalar(select(runs.c.number).where(runs.c.id == record.run_id))
+    numbers = _credit(connection, run, ledger)
+    connection.execute(
+        insert(iterations).values(
+            {name: getattr(record, name) for name in NUMBERS}
+            | {
+                "run": run,
+                "ledger": [_line(entry, record, numbers) for entry in ledger],
+                "losses": values.losses,
+                "gradient_norms": values.gradient_norms,
+                "predictions": packed(values.predictions),
+                "image_numbers": values.image_numbers,
+            }
+        )
+    )
+
+
+def read_iterations(connection: Connection, run_id: str) -> list[IterationRecord]:
+    """A run's iterations in order, without ledgers and images' values."""
+    rows = connection.execute(_of(run_id, *NUMBERS).order_by(iterations.c.iteration))
+    return [IterationRecord(run_id=run_id, **row._asdict()) for row in rows]
+
+
+def read_ledger(
+    connection: Connection, run_id: str, iteration: int | None
+) -> Iterator[LedgerRecord]:
+    """The ledger of one iteration or of all, in image order."""
+    of_run = select(workers.c.number, workers.c.name).where(workers.c.run == number_of(run_id))
+    names = {row.number: row.name for row in connection.execute(of_run)}
+    query = _of(run_id, "iteration", "started_at", "ledger")
+    if iteration is not None:
+        query = query.where(iterations.c.iteration == iteration)
+    for row in connection.execute(query.order_by(iterations.c.iteration)):
+        yield from sorted(_entries(run_id, row, names), key=lambda entry: entry.first_image)
+
+
+def read_image_values(connection: Connection, run_id: str, iteration: int) -> ImageValues:
+    """An iteration's values. Raises `IterationNotFound`."""
+    from storage.packing import unpacked
+
+    names = ("images", "losses", "gradient_norms", "predictions", "image_numbers")
+    query = _of(run_id, *names).where(iterations.c.iteration == iteration)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise IterationNotFound(run_id, iteration)
+    return ImageValues(
+        losses=row.losses,
+        gradient_norms=row.gradient_norms,
+        predictions=unpacked(row.predictions, row.images),
+        image_numbers=row.image_numbers,
+    )
+
+
+def read_workers(connection: Connection, run_id: str) -> list[WorkerSummary]:
+    """Who computed for the run, those with the most images first."""
+    columns = [column for column in workers.c if column.name not in {"run", "number"}]
+    query = select(*columns).where(workers.c.run == number_of(run_id))
+    rows = connection.execute(query.order_by(workers.c.images.desc(), workers.c.name))
+    return [WorkerSummary(run_id=run_id, **row._asdict()) for row in rows]
+
+
+def _of(run_id: str, *names: str) -> Select[Any]:
+    columns = [iterations.c[name] for name in names]
+    return select(*columns).where(iterations.c.run == number_of(run_id))
+
+
+def _line(entry: LedgerRecord, record: IterationRecord, numbers: dict[str, int]) -> list[int]:
+    """A ledger's entry in few characters, its times in microseconds since the iteration began."""
+    return [
+        entry.first_image,
+        entry.image_count,
+        entry.shard,
+        entry.attempt,
+        entry.epoch,
+        numbers[entry.worker],
+        round(entry.seconds * 1e6),
+        (entry.received_at - record.started_at) // _MICROSECOND,
+    ]
+
+
+def _entries(run_id: str, row: Row[Any], names: dict[int, str]) -> Iterator[LedgerRecord]:
+    for first_image, count, shard, attempt, epoch, worker, microseconds, received in row.ledger:
+        yield LedgerRecord(
+            run_id=run_id,
+            iteration=row.iteration,
+            first_image=first_image,
+            image_count=count,
+            shard=shard,
+            attempt=attempt,
+            epoch=epoch,
+            worker=names[worker],
+            seconds=microseconds / 1e6,
+            received_at=row.started_at + received * _MICROSECOND,
+        )
+
+
+def _credit(connection: Connection, run: Any, ledger: Sequence[LedgerRecord]) -> dict[str, int]:
+    """Add the ledger to its workers' sums; the number of each, by name."""
+    by_worker = defaultdict(list)
+    for entry in ledger:
+        by_worker[entry.worker].append(entry)
+    return {
+        name: _credit_one(connection, run, name, entries) for name, entries in by_worker.items()
+    }
+
+
+def _credit_one(connection: Connection, run: Any, name: str, entries: list[LedgerRecord]) -> int:
+    answers = {(entry.epoch, entry.shard, entry.attempt): entry.seconds for entry in entries}
+    received = [entry.received_at for entry in entries]
+    images = sum(entry.image_count for entry in entries)
+    statement = (
+        update(workers)
+        .where(workers.c.run == run, workers.c.name == name)
+        .values(
+            images=workers.c.images + images,
+            answers=workers.c.answers + len(answers),
+            seconds=workers.c.seconds + sum(answers.values()),
+            last_at=max(received),
+        )
+        .returning(workers.c.number)
+    )
+    number = connection.scalar(statement)
+    if number is None:
+        taken = select(func.coalesce(func.max(workers.c.number), 0)).where(workers.c.run == run)
+        number = (connection.scalar(taken) or 0) + 1
+        connection.execute(
+            insert(workers).values(
+                run=run,
+                number=number,
+                name=name,
+                images=images,
+                answers=len(answers),
+                seconds=sum(answers.values()),
+                first_at=min(received),
+                last_at=max(received),
+            )
+        )
+    return int(number)

@@ -1,0 +1,111 @@
+"""Column types: Python values to what each database keeps most compactly, bit for bit."""
+
+from __future__ import annotations
+
+from array import array
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    REAL,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Integer,
+    LargeBinary,
+    TypeDecorator,
+)
+from sqlalchemy.types import TypeEngine
+
+#: Before it, nothing was ever trained.
+_ORIGIN = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC times in, aware UTC times out, on databases with and without time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else _aware(value)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class CompactUtcDateTime(TypeDecorator[datetime]):
+    """The same in 8 bytes: on SQLite, which has no type for times, microseconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        kind: TypeEngine[Any] = BigInteger() if _is_sqlite(dialect) else DateTime(timezone=True)
+        return dialect.type_descriptor(kind)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        moment = _aware(value)
+        return (moment - _ORIGIN) // timedelta(microseconds=1) if _is_sqlite(dialect) else moment
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if _is_sqlite(dialect):
+            return _ORIGIN + timedelta(microseconds=value)
+        return value.astimezone(UTC)  # type: ignore[no-any-return]
+
+
+class HexDigest(TypeDecorator[str]):
+    """A digest in hexadecimal, kept as its bytes."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002
+        return None if value is None else bytes.fromhex(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else bytes(value).hex()
+
+
+class PackedArray(TypeDecorator[bytes]):
+    """Numbers of 4 bytes each, little-endian: on SQLite those bytes, on PostgreSQL its array."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def __init__(self, typecode: str) -> None:
+        """`typecode` as in the standard library's `array`: "f" for float32, "i" for int32."""
+        super().__init__()
+        self.typecode = typecode
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if _is_sqlite(dialect):
+            return dialect.type_descriptor(LargeBinary())
+        return dialect.type_descriptor(ARRAY(REAL if self.typecode == "f" else Integer))
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> Any:
+        return (
+            value if value is None or _is_sqlite(dialect) else array(self.typecode, value).tolist()
+        )
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> bytes | None:
+        if value is None:
+            return None
+        return bytes(value) if _is_sqlite(dialect) else array(self.typecode, value).tobytes()
+
+
+def _is_sqlite(dialect: Dialect) -> bool:
+    return dialect.name == "sqlite"
+
+
+def _aware(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError(f"Expected a time with a time zone. Received: {value!r}")
+    return value.astimezone(UTC)

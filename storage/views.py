@@ -1,0 +1,119 @@
+"""The views that people query: the same on both databases, stable when tables change."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from storage import views_postgresql, views_sqlite
+
+#: Names of a run's settings in the view `runs`, with the kind of each. `iterations` is a column of
+#: its own.
+SETTINGS = {
+    "dataset": "text",
+    "data_dir": "text",
+    "classes": "list",
+    "images": "integer",
+    "test_images": "integer",
+    "learning_rate": "number",
+    "seed": "integer",
+    "gradients": "text",
+    "microbatch_size": "integer",
+    "shards": "integer",
+    "checkpoint_every": "integer",
+    "audit": "number",
+    "allow_mixed_workers": "boolean",
+    "unfolding": "text",
+    "image_side": "integer",
+    "kernel_sizes": "list",
+    "filters": "integer",
+}
+
+#: The views, in the order of the documentation.
+NAMES = (
+    "runs",
+    "iterations",
+    "images",
+    "ledger",
+    "workers",
+    "events",
+    "evaluations",
+    "checkpoints",
+    "tags",
+)
+
+
+def create_views(connection: Connection) -> None:
+    """Make the views anew, as this version has them."""
+    drop_views(connection)
+    for name, query in queries(connection.dialect.name).items():
+        statement = f"CREATE VIEW {name} AS\n{query}"
+        if connection.dialect.name == "postgresql":  # whose driver takes % for a place to fill
+            statement = statement.replace("%", "%%")
+        connection.exec_driver_sql(statement)
+
+
+def drop_views(connection: Connection) -> None:
+    """Remove the views, so that the tables under them can change."""
+    kind = "pg_views" if connection.dialect.name == "postgresql" else "sqlite_master"
+    for name in NAMES:
+        if _is_view(connection, name, kind):
+            connection.exec_driver_sql(f"DROP VIEW {name}")
+
+
+def _is_view(connection: Connection, name: str, kind: str) -> bool:
+    where = {
+        "pg_views": f"viewname = '{name}' AND schemaname = current_schema()",
+        "sqlite_master": f"type = 'view' AND name = '{name}'",
+    }[kind]
+    found = connection.exec_driver_sql(f"SELECT 1 FROM {kind} WHERE {where}")  # noqa: S608
+    return found.first() is not None
+
+
+def queries(dialect: str) -> dict[str, str]:
+    """The SELECT of each view, by its name."""
+    own = views_sqlite if dialect == "sqlite" else views_postgresql
+    words = own.WORDS
+    return {
+        "runs": _runs(words),
+        "iterations": _iterations(words),
+        "images": own.IMAGES,
+        "ledger": own.LEDGER,
+        "workers": _WORKERS,
+        "events": "SELECT run_id, at, kind, message FROM stored_events",
+        "evaluations": "SELECT run_id, completed_iterations, images, loss, accuracy, confusion\n"
+        "FROM stored_evaluations",
+        "checkpoints": "SELECT run_id, completed_iterations, digest,\n"
+        "  length(parameters) + coalesce(length(optimizer_state), 0) AS bytes\n"
+        "FROM stored_checkpoints",
+        "tags": "SELECT run_id, key, value FROM stored_tags",
+    }
+
+
+def _runs(words: dict[str, str]) -> str:
+    settings = ",\n  ".join(
+        f"{words[kind].format(name=name)} AS {name}" for name, kind in SETTINGS.items()
+    )
+    seconds = words["seconds_between"].format(since="r.started_at", until="r.ended_at")
+    return f"""SELECT r.id, r.name, r.status, r.reason, r.request, r.priority, r.note,
+  {words["tags"]} AS tags,
+  r.iterations, r.completed_iterations, r.first_loss, r.final_loss,
+  r.test_loss, r.test_accuracy, r.created_at, r.started_at, r.ended_at,
+  {seconds} AS seconds,
+  r.owner, r.epoch, r.fingerprint, r.images_digest, r.parameters_digest,
+  r.parent_id, r.parent_iterations, r.pruned_at,
+  {settings}
+FROM stored_runs AS r"""  # noqa: S608
+
+
+def _iterations(words: dict[str, str]) -> str:
+    started = words.get("moment", "{microseconds}").format(microseconds="i.started_at")
+    return f"""SELECT r.id AS run_id, i.iteration, i.images, i.loss, i.loss / i.images AS mean_loss,
+  i.accuracy, i.gradient_norm, {started} AS started_at, i.seconds,
+  i.images / i.seconds AS images_per_second, i.epoch, i.shards, i.attempts, i.workers,
+  {words["hex"].format(bytes="i.parameters_digest")} AS parameters_digest
+FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run"""  # noqa: S608
+
+
+_WORKERS = """SELECT r.id AS run_id, w.name AS worker, w.images, w.answers, w.seconds,
+  w.images / w.seconds AS images_per_second, w.first_at, w.last_at
+FROM stored_workers AS w JOIN stored_runs AS r ON r.number = w.run"""
