@@ -33,6 +33,7 @@ COMMANDS = (
     "watch",
     "plot",
     "export",
+    "predict",
     "replay",
     "doctor",
     "db",
