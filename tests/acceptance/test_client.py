@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,6 +85,32 @@ def test_waiting_ends_at_the_time_that_was_given(client: tapeworks.Client) -> No
     run = client.submit(CONFIG)
     with pytest.raises(TimeoutError, match=f"Run {run.id} is queued after 0 seconds"):
         run.wait(0)
+
+
+def test_the_documented_program_runs(
+    client: tapeworks.Client, start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    [(program, shown)] = re.findall(
+        r"```python\n(.*?)```\n\n```text\n(.*?)```", document, re.DOTALL
+    )
+    start("scheduler")
+    exec(compile(program, "python.md", "exec"), {})
+
+    told = capsys.readouterr().out
+    assert [len(line.split()) for line in told.splitlines()] == [
+        len(line.split()) for line in shown.splitlines()
+    ]
+    assert "status='completed', 20/20" in told
+    assert told.endswith("(5, 3, 3) float32\ncancelled\n")
+
+
+def test_every_method_is_documented() -> None:
+    document = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    for kind in (tapeworks.Client, tapeworks.Run):
+        names = [name for name in vars(kind) if not name.startswith("_")]
+        undocumented = [name for name in names if f"`{name}" not in document]
+        assert undocumented in ([], ["database"])
 
 
 def test_importing_it_loads_nothing_heavy() -> None:

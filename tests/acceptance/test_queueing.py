@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from model.config import RunConfig
-from storage.database import Database
 from storage.history import History
 from storage.records import RunRecord, RunStatus
 from tests.support.calls import Call
@@ -40,15 +39,16 @@ def found(places: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture
 def found_anywhere(
-    database_url: str, places: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[History]:
+    database_url: str,
+    either_history: History,
+    places: Path,
+    fleet: Fleet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> History:
     """The same, on SQLite and on PostgreSQL."""
     monkeypatch.setenv("TAPEWORKS_REDIS_URL", fleet.redis_url)
     monkeypatch.setenv("TAPEWORKS_DATABASE_URL", database_url)
-    database = Database(database_url)
-    database.upgrade()
-    yield History(database)
-    database.close()
+    return either_history
 
 
 def test_runs_are_paused_resumed_and_cancelled_while_a_scheduler_drives_them(

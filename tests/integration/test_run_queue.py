@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from storage.database import Database
 from storage.errors import InvalidNote, InvalidTag, LeaseLost, RunNotFound, StateConflict
 from storage.history import History
 from storage.queue import NewRun, Queue
@@ -20,11 +19,8 @@ Wish = Callable[[Queue, str], RunRecord]
 
 
 @pytest.fixture
-def history(database_url: str) -> Iterator[History]:
-    database = Database(database_url)
-    database.upgrade()
-    yield History(database)
-    database.close()
+def history(either_history: History) -> History:
+    return either_history
 
 
 def new(name: str, **values: object) -> NewRun:
