@@ -54,10 +54,9 @@ def store_iteration(
             | {
                 "run": run,
                 "ledger": [_line(entry, record, numbers) for entry in ledger],
-                "losses": values.losses,
-                "gradient_norms": values.gradient_norms,
                 "predictions": packed(values.predictions),
-                "image_numbers": values.image_numbers,
+                "image_numbers": values.image_numbers or b"",
+                "image_values": values.losses + values.gradient_norms,
             }
         )
     )
@@ -86,16 +85,17 @@ def read_image_values(connection: Connection, run_id: str, iteration: int) -> Im
     """An iteration's values. Raises `IterationNotFound`."""
     from storage.packing import unpacked
 
-    names = ("images", "losses", "gradient_norms", "predictions", "image_numbers")
+    names = ("images", "predictions", "image_numbers", "image_values")
     query = _of(run_id, *names).where(iterations.c.iteration == iteration)
     row = connection.execute(query).one_or_none()
     if row is None:
         raise IterationNotFound(run_id, iteration)
+    half = len(row.image_values) // 2
     return ImageValues(
-        losses=row.losses,
-        gradient_norms=row.gradient_norms,
+        losses=row.image_values[:half],
+        gradient_norms=row.image_values[half:],
         predictions=unpacked(row.predictions, row.images),
-        image_numbers=row.image_numbers,
+        image_numbers=row.image_numbers or None,
     )
 
 

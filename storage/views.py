@@ -28,18 +28,39 @@ SETTINGS = {
     "filters": "integer",
 }
 
-#: The views, in the order of the documentation.
-NAMES = (
-    "runs",
-    "iterations",
-    "images",
-    "ledger",
-    "workers",
-    "events",
-    "evaluations",
-    "checkpoints",
-    "tags",
-)
+#: The views' columns, in the order of the documentation.
+COLUMNS = {
+    "runs": (
+        *("id", "name", "status", "reason", "request", "priority", "note", "tags"),
+        *("iterations", "completed_iterations", "first_loss", "final_loss"),
+        *("test_loss", "test_accuracy", "created_at", "started_at", "ended_at", "seconds"),
+        *("owner", "epoch", "fingerprint", "images_digest", "parameters_digest"),
+        *("parent_id", "parent_iterations", "pruned_at"),
+        *SETTINGS,
+    ),
+    "iterations": (
+        *("run_id", "iteration", "images", "loss", "mean_loss", "accuracy", "gradient_norm"),
+        *("started_at", "seconds", "images_per_second", "epoch", "shards", "attempts", "workers"),
+        "parameters_digest",
+    ),
+    "images": (
+        *("run_id", "iteration", "place", "image", "label", "predicted", "loss", "gradient_norm"),
+    ),
+    "ledger": (
+        *("run_id", "iteration", "first_image", "image_count", "shard", "attempt", "epoch"),
+        *("worker", "seconds", "received_at"),
+    ),
+    "workers": (
+        *("run_id", "worker", "images", "answers", "seconds", "images_per_second"),
+        *("first_at", "last_at"),
+    ),
+    "events": ("run_id", "at", "kind", "message"),
+    "evaluations": ("run_id", "completed_iterations", "images", "loss", "accuracy", "confusion"),
+    "checkpoints": ("run_id", "completed_iterations", "digest", "bytes"),
+    "tags": ("run_id", "key", "value"),
+}
+
+NAMES = tuple(COLUMNS)
 
 
 def create_views(connection: Connection) -> None:

@@ -3,7 +3,6 @@
 Revision 0002, after 0001. Tables are called stored_…, so that the views can have the plain names.
 """
 
-import struct
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from storage.packing import packed
-from storage.types import CompactUtcDateTime, HexDigest, PackedArray, UtcDateTime
+from storage.types import CompactUtcDateTime, Float32Array, HexDigest, UtcDateTime
 
 revision = "0002"
 down_revision = "0001"
@@ -121,24 +120,23 @@ def _create_runs() -> None:
 def _create_iterations() -> None:
     op.create_table(
         "stored_iterations",
-        sa.Column("run", sa.Integer(), nullable=False),
-        sa.Column("iteration", sa.Integer(), nullable=False),
-        sa.Column("images", sa.Integer(), nullable=False),
         sa.Column("loss", sa.Double(), nullable=False),
         sa.Column("accuracy", sa.Double(), nullable=False),
         sa.Column("gradient_norm", sa.Double(), nullable=False),
-        sa.Column("parameters_digest", HexDigest(), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("started_at", CompactUtcDateTime(), nullable=False),
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("iteration", sa.Integer(), nullable=False),
+        sa.Column("images", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("shards", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("workers", sa.Integer(), nullable=False),
-        sa.Column("started_at", CompactUtcDateTime(), nullable=False),
-        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("parameters_digest", HexDigest(), nullable=False),
         sa.Column("ledger", sa.JSON(), nullable=False),
-        sa.Column("losses", PackedArray("f"), nullable=False),
-        sa.Column("gradient_norms", PackedArray("f"), nullable=False),
         sa.Column("predictions", sa.LargeBinary(), nullable=False),
-        sa.Column("image_numbers", PackedArray("i"), nullable=True),
+        sa.Column("image_numbers", sa.LargeBinary(), nullable=False),
+        sa.Column("image_values", Float32Array(), nullable=False),
         sa.ForeignKeyConstraint(
             ["run"],
             ["stored_runs.number"],
@@ -146,6 +144,7 @@ def _create_iterations() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("run", "iteration", name=op.f("pk_stored_iterations")),
+        sqlite_with_rowid=False,
     )
 
 
@@ -266,8 +265,8 @@ def _copy_run(connection: sa.Connection, number: int, run_id: str) -> None:
         sa.column("ledger", sa.JSON),
         sa.column("parameters_digest", HexDigest),
         sa.column("started_at", CompactUtcDateTime),
-        sa.column("losses", PackedArray("f")),
-        sa.column("gradient_norms", PackedArray("f")),
+        sa.column("image_numbers", sa.LargeBinary),
+        sa.column("image_values", Float32Array),
     )
     workers = _copy_workers(connection, number, run_id)
     old = sa.table(
@@ -347,14 +346,15 @@ def _image_values(content: bytes | None, images: int) -> dict[str, bytes]:
     """What was safetensors; zeros where it was damaged, which a replay will find."""
     try:
         arrays = load(bytes(content or b""))
-        return {
-            "losses": arrays["losses"].astype("<f4").tobytes(),
-            "gradient_norms": arrays["gradient_norms"].astype("<f4").tobytes(),
-            "predictions": packed(arrays["predictions"].astype("u1").tobytes()),
-        }
+        values = [arrays[name].astype("<f4").tobytes() for name in ("losses", "gradient_norms")]
+        predictions = arrays["predictions"].astype("u1").tobytes()
     except (SafetensorError, KeyError, ValueError, TypeError):
-        zeros = struct.pack(f"<{images}f", *[0.0] * images)
-        return {"losses": zeros, "gradient_norms": zeros, "predictions": packed(bytes(images))}
+        values, predictions = [bytes(8 * images)], bytes(images)
+    return {
+        "predictions": packed(predictions),
+        "image_numbers": b"",
+        "image_values": b"".join(values),
+    }
 
 
 def _hex(digest: str) -> str:
