@@ -133,7 +133,7 @@ class Database:
 
     def shrink(self) -> None:
         """Give the room of what was removed back to the disk, on SQLite; PostgreSQL reuses it."""
-        if self._engine.dialect.name == "sqlite":
+        if self.is_sqlite:
             with translated(self.address), self._engine.connect() as connection:
                 connection.connection.driver_connection.execute("VACUUM")  # type: ignore[union-attr]
 

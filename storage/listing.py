@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-#: What a cell holds. Times are text in UTC, `2026-11-23 12:02:38.839000`; JSON is text; bytes are
-#: hexadecimal digits.
-Value = str | int | float | bool | None
+#: What a cell holds. Times are text in UTC, `2026-11-23 12:02:38.839000`; truth is 1 or 0; JSON is
+#: text; bytes are hexadecimal digits.
+Value = str | int | float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,21 @@ class Listing:
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
 
+    def changed(self, readers: Mapping[str, Callable[[Any], Any]]) -> Listing:
+        """The same with the values of the columns of these names read so."""
+        reading = [readers.get(name, _as_it_is) for name in self.columns]
+        return Listing(
+            columns=self.columns,
+            rows=tuple(
+                tuple(read(cell) for read, cell in zip(reading, row, strict=True))
+                for row in self.rows
+            ),
+        )
+
+
+def _as_it_is(cell: Any) -> Any:
+    return cell
+
 
 def listing(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> Listing:
     """Columns and rows as a driver gives them, in plain values."""
@@ -38,6 +53,8 @@ def listing(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> Listing:
 
 def plain(cell: Any) -> Value:
     """A driver's value without its type, so that both databases say the same."""
+    if isinstance(cell, bool):
+        return int(cell)
     if cell is None or isinstance(cell, str | int | float):
         return cell
     if isinstance(cell, Decimal):  # what PostgreSQL makes of sums and means of whole numbers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -66,16 +67,29 @@ def find_runs(
     be there; `since` is the submission, or later. What is not known is sorted last. Raises what
     `query` raises.
     """
-    wanted = list(columns or COLUMNS["runs"])
     question = Question(sql=where or "", seconds=DEFAULT_SECONDS, view="runs")
+    wanted = list(columns or COLUMNS["runs"])
     for name in (*wanted, sort):
         if name not in COLUMNS["runs"]:
             raise unknown_column(name, question)
-    statement = select(*[_RUNS.c[name] for name in wanted]).limit(limit)
-    for condition in _conditions(where, status, tags or {}, since):
-        statement = statement.where(condition)
+    conditions = _conditions(where, status, tags or {}, since)
+    statement = runs_statement(wanted, conditions, sort, descending).limit(limit)
     with read_only(database, DEFAULT_SECONDS) as connection, asked(question):
-        return _found(connection.execute(_sorted(statement, sort, descending)))
+        return _found(connection.execute(statement))
+
+
+def runs_statement(
+    columns: Sequence[str], conditions: Sequence[ColumnElement[bool]], sort: str, descending: bool
+) -> Select[Any]:
+    """These columns of the runs that fulfil all conditions."""
+
+    def towards(name: str) -> ColumnElement[Any]:
+        found: ColumnElement[Any] = _RUNS.c[name]
+        return found.desc() if descending else found.asc()
+
+    first = towards(sort) if sort in _ALWAYS_KNOWN else towards(sort).nulls_last()
+    chosen = select(*[_RUNS.c[name] for name in columns]).where(*conditions)
+    return chosen.order_by(first, towards("id"))
 
 
 def _conditions(
@@ -97,17 +111,9 @@ def _conditions(
     return conditions
 
 
-def _sorted(statement: Select[Any], sort: str, descending: bool) -> Select[Any]:
-    def towards(name: str) -> ColumnElement[Any]:
-        found: ColumnElement[Any] = _RUNS.c[name]
-        return found.desc() if descending else found.asc()
-
-    first = towards(sort) if sort in _ALWAYS_KNOWN else towards(sort).nulls_last()
-    return statement.order_by(first, towards("id"))
-
-
 def _found(result: CursorResult[Any], limit: int | None = None) -> Listing:
     if not result.returns_rows:
         raise NotReadOnly("it gives no rows")
-    rows = result.fetchall() if limit is None else result.fetchmany(limit)
-    return listing(result.keys(), [tuple(row) for row in rows])
+    with closing(result):
+        rows = result.fetchall() if limit is None else result.fetchmany(limit)
+        return listing(result.keys(), [tuple(row) for row in rows])

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 #: By what they give; the kinds of settings among them.
 WORDS = {
-    "seconds_between": "(julianday({until}) - julianday({since})) * 86400",
+    "seconds_between": "strftime('%s', {until}) - strftime('%s', {since})"
+    " + CAST(substr({until}, 20) AS REAL) - CAST(substr({since}, 20) AS REAL)",
     "moment": "strftime('%Y-%m-%d %H:%M:%S', {microseconds} / 1000000, 'unixepoch')"
     " || printf('.%06d', {microseconds} % 1000000)",
     "hex": "lower(hex({bytes}))",
