@@ -27,6 +27,7 @@ COMMANDS = (
     "watch",
     "plot",
     "export",
+    "evaluate",
     "predict",
     "replay",
     "doctor",
