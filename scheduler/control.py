@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scheduler.errors import Interrupted
+from scheduler.errors import Interrupted, Requested
 from storage.history import History
-from storage.records import Claim
+from storage.records import Claim, Request, RunRecord
 from workers.crash_points import CrashPoint, crash_point
 
 
@@ -75,14 +75,21 @@ class Keeper:
         self._renewed_at = time.monotonic()
 
     def tick(self, *, waiting: bool = False) -> None:
-        """Renew the lease when it is time. Raises `Interrupted`, or storage's `LeaseLost`."""
+        """Renew the lease when it is time. Raises `Interrupted`, `Requested` or `LeaseLost`."""
         self._on_tick()
         if self._control.abandoning or (waiting and self._control.draining):
             raise Interrupted("stopped at once on request")
         if time.monotonic() - self._renewed_at > self._lease.renew_seconds:
-            self._history.renew(self._claim, self._lease.seconds)
+            run = self._history.renew(self._claim, self._lease.seconds)
             self._renewed_at = time.monotonic()
             crash_point(CrashPoint.LEASE_RENEWED)
+            if run.request is Request.CANCEL or waiting:
+                _heed(run)
+
+    def committed(self, run: RunRecord) -> None:
+        """Leave a run that a person wants paused or cancelled; a complete one is not paused."""
+        if run.request is Request.CANCEL or run.completed_iterations < run.iterations:
+            _heed(run)
 
     def notice(self, kind: str, message: str) -> None:
         """Write an event into the run's history and pass it on to whoever looks on."""
@@ -90,3 +97,9 @@ class Keeper:
         self._history.add_event(self._claim, kind, message)
         crash_point(CrashPoint.EVENT_WRITTEN)
         self._on_notice(kind, message)
+
+
+def _heed(run: RunRecord) -> None:
+    if run.request:
+        status = run.request.status
+        raise Requested(status, run.request_reason or f"{status} on request")

@@ -93,16 +93,17 @@ def iteration_difference(stored: Stored, computed: Computed) -> Difference | Non
 
 
 def checkpoint_difference(
-    run_id: str, completed_iterations: int, checkpoint: CheckpointRecord | None, claimed: str
+    run: RunRecord, completed_iterations: int, checkpoint: CheckpointRecord | None, claimed: str
 ) -> Difference | None:
     """Whether the stored parameters' bytes have the digest that they and their iteration claim."""
     received = digest(checkpoint.parameters) if checkpoint else NOTHING
+    is_initial = completed_iterations == run.first_iteration
     for expected in (checkpoint.digest if checkpoint else claimed, claimed):
         if expected != received:
             return Difference(
-                run_id=run_id,
-                iteration=completed_iterations - 1 if completed_iterations else None,
-                what="stored parameters" if completed_iterations else "initial parameters",
+                run_id=run.id,
+                iteration=None if is_initial else completed_iterations - 1,
+                what="initial parameters" if is_initial else "stored parameters",
                 expected=expected,
                 computed=received,
             )
@@ -182,7 +183,7 @@ def _of_numbers(stored: Stored, computed: Computed) -> Iterator[_Found]:
         ("gradient norm", record.gradient_norm, computed.gradient_norm),
         ("parameters", record.parameters_digest, computed.parameters_digest),
     ]
-    if record.iteration == 0:
+    if record.iteration == run.first_iteration:
         pairs.append(("the run's first loss", run.first_loss, computed.loss))
     if record.iteration == run.completed_iterations - 1:
         pairs.append(("the run's final loss", run.final_loss, computed.loss))

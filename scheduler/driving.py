@@ -14,6 +14,7 @@ from scheduler.control import Control, Keeper, Lease
 from scheduler.errors import (
     CannotContinueHere,
     Interrupted,
+    Requested,
     RunFailed,
     Unreleased,
     other_images,
@@ -99,6 +100,8 @@ class Driver:
         except (RunFailed, ModelError) as error:
             self._leave(history, claim, RunStatus.FAILED, str(error))
             raise RunFailed(str(error)) from error
+        except Requested as error:
+            self._leave(history, claim, error.status, str(error))
         except CannotContinueHere as error:
             self._leave(history, claim, RunStatus.PAUSED, str(error))
             raise

@@ -1,5 +1,9 @@
 """What can end a run, or a scheduler's hold on it."""
 
+from __future__ import annotations
+
+from storage.records import RunStatus
+
 
 class SchedulerError(Exception):
     """Base of the errors of this room."""
@@ -27,6 +31,14 @@ class CannotReplay(SchedulerError):
 
 class Interrupted(SchedulerError):
     """The user asked to stop at once; what is committed stays."""
+
+
+class Requested(SchedulerError):
+    """A person wants the run paused or cancelled; it is to be left in this status."""
+
+    def __init__(self, status: RunStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Unreleased(Interrupted):

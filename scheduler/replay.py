@@ -70,7 +70,7 @@ class Replay:
         run, config = self.run, self.config
         checkpoint = self.history.checkpoint(run.id, span.start)
         claimed = self._claimed(span.start) or checkpoint.digest
-        if found := checkpoint_difference(run.id, span.start, checkpoint, claimed):
+        if found := checkpoint_difference(run, span.start, checkpoint, claimed):
             return found
         parameters = checkpoint.parameters
         checked(from_bytes(parameters), config.network, f"Run {run.id}, after {span.start}")
@@ -104,11 +104,11 @@ class Replay:
         except CheckpointNotFound:
             if not self._must_be_kept(completed_iterations):
                 return None
-        return checkpoint_difference(self.run.id, completed_iterations, checkpoint, claimed)
+        return checkpoint_difference(self.run, completed_iterations, checkpoint, claimed)
 
     def _claimed(self, completed_iterations: int) -> str:
         """The digest of the parameters after so many iterations; empty of the initial ones."""
-        if completed_iterations == 0:
+        if completed_iterations == self.run.first_iteration:
             return ""
         return self.records[completed_iterations - 1].parameters_digest
 
@@ -132,10 +132,10 @@ def prepare(history: History, run: RunRecord, wanted: Sequence[range]) -> Replay
             f"Run {run.id} allowed workers of different fingerprints (allow_mixed_workers); "
             "nobody can promise that it has the same bits again."
         )
-    spans = _spans(history, run.id, iterations, config.checkpoint_every)
+    spans = _spans(history, run, iterations, config.checkpoint_every)
     records = {record.iteration: record for record in history.iterations(run.id)}
     for span in spans:
-        for iteration in range(max(span.start - 1, 0), span.stop):
+        for iteration in range(max(span.start - 1, run.first_iteration), span.stop):
             if iteration not in records:
                 raise IterationNotFound(run.id, iteration)
     data = datasets.load(config)
@@ -152,15 +152,18 @@ def prepare(history: History, run: RunRecord, wanted: Sequence[range]) -> Replay
 
 def _chosen(run: RunRecord, wanted: Sequence[range]) -> list[int]:
     """The wanted iterations in order, each once."""
-    parts = wanted or [range(max(run.completed_iterations, 1))]
+    first = run.first_iteration
+    parts = wanted or [range(first, max(run.completed_iterations, first + 1))]
     for part in parts:
+        if part.start < first:
+            raise IterationNotFound(run.id, part.start)
         if part.stop > run.completed_iterations:
             raise IterationNotFound(run.id, max(part.start, run.completed_iterations))
     return sorted({iteration for part in parts for iteration in part})
 
 
 def _spans(
-    history: History, run_id: str, iterations: Sequence[int], checkpoint_every: int
+    history: History, run: RunRecord, iterations: Sequence[int], checkpoint_every: int
 ) -> list[range]:
     """What to compute for these iterations: no iteration twice, and as few as possible."""
     spans: list[range] = []
@@ -169,7 +172,7 @@ def _spans(
         if spans and iteration == last:
             start = last  # goes on with the parameters just computed
         else:
-            start = _kept_before(history, run_id, iteration, checkpoint_every)
+            start = _kept_before(history, run, iteration, checkpoint_every)
         if spans and start <= last:
             spans[-1] = range(spans[-1].start, iteration + 1)
         else:
@@ -177,11 +180,13 @@ def _spans(
     return spans
 
 
-def _kept_before(history: History, run_id: str, iteration: int, checkpoint_every: int) -> int:
+def _kept_before(history: History, run: RunRecord, iteration: int, checkpoint_every: int) -> int:
     """After how many iterations the nearest parameters were kept; the initial ones always are."""
-    for completed in range(iteration - iteration % checkpoint_every, 0, -checkpoint_every):
+    for completed in range(
+        iteration - iteration % checkpoint_every, run.first_iteration, -checkpoint_every
+    ):
         try:
-            return history.checkpoint(run_id, completed).completed_iterations
+            return history.checkpoint(run.id, completed).completed_iterations
         except CheckpointNotFound:
             continue
-    return 0
+    return run.first_iteration

@@ -1,8 +1,10 @@
-"""The long-running scheduler: takes queued runs, oldest first, and drives each to its end."""
+"""The long-running scheduler: takes queued runs by priority, then age, and drives each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import queue
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from scheduler.driving import Driver
 from scheduler.errors import CannotContinueHere, Interrupted, RunFailed, Unreleased
@@ -12,9 +14,12 @@ from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
 #: Seconds between two looks at an empty queue of runs.
 IDLE_SECONDS = 0.5
 
+#: Of each run its claim, what `Driver.drive` yields, and its record when it was left.
+Happened = Claim | IterationRecord | EvaluationRecord | RunRecord
 
-def serve(driver: Driver) -> Iterator[Claim | IterationRecord | EvaluationRecord | RunRecord]:
-    """Drive runs until interrupted: of each its claim, what `Driver.drive` yields, its record.
+
+def serve(driver: Driver) -> Iterator[Happened]:
+    """Drive one run after the other until interrupted.
 
     A run that fails is in the history as such and does not stop the service, nor does an outage
     of the database.
@@ -38,3 +43,32 @@ def serve(driver: Driver) -> Iterator[Claim | IterationRecord | EvaluationRecord
             return
         except Interrupted:
             return
+
+
+def serve_several(drivers: Sequence[Driver]) -> Iterator[Happened]:
+    """Drive as many runs at once as there are drivers, each in a thread, until interrupted.
+
+    The drivers share one control; each has a dispatcher and an owner of its own.
+    """
+    happened: queue.SimpleQueue[Happened | None] = queue.SimpleQueue()
+    with ThreadPoolExecutor(len(drivers)) as threads:
+        try:
+            ends = [threads.submit(_pass_on, driver, happened) for driver in drivers]
+            for _ in drivers:
+                while (one := happened.get()) is not None:
+                    yield one
+            for end in ends:
+                end.result()
+        finally:
+            for driver in drivers:
+                driver.control.drain()
+
+
+def _pass_on(driver: Driver, happened: queue.SimpleQueue[Happened | None]) -> None:
+    """Serve, and say so when it is over. A defect of one driver stops them all."""
+    try:
+        for one in serve(driver):
+            happened.put(one)
+    finally:
+        driver.control.drain()
+        happened.put(None)

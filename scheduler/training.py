@@ -22,7 +22,7 @@ from scheduler.outcomes import (
     ledger_of,
     loss_of,
 )
-from scheduler.work import Dispatcher, Watcher, Work
+from scheduler.work import Dispatcher, RunWatcher, Watcher, Work
 from storage.history import History
 from storage.records import CheckpointRecord, Claim, EvaluationRecord, IterationRecord
 from workers.crash_points import CrashPoint, crash_point
@@ -35,7 +35,7 @@ def train(
     history: History,
     dispatcher: Dispatcher,
     data: ImageData,
-    watcher: Watcher,
+    watcher: RunWatcher,
 ) -> Iterator[IterationRecord]:
     """Drive a claimed run from its last committed iteration to its end, one yield for each."""
     checkpoint = history.checkpoint(claim.run_id)
@@ -66,7 +66,7 @@ def train(
             started_at=started_at,
             seconds=time.perf_counter() - began,
         )
-        history.commit_iteration(
+        run = history.commit_iteration(
             claim,
             record,
             ledger=ledger_of(computed.outcomes, claim, iteration),
@@ -76,6 +76,7 @@ def train(
             keep_previous_checkpoint=is_kept(config, iteration),
         )
         yield record
+        watcher.committed(run)
 
 
 def iteration_work(

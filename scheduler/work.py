@@ -14,6 +14,7 @@ from model.config import NetworkConfig
 from model.datasets.data import ImageData
 from model.images import Microbatch
 from model.parameters import Arrays
+from storage.records import RunRecord
 from workers.messages import Wanted
 
 
@@ -70,6 +71,13 @@ class Watcher(Protocol):
 
     def notice(self, kind: str, message: str) -> None:
         """Something happened that the run's history should tell."""
+
+
+class RunWatcher(Watcher, Protocol):
+    """Who watches a whole run, not only one computation."""
+
+    def committed(self, run: RunRecord) -> None:
+        """An iteration is in the history, and everybody has been told. Raises to leave the run."""
 
 
 class Dispatcher(Protocol):

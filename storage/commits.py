@@ -10,7 +10,14 @@ from sqlalchemy import Connection, delete, func, select
 from storage.claims import hold
 from storage.errors import LedgerMismatch, StateConflict
 from storage.iterations import number_of, store_iteration
-from storage.records import CheckpointRecord, Claim, ImageValues, IterationRecord, LedgerRecord
+from storage.records import (
+    CheckpointRecord,
+    Claim,
+    ImageValues,
+    IterationRecord,
+    LedgerRecord,
+    RunRecord,
+)
 from storage.rows import store
 from storage.tables import checkpoints, iterations, runs
 
@@ -59,9 +66,9 @@ def is_committed(connection: Connection, iteration: IterationRecord) -> bool:
     return connection.scalar(same) is not None
 
 
-def store_commit(connection: Connection, claim: Claim, commit: Commit) -> None:
+def store_commit(connection: Connection, claim: Claim, commit: Commit) -> RunRecord:
     """Advance the run by one iteration and store what the iteration left behind."""
-    _advance(connection, claim, commit)
+    run = _advance(connection, claim, commit)
     run_id, number = claim.run_id, commit.iteration.iteration
     store_iteration(connection, commit.iteration, commit.ledger, commit.image_values)
     checkpoint = CheckpointRecord(
@@ -72,13 +79,14 @@ def store_commit(connection: Connection, claim: Claim, commit: Commit) -> None:
         optimizer_state=commit.optimizer_state,
     )
     store(connection, [checkpoint])
-    if number > 0 and not commit.keep_previous_checkpoint:
+    if number > run.first_iteration and not commit.keep_previous_checkpoint:
         _drop_checkpoint(connection, run_id, number)
+    return run
 
 
-def _advance(connection: Connection, claim: Claim, commit: Commit) -> None:
+def _advance(connection: Connection, claim: Claim, commit: Commit) -> RunRecord:
     iteration = commit.iteration
-    hold(
+    return hold(
         connection,
         claim,
         runs.c.completed_iterations == iteration.iteration,

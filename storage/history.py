@@ -29,7 +29,7 @@ from storage.records import (
     WorkerSummary,
 )
 from storage.rows import all_of, fetch, is_noted, store
-from storage.tables import checkpoints, evaluations, events, runs
+from storage.tables import checkpoints, evaluations, events, runs, tags
 from storage.units import Repeat, once, unit_of_work
 
 #: A claim, or none where there may be none.
@@ -147,12 +147,12 @@ class History:
         fingerprint: str | None,
         keep_previous_checkpoint: bool,
         optimizer_state: bytes | None = None,
-    ) -> None:
+    ) -> RunRecord:
         """Advance the run by this iteration, all of it in one transaction.
 
         The ledger must count each of the iteration's images once. The parameters before the
         iteration are dropped unless they are to be kept or are the initial ones. Repeated because
-        the answer was lost, it does nothing.
+        the answer was lost, it does nothing. The run as it stands then may tell of a request.
         """
         commit = Commit(
             iteration=iteration,
@@ -166,8 +166,9 @@ class History:
         commit.check(claim)
         with self.database.write() as connection:
             claims.wait_for_writers(connection, claim.run_id)
-            if not is_committed(connection, iteration):
-                store_commit(connection, claim, commit)
+            if is_committed(connection, iteration):
+                return references.run_by_id(connection, claim.run_id)
+            return store_commit(connection, claim, commit)
 
     @unit_of_work
     def record_evaluation(self, claim: Claim, evaluation: EvaluationRecord) -> None:
@@ -208,6 +209,12 @@ class History:
         """Who computed which images, of one iteration or of all, in image order."""
         with self.database.read() as connection:
             return list(read_ledger(connection, run_id, iteration))
+
+    def tags(self, run_id: str) -> dict[str, str]:
+        """The run's tags, by key."""
+        of_run = select(tags.c.key, tags.c.value).where(tags.c.run_id == run_id)
+        with self.database.read() as connection:
+            return {row.key: row.value for row in connection.execute(of_run.order_by(tags.c.key))}
 
     def workers(self, run_id: str) -> list[WorkerSummary]:
         """Who computed for the run, those with the most images first."""

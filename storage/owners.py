@@ -13,9 +13,12 @@ from pathlib import Path
 HIDDEN = "hidden"
 
 
-def current_owner() -> str:
-    """This process, as host:boot:pid:start; no two processes ever share it."""
-    return f"{_here()}:{os.getpid()}:{_start_of(os.getpid())}"
+def current_owner(part: int = 0) -> str:
+    """This process, as host:boot:pid:start/part; no two processes ever share it.
+
+    Each part of a process that drives runs has a number of its own.
+    """
+    return f"{_here()}:{os.getpid()}:{_start_of(os.getpid())}/{part}"
 
 
 def described(owner: str | None) -> str:
@@ -46,7 +49,7 @@ def _process_here(owner: str) -> tuple[int, str] | None:
     place, *process = owner.rsplit(":", 2)
     if place != _here() or len(process) != 2 or not process[0].isdecimal():
         return None
-    return int(process[0]), process[1]
+    return int(process[0]), process[1].partition("/")[0]
 
 
 def _here() -> str:

@@ -63,7 +63,8 @@ class RunRecord:
     priority: int
     #: What its submitter wants to remember.
     note: str | None
-    #: The run that this one began as a copy of, and how many of its iterations were copied.
+    #: The run that this one takes its configuration from, and after how many of that run's
+    #: iterations it begins; its own are counted on from there.
     parent_id: str | None
     parent_iterations: int | None
     #: Everything that decides the result, as submitted.
@@ -99,6 +100,11 @@ class RunRecord:
     test_accuracy: float | None
     #: When checkpoints were removed to save space, if ever.
     pruned_at: datetime | None
+
+    @property
+    def first_iteration(self) -> int:
+        """The number of the iteration that its initial parameters go into."""
+        return self.parent_iterations or 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

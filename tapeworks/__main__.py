@@ -19,6 +19,12 @@ from workers.crash_points import check_crash_point
 COMMANDS = (
     "train",
     "submit",
+    "pause",
+    "resume",
+    "cancel",
+    "priority",
+    "retry",
+    "delete",
     "scheduler",
     "worker",
     "workers",

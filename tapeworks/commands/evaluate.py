@@ -12,15 +12,14 @@ from model.datasets.data import ImageData
 from scheduler.control import Control
 from scheduler.driving import check_images
 from scheduler.training import measure
-from storage.history import History
 from storage.records import CheckpointRecord, EvaluationRecord, RunRecord
 from tapeworks.checkpoints import Choice, parameters_of, with_choice
 from tapeworks.commands.show import run_argument
+from tapeworks.connection import connected_history
 from tapeworks.describe import as_json
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.output import put, put_table, say
 from tapeworks.session import Onlooker, interruptible, means_for
-from tapeworks.settings import settings
 
 #: What is said when the user does not wait.
 STOPPED = "The evaluation was stopped; the history is as it was."
@@ -54,7 +53,7 @@ def command(run: str, choice: Choice, test_images: int | None, workers: int, jso
     Tells which classes are taken for which. Needs the run's data set on this machine, and writes
     nothing into the history.
     """
-    history = History.open(settings().database_url)
+    history = connected_history()
     record = history.find_run(run)
     checkpoint = choice.checkpoint(history, record)
     config = _configuration(record, test_images)

@@ -16,6 +16,7 @@ from storage.history import History
 from storage.records import IterationRecord, RunRecord
 from tapeworks.checkpoints import Choice, parameters_of, with_choice
 from tapeworks.commands.show import run_argument
+from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, run_values
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.output import (
@@ -26,7 +27,6 @@ from tapeworks.output import (
     write_file,
     written_whole,
 )
-from tapeworks.settings import settings
 
 #: The ending of Keras's own files, without which it loads none.
 KERAS_ENDING = ".keras"
@@ -84,7 +84,7 @@ def command(run: str, to: str, output: Path | None, choice: Choice) -> int:
     """
     form = Form(to)
     _check(form, output, choice)
-    history = History.open(settings().database_url)
+    history = connected_history()
     found = history.find_run(run)
     if output is None:
         put(_content(history, found, form, choice).decode().rstrip("\n"))

@@ -9,14 +9,13 @@ import click
 
 from model.config import RunConfig, run_config
 from model.datasets.sources import KNOWN
-from storage.history import History
 from tapeworks.checkpoints import Choice, parameters_of, with_choice
 from tapeworks.commands.show import run_argument
+from tapeworks.connection import connected_history
 from tapeworks.describe import as_json
 from tapeworks.errors import ExitCode
 from tapeworks.output import put, put_table, say
 from tapeworks.predictions import Pictures, Prediction, predict, read
-from tapeworks.settings import settings
 
 EPILOG = """\b
 Examples:
@@ -40,7 +39,7 @@ def command(run: str, files: tuple[Path, ...], choice: Choice, json: bool) -> in
     own were: for a run on digits, square ones are resampled; for one on MNIST, its 28 by 28 pixels
     are cropped; for one on a file of yours, larger ones are cropped.
     """
-    history = History.open(settings().database_url)
+    history = connected_history()
     record = history.find_run(run)
     config = run_config(record.configuration)
     parameters = parameters_of(choice.checkpoint(history, record), config.network)
