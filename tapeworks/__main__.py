@@ -36,6 +36,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "replay",
+    "gc",
     "doctor",
     "db",
 )
