@@ -126,6 +126,13 @@ class RunConfig(Architecture):
     test_images: Annotated[
         Count, Field(description="held-out images to measure accuracy on at the end")
     ] = 0
+    evaluate_every: Annotated[
+        Count, Field(description="measure it after every Nth iteration too; 0 only at the end")
+    ] = 0
+    patience: Annotated[
+        Count,
+        Field(description="stop after so many evaluations without a lower loss; 0 goes on"),
+    ] = 0
     iterations: Annotated[Count, Field(ge=1, description="parameter updates")] = 50
     learning_rate: Annotated[
         float,
@@ -164,6 +171,16 @@ class RunConfig(Architecture):
             raise ValueError(
                 "Mixed workers compute different bits, which an audit cannot compare; choose one. "
                 f"Received: audit={self.audit} allow_mixed_workers=true"
+            )
+        if self.evaluate_every and not self.test_images:
+            raise ValueError(
+                "An evaluation needs held-out images; say how many with test_images. "
+                f"Received: evaluate_every={self.evaluate_every} test_images=0"
+            )
+        if self.patience and not self.evaluate_every:
+            raise ValueError(
+                "Patience counts evaluations; say with evaluate_every after how many iterations "
+                f"there is one. Received: patience={self.patience} evaluate_every=0"
             )
         if self.network.sides[-1] < 1:
             taken = "".join(f" − {size - 1}" for size in self.kernel_sizes)

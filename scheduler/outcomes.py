@@ -52,6 +52,16 @@ def accuracy_of(outcomes: list[Outcome], data: ImageData) -> float:
     return right / sum(len(outcome.losses) for outcome in outcomes)
 
 
+def confusion_of(outcomes: list[Outcome], data: ImageData, class_count: int) -> list[list[int]]:
+    """How many images of each class (row) are predicted to be of each class (column)."""
+    counts = np.zeros((class_count, class_count), np.int64)
+    for outcome in outcomes:
+        truth = data.labels[list(outcome.microbatch.images)]
+        np.add.at(counts, (truth, outcome.predictions), 1)
+    rows: list[list[int]] = counts.tolist()
+    return rows
+
+
 def image_values(outcomes: list[Outcome]) -> ImageValues:
     """Loss, gradient norm and prediction of every image of the image set."""
     losses = np.concatenate([outcome.losses for outcome in outcomes])

@@ -10,6 +10,7 @@ from model import datasets
 from model.config import RunConfig, run_config
 from model.datasets.data import ImageData
 from model.parameters import checked, from_bytes
+from scheduler.cadence import is_kept
 from scheduler.differences import (
     Difference,
     Stored,
@@ -113,7 +114,7 @@ class Replay:
 
     def _must_be_kept(self, completed_iterations: int) -> bool:
         run = self.history.find_run(self.run.id)
-        if completed_iterations % self.config.checkpoint_every == 0 and not run.pruned_at:
+        if is_kept(self.config, completed_iterations) and not run.pruned_at:
             return True
         return completed_iterations == run.completed_iterations
 

@@ -11,11 +11,20 @@ from model.config import RunConfig
 from model.datasets.data import ImageData
 from model.images import cut, image_set
 from model.parameters import all_finite, assign, digest, from_bytes, to_bytes
+from scheduler.cadence import is_kept
 from scheduler.errors import diverged
-from scheduler.outcomes import Computed, accuracy_of, gather, image_values, ledger_of, loss_of
+from scheduler.outcomes import (
+    Computed,
+    accuracy_of,
+    confusion_of,
+    gather,
+    image_values,
+    ledger_of,
+    loss_of,
+)
 from scheduler.work import Dispatcher, RunWatcher, Watcher, Work
 from storage.history import History
-from storage.records import Claim, EvaluationRecord, IterationRecord
+from storage.records import CheckpointRecord, Claim, EvaluationRecord, IterationRecord
 from workers.crash_points import CrashPoint, crash_point
 from workers.messages import Wanted
 
@@ -64,7 +73,7 @@ def train(
             image_values=computed.image_values,
             parameters=parameters,
             fingerprint=dispatcher.fingerprint,
-            keep_previous_checkpoint=iteration % config.checkpoint_every == 0,
+            keep_previous_checkpoint=is_kept(config, iteration),
         )
         yield record
         watcher.committed(run)
@@ -120,20 +129,32 @@ def evaluate(
 ) -> EvaluationRecord:
     """Measure the newest parameters on images that no iteration has seen, and store the result."""
     checkpoint = history.checkpoint(claim.run_id)
+    evaluation = measure(config, claim.epoch, checkpoint, dispatcher, held_out, watcher)
+    crash_point(CrashPoint.EVALUATION_COMPUTED)
+    history.record_evaluation(claim, evaluation)
+    return evaluation
+
+
+def measure(
+    config: RunConfig,
+    epoch: int,
+    checkpoint: CheckpointRecord,
+    dispatcher: Dispatcher,
+    held_out: ImageData,
+    watcher: Watcher,
+) -> EvaluationRecord:
+    """How a run's parameters do on images; the workers compute them as they do an iteration's."""
     done, images = checkpoint.completed_iterations, range(len(held_out.labels))
-    source = claim.run_id, claim.epoch, done, checkpoint.parameters, held_out
-    work = _work(config, *source, images, Wanted.NOTHING)
-    outcomes = gather(dispatcher, work, watcher)
-    evaluation = EvaluationRecord(
-        run_id=claim.run_id,
+    source = checkpoint.run_id, epoch, done, checkpoint.parameters, held_out
+    outcomes = gather(dispatcher, _work(config, *source, images, Wanted.NOTHING), watcher)
+    return EvaluationRecord(
+        run_id=checkpoint.run_id,
         completed_iterations=done,
         images=len(images),
         loss=loss_of(outcomes),
         accuracy=accuracy_of(outcomes, held_out),
+        confusion=confusion_of(outcomes, held_out, config.network.class_count),
     )
-    crash_point(CrashPoint.EVALUATION_COMPUTED)
-    history.record_evaluation(claim, evaluation)
-    return evaluation
 
 
 def _work(

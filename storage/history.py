@@ -227,6 +227,7 @@ class History:
         with self.database.read() as connection:
             return fetch(connection, EventRecord, query)
 
+    @unit_of_work
     def evaluations(self, run_id: str) -> list[EvaluationRecord]:
         """The evaluations, in the order of their iterations."""
         query = all_of(EvaluationRecord).where(evaluations.c.run_id == run_id)

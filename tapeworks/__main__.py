@@ -33,6 +33,7 @@ COMMANDS = (
     "watch",
     "plot",
     "export",
+    "evaluate",
     "predict",
     "replay",
     "gc",

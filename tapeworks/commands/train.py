@@ -128,7 +128,9 @@ def _resumable(history: History, reference: str, stop_after: int | None) -> RunR
 def _summarise(history: History, run: RunRecord, seconds: float, plot: Path) -> None:
     records = history.iterations(run.id)
     trained = sum(record.seconds for record in records)
-    put(f"run        {run.id}, {run.status.value} after {run.completed_iterations} iterations")
+    reason = f", {run.reason}" if run.reason else ""
+    done = f"{run.status.value} after {run.completed_iterations} iterations{reason}"
+    put(f"run        {run.id}, {done}")
     if records:
         put(f"loss       {records[0].loss:.4f} at first, {records[-1].loss:.4f} at last")
     for evaluation in history.evaluations(run.id)[-1:]:

@@ -59,6 +59,10 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"images": 16**5000}, "images=a number too long to show"),
     ({"test_images": -1}, "test_images=-1"),
     ({"test_images": 2**31}, f"test_images={2**31}"),
+    ({"evaluate_every": -1, "test_images": 5}, "evaluate_every=-1"),
+    ({"evaluate_every": 10}, "evaluate_every=10 test_images=0"),
+    ({"patience": -1}, "patience=-1"),
+    ({"patience": 2, "test_images": 5}, "patience=2 evaluate_every=0"),
     ({"iterations": 0}, "iterations=0"),
     ({"iterations": 2**31}, f"iterations={2**31}"),
     ({"learning_rate": 0}, "learning_rate=0"),
@@ -94,6 +98,7 @@ VALID: list[dict[str, Any]] = [
     {"dataset": "mnist", "data_dir": "/data", "images": 10_000, "test_images": 5, "iterations": 1},
     {"learning_rate": 0.1 + 0.2, "seed": 2**63 - 1, "microbatch_size": 65536, "shards": 7},
     {"audit": 0.05},
+    {"test_images": 5, "evaluate_every": 10, "patience": 3},
     {"checkpoint_every": 10, "image_side": 1024, "classes": tuple(range(256))},
 ]
 
