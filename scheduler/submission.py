@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model import datasets, parameters
+from model import datasets, optimizers, parameters
 from model.config import RunConfig
 from model.parameters import Arrays
 from storage.history import History
@@ -39,6 +39,7 @@ def submit(
         iterations=resolved.iterations,
         parameters=payload,
         parameters_digest=parameters.digest(payload),
+        optimizer_state=optimizers.state_bytes(optimizers.initial_state(resolved)),
         status=status,
     )
 
