@@ -55,7 +55,8 @@ def serve_several(drivers: Sequence[Driver]) -> Iterator[Happened]:
         try:
             ends = [threads.submit(_pass_on, driver, happened) for driver in drivers]
             for _ in drivers:
-                yield from iter(happened.get, None)
+                while (one := happened.get()) is not None:
+                    yield one
             for end in ends:
                 end.result()
         finally:

@@ -230,8 +230,9 @@ def leave(
     left = run_by_id(connection, claim.run_id)
     if _has_left(left, claim, status):
         return
-    if left.request and not status.is_finished and _holds(left, claim):
-        stop(connection, left, now, left.request, left.request_reason)
+    wish = left.request
+    if wish and wish.status is not status and not status.is_finished and _holds(left, claim):
+        stop(connection, left, now, wish, left.request_reason)
         return
     ended_at = now if status.is_finished else None
     values = {"reason": reason, "owner": None, "lease_until": None, "ended_at": ended_at}

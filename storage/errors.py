@@ -76,6 +76,26 @@ class InvalidName(StorageError):
         )
 
 
+class InvalidTag(StorageError):
+    """A run was submitted with a tag that cannot be one."""
+
+    def __init__(self, key: str, value: str) -> None:
+        super().__init__(
+            "Expected tags key=value, the key of 1 to 40 letters, digits, dots, dashes or "
+            "underscores, the value of 1 to 200 characters on one line. "
+            f"Received: {key!r}={value!r}"
+        )
+
+
+class InvalidNote(StorageError):
+    """A run was submitted with a note that cannot be one."""
+
+    def __init__(self, note: str) -> None:
+        super().__init__(
+            f"Expected a note of 1 to 1000 characters on one line. Received: note={note[:80]!r}"
+        )
+
+
 class StateConflict(StorageError):
     """What was asked does not fit what the history holds; nothing was written."""
 

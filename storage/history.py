@@ -29,7 +29,7 @@ from storage.records import (
     WorkerSummary,
 )
 from storage.rows import all_of, fetch, is_noted, store
-from storage.tables import checkpoints, evaluations, events, runs
+from storage.tables import checkpoints, evaluations, events, runs, tags
 from storage.units import Repeat, once, unit_of_work
 
 #: A claim, or none where there may be none.
@@ -209,6 +209,12 @@ class History:
         """Who computed which images, of one iteration or of all, in image order."""
         with self.database.read() as connection:
             return list(read_ledger(connection, run_id, iteration))
+
+    def tags(self, run_id: str) -> dict[str, str]:
+        """The run's tags, by key."""
+        of_run = select(tags.c.key, tags.c.value).where(tags.c.run_id == run_id)
+        with self.database.read() as connection:
+            return {row.key: row.value for row in connection.execute(of_run.order_by(tags.c.key))}
 
     def workers(self, run_id: str) -> list[WorkerSummary]:
         """Who computed for the run, those with the most images first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, update
@@ -62,7 +62,10 @@ class Queue:
     def submit(self, submissions: Sequence[NewRun]) -> list[RunRecord]:
         """Store these runs, all or none of them."""
         now = self._database.now()
-        records = [_record(run, now) for run in submissions]
+        records = [
+            _record(run, now + timedelta(microseconds=place))  # their order is their age
+            for place, run in enumerate(submissions)
+        ]
         with self._database.write() as connection:
             for new, run in zip(submissions, records, strict=True):
                 _store(connection, new, run)
@@ -133,11 +136,11 @@ def _change(
     run: RunRecord,
     now: datetime,
     kind: str,
-    reason: str | None,
+    why: str | None,
     **values: Any,
 ) -> None:
     connection.execute(update(runs).where(runs.c.id == run.id).values(values))
-    note(connection, run.id, now, kind, f"{kind}: {reason}" if reason else kind)
+    note(connection, run.id, now, kind, f"{kind}: {why}" if why else kind)
 
 
 def _record(new: NewRun, now: datetime) -> RunRecord:
@@ -151,7 +154,7 @@ def _record(new: NewRun, now: datetime) -> RunRecord:
         request=None,
         request_reason=None,
         priority=new.priority,
-        note=new.note,
+        note=references.checked_note(new.note),
         parent_id=new.parent_id,
         parent_iterations=new.parent_iterations,
         configuration=new.configuration,
@@ -185,7 +188,8 @@ def _store(connection: Connection, new: NewRun, run: RunRecord) -> None:
     )
     store(connection, [initial])
     if new.tags:
-        rows = [{"run_id": run.id, "key": key, "value": value} for key, value in new.tags.items()]
+        checked = references.checked_tags(new.tags).items()
+        rows = [{"run_id": run.id, "key": key, "value": value} for key, value in checked]
         connection.execute(insert(tags), rows)
     wanted = claims.iteration_count(run.iterations)
     note(connection, run.id, run.created_at, "submitted", f"submitted for {wanted}")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from storage.errors import AmbiguousRun, InvalidName, RunNotFound
+from storage.errors import AmbiguousRun, InvalidName, InvalidNote, InvalidTag, RunNotFound
 from storage.records import RunRecord
 from storage.rows import all_of, fetch
 from storage.tables import runs
 
 NAME = re.compile(r"[\w .:-]{1,80}")
+TAG_KEY = re.compile(r"[\w.-]{1,40}")
 
 #: Ids that an `AmbiguousRun` lists at most.
 LISTED_CANDIDATES = 10
@@ -28,6 +30,23 @@ def checked_name(name: str | None) -> str | None:
     if name is not None and not NAME.fullmatch(name):
         raise InvalidName(name)
     return name
+
+
+def checked_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    for key, value in tags.items():
+        if not TAG_KEY.fullmatch(key) or not _is_line(value, 200):
+            raise InvalidTag(key, value)
+    return dict(tags)
+
+
+def checked_note(note: str | None) -> str | None:
+    if note is not None and not _is_line(note, 1000):
+        raise InvalidNote(note)
+    return note
+
+
+def _is_line(text: str, longest: int) -> bool:
+    return 0 < len(text) <= longest and text.isprintable() and _is_unicode(text)
 
 
 def run_by_id(connection: Connection, run_id: str) -> RunRecord:

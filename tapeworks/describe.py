@@ -19,6 +19,7 @@ def run_values(history: History, run: RunRecord) -> dict[str, Any]:
     losses = [record.loss for record in history.iterations(run.id)]
     return {
         **asdict(run),
+        "tags": history.tags(run.id),
         "history_digest": history_digest(losses),
         "losses": losses,
         "evaluations": [
@@ -35,6 +36,7 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
         ("run", run.id),
         ("name", run.name or "-"),
         ("status", f"{run.status.value}{f': {run.reason}' if run.reason else ''}"),
+        *_wishes(run, values["tags"]),
         ("iterations", f"{run.completed_iterations} of {run.iterations}"),
         ("loss", f"{_number(run.first_loss)} at first, {_number(run.final_loss)} at last"),
     ]
@@ -51,6 +53,19 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
     ]
     settings = ((name, _setting(value)) for name, value in run.configuration.items())
     return lines + [(f"  {name}", value) for name, value in settings]
+
+
+def _wishes(run: RunRecord, tags: dict[str, str]) -> list[tuple[str, str]]:
+    """What its submitter, or whoever changed its mind, had to say; nothing if nobody did."""
+    begins = f"{run.parent_id}, after {run.first_iteration} iterations"
+    told = {
+        "asked to": run.request and run.request.value,
+        "priority": run.priority and str(run.priority),
+        "tags": ", ".join(f"{key}={value}" for key, value in tags.items()),
+        "note": run.note,
+        "begun from": run.parent_id and begins,
+    }
+    return [(label, text) for label, text in told.items() if text]
 
 
 def as_json(value: Any) -> str:

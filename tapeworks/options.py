@@ -1,4 +1,4 @@
-"""What `train` and `submit` are asked for: one option per configuration field, a file, a name."""
+"""What `train` and `submit` are asked for: one option per configuration field, or a file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ import yaml
 
 from model.config import Architecture, RunConfig, run_config
 from model.errors import ConfigurationError
+from model.update_config import UpdateConfig
 from tapeworks.errors import UsageError
 
-#: The fields in the order of the help: what a run is made of before what its network is.
-FIELDS = sorted(RunConfig.model_fields, key=lambda name: name in Architecture.model_fields)
+#: The fields in the order of the help: what a run is made of, its updates, its network.
+FIELDS = sorted(
+    RunConfig.model_fields,
+    key=lambda name: (name in Architecture.model_fields, name in UpdateConfig.model_fields),
+)
 
 #: What stands for a value in the help, where it is not a number.
 METAVARS = {
@@ -40,33 +44,35 @@ class Request:
 
     given: dict[str, Any]  #: values by field, as text; the configuration reads them
     config: Path | None  #: a file of settings; options go before them
-    name: str | None
     init_from: Path | None  #: a safetensors file of initial parameters
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was asked for."""
-        return not (self.given or self.config or self.name or self.init_from)
+        return not (self.given or self.config or self.init_from)
 
     def configuration(self) -> RunConfig:
         """The configuration from options, then the file, then the defaults."""
-        return run_config((read_file(self.config) if self.config else {}) | self.given)
+        return run_config(self.values())
+
+    def values(self) -> dict[str, Any]:
+        """What options and file say, unchecked."""
+        return (read_file(self.config) if self.config else {}) | self.given
 
 
 def with_run_options(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command the options of a new run; it gets them as its argument `request`."""
 
     @functools.wraps(command)
-    def wrapper(config: Path, name: str, init_from: Path, **arguments: Any) -> int:
+    def wrapper(config: Path, init_from: Path, **arguments: Any) -> int:
         options = {field: arguments.pop(field) for field in FIELDS}
         given = {field: value for field, value in options.items() if value is not None}
-        request = Request(given=given, config=config, name=name, init_from=init_from)
+        request = Request(given=given, config=config, init_from=init_from)
         return command(request=request, **arguments)
 
     path = click.Path(path_type=Path)
     own: list[Decorator] = [
         click.option("--config", type=path, help="settings in YAML or TOML; options go before"),
-        click.option("--name", help="what to call the run"),
         click.option("--init-from", type=path, help="initial parameters, safetensors"),
     ]
     decorated: Callable[..., int] = wrapper

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tapeworks.errors import UsageError
@@ -31,31 +32,65 @@ def put_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def check_writable(path: Path) -> None:
     """Raise `UsageError` unless a file can be written there, before any work is done for it."""
-    try:
+    with _told_of(path):
+        if path.is_dir():
+            raise UsageError(f"Expected the name of a file to write. Received a directory: {path}.")
         _check_place(path)
-        tempfile.TemporaryFile(dir=path.parent).close()  # what is allowed is not always possible
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def check_directory_writable(path: Path, mark: str) -> None:
+    """Raise `UsageError` unless a directory can be written there.
+
+    One that stands there is replaced if it is empty or holds a file named `mark`, as those of its
+    kind do; anything else is left alone.
+    """
+    with _told_of(path):
+        if path.exists() and not (path / mark).is_file() and not _is_empty_directory(path):
+            raise UsageError(
+                f"{path} is in the way: it is no directory with a {mark}, and is left alone. "
+                "Name another place."
+            )
+        _check_place(path)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    check_writable(path)
+    with written_whole(path) as complete:
+        complete.write_bytes(content)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Where to write a file or a directory, which is moved to `path` when it is complete."""
+    with (
+        _told_of(path),
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=".tapeworks-") as directory,
+    ):
+        complete = Path(directory) / path.name
+        yield complete
+        if path.is_dir():  # nothing can be moved to where a directory is that is not empty
+            path.replace(Path(directory) / f"{path.name}.old")
+        complete.replace(path)
 
 
 def _check_place(path: Path) -> None:
-    if path.is_dir():
-        raise UsageError(f"Expected the name of a file to write. Received a directory: {path}.")
     if not path.parent.is_dir():
         raise UsageError(
             f"The directory {path.parent} of {path.name} does not exist; create it first."
         )
     if path.exists() and not os.access(path, os.W_OK):
         raise UsageError(f"{path} cannot be written: permission denied.")
+    tempfile.TemporaryFile(dir=path.parent).close()  # what is allowed is not always possible
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    check_writable(path)
+def _is_empty_directory(path: Path) -> bool:
+    return path.is_dir() and next(path.iterdir(), None) is None
+
+
+@contextmanager
+def _told_of(path: Path) -> Iterator[None]:
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tapeworks-") as directory:
-            complete = Path(directory) / path.name
-            complete.write_bytes(content)
-            complete.replace(path)
+        yield
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error

@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from model.config import RunConfig
 from scheduler.local_dispatcher import LocalDispatcher
+from storage.database import Database
 from storage.history import History
 from tests.support.calls import Call, caller
 from tests.support.fleet import Fleet, running_fleet
@@ -81,6 +82,15 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "runs.db")
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture
+def either_history(database_url: str) -> Iterator[History]:
+    """An empty history in a new database of each kind."""
+    database = Database(database_url)
+    database.upgrade()
+    yield History(database)
+    database.close()
 
 
 @pytest.fixture

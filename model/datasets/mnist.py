@@ -11,6 +11,9 @@ from model.datasets.npz import read_arrays
 from model.datasets.source import Part, Source, checked_part
 from model.errors import DatasetError
 
+#: Rows and columns of its images.
+MNIST_SIDE = 28
+
 
 def read_mnist(data_dir: str | None) -> Source:
     """MNIST from this directory, else from TAPEWORKS_DATA_DIR, else from Keras's cache.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.datasets.source import Source, checked_part
+from model.datasets.source import Images, Source, checked_images, checked_part
 from model.errors import DatasetError
 
 
@@ -18,8 +18,17 @@ def read_own_file(path: Path) -> Source:
     return Source(training=checked_part(path, *read_arrays(path, "images", "labels")))
 
 
-def read_arrays(path: Path, *names: str) -> list[NDArray[Any]]:
-    """The arrays of these names, nothing of which is ever unpickled.
+def read_images(path: Path) -> tuple[Images, NDArray[np.int64] | None]:
+    """A user's `images` and, if the file has them, their `labels`."""
+    images, *labels = read_arrays(path, "images", optional=("labels",))
+    if not labels:
+        return checked_images(path, images), None
+    part = checked_part(path, images, *labels)
+    return part.images, part.labels
+
+
+def read_arrays(path: Path, *names: str, optional: tuple[str, ...] = ()) -> list[NDArray[Any]]:
+    """The arrays of these names, nothing of which is ever unpickled; then those that may lack.
 
     Raises `DatasetError` for a missing or damaged file and for a missing array.
     """
@@ -30,7 +39,8 @@ def read_arrays(path: Path, *names: str) -> list[NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             _check_names(path, names, arrays.files)
-            return [np.asarray(arrays[name]) for name in names]
+            found = (*names, *(name for name in optional if name in arrays.files))
+            return [np.asarray(arrays[name]) for name in found]
     except DatasetError:
         raise
     except Exception as error:  # damaged arrays make NumPy raise anything, TokenError among it

@@ -47,16 +47,22 @@ class Source:
 
 def checked_part(file: Path, images: NDArray[Any], labels: NDArray[Any]) -> Part:
     """A part of what a file holds; raises `DatasetError` for shapes or values that cannot be."""
-    _check_dimensions(file, "images", images, 3)
+    levels = checked_images(file, images)
     _check_dimensions(file, "labels", labels, 1)
     if len(images) != len(labels):
         raise DatasetError(
             f"Expected one label per image in {file}. "
             f"Received: {len(images)} images and {len(labels)} labels."
         )
+    return Part(images=levels, labels=_whole_labels(file, labels))
+
+
+def checked_images(file: Path, images: NDArray[Any]) -> Images:
+    """A file's images, one or more; raises `DatasetError` for what cannot be images."""
+    _check_dimensions(file, "images", images, 3)
     if not len(images):
         raise DatasetError(f"There are no images in {file}.")
-    return Part(images=_grey_levels(file, images), labels=_whole_labels(file, labels))
+    return _grey_levels(file, images)
 
 
 def _check_dimensions(file: Path, name: str, array: NDArray[Any], expected: int) -> None:

@@ -1,4 +1,4 @@
-"""`tapeworks export`: a run's history or parameters as a file for other programs."""
+"""`tapeworks export`: a run's history, parameters or network as a file for other programs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,28 @@ from typing import Any
 
 import click
 
+from model.config import run_config
 from storage.history import History
-from storage.records import RunRecord
+from storage.records import IterationRecord, RunRecord
+from tapeworks.checkpoints import Choice, parameters_of, with_choice
 from tapeworks.commands.show import run_argument
+from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, run_values
 from tapeworks.errors import ExitCode, UsageError
-from tapeworks.output import check_writable, put, write_file
-from tapeworks.settings import settings
+from tapeworks.output import (
+    check_directory_writable,
+    check_writable,
+    put,
+    say,
+    write_file,
+    written_whole,
+)
+
+#: The ending of Keras's own files, without which it loads none.
+KERAS_ENDING = ".keras"
+
+#: The file that the directory of every SavedModel holds.
+SAVED_MODEL_MARK = "saved_model.pb"
 
 
 class Form(StrEnum):
@@ -25,63 +40,119 @@ class Form(StrEnum):
 
     CSV = "csv"  #: the history, a row per iteration
     JSON = "json"  #: the run with all its iterations
+    PARQUET = "parquet"  #: the history, a typed row per iteration
     SAFETENSORS = "safetensors"  #: the parameters
+    KERAS = "keras"  #: the network with its parameters, a Keras file
+    SAVEDMODEL = "savedmodel"  #: the network with its parameters, a directory for TensorFlow
 
 
-@click.command("export")
+#: Forms that are text, and may go to stdout.
+TEXTS = {Form.CSV, Form.JSON}
+
+#: Forms of the history; all others are of parameters, which may be chosen.
+HISTORIES = {Form.CSV, Form.JSON, Form.PARQUET}
+
+EPILOG = """\b
+Examples:
+  tapeworks export first --to csv --output first.csv
+  tapeworks export first --to keras --best loss --output first.keras
+"""
+
+
+@click.command("export", epilog=EPILOG)
 @run_argument
 @click.option(
     "--to",
     type=click.Choice([form.value for form in Form]),
     default=Form.CSV.value,
     show_default=True,
-    help="csv or json: the history; safetensors: the parameters",
+    help="csv, json, parquet: the history; safetensors: the parameters; "
+    "keras, savedmodel: the network with its parameters",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="file to write  [default: csv and json to stdout]",
+    help="file to write, of savedmodel a directory  [default: csv and json to stdout]",
 )
-@click.option(
-    "--after",
-    type=click.IntRange(min=0),
-    help="parameters after so many iterations  [default: the newest]",
-)
-def command(run: str, to: str, output: Path | None, after: int | None) -> int:
-    """Write a run's history or parameters to a file."""
+@with_choice
+def command(run: str, to: str, output: Path | None, choice: Choice) -> int:
+    """Write a run's history, parameters or network to a file.
+
+    The Keras model and the SavedModel take images as float32 (n, side, side) in [0, 1], grey
+    levels divided by 255, and give logits (n, classes) in the order of the run's classes. They
+    are made of Keras's own layers and load without Tapeworks.
+    """
     form = Form(to)
-    if after is not None and form is not Form.SAFETENSORS:
-        raise UsageError(f"--after chooses parameters. Received: --to {to}.")
-    if output is None and form is Form.SAFETENSORS:
-        raise UsageError("Parameters are not text; name a file with --output.")
-    if output is not None:
-        check_writable(output)
-    history = History.open(settings().database_url)
-    content = _content(history, history.find_run(run), form, after)
+    _check(form, output, choice)
+    history = connected_history()
+    found = history.find_run(run)
     if output is None:
-        put(content.decode().rstrip("\n"))
+        put(_content(history, found, form, choice).decode().rstrip("\n"))
+        return ExitCode.DONE
+    if form in {Form.KERAS, Form.SAVEDMODEL}:
+        _write_network(history, found, form, choice, output)
     else:
-        write_file(output, content)
-        put(str(output.resolve()))
+        write_file(output, _content(history, found, form, choice))
+    put(str(output.resolve()))
     return ExitCode.DONE
 
 
-def _content(history: History, run: RunRecord, to: Form, after: int | None) -> bytes:
-    if to is Form.SAFETENSORS:
-        return history.checkpoint(run.id, after).parameters
-    iterations = [_row(asdict(record)) for record in history.iterations(run.id)]
-    if to is Form.JSON:
-        return as_json(run_values(history, run) | {"history": iterations}).encode() + b"\n"
-    if not iterations:
+def _check(form: Form, output: Path | None, choice: Choice) -> None:
+    """Refuse what cannot work before anything is read."""
+    if choice.is_made and form in HISTORIES:
+        raise UsageError(f"--after and --best choose parameters. Received: --to {form.value}.")
+    if output is None:
+        if form not in TEXTS:
+            raise UsageError(f"{form.value} is no text; name a file with --output.")
+    elif form is Form.SAVEDMODEL:
+        check_directory_writable(output, SAVED_MODEL_MARK)
+    elif form is Form.KERAS and output.suffix != KERAS_ENDING:
+        raise UsageError(f"Keras loads files that end in {KERAS_ENDING}. Received: {output}.")
+    else:
+        check_writable(output)
+
+
+def _content(history: History, run: RunRecord, form: Form, choice: Choice) -> bytes:
+    if form is Form.SAFETENSORS:
+        return choice.checkpoint(history, run).parameters
+    rows = [_row(record) for record in history.iterations(run.id)]
+    if form is Form.JSON:
+        return as_json(run_values(history, run) | {"history": rows}).encode() + b"\n"
+    if not rows:
         raise UsageError(f"Run {run.id} has no iteration yet; it is {run.status.value}.")
+    return _parquet(rows) if form is Form.PARQUET else _csv(rows)
+
+
+def _row(record: IterationRecord) -> dict[str, Any]:
+    return {name: value for name, value in asdict(record).items() if name != "run_id"}
+
+
+def _csv(rows: list[dict[str, Any]]) -> bytes:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(iterations[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(iterations)
+    writer.writerows(row | {"started_at": row["started_at"].isoformat()} for row in rows)
     return text.getvalue().encode()
 
 
-def _row(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name != "run_id"} | {
-        "started_at": values["started_at"].isoformat()
-    }
+def _parquet(rows: list[dict[str, Any]]) -> bytes:
+    import pyarrow
+    from pyarrow import parquet
+
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    return file.getvalue()
+
+
+def _write_network(
+    history: History, run: RunRecord, form: Form, choice: Choice, output: Path
+) -> None:
+    checkpoint = choice.checkpoint(history, run)
+    from tapeworks import keras_export  # takes seconds: it loads TensorFlow and Keras
+
+    config = run_config(run.configuration)
+    arrays = parameters_of(checkpoint, config.network)
+    model = keras_export.keras_model(config.network, arrays)
+    with written_whole(output) as complete:
+        keras_export.write(model, complete, as_directory=form is Form.SAVEDMODEL)
+    say(f"The logits stand in the order of the classes: {', '.join(map(str, config.classes))}")

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from storage.history import History
+from tapeworks.connection import connected_history
 from tapeworks.errors import ExitCode
 from tapeworks.output import check_writable, put, write_file
 from tapeworks.plots import draw_loss, loss_curve, plot_format
-from tapeworks.settings import settings
 
 
 @click.command("plot")
@@ -26,7 +25,7 @@ def command(runs: tuple[str, ...], output: Path) -> int:
     """Draw the loss over the iterations. Prints the path of the picture."""
     picture_format = plot_format(output)
     check_writable(output)
-    history = History.open(settings().database_url)
+    history = connected_history()
     curves = [loss_curve(history, history.find_run(run)) for run in runs]
     write_file(output, draw_loss(curves, picture_format))
     put(str(output.resolve()))

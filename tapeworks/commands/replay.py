@@ -11,14 +11,13 @@ from scheduler.control import Control
 from scheduler.differences import Difference
 from scheduler.errors import Interrupted
 from scheduler.replay import Replay, prepare
-from storage.history import History
 from tapeworks.commands.show import run_argument
+from tapeworks.connection import connected_history
 from tapeworks.describe import as_json
 from tapeworks.errors import ExitCode
 from tapeworks.output import put, say
 from tapeworks.progress import Progress
 from tapeworks.session import Means, interruptible, means_for
-from tapeworks.settings import settings
 
 #: One iteration, or the first and the last of several.
 ITERATIONS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?")
@@ -76,7 +75,7 @@ def command(run: str, iterations: list[range], workers: int, json: bool) -> int:
     Of all committed iterations, or of some: 3 is one, counted from 0 as in the history, 3-7 are
     five. The first difference is named, and the exit code is 1. Writes nothing.
     """
-    history = History.open(settings().database_url)
+    history = connected_history()
     replay = prepare(history, history.find_run(run), iterations)
     control = Control()
     with interruptible(control, "Stopping"):

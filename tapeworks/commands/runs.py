@@ -6,12 +6,11 @@ from dataclasses import asdict
 
 import click
 
-from storage.history import History
 from storage.records import RunRecord
+from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, clock
 from tapeworks.errors import ExitCode
 from tapeworks.output import put, put_table, say
-from tapeworks.settings import settings
 
 HEADERS = ("RUN", "NAME", "STATUS", "ITERATIONS", "FIRST LOSS", "LAST LOSS", "CREATED")
 
@@ -27,7 +26,7 @@ HEADERS = ("RUN", "NAME", "STATUS", "ITERATIONS", "FIRST LOSS", "LAST LOSS", "CR
 @click.option("--json", is_flag=True, help="print JSON")
 def command(limit: int, json: bool) -> int:
     """List the runs, newest first."""
-    history = History.open(settings().database_url)
+    history = connected_history()
     history.release_abandoned()
     runs = history.runs(limit)
     if json:

@@ -9,9 +9,10 @@ import click
 from scheduler.celery_dispatcher import CeleryDispatcher
 from scheduler.control import Control
 from scheduler.driving import Driver
-from scheduler.service import serve
-from storage.history import History
+from scheduler.service import serve_several
+from storage.owners import current_owner
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
+from tapeworks.connection import connected_history
 from tapeworks.errors import ExitCode
 from tapeworks.output import say
 from tapeworks.session import DRAINING, interruptible
@@ -20,32 +21,47 @@ from workers.addresses import without_password
 from workers.crash_points import at_commit
 from workers.exchange import Exchange
 
-#: Seconds between two lines about the run in progress.
+#: Seconds between two lines about the runs in progress.
 LINE_SECONDS = 5.0
 
+#: Each run in progress is a thread and a connection to the database.
+MOST_RUNS = 64
 
-@click.command("scheduler")
-def command() -> int:
-    """Drive queued runs, oldest first, with the workers of one Redis, until Ctrl-C.
 
-    Ctrl-C puts the run in progress back into the queue after its iteration.
+@click.command("scheduler", epilog="Example: tapeworks scheduler --max-runs 2")
+@click.option(
+    "--max-runs",
+    type=click.IntRange(min=1, max=MOST_RUNS),
+    default=1,
+    show_default=True,
+    help="runs to drive at the same time",
+)
+def command(max_runs: int) -> int:
+    """Drive queued runs with the workers of one Redis, until Ctrl-C.
+
+    Takes the run of the highest priority first, of these the oldest. Ctrl-C puts the runs in
+    progress back into the queue after their iterations.
     """
     places, control = settings(), Control()
     Exchange(places.redis_url).check()
-    history = History.open(places.database_url, at_commit)
-    driver = Driver(
-        history=history,
-        dispatcher=CeleryDispatcher(places.redis_url),
-        control=control,
-        on_notice=lambda _, message: say(message),
-    )
+    history = connected_history(at_commit)
+    drivers = [
+        Driver(
+            history=history,
+            dispatcher=CeleryDispatcher(places.redis_url),
+            control=control,
+            on_notice=lambda _, message: say(message),
+            owner=current_owner(part),
+        )
+        for part in range(max_runs)
+    ]
     say(
         f"Scheduler takes runs from {history.database.address} "
         f"for workers at {without_password(places.redis_url)}"
     )
     with interruptible(control, DRAINING):
         lines = _Lines()
-        for happened in serve(driver):
+        for happened in serve_several(drivers):
             lines.tell(happened)
     say("Scheduler stopped")
     return ExitCode.INTERRUPTED

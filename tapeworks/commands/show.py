@@ -6,11 +6,10 @@ from dataclasses import asdict
 
 import click
 
-from storage.history import History
+from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, clock, run_lines, run_values
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.output import put, put_table
-from tapeworks.settings import settings
 
 #: The argument that names a run: an id, a unique prefix of one, or a name.
 run_argument = click.argument("run", metavar="RUN")
@@ -28,7 +27,7 @@ def command(run: str, events: bool, ledger: bool, json: bool) -> int:
     """
     if events and ledger:
         raise UsageError("--events and --ledger exclude each other; choose one.")
-    history = History.open(settings().database_url)
+    history = connected_history()
     history.release_abandoned()
     record = history.find_run(run)
     if events or ledger:

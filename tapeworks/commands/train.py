@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,7 +15,9 @@ from scheduler.control import Control
 from scheduler.submission import initial_parameters, submit
 from storage.history import History
 from storage.records import RunRecord, RunStatus
+from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, run_values
+from tapeworks.descriptions import with_name_options
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.options import Request, with_run_options
 from tapeworks.output import check_writable, put, say, write_file
@@ -28,6 +31,7 @@ from workers.exchange import Exchange
 
 @click.command("train")
 @with_run_options
+@with_name_options
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
@@ -47,6 +51,7 @@ from workers.exchange import Exchange
 @click.option("--json", is_flag=True, help="print the run as JSON")
 def command(
     request: Request,
+    described: dict[str, Any],
     workers: int | None,
     resume: str | None,
     stop_after: int | None,
@@ -64,12 +69,12 @@ def command(
         config = request.configuration()
         initial, data = initial_parameters(config, request.init_from), datasets.load(config)
         _check_redis(places, count)
-        history = History.open(places.database_url, at_commit)
-        run = submit(history, config, initial, name=request.name, status=RunStatus.PAUSED)
+        history = connected_history(at_commit)
+        run = submit(history, config, initial, status=RunStatus.PAUSED, **described)
     else:
-        if not request.is_empty:
+        if described or not request.is_empty:
             raise UsageError("--resume goes on with a run's own settings; leave out all others.")
-        history = History.open(places.database_url, at_commit)
+        history = connected_history(at_commit)
         run = _resumable(history, resume, stop_after)
         data = datasets.load(run_config(run.configuration))
         _check_redis(places, count)

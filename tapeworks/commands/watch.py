@@ -9,24 +9,28 @@ import click
 from storage.history import History
 from storage.records import RunRecord, RunStatus
 from tapeworks.commands.show import run_argument
+from tapeworks.connection import connected_history
 from tapeworks.errors import ExitCode
 from tapeworks.output import say
 from tapeworks.progress import Progress
-from tapeworks.settings import settings
 
 #: Seconds between two looks at the history.
 LOOK_SECONDS = 0.5
 
 
-@click.command("watch")
+@click.command("watch", epilog="Example: tapeworks watch first")
 @run_argument
 def command(run: str) -> int:
     """Follow a run until it ends or is paused; Ctrl-C leaves the run alone.
 
     Exits with 1 if the run failed or was cancelled.
     """
-    history = History.open(settings().database_url)
-    record = history.find_run(run)
+    history = connected_history()
+    return watch(history, history.find_run(run))
+
+
+def watch(history: History, record: RunRecord) -> int:
+    """Show a run's progress until it ends or is paused; the exit code tells how."""
     with Progress(record.iterations, record.completed_iterations) as progress:
         record = _follow(history, record, progress)
     reason = f": {record.reason}" if record.reason else ""

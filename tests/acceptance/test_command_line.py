@@ -9,11 +9,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from model import parameters
 from model.config import RunConfig, run_config
@@ -270,6 +272,39 @@ def test_exported_parameters_are_those_of_the_digest_also_of_earlier_iterations(
     initial = parameters.initial(RunConfig().network, RunConfig().seed)
     for name, array in parameters.from_bytes(Path("zero.safetensors").read_bytes()).items():
         np.testing.assert_array_equal(array, initial[name])
+
+
+def test_exported_parquet_has_the_types_of_the_history(
+    trained: dict[str, Any], call: Call, found: History
+) -> None:
+    assert call("export first --to parquet --output history.parquet").code == 0
+    rows = parquet.read_table("history.parquet").to_pylist()
+    expected = [asdict(record) for record in found.iterations(trained["id"])]
+    assert [row | {"run_id": trained["id"]} for row in rows] == expected
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_an_existing_saved_model_is_replaced_as_a_whole(
+    trained: dict[str, Any], call: Call
+) -> None:
+    Path("model").mkdir()
+    before = {path.name for path in Path().iterdir()}
+    assert call("export first --to savedmodel --after 0 --output model").code == 0
+    (Path("model") / "old").touch()
+    assert call("export first --to savedmodel --output model").code == 0
+    assert (Path("model") / "saved_model.pb").is_file()
+    assert not (Path("model") / "old").exists()
+    assert {path.name for path in Path().iterdir()} == before
+
+
+def test_the_best_evaluations_parameters_are_exported(
+    trained: dict[str, Any], call: Call, found: History
+) -> None:
+    for metric in ("loss", "accuracy"):
+        line = f"export first --to safetensors --best {metric} --output best.safetensors"
+        assert call(line).code == 0
+        payload = Path("best.safetensors").read_bytes()
+        assert parameters.digest(payload) == trained["parameters_digest"]
 
 
 def test_an_existing_file_is_replaced_as_a_whole(trained: dict[str, Any], call: Call) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
@@ -19,11 +19,8 @@ Result = TypeVar("Result")
 
 
 @pytest.fixture
-def history(database_url: str) -> Iterator[History]:
-    database = Database(database_url)
-    database.upgrade()
-    yield History(database)
-    database.close()
+def history(either_history: History) -> History:
+    return either_history
 
 
 def test_an_observer_is_called_around_the_commit_of_a_writer_alone(database_url: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from sqlalchemy import text
 
 from model.config import RunConfig
-from storage.database import Database
 from storage.history import History
 from storage.packing import packed, unpacked
 from storage.records import EvaluationRecord, ImageValues
@@ -25,11 +23,8 @@ CLASSES = [3, 6, 250, 9, 4]
 
 
 @pytest.fixture
-def history(database_url: str) -> Iterator[History]:
-    database = Database(database_url)
-    database.upgrade()
-    yield History(database)
-    database.close()
+def history(either_history: History) -> History:
+    return either_history
 
 
 def rows(history: History, query: str) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from model.parameters import Arrays, digest, from_bytes, initial, to_bytes
 from model.schedules import learning_rate
 from scheduler.errors import RunFailed
 from scheduler.local_dispatcher import LocalDispatcher
+from scheduler.submission import retry
 from scheduler.work import Outcome, Watcher, Work
 from storage.history import History
 from storage.records import RunRecord, RunStatus
@@ -164,6 +165,35 @@ def test_a_state_that_is_no_number_ends_the_run_although_the_parameters_stand(
         drive(history, Exaggerating(), run)
 
     assert history.find_run(run.id).status is RunStatus.FAILED
+
+
+# Retries
+
+
+@OPTIMIZERS
+def test_a_retry_from_a_checkpoint_goes_on_with_its_state(
+    optimizer: str, history: History, undisturbed: Undisturbed
+) -> None:
+    run = trained(history, optimizer=optimizer)
+
+    again = drive(history, LocalDispatcher(), retry(history, run, after=4)).run
+
+    expected = undisturbed(settings(**SETTINGS, optimizer=optimizer))
+    assert again.parameters_digest == run.parameters_digest == expected.parameters
+    assert replayed(history, again).same == [4, 5]
+
+
+def test_a_retry_with_another_optimizer_begins_with_nothing_remembered(history: History) -> None:
+    run = trained(history, optimizer="momentum")
+
+    other = retry(history, run, after=4, changes={"optimizer": "adam"})
+
+    config = settings(**SETTINGS, optimizer="adam")
+    assert history.checkpoint(other.id).optimizer_state == state_bytes(initial_state(config))
+    assert drive(history, LocalDispatcher(), other).run.status is RunStatus.COMPLETED
+    plain = retry(history, run, after=4, changes={"optimizer": "sgd"})
+    assert history.checkpoint(plain.id).optimizer_state is None
+    assert drive(history, LocalDispatcher(), plain).run.status is RunStatus.COMPLETED
 
 
 # Replays

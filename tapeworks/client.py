@@ -1,0 +1,292 @@
+"""The Python client: what the command line does with runs, as functions.
+
+import tapeworks
+
+client = tapeworks.connect()
+run = client.submit(tapeworks.RunConfig(iterations=20), name="from Python")
+run.wait()
+run.history().plot(x="iteration", y="loss")
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from model.config import RunConfig
+from model.parameters import Arrays, from_bytes
+from scheduler.submission import grid, initial_parameters, new_run, retry
+from storage.database import Database
+from storage.history import History
+from storage.records import RunRecord, RunStatus
+from tapeworks.settings import settings
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+#: Seconds between two looks at a run that is waited for.
+LOOK_SECONDS = 0.2
+
+
+def connect(database_url: str | Path | None = None) -> Client:
+    """A client of this database (a URL or the path of an SQLite file), else of the usual one.
+
+    The usual one is named by TAPEWORKS_DATABASE_URL, as for the command line. Raises storage's
+    `StorageUnreachable` or `SchemaMismatch`.
+    """
+    url = settings().database_url if database_url is None else database_url
+    return Client(History.open(url))
+
+
+class Client:
+    """Submits runs and finds them. Holds connections until `close`; also a context manager."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    @property
+    def database(self) -> Database:
+        """The database that this client works with."""
+        return self._history.database
+
+    def submit(
+        self,
+        config: RunConfig,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        note: str | None = None,
+        priority: int = 0,
+        paused: bool = False,
+        init_from: Path | None = None,
+    ) -> Run:
+        """Queue a run for a scheduler of this database.
+
+        `init_from` is a safetensors file of initial parameters. Raises model's `ModelError` for
+        what cannot be trained, storage's `StorageError` for a name, tag or note that is none.
+        """
+        return self.submit_grid(
+            config,
+            {},
+            name=name,
+            tags=tags,
+            note=note,
+            priority=priority,
+            paused=paused,
+            init_from=init_from,
+        )[0]
+
+    def submit_grid(
+        self,
+        config: RunConfig,
+        vary: Mapping[str, Sequence[Any]],
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        note: str | None = None,
+        priority: int = 0,
+        paused: bool = False,
+        init_from: Path | None = None,
+    ) -> list[Run]:
+        """Queue a run for every combination of the settings that vary, all or none of them.
+
+        A name gets the runs' numbers: name-1, name-2, …
+        """
+        configs = grid(config.model_dump(exclude_unset=True), vary)
+        new = [
+            new_run(
+                one,
+                initial_parameters(one, init_from),
+                name=f"{name}-{number}" if name and vary else name,
+                tags=tags or {},
+                note=note,
+                priority=priority,
+                status=RunStatus.PAUSED if paused else RunStatus.QUEUED,
+            )
+            for number, one in enumerate(configs, start=1)
+        ]
+        return [self._run(record) for record in self._history.queue.submit(new)]
+
+    def run(self, reference: str) -> Run:
+        """The run with this id, unique prefix of one, or name (the newest of it).
+
+        Raises storage's `RunNotFound` or `AmbiguousRun`.
+        """
+        self._history.release_abandoned()
+        return self._run(self._history.find_run(reference))
+
+    def close(self) -> None:
+        """Close all connections; the next use opens new ones."""
+        self.database.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self, record: RunRecord) -> Run:
+        return Run(self._history, record)
+
+
+class Run:
+    """A run as it stood when it was last looked at; `refresh` looks again, as `wait` does."""
+
+    def __init__(self, history: History, record: RunRecord) -> None:
+        self._history = history
+        #: Everything of its row.
+        self.record = record
+
+    def __repr__(self) -> str:
+        done = f"{self.record.completed_iterations}/{self.record.iterations}"
+        return f"Run(id={self.id!r}, name={self.name!r}, status={self.status.value!r}, {done})"
+
+    @property
+    def id(self) -> str:
+        """Sorts by time and is unique."""
+        return self.record.id
+
+    @property
+    def name(self) -> str | None:
+        """What people call it."""
+        return self.record.name
+
+    @property
+    def status(self) -> RunStatus:
+        """Where it stood when it was last looked at."""
+        return self.record.status
+
+    @property
+    def config(self) -> RunConfig:
+        """What it trains, with every setting."""
+        return RunConfig.model_validate(self.record.configuration)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Its tags, by key."""
+        return self._history.tags(self.id)
+
+    def refresh(self) -> Run:
+        """Look again; the same object."""
+        self._history.release_abandoned()
+        self.record = self._history.find_run(self.id)
+        return self
+
+    def wait(self, timeout_seconds: float | None = None) -> Run:
+        """Wait until it ends or is paused. Its status tells how: a failure is not an error here.
+
+        Raises `TimeoutError` when it still goes on then, and leaves it alone.
+        """
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while not (self.refresh().status.is_finished or self.status is RunStatus.PAUSED):
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"Run {self.id} is {self.status} after {timeout_seconds:g} seconds."
+                )
+            time.sleep(LOOK_SECONDS)
+        return self
+
+    # Its history
+
+    def history(self) -> DataFrame:
+        """A row per committed iteration: loss, accuracy, gradient norm, seconds, digests."""
+        return _frame(self._history.iterations(self.id))
+
+    def ledger(self, iteration: int | None = None) -> DataFrame:
+        """Who computed which images, of one iteration or of all."""
+        return _frame(self._history.ledger(self.id, iteration))
+
+    def workers(self) -> DataFrame:
+        """A row per worker: images, answers, seconds."""
+        return _frame(self._history.workers(self.id))
+
+    def events(self) -> DataFrame:
+        """What happened to it, in order."""
+        return _frame(self._history.events(self.id))
+
+    def evaluations(self) -> DataFrame:
+        """Loss and accuracy on held-out images, in the order of their iterations."""
+        return _frame(self._history.evaluations(self.id))
+
+    def images(self, iteration: int) -> DataFrame:
+        """A row per image of an iteration: its number in the data, loss, gradient norm, prediction.
+
+        The prediction is an index into the run's classes. Raises `IterationNotFound`.
+        """
+        import numpy as np
+        import pandas
+
+        values = self._history.image_values(self.id, iteration)
+        losses = np.frombuffer(values.losses, "<f4")
+        numbers = values.image_numbers
+        image = np.arange(len(losses)) if numbers is None else np.frombuffer(numbers, "<i4")
+        return pandas.DataFrame(
+            {
+                "image": image,
+                "loss": losses,
+                "gradient_norm": np.frombuffer(values.gradient_norms, "<f4"),
+                "predicted": np.frombuffer(values.predictions, np.uint8),
+            }
+        )
+
+    def parameters(self, completed_iterations: int | None = None) -> Arrays:
+        """The arrays after so many iterations, or the newest, by name.
+
+        Raises storage's `CheckpointNotFound` for what was not kept.
+        """
+        return from_bytes(self._history.checkpoint(self.id, completed_iterations).parameters)
+
+    # What may be wished of it
+
+    def pause(self, reason: str | None = None) -> Run:
+        """Have it stop after the iteration in progress. Raises storage's `StateConflict`."""
+        return self._became(self._history.queue.pause(self.id, reason))
+
+    def resume(self) -> Run:
+        """Queue it again. Raises storage's `StateConflict` unless it is, or is to be, paused."""
+        return self._became(self._history.queue.resume(self.id))
+
+    def cancel(self, reason: str | None = None) -> Run:
+        """End it for good, within one iteration. Raises storage's `StateConflict`."""
+        return self._became(self._history.queue.cancel(self.id, reason))
+
+    def set_priority(self, priority: int) -> Run:
+        """Have it taken before all runs of a lower priority."""
+        return self._became(self._history.queue.set_priority(self.id, priority))
+
+    def retry(
+        self,
+        *,
+        after: int | None = None,
+        changes: Mapping[str, Any] | None = None,
+        **described: Any,
+    ) -> Run:
+        """A new run of its configuration with changes, from its beginning or a checkpoint.
+
+        `described` are `name`, `tags`, `note` and `priority`, where they are not to be its own.
+        """
+        record = retry(self._history, self.record, after=after, changes=changes, **described)
+        return Run(self._history, record)
+
+    def delete(self) -> None:
+        """Remove it with all its history."""
+        self._history.queue.delete(self.id)
+
+    def _became(self, record: RunRecord) -> Run:
+        self.record = record
+        return self
+
+
+def _frame(records: Iterable[Any]) -> DataFrame:
+    import pandas  # takes longer to load than a listing may
+
+    return pandas.DataFrame([asdict(record) for record in records])

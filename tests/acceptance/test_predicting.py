@@ -1,0 +1,67 @@
+"""`tapeworks predict`: what a run's network makes of images in files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from model import parameters
+from model.images import normalised
+from storage.history import History
+from tests import reference_numpy
+from tests.support.calls import Call
+from tests.support.training import settings, submitted
+
+#: A run on a user's own images, which are larger than what its network sees.
+CONFIG = settings(
+    dataset="own.npz", classes=[4, 7, 2], image_side=6, kernel_sizes=[3], filters=2, images=1
+)
+
+
+@pytest.fixture
+def images(places: Path, history: History) -> NDArray[np.uint8]:
+    """Files of three images, and a run whose parameters are the initial ones."""
+    submitted(history, CONFIG, name="first")
+    images = np.random.default_rng(5).integers(0, 256, (3, 8, 7), np.uint8)
+    np.savez(places / "three.npz", images=images, labels=[4, 7, 9])
+    Image.fromarray(images[1]).save(places / "one.png")
+    return images
+
+
+def expected(image: NDArray[np.uint8]) -> dict[str, float]:
+    """The slow network's probabilities of what it sees of an image."""
+    arrays = parameters.initial(CONFIG.network, CONFIG.seed)
+    logits = reference_numpy.forward(arrays, normalised(image[:6, :6])).logits
+    shares = np.exp(logits) / np.exp(logits).sum()
+    return {str(label): share for label, share in zip(CONFIG.classes, shares, strict=True)}
+
+
+def test_predictions_are_the_slow_networks(images: NDArray[np.uint8], call: Call) -> None:
+    called = call("predict first three.npz one.png --json")
+    rows = called.values
+    places = [(row["file"], row["image"], row["label"]) for row in rows]
+    assert places == [
+        ("three.npz", 0, 4),
+        ("three.npz", 1, 7),
+        ("three.npz", 2, 9),
+        ("one.png", 0, None),
+    ]
+    for row, image in zip(rows, [*images, images[1]], strict=True):
+        assert row["probabilities"] == pytest.approx(expected(image), abs=1e-6)
+        assert str(row["predicted"]) == max(expected(image), key=expected(image).__getitem__)
+    right = sum(row["label"] == row["predicted"] for row in rows)
+    assert f"{right} of 3 images with a label are predicted rightly" in called.err
+    assert "three.npz: of 8 by 7 pixels the 6 by 6 at the top left" in called.err
+
+
+def test_predictions_are_a_table_for_people(images: NDArray[np.uint8], call: Call) -> None:
+    heading, row = call("predict first one.png --after 0").out.splitlines()
+    shares = expected(images[1])
+    assert heading.split() == ["FILE", "IMAGE", "LABEL", "PREDICTED", "P(4)", "P(7)", "P(2)"]
+    likeliest = max(shares, key=shares.__getitem__)
+    numbers = [f"{share:.4f}" for share in shares.values()]
+    assert row.split() == ["one.png", "0", "-", likeliest, *numbers]

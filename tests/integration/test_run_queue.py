@@ -1,0 +1,219 @@
+"""The queue of runs, on both databases: what anybody may want, and what owners see of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from storage.errors import InvalidNote, InvalidTag, LeaseLost, RunNotFound, StateConflict
+from storage.history import History
+from storage.queue import NewRun, Queue
+from storage.records import Claim, Request, RunRecord, RunStatus
+from tests.support.made_up import LEASE, commit, kinds, submit, submit_and_claim
+
+#: A lease that is over when it begins.
+OVER = -1.0
+
+Wish = Callable[[Queue, str], RunRecord]
+
+
+@pytest.fixture
+def history(either_history: History) -> History:
+    return either_history
+
+
+def new(name: str, **values: object) -> NewRun:
+    return NewRun(
+        name=name,
+        configuration={},
+        iterations=3,
+        parameters=b"initial",
+        parameters_digest="digest 0",
+        **values,  # type: ignore[arg-type]
+    )
+
+
+def taken(history: History) -> list[str | None]:
+    """The names of all queued runs, in the order in which schedulers take them."""
+    claims = iter(lambda: history.claim_next("alice", LEASE), None)
+    return [history.find_run(claim.run_id).name for claim in claims]
+
+
+def stands(run: RunRecord) -> tuple[RunStatus, str | None, Request | None]:
+    return run.status, run.reason, run.request
+
+
+class TestSubmitting:
+    def test_all_runs_of_a_submission_are_stored_or_none(self, history: History) -> None:
+        with pytest.raises(InvalidTag, match=r"Received: 'two words'='b'"):
+            history.queue.submit([new("a"), new("b", tags={"two words": "b"})])
+        assert history.runs() == []
+        first, second = history.queue.submit([new("a", tags={"k": "v"}), new("b", note="why")])
+        assert [run.name for run in history.runs()] == ["b", "a"]
+        assert history.tags(first.id) == {"k": "v"}
+        assert history.find_run(second.id).note == "why"
+
+    @pytest.mark.parametrize("note", ["", "two\nlines", "\x1b[2J", "x" * 1001])
+    def test_a_note_is_one_readable_line(self, history: History, note: str) -> None:
+        with pytest.raises(InvalidNote, match="on one line"):
+            history.queue.submit([new("a", note=note)])
+
+    @pytest.mark.parametrize("tag", [("", "v"), ("k", ""), ("k", "a\nb"), ("k" * 41, "v")])
+    def test_tags_are_short_and_readable(self, history: History, tag: tuple[str, str]) -> None:
+        with pytest.raises(InvalidTag):
+            history.queue.submit([new("a", tags=dict([tag]))])
+
+    def test_the_higher_priority_goes_first_then_the_older_run(self, history: History) -> None:
+        names = {"old": 0, "older urgent": 5, "urgent": 5, "some time": -1}
+        for name, priority in names.items():
+            history.queue.submit([new(name, priority=priority)])
+        history.queue.set_priority(history.find_run("old").id, 9)
+        assert taken(history) == ["old", "older urgent", "urgent", "some time"]
+
+
+class TestWhatNobodyDrives:
+    def test_a_queued_run_is_paused_and_resumed(self, history: History) -> None:
+        run = submit(history)
+        assert stands(history.queue.pause(run.id, "for lunch")) == (
+            RunStatus.PAUSED,
+            "for lunch",
+            None,
+        )
+        assert history.claim_next("alice", LEASE) is None
+        assert stands(history.queue.resume(run.id)) == (RunStatus.QUEUED, None, None)
+        assert history.claim_next("alice", LEASE) is not None
+        assert kinds(history, run.id) == ["submitted", "paused", "resumed", "claimed"]
+
+    def test_a_queued_run_is_cancelled_for_good(self, history: History) -> None:
+        run = submit(history)
+        cancelled = history.queue.cancel(run.id)
+        assert stands(cancelled) == (RunStatus.CANCELLED, "cancelled on request", None)
+        assert cancelled.ended_at is not None
+        assert history.claim_next("alice", LEASE) is None
+        for wish in (Queue.pause, Queue.cancel, Queue.resume):
+            with pytest.raises(StateConflict, match=f"Run {run.id} is cancelled"):
+                wish(history.queue, run.id)
+        with pytest.raises(StateConflict, match="its priority has no use"):
+            history.queue.set_priority(run.id, 1)
+
+    def test_a_run_that_is_as_wanted_is_refused(self, history: History) -> None:
+        run = submit(history)
+        with pytest.raises(StateConflict, match="only a paused one is resumed"):
+            history.queue.resume(run.id)
+        history.queue.pause(run.id)
+        with pytest.raises(StateConflict, match="is paused already"):
+            history.queue.pause(run.id)
+
+    @pytest.mark.parametrize("wish", [Queue.pause, Queue.cancel, Queue.resume, Queue.delete])
+    def test_a_run_that_does_not_exist_is_named(self, history: History, wish: Wish) -> None:
+        with pytest.raises(RunNotFound, match="'nothing'"):
+            wish(history.queue, "nothing")
+
+
+class TestWhatIsDriven:
+    @pytest.mark.parametrize(
+        ("wish", "request_", "status"),
+        [
+            (Queue.pause, Request.PAUSE, RunStatus.PAUSED),
+            (Queue.cancel, Request.CANCEL, RunStatus.CANCELLED),
+        ],
+    )
+    def test_its_owner_reads_the_wish_and_does_it(
+        self, history: History, wish: Wish, request_: Request, status: RunStatus
+    ) -> None:
+        claim = submit_and_claim(history)
+        asked = wish(history.queue, claim.run_id)
+        assert stands(asked) == (RunStatus.RUNNING, None, request_)
+        assert history.renew(claim, LEASE).request is request_
+        leave = history.finish if status.is_finished else history.release
+        leave(claim, status, "as it was wished")
+        assert stands(history.find_run(claim.run_id)) == (status, "as it was wished", None)
+        kind = f"{request_} requested"
+        assert kinds(history, claim.run_id) == ["submitted", "claimed", kind, status.value]
+
+    def test_committing_tells_of_it_too(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        history.queue.pause(claim.run_id, "later")
+        commit(history, claim)
+        assert history.find_run(claim.run_id).request is Request.PAUSE
+
+    def test_the_wish_to_pause_is_taken_back(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        history.queue.pause(claim.run_id)
+        assert stands(history.queue.resume(claim.run_id)) == (RunStatus.RUNNING, None, None)
+        with pytest.raises(StateConflict, match="only a paused one"):
+            history.queue.resume(claim.run_id)
+
+    def test_a_cancel_follows_a_pause(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        history.queue.pause(claim.run_id, "later")
+        asked = history.queue.cancel(claim.run_id, "never")
+        assert (asked.request, asked.request_reason) == (Request.CANCEL, "never")
+
+    def test_an_owner_that_stops_for_another_reason_leaves_it_as_wished(
+        self, history: History
+    ) -> None:
+        claim = submit_and_claim(history)
+        history.queue.pause(claim.run_id, "not now")
+        for _ in range(2):  # the answer to the first time was lost
+            history.release(claim, RunStatus.QUEUED, "stopped on request")
+        assert stands(history.find_run(claim.run_id)) == (RunStatus.PAUSED, "not now", None)
+        assert kinds(history, claim.run_id)[2:] == ["pause requested", "paused"]
+
+    def test_one_that_completes_meanwhile_is_complete(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        history.queue.cancel(claim.run_id)
+        history.finish(claim, RunStatus.COMPLETED)
+        assert stands(history.find_run(claim.run_id)) == (RunStatus.COMPLETED, None, None)
+
+    def test_one_that_is_driven_is_not_deleted(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        with pytest.raises(StateConflict, match="is running; cancel it first"):
+            history.queue.delete(claim.run_id)
+
+    def test_deleting_leaves_nothing_of_a_run_and_all_of_others(self, history: History) -> None:
+        other, claim = submit_and_claim(history), submit_and_claim(history)
+        for one in (other, claim):
+            commit(history, one)
+        history.finish(claim, RunStatus.FAILED, "no use")
+        history.queue.delete(claim.run_id)
+        with pytest.raises(RunNotFound):
+            history.find_run(claim.run_id)
+        assert history.iterations(claim.run_id) == []
+        assert history.ledger(claim.run_id) == []
+        assert history.events(claim.run_id) == []
+        assert len(history.ledger(other.run_id)) == 3
+        assert history.checkpoint(other.run_id).completed_iterations == 1
+
+
+class TestWhatWasAbandoned:
+    @pytest.mark.parametrize("find", ["claim_next", "claim", "release_abandoned"])
+    def test_it_is_paused_or_cancelled_as_was_wished_of_its_owner(
+        self, history: History, find: str
+    ) -> None:
+        paused, cancelled = submit_and_claim(history), submit_and_claim(history)
+        history.queue.pause(paused.run_id, "at night")
+        history.queue.cancel(cancelled.run_id, "wrong")
+        for claim in (paused, cancelled):
+            history.renew(claim, OVER)
+        if find == "claim":
+            with pytest.raises(StateConflict, match="is cancelled and cannot go on"):
+                history.claim(cancelled.run_id, "bob", LEASE)
+        elif find == "claim_next":
+            assert history.claim_next("bob", LEASE) is None
+        else:
+            assert history.release_abandoned() == []
+        if find != "claim":  # it rolled back; whoever looks next does it
+            assert stands(history.find_run(cancelled.run_id))[:2] == (RunStatus.CANCELLED, "wrong")
+            assert stands(history.find_run(paused.run_id))[:2] == (RunStatus.PAUSED, "at night")
+        history.release_abandoned()
+        with pytest.raises(LeaseLost):
+            history.renew(paused, LEASE)
+
+    def test_a_wish_for_it_is_done_at_once(self, history: History) -> None:
+        claim = submit_and_claim(history, OVER)
+        assert history.queue.cancel(claim.run_id).status is RunStatus.CANCELLED
+        gone: Claim = submit_and_claim(history, OVER)
+        history.queue.delete(gone.run_id)
+        assert [run.id for run in history.runs()] == [claim.run_id]

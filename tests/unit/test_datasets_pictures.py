@@ -1,0 +1,114 @@
+"""Pictures and images from elsewhere: as grey levels, and at the side of a run's network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from model.config import RunConfig
+from model.datasets import png
+from model.datasets.digits import enlarge
+from model.datasets.fitting import fitted
+from model.datasets.npz import read_images
+from model.datasets.png import read_png
+from model.errors import DatasetError
+
+#: 3 rows of 4 columns; its levels survive all the forms below.
+LEVELS = np.arange(0, 240, 20).astype(np.uint8).reshape(3, 4)
+
+
+def _transparent(levels: NDArray[np.uint8]) -> Image.Image:
+    white = Image.new("RGBA", levels.shape[::-1], (255, 255, 255, 0))
+    white.putalpha(Image.fromarray(levels))
+    return white
+
+
+FORMS: dict[str, Callable[[NDArray[np.uint8]], Image.Image]] = {
+    "grey": Image.fromarray,
+    "16 bits": lambda levels: Image.fromarray(levels.astype(np.uint16) * 257),
+    "colours": lambda levels: Image.fromarray(levels).convert("RGB"),
+    "palette": lambda levels: Image.fromarray(levels).convert("P"),
+    "white ink on nothing": _transparent,
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
+def test_a_png_of_any_form_gives_its_grey_levels(
+    form: Callable[[NDArray[np.uint8]], Image.Image], tmp_path: Path
+) -> None:
+    form(LEVELS).save(tmp_path / "it.png")
+
+    images = read_png(tmp_path / "it.png")
+
+    assert images.dtype == np.uint8
+    assert images.tolist() == [LEVELS.tolist()]
+
+
+def test_only_whole_png_files_of_a_bearable_size_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(LEVELS).save(tmp_path / "it.png")
+    Image.fromarray(LEVELS).save(tmp_path / "gif.png", format="GIF")
+    content = (tmp_path / "it.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(content[: len(content) // 2])
+    for name, words in {"gif": "PNG picture", "half": "PNG picture", "no": "no file"}.items():
+        with pytest.raises(DatasetError, match=words):
+            read_png(tmp_path / f"{name}.png")
+    monkeypatch.setattr(png, "LARGEST_SIDE", 3)
+    with pytest.raises(DatasetError, match=r"too large.*Received: 3 by 4"):
+        read_png(tmp_path / "it.png")
+
+
+def test_an_npz_file_may_lack_labels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "it.npz", images=LEVELS[np.newaxis])
+    images, labels = read_images(tmp_path / "it.npz")
+    assert (images.tolist(), labels) == ([LEVELS.tolist()], None)
+
+    np.savez(tmp_path / "it.npz", images=LEVELS[np.newaxis] / 255, labels=[6])
+    images, labels = read_images(tmp_path / "it.npz")
+    assert labels is not None
+    assert (images.tolist(), labels.tolist()) == ([LEVELS.tolist()], [6])
+
+
+def _random(rows: int, columns: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(2).integers(0, 256, (2, rows, columns), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "size", "side"),
+    [("mnist", (28, 28), 27), ("mnist", (28, 28), 20), ("own.npz", (30, 40), 27)],
+)
+def test_images_are_cropped_where_the_runs_own_were(
+    dataset: str, size: tuple[int, int], side: int
+) -> None:
+    images = _random(*size)
+
+    found = fitted(images, RunConfig(dataset=dataset, image_side=side), Path("it"))
+
+    np.testing.assert_array_equal(found, images[:, :side, :side])
+
+
+def test_square_images_are_resampled_for_a_run_on_digits() -> None:
+    images = _random(8, 8)
+
+    np.testing.assert_array_equal(fitted(images, RunConfig(), Path("it")), enlarge(images, 27))
+
+
+@pytest.mark.parametrize("dataset", ["digits", "mnist", "own.npz"])
+def test_images_of_the_networks_side_stay_as_they_are(dataset: str) -> None:
+    images = _random(27, 27)
+
+    assert fitted(images, RunConfig(dataset=dataset), Path("it")) is images
+
+
+@pytest.mark.parametrize(
+    ("dataset", "size"), [("digits", (8, 9)), ("mnist", (32, 32)), ("own.npz", (26, 40))]
+)
+def test_images_unlike_the_runs_are_refused(dataset: str, size: tuple[int, int]) -> None:
+    with pytest.raises(DatasetError, match=rf"in it\.png.*Received: {size[0]} by {size[1]}"):
+        fitted(_random(*size), RunConfig(dataset=dataset), Path("it.png"))
