@@ -117,6 +117,12 @@ class Database:
         with self._transaction("migrate") as connection:
             upgrade(connection)
 
+    def shrink(self) -> None:
+        """Give the room of what was removed back to the disk, on SQLite; PostgreSQL reuses it."""
+        if self._engine.dialect.name == "sqlite":
+            with translated(self.address), self._engine.connect() as connection:
+                connection.connection.driver_connection.execute("VACUUM")  # type: ignore[union-attr]
+
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
         self._engine.dispose()

@@ -35,6 +35,7 @@ COMMANDS = (
     "export",
     "predict",
     "replay",
+    "gc",
     "doctor",
     "db",
 )

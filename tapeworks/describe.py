@@ -78,6 +78,17 @@ def clock(moment: datetime | None) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "-"
 
 
+def size(count: int) -> str:
+    """Bytes as people read them."""
+    if count < 1000:
+        return f"{count} bytes"
+    value, units = count / 1000, iter(("kB", "MB", "GB"))
+    unit = next(units)
+    while value >= 999.95 and (larger := next(units, None)):
+        value, unit = value / 1000, larger
+    return f"{value:.1f} {unit}"
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 

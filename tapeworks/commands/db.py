@@ -1,19 +1,24 @@
-"""`tapeworks db`: the database's schema."""
+"""`tapeworks db`: the database's schema and size."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
 
 import click
 
 from storage.database import Database
+from storage.housekeeping import table_sizes
 from storage.migrations import REVISION
+from tapeworks.connection import connected_history
+from tapeworks.describe import as_json, size
 from tapeworks.errors import ExitCode
-from tapeworks.output import put
+from tapeworks.output import put, put_table
 from tapeworks.settings import settings
 
 
 @click.group("db")
 def command() -> None:
-    """The database's schema."""
+    """The database's schema and size."""
 
 
 @command.command("upgrade")
@@ -22,6 +27,20 @@ def upgrade() -> int:
     database = Database(settings().database_url)
     database.upgrade()
     put(f"{database.address} is at revision {REVISION}")
+    return ExitCode.DONE
+
+
+@command.command("size")
+@click.option("--json", is_flag=True, help="print JSON")
+def show_size(json: bool) -> int:
+    """Show what the tables take, the largest first."""
+    sizes = table_sizes(connected_history().database)
+    if json:
+        put(as_json([asdict(one) for one in sizes]))
+        return ExitCode.DONE
+    total = sum(one.bytes for one in sizes)
+    rows = [(one.table, f"{one.rows:,}", size(one.bytes)) for one in sizes]
+    put_table(("TABLE", "ROWS", "SIZE"), [*rows, ("all", "", size(total))])
     return ExitCode.DONE
 
 
