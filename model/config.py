@@ -111,7 +111,7 @@ class NetworkConfig(Architecture):
         return 4 * positions * math.prod(size**2 for size in self.kernel_sizes)
 
 
-class RunConfig(Architecture, UpdateConfig):
+class RunConfig(UpdateConfig, Architecture):
     """One training, from its data to its last iteration. Defaults are the seed's numbers."""
 
     dataset: Annotated[
@@ -140,7 +140,7 @@ class RunConfig(Architecture, UpdateConfig):
     ] = GradientForm.PER_IMAGE
     microbatch_size: Annotated[
         int | None,
-        Field(ge=1, le=65536, description="images computed together; default follows their number"),
+        Field(ge=1, le=65536, description="images computed together; default follows the images"),
     ] = None
     shards: Annotated[
         Count | None, Field(ge=1, description="shards per iteration; default follows the workers")

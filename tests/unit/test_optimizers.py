@@ -175,7 +175,8 @@ def test_what_is_remembered_is_float32_and_named_after_the_parameters() -> None:
     for name, shape in config.network.shapes.items():
         for kind in ("mean", "mean_of_squares"):
             array = stored[f"{name}.{kind}"]
-            assert (array.dtype, array.shape) == (np.float32, shape)
+            assert array.dtype == np.float32
+            assert array.shape == shape
 
 
 @pytest.mark.parametrize("values", [MOMENTUM, ADAM], ids=["momentum", "adam"])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from model.config import RunConfig, run_config
 from model.schedules import learning_rate
+from model.update_config import Schedule
 
 #: Fifty digits of π.
 PI = Fraction(314159265358979323846264338327950288419716939937510, 10**50)
@@ -67,7 +68,10 @@ def test_a_cosine_is_that_of_the_mathematics_library(
 ) -> None:
     iteration = data.draw(st.integers(0, iterations - 1))
     config = RunConfig(
-        schedule="cosine", learning_rate=rate, final_learning_rate=final, iterations=iterations
+        schedule=Schedule.COSINE,
+        learning_rate=rate,
+        final_learning_rate=final,
+        iterations=iterations,
     )
     expected = final + (rate - final) * (1 + math.cos(math.pi * iteration / iterations)) / 2
 
@@ -79,7 +83,7 @@ def test_a_cosine_is_that_of_the_mathematics_library(
 @pytest.mark.parametrize("iterations", [7, 50, 1001])
 def test_a_cosine_is_the_exact_value_rounded_once(iterations: int) -> None:
     """Against Taylor's series in fractions, where nothing is rounded before the end."""
-    config = RunConfig(schedule="cosine", learning_rate=0.1, iterations=iterations)
+    config = RunConfig(schedule=Schedule.COSINE, learning_rate=0.1, iterations=iterations)
     for iteration in range(0, iterations, 13):
         square = (PI * iteration / iterations) ** 2
         terms = (
