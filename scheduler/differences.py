@@ -110,6 +110,32 @@ def checkpoint_difference(
     return None
 
 
+def state_difference(
+    run: RunRecord, checkpoint: CheckpointRecord, computed: bytes | None
+) -> Difference | None:
+    """Whether what the optimizer carries on, as it is stored, has the bits of what was computed."""
+    if checkpoint.optimizer_state == computed:
+        return None
+    return _of_state(run, checkpoint, digest(computed) if computed else NOTHING)
+
+
+def unusable_state(run: RunRecord, checkpoint: CheckpointRecord, reason: str) -> Difference:
+    """A stored state that the run's optimizer cannot have left behind."""
+    return _of_state(run, checkpoint, f"no iteration from it, since: {reason.rstrip('.')}")
+
+
+def _of_state(run: RunRecord, checkpoint: CheckpointRecord, computed: str) -> Difference:
+    is_initial = checkpoint.completed_iterations == run.first_iteration
+    stored = checkpoint.optimizer_state
+    return Difference(
+        run_id=run.id,
+        iteration=None if is_initial else checkpoint.completed_iterations - 1,
+        what="initial optimizer state" if is_initial else "stored optimizer state",
+        expected=digest(stored) if stored else NOTHING,
+        computed=computed,
+    )
+
+
 def divergence(run_id: str, iteration: int) -> Difference:
     """An iteration that was committed, hence finite, and is not when it is computed again."""
     return Difference(

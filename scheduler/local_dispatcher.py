@@ -44,22 +44,26 @@ class LocalDispatcher:
             raise other_bits(run_id, fingerprint, self.fingerprint)
 
     def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
-        """One microbatch after the other."""
+        """One microbatch after the other; together they are one shard's answer."""
         from model.gradients import engine
 
         self.attempts = self.shards = 1
         compute, parameters = engine(work.network), from_bytes(work.parameters)
+        began, computed = time.perf_counter(), []
         for microbatch in work.microbatches:
             watcher.tick()
-            began, images = time.perf_counter(), np.array(microbatch.images)
+            images = np.array(microbatch.images)
             result = compute(parameters, work.data.images[images], work.data.labels[images])
             # A norm overflows before its gradient does; answers through a queue are judged so too.
             if not all_finite({LOSSES: result.losses, GRADIENT_NORMS: result.gradient_norms}):
                 raise diverged(work.iteration)
-            evaluating = work.wanted is Wanted.NOTHING
+            sums = {} if work.wanted is Wanted.NOTHING else microbatch_sums(result.gradients)
+            computed.append((microbatch, sums, result))
+        seconds, received_at = time.perf_counter() - began, datetime.now(UTC)
+        for microbatch, sums, result in computed:
             yield Outcome(
                 microbatch=microbatch,
-                sums={} if evaluating else microbatch_sums(result.gradients),
+                sums=sums,
                 losses=result.losses,
                 gradient_norms=result.gradient_norms,
                 predictions=result.predictions,
@@ -67,8 +71,8 @@ class LocalDispatcher:
                 attempt=1,
                 epoch=work.epoch,
                 worker=IN_PROCESS,
-                seconds=time.perf_counter() - began,
-                received_at=datetime.now(UTC),
+                seconds=seconds,
+                received_at=received_at,
             )
 
     def end(self, run_id: str, epoch: int) -> None:

@@ -26,6 +26,7 @@ class Computed:
     image_values: ImageValues
     parameters: bytes  #: after the update; safetensors
     parameters_digest: str
+    optimizer_state: bytes | None  #: after the update; None if nothing is remembered
 
     @property
     def workers(self) -> int:
