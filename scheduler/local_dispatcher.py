@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -57,23 +58,24 @@ class LocalDispatcher:
             # A norm overflows before its gradient does; answers through a queue are judged so too.
             if not all_finite({LOSSES: result.losses, GRADIENT_NORMS: result.gradient_norms}):
                 raise diverged(work.iteration)
-            sums = {} if work.wanted is Wanted.NOTHING else microbatch_sums(result.gradients)
-            computed.append((microbatch, sums, result))
-        seconds, received_at = time.perf_counter() - began, datetime.now(UTC)
-        for microbatch, sums, result in computed:
-            yield Outcome(
-                microbatch=microbatch,
-                sums=sums,
-                losses=result.losses,
-                gradient_norms=result.gradient_norms,
-                predictions=result.predictions,
-                shard=0,
-                attempt=1,
-                epoch=work.epoch,
-                worker=IN_PROCESS,
-                seconds=seconds,
-                received_at=received_at,
+            computed.append(
+                Outcome(
+                    microbatch=microbatch,
+                    sums={} if work.wanted is Wanted.NOTHING else microbatch_sums(result.gradients),
+                    losses=result.losses,
+                    gradient_norms=result.gradient_norms,
+                    predictions=result.predictions,
+                    shard=0,
+                    attempt=1,
+                    epoch=work.epoch,
+                    worker=IN_PROCESS,
+                    seconds=0.0,  # of the whole shard, known when it is done
+                    received_at=datetime.now(UTC),
+                )
             )
+        seconds, received_at = time.perf_counter() - began, datetime.now(UTC)
+        for outcome in computed:
+            yield replace(outcome, seconds=seconds, received_at=received_at)
 
     def end(self, run_id: str, epoch: int) -> None:
         """Nothing lies about."""
