@@ -228,7 +228,7 @@ def _raising(error: type[OSError]) -> object:
 def test_this_process_is_alive_and_a_later_one_of_its_number_is_not() -> None:
     assert is_alive(current_owner())
     assert is_alive(current_owner(part=3))
-    process, part = current_owner().split("/")
+    process, part = current_owner().rsplit("/", 1)
     assert not is_alive(f"{process}0/{part}")
     assert is_gone(another("1"))
 
