@@ -25,6 +25,7 @@ COMMANDS = (
     "runs",
     "show",
     "watch",
+    "compare",
     "plot",
     "export",
     "replay",
