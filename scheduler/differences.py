@@ -73,7 +73,7 @@ def iteration_difference(stored: Stored, computed: Computed) -> Difference | Non
     """The first difference of an iteration, from its images to the parameters after it."""
     differing = chain(
         _of_ledger(stored.ledger, computed.images),
-        _of_image_values(stored.image_values, computed.image_values),
+        image_values_differences(stored.image_values, computed.image_values),
         _of_numbers(stored, computed),
     )
     found = next(differing, None)
@@ -161,7 +161,10 @@ def _of_ledger(ledger: Sequence[LedgerRecord], images: int) -> Iterator[_Found]:
             yield "times counted", times, wanted, place
 
 
-def _of_image_values(stored: ImageValues, computed: ImageValues) -> Iterator[_Found]:
+def image_values_differences(
+    stored: ImageValues, computed: ImageValues
+) -> Iterator[tuple[str, object, object, int | None]]:
+    """What differs, each of the two values, and the image's place, if it is one's."""
     if stored == computed:
         return
     expected, received = _arrays(stored), _arrays(computed)

@@ -82,21 +82,26 @@ def read_ledger(
         yield from sorted(_entries(run_id, row, names), key=lambda entry: entry.first_image)
 
 
-def read_image_values(connection: Connection, run_id: str, iteration: int) -> ImageValues:
-    """An iteration's values. Raises `IterationNotFound`."""
+def read_image_values(
+    connection: Connection, run_id: str, wanted: Sequence[int]
+) -> dict[int, ImageValues]:
+    """The values of these iterations, in order. Raises `IterationNotFound`."""
     from storage.packing import unpacked
 
-    names = ("images", "losses", "gradient_norms", "predictions", "image_numbers")
-    query = _of(run_id, *names).where(iterations.c.iteration == iteration)
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        raise IterationNotFound(run_id, iteration)
-    return ImageValues(
-        losses=row.losses,
-        gradient_norms=row.gradient_norms,
-        predictions=unpacked(row.predictions, row.images),
-        image_numbers=row.image_numbers,
-    )
+    names = ("iteration", "images", "losses", "gradient_norms", "predictions", "image_numbers")
+    query = _of(run_id, *names).where(iterations.c.iteration.in_(wanted))
+    found = {
+        row.iteration: ImageValues(
+            losses=row.losses,
+            gradient_norms=row.gradient_norms,
+            predictions=unpacked(row.predictions, row.images),
+            image_numbers=row.image_numbers,
+        )
+        for row in connection.execute(query.order_by(iterations.c.iteration))
+    }
+    for missing in sorted(set(wanted) - set(found)):
+        raise IterationNotFound(run_id, missing)
+    return found
 
 
 def read_workers(connection: Connection, run_id: str) -> list[WorkerSummary]:

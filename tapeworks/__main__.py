@@ -31,6 +31,7 @@ COMMANDS = (
     "runs",
     "show",
     "watch",
+    "compare",
     "plot",
     "export",
     "evaluate",

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from tapeworks.errors import UsageError
 
+#: Between the columns of a table.
+GAP = "  "
+
 
 def say(sentence: str) -> None:
     """Words for a person."""
@@ -24,10 +27,19 @@ def put(text: str) -> None:
 
 def put_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as their widest cell; the same on a terminal and in a pipe."""
-    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    widths = _widths(headers, rows)
     for row in (headers, *rows):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        put("  ".join(cells).rstrip())
+        put(GAP.join(cells).rstrip())
+
+
+def table_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Characters that `put_table` needs in a line."""
+    return len(GAP.join(" " * width for width in _widths(headers, rows)))
+
+
+def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
 
 
 def check_writable(path: Path) -> None:

@@ -21,7 +21,7 @@ from tapeworks.descriptions import with_name_options
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.options import Request, with_run_options
 from tapeworks.output import check_writable, put, say, write_file
-from tapeworks.plots import draw_loss, loss_curve, plot_format
+from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 from tapeworks.redis_server import executable
 from tapeworks.session import Session
 from tapeworks.settings import Settings, settings
@@ -46,7 +46,7 @@ from workers.exchange import Exchange
     type=click.Path(path_type=Path),
     default="loss_curve.png",
     show_default=True,
-    help="where to draw the loss curve, .png or .svg",
+    help="where to draw the loss curve, .png, .svg or .pdf",
 )
 @click.option("--json", is_flag=True, help="print the run as JSON")
 def command(
@@ -62,7 +62,7 @@ def command(
 
     Uses the Redis at TAPEWORKS_REDIS_URL, or starts a private one.
     """
-    plot_format(plot)
+    picture_format(plot)
     check_writable(plot)
     places, count = settings(), _cores() if workers is None else workers
     if resume is None:
@@ -85,7 +85,7 @@ def command(
     run = session.run(run, run_config(run.configuration), data)
     seconds = time.monotonic() - began
     if run.completed_iterations:
-        write_file(plot, draw_loss([loss_curve(history, run)], plot_format(plot)))
+        write_file(plot, picture(content(Kind.LOSS, history, [run]), picture_format(plot)))
     if json:
         put(as_json(run_values(history, run)))
     else:

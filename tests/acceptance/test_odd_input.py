@@ -84,7 +84,16 @@ def test_a_number_that_no_run_can_reach(option: str, number: int, call: Call) ->
 
 
 @pytest.mark.parametrize(
-    "line", ["show {}", "watch {}", "plot {}", "export {}", "replay {}", "train --resume {}"]
+    "line",
+    [
+        "show {}",
+        "watch {}",
+        "plot {}",
+        "compare {} x",
+        "export {}",
+        "replay {}",
+        "train --resume {}",
+    ],
 )
 @pytest.mark.parametrize("reference", [UNDECODED, f"2026{UNDECODED}"])
 def test_a_run_whose_name_is_no_text(line: str, reference: str, call: Call) -> None:
