@@ -210,6 +210,12 @@ class History:
         with self.database.read() as connection:
             return list(read_ledger(connection, run_id, iteration))
 
+    def tags(self, run_id: str) -> dict[str, str]:
+        """The run's tags, by key."""
+        of_run = select(tags.c.key, tags.c.value).where(tags.c.run_id == run_id)
+        with self.database.read() as connection:
+            return {row.key: row.value for row in connection.execute(of_run.order_by(tags.c.key))}
+
     def workers(self, run_id: str) -> list[WorkerSummary]:
         """Who computed for the run, those with the most images first."""
         with self.database.read() as connection:
@@ -252,12 +258,6 @@ class History:
         """The same of several iterations, in order. Raises `IterationNotFound`."""
         with self.database.read() as connection:
             return read_image_values(connection, run_id, iterations)
-
-    def tags(self, run_id: str) -> dict[str, str]:
-        """The run's tags, by key, in the keys' order."""
-        query = select(tags.c.key, tags.c.value).where(tags.c.run_id == run_id)
-        with self.database.read() as connection:
-            return {row.key: row.value for row in connection.execute(query.order_by(tags.c.key))}
 
     def _bid(self, owner: str, lease_seconds: float) -> Bid:
         return Bid(owner=owner, now=self.database.now(), lease_seconds=lease_seconds)

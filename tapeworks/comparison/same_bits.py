@@ -14,10 +14,23 @@ from storage.history import History
 from storage.records import ImageValues, IterationRecord, RunRecord
 from tapeworks.comparison.contenders import Contender, settings_of
 
-#: Settings that decide how a run is computed and what is kept of it, but none of its bits.
+#: Settings that decide how a run is computed, what is kept of it, how it is evaluated and when it
+#: ends, but none of an iteration's bits.
 WITHOUT_INFLUENCE = frozenset(
-    {"data_dir", "test_images", "gradients", "shards", "checkpoint_every", "audit"}
+    {
+        "data_dir",
+        "test_images",
+        "evaluate_every",
+        "patience",
+        "gradients",
+        "shards",
+        "checkpoint_every",
+        "audit",
+    }
 )
+
+#: Iterations wanted have no influence either, unless they decide how the learning rate goes.
+CONSTANT_SCHEDULE = "constant"
 
 #: What has the same bits in two equal iterations, after their images' values.
 OF_AN_ITERATION = ("loss", "accuracy", "gradient_norm", "parameters_digest")
@@ -71,7 +84,10 @@ def first_parting(ones: Iterable[Stored], others: Iterable[Stored]) -> Parting |
 
 def _what_decides(run: RunRecord) -> str:
     settings = settings_of(run)
-    return json.dumps({name: settings[name] for name in sorted(set(settings) - WITHOUT_INFLUENCE)})
+    without = set(WITHOUT_INFLUENCE)
+    if settings.get("schedule", CONSTANT_SCHEDULE) == CONSTANT_SCHEDULE:
+        without.add("iterations")
+    return json.dumps({name: settings[name] for name in sorted(set(settings) - without)})
 
 
 def _pair(history: History, one: Contender, other: Contender) -> Pair:

@@ -21,6 +21,9 @@ WIDEST = 100
 #: Hexadecimal digits that are shown of a digest.
 DIGITS = 8
 
+#: Losses below it are written with a power of ten.
+SMALL = 0.001
+
 #: Stands where a run has no value.
 NONE = "-"
 
@@ -108,7 +111,8 @@ def _loss(record: Sequence[Measured], share: bool) -> str:
     """Of one or no record."""
     if not record:
         return NONE
-    return f"{mean_loss(record[0]) if share else record[0].loss:.4f}"
+    value = mean_loss(record[0]) if share else record[0].loss
+    return f"{value:.2e}" if 0 < value < SMALL else f"{value:.4f}"
 
 
 def _sentence(pair: Pair, one: str, other: str) -> str:

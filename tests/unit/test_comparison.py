@@ -122,12 +122,21 @@ class TestTheBitsOfRunsOfOneConfiguration:
         )
 
     def test_what_only_one_run_has_is_not_compared(self, history: History) -> None:
-        settings = {"iterations": 9}
-        shorter = tell(history, LOSSES[:2], settings=settings)
-        [pair] = compared(history, tell(history, LOSSES, settings=settings), shorter)
+        shorter = tell(history, LOSSES[:2])
+        [pair] = compared(history, tell(history, LOSSES), shorter)
         assert (pair.iterations, pair.parting) == (2, None)
-        [pair] = compared(history, shorter, tell(history, [], settings=settings | {"images": 2}))
+        [pair] = compared(history, shorter, tell(history, []))
         assert (pair.iterations, pair.parting) == (0, None)
+
+    def test_more_iterations_are_another_configuration_where_the_learning_rate_follows_them(
+        self, history: History
+    ) -> None:
+        runs = [tell(history, LOSSES), tell(history, LOSSES, settings={"iterations": 9})]
+        assert len(compared(history, *runs)) == 1
+        scheduled = [
+            replace(run, configuration=run.configuration | {"schedule": "cosine"}) for run in runs
+        ]
+        assert compared(history, *scheduled) == []
 
     def test_a_difference_behind_many_equal_iterations_is_found(self, history: History) -> None:
         losses = [[1.0, 2.0]] * (AT_ONCE + 2)

@@ -60,6 +60,11 @@ def test_of_several_evaluations_the_newest_and_the_best_are_shown(history: Histo
     assert cells["best"] == ["75.0% after 1", "-"]
 
 
+def test_small_losses_keep_their_digits(history: History) -> None:
+    one, other = {"losses": [[0.000123, 0.0]]}, {"losses": [[0.0, 0.001]]}
+    assert shown(history, ["one", "other"], one, other)["final"] == ["1.23e-04", "0.0010"]
+
+
 def test_many_runs_have_a_row_each(history: History) -> None:
     runs = [tell(history, LOSSES, settings={"seed": seed}) for seed in range(24)]
     contenders = [contender(history, run) for run in runs]

@@ -82,6 +82,12 @@ class TestCurves:
         drawn = drawn_lines(draw(curves(line("one"), line("other"))))
         assert [one.is_dashed() for one in drawn] == [False, True]
 
+    def test_a_style_that_was_taken_so_is_not_taken_again(self) -> None:
+        runs = [line(str(place), (1.0, float(max(place, 1)))) for place in range(len(COLOURS) + 2)]
+        drawn = drawn_lines(draw(curves(line("0", (1.0, 1.0)), *runs[1:])))
+        styles = {(one.get_color(), str(one._dash_pattern)) for one in drawn}
+        assert len(styles) == len(runs)
+
     def test_held_out_images_are_circles_at_the_iterations_behind_them(self) -> None:
         one = line("one", evaluated_after=(1, 3), evaluated=(0.5, 0.25))
         for figure in (draw(curves(one)), draw(curves(one, line("other", (1.0,))))):

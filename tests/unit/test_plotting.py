@@ -186,10 +186,11 @@ class TestTheHardestImages:
         data = datasets.load(RunConfig(images=4)).training
         digest = chunked(data.images, data.labels).digest
         losses = [[4.0, 3.0, 2.0, 1.0], [0.5, 0.75, 1.5, 0.25]]
-        run = tell(history, losses, images_digest=digest)
+        numbers = [[0, 1, 2, 3], [2, 0, 3, 1]]
+        run = tell(history, losses, numbers=numbers, images_digest=digest)
         sheet = contact_sheet(history, run)
         assert (sheet.iteration, contact_sheet(history, run, 0).iteration) == (1, 0)
-        assert [image.image for image in sheet.images] == [2, 1, 0, 3]
+        assert [image.image for image in sheet.images] == [3, 0, 2, 1]
         assert [image.loss for image in sheet.images] == [1.5, 0.75, 0.5, 0.25]
         assert [image.predicted for image in sheet.images] == [3, 6, 3, 6]
         for image in sheet.images:
