@@ -40,7 +40,7 @@ def _iterations(value: str, context: click.Context, parameter: click.Parameter) 
     return range(first, last + 1)
 
 
-@click.command("replay")
+@click.command("replay", epilog="Example: tapeworks replay first 10-12")
 @run_argument
 @click.argument("iterations", metavar="[ITERATION]...", nargs=-1, callback=_read)
 @click.option(

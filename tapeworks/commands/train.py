@@ -29,7 +29,7 @@ from workers.crash_points import at_commit
 from workers.exchange import Exchange
 
 
-@click.command("train")
+@click.command("train", epilog="Example: tapeworks train --dataset mnist --images 200 --workers 2")
 @with_run_options
 @with_name_options
 @click.option(

@@ -53,7 +53,7 @@ class HeatMap:
 
 def heat_map(history: History, run: RunRecord) -> HeatMap:
     """The losses of all the images that were seen, as many as a picture has room for."""
-    columns = shown_iterations(run.parent_iterations or 0, run.completed_iterations)
+    columns = shown_iterations(run.first_iteration, run.completed_iterations)
     losses = last_known(_values(history, run, columns), settings_of(run)["images"], columns)
     order = hardest_first(losses)
     rows, row_images = grouped(losses[order])
@@ -114,7 +114,7 @@ def _values(history: History, run: RunRecord, columns: range) -> Iterator[tuple[
     """What the columns need: where an iteration computes a part of the images, all iterations."""
     images = len(_numbers(history.image_values(run.id, columns[0])))
     some = images < settings_of(run)["images"]
-    wanted = range(run.parent_iterations or 0, run.completed_iterations) if some else columns
+    wanted = range(run.first_iteration, run.completed_iterations) if some else columns
     for start in range(0, len(wanted), AT_ONCE):
         yield from history.image_values_of(run.id, wanted[start : start + AT_ONCE]).items()
 

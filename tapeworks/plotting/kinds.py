@@ -94,7 +94,7 @@ def picture(shown: Content, picture_format: str) -> bytes:
 
 
 def _check_iterations(run: RunRecord, iteration: int | None) -> None:
-    begun = run.parent_iterations or 0
+    begun = run.first_iteration
     if run.completed_iterations <= begun:
         raise UsageError(f"Run {run.id} has no iteration to draw yet; it is {run.status.value}.")
     if iteration is not None and not begun <= iteration < run.completed_iterations:
