@@ -110,8 +110,8 @@ def _before_the_first(history: History, one: RunRecord, other: RunRecord) -> Par
     images = one.images_digest, other.images_digest
     if all(images) and images[0] != images[1]:
         return Parting(iteration=None, what="images", values=(str(images[0]), str(images[1])))
-    begins = one.parent_iterations or 0
-    if begins != (other.parent_iterations or 0):
+    begins = one.first_iteration
+    if begins != other.first_iteration:
         return None
     initial = [history.checkpoint(run.id, begins).digest for run in (one, other)]
     if initial[0] != initial[1]:
