@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from model.errors import ConfigurationError
+from model.update_config import UpdateConfig
 
 #: Images in the smallest and the largest default microbatch. Throughput hardly grows above the
 #: second; below the first, half of a call's time is TensorFlow's own (docs/engine.md).
@@ -110,7 +111,7 @@ class NetworkConfig(Architecture):
         return 4 * positions * math.prod(size**2 for size in self.kernel_sizes)
 
 
-class RunConfig(Architecture):
+class RunConfig(UpdateConfig, Architecture):
     """One training, from its data to its last iteration. Defaults are the seed's numbers."""
 
     dataset: Annotated[
@@ -122,24 +123,31 @@ class RunConfig(Architecture):
     classes: Annotated[
         Labels, Field(min_length=2, max_length=256, description="labels to tell apart, two or more")
     ] = (3, 6)
-    images: Annotated[Count, Field(ge=1, description="images in every iteration")] = 50
+    images: Annotated[Count, Field(ge=1, description="images to train on")] = 50
+    images_per_iteration: Annotated[
+        Count | None,
+        Field(ge=1, description="images in each iteration, drawn by the seed; default: all"),
+    ] = None
     test_images: Annotated[
         Count, Field(description="held-out images to measure accuracy on at the end")
     ] = 0
+    evaluate_every: Annotated[
+        Count, Field(description="measure it after every Nth iteration too; 0 only at the end")
+    ] = 0
+    patience: Annotated[
+        Count,
+        Field(description="stop after so many evaluations without a lower loss; 0 goes on"),
+    ] = 0
     iterations: Annotated[Count, Field(ge=1, description="parameter updates")] = 50
-    learning_rate: Annotated[
-        float,
-        Field(ge=1e-30, le=1e30, allow_inf_nan=False, description="factor of the mean gradient"),
-    ] = 0.001
     seed: Annotated[
-        int, Field(ge=0, lt=2**63, description="makes the initial parameters reproducible")
+        int, Field(ge=0, lt=2**63, description="draws the initial parameters and the image sets")
     ] = DEFAULT_SEED
     gradients: Annotated[
         GradientForm, Field(description="what workers return: every image's gradient, or sums")
     ] = GradientForm.PER_IMAGE
     microbatch_size: Annotated[
         int | None,
-        Field(ge=1, le=65536, description="images computed together; default follows --images"),
+        Field(ge=1, le=65536, description="images computed together; default follows the images"),
     ] = None
     shards: Annotated[
         Count | None, Field(ge=1, description="shards per iteration; default follows the workers")
@@ -165,6 +173,16 @@ class RunConfig(Architecture):
                 "Mixed workers compute different bits, which an audit cannot compare; choose one. "
                 f"Received: audit={self.audit} allow_mixed_workers=true"
             )
+        if self.evaluate_every and not self.test_images:
+            raise ValueError(
+                "An evaluation needs held-out images; say how many with test_images. "
+                f"Received: evaluate_every={self.evaluate_every} test_images=0"
+            )
+        if self.patience and not self.evaluate_every:
+            raise ValueError(
+                "Patience counts evaluations; say with evaluate_every after how many iterations "
+                f"there is one. Received: patience={self.patience} evaluate_every=0"
+            )
         if self.network.sides[-1] < 1:
             taken = "".join(f" − {size - 1}" for size in self.kernel_sizes)
             raise ValueError(
@@ -180,6 +198,25 @@ class RunConfig(Architecture):
             )
         return self
 
+    @model_validator(mode="after")
+    def _counts_fit_together(self) -> Self:
+        if self.images_in_an_iteration > self.images:
+            raise ValueError(
+                "An iteration cannot have more images than the run. Received: "
+                f"images_per_iteration={self.images_per_iteration} images={self.images}"
+            )
+        if self.warmup_iterations >= self.iterations:
+            raise ValueError(
+                "The warm-up must end before the run does. Received: "
+                f"warmup_iterations={self.warmup_iterations} iterations={self.iterations}"
+            )
+        return self
+
+    @property
+    def images_in_an_iteration(self) -> int:
+        """How many images an iteration averages over; the last of a pass may have fewer."""
+        return self.images_per_iteration or self.images
+
     @property
     def network(self) -> NetworkConfig:
         """The part of the configuration that decides what a microbatch's computation is."""
@@ -189,7 +226,8 @@ class RunConfig(Architecture):
             filters=self.filters,
             class_count=len(self.classes),
             unfolding=self.unfolding,
-            microbatch_size=self.microbatch_size or default_microbatch_size(self.images),
+            microbatch_size=self.microbatch_size
+            or default_microbatch_size(self.images_in_an_iteration),
         )
 
 

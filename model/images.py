@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -23,9 +24,29 @@ class Microbatch:
     images: tuple[int, ...]  #: numbers of its images in the run's data
 
 
-def image_set(config: RunConfig, iteration: int) -> Sequence[int]:  # noqa: ARG001
-    """Numbers of the images that this iteration averages over, in their fixed order."""
-    return range(config.images)
+def image_set(config: RunConfig, iteration: int) -> Sequence[int]:
+    """Numbers of the images that this iteration averages over, in their fixed order.
+
+    All of them in the data's order, or a slice of a pass over all of them in an order that is drawn
+    for that pass. A pass has each image once; its last slice is what is left.
+    """
+    size = config.images_in_an_iteration
+    if size == config.images:
+        return range(size)
+    number, place = divmod(iteration, -(-config.images // size))
+    return _drawn_order(config.seed, number, config.images)[place * size : (place + 1) * size]
+
+
+@functools.lru_cache(maxsize=2)
+def _drawn_order(seed: int, number: int, images: int) -> tuple[int, ...]:
+    """All images in the order of one pass: sorted by raw numbers of PCG64, one for each.
+
+    As with `parameters.initial`, the same bits with every NumPy, which promises them neither of its
+    shuffle nor of its permutation. The pass's number is a key apart from the seed, so that no pass
+    repeats the numbers of the initial parameters.
+    """
+    source = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(number,)))
+    return tuple(np.argsort(source.random_raw(images), kind="stable").tolist())
 
 
 def cut(images: Sequence[int], microbatch_size: int) -> list[Microbatch]:

@@ -73,7 +73,7 @@ def iteration_difference(stored: Stored, computed: Computed) -> Difference | Non
     """The first difference of an iteration, from its images to the parameters after it."""
     differing = chain(
         _of_ledger(stored.ledger, computed.images),
-        _of_image_values(stored.image_values, computed.image_values),
+        image_values_differences(stored.image_values, computed.image_values),
         _of_numbers(stored, computed),
     )
     found = next(differing, None)
@@ -110,6 +110,32 @@ def checkpoint_difference(
     return None
 
 
+def state_difference(
+    run: RunRecord, checkpoint: CheckpointRecord, computed: bytes | None
+) -> Difference | None:
+    """Whether what the optimizer carries on, as it is stored, has the bits of what was computed."""
+    if checkpoint.optimizer_state == computed:
+        return None
+    return _of_state(run, checkpoint, digest(computed) if computed else NOTHING)
+
+
+def unusable_state(run: RunRecord, checkpoint: CheckpointRecord, reason: str) -> Difference:
+    """A stored state that the run's optimizer cannot have left behind."""
+    return _of_state(run, checkpoint, f"no iteration from it, since: {reason.rstrip('.')}")
+
+
+def _of_state(run: RunRecord, checkpoint: CheckpointRecord, computed: str) -> Difference:
+    is_initial = checkpoint.completed_iterations == run.first_iteration
+    stored = checkpoint.optimizer_state
+    return Difference(
+        run_id=run.id,
+        iteration=None if is_initial else checkpoint.completed_iterations - 1,
+        what="initial optimizer state" if is_initial else "stored optimizer state",
+        expected=digest(stored) if stored else NOTHING,
+        computed=computed,
+    )
+
+
 def divergence(run_id: str, iteration: int) -> Difference:
     """An iteration that was committed, hence finite, and is not when it is computed again."""
     return Difference(
@@ -135,7 +161,10 @@ def _of_ledger(ledger: Sequence[LedgerRecord], images: int) -> Iterator[_Found]:
             yield "times counted", times, wanted, place
 
 
-def _of_image_values(stored: ImageValues, computed: ImageValues) -> Iterator[_Found]:
+def image_values_differences(
+    stored: ImageValues, computed: ImageValues
+) -> Iterator[tuple[str, object, object, int | None]]:
+    """What differs, each of the two values, and the image's place, if it is one's."""
     if stored == computed:
         return
     expected, received = _arrays(stored), _arrays(computed)

@@ -19,8 +19,9 @@ from scheduler.errors import (
     Unreleased,
     other_images,
 )
+from scheduler.evaluating import Evaluations
 from scheduler.patience import Patience
-from scheduler.training import evaluate, train
+from scheduler.training import train
 from scheduler.work import Dispatcher
 from storage.errors import LeaseLost
 from storage.history import History
@@ -80,20 +81,20 @@ class Driver:
         return self.patient().claim_next(self.owner, self.lease.seconds)
 
     def drive(self, claim: Claim) -> Iterator[IterationRecord | EvaluationRecord]:
-        """Every iteration as it is committed, then the evaluation, if images are held out.
+        """Every iteration as it is committed, every evaluation as it is stored.
 
         Raises `RunFailed` when the run ended as failed, `CannotContinueHere` when another machine
         can go on, and storage's `LeaseLost` when another scheduler has taken the run.
         """
         history = self.patient(claim)
         try:
-            finished = yield from self._iterations(history, claim)
-            if finished:
+            status, reason = yield from self._iterations(history, claim)
+            if status is RunStatus.COMPLETED:
                 crash_point(CrashPoint.RUN_COMPUTED)
-                history.finish(claim, RunStatus.COMPLETED)
+                history.finish(claim, status, reason)
                 crash_point(CrashPoint.RUN_FINISHED)
             else:
-                self._leave(history, claim, self.stopped_status, STOPPED)
+                self._leave(history, claim, status, reason)
         except (LeaseLost, Unreleased):
             raise
         except (RunFailed, ModelError) as error:
@@ -116,7 +117,7 @@ class Driver:
 
     def _iterations(
         self, history: History, claim: Claim
-    ) -> Generator[IterationRecord | EvaluationRecord, None, bool]:
+    ) -> Generator[IterationRecord | EvaluationRecord, None, tuple[RunStatus, str | None]]:
         crash_point(CrashPoint.RUN_CLAIMED)
         run = history.find_run(claim.run_id)
         config = run_config(run.configuration)
@@ -129,17 +130,26 @@ class Driver:
         mixed = config.allow_mixed_workers
         self.dispatcher.begin(run.id, config.network, run.fingerprint, allow_mixed=mixed)
         keeper.tick()
-        parts = config, claim, history, self.dispatcher
-        for record in train(*parts, data.training, keeper):
+        evaluations = Evaluations(
+            config=config,
+            claim=claim,
+            history=history,
+            dispatcher=self.dispatcher,
+            held_out=data.test,
+            watcher=keeper,
+        )
+        if reason := (yield from evaluations.after(run.completed_iterations)):
+            return RunStatus.COMPLETED, reason
+        for record in train(config, claim, history, self.dispatcher, data.training, keeper):
             crash_point(CrashPoint.ITERATION_COMMITTED)
             yield record
+            if reason := (yield from evaluations.after(record.iteration + 1)):
+                return RunStatus.COMPLETED, reason
             if self.control.draining and record.iteration + 1 < config.iterations:
-                return False
-        if config.test_images:
-            yield evaluate(*parts, data.test, keeper)
-        return True
+                return self.stopped_status, STOPPED
+        return RunStatus.COMPLETED, None
 
-    def _leave(self, history: History, claim: Claim, status: RunStatus, reason: str) -> None:
+    def _leave(self, history: History, claim: Claim, status: RunStatus, reason: str | None) -> None:
         leave = history.finish if status.is_finished else history.release
         try:
             leave(claim, status, reason)

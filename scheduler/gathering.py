@@ -94,8 +94,7 @@ class Gathering:
         return min(ARRIVAL_SECONDS, max(SHORTEST_WAIT_SECONDS, until - time.monotonic()))
 
     def _name(self, shard: Shard, number: int) -> str:
-        work = self._work
-        return f"{work.run_id}.{work.epoch}.{work.iteration}.{shard.index}.{number}"
+        return self._work.attempt_id(self._work.epoch, shard.index, number)
 
     # Commands out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -44,32 +45,37 @@ class LocalDispatcher:
             raise other_bits(run_id, fingerprint, self.fingerprint)
 
     def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
-        """One microbatch after the other."""
+        """One microbatch after the other; together they are one shard's answer."""
         from model.gradients import engine
 
         self.attempts = self.shards = 1
         compute, parameters = engine(work.network), from_bytes(work.parameters)
+        began, computed = time.perf_counter(), []
         for microbatch in work.microbatches:
             watcher.tick()
-            began, images = time.perf_counter(), np.array(microbatch.images)
+            images = np.array(microbatch.images)
             result = compute(parameters, work.data.images[images], work.data.labels[images])
             # A norm overflows before its gradient does; answers through a queue are judged so too.
             if not all_finite({LOSSES: result.losses, GRADIENT_NORMS: result.gradient_norms}):
                 raise diverged(work.iteration)
-            evaluating = work.wanted is Wanted.NOTHING
-            yield Outcome(
-                microbatch=microbatch,
-                sums={} if evaluating else microbatch_sums(result.gradients),
-                losses=result.losses,
-                gradient_norms=result.gradient_norms,
-                predictions=result.predictions,
-                shard=0,
-                attempt=1,
-                epoch=work.epoch,
-                worker=IN_PROCESS,
-                seconds=time.perf_counter() - began,
-                received_at=datetime.now(UTC),
+            computed.append(
+                Outcome(
+                    microbatch=microbatch,
+                    sums={} if work.wanted is Wanted.NOTHING else microbatch_sums(result.gradients),
+                    losses=result.losses,
+                    gradient_norms=result.gradient_norms,
+                    predictions=result.predictions,
+                    shard=0,
+                    attempt=1,
+                    epoch=work.epoch,
+                    worker=IN_PROCESS,
+                    seconds=0.0,  # of the whole shard, known when it is done
+                    received_at=datetime.now(UTC),
+                )
             )
+        seconds, received_at = time.perf_counter() - began, datetime.now(UTC)
+        for outcome in computed:
+            yield replace(outcome, seconds=seconds, received_at=received_at)
 
     def end(self, run_id: str, epoch: int) -> None:
         """Nothing lies about."""

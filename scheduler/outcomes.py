@@ -26,6 +26,7 @@ class Computed:
     image_values: ImageValues
     parameters: bytes  #: after the update; safetensors
     parameters_digest: str
+    optimizer_state: bytes | None  #: after the update; None if nothing is remembered
 
     @property
     def workers(self) -> int:
@@ -50,6 +51,16 @@ def accuracy_of(outcomes: list[Outcome], data: ImageData) -> float:
         for outcome in outcomes
     )
     return right / sum(len(outcome.losses) for outcome in outcomes)
+
+
+def confusion_of(outcomes: list[Outcome], data: ImageData, class_count: int) -> list[list[int]]:
+    """How many images of each class (row) are predicted to be of each class (column)."""
+    counts = np.zeros((class_count, class_count), np.int64)
+    for outcome in outcomes:
+        truth = data.labels[list(outcome.microbatch.images)]
+        np.add.at(counts, (truth, outcome.predictions), 1)
+    rows: list[list[int]] = counts.tolist()
+    return rows
 
 
 def image_values(outcomes: list[Outcome]) -> ImageValues:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
@@ -67,7 +67,8 @@ class Patience:
 
     def _tell(self, kind: str, message: str) -> None:
         if self._claim:
-            self._story.append((self._history.database.now(), kind, message))
+            now = datetime.now(UTC)  # by this machine's clock: the database cannot be asked
+            self._story.append((now, kind, message))
         self._on_notice(kind, message)
 
     def _write_story(self) -> None:

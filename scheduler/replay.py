@@ -9,21 +9,27 @@ from dataclasses import dataclass, replace
 from model import datasets
 from model.config import RunConfig, run_config
 from model.datasets.data import ImageData
+from model.errors import ParametersError
+from model.optimizers import read_state
 from model.parameters import checked, from_bytes
+from scheduler.cadence import is_kept
 from scheduler.differences import (
     Difference,
     Stored,
     checkpoint_difference,
     divergence,
     iteration_difference,
+    state_difference,
+    unusable_state,
 )
 from scheduler.driving import check_images
 from scheduler.errors import CannotReplay, Diverged
+from scheduler.outcomes import Computed
 from scheduler.training import compute_iteration, iteration_work
 from scheduler.work import Dispatcher, Watcher
 from storage.errors import CheckpointNotFound, IterationNotFound
 from storage.history import History
-from storage.records import IterationRecord, RunRecord
+from storage.records import CheckpointRecord, IterationRecord, RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,23 +74,35 @@ class Replay:
     ) -> Generator[IterationRecord, None, Difference | None]:
         run, config = self.run, self.config
         checkpoint = self.history.checkpoint(run.id, span.start)
-        claimed = self._claimed(span.start) or checkpoint.digest
-        if found := checkpoint_difference(run, span.start, checkpoint, claimed):
+        if found := self._unfit(checkpoint):
             return found
-        parameters = checkpoint.parameters
-        checked(from_bytes(parameters), config.network, f"Run {run.id}, after {span.start}")
+        parameters, state = checkpoint.parameters, checkpoint.optimizer_state
         for iteration in span:
             began = time.perf_counter()
             work = iteration_work(config, run.id, run.epoch, iteration, parameters, self.data)
             try:
-                computed = compute_iteration(work, config.learning_rate, dispatcher, watcher)
+                computed = compute_iteration(config, work, state, dispatcher, watcher)
             except Diverged:
                 return divergence(run.id, iteration)
             found = iteration_difference(self._stored(iteration), computed)
-            if found := found or self._checkpoint_difference(iteration + 1):
+            if found := found or self._checkpoint_difference(iteration + 1, computed):
                 return found
-            parameters, seconds = computed.parameters, time.perf_counter() - began
+            parameters, state = computed.parameters, computed.optimizer_state
+            seconds = time.perf_counter() - began
             yield replace(self.records[iteration], workers=computed.workers, seconds=seconds)
+        return None
+
+    def _unfit(self, checkpoint: CheckpointRecord) -> Difference | None:
+        """Why a span cannot begin at this checkpoint."""
+        run, network, completed = self.run, self.config.network, checkpoint.completed_iterations
+        claimed = self._claimed(completed) or checkpoint.digest
+        if found := checkpoint_difference(run, completed, checkpoint, claimed):
+            return found
+        checked(from_bytes(checkpoint.parameters), network, f"Run {run.id}, after {completed}")
+        try:
+            read_state(self.config, checkpoint.optimizer_state)
+        except ParametersError as error:
+            return unusable_state(run, checkpoint, str(error))
         return None
 
     def _stored(self, iteration: int) -> Stored:
@@ -95,7 +113,9 @@ class Replay:
             image_values=self.history.image_values(self.run.id, iteration),
         )
 
-    def _checkpoint_difference(self, completed_iterations: int) -> Difference | None:
+    def _checkpoint_difference(
+        self, completed_iterations: int, computed: Computed
+    ) -> Difference | None:
         claimed = self._claimed(completed_iterations)
         checkpoint = None
         try:
@@ -103,7 +123,10 @@ class Replay:
         except CheckpointNotFound:
             if not self._must_be_kept(completed_iterations):
                 return None
-        return checkpoint_difference(self.run, completed_iterations, checkpoint, claimed)
+        found = checkpoint_difference(self.run, completed_iterations, checkpoint, claimed)
+        if found or checkpoint is None:
+            return found
+        return state_difference(self.run, checkpoint, computed.optimizer_state)
 
     def _claimed(self, completed_iterations: int) -> str:
         """The digest of the parameters after so many iterations; empty of the initial ones."""
@@ -113,7 +136,7 @@ class Replay:
 
     def _must_be_kept(self, completed_iterations: int) -> bool:
         run = self.history.find_run(self.run.id)
-        if completed_iterations % self.config.checkpoint_every == 0 and not run.pruned_at:
+        if is_kept(self.config, completed_iterations) and not run.pruned_at:
             return True
         return completed_iterations == run.completed_iterations
 

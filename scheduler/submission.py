@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from model import datasets, parameters
+from model import datasets, optimizers, parameters
 from model.config import RunConfig, run_config
 from model.errors import ConfigurationError
 from model.parameters import Arrays
@@ -34,13 +34,15 @@ def new_run(config: RunConfig, initial: Arrays, *, name: str | None, **described
     datasets.check_name(config.dataset)
     resolved = _resolved(config)
     payload = parameters.to_bytes(initial)
+    state = optimizers.state_bytes(optimizers.initial_state(resolved))
+    begun: dict[str, Any] = {"optimizer_state": state}
     return NewRun(
         name=name,
         configuration=resolved.model_dump(mode="json"),
         iterations=resolved.iterations,
         parameters=payload,
         parameters_digest=parameters.digest(payload),
-        **described,
+        **begun | described,
     )
 
 
@@ -82,9 +84,10 @@ def retry(
 ) -> RunRecord:
     """Submit a run's configuration again, with changes, from its beginning or a checkpoint.
 
-    A new run that begins after N iterations has its parent's parameters (and optimizer state)
-    then, and counts its own iterations on from N: unchanged, it gives the bits that its parent
-    would have had. Raises `CheckpointNotFound` for parameters that were not kept.
+    A new run that begins after N iterations has its parent's parameters then, and what its
+    optimizer remembered unless it is given another one; it counts its own iterations on from N:
+    unchanged, it gives the bits that its parent would have had. Raises `CheckpointNotFound` for
+    parameters that were not kept.
     """
     config = run_config(run.configuration | dict(changes or {}))
     start = run.first_iteration if after is None else after
@@ -99,13 +102,14 @@ def retry(
         parameters.from_bytes(checkpoint.parameters), config.network, source
     )
     kept = {"priority": run.priority, "tags": history.tags(run.id), "note": run.note}
+    if config.optimizer is run_config(run.configuration).optimizer:
+        kept["optimizer_state"] = checkpoint.optimizer_state
     given: dict[str, Any] = {"name": run.name} | kept | described
     new = new_run(
         config,
         initial,
         parent_id=run.id,
         parent_iterations=start or None,
-        optimizer_state=checkpoint.optimizer_state,
         **given,
     )
     return history.queue.submit([new])[0]

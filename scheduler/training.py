@@ -10,12 +10,23 @@ from model.average import global_norm, mean_gradient
 from model.config import RunConfig
 from model.datasets.data import ImageData
 from model.images import cut, image_set
+from model.optimizers import direction, read_state, state_bytes
 from model.parameters import all_finite, assign, digest, from_bytes, to_bytes
+from model.schedules import learning_rate
+from scheduler.cadence import is_kept
 from scheduler.errors import diverged
-from scheduler.outcomes import Computed, accuracy_of, gather, image_values, ledger_of, loss_of
+from scheduler.outcomes import (
+    Computed,
+    accuracy_of,
+    confusion_of,
+    gather,
+    image_values,
+    ledger_of,
+    loss_of,
+)
 from scheduler.work import Dispatcher, RunWatcher, Watcher, Work
 from storage.history import History
-from storage.records import Claim, EvaluationRecord, IterationRecord
+from storage.records import CheckpointRecord, Claim, EvaluationRecord, IterationRecord
 from workers.crash_points import CrashPoint, crash_point
 from workers.messages import Wanted
 
@@ -30,15 +41,15 @@ def train(
 ) -> Iterator[IterationRecord]:
     """Drive a claimed run from its last committed iteration to its end, one yield for each."""
     checkpoint = history.checkpoint(claim.run_id)
-    parameters = checkpoint.parameters
+    parameters, state = checkpoint.parameters, checkpoint.optimizer_state
 
     for iteration in range(checkpoint.completed_iterations, config.iterations):
         began, started_at = time.perf_counter(), datetime.now(UTC)
 
         # Which images; then their gradients, the mean, the next parameters, as told below.
         work = iteration_work(config, claim.run_id, claim.epoch, iteration, parameters, data)
-        computed = compute_iteration(work, config.learning_rate, dispatcher, watcher)
-        parameters = computed.parameters
+        computed = compute_iteration(config, work, state, dispatcher, watcher)
+        parameters, state = computed.parameters, computed.optimizer_state
         crash_point(CrashPoint.UPDATE_COMPUTED)
 
         # Loss, parameters and ledger, in one transaction.
@@ -64,7 +75,8 @@ def train(
             image_values=computed.image_values,
             parameters=parameters,
             fingerprint=dispatcher.fingerprint,
-            keep_previous_checkpoint=iteration % config.checkpoint_every == 0,
+            keep_previous_checkpoint=is_kept(config, iteration),
+            optimizer_state=state,
         )
         yield record
         watcher.committed(run)
@@ -84,17 +96,25 @@ def iteration_work(
 
 
 def compute_iteration(
-    work: Work, learning_rate: float, dispatcher: Dispatcher, watcher: Watcher
+    config: RunConfig,
+    work: Work,
+    optimizer_state: bytes | None,
+    dispatcher: Dispatcher,
+    watcher: Watcher,
 ) -> Computed:
     """One iteration, from its images to the parameters after it; a replay computes it here too."""
+    remembered = read_state(config, optimizer_state)
+
     # Every image's gradient, computed wherever the dispatcher finds workers.
     outcomes = gather(dispatcher, work, watcher)
 
-    # Average in image order, assign.
+    # Average in image order; the way that the optimizer makes of it; assign.
     images = sum(len(microbatch.images) for microbatch in work.microbatches)
     gradient = mean_gradient((outcome.sums for outcome in outcomes), images)
-    parameters = assign(from_bytes(work.parameters), gradient, learning_rate)
-    if not all_finite(parameters):
+    towards, state = direction(config, remembered, gradient)
+    rate = learning_rate(config, work.iteration)
+    parameters = assign(from_bytes(work.parameters), towards, rate)
+    if not all_finite(parameters | state):
         raise diverged(work.iteration)
 
     payload = to_bytes(parameters)
@@ -107,6 +127,7 @@ def compute_iteration(
         image_values=image_values(outcomes),
         parameters=payload,
         parameters_digest=digest(payload),
+        optimizer_state=state_bytes(state),
     )
 
 
@@ -120,20 +141,32 @@ def evaluate(
 ) -> EvaluationRecord:
     """Measure the newest parameters on images that no iteration has seen, and store the result."""
     checkpoint = history.checkpoint(claim.run_id)
+    evaluation = measure(config, claim.epoch, checkpoint, dispatcher, held_out, watcher)
+    crash_point(CrashPoint.EVALUATION_COMPUTED)
+    history.record_evaluation(claim, evaluation)
+    return evaluation
+
+
+def measure(
+    config: RunConfig,
+    epoch: int,
+    checkpoint: CheckpointRecord,
+    dispatcher: Dispatcher,
+    held_out: ImageData,
+    watcher: Watcher,
+) -> EvaluationRecord:
+    """How a run's parameters do on images; the workers compute them as they do an iteration's."""
     done, images = checkpoint.completed_iterations, range(len(held_out.labels))
-    source = claim.run_id, claim.epoch, done, checkpoint.parameters, held_out
-    work = _work(config, *source, images, Wanted.NOTHING)
-    outcomes = gather(dispatcher, work, watcher)
-    evaluation = EvaluationRecord(
-        run_id=claim.run_id,
+    source = checkpoint.run_id, epoch, done, checkpoint.parameters, held_out
+    outcomes = gather(dispatcher, _work(config, *source, images, Wanted.NOTHING), watcher)
+    return EvaluationRecord(
+        run_id=checkpoint.run_id,
         completed_iterations=done,
         images=len(images),
         loss=loss_of(outcomes),
         accuracy=accuracy_of(outcomes, held_out),
+        confusion=confusion_of(outcomes, held_out, config.network.class_count),
     )
-    crash_point(CrashPoint.EVALUATION_COMPUTED)
-    history.record_evaluation(claim, evaluation)
-    return evaluation
 
 
 def _work(

@@ -99,8 +99,7 @@ def earlier_attempt(payload: bytes, work: Work) -> tuple[AnswerHeader, Attempt] 
         return None
     if header.epoch >= work.epoch or header.status is not Status.DONE:
         return None
-    place = (header.epoch, header.iteration, header.shard, header.attempt)
-    if header.attempt_id != ".".join(map(str, (header.run_id, *place))):
+    if header.attempt_id != work.attempt_id(header.epoch, header.shard, header.attempt):
         return None
     known = {microbatch.index: microbatch for microbatch in work.microbatches}
     distinct = set(header.microbatches)
@@ -132,6 +131,9 @@ def read_arrays(payload: bytes, header: AnswerHeader, work: Work, attempt: Attem
                 f"expected {name} as {np.dtype(dtype)} {shape}, "
                 f"received {arrays[name].dtype} {arrays[name].shape}"
             )
+    classes = work.network.class_count
+    if not ((arrays[PREDICTIONS] >= 0) & (arrays[PREDICTIONS] < classes)).all():
+        raise AnswerInvalid(f"expected predictions of {classes} classes, received others")
     return arrays
 
 

@@ -34,6 +34,14 @@ class Work:
     shards: int | None  #: None lets the dispatcher choose
     audit: float = 0.0  #: share of the microbatches that two workers must agree on
 
+    def attempt_id(self, epoch: int, shard: int, attempt: int) -> str:
+        """`run.epoch.iteration.shard.attempt`; what differs from it is no answer to this work.
+
+        An evaluation's iteration is written `e5`: the one that comes next has its number.
+        """
+        kind = "e" if self.wanted is Wanted.NOTHING else ""
+        return f"{self.run_id}.{epoch}.{kind}{self.iteration}.{shard}.{attempt}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Outcome:

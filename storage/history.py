@@ -227,6 +227,7 @@ class History:
         with self.database.read() as connection:
             return fetch(connection, EventRecord, query)
 
+    @unit_of_work
     def evaluations(self, run_id: str) -> list[EvaluationRecord]:
         """The evaluations, in the order of their iterations."""
         query = all_of(EvaluationRecord).where(evaluations.c.run_id == run_id)
@@ -251,7 +252,12 @@ class History:
     def image_values(self, run_id: str, iteration: int) -> ImageValues:
         """The per-image losses, gradient norms and predictions. Raises `IterationNotFound`."""
         with self.database.read() as connection:
-            return read_image_values(connection, run_id, iteration)
+            return read_image_values(connection, run_id, [iteration])[iteration]
+
+    def image_values_of(self, run_id: str, iterations: Sequence[int]) -> dict[int, ImageValues]:
+        """The same of several iterations, in order. Raises `IterationNotFound`."""
+        with self.database.read() as connection:
+            return read_image_values(connection, run_id, iterations)
 
     def _bid(self, owner: str, lease_seconds: float) -> Bid:
         return Bid(owner=owner, now=self.database.now(), lease_seconds=lease_seconds)

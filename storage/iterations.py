@@ -81,20 +81,29 @@ def read_ledger(
         yield from sorted(_entries(run_id, row, names), key=lambda entry: entry.first_image)
 
 
-def read_image_values(connection: Connection, run_id: str, iteration: int) -> ImageValues:
-    """An iteration's values. Raises `IterationNotFound`."""
+def read_image_values(
+    connection: Connection, run_id: str, wanted: Sequence[int]
+) -> dict[int, ImageValues]:
+    """The values of these iterations, in order. Raises `IterationNotFound`."""
     from storage.packing import unpacked
 
-    names = ("images", "predictions", "image_numbers", "image_values")
-    query = _of(run_id, *names).where(iterations.c.iteration == iteration)
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        raise IterationNotFound(run_id, iteration)
+    names = ("iteration", "images", "predictions", "image_numbers", "image_values")
+    query = _of(run_id, *names).where(iterations.c.iteration.in_(wanted))
+    rows = connection.execute(query.order_by(iterations.c.iteration))
+    found = {
+        row.iteration: _image_values(row, unpacked(row.predictions, row.images)) for row in rows
+    }
+    for missing in sorted(set(wanted) - set(found)):
+        raise IterationNotFound(run_id, missing)
+    return found
+
+
+def _image_values(row: Row[Any], predictions: bytes) -> ImageValues:
     half = len(row.image_values) // 2
     return ImageValues(
         losses=row.image_values[:half],
         gradient_norms=row.image_values[half:],
-        predictions=unpacked(row.predictions, row.images),
+        predictions=predictions,
         image_numbers=row.image_numbers or None,
     )
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from storage.history import History
-from storage.records import RunRecord
+from storage.ranking import Metric, best
+from storage.records import EvaluationRecord, RunRecord
 
 
 def run_values(history: History, run: RunRecord) -> dict[str, Any]:
@@ -40,9 +42,7 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
         ("iterations", f"{run.completed_iterations} of {run.iterations}"),
         ("loss", f"{_number(run.first_loss)} at first, {_number(run.final_loss)} at last"),
     ]
-    for evaluation in values["evaluations"]:
-        share = f"{evaluation['accuracy']:.1%} of {evaluation['images']} held-out images"
-        lines.append(("accuracy", f"{share} after {evaluation['completed_iterations']} iterations"))
+    lines += evaluation_lines(history.evaluations(run.id))
     lines += [
         ("created", clock(run.created_at)),
         ("started", clock(run.started_at)),
@@ -53,6 +53,24 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
     ]
     settings = ((name, _setting(value)) for name, value in run.configuration.items())
     return lines + [(f"  {name}", value) for name, value in settings]
+
+
+def evaluation_lines(evaluations: Sequence[EvaluationRecord]) -> list[tuple[str, str]]:
+    """The newest evaluation and, of several, the best; all of them are in the JSON."""
+    if not evaluations:
+        return []
+    newest = evaluations[-1]
+    share = f"{newest.accuracy:.1%} of {newest.images} held-out images"
+    lines = [("accuracy", f"{share} {_after(newest)}, loss {newest.loss:.4f}")]
+    surest, lowest = best(evaluations, Metric.ACCURACY), best(evaluations, Metric.LOSS)
+    if len(evaluations) > 1 and surest and lowest:
+        lines.append(("best accuracy", f"{surest.accuracy:.1%} {_after(surest)}"))
+        lines.append(("best loss", f"{lowest.loss:.4f} {_after(lowest)}"))
+    return lines
+
+
+def _after(evaluation: EvaluationRecord) -> str:
+    return f"after {evaluation.completed_iterations} iterations"
 
 
 def _wishes(run: RunRecord, tags: dict[str, str]) -> list[tuple[str, str]]:

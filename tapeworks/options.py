@@ -14,10 +14,14 @@ import yaml
 
 from model.config import Architecture, RunConfig, run_config
 from model.errors import ConfigurationError
+from model.update_config import UpdateConfig
 from tapeworks.errors import UsageError
 
-#: The fields in the order of the help: what a run is made of before what its network is.
-FIELDS = sorted(RunConfig.model_fields, key=lambda name: name in Architecture.model_fields)
+#: The fields in the order of the help: what a run is made of, its updates, its network.
+FIELDS = sorted(
+    RunConfig.model_fields,
+    key=lambda name: (name in Architecture.model_fields, name in UpdateConfig.model_fields),
+)
 
 #: What stands for a value in the help, where it is not a number.
 METAVARS = {

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from tapeworks.errors import UsageError
 
+#: Between the columns of a table.
+GAP = "  "
+
 
 def say(sentence: str) -> None:
     """Words for a person."""
@@ -30,13 +33,23 @@ def put_table(
     Those at the places `right` end at their right.
     """
     lines = [[visible(cell) for cell in row] for row in (headers, *rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = _widths(lines)
     for line in lines:
         cells = (
             cell.rjust(width) if place in right else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
-        put("  ".join(cells).rstrip())
+        put(GAP.join(cells).rstrip())
+
+
+def table_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Characters that `put_table` needs in a line."""
+    lines = [[visible(cell) for cell in row] for row in (headers, *rows)]
+    return len(GAP.join(" " * width for width in _widths(lines)))
+
+
+def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*lines, strict=True)]
 
 
 def visible(text: str) -> str:

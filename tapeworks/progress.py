@@ -6,7 +6,7 @@ import sys
 import time
 from types import TracebackType
 
-from storage.records import IterationRecord
+from storage.records import EvaluationRecord, IterationRecord
 
 #: Seconds between two lines where there is no terminal.
 LINE_SECONDS = 2.0
@@ -21,6 +21,7 @@ class Progress:
     def __init__(self, iterations: int, completed: int = 0) -> None:
         self._iterations, self._completed = iterations, completed
         self._seconds: float | None = None
+        self._accuracy = ""
         self._shown = 0
         self._said_at = float("-inf")
         self._bar = _Bar(iterations, completed) if sys.stderr.isatty() else None
@@ -61,14 +62,16 @@ class Progress:
             self._said_at = time.monotonic()
             self.notice(f"iteration {self._completed}/{self._iterations}  {self._text(record)}")
 
+    def evaluated(self, record: EvaluationRecord) -> None:
+        """The parameters were evaluated; shown with the iterations that follow."""
+        self._accuracy = f"accuracy {record.accuracy:.1%}  "
+
     def _text(self, record: IterationRecord) -> str:
         seconds = self._seconds or record.seconds
         left = (self._iterations - self._completed) * seconds
         workers = f"{record.workers} {'worker' if record.workers == 1 else 'workers'}"
-        return (
-            f"loss {record.loss:.4f}  {record.images / seconds:,.0f} images/s  {workers}  "
-            f"{_duration(left)} left"
-        )
+        speed = f"{record.images / seconds:,.0f} images/s  {workers}  {_duration(left)} left"
+        return f"loss {record.loss:.4f}  {self._accuracy}{speed}"
 
 
 class _Bar:

@@ -35,6 +35,27 @@ class Means:
     check: Callable[[], str | None]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Onlooker:
+    """The watcher of what writes nothing: no lease is to be kept, nothing finished first."""
+
+    means: Means
+    control: Control
+    tell: Callable[[str], None]  #: shows the user a sentence
+    stopped: str  #: what is said when the user stops it
+
+    def tick(self, *, waiting: bool = False) -> None:  # noqa: ARG002
+        """Raises `Interrupted` at the first Ctrl-C."""
+        if news := self.means.check():
+            self.tell(news)
+        if self.control.draining:
+            raise Interrupted(self.stopped)
+
+    def notice(self, kind: str, message: str) -> None:  # noqa: ARG002
+        """Shown, and not written into the run's history."""
+        self.tell(message)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Session:
     """What `tapeworks train` drives a run with."""
@@ -84,6 +105,7 @@ class Session:
             )
             for record in driver.drive(driver.claim(run.id)):
                 if isinstance(record, EvaluationRecord):
+                    progress.evaluated(record)
                     continue
                 progress.show(record)
                 if self.stop_after and record.iteration + 1 >= self.stop_after:

@@ -21,7 +21,7 @@ def command() -> None:
     """The database's schema and size."""
 
 
-@command.command("upgrade")
+@command.command("upgrade", epilog="Example: tapeworks db upgrade")
 def upgrade() -> int:
     """Bring the database to this Tapeworks's revision; what it holds is kept."""
     database = Database(settings().database_url)
@@ -30,7 +30,7 @@ def upgrade() -> int:
     return ExitCode.DONE
 
 
-@command.command("size")
+@command.command("size", epilog="Example: tapeworks db size")
 @click.option("--json", is_flag=True, help="print JSON")
 def show_size(json: bool) -> int:
     """Show what the tables take, the largest first."""
@@ -44,7 +44,7 @@ def show_size(json: bool) -> int:
     return ExitCode.DONE
 
 
-@command.command("check")
+@command.command("check", epilog="Example: tapeworks db check")
 def check() -> int:
     """Say whether the database is at this Tapeworks's revision."""
     database = Database(settings().database_url)

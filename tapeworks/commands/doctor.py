@@ -18,7 +18,7 @@ from workers.addresses import without_password
 from workers.exchange import Exchange
 
 
-@click.command("doctor")
+@click.command("doctor", epilog="Example: tapeworks doctor")
 def command() -> int:
     """Check Redis, workers, the database and the data set; exit with the first problem's code."""
     codes = [

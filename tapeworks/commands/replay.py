@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import click
 
 from scheduler.control import Control
 from scheduler.differences import Difference
-from scheduler.errors import Interrupted
 from scheduler.replay import Replay, prepare
 from tapeworks.commands.show import run_argument
 from tapeworks.connection import connected_history
@@ -17,7 +16,10 @@ from tapeworks.describe import as_json
 from tapeworks.errors import ExitCode
 from tapeworks.output import put, say
 from tapeworks.progress import Progress
-from tapeworks.session import Means, interruptible, means_for
+from tapeworks.session import Onlooker, interruptible, means_for
+
+#: What is said when the user does not wait.
+STOPPED = "The replay was stopped; the history is as it was."
 
 #: One iteration, or the first and the last of several.
 ITERATIONS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?")
@@ -38,27 +40,7 @@ def _iterations(value: str, context: click.Context, parameter: click.Parameter) 
     return range(first, last + 1)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Onlooker:
-    """The watcher of a replay: there is no lease to keep, and nothing to finish before it stops."""
-
-    means: Means
-    control: Control
-    progress: Progress
-
-    def tick(self, *, waiting: bool = False) -> None:  # noqa: ARG002
-        """Raises `Interrupted` at the first Ctrl-C."""
-        if news := self.means.check():
-            self.progress.notice(news)
-        if self.control.draining:
-            raise Interrupted("The replay was stopped; the history is as it was.")
-
-    def notice(self, kind: str, message: str) -> None:  # noqa: ARG002
-        """Shown, and not written into the run's history."""
-        self.progress.notice(message)
-
-
-@click.command("replay")
+@click.command("replay", epilog="Example: tapeworks replay first 10-12")
 @run_argument
 @click.argument("iterations", metavar="[ITERATION]...", nargs=-1, callback=_read)
 @click.option(
@@ -94,7 +76,7 @@ def _compared(replay: Replay, workers: int, control: Control) -> Difference | No
         means_for(replay.run, replay.config, workers, None, control) as means,
         Progress(iterations[-1] + 1, iterations[0]) as progress,
     ):
-        watcher = _Onlooker(means=means, control=control, progress=progress)
+        watcher = Onlooker(means=means, control=control, tell=progress.notice, stopped=STOPPED)
         for found in replay.compare(means.dispatcher, watcher):
             if isinstance(found, Difference):
                 return found

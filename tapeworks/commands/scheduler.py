@@ -72,17 +72,22 @@ class _Lines:
 
     def __init__(self) -> None:
         self._said_at = float("-inf")
+        self._accuracy: dict[str, str] = {}  #: of runs in progress, as evaluated last
 
     def tell(self, happened: Claim | IterationRecord | EvaluationRecord | RunRecord) -> None:
         if isinstance(happened, Claim):
             say(f"Run {happened.run_id} begins")
         elif isinstance(happened, RunRecord):
+            if accuracy := self._accuracy.pop(happened.id, ""):
+                say(f"Run {happened.id}: {accuracy}")
             loss = "" if happened.final_loss is None else f", loss {happened.final_loss:.4f}"
             done = f"{happened.completed_iterations} iterations{loss}"
             say(f"Run {happened.id} is {happened.status.value} after {done}")
         elif isinstance(happened, EvaluationRecord):
-            say(f"Run {happened.run_id}: accuracy {happened.accuracy:.1%} on held-out images")
+            accuracy = f"accuracy {happened.accuracy:.1%} on held-out images"
+            self._accuracy[happened.run_id] = accuracy
         elif time.monotonic() - self._said_at > LINE_SECONDS:
             self._said_at = time.monotonic()
             done = f"iteration {happened.iteration + 1}, loss {happened.loss:.4f}"
-            say(f"Run {happened.run_id}: {done}")
+            accuracy = self._accuracy.get(happened.run_id, "")
+            say(f"Run {happened.run_id}: {', '.join(filter(None, [done, accuracy]))}")

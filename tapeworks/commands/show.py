@@ -15,7 +15,7 @@ from tapeworks.output import put, put_table
 run_argument = click.argument("run", metavar="RUN")
 
 
-@click.command("show")
+@click.command("show", epilog="Example: tapeworks show first --events")
 @run_argument
 @click.option("--events", is_flag=True, help="what happened to it")
 @click.option("--ledger", is_flag=True, help="who computed which images, counted once each")

@@ -21,7 +21,7 @@ from tapeworks.descriptions import with_name_options
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.options import Request, with_run_options
 from tapeworks.output import check_writable, put, say, write_file
-from tapeworks.plots import draw_loss, loss_curve, plot_format
+from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 from tapeworks.redis_server import executable
 from tapeworks.session import Session
 from tapeworks.settings import Settings, settings
@@ -29,7 +29,7 @@ from workers.crash_points import at_commit
 from workers.exchange import Exchange
 
 
-@click.command("train")
+@click.command("train", epilog="Example: tapeworks train --dataset mnist --images 200 --workers 2")
 @with_run_options
 @with_name_options
 @click.option(
@@ -46,7 +46,7 @@ from workers.exchange import Exchange
     type=click.Path(path_type=Path),
     default="loss_curve.png",
     show_default=True,
-    help="where to draw the loss curve, .png or .svg",
+    help="where to draw the loss curve, .png, .svg or .pdf",
 )
 @click.option("--json", is_flag=True, help="print the run as JSON")
 def command(
@@ -62,7 +62,7 @@ def command(
 
     Uses the Redis at TAPEWORKS_REDIS_URL, or starts a private one.
     """
-    plot_format(plot)
+    picture_format(plot)
     check_writable(plot)
     places, count = settings(), _cores() if workers is None else workers
     if resume is None:
@@ -85,7 +85,7 @@ def command(
     run = session.run(run, run_config(run.configuration), data)
     seconds = time.monotonic() - began
     if run.completed_iterations:
-        write_file(plot, draw_loss([loss_curve(history, run)], plot_format(plot)))
+        write_file(plot, picture(content(Kind.LOSS, history, [run]), picture_format(plot)))
     if json:
         put(as_json(run_values(history, run)))
     else:
@@ -128,7 +128,9 @@ def _resumable(history: History, reference: str, stop_after: int | None) -> RunR
 def _summarise(history: History, run: RunRecord, seconds: float, plot: Path) -> None:
     records = history.iterations(run.id)
     trained = sum(record.seconds for record in records)
-    put(f"run        {run.id}, {run.status.value} after {run.completed_iterations} iterations")
+    reason = f", {run.reason}" if run.reason else ""
+    done = f"{run.status.value} after {run.completed_iterations} iterations{reason}"
+    put(f"run        {run.id}, {done}")
     if records:
         put(f"loss       {records[0].loss:.4f} at first, {records[-1].loss:.4f} at last")
     for evaluation in history.evaluations(run.id)[-1:]:

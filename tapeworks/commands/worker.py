@@ -18,7 +18,7 @@ from workers.supervisor import Supervisor
 LOOK_SECONDS = 0.5
 
 
-@click.command("worker")
+@click.command("worker", epilog="Example: tapeworks worker --processes 2")
 @click.option(
     "--processes",
     type=click.IntRange(min=1),

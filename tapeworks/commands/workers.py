@@ -16,7 +16,7 @@ from workers.messages import WorkerRecord
 HEADERS = ("WORKER", "STATE", "SINCE", "SHARD", "IMAGES", "IMAGES/S", "MEMORY", "FINGERPRINT")
 
 
-@click.command("workers")
+@click.command("workers", epilog="Example: tapeworks workers --json")
 @click.option("--json", is_flag=True, help="print JSON")
 def command(json: bool) -> int:
     """Show the workers that are alive, what each has in hand, and the runs that do not trust it."""

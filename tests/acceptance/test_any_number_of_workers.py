@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -72,9 +73,11 @@ def test_keeping_fewer_checkpoints_changes_no_bit(
 def test_held_out_images_are_judged_alike_through_the_queue_and_without(
     fleet: Fleet, history: History
 ) -> None:
-    config = settings(test_images=30, iterations=2)
+    config = settings(test_images=30, iterations=3, evaluate_every=1)
     local = drive(history, LocalDispatcher(), submitted(history, config))
     queued = drive(history, CeleryDispatcher(fleet.redis_url), submitted(history, config))
-    [here], [there] = history.evaluations(local.run.id), history.evaluations(queued.run.id)
-    assert (here.loss, here.accuracy) == (there.loss, there.accuracy)
-    assert (there.images, there.completed_iterations) == (30, 2)
+    here, there = history.evaluations(local.run.id), history.evaluations(queued.run.id)
+    assert [replace(one, run_id=local.run.id) for one in there] == here
+    assert [(one.images, one.completed_iterations) for one in there] == [(30, 1), (30, 2), (30, 3)]
+    assert queued.digests == local.digests
+    assert queued.said("answer_invalid") == []

@@ -21,7 +21,7 @@ from model import parameters
 from model.config import RunConfig, run_config
 from storage.history import History
 from storage.migrations import REVISION
-from tapeworks.plots import loss_curve
+from tapeworks.plotting.curves import Measure, curves
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
 from tests.support.processes import ROOT, Start, all_gone
@@ -226,10 +226,10 @@ def test_plot_draws_one_or_several_runs_by_the_files_ending(
 
 
 def test_what_is_drawn_is_the_loss_history(trained: dict[str, Any], found: History) -> None:
-    curve = loss_curve(found, found.find_run("first"))
-    assert curve.iterations == (0, 1, 2, 3, 4)
-    assert list(curve.losses) == trained["losses"]
-    assert "first" in curve.label
+    [line] = curves(found, [found.find_run("first")], Measure.LOSS).lines
+    assert line.iterations == (0, 1, 2, 3, 4)
+    assert list(line.values) == trained["losses"]
+    assert line.label == "first"
 
 
 def test_exported_csv_has_a_row_per_iteration_and_exact_numbers(
@@ -415,5 +415,12 @@ def test_listing_and_watching_runs_loads_nothing_heavy(trained: dict[str, Any]) 
 
 
 def test_only_training_and_computing_load_tensorflow(trained: dict[str, Any]) -> None:
-    for line in (["show", "first", "--json"], ["submit"], ["plot", "first"], ["export", "first"]):
+    lines = (
+        ["show", "first", "--json"],
+        ["submit", "--name", "second"],
+        ["plot", "first"],
+        ["compare", "first", "second"],
+        ["export", "first"],
+    )
+    for line in lines:
         assert not loaded_by(*line) & {"tensorflow", "celery"}

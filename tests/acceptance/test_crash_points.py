@@ -25,8 +25,8 @@ from workers.crash_points import VARIABLE, CrashPoint, drill
 #: Of the microbatches: what every worker compiles for its fingerprint, so that it is ready soon.
 SIZE = NetworkConfig().microbatch_size
 
-#: Four microbatches in three shards, six times, and an evaluation.
-IMAGES, ITERATIONS, HELD_OUT = 4 * SIZE, 6, 8
+#: Four microbatches in three shards, six times, and an evaluation after the fifth and the last.
+IMAGES, ITERATIONS, HELD_OUT, EVALUATED = 4 * SIZE, 6, 8, 5
 
 #: Drills that go on side by side.
 AT_ONCE = 4
@@ -73,9 +73,9 @@ OF_SCHEDULERS = [
     Drill(at="before_commit:5", completed=range(3)),
     Drill(at="after_commit:5", completed=range(4)),
     Drill(at="iteration_committed:2", completed=[2]),
-    Drill(at="evaluation_computed", completed=[ITERATIONS]),
-    Drill(at="run_computed", completed=[ITERATIONS], evaluations=1),
-    Drill(at="run_finished", completed=[ITERATIONS], evaluations=1, status=RunStatus.COMPLETED),
+    Drill(at="evaluation_computed", completed=[EVALUATED]),
+    Drill(at="run_computed", completed=[ITERATIONS], evaluations=2),
+    Drill(at="run_finished", completed=[ITERATIONS], evaluations=2, status=RunStatus.COMPLETED),
     Drill(at="event_written", completed=[0], workers=0),
     Drill(at="lease_renewed", completed=[0], workers=0),
 ]
@@ -105,7 +105,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
         images=np.concatenate([part.images for part in parts]),
         labels=np.concatenate([np.array([3, 6])[part.labels] for part in parts]),
     )
-    return settings(**shape, dataset=str(path), shards=3, iterations=ITERATIONS)
+    run = {"iterations": ITERATIONS, "evaluate_every": EVALUATED}
+    return settings(**shape, **run, dataset=str(path), shards=3)
 
 
 def test_every_crash_point_is_drilled() -> None:

@@ -31,6 +31,8 @@ def test_the_help_of_every_command_explains_it_and_all_its_options(
     assert (helped.code, helped.err) == (0, "")
     assert f"tapeworks {name}" in helped.out
     assert (command.help or "").splitlines()[0] in " ".join(helped.out.split())
+    example = "Example" in helped.out or isinstance(command, click.Group)
+    assert example, "it shows how it is called"
     for parameter in command.params:
         for flag in [*parameter.opts, *parameter.secondary_opts]:
             shown = flag if flag.startswith("-") else parameter.make_metavar(click.Context(command))

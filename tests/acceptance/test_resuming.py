@@ -16,6 +16,7 @@ from scheduler.work import Dispatcher
 from storage.history import History
 from storage.records import Claim, RunStatus
 from tests.support.fleet import Fleet
+from tests.support.replaying import replayed
 from tests.support.training import Digests, drive, settings, submitted
 
 Undisturbed = Callable[[RunConfig], Digests]
@@ -58,6 +59,21 @@ def test_a_run_that_was_stopped_before_every_iteration_has_the_same_bits(
     assert driven.run.status is RunStatus.COMPLETED
     assert driven.digests == undisturbed(settings())
     assert driven.run.epoch == 6
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_a_run_goes_on_with_what_its_optimizer_remembers(
+    optimizer: str, make: dict[str, Make], history: History, undisturbed: Undisturbed
+) -> None:
+    config = settings(
+        optimizer=optimizer, images_per_iteration=20, schedule="cosine", warmup_iterations=2
+    )
+    run = submitted(history, config)
+    for stop_after, kind in ((1, "process"), (4, "queue"), (None, "queue")):
+        driven = drive(history, make[kind](), run, stop_after=stop_after)
+    assert driven.run.status is RunStatus.COMPLETED
+    assert driven.digests == undisturbed(config)
+    assert replayed(history, driven.run).same == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_run_is_not_continued_on_other_images_than_it_began_with(history: History) -> None:

@@ -135,6 +135,7 @@ READERS = [
     "show x",
     "watch x",
     "plot x",
+    "compare x y",
     "export x",
     "replay x",
     "submit",

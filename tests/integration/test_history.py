@@ -270,6 +270,28 @@ class TestWhatElseOwnersWrite:
         with pytest.raises(IterationNotFound, match="has no iteration 2"):
             history.image_values(claim.run_id, 2)
 
+    def test_images_values_of_several_iterations_are_read_at_once(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        for number in range(3):
+            commit(history, claim, number)
+        found = history.image_values_of(claim.run_id, [2, 0])
+        assert list(found.items()) == [(0, values_of(0)), (2, values_of(2))]
+        assert history.image_values_of(claim.run_id, []) == {}
+        with pytest.raises(IterationNotFound, match="has no iteration 3"):
+            history.image_values_of(claim.run_id, [0, 3, 4])
+
+    def test_tags_are_read_by_their_keys(self, history: History) -> None:
+        run = history.create_run(
+            name=None,
+            configuration={},
+            iterations=1,
+            parameters=b"",
+            parameters_digest="",
+            tags={"place": "here", "grid": "a"},
+        )
+        assert list(history.tags(run.id).items()) == [("grid", "a"), ("place", "here")]
+        assert history.tags(submit_and_claim(history).run_id) == {}
+
 
 class TestLeaving:
     def test_a_finished_run_has_an_end_and_no_owner(self, history: History) -> None:

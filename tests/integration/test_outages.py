@@ -180,7 +180,8 @@ def test_another_program_locks_the_database_and_lets_go(
 
 @pytest.fixture
 def pages(history: History) -> list[int]:
-    """How many pages the SQLite file may have, if any is put here."""
+    """How many pages the SQLite file may have, if any is put here; none of them is unused."""
+    history.database.shrink()
     limit: list[int] = []
 
     def restrict(connection: Connection) -> None:

@@ -88,7 +88,7 @@ def answer(
         payload_checksum=checksum(arrays),
     )
     if misdeed is Misdeed.CORRUPT and arrays:
-        arrays = arrays[:-1] + bytes([arrays[-1] ^ 1])
+        arrays = _arrays(message, worker, Misdeed.LIE)  # not what the checksum is of
     head = header.model_dump_json().encode()
     return header, head[:-9] if misdeed is Misdeed.UNREADABLE else head, arrays
 
@@ -97,13 +97,13 @@ def _arrays(message: ShardMessage, worker: str, misdeed: Misdeed) -> bytes:
     name, indices = message.parameters_digest, [m.index for m in message.microbatches]
     if misdeed is Misdeed.LIE:  # another one than that of any other liar
         name += worker
-    losses = np.zeros(len(indices), np.float32)
+    losses = np.array([value(name, index) for index in indices], np.float32)
     if misdeed is Misdeed.NOT_FINITE:
         losses[-1] = np.nan
     return to_bytes(
         {
             LOSSES: losses,
             GRADIENT_NORMS: np.zeros(len(indices), np.float32),
-            PREDICTIONS: np.array([value(name, index) for index in indices], np.int32),
+            PREDICTIONS: np.zeros(len(indices), np.int32),
         }
     )

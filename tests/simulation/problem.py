@@ -28,8 +28,8 @@ FINGERPRINT, OTHER_FINGERPRINT = "aa", "bb"
 
 
 def value(parameters_digest: str, microbatch: int) -> int:
-    """The one right answer."""
-    return zlib.crc32(f"{parameters_digest}:{microbatch}".encode()) >> 1
+    """The one right answer; as a loss it is exact."""
+    return zlib.crc32(f"{parameters_digest}:{microbatch}".encode()) >> 8
 
 
 def assigned(parameters: bytes, values: Iterable[int]) -> bytes:

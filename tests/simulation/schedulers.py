@@ -93,7 +93,7 @@ class Driven:
         ledger = [
             Counted(
                 microbatch=outcome.microbatch.index,
-                value=int(outcome.predictions[0]),
+                value=int(outcome.losses[0]),
                 worker=outcome.worker,
             )
             for outcome in outcomes

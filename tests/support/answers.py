@@ -43,7 +43,7 @@ def work(wanted: Wanted = Wanted.PER_IMAGE) -> Work:
 def attempt(asked: Work) -> Attempt:
     """The second attempt at the work's only shard."""
     [shard] = split(asked.microbatches, 1)
-    return Attempt(id="run.2.5.0.2", shard=shard, number=2, sent_at=0.0)
+    return Attempt(id=asked.attempt_id(2, 0, 2), shard=shard, number=2, sent_at=0.0)
 
 
 def results(asked: Work, seed: int = 0) -> list[MicrobatchResult]:
@@ -61,7 +61,7 @@ def results(asked: Work, seed: int = 0) -> list[MicrobatchResult]:
             },
             losses=random(len(microbatch.images)),
             gradient_norms=random(len(microbatch.images)),
-            predictions=np.arange(len(microbatch.images), dtype=np.int32),
+            predictions=np.arange(len(microbatch.images), dtype=np.int32) % NETWORK.class_count,
         )
         for microbatch in asked.microbatches
     ]

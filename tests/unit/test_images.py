@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from model.config import RunConfig
 from model.images import cut, image_set, normalised, one_hot, padded
 
+#: The first two passes over ten images, four per iteration, with the default seed.
+PINNED = [[6, 4, 5, 1], [8, 3, 9, 2], [7, 0], [8, 0, 7, 3], [1, 2, 4, 6], [9, 5]]
+
 
 @given(images=st.lists(st.integers(0, 10**6), max_size=300), size=st.integers(1, 400))
 def test_microbatches_cover_the_image_set_once_in_its_order(images: list[int], size: int) -> None:
@@ -43,6 +46,56 @@ def test_no_images_are_no_microbatches() -> None:
 @pytest.mark.parametrize("iteration", [0, 1, 49])
 def test_every_iteration_takes_all_images_of_the_run_in_the_same_order(iteration: int) -> None:
     assert list(image_set(RunConfig(images=10), iteration)) == list(range(10))
+
+
+@given(data=st.data(), images=st.integers(1, 60), seed=st.integers(0, 2**63 - 1))
+def test_a_pass_has_every_image_once_and_its_last_set_what_is_left(
+    data: st.DataObject, images: int, seed: int
+) -> None:
+    size = data.draw(st.integers(1, images))
+    config = RunConfig(images=images, images_per_iteration=size, seed=seed)
+    sets_of_a_pass = -(-images // size)
+
+    for number in range(3):
+        first = number * sets_of_a_pass
+        sets = [image_set(config, first + place) for place in range(sets_of_a_pass)]
+        assert sorted(image for images in sets for image in images) == list(range(images))
+        assert {len(images) for images in sets[:-1]} <= {size}
+        assert 1 <= len(sets[-1]) <= size
+
+
+def test_as_many_images_per_iteration_as_there_are_is_the_default() -> None:
+    config = RunConfig(images=10, images_per_iteration=10)
+
+    assert [list(image_set(config, iteration)) for iteration in (0, 7)] == [list(range(10))] * 2
+
+
+def test_image_sets_are_the_same_everywhere() -> None:
+    """Pinned: another order would be another run."""
+    config = RunConfig(images=10, images_per_iteration=4, seed=10)
+
+    assert [list(image_set(config, iteration)) for iteration in range(6)] == PINNED
+
+
+def test_an_image_set_depends_on_seed_and_iteration_alone() -> None:
+    config = RunConfig(images=1000, images_per_iteration=1000 // 3, iterations=1)
+    later = image_set(config, 10**9)
+    same = RunConfig(images=1000, images_per_iteration=1000 // 3, iterations=7, filters=2)
+
+    assert list(image_set(same, 0)) == list(image_set(config, 0))
+    assert list(image_set(config, 10**9)) == list(later)
+    assert list(image_set(config, 0)) != list(image_set(config, 4))
+    other = config.model_copy(update={"seed": 11})
+    assert list(image_set(other, 0)) != list(image_set(config, 0))
+
+
+def test_the_order_of_a_pass_shares_no_number_with_the_initial_parameters() -> None:
+    """Both come from one seed; the pass's number is a key of its own, also for the first pass."""
+    drawn = np.argsort(np.random.PCG64(10).random_raw(1000), kind="stable")
+
+    order = image_set(RunConfig(images=1000, images_per_iteration=999, seed=10), 0)
+
+    assert sum(a == b for a, b in zip(order, drawn.tolist(), strict=False)) < 10
 
 
 def test_all_256_grey_levels_are_normalised_as_in_the_seed() -> None:

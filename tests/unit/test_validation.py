@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ from model.parameters import Arrays, from_bytes, to_bytes
 from scheduler.errors import AnswerInvalid
 from scheduler.validation import (
     ARRAYS_HEADER_BYTES,
+    earlier_attempt,
     largest_bytes,
     outcomes,
     read_arrays,
     read_header,
 )
 from scheduler.work import Outcome, Work
-from tests.support.answers import attempt, header, image_sums, results, work
+from tests.support.answers import NETWORK, attempt, header, image_sums, results, work
 from workers.compute import answer_arrays
 from workers.messages import Wanted, checksum
 
@@ -71,6 +73,17 @@ def test_sums_have_the_same_bits_whether_the_worker_or_the_scheduler_adds() -> N
 def test_an_evaluation_brings_no_sums() -> None:
     asked = work(Wanted.NOTHING)
     assert [outcome.sums for outcome in read(asked, answer(asked))] == [{}, {}, {}]
+
+
+def test_an_answer_to_an_evaluation_is_none_to_the_iteration_that_comes_next() -> None:
+    iteration, evaluation = work(), work(Wanted.NOTHING)
+    for asked, answered in ((iteration, evaluation), (evaluation, iteration)):
+        late = header(answered, answer(answered)).model_dump_json().encode()
+        with pytest.raises(AnswerInvalid, match="expected attempt_id="):
+            read_header(late, asked, attempt(asked))
+        anew = replace(asked, epoch=3)
+        assert earlier_attempt(late, anew) is None
+        assert earlier_attempt(late, replace(answered, epoch=3)) is not None
 
 
 @pytest.mark.parametrize(
@@ -168,6 +181,8 @@ WRONG_ARRAYS: dict[str, Callable[[Arrays], Arrays]] = {
     },
     "float64 losses": _with("losses", lambda array: array.astype(np.float64)),
     "float16 gradients": _with("conv_1", lambda array: array.astype(np.float16)),
+    "a prediction of no class": _with("predictions", lambda array: array + NETWORK.class_count),
+    "a negative prediction": _with("predictions", lambda array: array - 1),
     "int64 predictions": _with("predictions", lambda array: array.astype(np.int64)),
     "an image too few": _with("losses", lambda array: array[:-1]),
     "an image too many": _with("conv_1", lambda array: np.concatenate([array, array[:1]])),

@@ -1,0 +1,47 @@
+"""When a run's parameters are evaluated, when they are kept, when it ends early; pure.
+
+Whoever drives the run, and however often it was taken over, these come out the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from model.config import RunConfig
+from storage.ranking import Metric, best
+from storage.records import EvaluationRecord
+
+
+def is_evaluated(config: RunConfig, completed_iterations: int) -> bool:
+    """Whether the parameters after so many iterations are measured on held-out images."""
+    if not config.test_images or completed_iterations == 0:
+        return False
+    return completed_iterations == config.iterations or _is_nth(config, completed_iterations)
+
+
+def is_kept(config: RunConfig, completed_iterations: int) -> bool:
+    """Whether the parameters after so many iterations stay when newer ones are there.
+
+    Evaluated ones do: one of them will be the best. The initial ones always do.
+    """
+    nth = completed_iterations % config.checkpoint_every == 0
+    return nth or _is_nth(config, completed_iterations)
+
+
+def reason_to_stop(config: RunConfig, evaluations: Sequence[EvaluationRecord]) -> str | None:
+    """Why a run with these evaluations, in order, is completed early; None if it goes on."""
+    lowest = best(evaluations, Metric.LOSS)
+    if not config.patience or lowest is None:
+        return None
+    newest = evaluations[-1].completed_iterations
+    waited = sum(each.completed_iterations > lowest.completed_iterations for each in evaluations)
+    if waited < config.patience or newest == config.iterations:
+        return None
+    return (
+        "stopped early: the held-out loss has not fallen since iteration "
+        f"{lowest.completed_iterations}"
+    )
+
+
+def _is_nth(config: RunConfig, completed_iterations: int) -> bool:
+    return bool(config.evaluate_every) and completed_iterations % config.evaluate_every == 0

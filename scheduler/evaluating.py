@@ -1,0 +1,41 @@
+"""A run's evaluations between its iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from model.config import RunConfig
+from model.datasets.data import ImageData
+from scheduler.cadence import is_evaluated, reason_to_stop
+from scheduler.training import evaluate
+from scheduler.work import Dispatcher, Watcher
+from storage.history import History
+from storage.records import Claim, EvaluationRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluations:
+    """Those of a claimed run. What is stored decides, not who was there when it was measured."""
+
+    config: RunConfig
+    claim: Claim
+    history: History
+    dispatcher: Dispatcher
+    held_out: ImageData
+    watcher: Watcher
+
+    def after(self, completed_iterations: int) -> Generator[EvaluationRecord, None, str | None]:
+        """The evaluation of the newest parameters, if it is due and not stored yet.
+
+        Returns why the run is completed early, or None. An evaluation is not stored yet when its
+        iteration was committed by an owner that did not live to do it.
+        """
+        if not is_evaluated(self.config, completed_iterations):
+            return None
+        known = self.history.evaluations(self.claim.run_id)
+        if not known or known[-1].completed_iterations < completed_iterations:
+            parts = self.config, self.claim, self.history, self.dispatcher
+            known.append(evaluate(*parts, self.held_out, self.watcher))
+            yield known[-1]
+        return reason_to_stop(self.config, known)

@@ -1,0 +1,126 @@
+"""A comparison as people read it: a table, and sentences about the bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.records import EvaluationRecord, IterationRecord
+from tapeworks.comparison.contenders import (
+    Contender,
+    differing_facts,
+    differing_settings,
+    mean_loss,
+)
+from tapeworks.comparison.labels import shown
+from tapeworks.comparison.same_bits import Pair
+from tapeworks.output import table_width
+
+#: Characters of a line up to which every run has a column; beyond that, every run has a row.
+WIDEST = 100
+
+#: Hexadecimal digits that are shown of a digest.
+DIGITS = 8
+
+#: Losses below it are written with a power of ten.
+SMALL = 0.001
+
+#: Stands where a run has no value.
+NONE = "-"
+
+#: What has a loss over so many images.
+Measured = IterationRecord | EvaluationRecord
+
+Table = tuple[list[str], list[list[str]]]
+
+
+def table(contenders: Sequence[Contender], labels: Sequence[str], at: Sequence[int]) -> Table:
+    """Headers and rows: a column for every run, or a row if that would be too wide."""
+    lines = _lines(contenders, at)
+    upright = ["", *labels], [[name, *texts] for name, texts in lines.items()]
+    if table_width(*upright) <= WIDEST:
+        return upright
+    headers = ["RUN", *(name.upper() for name in lines)]
+    return headers, [list(row) for row in zip(labels, *lines.values(), strict=True)]
+
+
+def bits_lines(pairs: Sequence[Pair], labels: dict[str, str]) -> list[str]:
+    """A sentence about each pair of one configuration; `labels` are those of the runs, by id."""
+    if not pairs:
+        return ["No two of these runs have one configuration, so no bits are compared."]
+    return [_sentence(pair, labels[pair.one], labels[pair.other]) for pair in pairs]
+
+
+def _lines(contenders: Sequence[Contender], at: Sequence[int]) -> dict[str, list[str]]:
+    """What the table says, by its name, a text for every run."""
+    different = differing_settings([one.run for one in contenders])
+    lines = {
+        name: [_short(name, value) for value in values]
+        for name, values in (different | differing_facts(contenders)).items()
+    }
+    lines |= _losses(contenders, at)
+    if any(one.evaluations for one in contenders):
+        lines |= _evaluations(contenders)
+    lines["parameters"] = [one.run.parameters_digest[:DIGITS] for one in contenders]
+    lines["history"] = [one.history_digest[:DIGITS] for one in contenders]
+    return lines
+
+
+def _short(name: str, value: object) -> str:
+    text = shown(value)
+    return text[:DIGITS] if name == "images_digest" else text
+
+
+def _losses(contenders: Sequence[Contender], at: Sequence[int]) -> dict[str, list[str]]:
+    """Sums over the images, or losses per image where sums do not compare."""
+    records = [list(one.iterations) for one in contenders]
+    share = _differ(records)
+    unit = " per image" if share else ""
+    lines = {f"first loss{unit}": [_loss(one[:1], share) for one in records]}
+    for place in at:
+        chosen = [[record for record in one if record.iteration == place] for one in records]
+        lines[f"loss in {place}"] = [_loss(one, share) for one in chosen]
+    lowest = [[one.lowest] if one.lowest else [] for one in contenders]
+    lines["lowest"] = [
+        f"{_loss(one, share)} in {one[0].iteration}" if one else NONE for one in lowest
+    ]
+    return lines | {"final": [_loss(one[-1:], share) for one in records]}
+
+
+def _evaluations(contenders: Sequence[Contender]) -> dict[str, list[str]]:
+    """Of the newest parameters that were evaluated, and the best ones if there are others."""
+    newest = [list(one.evaluations[-1:]) for one in contenders]
+    share = _differ(newest)
+    lines = {
+        f"test loss{' per image' if share else ''}": [_loss(one, share) for one in newest],
+        "accuracy": [f"{one[0].accuracy:.1%}" if one else NONE for one in newest],
+    }
+    if any(len(one.evaluations) > 1 for one in contenders):
+        lines["best"] = [
+            f"{one.best.accuracy:.1%} after {one.best.completed_iterations}" if one.best else NONE
+            for one in contenders
+        ]
+    return lines
+
+
+def _differ(records: Sequence[Sequence[Measured]]) -> bool:
+    """Whether they are of different numbers of images."""
+    return len({record.images for one in records for record in one}) > 1
+
+
+def _loss(record: Sequence[Measured], share: bool) -> str:
+    """Of one or no record."""
+    if not record:
+        return NONE
+    value = mean_loss(record[0]) if share else record[0].loss
+    return f"{value:.2e}" if 0 < value < SMALL else f"{value:.4f}"
+
+
+def _sentence(pair: Pair, one: str, other: str) -> str:
+    both = f"{one} and {other} have one configuration"
+    if pair.parting is not None:
+        hint = "" if pair.promised else " Their workers promise no equal bits: mixed fingerprints."
+        return f"{both} and differ first in {pair.parting}.{hint}"
+    if not pair.iterations:
+        return f"{both} and no iteration that both have."
+    count = f"{pair.iterations} {'iteration' if pair.iterations == 1 else 'iterations'}"
+    return f"{both} and the same bits in all {count} that both have."

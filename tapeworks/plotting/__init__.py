@@ -1,0 +1,1 @@
+"""Pictures of runs: what is drawn, apart from the drawing."""

@@ -1,0 +1,113 @@
+"""Curves over the iterations, a line for each run, with its evaluations as points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from storage.history import History
+from storage.records import EvaluationRecord, IterationRecord, RunRecord
+from tapeworks.comparison.labels import picture_labels
+
+#: How many times the smallest value the largest one is before the axis is logarithmic.
+LOGARITHMIC_FROM = 100.0
+
+
+class Measure(StrEnum):
+    """What is measured in every iteration."""
+
+    LOSS = "loss"
+    ACCURACY = "accuracy"
+    GRADIENT_NORM = "gradient norm"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One run in the picture."""
+
+    run_id: str
+    label: str
+    iterations: tuple[int, ...]
+    values: tuple[float, ...]
+    evaluated_after: tuple[int, ...]  #: iterations behind the parameters, the x of a point
+    evaluated: tuple[float, ...]  #: the same measure on held-out images
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curves:
+    """One or several runs' lines of one measure."""
+
+    measure: Measure
+    lines: tuple[Line, ...]
+    images: int | None  #: that a loss is the sum over; 1: it is that of a mean image
+    is_logarithmic: bool
+
+    def values(self) -> dict[str, Any]:
+        """What is drawn, as JSON values."""
+        return asdict(self)
+
+
+def curves(history: History, runs: Sequence[RunRecord], measure: Measure) -> Curves:
+    """The measure in every iteration of these runs, and on held-out images where it is known.
+
+    Losses are sums over an iteration's images, those of held-out images scaled to as many; where
+    iterations differ in their number of images, losses are means.
+    """
+    records = [history.iterations(run.id) for run in runs]
+    images = _common_images(records) if measure is Measure.LOSS else None
+    lines = tuple(
+        _line(run.id, label, measured, _evaluations(history, run, measure), measure, images)
+        for run, label, measured in zip(runs, picture_labels(runs), records, strict=True)
+    )
+    return Curves(
+        measure=measure, lines=lines, images=images, is_logarithmic=_is_logarithmic(measure, lines)
+    )
+
+
+def _line(
+    run_id: str,
+    label: str,
+    records: Sequence[IterationRecord],
+    evaluations: Sequence[EvaluationRecord],
+    measure: Measure,
+    images: int | None,
+) -> Line:
+    return Line(
+        run_id=run_id,
+        label=label,
+        iterations=tuple(record.iteration for record in records),
+        values=tuple(_value(record, measure, images) for record in records),
+        evaluated_after=tuple(one.completed_iterations for one in evaluations),
+        evaluated=tuple(_value(one, measure, images) for one in evaluations),
+    )
+
+
+def _evaluations(history: History, run: RunRecord, measure: Measure) -> Sequence[EvaluationRecord]:
+    return [] if measure is Measure.GRADIENT_NORM else history.evaluations(run.id)
+
+
+def _common_images(records: Iterable[Sequence[IterationRecord]]) -> int:
+    numbers = {record.images for one in records for record in one}
+    return numbers.pop() if len(numbers) == 1 else 1
+
+
+def _value(
+    record: IterationRecord | EvaluationRecord, measure: Measure, images: int | None
+) -> float:
+    if measure is Measure.ACCURACY:
+        return record.accuracy
+    if isinstance(record, IterationRecord) and measure is Measure.GRADIENT_NORM:
+        return record.gradient_norm
+    if images is None or record.images == images:  # then the stored number, to the last digit
+        return record.loss
+    return record.loss / record.images * images
+
+
+def _is_logarithmic(measure: Measure, lines: Sequence[Line]) -> bool:
+    if measure is Measure.ACCURACY:
+        return False
+    values = [value for line in lines for value in (*line.values, *line.evaluated)]
+    smallest = min(values, default=0.0)
+    return smallest > 0 and max(values) / smallest >= LOGARITHMIC_FROM

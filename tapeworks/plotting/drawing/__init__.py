@@ -1,0 +1,1 @@
+"""The drawing, by matplotlib; loaded only when something is drawn."""

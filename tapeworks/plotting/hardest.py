@@ -1,0 +1,91 @@
+"""The images with the highest loss in an iteration, with what they are and were taken for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.history import History
+from storage.records import ImageValues, RunRecord
+from tapeworks.comparison.labels import picture_labels
+
+#: Images on a sheet.
+SHEET = 24
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HardImage:
+    """One image on the sheet."""
+
+    image: int  #: its number in the run's data
+    label: int  #: the data set's label
+    predicted: int  #: the label that it was taken for
+    loss: float
+    pixels: NDArray[np.uint8]  #: (image_side, image_side)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ContactSheet:
+    """The hardest images of one iteration."""
+
+    run_id: str
+    label: str
+    iteration: int
+    images: tuple[HardImage, ...]  #: the highest loss first
+
+    def values(self) -> dict[str, Any]:
+        """What is drawn, as JSON values, but for the pixels, which are the data set's."""
+        names = ("image", "label", "predicted", "loss")
+        return {
+            "run_id": self.run_id,
+            "iteration": self.iteration,
+            "images": [{name: getattr(one, name) for name in names} for one in self.images],
+        }
+
+
+def contact_sheet(history: History, run: RunRecord, iteration: int | None = None) -> ContactSheet:
+    """Of this iteration or the last one.
+
+    Reads the run's data set. Raises model's `DatasetError` where it is not at hand, and scheduler's
+    `CannotContinueHere` where it holds other images than the run was trained on.
+    """
+    from model import datasets  # here: other pictures need no data set
+    from model.config import run_config
+    from scheduler.driving import check_images
+
+    chosen = run.completed_iterations - 1 if iteration is None else iteration
+    values = history.image_values(run.id, chosen)
+    config = run_config(run.configuration)
+    data = datasets.load(config)
+    check_images(run, data)
+    places = hardest_places(values)
+    losses = np.frombuffer(values.losses, "<f4")
+    training = data.training
+    return ContactSheet(
+        run_id=run.id,
+        label=picture_labels([run])[0],
+        iteration=chosen,
+        images=tuple(
+            HardImage(
+                image=number,
+                label=config.classes[training.labels[number]],
+                predicted=config.classes[values.predictions[place]],
+                loss=float(losses[place]),
+                pixels=training.images[number],
+            )
+            for place, number in places
+        ),
+    )
+
+
+def hardest_places(values: ImageValues) -> list[tuple[int, int]]:
+    """Places in the image set and numbers in the data of a sheet's images, highest loss first."""
+    losses = np.frombuffer(values.losses, "<f4")
+    places = np.argsort(-losses, kind="stable")[:SHEET].tolist()
+    if values.image_numbers is None:
+        return [(place, place) for place in places]
+    numbers = np.frombuffer(values.image_numbers, "<i4")
+    return [(place, int(numbers[place])) for place in places]

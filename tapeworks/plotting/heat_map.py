@@ -1,0 +1,126 @@
+"""Each image's last known loss over the iterations, the hardest images on top."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.history import History
+from storage.records import ImageValues, RunRecord
+from tapeworks.comparison.contenders import settings_of
+from tapeworks.comparison.labels import picture_labels
+
+#: A picture has room for so many columns and rows at most.
+MOST_COLUMNS = 400
+MOST_ROWS = 600
+
+#: Iterations whose images' values are read at once.
+AT_ONCE = 50
+
+Losses = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HeatMap:
+    """Losses of images (rows) in iterations (columns)."""
+
+    run_id: str
+    label: str
+    iterations: range  #: of the columns: all, or every so many up to the last
+    images: NDArray[np.int64]  #: numbers in the run's data, the highest last loss first
+    #: (rows, columns); the loss of an image when it was last computed, NaN before that.
+    losses: Losses
+    #: How many of the images stand in each row, in their order; their mean loss is drawn.
+    row_images: tuple[int, ...]
+
+    def values(self) -> dict[str, Any]:
+        """What is drawn, as JSON values."""
+        return {
+            "run_id": self.run_id,
+            "iterations": list(self.iterations),
+            "images": self.images.tolist(),
+            "row_images": list(self.row_images),
+            "losses": [
+                [None if math.isnan(loss) else loss for loss in row] for row in self.losses.tolist()
+            ],
+        }
+
+
+def heat_map(history: History, run: RunRecord) -> HeatMap:
+    """The losses of all the images that were seen, as many as a picture has room for."""
+    columns = shown_iterations(run.first_iteration, run.completed_iterations)
+    losses = last_known(_values(history, run, columns), settings_of(run)["images"], columns)
+    order = hardest_first(losses)
+    rows, row_images = grouped(losses[order])
+    return HeatMap(
+        run_id=run.id,
+        label=picture_labels([run])[0],
+        iterations=columns,
+        images=order,
+        losses=rows,
+        row_images=row_images,
+    )
+
+
+def shown_iterations(first: int, completed: int) -> range:
+    """All committed iterations, or every so many of them, the last one always."""
+    distance = -(-(completed - first) // MOST_COLUMNS)
+    return range(first + (completed - first - 1) % distance, completed, distance)
+
+
+def last_known(
+    iterations: Iterable[tuple[int, ImageValues]], images: int, columns: Sequence[int]
+) -> Losses:
+    """(images, columns): the loss of each image when it was last computed, NaN before that."""
+    known: Losses = np.full(images, np.nan, np.float32)
+    table = []
+    for iteration, values in iterations:
+        losses = np.frombuffer(values.losses, "<f4")
+        known[_numbers(values)] = losses
+        if iteration in columns:
+            table.append(known.copy())
+    return np.stack(table, axis=1)
+
+
+def hardest_first(losses: Losses) -> NDArray[np.int64]:
+    """The images that were seen, those with the highest loss in the last column first."""
+    order = np.argsort(-losses[:, -1], kind="stable")  # NaN comes last
+    return order[: np.count_nonzero(~np.isnan(losses[:, -1]))]
+
+
+def grouped(losses: Losses) -> tuple[Losses, tuple[int, ...]]:
+    """As many rows as a picture has room for, and how many each is the mean of."""
+    if len(losses) <= MOST_ROWS:
+        return losses, (1,) * len(losses)
+    parts = np.array_split(losses, MOST_ROWS)
+    rows = np.array([_mean(part) for part in parts], np.float32)
+    return rows, tuple(len(part) for part in parts)
+
+
+def _mean(rows: Losses) -> Losses:
+    """Of each column what is known; NaN if nothing is."""
+    known = ~np.isnan(rows)
+    counts = known.sum(axis=0)
+    sums = np.where(known, rows, 0).sum(axis=0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).astype(np.float32)
+
+
+def _values(history: History, run: RunRecord, columns: range) -> Iterator[tuple[int, ImageValues]]:
+    """What the columns need: where an iteration computes a part of the images, all iterations."""
+    images = len(_numbers(history.image_values(run.id, columns[0])))
+    some = images < settings_of(run)["images"]
+    wanted = range(run.first_iteration, run.completed_iterations) if some else columns
+    for start in range(0, len(wanted), AT_ONCE):
+        yield from history.image_values_of(run.id, wanted[start : start + AT_ONCE]).items()
+
+
+def _numbers(values: ImageValues) -> NDArray[np.integer]:
+    """The numbers of the images in the run's data."""
+    if values.image_numbers is None:
+        return np.arange(len(values.losses) // np.dtype("<f4").itemsize)
+    return np.frombuffer(values.image_numbers, "<i4")

@@ -1,0 +1,111 @@
+"""`tapeworks plot` in all its kinds, called by a user whose runs have chosen numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from model import datasets
+from model.config import RunConfig
+from storage.history import History
+from tapeworks.plotting.kinds import Kind
+from tests.support.calls import Call
+from tests.support.desk import files, nothing_changes, told_in_one_sentence
+from tests.support.stories import evaluated, tell
+from workers.chunks import chunked
+
+LOSSES = [[3.0, 1.0], [2.0, 0.5], [0.25, 1.0]]
+
+
+@pytest.fixture
+def history(places: Path) -> Iterator[History]:
+    history = History.open(places / "runs.db")
+    data = datasets.load(RunConfig(images=2)).training
+    digest = chunked(data.images, data.labels).digest
+    tell(history, LOSSES, name="one", images_digest=digest, evaluations=[evaluated(3, 2.0, 0.75)])
+    tell(history, LOSSES[:2], name="other")
+    tell(history, [], name="waiting")
+    yield history
+    history.database.close()
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_is_drawn_into_a_file_of_its_name(
+    kind: Kind, history: History, places: Path, call: Call
+) -> None:
+    called = call(f"plot one --kind {kind}")
+    [path] = places.glob("*.png")
+    assert (called.code, called.out, called.err) == (0, f"{path}\n", "")
+    assert path.name == ("loss_curve.png" if kind is Kind.LOSS else f"{kind}.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("kind", [Kind.LOSS, Kind.ACCURACY, Kind.GRADIENT_NORM])
+def test_several_runs_are_drawn_in_one_picture_each_once(
+    kind: Kind, history: History, call: Call
+) -> None:
+    one = history.find_run("one")
+    called = call(f"plot one other {one.id} --kind {kind} --output both.svg")
+    assert called.code == 0
+    picture = Path("both.svg").read_text()
+    assert [picture.count(f"<!-- {name} -->") for name in ("one", "other")] == [1, 1]
+
+
+def test_a_picture_may_be_a_pdf(history: History, call: Call) -> None:
+    assert call("plot one --output curve.pdf").code == 0
+    assert Path("curve.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_programs_read_what_would_be_drawn_and_nothing_is(
+    history: History, places: Path, call: Call
+) -> None:
+    with nothing_changes(places):
+        loss = call("plot one other --json").values
+        images = call("plot one --kind images --json").values
+        timeline = call("plot one --kind timeline --iteration 1 --json").values
+        hardest = call("plot one --kind hardest --json").values
+    assert [line["values"] for line in loss["lines"]] == [[4.0, 2.5, 1.25], [4.0, 2.5]]
+    assert (loss["lines"][0]["evaluated_after"], loss["lines"][0]["evaluated"]) == ([3], [1.0])
+    assert images["images"] == [1, 0]
+    assert images["losses"] == [[1.0, 0.5, 1.0], [3.0, 2.0, 0.25]]
+    assert [bar["attempt"] for bar in timeline["bars"]] == [1, 2]
+    assert (hardest["iteration"], [one["loss"] for one in hardest["images"]]) == (2, [1.0, 0.25])
+
+
+def test_a_picture_replaces_an_old_one_as_a_whole(
+    history: History, places: Path, call: Call
+) -> None:
+    Path("curve.png").write_text("old")
+    before = files(places)
+    assert call("plot one --output curve.png").code == 0
+    assert Path("curve.png").read_bytes().endswith(b"IEND\xaeB`\x82")
+    assert files(places) == before
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("plot one --kind pie", 2, "'pie' is not one of"),
+        ("plot one other --kind images", 2, "images shows one run"),
+        ("plot one other --kind timeline", 2, "timeline shows one run"),
+        ("plot one other --kind hardest", 2, "hardest shows one run"),
+        ("plot waiting --kind images", 2, "no iteration to draw yet"),
+        ("plot one waiting --kind accuracy", 2, "no iteration to draw yet"),
+        ("plot one --iteration 0", 2, "for the kinds timeline and hardest"),
+        ("plot one --kind hardest --iteration 3", 3, "no iteration 3"),
+        ("plot one --kind hardest --iteration -1", 2, "--iteration"),
+        ("plot other --kind hardest", 1, "other images"),
+        ("plot one --json --output curve.png", 2, "leave out --output"),
+        ("plot one --kind images --output images.jpg", 2, "ending in .png, .svg or .pdf"),
+        ("plot one --kind images --output nowhere/images.png", 2, "nowhere"),
+        ("plot nothing --kind timeline", 3, "no run 'nothing'"),
+    ],
+)
+def test_a_wrong_call_is_told_in_one_sentence_and_leaves_nothing(
+    line: str, code: int, words: str, history: History, places: Path, call: Call
+) -> None:
+    with nothing_changes(places):
+        called = call(line)
+    told_in_one_sentence(called, code, words)

@@ -1,0 +1,133 @@
+"""Runs whose every number is chosen by hand: nothing is computed."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from model.config import run_config
+from storage.history import History
+from storage.records import (
+    Claim,
+    EvaluationRecord,
+    ImageValues,
+    IterationRecord,
+    LedgerRecord,
+    RunRecord,
+    RunStatus,
+)
+from tests.support.made_up import LEASE
+
+#: When the first iteration of every story begins; each takes a second, and a tenth lies between.
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SECONDS, DISTANCE = 1.0, timedelta(seconds=1.1)
+
+
+def tell(
+    history: History,
+    losses: Sequence[Sequence[float]],
+    *,
+    name: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    numbers: Sequence[Sequence[int]] | None = None,
+    evaluations: Sequence[EvaluationRecord] = (),
+    images_digest: str = "images",
+    fingerprint: str = "avx2",
+    initial: bytes = b"initial",
+    **submitted: Any,
+) -> RunRecord:
+    """A finished run with these losses, by iteration and place in the image set.
+
+    Equal losses give equal parameters. The first of two workers computes the first image, the
+    other one all others, at its second attempt in odd iterations.
+    """
+    images = {"images": len(losses[0]) if losses else 2}
+    wanted = {"iterations": max(len(losses), 1)} | images | dict(settings or {})
+    run = history.create_run(
+        name=name,
+        configuration=run_config(wanted).model_dump(mode="json"),
+        iterations=wanted["iterations"],
+        parameters=initial,
+        parameters_digest=hashlib.sha256(initial).hexdigest(),
+        **submitted,
+    )
+    if not losses:
+        return run
+    claim = history.claim(run.id, "alice", LEASE)
+    history.set_images(claim, images_digest, bytes(images["images"]))
+    for iteration, own in enumerate(losses):
+        record = _record(claim, iteration, losses)
+        history.commit_iteration(
+            claim,
+            record,
+            ledger_of(record),
+            values_of(own, numbers[iteration] if numbers else None),
+            repr(losses[: iteration + 1]).encode(),
+            fingerprint,
+            True,
+        )
+    for evaluation in evaluations:
+        history.record_evaluation(claim, replace(evaluation, run_id=run.id))
+    history.finish(claim, RunStatus.COMPLETED)
+    return history.find_run(run.id)
+
+
+def evaluated(after: int, loss: float, accuracy: float, images: int = 4) -> EvaluationRecord:
+    """An evaluation for a story to take up."""
+    return EvaluationRecord(
+        run_id="", completed_iterations=after, images=images, loss=loss, accuracy=accuracy
+    )
+
+
+def values_of(losses: Sequence[float], numbers: Sequence[int] | None = None) -> ImageValues:
+    """Every second image is taken for the second class."""
+    return ImageValues(
+        losses=array("f", losses).tobytes(),
+        gradient_norms=array("f", [2 * loss for loss in losses]).tobytes(),
+        predictions=bytes(place % 2 for place in range(len(losses))),
+        image_numbers=None if numbers is None else array("i", numbers).tobytes(),
+    )
+
+
+def ledger_of(record: IterationRecord) -> list[LedgerRecord]:
+    later = 1 + record.iteration % 2
+    lines = [("desk-9", 0, 1, 1, 0.5), ("desk-10", 1, record.images - 1, later, 0.75)]
+    return [
+        LedgerRecord(
+            run_id=record.run_id,
+            iteration=record.iteration,
+            first_image=first,
+            image_count=count,
+            shard=shard,
+            attempt=attempt,
+            epoch=record.epoch,
+            worker=worker,
+            seconds=seconds,
+            received_at=record.started_at + timedelta(seconds=0.1 + seconds),
+        )
+        for shard, (worker, first, count, attempt, seconds) in enumerate(lines)
+        if count
+    ]
+
+
+def _record(claim: Claim, iteration: int, losses: Sequence[Sequence[float]]) -> IterationRecord:
+    own = losses[iteration]
+    return IterationRecord(
+        run_id=claim.run_id,
+        iteration=iteration,
+        images=len(own),
+        loss=sum(own),
+        accuracy=0.5,
+        gradient_norm=1.0 + iteration,
+        parameters_digest=hashlib.sha256(repr(losses[: iteration + 1]).encode()).hexdigest(),
+        epoch=claim.epoch,
+        shards=2,
+        attempts=3,
+        workers=2,
+        started_at=NOON + iteration * DISTANCE,
+        seconds=SECONDS,
+    )

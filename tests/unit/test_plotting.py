@@ -1,0 +1,237 @@
+"""What pictures show, against values computed by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from model import datasets
+from model.config import RunConfig
+from scheduler.errors import CannotContinueHere
+from storage.errors import IterationNotFound
+from storage.history import History
+from tapeworks.errors import UsageError
+from tapeworks.plotting.curves import LOGARITHMIC_FROM, Measure, curves
+from tapeworks.plotting.hardest import SHEET, contact_sheet, hardest_places
+from tapeworks.plotting.heat_map import (
+    MOST_COLUMNS,
+    MOST_ROWS,
+    grouped,
+    hardest_first,
+    heat_map,
+    last_known,
+    shown_iterations,
+)
+from tapeworks.plotting.kinds import Kind, content, picture_format
+from tapeworks.plotting.timeline import axis, distinct, timeline
+from tests.support.made_up import iteration_of, ledger_of, submit_and_claim
+from tests.support.stories import evaluated, tell, values_of
+from workers.chunks import chunked
+
+LOSSES = [[3.0, 1.0], [2.0, 0.5], [1.0, 0.25]]
+NAN = float("nan")
+
+
+class TestCurves:
+    def test_a_loss_is_the_sum_over_the_images_to_the_last_digit(self, history: History) -> None:
+        losses = [[0.1, 0.2], [0.3, 0.7]]
+        run = tell(history, losses, name="mine", evaluations=[evaluated(2, 6.0, 0.5, images=8)])
+        shown = curves(history, [run], Measure.LOSS)
+        [line] = shown.lines
+        assert (line.label, line.iterations) == ("mine", (0, 1))
+        assert line.values == (0.1 + 0.2, 0.3 + 0.7)
+        assert (shown.images, line.evaluated_after, line.evaluated) == (2, (2,), (1.5,))
+
+    def test_losses_over_different_numbers_of_images_are_means(self, history: History) -> None:
+        runs = [tell(history, LOSSES), tell(history, [[3.0, 6.0, 9.0]])]
+        shown = curves(history, runs, Measure.LOSS)
+        assert shown.images == 1
+        assert [line.values for line in shown.lines] == [(2.0, 1.25, 0.625), (6.0,)]
+
+    def test_accuracy_and_gradient_norms_are_taken_as_they_are(self, history: History) -> None:
+        run = tell(history, LOSSES, evaluations=[evaluated(1, 6.0, 0.75)])
+        [accuracy] = curves(history, [run], Measure.ACCURACY).lines
+        assert (accuracy.values, accuracy.evaluated) == ((0.5, 0.5, 0.5), (0.75,))
+        [norm] = curves(history, [run], Measure.GRADIENT_NORM).lines
+        assert (norm.values, norm.evaluated) == ((1.0, 2.0, 3.0), ())
+
+    @pytest.mark.parametrize(
+        ("lowest", "expected"),
+        [
+            (1 / LOGARITHMIC_FROM, True),
+            (1.01 / LOGARITHMIC_FROM, False),
+            (0.0, False),
+        ],
+    )
+    def test_the_axis_is_logarithmic_where_values_are_far_apart(
+        self, lowest: float, expected: bool, history: History
+    ) -> None:
+        run = tell(history, [[1.0], [lowest]])
+        assert curves(history, [run], Measure.LOSS).is_logarithmic is expected
+
+    def test_accuracy_is_never_logarithmic(self, history: History) -> None:
+        run = tell(history, [[1.0]], evaluations=[evaluated(1, 1.0, 0.001)])
+        assert not curves(history, [run], Measure.ACCURACY).is_logarithmic
+
+
+class TestTheHeatMap:
+    def test_the_hardest_image_of_the_last_iteration_is_on_top(self, history: History) -> None:
+        shown = heat_map(history, tell(history, [[3.0, 1.0, 2.0], [0.5, 0.75, 0.25]]))
+        assert shown.iterations == range(2)
+        assert_array_equal(shown.images, [1, 0, 2])
+        assert_array_equal(shown.losses, [[1.0, 0.75], [3.0, 0.5], [2.0, 0.25]])
+        assert shown.row_images == (1, 1, 1)
+
+    def test_an_image_keeps_the_loss_with_which_it_was_last_computed(
+        self, history: History
+    ) -> None:
+        run = tell(
+            history,
+            [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
+            numbers=[[0, 3], [3, 1], [0, 1]],
+            settings={"images": 5},
+        )
+        shown = heat_map(history, run)
+        assert_array_equal(shown.images, [1, 0, 3])  # 2 and 4 were never computed
+        assert_array_equal(shown.losses, [[NAN, 4.0, 6.0], [1.0, 1.0, 5.0], [2.0, 3.0, 3.0]])
+        assert shown.values()["losses"] == [[None, 4.0, 6.0], [1.0, 1.0, 5.0], [2.0, 3.0, 3.0]]
+
+    def test_iterations_between_two_columns_count_where_they_compute_a_part(self) -> None:
+        iterations = [(place, values_of([float(place)], [place % 3])) for place in range(6)]
+        table = last_known(iterations, 3, range(2, 6, 3))
+        assert_array_equal(table, [[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]])
+
+    @pytest.mark.parametrize(
+        ("first", "completed", "expected"),
+        [
+            (0, 1, [0]),
+            (0, MOST_COLUMNS, range(MOST_COLUMNS)),
+            (0, MOST_COLUMNS + 1, range(0, MOST_COLUMNS + 1, 2)),
+            (7, 10, [7, 8, 9]),
+            (0, 3 * MOST_COLUMNS - 1, range(1, 3 * MOST_COLUMNS - 1, 3)),
+        ],
+    )
+    def test_of_many_iterations_every_so_many_are_shown_and_the_last(
+        self, first: int, completed: int, expected: range
+    ) -> None:
+        shown = shown_iterations(first, completed)
+        assert list(shown) == list(expected)
+        assert shown[-1] == completed - 1
+
+    def test_of_many_images_a_row_shows_the_mean_of_several(self) -> None:
+        losses = np.arange(MOST_ROWS + 1, dtype=np.float32)[:, np.newaxis]
+        losses = np.concatenate([losses, np.full_like(losses, NAN)], axis=1)
+        losses[1, 1] = 9.0
+        rows, row_images = grouped(losses)
+        assert row_images == (2, *[1] * (MOST_ROWS - 1))
+        assert_array_equal(rows[:3], [[0.5, 9.0], [2.0, NAN], [3.0, NAN]])
+
+    def test_equal_losses_stay_in_the_order_of_the_images(self) -> None:
+        losses = np.array([[1.0], [NAN], [2.0], [1.0]], np.float32)
+        assert hardest_first(losses).tolist() == [2, 0, 3]
+
+
+class TestTheTimeline:
+    def test_a_bar_ends_with_the_arrival_and_is_as_long_as_was_computed(
+        self, history: History
+    ) -> None:
+        shown = timeline(history, tell(history, [[3.0, 1.0, 1.0], [2.0, 0.5, 1.0]]))
+        assert shown.workers == ("desk-9", "desk-10")
+        assert (shown.iterations, shown.cuts) == ((0, 1), ())
+        assert shown.begins == pytest.approx((0.0, 1.1))
+        assert [bar.begin for bar in shown.bars] == pytest.approx([0.1, 0.1, 1.2, 1.2])
+        assert [bar.seconds for bar in shown.bars] == [0.5, 0.75, 0.5, 0.75]
+        rows = [(bar.worker, bar.iteration, bar.shard, bar.attempt) for bar in shown.bars]
+        assert rows == [(0, 0, 0, 1), (1, 0, 1, 1), (0, 1, 0, 1), (1, 1, 1, 2)]
+
+    def test_of_one_iteration_it_begins_with_that(self, history: History) -> None:
+        shown = timeline(history, tell(history, LOSSES), 2)
+        assert (shown.iterations, shown.begins) == ((2,), (0.0,))
+        assert {bar.iteration for bar in shown.bars} == {2}
+        assert shown.bars[0].begin == pytest.approx(0.1)
+
+    def test_an_answer_with_several_lines_in_the_ledger_is_one_bar(self, history: History) -> None:
+        record = iteration_of(submit_and_claim(history))
+        first, second, third = ledger_of(record)
+        lines = [first, second, replace(third, shard=first.shard)]
+        assert [line.shard for line in distinct(lines)] == [0, 1]
+        assert len(distinct([first, replace(first, attempt=2)])) == 2
+
+    def test_a_long_pause_is_cut_and_told(self, history: History) -> None:
+        first = replace(iteration_of(submit_and_claim(history)), seconds=4.0)
+        starts = [0, 4.25, 10.0, 100.0]  # pauses of 0.25, 1.75 and 86 seconds; 16 without them
+        records = [
+            replace(first, iteration=place, started_at=first.started_at + timedelta(seconds=start))
+            for place, start in enumerate(starts)
+        ]
+        begins, cuts = axis(records)
+        left = 0.03 * 16
+        assert begins == pytest.approx((0.0, 4.25, 8.25 + left, 12.25 + 2 * left))
+        assert [cut.at for cut in cuts] == pytest.approx([8.25 + left, 12.25 + 2 * left])
+        assert [cut.seconds for cut in cuts] == pytest.approx([1.75, 86.0])
+
+
+class TestTheHardestImages:
+    def test_are_those_with_the_highest_loss_and_carry_their_numbers(self) -> None:
+        assert hardest_places(values_of([1.0, 3.0, 2.0, 3.0])) == [(1, 1), (3, 3), (2, 2), (0, 0)]
+        assert hardest_places(values_of([1.0, 3.0], [7, 5])) == [(1, 5), (0, 7)]
+        assert len(hardest_places(values_of([1.0] * (SHEET + 1)))) == SHEET
+
+    def test_show_their_pixels_label_and_what_they_were_taken_for(self, history: History) -> None:
+        data = datasets.load(RunConfig(images=4)).training
+        digest = chunked(data.images, data.labels).digest
+        losses = [[4.0, 3.0, 2.0, 1.0], [0.5, 0.75, 1.5, 0.25]]
+        numbers = [[0, 1, 2, 3], [2, 0, 3, 1]]
+        run = tell(history, losses, numbers=numbers, images_digest=digest)
+        sheet = contact_sheet(history, run)
+        assert (sheet.iteration, contact_sheet(history, run, 0).iteration) == (1, 0)
+        assert [image.image for image in sheet.images] == [3, 0, 2, 1]
+        assert [image.loss for image in sheet.images] == [1.5, 0.75, 0.5, 0.25]
+        assert [image.predicted for image in sheet.images] == [3, 6, 3, 6]
+        for image in sheet.images:
+            assert image.label == (3, 6)[data.labels[image.image]]
+            assert_array_equal(image.pixels, data.images[image.image])
+
+    def test_are_not_shown_of_other_images_than_the_runs(self, history: History) -> None:
+        run = tell(history, LOSSES, images_digest="another data set")
+        with pytest.raises(CannotContinueHere, match="other images"):
+            contact_sheet(history, run)
+
+
+class TestKinds:
+    def test_a_run_without_iterations_is_refused(self, history: History) -> None:
+        run = tell(history, [])
+        for kind in Kind:
+            with pytest.raises(UsageError, match="no iteration to draw yet; it is queued"):
+                content(kind, history, [run])
+
+    def test_pictures_of_one_run_refuse_several(self, history: History) -> None:
+        runs = [tell(history, LOSSES), tell(history, LOSSES)]
+        for kind in (Kind.IMAGES, Kind.TIMELINE, Kind.HARDEST):
+            with pytest.raises(UsageError, match=f"{kind} shows one run.*2 runs"):
+                content(kind, history, runs)
+
+    def test_pictures_of_all_iterations_refuse_one(self, history: History) -> None:
+        run = tell(history, LOSSES)
+        for kind in (Kind.LOSS, Kind.ACCURACY, Kind.GRADIENT_NORM, Kind.IMAGES):
+            with pytest.raises(UsageError, match="for the kinds timeline and hardest"):
+                content(kind, history, [run], 0)
+
+    def test_an_iteration_that_is_not_there_is_refused(self, history: History) -> None:
+        run = tell(history, LOSSES)
+        for kind in (Kind.TIMELINE, Kind.HARDEST):
+            with pytest.raises(IterationNotFound, match="no iteration 3"):
+                content(kind, history, [run], 3)
+
+    @pytest.mark.parametrize(
+        ("name", "expected"), [("a.png", "png"), ("b.SVG", "svg"), ("c.d.pdf", "pdf")]
+    )
+    def test_the_files_ending_tells_its_format(self, name: str, expected: str) -> None:
+        assert picture_format(Path(name)) == expected
+        with pytest.raises(UsageError, match="Expected a file ending in"):
+            picture_format(Path(f"{name}.gif"))
