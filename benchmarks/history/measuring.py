@@ -26,7 +26,7 @@ CONDITIONS = {
     "status": "status = 'failed'",
     "final_loss": "final_loss < 2.6",
     "created_at": f"created_at < '{FIRST.replace(hour=14):%Y-%m-%d %H:%M}'",
-    "learning_rate (no index)": "learning_rate = 0.003 AND test_accuracy > 0.98",
+    "learning_rate (no index)": "learning_rate > 1",  # looks at every run, and finds none
 }
 
 

@@ -410,7 +410,13 @@ def loaded_by(*arguments: str) -> set[str]:
 
 def test_listing_and_watching_runs_loads_nothing_heavy(trained: dict[str, Any]) -> None:
     heavy = {"tensorflow", "numpy", "celery", "kombu", "matplotlib", "sklearn", "alembic"}
-    for line in (["runs"], ["runs", "--json"], ["watch", "first"]):
+    listings = (
+        ["runs"],
+        ["runs", "--json"],
+        ["runs", "--where", "seed = 1"],
+        ["query", "SELECT 1"],
+    )
+    for line in (*listings, ["watch", "first"]):
         assert not loaded_by(*line) & heavy
 
 
