@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,15 @@ from model.parameters import Arrays, from_bytes
 from scheduler.submission import grid, initial_parameters, new_run, retry
 from storage.database import Database
 from storage.history import History
-from storage.records import RunRecord, RunStatus
+from storage.records import (
+    EvaluationRecord,
+    EventRecord,
+    IterationRecord,
+    LedgerRecord,
+    RunRecord,
+    RunStatus,
+    WorkerSummary,
+)
 from tapeworks.settings import settings
 
 if TYPE_CHECKING:
@@ -199,23 +207,23 @@ class Run:
 
     def history(self) -> DataFrame:
         """A row per committed iteration: loss, accuracy, gradient norm, seconds, digests."""
-        return _frame(self._history.iterations(self.id))
+        return _frame(IterationRecord, self._history.iterations(self.id))
 
     def ledger(self, iteration: int | None = None) -> DataFrame:
         """Who computed which images, of one iteration or of all."""
-        return _frame(self._history.ledger(self.id, iteration))
+        return _frame(LedgerRecord, self._history.ledger(self.id, iteration))
 
     def workers(self) -> DataFrame:
         """A row per worker: images, answers, seconds."""
-        return _frame(self._history.workers(self.id))
+        return _frame(WorkerSummary, self._history.workers(self.id))
 
     def events(self) -> DataFrame:
         """What happened to it, in order."""
-        return _frame(self._history.events(self.id))
+        return _frame(EventRecord, self._history.events(self.id))
 
     def evaluations(self) -> DataFrame:
         """Loss and accuracy on held-out images, in the order of their iterations."""
-        return _frame(self._history.evaluations(self.id))
+        return _frame(EvaluationRecord, self._history.evaluations(self.id))
 
     def images(self, iteration: int) -> DataFrame:
         """A row per image of an iteration: its number in the data, loss, gradient norm, prediction.
@@ -286,7 +294,9 @@ class Run:
         return self
 
 
-def _frame(records: Iterable[Any]) -> DataFrame:
+def _frame(kind: type[Any], records: Iterable[Any]) -> DataFrame:
+    """A row per record; its columns are there also when no row is."""
     import pandas  # takes longer to load than a listing may
 
-    return pandas.DataFrame([asdict(record) for record in records])
+    columns = [field.name for field in fields(kind)]
+    return pandas.DataFrame([asdict(record) for record in records], columns=columns)
