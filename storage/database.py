@@ -75,7 +75,7 @@ class Database:
 
     def now(self) -> datetime:
         """The clock that leases and events go by: the server's, so that it is the same for all."""
-        if self._engine.dialect.name == "sqlite":
+        if self.is_sqlite:
             return datetime.now(UTC)  # a file's users share a machine
         with self.read() as connection:
             moment: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
@@ -94,6 +94,20 @@ class Database:
             yield connection
             self._observer("before_commit")
         self._observer("after_commit")
+
+    @contextmanager
+    def apart(self) -> Iterator[Connection]:
+        """A connection outside of any transaction, closed afterwards: nobody else gets it."""
+        with translated(self.address), self._engine.connect() as connection:
+            try:
+                yield connection
+            finally:
+                connection.invalidate()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is an SQLite file."""
+        return self._engine.dialect.name == "sqlite"
 
     def revision(self) -> str | None:
         """The revision of the tables, or None where there are none."""
@@ -119,7 +133,7 @@ class Database:
 
     def shrink(self) -> None:
         """Give the room of what was removed back to the disk, on SQLite; PostgreSQL reuses it."""
-        if self._engine.dialect.name == "sqlite":
+        if self.is_sqlite:
             engine = self._engine.execution_options(purpose="outside")
             with translated(self.address), engine.connect() as connection:
                 connection.exec_driver_sql("VACUUM")

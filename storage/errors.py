@@ -106,3 +106,45 @@ class LedgerMismatch(StateConflict):
 
 class LeaseLost(StorageError):
     """The writer's claim on the run is over; it must stop, another may be driving."""
+
+
+class QueryError(StorageError):
+    """What a person asked in SQL cannot be answered; nothing was changed."""
+
+
+class NotReadOnly(QueryError):
+    """The SQL would do something else than read; the database refused it."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(
+            "Expected one SELECT, or WITH … SELECT: queries are read-only. "
+            f"The database says: {words}"
+        )
+
+
+class QueryTimeout(QueryError):
+    """The query took longer than it may."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"The query was stopped after {seconds:g} seconds. Ask for less, or allow more with "
+            "tapeworks query --seconds"
+        )
+
+
+class UnknownColumn(QueryError):
+    """A column was named that is not there."""
+
+    def __init__(self, name: str, nearest: str | None, view: str, *, quoted: bool) -> None:
+        hint = f" Did you mean {nearest}?" if nearest else ""
+        hint += " Text goes between single quotes." if quoted else ""
+        columns = f'tapeworks query "SELECT * FROM {view} LIMIT 0"'  # noqa: S608
+        super().__init__(f"There is no column {name!r}.{hint} List the columns with: {columns}")
+
+
+class UnknownTable(QueryError):
+    """A view or table was named that is not there."""
+
+    def __init__(self, name: str, nearest: str | None, views: Sequence[str]) -> None:
+        near = f" Did you mean {nearest}?" if nearest else ""
+        super().__init__(f"There is no view {name!r}.{near} The views are: {', '.join(views)}")

@@ -54,10 +54,9 @@ def store_iteration(
             | {
                 "run": run,
                 "ledger": [_line(entry, record, numbers) for entry in ledger],
-                "losses": values.losses,
-                "gradient_norms": values.gradient_norms,
                 "predictions": packed(values.predictions),
-                "image_numbers": values.image_numbers,
+                "image_numbers": values.image_numbers or b"",
+                "image_values": values.losses + values.gradient_norms,
             }
         )
     )
@@ -88,20 +87,25 @@ def read_image_values(
     """The values of these iterations, in order. Raises `IterationNotFound`."""
     from storage.packing import unpacked
 
-    names = ("iteration", "images", "losses", "gradient_norms", "predictions", "image_numbers")
+    names = ("iteration", "images", "predictions", "image_numbers", "image_values")
     query = _of(run_id, *names).where(iterations.c.iteration.in_(wanted))
+    rows = connection.execute(query.order_by(iterations.c.iteration))
     found = {
-        row.iteration: ImageValues(
-            losses=row.losses,
-            gradient_norms=row.gradient_norms,
-            predictions=unpacked(row.predictions, row.images),
-            image_numbers=row.image_numbers,
-        )
-        for row in connection.execute(query.order_by(iterations.c.iteration))
+        row.iteration: _image_values(row, unpacked(row.predictions, row.images)) for row in rows
     }
     for missing in sorted(set(wanted) - set(found)):
         raise IterationNotFound(run_id, missing)
     return found
+
+
+def _image_values(row: Row[Any], predictions: bytes) -> ImageValues:
+    half = len(row.image_values) // 2
+    return ImageValues(
+        losses=row.image_values[:half],
+        gradient_norms=row.image_values[half:],
+        predictions=predictions,
+        image_numbers=row.image_numbers or None,
+    )
 
 
 def read_workers(connection: Connection, run_id: str) -> list[WorkerSummary]:

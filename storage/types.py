@@ -12,7 +12,6 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
-    Integer,
     LargeBinary,
     TypeDecorator,
 )
@@ -74,31 +73,23 @@ class HexDigest(TypeDecorator[str]):
         return None if value is None else bytes(value).hex()
 
 
-class PackedArray(TypeDecorator[bytes]):
-    """Numbers of 4 bytes each, little-endian: on SQLite those bytes, on PostgreSQL its array."""
+class Float32Array(TypeDecorator[bytes]):
+    """float32, little-endian: on SQLite those bytes, on PostgreSQL its array."""
 
     impl = LargeBinary
     cache_ok = True
 
-    def __init__(self, typecode: str) -> None:
-        """`typecode` as in the standard library's `array`: "f" for float32, "i" for int32."""
-        super().__init__()
-        self.typecode = typecode
-
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if _is_sqlite(dialect):
-            return dialect.type_descriptor(LargeBinary())
-        return dialect.type_descriptor(ARRAY(REAL if self.typecode == "f" else Integer))
+        kind: TypeEngine[Any] = LargeBinary() if _is_sqlite(dialect) else ARRAY(REAL)
+        return dialect.type_descriptor(kind)
 
     def process_bind_param(self, value: bytes | None, dialect: Dialect) -> Any:
-        return (
-            value if value is None or _is_sqlite(dialect) else array(self.typecode, value).tolist()
-        )
+        return value if value is None or _is_sqlite(dialect) else array("f", value).tolist()
 
     def process_result_value(self, value: Any, dialect: Dialect) -> bytes | None:
         if value is None:
             return None
-        return bytes(value) if _is_sqlite(dialect) else array(self.typecode, value).tobytes()
+        return bytes(value) if _is_sqlite(dialect) else array("f", value).tobytes()
 
 
 def _is_sqlite(dialect: Dialect) -> bool:

@@ -39,18 +39,39 @@ SETTINGS = {
     "filters": "integer",
 }
 
-#: The views, in the order of the documentation.
-NAMES = (
-    "runs",
-    "iterations",
-    "images",
-    "ledger",
-    "workers",
-    "events",
-    "evaluations",
-    "checkpoints",
-    "tags",
-)
+#: The views' columns, in the order of the documentation.
+COLUMNS = {
+    "runs": (
+        *("id", "name", "status", "reason", "request", "priority", "note", "tags"),
+        *("iterations", "completed_iterations", "first_loss", "final_loss"),
+        *("test_loss", "test_accuracy", "created_at", "started_at", "ended_at", "seconds"),
+        *("owner", "epoch", "fingerprint", "images_digest", "parameters_digest"),
+        *("parent_id", "parent_iterations", "pruned_at"),
+        *SETTINGS,
+    ),
+    "iterations": (
+        *("run_id", "iteration", "images", "loss", "mean_loss", "accuracy", "gradient_norm"),
+        *("started_at", "seconds", "images_per_second", "epoch", "shards", "attempts", "workers"),
+        "parameters_digest",
+    ),
+    "images": (
+        *("run_id", "iteration", "place", "image", "label", "predicted", "loss", "gradient_norm"),
+    ),
+    "ledger": (
+        *("run_id", "iteration", "first_image", "image_count", "shard", "attempt", "epoch"),
+        *("worker", "seconds", "received_at"),
+    ),
+    "workers": (
+        *("run_id", "worker", "images", "answers", "seconds", "images_per_second"),
+        *("first_at", "last_at"),
+    ),
+    "events": ("run_id", "at", "kind", "message"),
+    "evaluations": ("run_id", "completed_iterations", "images", "loss", "accuracy", "confusion"),
+    "checkpoints": ("run_id", "completed_iterations", "digest", "bytes"),
+    "tags": ("run_id", "key", "value"),
+}
+
+NAMES = tuple(COLUMNS)
 
 
 def create_views(connection: Connection) -> None:
@@ -120,11 +141,11 @@ def _iterations(words: dict[str, str]) -> str:
     started = words.get("moment", "{microseconds}").format(microseconds="i.started_at")
     return f"""SELECT r.id AS run_id, i.iteration, i.images, i.loss, i.loss / i.images AS mean_loss,
   i.accuracy, i.gradient_norm, {started} AS started_at, i.seconds,
-  i.images / i.seconds AS images_per_second, i.epoch, i.shards, i.attempts, i.workers,
+  i.images / nullif(i.seconds, 0) AS images_per_second, i.epoch, i.shards, i.attempts, i.workers,
   {words["hex"].format(bytes="i.parameters_digest")} AS parameters_digest
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run"""  # noqa: S608
 
 
 _WORKERS = """SELECT r.id AS run_id, w.name AS worker, w.images, w.answers, w.seconds,
-  w.images / w.seconds AS images_per_second, w.first_at, w.last_at
+  w.images / nullif(w.seconds, 0) AS images_per_second, w.first_at, w.last_at
 FROM stored_workers AS w JOIN stored_runs AS r ON r.number = w.run"""

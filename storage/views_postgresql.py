@@ -11,7 +11,8 @@ WORDS = {
     "number": "(r.configuration ->> '{name}')::float8",
     "boolean": "(r.configuration ->> '{name}')::boolean",
     "list": "translate(r.configuration ->> '{name}', '[] ', '')",
-    "tags": "(SELECT json_object_agg(t.key, t.value) FROM stored_tags AS t WHERE t.run_id = r.id)",
+    "tags": "(SELECT coalesce(json_object_agg(t.key, t.value ORDER BY t.key), '{}')"
+    " FROM stored_tags AS t WHERE t.run_id = r.id)",
 }
 
 LEDGER = """SELECT r.id AS run_id, i.iteration, (e ->> 0)::int AS first_image,
@@ -29,12 +30,19 @@ _PREDICTED = (
     "    & ((1 << get_byte(i.predictions, 0)) - 1))"
 )
 
-IMAGES = f"""SELECT r.id AS run_id, i.iteration, v.place - 1 AS place,
-  coalesce(i.image_numbers[v.place], v.place - 1) AS image,
-  (r.configuration -> 'classes' ->> get_byte(r.labels,
-    coalesce(i.image_numbers[v.place], v.place - 1)::int))::int AS label,
+#: The little-endian whole number at a place; not negative.
+_NUMBER = " | ".join(
+    f"(get_byte(i.image_numbers, (4 * v.place - {4 - byte})::int) << {8 * byte})"
+    for byte in range(4)
+)
+
+_IMAGE = f"(CASE WHEN i.image_numbers = '' THEN v.place - 1 ELSE {_NUMBER} END)"
+
+IMAGES = f"""SELECT r.id AS run_id, i.iteration, v.place - 1 AS place, {_IMAGE} AS image,
+  (r.configuration -> 'classes' ->> get_byte(r.labels, {_IMAGE}::int))::int AS label,
   (r.configuration -> 'classes' ->> {_PREDICTED})::int AS predicted,
   v.loss::float8 AS loss, v.gradient_norm::float8 AS gradient_norm
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run
-CROSS JOIN LATERAL unnest(i.losses, i.gradient_norms)
+CROSS JOIN LATERAL
+  unnest(i.image_values[:i.images], i.image_values[i.images + 1:2 * i.images])
   WITH ORDINALITY AS v(loss, gradient_norm, place)"""  # noqa: S608

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 #: By what they give; the kinds of settings among them.
 WORDS = {
-    "seconds_between": "(julianday({until}) - julianday({since})) * 86400",
+    "seconds_between": "strftime('%s', {until}) - strftime('%s', {since})"
+    " + CAST(substr({until}, 20) AS REAL) - CAST(substr({since}, 20) AS REAL)",
     "moment": "strftime('%Y-%m-%d %H:%M:%S', {microseconds} / 1000000, 'unixepoch')"
     " || printf('.%06d', {microseconds} % 1000000)",
     "hex": "lower(hex({bytes}))",
@@ -62,9 +63,7 @@ def _float32(content: str, place: str) -> str:
 #: A table with a row for each place of an image set; its `key` is the place.
 _PLACES = "json_each('[' || substr(replace(hex(zeroblob(i.images)), '00', ',0'), 2) || ']')"
 
-_IMAGE = (
-    f"CASE WHEN i.image_numbers IS NULL THEN p.key ELSE {_int32('i.image_numbers', 'p.key')} END"
-)
+_IMAGE = f"CASE WHEN i.image_numbers = x'' THEN p.key ELSE {_int32('i.image_numbers', 'p.key')} END"
 
 _WIDTH = "CAST(substr(hex(substr(i.predictions, 1, 1)), 2) AS INTEGER)"
 
@@ -89,6 +88,7 @@ IMAGES = f"""SELECT r.id AS run_id, i.iteration, p.key AS place, {_IMAGE} AS ima
     json_extract(r.configuration, '$.classes[' || {_byte("r.labels", f"({_IMAGE})")} || ']')
   END AS label,
   json_extract(r.configuration, '$.classes[' || {_PREDICTED} || ']') AS predicted,
-  {_float32("i.losses", "p.key")} AS loss, {_float32("i.gradient_norms", "p.key")} AS gradient_norm
+  {_float32("i.image_values", "p.key")} AS loss,
+  {_float32("i.image_values", "(i.images + p.key)")} AS gradient_norm
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run
 JOIN {_PLACES} AS p"""  # noqa: S608

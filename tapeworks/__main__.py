@@ -29,6 +29,7 @@ COMMANDS = (
     "worker",
     "workers",
     "runs",
+    "query",
     "show",
     "watch",
     "compare",

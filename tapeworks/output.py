@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,21 +25,40 @@ def put(text: str) -> None:
     print(text, flush=True)  # noqa: T201
 
 
-def put_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell; the same on a terminal and in a pipe."""
-    widths = _widths(headers, rows)
-    for row in (headers, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+def put_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()
+) -> None:
+    """Columns as wide as their widest cell; the same on a terminal and in a pipe.
+
+    Those at the places `right` end at their right.
+    """
+    lines = [[visible(cell) for cell in row] for row in (headers, *rows)]
+    widths = _widths(lines)
+    for line in lines:
+        cells = (
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
         put(GAP.join(cells).rstrip())
 
 
 def table_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """Characters that `put_table` needs in a line."""
-    return len(GAP.join(" " * width for width in _widths(headers, rows)))
+    lines = [[visible(cell) for cell in row] for row in (headers, *rows)]
+    return len(GAP.join(" " * width for width in _widths(lines)))
 
 
-def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+
+def visible(text: str) -> str:
+    """The text on one line, and unable to move a terminal's cursor or change its colours."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def check_writable(path: Path) -> None:

@@ -41,7 +41,10 @@ FORGERIES: dict[str, tuple[str | tuple[int, Change], tuple[int, int, int | None]
     "a negative place": ((0, beginning(0, -1)), (1, 1, None)),
     "another loss": (f"{UPDATE} loss = loss + 1e-12 WHERE iteration = 1", (0, 0, 1)),
     "other parameters": (f"{UPDATE} parameters_digest = x'0f' WHERE iteration = 2", (0, 0, 2)),
-    "other values of images": (f"{UPDATE} losses = gradient_norms WHERE iteration = 0", (0, 0, 0)),
+    "other values of images": (
+        f"{UPDATE} image_values = zeroblob(80) WHERE iteration = 0",
+        (0, 0, 0),
+    ),
     "no values of images": (f"{UPDATE} images = 0 WHERE iteration = 1", (0, 0, 1)),
     "a lost iteration": ("DELETE FROM stored_iterations WHERE iteration = 2", (10, 0, 2)),
 }

@@ -19,6 +19,7 @@ from model.config import RunConfig
 from storage.history import History
 from storage.records import ImageValues, IterationRecord, LedgerRecord
 from storage.tables import metadata
+from storage.views import COLUMNS
 from tapeworks.__main__ import cli
 from tapeworks.errors import ExitCode
 from tests.support.forging import Change, counting, emptied, forge_ledger, without
@@ -32,12 +33,16 @@ ARCHITECTURE = REPOSITORY / "docs" / "architecture.md"
 SETTINGS = REPOSITORY / "docs" / "settings.md"
 DEPLOYMENT = REPOSITORY / "docs" / "deployment.md"
 COMPOSE = REPOSITORY / "docker-compose.yml"
+QUERIES = REPOSITORY / "docs" / "queries.md"
 EXACTLY_ONCE = REPOSITORY / "docs" / "exactly-once.md"
 QUERY = REPOSITORY / "docs" / "exactly_once.sql"
 ROOMS = ("model", "workers", "scheduler", "storage", "tapeworks")
 
 #: Fenced blocks that hold commands.
 SHELL_LANGUAGES = {"console", "sh"}
+
+#: What a shell takes for one word, whatever is in it.
+QUOTED = re.compile(r""" "[^"]*"|'[^']*' """.strip())
 
 #: A row of a Markdown table whose first cell is one name in backquotes.
 ROW = re.compile(r"^\| `([^`]+)` \|(.*)\|$", re.MULTILINE)
@@ -70,7 +75,7 @@ def _calls() -> list[tuple[str, list[str]]]:
         (document.name, shlex.split(call))
         for document in DOCUMENTS
         for line in _code(_text(document))
-        for call in re.findall(r"(?:^|[ /])tapeworks ([a-z][^|;&>#]*)", line)
+        for call in re.findall(r"(?:^|[ /])tapeworks ([a-z][^|;&>#]*)", QUOTED.sub("text", line))
     ]
 
 
@@ -90,7 +95,8 @@ def _leaves(group: click.Group, prefix: str) -> Iterator[tuple[str, click.Comman
 
 
 def _options(command: click.Command) -> set[str]:
-    return {flag for param in command.params for flag in param.opts if flag.startswith("--")}
+    flags = (flag for param in command.params for flag in (*param.opts, *param.secondary_opts))
+    return {flag for flag in flags if flag.startswith("--")}
 
 
 def _named(words: list[str], commands: dict[str, click.Command]) -> str | None:
@@ -194,6 +200,13 @@ def test_architecture_shows_every_column(table: Any) -> None:
     part = tables.partition(f"**{table.name}**")[2].partition("\n**")[0]
 
     assert sorted(_rows(part)) == sorted(table.columns.keys())
+
+
+def test_queries_shows_every_view_with_every_column() -> None:
+    views = re.split(r"^### ", _section(_text(QUERIES), "The views"), flags=re.MULTILINE)[1:]
+    shown = {view.partition("\n")[0]: list(_rows(view)) for view in views}
+
+    assert shown == {view: list(columns) for view, columns in COLUMNS.items()}
 
 
 def test_architecture_shows_every_exit_code() -> None:

@@ -137,9 +137,15 @@ def forge_image_value(history: History, iteration: int, name: str, place: int) -
     values = history.image_values(run_id, iteration)
     content = bytearray(getattr(values, name))
     content[place * len(content) // SETTINGS["images"]] ^= 1
-    kept = packed(bytes(content)) if name == "predictions" else bytes(content)
-    change = f"UPDATE stored_iterations SET {name} = :content WHERE iteration = :iteration"
-    forged(history, change, content=kept, iteration=iteration)
+    values = replace(values, **{name: bytes(content)})
+    forged(
+        history,
+        "UPDATE stored_iterations SET image_values = :values, predictions = :predictions "
+        "WHERE iteration = :iteration",
+        values=values.losses + values.gradient_norms,
+        predictions=packed(values.predictions),
+        iteration=iteration,
+    )
 
 
 def told(difference: Difference | None) -> tuple[int | None, str, int | None, int | None]:
@@ -166,7 +172,7 @@ class TestADoctoredHistory:
             ("runs SET first_loss = 1", 0, "the run's first loss"),
             ("runs SET final_loss = 1", 4, "the run's final loss"),
             ("runs SET parameters_digest = 'f'", 4, "the run's parameters"),
-            ("iterations SET losses = X'' WHERE iteration = 2", 2, "images' values"),
+            ("iterations SET image_values = X'' WHERE iteration = 2", 2, "images' values"),
             ("iterations SET predictions = X'00ff' WHERE iteration = 2", 2, "images' values"),
         ],
     )

@@ -3,7 +3,6 @@
 Revision 0002, after 0001. Tables are called stored_…, so that the views can have the plain names.
 """
 
-import struct
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from storage.packing import packed
-from storage.types import CompactUtcDateTime, HexDigest, PackedArray, UtcDateTime
+from storage.types import CompactUtcDateTime, Float32Array, HexDigest, UtcDateTime
 
 revision = "0002"
 down_revision = "0001"
@@ -47,6 +46,24 @@ ITERATION = (
     "started_at",
     "seconds",
 )
+
+#: Settings that are new, with what every run had before them.
+DEFAULTS = {
+    "images_per_iteration": None,
+    "evaluate_every": 0,
+    "patience": 0,
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "adam_beta_1": 0.9,
+    "adam_beta_2": 0.999,
+    "adam_epsilon": 1e-8,
+    "schedule": "constant",
+    "warmup_iterations": 0,
+    "final_learning_rate": 0.0,
+}
+
+#: Iterations that are copied at a time.
+SLICE = 200
 
 #: Parameters' digests of runs that computed nothing real may be any text; they become this.
 NO_DIGEST = "00" * 32
@@ -121,24 +138,23 @@ def _create_runs() -> None:
 def _create_iterations() -> None:
     op.create_table(
         "stored_iterations",
-        sa.Column("run", sa.Integer(), nullable=False),
-        sa.Column("iteration", sa.Integer(), nullable=False),
-        sa.Column("images", sa.Integer(), nullable=False),
         sa.Column("loss", sa.Double(), nullable=False),
         sa.Column("accuracy", sa.Double(), nullable=False),
         sa.Column("gradient_norm", sa.Double(), nullable=False),
-        sa.Column("parameters_digest", HexDigest(), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("started_at", CompactUtcDateTime(), nullable=False),
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("iteration", sa.Integer(), nullable=False),
+        sa.Column("images", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("shards", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("workers", sa.Integer(), nullable=False),
-        sa.Column("started_at", CompactUtcDateTime(), nullable=False),
-        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("parameters_digest", HexDigest(), nullable=False),
         sa.Column("ledger", sa.JSON(), nullable=False),
-        sa.Column("losses", PackedArray("f"), nullable=False),
-        sa.Column("gradient_norms", PackedArray("f"), nullable=False),
         sa.Column("predictions", sa.LargeBinary(), nullable=False),
-        sa.Column("image_numbers", PackedArray("i"), nullable=True),
+        sa.Column("image_numbers", sa.LargeBinary(), nullable=False),
+        sa.Column("image_values", Float32Array(), nullable=False),
         sa.ForeignKeyConstraint(
             ["run"],
             ["stored_runs.number"],
@@ -146,6 +162,7 @@ def _create_iterations() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("run", "iteration", name=op.f("pk_stored_iterations")),
+        sqlite_with_rowid=False,
     )
 
 
@@ -238,6 +255,8 @@ def _of_run(table: str) -> tuple[Any, ...]:
 
 def _copy() -> None:
     connection = op.get_bind()
+    if connection.dialect.name == "postgresql":  # as SQLite does: no scheduler may commit meanwhile
+        connection.exec_driver_sql(f"LOCK TABLE {', '.join(OLD)} IN ACCESS EXCLUSIVE MODE")
     connection.exec_driver_sql(
         f"INSERT INTO stored_runs ({KEPT['runs']}, status, final_loss, priority) "  # noqa: S608
         f"SELECT {KEPT['runs']}, state, last_loss, 0 FROM runs ORDER BY created_at, id"
@@ -252,8 +271,16 @@ def _copy() -> None:
         f"UPDATE stored_runs SET test_loss = (SELECT loss FROM evaluations WHERE {newest}), "  # noqa: S608
         f"test_accuracy = (SELECT accuracy FROM evaluations WHERE {newest})"
     )
-    runs = sa.table("stored_runs", sa.column("number", sa.Integer), sa.column("id", sa.String))
+    runs = sa.table(
+        "stored_runs",
+        sa.column("number", sa.Integer),
+        sa.column("id", sa.String),
+        sa.column("configuration", sa.JSON),
+    )
     for run in connection.execute(sa.select(runs)).all():
+        settings = DEFAULTS | run.configuration
+        changed = sa.update(runs).where(runs.c.number == run.number)
+        connection.execute(changed.values(configuration=settings))
         _copy_run(connection, run.number, run.id)
 
 
@@ -266,8 +293,8 @@ def _copy_run(connection: sa.Connection, number: int, run_id: str) -> None:
         sa.column("ledger", sa.JSON),
         sa.column("parameters_digest", HexDigest),
         sa.column("started_at", CompactUtcDateTime),
-        sa.column("losses", PackedArray("f")),
-        sa.column("gradient_norms", PackedArray("f")),
+        sa.column("image_numbers", sa.LargeBinary),
+        sa.column("image_values", Float32Array),
     )
     workers = _copy_workers(connection, number, run_id)
     old = sa.table(
@@ -279,7 +306,7 @@ def _copy_run(connection: sa.Connection, number: int, run_id: str) -> None:
     values = sa.table(
         "image_values", sa.column("run_id"), sa.column("iteration"), sa.column("content")
     )
-    rows = connection.execute(
+    of_run = (
         sa.select(*[old.c[name] for name in ITERATION], values.c.content)
         .select_from(old)
         .outerjoin(
@@ -289,7 +316,7 @@ def _copy_run(connection: sa.Connection, number: int, run_id: str) -> None:
         .where(old.c.run_id == run_id)
         .order_by(old.c.iteration)
     )
-    for row in rows.all():
+    for row in _in_slices(connection, of_run, old.c.iteration):
         copied = row._asdict()
         content = copied.pop("content")
         entries = _ledger(connection, run_id, row.iteration)
@@ -304,6 +331,14 @@ def _copy_run(connection: sa.Connection, number: int, run_id: str) -> None:
                 }
             )
         )
+
+
+def _in_slices(connection: sa.Connection, query: Any, iteration: Any) -> Iterator[Any]:
+    """The rows in order, a part of them at a time: a run's images' values may be gigabytes."""
+    start = 0
+    while rows := connection.execute(query.where(iteration >= start).limit(SLICE)).all():
+        yield from rows
+        start = rows[-1].iteration + 1
 
 
 def _old_ledger() -> sa.TableClause:
@@ -347,14 +382,15 @@ def _image_values(content: bytes | None, images: int) -> dict[str, bytes]:
     """What was safetensors; zeros where it was damaged, which a replay will find."""
     try:
         arrays = load(bytes(content or b""))
-        return {
-            "losses": arrays["losses"].astype("<f4").tobytes(),
-            "gradient_norms": arrays["gradient_norms"].astype("<f4").tobytes(),
-            "predictions": packed(arrays["predictions"].astype("u1").tobytes()),
-        }
+        values = [arrays[name].astype("<f4").tobytes() for name in ("losses", "gradient_norms")]
+        predictions = arrays["predictions"].astype("u1").tobytes()
     except (SafetensorError, KeyError, ValueError, TypeError):
-        zeros = struct.pack(f"<{images}f", *[0.0] * images)
-        return {"losses": zeros, "gradient_norms": zeros, "predictions": packed(bytes(images))}
+        values, predictions = [bytes(8 * images)], bytes(images)
+    return {
+        "predictions": packed(predictions),
+        "image_numbers": b"",
+        "image_values": b"".join(values),
+    }
 
 
 def _hex(digest: str) -> str:

@@ -1,0 +1,1 @@
+"""How fast a large history answers, and how much room it takes: `make bench-history`."""

@@ -1,0 +1,63 @@
+"""`tapeworks query`: asks the history anything, in SQL."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from storage.errors import StorageError
+from storage.read_only import DEFAULT_SECONDS
+from storage.search import query
+from tapeworks.connection import connected_history
+from tapeworks.errors import ExitCode, UsageError
+from tapeworks.listings import Form, put_listing, with_form_options
+
+
+@click.command(
+    "query",
+    epilog='Example: tapeworks query "SELECT id, final_loss FROM runs WHERE final_loss < 12"',
+)
+@click.argument("sql", required=False)
+@click.option("--file", type=click.Path(path_type=Path), help="a file that holds the SQL")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.001, max=86_400),
+    default=DEFAULT_SECONDS,
+    show_default=True,
+    help="stop a query that takes longer",
+)
+@with_form_options
+def command(sql: str | None, file: Path | None, seconds: float, form: Form) -> int:
+    """Print what one SELECT finds. SQL is the query, or - to read it from the standard input.
+
+    The database refuses whatever would change something. The views are runs, iterations, images,
+    ledger, workers, events, evaluations, checkpoints and tags: see docs/queries.md.
+    """
+    asked = _read(sql, file)
+    history = connected_history()
+    with suppress(StorageError):  # whoever may only read sees the runs as they stand
+        history.release_abandoned()
+    put_listing(query(history.database, asked, seconds=seconds), form)
+    return ExitCode.DONE
+
+
+def _read(sql: str | None, file: Path | None) -> str:
+    if (sql is None) == (file is None):
+        raise UsageError('Expected one query: tapeworks query "SELECT …", or --file FILE, or -')
+    if sql == "-" or str(file) == "-":
+        return sys.stdin.read()
+    if sql is not None:
+        return sql
+    return _content(file or Path())
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"The query {file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The query {file} is not UTF-8 text.") from error

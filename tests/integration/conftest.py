@@ -1,0 +1,51 @@
+"""A made-up history on both databases, which tests only read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.history.filling import fill
+from storage.database import Database
+from tests.support.postgres import VARIABLE, new_database
+
+#: Runs, some of which failed or were cancelled, with all iterations that docs/queries.md names.
+RUNS, ITERATIONS = 24, 120
+
+
+@pytest.fixture(scope="session")
+def filled_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """The history in an SQLite file."""
+    database = Database(tmp_path_factory.mktemp("filled") / "runs.db")
+    fill(database, RUNS, ITERATIONS)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def filled_postgresql(request: pytest.FixtureRequest) -> Database:
+    """The history on the PostgreSQL server that is named, or on our own, which is up now."""
+    if VARIABLE not in os.environ:
+        request.getfixturevalue("postgres")
+    database: Database = request.getfixturevalue("stored_postgresql")
+    return database
+
+
+@pytest.fixture(scope="session")
+def stored_postgresql(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """The same, whether the server is up or not."""
+    url = os.environ.get(VARIABLE) or request.getfixturevalue("shared_postgres").url()
+    with new_database(url, "tapeworks-filled") as address:
+        database = Database(address)
+        fill(database, RUNS, ITERATIONS)
+        yield database
+        database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def filled(request: pytest.FixtureRequest) -> Database:
+    """The history on each kind of database."""
+    database: Database = request.getfixturevalue(f"filled_{request.param}")
+    return database
