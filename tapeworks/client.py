@@ -11,8 +11,9 @@ run.history().plot(x="iteration", y="loss")
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from model.parameters import Arrays, from_bytes
 from scheduler.submission import grid, initial_parameters, new_run, retry
 from storage.database import Database
 from storage.history import History
+from storage.read_only import DEFAULT_SECONDS
 from storage.records import (
     EvaluationRecord,
     EventRecord,
@@ -31,6 +33,7 @@ from storage.records import (
     RunStatus,
     WorkerSummary,
 )
+from storage.search import find_runs, query
 from tapeworks.settings import settings
 
 if TYPE_CHECKING:
@@ -126,6 +129,46 @@ class Client:
         """
         self._history.release_abandoned()
         return self._run(self._history.find_run(reference))
+
+    def runs(
+        self,
+        *,
+        where: str | None = None,
+        status: Collection[RunStatus] = (),
+        tags: Mapping[str, str] | None = None,
+        since: datetime | None = None,
+        sort: str = "created_at",
+        descending: bool = True,
+        limit: int | None = None,
+    ) -> list[Run]:
+        """The runs that fulfil everything that is asked for, by default the newest first.
+
+        `where` is a condition in SQL over the columns of the view `runs` (docs/queries.md); `tags`
+        must all be there. Raises storage's `QueryError` for what is no such condition.
+        """
+        self._history.release_abandoned()
+        found = find_runs(
+            self.database,
+            where=where,
+            status=status,
+            tags=tags,
+            since=since,
+            sort=sort,
+            descending=descending,
+            limit=limit,
+            columns=["id"],
+        )
+        return [self._run(self._history.find_run(str(run_id))) for run_id in found.column("id")]
+
+    def query(self, sql: str, *, seconds: float = DEFAULT_SECONDS) -> DataFrame:
+        """What a SELECT over the views finds; nothing can be changed with it.
+
+        Raises storage's `QueryError`, after so many seconds `QueryTimeout`.
+        """
+        import pandas
+
+        found = query(self.database, sql, seconds=seconds)
+        return pandas.DataFrame(list(found.rows), columns=list(found.columns))
 
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
