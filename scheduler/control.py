@@ -101,5 +101,4 @@ class Keeper:
 
 def _heed(run: RunRecord) -> None:
     if run.request:
-        status = run.request.status
-        raise Requested(status, run.request_reason or f"{status} on request")
+        raise Requested(f"{run.request} requested: {run.request_reason or 'without a reason'}")

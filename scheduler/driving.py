@@ -101,7 +101,8 @@ class Driver:
             self._leave(history, claim, RunStatus.FAILED, str(error))
             raise RunFailed(str(error)) from error
         except Requested as error:
-            self._leave(history, claim, error.status, str(error))
+            history.heed(claim)
+            self.on_notice("run_left", f"Run {claim.run_id}: {error}")
         except CannotContinueHere as error:
             self._leave(history, claim, RunStatus.PAUSED, str(error))
             raise
@@ -124,8 +125,7 @@ class Driver:
         keeper = Keeper(history, claim, self.control, self.on_notice, self.on_tick, self.lease)
         data = in_background(lambda: self.load(config), lambda: keeper.tick(waiting=True))
         images_digest = check_images(run, data)
-        if run.images_digest is None:
-            history.set_images(claim, images_digest, data.training.labels.tobytes())
+        history.set_images(claim, images_digest, data.training.labels.tobytes())
         crash_point(CrashPoint.IMAGES_RECORDED)
         mixed = config.allow_mixed_workers
         self.dispatcher.begin(run.id, config.network, run.fingerprint, allow_mixed=mixed)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from storage.records import RunStatus
-
 
 class SchedulerError(Exception):
     """Base of the errors of this room."""
@@ -34,11 +32,7 @@ class Interrupted(SchedulerError):
 
 
 class Requested(SchedulerError):
-    """A person wants the run paused or cancelled; it is to be left in this status."""
-
-    def __init__(self, status: RunStatus, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+    """A person wants the run paused or cancelled."""
 
 
 class Unreleased(Interrupted):

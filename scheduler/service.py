@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from scheduler.driving import Driver
 from scheduler.errors import CannotContinueHere, Interrupted, RunFailed, Unreleased
-from storage.errors import LeaseLost
+from storage.errors import LeaseLost, RunNotFound
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
 
 #: Seconds between two looks at an empty queue of runs.
@@ -36,7 +36,7 @@ def serve(driver: Driver) -> Iterator[Happened]:
         try:
             yield from driver.drive(claim)
             yield driver.patient().find_run(claim.run_id)
-        except (RunFailed, LeaseLost, CannotContinueHere) as error:
+        except (RunFailed, LeaseLost, CannotContinueHere, RunNotFound) as error:
             driver.on_notice("run_left", f"Run {claim.run_id}: {error}")
         except Unreleased as error:
             driver.on_notice("run_left", str(error))

@@ -13,7 +13,10 @@ from model.errors import ConfigurationError
 from model.parameters import Arrays
 from storage.history import History
 from storage.queue import NewRun
-from storage.records import RunRecord
+from storage.records import CheckpointRecord, RunRecord
+
+#: The settings that decide which images are trained on.
+OF_IMAGES = ("dataset", "data_dir", "classes", "images", "image_side")
 
 #: Runs that one grid may have: more are a slip of the keyboard.
 LARGEST_GRID = 1000
@@ -86,8 +89,9 @@ def retry(
 
     A new run that begins after N iterations has its parent's parameters then, and what its
     optimizer remembered unless it is given another one; it counts its own iterations on from N:
-    unchanged, it gives the bits that its parent would have had. Raises `CheckpointNotFound` for
-    parameters that were not kept.
+    unchanged, it gives the bits that its parent would have had, on the same images and the same
+    kind of workers. Its patience begins anew. Initial parameters that were drawn are drawn with the
+    new settings. Raises `CheckpointNotFound` for parameters that were not kept.
     """
     config = run_config(run.configuration | dict(changes or {}))
     start = run.first_iteration if after is None else after
@@ -97,22 +101,43 @@ def retry(
             f"with iterations. Received: after={start}."
         )
     checkpoint = history.checkpoint(run.id, start)
-    source = f"Run {run.id}, after {start} iterations"
-    initial = parameters.checked(
-        parameters.from_bytes(checkpoint.parameters), config.network, source
-    )
-    kept = {"priority": run.priority, "tags": history.tags(run.id), "note": run.note}
-    if config.optimizer is run_config(run.configuration).optimizer:
-        kept["optimizer_state"] = checkpoint.optimizer_state
-    given: dict[str, Any] = {"name": run.name} | kept | described
+    kept: dict[str, Any] = {"name": run.name, "priority": run.priority, "note": run.note}
+    kept["tags"] = history.tags(run.id)
     new = new_run(
         config,
-        initial,
+        _initial_of_retry(run, config, checkpoint),
         parent_id=run.id,
         parent_iterations=start or None,
-        **given,
+        **kept | _bound(run, config, checkpoint) | described,
     )
     return history.queue.submit([new])[0]
+
+
+def _initial_of_retry(run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord) -> Arrays:
+    """The checkpoint's parameters; drawn anew if they were only drawn, and the draw has changed."""
+    old, start = run_config(run.configuration), checkpoint.completed_iterations
+    drawn = parameters.digest(parameters.to_bytes(parameters.initial(old.network, old.seed)))
+    if start == 0 and drawn == checkpoint.digest:
+        return parameters.initial(config.network, config.seed)
+    if config.seed != old.seed and config.images_per_iteration is None:
+        raise ConfigurationError(
+            f"A retry that begins with given parameters has nothing that a seed would change. "
+            f"Received: seed={config.seed}."
+        )
+    given = parameters.from_bytes(checkpoint.parameters)
+    return parameters.checked(given, config.network, f"Run {run.id}, after {start} iterations")
+
+
+def _bound(run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord) -> dict[str, Any]:
+    """What must be the same for the bits that the parent would have had."""
+    old, bound = run_config(run.configuration), dict[str, Any]()
+    if config.optimizer is old.optimizer and checkpoint.completed_iterations:
+        bound["optimizer_state"] = checkpoint.optimizer_state
+    if all(getattr(config, name) == getattr(old, name) for name in OF_IMAGES):
+        bound["images_digest"] = run.images_digest
+    if checkpoint.completed_iterations and not config.allow_mixed_workers:
+        bound["fingerprint"] = run.fingerprint
+    return bound
 
 
 def _resolved(config: RunConfig) -> RunConfig:

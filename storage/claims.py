@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
-from storage.errors import LeaseLost, StateConflict, StorageError
+from storage.errors import LeaseLost, RunNotFound, StateConflict, StorageError
 from storage.owners import described, is_alive, is_gone
 from storage.records import Claim, Request, RunRecord, RunStatus
 from storage.references import run_by_id
@@ -52,7 +52,7 @@ def granted(connection: Connection, bids: Sequence[Bid]) -> Claim | None:
 def take_next(connection: Connection, bid: Bid) -> Claim | None:
     """Claim, of the submissions that nobody drives, the oldest of the highest priority."""
     release_requested(connection, bid.now)
-    deserted = is_abandoned(connection, bid.now)
+    deserted = and_(is_abandoned(connection, bid.now), runs.c.request.is_(None))
     free = or_(runs.c.status == RunStatus.QUEUED, deserted)
     oldest = (
         select(runs.c.id)
@@ -69,7 +69,7 @@ def take(connection: Connection, run_id: str, bid: Bid) -> Claim:
     """Claim this run, if nobody drives it and it has not ended."""
     wait_for_writers(connection, run_id)
     release_requested(connection, bid.now)
-    deserted = is_abandoned(connection, bid.now)
+    deserted = and_(is_abandoned(connection, bid.now), runs.c.request.is_(None))
     free = or_(runs.c.status.in_([RunStatus.QUEUED, RunStatus.PAUSED]), deserted)
     claim = _take(connection, bid, and_(runs.c.id == run_id, free), deserted)
     if claim is None:
@@ -122,7 +122,7 @@ def release_abandoned(connection: Connection, now: datetime) -> list[RunRecord]:
     A living owner that is late, because it loads images, say, only loses its run to a claim.
     """
     release_requested(connection, now)
-    abandoned = all_of(RunRecord).where(is_abandoned(connection, now))
+    abandoned = all_of(RunRecord).where(is_abandoned(connection, now), runs.c.request.is_(None))
     in_order = abandoned.order_by(runs.c.created_at, runs.c.id)
     left = fetch(connection, RunRecord, in_order.with_for_update(skip_locked=True))
     return [_queue_again(connection, run, now) for run in left if not is_alive(run.owner or "")]
@@ -134,10 +134,13 @@ def is_deserted(run: RunRecord, now: datetime) -> bool:
 
 
 def release_requested(connection: Connection, now: datetime) -> None:
-    """Pause or cancel the abandoned runs of which that was asked when they had an owner."""
+    """Pause or cancel the abandoned runs of which that was asked when they had an owner.
+
+    An owner that lives after all, but is late, finds that its claim is over.
+    """
     abandoned = all_of(RunRecord).where(is_abandoned(connection, now), runs.c.request.is_not(None))
     for run in fetch(connection, RunRecord, abandoned.with_for_update(skip_locked=True)):
-        if run.request and not is_alive(run.owner or ""):
+        if run.request:
             stop(connection, run, now, run.request, run.request_reason)
 
 
@@ -207,14 +210,14 @@ def hold(
     )
     row = connection.execute(statement).one_or_none()
     if row is None:
-        raise _refusal(run_by_id(connection, claim.run_id), claim)
+        raise _refusal(_owned(connection, claim), claim)
     return RunRecord(**row._asdict())
 
 
 def expect_no_later(connection: Connection, claim: Claim) -> None:
     """The fence for words: whoever holds the run or held it last may tell its story."""
     wait_for_writers(connection, claim.run_id)
-    run = run_by_id(connection, claim.run_id)
+    run = _owned(connection, claim)
     if run.epoch != claim.epoch:
         raise _refusal(run, claim)
 
@@ -227,7 +230,7 @@ def leave(
     A run that would wait to be taken or resumed goes where a person wanted it meanwhile.
     """
     wait_for_writers(connection, claim.run_id)
-    left = run_by_id(connection, claim.run_id)
+    left = _owned(connection, claim)
     if _has_left(left, claim, status):
         return
     wish = left.request
@@ -241,8 +244,26 @@ def leave(
     _note_status(connection, run, now, status, reason)
 
 
+def heed(connection: Connection, claim: Claim, now: datetime) -> None:
+    """Pause or cancel the run as was asked; queue it again if that was taken back meanwhile."""
+    wait_for_writers(connection, claim.run_id)
+    left = _owned(connection, claim)
+    if left.request and _holds(left, claim):
+        stop(connection, left, now, left.request, left.request_reason)
+    else:
+        leave(connection, claim, now, RunStatus.QUEUED, None)
+
+
 def iteration_count(count: int) -> str:
     return "1 iteration" if count == 1 else f"{count} iterations"
+
+
+def _owned(connection: Connection, claim: Claim) -> RunRecord:
+    """The run of a claim, for whom it is lost if the run was deleted."""
+    try:
+        return run_by_id(connection, claim.run_id)
+    except RunNotFound as error:
+        raise LeaseLost(f"Run {claim.run_id} was deleted.") from error
 
 
 def _held(claim: Claim) -> list[ColumnElement[bool]]:

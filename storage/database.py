@@ -48,7 +48,7 @@ UNREADABLE = (
 )
 
 #: What a transaction is for; SQLite begins each kind in its own way.
-Purpose = Literal["read", "write", "migrate"]
+Purpose = Literal["read", "write", "migrate", "outside"]
 
 #: Where a writing transaction stands: the two moments between which its outcome is unknown.
 Moment = Literal["before_commit", "after_commit"]
@@ -134,8 +134,9 @@ class Database:
     def shrink(self) -> None:
         """Give the room of what was removed back to the disk, on SQLite; PostgreSQL reuses it."""
         if self.is_sqlite:
-            with translated(self.address), self._engine.connect() as connection:
-                connection.connection.driver_connection.execute("VACUUM")  # type: ignore[union-attr]
+            engine = self._engine.execution_options(purpose="outside")
+            with translated(self.address), engine.connect() as connection:
+                connection.exec_driver_sql("VACUUM")
 
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
@@ -193,7 +194,11 @@ def _engine(url: URL, address: str) -> Engine:
     try:
         arguments = _arguments(url)
         return create_engine(
-            url, pool_pre_ping=True, connect_args=arguments, json_serializer=_compact
+            url,
+            pool_pre_ping=True,
+            max_overflow=-1,  # a connection for every run that is driven at once
+            connect_args=arguments,
+            json_serializer=_compact,
         )
     except ImportError as error:
         raise StorageUnreachable(
@@ -260,5 +265,7 @@ def _begin(connection: Connection) -> None:
     tables, which with foreign keys on would delete everything that refers to them.
     """
     purpose = connection.get_execution_options().get("purpose", "read")
+    if purpose == "outside":  # of any transaction, as VACUUM must be
+        return
     connection.exec_driver_sql(f"PRAGMA foreign_keys={'OFF' if purpose == 'migrate' else 'ON'}")
     connection.exec_driver_sql("BEGIN" if purpose == "read" else "BEGIN IMMEDIATE")

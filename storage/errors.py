@@ -87,12 +87,12 @@ class InvalidTag(StorageError):
         )
 
 
-class InvalidNote(StorageError):
-    """A run was submitted with a note that cannot be one."""
+class InvalidLine(StorageError):
+    """A note or a reason that cannot be one."""
 
-    def __init__(self, note: str) -> None:
+    def __init__(self, kind: str, text: str) -> None:
         super().__init__(
-            f"Expected a note of 1 to 1000 characters on one line. Received: note={note[:80]!r}"
+            f"Expected a {kind} of 1 to 1000 characters on one line. Received: {kind}={text[:80]!r}"
         )
 
 

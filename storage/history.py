@@ -100,7 +100,7 @@ class History:
         def take(connection: Connection, bid: Bid) -> Claim:
             return claims.take(connection, run_id, bid)
 
-        return self._claim(owner, lease_seconds, take)
+        return self._claim(owner, lease_seconds, take, run_id)
 
     @unit_of_work
     def renew(self, claim: Claim, lease_seconds: float) -> RunRecord:
@@ -120,6 +120,13 @@ class History:
         """End the run: completed, failed or cancelled. May be repeated."""
         _expect(status, RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
         self._leave(claim, status, reason)
+
+    @unit_of_work
+    def heed(self, claim: Claim) -> None:
+        """Pause or cancel the run as was asked, or queue it if that was taken back meanwhile."""
+        now = self.database.now()
+        with self.database.write() as connection:
+            claims.heed(connection, claim, now)
 
     def release_abandoned(self) -> list[RunRecord]:
         """Queue every run again whose lease is over or whose owner is dead; return those runs.
@@ -263,13 +270,19 @@ class History:
         return Bid(owner=owner, now=self.database.now(), lease_seconds=lease_seconds)
 
     def _claim(
-        self, owner: str, lease_seconds: float, take: Callable[[Connection, Bid], Taken]
+        self,
+        owner: str,
+        lease_seconds: float,
+        take: Callable[[Connection, Bid], Taken],
+        run_id: str | None = None,
     ) -> Claim | Taken:
         bids: list[Bid] = []  # each with the time of its own attempt: an outage may outlast a lease
 
         def attempt() -> Claim | Taken:
             bids.append(self._bid(owner, lease_seconds))
             with self.database.write() as connection:
+                if run_id:  # an earlier attempt of ours may be ending only now
+                    claims.wait_for_writers(connection, run_id)
                 return claims.granted(connection, bids) or take(connection, bids[-1])
 
         return self._repeat(attempt)
@@ -282,8 +295,9 @@ class History:
                 store(connection, [event])
 
     def _leave(self, claim: Claim, status: RunStatus, reason: str | None) -> None:
+        now = self.database.now()
         with self.database.write() as connection:
-            claims.leave(connection, claim, self.database.now(), status, reason)
+            claims.leave(connection, claim, now, status, reason)
 
 
 def _kept_checkpoints(connection: Connection, run_id: str) -> list[int]:

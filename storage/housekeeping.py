@@ -63,6 +63,7 @@ def prune(
 def _prune_run(
     database: Database, run: RunRecord, keep_best: Metric | None, *, dry_run: bool
 ) -> Pruned:
+    now = database.now()
     with database.read() if dry_run else database.write() as connection:
         if not dry_run:
             wait_for_writers(connection, run.id)
@@ -70,7 +71,7 @@ def _prune_run(
         unneeded = sorted(set(sizes) - _kept(connection, run, sizes, keep_best))
         size = sum(sizes[completed] for completed in unneeded)
         if unneeded and not dry_run:
-            _remove(connection, run, unneeded, database.now())
+            _remove(connection, run, unneeded, now)
     return Pruned(run_id=run.id, name=run.name, checkpoints=unneeded, bytes=size)
 
 

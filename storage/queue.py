@@ -47,6 +47,10 @@ class NewRun:
     parent_iterations: int | None = None
     #: What the parent's optimizer carried on then.
     optimizer_state: bytes | None = None
+    #: The only images that it may be trained on, if that is decided; their digest.
+    images_digest: str | None = None
+    #: The only kind of workers that may compute it, if that is decided.
+    fingerprint: str | None = None
 
 
 class Queue:
@@ -62,10 +66,11 @@ class Queue:
     def submit(self, submissions: Sequence[NewRun]) -> list[RunRecord]:
         """Store these runs, all or none of them."""
         now = self._database.now()
+        ids = references.new_run_ids(now, len(submissions))
         records = [
-            _record(run, now + timedelta(microseconds=place))  # their order is their age
-            for place, run in enumerate(submissions)
-        ]
+            _record(new, new.run_id or run_id, now + timedelta(microseconds=place))
+            for place, (new, run_id) in enumerate(zip(submissions, ids, strict=True))
+        ]  # their order is their age
         with self._database.write() as connection:
             for new, run in zip(submissions, records, strict=True):
                 _store(connection, new, run)
@@ -113,11 +118,14 @@ class Queue:
             connection.execute(delete(runs).where(runs.c.id == run.id))
 
     def _stop(self, run_id: str, request: Request, reason: str | None) -> RunRecord:
+        references.checked_line("reason", reason)
         now = self._database.now()
         with self._database.write() as connection:
             run = _locked(connection, run_id)
             if run.status.is_finished or run.status is request.status:
                 raise StateConflict(f"Run {run.id} is {run.status} already.")
+            if run.request is Request.CANCEL and request is Request.PAUSE:
+                raise StateConflict(f"Run {run.id} is to be cancelled; it cannot be paused.")
             if run.status is RunStatus.RUNNING and not claims.is_deserted(run, now):
                 asked = {"request": request, "request_reason": reason}
                 _change(connection, run, now, f"{request} requested", reason, **asked)
@@ -143,18 +151,18 @@ def _change(
     note(connection, run.id, now, kind, f"{kind}: {why}" if why else kind)
 
 
-def _record(new: NewRun, now: datetime) -> RunRecord:
+def _record(new: NewRun, run_id: str, now: datetime) -> RunRecord:
     if new.status not in {RunStatus.QUEUED, RunStatus.PAUSED}:
         raise ValueError(f"Expected queued or paused. Received: status={new.status.value}")
     return RunRecord(
-        id=new.run_id or references.new_run_id(now),
+        id=run_id,
         name=references.checked_name(new.name),
         status=new.status,
         reason=None,
         request=None,
         request_reason=None,
         priority=new.priority,
-        note=references.checked_note(new.note),
+        note=references.checked_line("note", new.note),
         parent_id=new.parent_id,
         parent_iterations=new.parent_iterations,
         configuration=new.configuration,
@@ -166,8 +174,8 @@ def _record(new: NewRun, now: datetime) -> RunRecord:
         owner=None,
         epoch=0,
         lease_until=None,
-        fingerprint=None,
-        images_digest=None,
+        fingerprint=new.fingerprint,
+        images_digest=new.images_digest,
         parameters_digest=new.parameters_digest,
         first_loss=None,
         final_loss=None,

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from storage.errors import AmbiguousRun, InvalidName, InvalidNote, InvalidTag, RunNotFound
+from storage.errors import AmbiguousRun, InvalidLine, InvalidName, InvalidTag, RunNotFound
 from storage.records import RunRecord
 from storage.rows import all_of, fetch
 from storage.tables import runs
@@ -21,9 +21,11 @@ TAG_KEY = re.compile(r"[\w.-]{1,40}")
 LISTED_CANDIDATES = 10
 
 
-def new_run_id(now: datetime) -> str:
-    """An id that sorts by time: YYYYMMDD-HHMMSSmmm-xxxxxx, in UTC."""
-    return f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03}-{secrets.token_hex(3)}"
+def new_run_ids(now: datetime, count: int) -> list[str]:
+    """Ids that sort by time, and in their order: YYYYMMDD-HHMMSSmmm-xxxxxx, in UTC."""
+    first = secrets.randbelow(2**24 - count)
+    moment = f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03}"
+    return [f"{moment}-{number:06x}" for number in range(first, first + count)]
 
 
 def checked_name(name: str | None) -> str | None:
@@ -39,10 +41,11 @@ def checked_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return dict(tags)
 
 
-def checked_note(note: str | None) -> str | None:
-    if note is not None and not _is_line(note, 1000):
-        raise InvalidNote(note)
-    return note
+def checked_line(kind: str, text: str | None) -> str | None:
+    """A note or a reason. Raises `InvalidLine`."""
+    if text is not None and not _is_line(text, 1000):
+        raise InvalidLine(kind, text)
+    return text
 
 
 def _is_line(text: str, longest: int) -> bool:

@@ -28,7 +28,11 @@ def upgrade(connection: Connection) -> None:
     On SQLite the transaction must have begun as a writer's, with foreign keys off.
     """
     if connection.dialect.name == "postgresql":
-        for patient in ("lock_timeout", "statement_timeout"):  # a large table takes its time
+        for patient in (
+            "lock_timeout",
+            "statement_timeout",
+            "idle_in_transaction_session_timeout",
+        ):  # a large table takes its time
             connection.exec_driver_sql(f"SET LOCAL {patient} = 0")
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
     drop_views(connection)

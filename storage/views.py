@@ -141,11 +141,11 @@ def _iterations(words: dict[str, str]) -> str:
     started = words.get("moment", "{microseconds}").format(microseconds="i.started_at")
     return f"""SELECT r.id AS run_id, i.iteration, i.images, i.loss, i.loss / i.images AS mean_loss,
   i.accuracy, i.gradient_norm, {started} AS started_at, i.seconds,
-  i.images / i.seconds AS images_per_second, i.epoch, i.shards, i.attempts, i.workers,
+  i.images / nullif(i.seconds, 0) AS images_per_second, i.epoch, i.shards, i.attempts, i.workers,
   {words["hex"].format(bytes="i.parameters_digest")} AS parameters_digest
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run"""  # noqa: S608
 
 
 _WORKERS = """SELECT r.id AS run_id, w.name AS worker, w.images, w.answers, w.seconds,
-  w.images / w.seconds AS images_per_second, w.first_at, w.last_at
+  w.images / nullif(w.seconds, 0) AS images_per_second, w.first_at, w.last_at
 FROM stored_workers AS w JOIN stored_runs AS r ON r.number = w.run"""

@@ -11,8 +11,9 @@ run.history().plot(x="iteration", y="loss")
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,17 @@ from model.parameters import Arrays, from_bytes
 from scheduler.submission import grid, initial_parameters, new_run, retry
 from storage.database import Database
 from storage.history import History
-from storage.records import RunRecord, RunStatus
+from storage.read_only import DEFAULT_SECONDS
+from storage.records import (
+    EvaluationRecord,
+    EventRecord,
+    IterationRecord,
+    LedgerRecord,
+    RunRecord,
+    RunStatus,
+    WorkerSummary,
+)
+from storage.search import find_runs, query
 from tapeworks.settings import settings
 
 if TYPE_CHECKING:
@@ -119,6 +130,46 @@ class Client:
         self._history.release_abandoned()
         return self._run(self._history.find_run(reference))
 
+    def runs(
+        self,
+        *,
+        where: str | None = None,
+        status: Collection[RunStatus] = (),
+        tags: Mapping[str, str] | None = None,
+        since: datetime | None = None,
+        sort: str = "created_at",
+        descending: bool = True,
+        limit: int | None = None,
+    ) -> list[Run]:
+        """The runs that fulfil everything that is asked for, by default the newest first.
+
+        `where` is a condition in SQL over the columns of the view `runs` (docs/queries.md); `tags`
+        must all be there. Raises storage's `QueryError` for what is no such condition.
+        """
+        self._history.release_abandoned()
+        found = find_runs(
+            self.database,
+            where=where,
+            status=status,
+            tags=tags,
+            since=since,
+            sort=sort,
+            descending=descending,
+            limit=limit,
+            columns=["id"],
+        )
+        return [self._run(self._history.find_run(str(run_id))) for run_id in found.column("id")]
+
+    def query(self, sql: str, *, seconds: float = DEFAULT_SECONDS) -> DataFrame:
+        """What a SELECT over the views finds; nothing can be changed with it.
+
+        Raises storage's `QueryError`, after so many seconds `QueryTimeout`.
+        """
+        import pandas
+
+        found = query(self.database, sql, seconds=seconds)
+        return pandas.DataFrame(list(found.rows), columns=list(found.columns))
+
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
         self.database.close()
@@ -199,23 +250,23 @@ class Run:
 
     def history(self) -> DataFrame:
         """A row per committed iteration: loss, accuracy, gradient norm, seconds, digests."""
-        return _frame(self._history.iterations(self.id))
+        return _frame(IterationRecord, self._history.iterations(self.id))
 
     def ledger(self, iteration: int | None = None) -> DataFrame:
         """Who computed which images, of one iteration or of all."""
-        return _frame(self._history.ledger(self.id, iteration))
+        return _frame(LedgerRecord, self._history.ledger(self.id, iteration))
 
     def workers(self) -> DataFrame:
         """A row per worker: images, answers, seconds."""
-        return _frame(self._history.workers(self.id))
+        return _frame(WorkerSummary, self._history.workers(self.id))
 
     def events(self) -> DataFrame:
         """What happened to it, in order."""
-        return _frame(self._history.events(self.id))
+        return _frame(EventRecord, self._history.events(self.id))
 
     def evaluations(self) -> DataFrame:
         """Loss and accuracy on held-out images, in the order of their iterations."""
-        return _frame(self._history.evaluations(self.id))
+        return _frame(EvaluationRecord, self._history.evaluations(self.id))
 
     def images(self, iteration: int) -> DataFrame:
         """A row per image of an iteration: its number in the data, loss, gradient norm, prediction.
@@ -286,7 +337,9 @@ class Run:
         return self
 
 
-def _frame(records: Iterable[Any]) -> DataFrame:
+def _frame(kind: type[Any], records: Iterable[Any]) -> DataFrame:
+    """A row per record; its columns are there also when no row is."""
     import pandas  # takes longer to load than a listing may
 
-    return pandas.DataFrame([asdict(record) for record in records])
+    columns = [field.name for field in fields(kind)]
+    return pandas.DataFrame([asdict(record) for record in records], columns=columns)

@@ -40,8 +40,6 @@ def command(
     metric = Metric(keep_best) if keep_best else None
     database = connected_history().database
     pruned = prune(database, older_than, metric, dry_run=dry_run)
-    if shrink and not dry_run:
-        database.shrink()
     if json:
         put(as_json([asdict(one) for one in pruned]))
     elif pruned:
@@ -49,6 +47,8 @@ def command(
     what = f"{sum(len(one.checkpoints) for one in pruned)} checkpoints of {len(pruned)} runs"
     room = size(sum(one.bytes for one in pruned))
     say(f"{'Would remove' if dry_run else 'Removed'} {what}, {room}")
+    if shrink and not dry_run:
+        database.shrink()
     return ExitCode.DONE
 
 

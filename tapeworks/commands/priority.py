@@ -8,7 +8,11 @@ from tapeworks.changes import change_runs, json_option, runs_argument
 from tapeworks.descriptions import priority_type
 
 
-@click.command("priority", epilog="Example: tapeworks priority 10 urgent")
+@click.command(
+    "priority",
+    context_settings={"ignore_unknown_options": True},  # -5 is a priority
+    epilog="Example: tapeworks priority 10 urgent",
+)
 @click.argument("priority", type=priority_type)
 @runs_argument
 @json_option

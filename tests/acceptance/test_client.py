@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tapeworks
-from storage.errors import RunNotFound, StateConflict
+from storage.errors import QueryError, RunNotFound, StateConflict
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
 from tests.support.processes import ROOT, Start
@@ -79,6 +79,22 @@ def test_what_is_wished_of_runs(client: tapeworks.Client) -> None:
     run.delete()
     with pytest.raises(RunNotFound):
         client.run(run.id)
+
+
+def test_runs_are_found_and_anything_is_asked_in_sql(client: tapeworks.Client) -> None:
+    first, second = client.submit_grid(CONFIG, {"seed": [1, 2]}, name="g", tags={"kind": "grid"})
+    other = client.submit(CONFIG, name="other", paused=True)
+    assert [run.id for run in client.runs()] == [other.id, second.id, first.id]
+    assert [run.name for run in client.runs(tags={"kind": "grid"}, descending=False)] == [
+        "g-1",
+        "g-2",
+    ]
+    [paused] = client.runs(status=[tapeworks.RunStatus.PAUSED], where="seed = 7")
+    assert paused.id == other.id
+    table = client.query("SELECT name, seed FROM runs ORDER BY seed")
+    assert table.to_dict("list") == {"name": ["g-1", "g-2", "other"], "seed": [1, 2, 7]}
+    with pytest.raises(QueryError, match="read-only"):
+        client.query("DELETE FROM runs")
 
 
 def test_waiting_ends_at_the_time_that_was_given(client: tapeworks.Client) -> None:

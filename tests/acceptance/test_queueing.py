@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from model.config import RunConfig
@@ -150,12 +151,41 @@ def test_a_run_is_retried_from_a_checkpoint_to_the_bits_that_it_would_have_had(
     assert (other["completed_iterations"], other["iterations"], other["name"]) == (0, 8, "other")
 
 
+def test_a_retry_from_the_beginning_draws_with_its_own_seed(call: Call) -> None:
+    first = call(f"train {SMALL} --workers 0 --iterations 2 --name first --json").values
+    for name in ("again", "other"):
+        seed = 7 if name == "again" else 8
+        new = call(f"retry first --set seed={seed} --name {name} --json").values
+        submitted = call(f"submit {SMALL} --seed {seed} --iterations 2 --json").values
+        assert new["parameters_digest"] == submitted["parameters_digest"]
+    assert call(f"retry {first['id']} --set filters=2").code == 0
+    refused = call(f"retry {first['id']} --after 1 --set seed=9")
+    assert (refused.code, refused.out) == (2, "")
+    assert "nothing that a seed would change" in refused.last_words
+
+
+def test_a_retry_is_bound_to_the_images_and_the_kind_of_workers_of_its_parent(
+    call: Call, places: Path
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (8, 6, 6)).astype(np.uint8)
+    own = "--dataset own.npz --images 8 --image-side 6 --kernel-sizes 3 --filters 1"
+    np.savez(places / "own.npz", images=images, labels=np.tile([3, 6], 4))
+    old = call(f"train {own} --workers 0 --iterations 3 --name own --json").values
+    new = call("retry own --after 1 --json").values
+    bound = ("images_digest", "fingerprint")
+    assert [new[name] for name in bound] == [old[name] for name in bound]
+    np.savez(places / "own.npz", images=255 - images, labels=np.tile([3, 6], 4))
+    resumed = call(f"train --workers 0 --resume {new['id']}")
+    assert resumed.code == 1
+    assert "begun on other images" in resumed.last_words
+
+
 @pytest.mark.parametrize(
     ("line", "code", "words"),
     [
         ("retry it --after 6", 2, "begin before the last of 6 iterations"),
         ("retry it --after 99 --set iterations=100", 3, "keeps no parameters after 99 iterations"),
-        ("retry it --set kernel_sizes=5", 2, "expected conv_1 to be float32 of shape"),
+        ("retry it --after 1 --set kernel_sizes=5", 2, "expected conv_1 to be float32 of shape"),
         ("retry it --set learning_rat=5", 2, "Did you mean learning_rate?"),
         ("retry it --set 5", 2, "Expected --set NAME=VALUE"),
         ("retry nothing", 3, "no run 'nothing'"),
@@ -163,6 +193,8 @@ def test_a_run_is_retried_from_a_checkpoint_to_the_bits_that_it_would_have_had(
         ("resume it", 2, "only a paused one is resumed"),
         ("cancel it", 2, "is completed already"),
         ("priority 3 it", 2, "its priority has no use"),
+        ("pause it --reason ''", 2, "Expected a reason of 1 to 1000 characters"),
+        ("priority -99999999 it", 2, "not in the range"),
         ("priority high it", 2, "not a valid integer"),
         ("priority 99999999 it", 2, "not in the range"),
         ("delete it", 2, "say so with --yes"),

@@ -109,7 +109,7 @@ class TestFencing:
         assert history.renew(claim, LEASE).status is RunStatus.RUNNING
 
     def test_a_run_that_does_not_exist_is_not_written(self, history: History) -> None:
-        with pytest.raises(RunNotFound):
+        with pytest.raises(LeaseLost, match="was deleted"):
             history.renew(Claim(run_id="nothing", owner="alice", epoch=1), LEASE)
 
 
@@ -259,7 +259,7 @@ class TestWhatElseOwnersWrite:
         claim = submit_and_claim(history)
         history.add_event(claim, "worker refused", "worker-2 has another fingerprint")
         assert kinds(history, claim.run_id) == ["submitted", "claimed", "worker refused"]
-        with pytest.raises(RunNotFound):
+        with pytest.raises(LeaseLost, match="was deleted"):
             history.add_event(replace(claim, run_id="nothing"), "kind", "message")
 
     def test_one_iterations_ledger_is_read_alone(self, history: History) -> None:

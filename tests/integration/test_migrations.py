@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from safetensors.numpy import save
-from sqlalchemy import text
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.exc import OperationalError
 
+from model.config import RunConfig
 from storage.database import Database
 from storage.errors import SchemaMismatch, StateConflict, StorageError
 from storage.history import History
@@ -27,6 +30,9 @@ from storage.tables import metadata
 from storage.upgrade import alembic_config
 
 ROOT = Path(__file__).parents[2]
+
+#: The iterations that the second revision copies at a time.
+SLICE = 200
 
 LOSSES, NORMS = [0.1, 2.0, 1e-9], [1.5, 0.0, 3e8]
 
@@ -113,7 +119,9 @@ def test_what_the_first_revision_held_is_there_after_the_upgrade(either: Databas
     history = History(either)
     run = history.find_run("trained")
     assert (run.id, run.status, run.epoch, run.priority) == ("r1", RunStatus.PAUSED, 2, 0)
-    assert (run.configuration, run.first_loss, run.final_loss) == ({"images": 3}, 3.5, 2.5)
+    assert (run.configuration["images"], run.configuration["optimizer"]) == (3, "sgd")
+    assert set(run.configuration) <= set(RunConfig.model_fields)
+    assert (run.first_loss, run.final_loss) == (3.5, 2.5)
     assert (run.test_loss, run.test_accuracy) == (0.5, 0.75)
     assert run.created_at == datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
     assert [record.loss for record in history.iterations("r1")] == [3.5, 2.5]
@@ -146,6 +154,44 @@ def test_what_the_first_revision_held_is_there_after_the_upgrade(either: Databas
     with either.write() as connection:
         note(connection, "r1", either.now(), "later", "events are numbered on")
     assert len(history.events("r1")) == 3
+
+
+def test_a_long_run_is_copied_in_parts(database: Database) -> None:
+    with database._transaction("migrate") as connection:
+        command.upgrade(alembic_config(connection), "0001")
+        connection.execute(text(FIRST_REVISION[0]))
+        for number in range(SLICE * 2 + 1):
+            connection.execute(
+                text(
+                    "INSERT INTO iterations VALUES ('r1', :number, 0, 0.5, 0.5, 1.0, 'no digest', "
+                    "1, 1, 1, 1, '2026-03-01 12:00:01', 0.5)"
+                ),
+                {"number": number},
+            )
+    database.upgrade()
+    copied = [record.iteration for record in History(database).iterations("r1")]
+    assert copied == list(range(SLICE * 2 + 1))
+
+
+def test_nobody_commits_to_the_old_tables_while_they_are_copied(postgres_url: str) -> None:
+    database, other = Database(postgres_url), create_engine(Database(postgres_url)._url)
+    with database._transaction("migrate") as connection:
+        command.upgrade(alembic_config(connection), "0001")
+    refused = list[str]()
+
+    def try_to_write(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith("INSERT INTO stored_checkpoints"):
+            with other.connect() as second, suppress(OperationalError):
+                second.execute(text("SET lock_timeout = 50"))
+                second.execute(text("UPDATE runs SET name = 'late'"))
+                return
+            refused.append(statement)
+
+    event.listen(database._engine, "before_cursor_execute", try_to_write)
+    database.upgrade()
+    assert refused
+    database.close()
+    other.dispose()
 
 
 def test_the_revision_that_the_code_needs_is_the_newest(database: Database) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from storage.errors import InvalidNote, InvalidTag, LeaseLost, RunNotFound, StateConflict
+from storage.errors import InvalidLine, InvalidTag, LeaseLost, RunNotFound, StateConflict
 from storage.history import History
+from storage.owners import current_owner
 from storage.queue import NewRun, Queue
 from storage.records import Claim, Request, RunRecord, RunStatus
 from tests.support.made_up import LEASE, commit, kinds, submit, submit_and_claim
@@ -56,7 +57,7 @@ class TestSubmitting:
 
     @pytest.mark.parametrize("note", ["", "two\nlines", "\x1b[2J", "x" * 1001])
     def test_a_note_is_one_readable_line(self, history: History, note: str) -> None:
-        with pytest.raises(InvalidNote, match="on one line"):
+        with pytest.raises(InvalidLine, match="on one line"):
             history.queue.submit([new("a", note=note)])
 
     @pytest.mark.parametrize("tag", [("", "v"), ("k", ""), ("k", "a\nb"), ("k" * 41, "v")])
@@ -145,6 +146,48 @@ class TestWhatIsDriven:
         with pytest.raises(StateConflict, match="only a paused one"):
             history.queue.resume(claim.run_id)
 
+    def test_a_wish_that_was_taken_back_meanwhile_is_not_done(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        history.queue.pause(claim.run_id)
+        history.queue.resume(claim.run_id)
+        for _ in range(2):  # the answer to the first time was lost
+            history.heed(claim)
+        assert stands(history.find_run(claim.run_id)) == (RunStatus.QUEUED, None, None)
+
+    def test_a_wish_is_done_in_the_words_of_its_reason(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        history.queue.pause(claim.run_id, "for lunch")
+        for _ in range(2):
+            history.heed(claim)
+        assert stands(history.find_run(claim.run_id)) == (RunStatus.PAUSED, "for lunch", None)
+
+    def test_a_pause_does_not_replace_a_cancel(self, history: History) -> None:
+        claim = submit_and_claim(history)
+        history.queue.cancel(claim.run_id)
+        with pytest.raises(StateConflict, match="is to be cancelled"):
+            history.queue.pause(claim.run_id)
+        with pytest.raises(StateConflict, match="only a paused one"):
+            history.queue.resume(claim.run_id)
+
+    @pytest.mark.parametrize("reason", ["", "two\nlines", "\udcff", "x" * 1001])
+    def test_a_reason_is_one_readable_line(self, history: History, reason: str) -> None:
+        claim = submit_and_claim(history)
+        with pytest.raises(InvalidLine, match="Expected a reason"):
+            history.queue.cancel(claim.run_id, reason)
+
+    def test_an_owner_whose_run_was_deleted_has_lost_it(self, history: History) -> None:
+        claim = submit_and_claim(history, OVER)
+        history.queue.delete(claim.run_id)
+        for write in (
+            lambda: commit(history, claim),
+            lambda: history.renew(claim, LEASE),
+            lambda: history.finish(claim, RunStatus.COMPLETED),
+            lambda: history.add_event(claim, "kind", "message"),
+            lambda: history.heed(claim),
+        ):
+            with pytest.raises(LeaseLost, match="was deleted"):
+                write()
+
     def test_a_cancel_follows_a_pause(self, history: History) -> None:
         claim = submit_and_claim(history)
         history.queue.pause(claim.run_id, "later")
@@ -210,6 +253,16 @@ class TestWhatWasAbandoned:
         history.release_abandoned()
         with pytest.raises(LeaseLost):
             history.renew(paused, LEASE)
+
+    def test_an_owner_that_is_late_but_alive_loses_its_run_to_the_wish(
+        self, history: History
+    ) -> None:
+        run = submit(history)
+        claim = history.claim(run.id, current_owner(), LEASE)
+        history.queue.cancel(run.id, "never")
+        history.renew(claim, OVER)
+        assert history.claim_next(current_owner(part=1), LEASE) is None
+        assert stands(history.find_run(run.id)) == (RunStatus.CANCELLED, "never", None)
 
     def test_a_wish_for_it_is_done_at_once(self, history: History) -> None:
         claim = submit_and_claim(history, OVER)

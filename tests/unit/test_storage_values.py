@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from storage.records import RunStatus
-from storage.references import new_run_id
+from storage.references import new_run_ids
 from storage.rows import TABLES
 from storage.tables import metadata
 from storage.types import UtcDateTime
@@ -20,17 +20,19 @@ NOON = datetime(2026, 3, 1, 12, 0, 0, 7_900, tzinfo=UTC)
 
 
 def test_an_id_tells_its_time() -> None:
-    assert re.fullmatch(r"20260301-120000007-[0-9a-f]{6}", new_run_id(NOON))
+    assert re.fullmatch(r"20260301-120000007-[0-9a-f]{6}", new_run_ids(NOON, 1)[0])
 
 
 def test_ids_sort_by_time() -> None:
     steps = [0, 0.001, 0.5, 1, 60, 3600, 86_400, 40 * 86_400, 400 * 86_400]
-    ids = [new_run_id(NOON + timedelta(seconds=step)) for step in steps]
+    ids = [new_run_ids(NOON + timedelta(seconds=step), 1)[0] for step in steps]
     assert ids == sorted(ids)
 
 
 def test_ids_of_one_millisecond_differ() -> None:
-    assert new_run_id(NOON) != new_run_id(NOON)
+    ids = new_run_ids(NOON, 1000)
+    assert ids == sorted(set(ids))
+    assert new_run_ids(NOON, 1) != new_run_ids(NOON, 1)
 
 
 def test_times_are_stored_in_utc_and_come_back_aware() -> None:

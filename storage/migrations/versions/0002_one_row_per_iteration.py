@@ -47,6 +47,24 @@ ITERATION = (
     "seconds",
 )
 
+#: Settings that are new, with what every run had before them.
+DEFAULTS = {
+    "images_per_iteration": None,
+    "evaluate_every": 0,
+    "patience": 0,
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "adam_beta_1": 0.9,
+    "adam_beta_2": 0.999,
+    "adam_epsilon": 1e-8,
+    "schedule": "constant",
+    "warmup_iterations": 0,
+    "final_learning_rate": 0.0,
+}
+
+#: Iterations that are copied at a time.
+SLICE = 200
+
 #: Parameters' digests of runs that computed nothing real may be any text; they become this.
 NO_DIGEST = "00" * 32
 
@@ -237,6 +255,8 @@ def _of_run(table: str) -> tuple[Any, ...]:
 
 def _copy() -> None:
     connection = op.get_bind()
+    if connection.dialect.name == "postgresql":  # as SQLite does: no scheduler may commit meanwhile
+        connection.exec_driver_sql(f"LOCK TABLE {', '.join(OLD)} IN ACCESS EXCLUSIVE MODE")
     connection.exec_driver_sql(
         f"INSERT INTO stored_runs ({KEPT['runs']}, status, final_loss, priority) "  # noqa: S608
         f"SELECT {KEPT['runs']}, state, last_loss, 0 FROM runs ORDER BY created_at, id"
@@ -251,8 +271,16 @@ def _copy() -> None:
         f"UPDATE stored_runs SET test_loss = (SELECT loss FROM evaluations WHERE {newest}), "  # noqa: S608
         f"test_accuracy = (SELECT accuracy FROM evaluations WHERE {newest})"
     )
-    runs = sa.table("stored_runs", sa.column("number", sa.Integer), sa.column("id", sa.String))
+    runs = sa.table(
+        "stored_runs",
+        sa.column("number", sa.Integer),
+        sa.column("id", sa.String),
+        sa.column("configuration", sa.JSON),
+    )
     for run in connection.execute(sa.select(runs)).all():
+        settings = DEFAULTS | run.configuration
+        changed = sa.update(runs).where(runs.c.number == run.number)
+        connection.execute(changed.values(configuration=settings))
         _copy_run(connection, run.number, run.id)
 
 
@@ -278,7 +306,7 @@ def _copy_run(connection: sa.Connection, number: int, run_id: str) -> None:
     values = sa.table(
         "image_values", sa.column("run_id"), sa.column("iteration"), sa.column("content")
     )
-    rows = connection.execute(
+    of_run = (
         sa.select(*[old.c[name] for name in ITERATION], values.c.content)
         .select_from(old)
         .outerjoin(
@@ -288,7 +316,7 @@ def _copy_run(connection: sa.Connection, number: int, run_id: str) -> None:
         .where(old.c.run_id == run_id)
         .order_by(old.c.iteration)
     )
-    for row in rows.all():
+    for row in _in_slices(connection, of_run, old.c.iteration):
         copied = row._asdict()
         content = copied.pop("content")
         entries = _ledger(connection, run_id, row.iteration)
@@ -303,6 +331,14 @@ def _copy_run(connection: sa.Connection, number: int, run_id: str) -> None:
                 }
             )
         )
+
+
+def _in_slices(connection: sa.Connection, query: Any, iteration: Any) -> Iterator[Any]:
+    """The rows in order, a part of them at a time: a run's images' values may be gigabytes."""
+    start = 0
+    while rows := connection.execute(query.where(iteration >= start).limit(SLICE)).all():
+        yield from rows
+        start = rows[-1].iteration + 1
 
 
 def _old_ledger() -> sa.TableClause:
