@@ -140,7 +140,7 @@ def test_a_run_with_long_shards_does_not_starve_a_small_one(
     assert driven.digests == undisturbed(small)
     began = [record.started_at for record in history.iterations(run.id)]
     history.database.close()
-    # Had the small run to wait behind the long shards in each of its iterations, none of these
+    # Had the small run to wait behind the long shards in each of its iterations, few of these
     # would be left when it comes to its last one (16 were, as far as it was seen).
     left = [at for at in answers if at > began[-1]]
     assert len(answers) == 40
