@@ -37,6 +37,7 @@ POSTGRESQL_ARGUMENTS = {
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",  # milliseconds
+    "client_encoding": "utf8",  # also where the database has none: SQL_ASCII would give us bytes
     "options": f"-c lock_timeout={BUSY_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS} "
     f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_MS}",
 }

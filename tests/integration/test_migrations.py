@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import psycopg
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -96,6 +97,21 @@ def either(database_url: str) -> Iterator[Database]:
 def stamp(database: Database, revision: str) -> None:
     with database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :to"), {"to": revision})
+
+
+def test_a_postgresql_database_without_an_encoding_serves(postgres_url: str) -> None:
+    """As Debian makes them on a machine without a locale."""
+    server, _, name = postgres_url.rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" ENCODING SQL_ASCII TEMPLATE template0')
+    database = Database(postgres_url)
+    database.upgrade()
+    run = History(database).create_run(
+        name="ä", configuration={}, iterations=1, parameters=b"", parameters_digest=""
+    )
+    assert History(database).find_run("ä").id == run.id
+    database.close()
 
 
 def test_migrated_tables_are_the_declared_tables(either: Database) -> None:
