@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from storage.database import Database
+from storage.errors import QueryTimeout
 
 #: What a person's query may take, unless told otherwise.
 DEFAULT_SECONDS = 30.0
@@ -51,9 +52,14 @@ def _sqlite(connection: Connection, seconds: float) -> Iterator[None]:
         raw: Any = connection.connection.driver_connection
         raw.execute("PRAGMA query_only = ON")
         raw.set_authorizer(_allowed)
-        raw.set_progress_handler(_overdue(seconds), INSTRUCTIONS)
+        is_overdue = _overdue(seconds)
+        raw.set_progress_handler(is_overdue, INSTRUCTIONS)
         try:
             yield
+        except QueryTimeout:
+            if is_overdue():
+                raise
+            raise KeyboardInterrupt from None  # which ends the look at the clock, unseen
         finally:
             raw.set_progress_handler(None, 0)
             raw.set_authorizer(None)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -323,6 +326,18 @@ class TestItsTime:
     def test_one_whose_rows_never_end_is_stopped_as_well(self, filled: Database) -> None:
         with pytest.raises(QueryTimeout):
             query(filled, ENDLESS.replace("count(*)", "n"), seconds=0.05)
+
+    def test_ctrl_c_ends_it_as_an_interrupt(self, filled: Database) -> None:
+        if not filled.is_sqlite:
+            pytest.skip("PostgreSQL's driver does it, and leaves its cursor to be collected")
+        ctrl_c = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+        ctrl_c.start()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                query(filled, ENDLESS, seconds=60)
+        finally:
+            ctrl_c.cancel()
+        assert query(filled, "SELECT 1 AS one").rows == ((1,),)
 
 
 class TestOthers:
