@@ -1,12 +1,16 @@
-"""What wrong calls are made from."""
+"""What calls of the command line are made from, right ones and wrong ones."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from storage.history import History
+from tests.support.calls import TRAIN_FIRST, Call
 from tests.support.desk import put_wrong_files, two_runs_in
 
 
@@ -22,3 +26,19 @@ def desk(places: Path, two_runs: Path) -> Path:
     shutil.copy(two_runs, places / "runs.db")
     put_wrong_files(places)
     return places
+
+
+@pytest.fixture
+def trained(places: Path, call: Call) -> dict[str, Any]:
+    """What `train` told of a run with a name, in a new user's directory."""
+    called = call(TRAIN_FIRST)
+    assert called.code == 0, called.err
+    values: dict[str, Any] = called.values
+    return values
+
+
+@pytest.fixture
+def found(places: Path) -> Iterator[History]:
+    history = History.open(places / "runs.db")
+    yield history
+    history.database.close()

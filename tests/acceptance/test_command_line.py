@@ -2,53 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from pyarrow import parquet
 
-from model import parameters
 from model.config import RunConfig, run_config
 from storage.history import History
 from storage.migrations import REVISION
 from tapeworks.plotting.curves import Measure, curves
-from tests.support.calls import Call
+from tests.support.calls import TRAIN_FIRST, Call
 from tests.support.fleet import Fleet
 from tests.support.processes import ROOT, Start, all_gone
 from tests.support.training import Digests
-
-TRAIN = "train --workers 0 --images 20 --iterations 5 --test-images 30 --json --name first"
 
 #: The beginning of every PNG file.
 PNG = b"\x89PNG\r\n\x1a\n"
 
 Undisturbed = Callable[[RunConfig], Digests]
-
-
-@pytest.fixture
-def trained(places: Path, call: Call) -> dict[str, Any]:
-    """What `train` told of a run with a name, in a new user's directory."""
-    called = call(TRAIN)
-    assert called.code == 0, called.err
-    values: dict[str, Any] = called.values
-    return values
-
-
-@pytest.fixture
-def found(places: Path) -> Iterator[History]:
-    history = History.open(places / "runs.db")
-    yield history
-    history.database.close()
 
 
 def test_train_tells_a_program_everything_about_its_run(
@@ -83,7 +59,7 @@ def test_train_tells_a_person_the_losses_the_accuracy_the_time_and_the_curve(cal
 def test_train_in_a_process_with_workers_gives_the_same_bits_and_leaves_nothing(
     start: Start, places: Path, undisturbed: Undisturbed
 ) -> None:
-    training = start("train", "--workers", "1", *TRAIN.split()[3:])
+    training = start("train", "--workers", "1", *TRAIN_FIRST.split()[3:])
     while training.process.poll() is None:
         training.descendants()
     assert training.ended() == 0, training.err
@@ -230,89 +206,6 @@ def test_what_is_drawn_is_the_loss_history(trained: dict[str, Any], found: Histo
     assert line.iterations == (0, 1, 2, 3, 4)
     assert list(line.values) == trained["losses"]
     assert line.label == "first"
-
-
-def test_exported_csv_has_a_row_per_iteration_and_exact_numbers(
-    trained: dict[str, Any], call: Call
-) -> None:
-    assert call("export first --to csv --output history.csv").code == 0
-    rows = list(csv.DictReader(io.StringIO(Path("history.csv").read_text())))
-    assert [int(row["iteration"]) for row in rows] == [0, 1, 2, 3, 4]
-    assert [float(row["loss"]) for row in rows] == trained["losses"]
-    assert rows[-1]["parameters_digest"] == trained["parameters_digest"]
-    assert call("export first").out == Path("history.csv").read_text()
-
-
-def test_exported_json_has_the_run_and_its_iterations(trained: dict[str, Any], call: Call) -> None:
-    values = call("export first --to json").values
-    assert {name: values[name] for name in trained} == trained
-    assert [record["loss"] for record in values["history"]] == trained["losses"]
-    assert call("export first --to json --output it.json").code == 0
-    assert json.loads(Path("it.json").read_text()) == values
-
-
-def test_exported_parameters_are_those_of_the_digest_also_of_earlier_iterations(
-    trained: dict[str, Any], call: Call, found: History
-) -> None:
-    assert call("export first --to safetensors --output last.safetensors").code == 0
-    payload = Path("last.safetensors").read_bytes()
-    assert parameters.digest(payload) == trained["parameters_digest"]
-    assert {name: array.shape for name, array in parameters.from_bytes(payload).items()} == {
-        "conv_1": (5, 3, 3),
-        "conv_2": (5, 5, 5),
-        "conv_3": (5, 7, 7),
-        "dense_1": (2, 5, 15, 15),
-    }
-    for after, record in enumerate(found.iterations(trained["id"]), start=1):
-        line = f"export first --to safetensors --after {after} --output early.safetensors"
-        assert call(line).code == 0
-        early = Path("early.safetensors").read_bytes()
-        assert parameters.digest(early) == record.parameters_digest
-    assert call("export first --to safetensors --after 0 --output zero.safetensors").code == 0
-    initial = parameters.initial(RunConfig().network, RunConfig().seed)
-    for name, array in parameters.from_bytes(Path("zero.safetensors").read_bytes()).items():
-        np.testing.assert_array_equal(array, initial[name])
-
-
-def test_exported_parquet_has_the_types_of_the_history(
-    trained: dict[str, Any], call: Call, found: History
-) -> None:
-    assert call("export first --to parquet --output history.parquet").code == 0
-    rows = parquet.read_table("history.parquet").to_pylist()
-    expected = [asdict(record) for record in found.iterations(trained["id"])]
-    assert [row | {"run_id": trained["id"]} for row in rows] == expected
-
-
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_an_existing_saved_model_is_replaced_as_a_whole(
-    trained: dict[str, Any], call: Call
-) -> None:
-    Path("model").mkdir()
-    before = {path.name for path in Path().iterdir()}
-    assert call("export first --to savedmodel --after 0 --output model").code == 0
-    (Path("model") / "old").touch()
-    assert call("export first --to savedmodel --output model").code == 0
-    assert (Path("model") / "saved_model.pb").is_file()
-    assert not (Path("model") / "old").exists()
-    assert {path.name for path in Path().iterdir()} == before
-
-
-def test_the_best_evaluations_parameters_are_exported(
-    trained: dict[str, Any], call: Call, found: History
-) -> None:
-    for metric in ("loss", "accuracy"):
-        line = f"export first --to safetensors --best {metric} --output best.safetensors"
-        assert call(line).code == 0
-        payload = Path("best.safetensors").read_bytes()
-        assert parameters.digest(payload) == trained["parameters_digest"]
-
-
-def test_an_existing_file_is_replaced_as_a_whole(trained: dict[str, Any], call: Call) -> None:
-    Path("history.csv").write_text("old")
-    before = {path.name for path in Path().iterdir()}
-    assert call("export first --output history.csv").code == 0
-    assert Path("history.csv").read_text().startswith("iteration,")
-    assert {path.name for path in Path().iterdir()} == before
 
 
 def test_the_database_is_checked_and_upgraded(call: Call) -> None:

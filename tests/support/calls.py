@@ -12,6 +12,9 @@ import pytest
 
 from tapeworks.__main__ import run
 
+#: Trains a small run with a name, in this process.
+TRAIN_FIRST = "train --workers 0 --images 20 --iterations 5 --test-images 30 --json --name first"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Called:
