@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test check format simulate bench bench-engine bench-scaling bench-history chaos lock clean
+.PHONY: help train test check format simulate bench bench-engine bench-scaling bench-sizing bench-history chaos lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: $(VENV)/.runtime  ## Time the main job beside the seed's own program
 
 bench-scaling: $(VENV)/.runtime  ## Time two workers against one (MNIST in TAPEWORKS_DATA_DIR)
 	$(BIN)/python -m benchmarks.scaling
+
+bench-sizing: $(VENV)/.runtime  ## Measure what an iteration costs each part (MNIST in TAPEWORKS_DATA_DIR)
+	$(BIN)/python -m benchmarks.sizing
 
 bench-history: $(VENV)/.development  ## Ask 20,000 runs of 2,000,000 iterations, on SQLite and PostgreSQL (3 GB of disk)
 	$(BIN)/python -m benchmarks.history
