@@ -139,6 +139,12 @@ class Database:
             with translated(self.address), engine.connect() as connection:
                 connection.exec_driver_sql("VACUUM")
 
+    def copy_to(self, path: Path) -> None:
+        """An SQLite database as it stands now, in a new file; writers go on meanwhile."""
+        engine = self._engine.execution_options(purpose="outside")
+        with translated(self.address), engine.connect() as connection:
+            connection.exec_driver_sql("VACUUM INTO ?", (str(path),))
+
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
         self._engine.dispose()

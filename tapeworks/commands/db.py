@@ -1,8 +1,9 @@
-"""`tapeworks db`: the database's schema and size."""
+"""`tapeworks db`: the database's schema, size and backup."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -11,14 +12,14 @@ from storage.housekeeping import table_sizes
 from storage.migrations import REVISION
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, size
-from tapeworks.errors import ExitCode
-from tapeworks.output import put, put_table
+from tapeworks.errors import ExitCode, UsageError
+from tapeworks.output import check_writable, put, put_table, say, written_whole
 from tapeworks.settings import settings
 
 
 @click.group("db")
 def command() -> None:
-    """The database's schema and size."""
+    """The database's schema, size and backup."""
 
 
 @command.command("upgrade", epilog="Example: tapeworks db upgrade")
@@ -50,4 +51,26 @@ def check() -> int:
     database = Database(settings().database_url)
     database.check_schema()
     put(f"{database.address} is at revision {REVISION}")
+    return ExitCode.DONE
+
+
+@command.command("backup", epilog="Example: tapeworks db backup history-backup.db")
+@click.argument("file", type=click.Path(path_type=Path))
+def back_up(file: Path) -> int:
+    """Write a copy of the SQLite database to FILE, while schedulers go on.
+
+    The copy is of one moment. To restore it, stop the schedulers and put it in the database's
+    place; runs go on from the iterations that it has.
+    """
+    database = connected_history().database
+    if not database.is_sqlite:
+        raise UsageError(
+            f"Expected an SQLite database. Received: {database.address}. Back it up with "
+            "PostgreSQL's own pg_dump."
+        )
+    check_writable(file)
+    with written_whole(file) as complete:
+        database.copy_to(complete)
+    say(f"Backed up {database.address}")
+    put(str(file.resolve()))
     return ExitCode.DONE
