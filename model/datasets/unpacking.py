@@ -22,6 +22,6 @@ def largest_unpacked(path: Path) -> int:
 def too_large(path: Path) -> DatasetError:
     """The error for a file that would become larger."""
     return DatasetError(
-        f"{path} becomes too large. Expected at most {largest_unpacked(path):,} bytes unpacked, as of "
-        "images of its size. If it is right, write it without compression."
+        f"{path} becomes too large. Expected at most {largest_unpacked(path):,} bytes unpacked. "
+        "If it is right as it is, write it without compression."
     )
