@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test check format simulate bench bench-engine bench-scaling bench-sizing bench-history chaos lock clean
+.PHONY: help train test check audit format simulate bench bench-engine bench-scaling bench-sizing bench-history chaos lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ check: $(VENV)/.development  ## Lint, format, types and room boundaries
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# In an environment of its own and unpinned: nothing else needs it, and the newest one knows most. Strict: a package of which
+# nothing can be learned is a failure too.
+audit: | $(BIN)/python  ## Look for known vulnerabilities of what the locks pin (needs the network)
+	@test -x $(VENV)/audit/bin/pip-audit || { $(BIN)/python -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; }
+	$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock --requirement requirements-dev.lock
 
 simulate: $(VENV)/.development  ## Run 100,000 simulated schedules of faults
 	$(BIN)/python -m tests.simulation --schedules 100000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import reprlib
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -268,6 +269,11 @@ def _sentence(error: ValidationError) -> str:
 
 def _listed(value: Any) -> str:
     try:
-        return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        return ",".join(map(_shown, value)) if isinstance(value, list | tuple) else _shown(value)
     except ValueError:  # Python writes no number of more than 4300 digits
         return "a number too long to show"
+
+
+def _shown(value: Any) -> str:
+    """In brief where it is nested: a list may hold itself, or a billion others in a few lines."""
+    return reprlib.repr(value) if isinstance(value, list | tuple | dict | set) else str(value)

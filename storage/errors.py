@@ -138,7 +138,7 @@ class UnknownColumn(QueryError):
     def __init__(self, name: str, nearest: str | None, view: str, *, quoted: bool) -> None:
         hint = f" Did you mean {nearest}?" if nearest else ""
         hint += " Text goes between single quotes." if quoted else ""
-        columns = f'tapeworks query "SELECT * FROM {view} LIMIT 0"'  # noqa: S608
+        columns = f'tapeworks query "SELECT * FROM {view} LIMIT 0"'  # noqa: S608 - to be read, not run
         super().__init__(f"There is no column {name!r}.{hint} List the columns with: {columns}")
 
 

@@ -97,7 +97,7 @@ def _is_view(connection: Connection, name: str, kind: str) -> bool:
         "pg_views": f"viewname = '{name}' AND schemaname = current_schema()",
         "sqlite_master": f"type = 'view' AND name = '{name}'",
     }[kind]
-    found = connection.exec_driver_sql(f"SELECT 1 FROM {kind} WHERE {where}")  # noqa: S608
+    found = connection.exec_driver_sql(f"SELECT 1 FROM {kind} WHERE {where}")
     return found.first() is not None
 
 
@@ -134,7 +134,7 @@ def _runs(words: dict[str, str]) -> str:
   r.owner, r.epoch, r.fingerprint, r.images_digest, r.parameters_digest,
   r.parent_id, r.parent_iterations, r.pruned_at,
   {settings}
-FROM stored_runs AS r"""  # noqa: S608
+FROM stored_runs AS r"""
 
 
 def _iterations(words: dict[str, str]) -> str:
@@ -143,7 +143,7 @@ def _iterations(words: dict[str, str]) -> str:
   i.accuracy, i.gradient_norm, {started} AS started_at, i.seconds,
   i.images / nullif(i.seconds, 0) AS images_per_second, i.epoch, i.shards, i.attempts, i.workers,
   {words["hex"].format(bytes="i.parameters_digest")} AS parameters_digest
-FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run"""  # noqa: S608
+FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run"""
 
 
 _WORKERS = """SELECT r.id AS run_id, w.name AS worker, w.images, w.answers, w.seconds,

@@ -45,4 +45,4 @@ IMAGES = f"""SELECT r.id AS run_id, i.iteration, v.place - 1 AS place, {_IMAGE} 
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run
 CROSS JOIN LATERAL
   unnest(i.image_values[:i.images], i.image_values[i.images + 1:2 * i.images])
-  WITH ORDINALITY AS v(loss, gradient_norm, place)"""  # noqa: S608
+  WITH ORDINALITY AS v(loss, gradient_norm, place)"""

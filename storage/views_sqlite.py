@@ -44,7 +44,7 @@ def _int32(content: str, place: str) -> str:
     ]
     bits = " | ".join(digits)
     digits_of = f"hex(substr({content}, 4 * {place} + 1, 4))"
-    return f"(SELECT {bits} FROM (SELECT {digits_of} AS h))"  # noqa: S608
+    return f"(SELECT {bits} FROM (SELECT {digits_of} AS h))"
 
 
 #: Where the hexadecimal digits of a little-endian number stand, the most significant first.
@@ -57,7 +57,7 @@ def _float32(content: str, place: str) -> str:
       THEN m * 1.0 * (1 << min(s, 60)) * (1 << max(s - 60, 0))
       ELSE m * 1.0 / (1 << min(-s, 60)) / (1 << min(max(-s - 60, 0), 60)) / (1 << max(-s - 120, 0))
     END FROM (SELECT max(b >> 23, 1) - 150 AS s, (b & 8388607) + (b >= 8388608) * 8388608 AS m
-      FROM (SELECT {_int32(content, place)} AS b)))"""  # noqa: S608
+      FROM (SELECT {_int32(content, place)} AS b)))"""
 
 
 #: A table with a row for each place of an image set; its `key` is the place.
@@ -81,7 +81,7 @@ LEDGER = f"""SELECT r.id AS run_id, i.iteration,
   {_moment("(i.started_at + json_extract(e.value, '$[7]'))")} AS received_at
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run
 JOIN json_each(i.ledger) AS e
-JOIN stored_workers AS w ON w.run = i.run AND w.number = json_extract(e.value, '$[5]')"""  # noqa: S608
+JOIN stored_workers AS w ON w.run = i.run AND w.number = json_extract(e.value, '$[5]')"""
 
 IMAGES = f"""SELECT r.id AS run_id, i.iteration, p.key AS place, {_IMAGE} AS image,
   CASE WHEN r.labels IS NOT NULL THEN
@@ -91,4 +91,4 @@ IMAGES = f"""SELECT r.id AS run_id, i.iteration, p.key AS place, {_IMAGE} AS ima
   {_float32("i.image_values", "p.key")} AS loss,
   {_float32("i.image_values", "(i.images + p.key)")} AS gradient_norm
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run
-JOIN {_PLACES} AS p"""  # noqa: S608
+JOIN {_PLACES} AS p"""

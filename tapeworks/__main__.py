@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import click
 
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
+from tapeworks.output import say
 from workers.crash_points import check_crash_point
 
 #: The commands in the order of the help; each is `command` in the module of its name.
@@ -77,6 +79,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and end with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that has not every letter
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -98,7 +103,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _told(sentence: str, code: ExitCode) -> int:
-    print(f"tapeworks: {' '.join(sentence.split())}", file=sys.stderr)  # noqa: T201
+    say(f"tapeworks: {' '.join(sentence.split())}")
     return int(code)
 
 

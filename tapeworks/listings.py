@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import html
 import io
 import math
 import re
@@ -16,10 +17,17 @@ import click
 from storage.listing import Listing, Value
 from tapeworks.describe import as_json
 from tapeworks.errors import UsageError
-from tapeworks.output import put, put_table, visible
+from tapeworks.output import put, put_table, visible, visible_lines
 
-#: What a spreadsheet takes for the beginning of a formula.
-_FORMULA = tuple("=+-@\t\r\n")
+#: What a spreadsheet takes for the beginning of a formula, a Japanese one also in full width.
+_FORMULA = tuple(
+    "=+-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
+    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
+)
+
+#: What means something else in Markdown than itself, but for HTML. An underscore within a word
+#: is one, as in the name of most columns.
+_MARKS = re.compile(r"[\\|`*\[\]~]|(?<!\w)_|_(?!\w)")
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.I)
 
@@ -88,7 +96,8 @@ def as_markdown(found: Listing) -> str:
 
 
 def _escaped(text: str) -> str:
-    return visible(text).replace("\\", "\\\\").replace("|", "\\|")
+    """Text that stays within its cell, as it is: no formatting, no link, no HTML."""
+    return _MARKS.sub(r"\\\g<0>", html.escape(visible(text), quote=False))
 
 
 def _texts(found: Listing) -> list[list[str]]:
@@ -118,8 +127,11 @@ def _csv_line(row: Sequence[Value]) -> str:
 
 
 def _harmless(cell: Value) -> Value:
-    dangerous = isinstance(cell, str) and cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell)
-    return f"'{cell}" if dangerous else cell
+    if not isinstance(cell, str):
+        return cell
+    text = visible_lines(cell)
+    dangerous = text.lstrip().startswith(_FORMULA) and not _NUMBER.fullmatch(text)
+    return f"'{text}" if dangerous else text
 
 
 def _finite(cell: Value) -> Value:

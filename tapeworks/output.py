@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,13 +16,18 @@ GAP = "  "
 
 
 def say(sentence: str) -> None:
-    """Words for a person."""
-    print(sentence, file=sys.stderr, flush=True)  # noqa: T201
+    """Words for a person, on one line."""
+    print(visible(sentence), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def put(text: str) -> None:
-    """Data."""
-    print(text, flush=True)  # noqa: T201
+    """Data, of one line or several."""
+    print(visible_lines(text), flush=True)  # noqa: T201
+
+
+def put_lines(lines: Iterable[str]) -> None:
+    """Data, each text on one line, whatever it holds."""
+    put("\n".join(map(visible, lines)))
 
 
 def put_table(
@@ -59,6 +64,11 @@ def visible(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def visible_lines(text: str) -> str:
+    """The same, of a text that may have several lines."""
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def check_writable(path: Path) -> None:

@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 
 from storage.records import EvaluationRecord, IterationRecord
+from tapeworks.output import say, visible
 
 #: Seconds between two lines where there is no terminal.
 LINE_SECONDS = 2.0
@@ -45,7 +46,7 @@ class Progress:
         if self._bar:
             self._bar.print(sentence)
         else:
-            print(sentence, file=sys.stderr, flush=True)  # noqa: T201
+            say(sentence)
 
     def show(self, record: IterationRecord) -> None:
         """An iteration was committed."""
@@ -96,7 +97,8 @@ class _Bar:
         self._progress.stop()
 
     def print(self, sentence: str) -> None:
-        self._progress.console.print(sentence, markup=False, highlight=False)
+        console = self._progress.console
+        console.print(visible(sentence), markup=False, highlight=False, emoji=False)
 
     def update(self, completed: int, text: str) -> None:
         self._progress.update(self._task, completed=completed, description=text)

@@ -111,7 +111,7 @@ class RedisServer:
         )
         log = directory / "redis.log"
         with log.open("wb") as output:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own words, and paths as arguments
                 ["/bin/sh", "-c", LIFELINE, str(directory), str(executable()), str(file)],
                 stdin=subprocess.PIPE,
                 stdout=output,

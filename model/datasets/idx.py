@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model.datasets.unpacking import largest_unpacked, too_large
 from model.errors import DatasetError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -42,13 +43,18 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
 
 
 def _content(path: Path) -> bytes:
-    content = path.read_bytes()
-    if not content.startswith(GZIP_MAGIC):
-        return content
+    with path.open("rb") as file:
+        if file.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
+            return path.read_bytes()
+    most = largest_unpacked(path)
     try:
-        return gzip.decompress(content)
+        with gzip.open(path) as file:
+            content = file.read(most + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DatasetError(f"{path} is a damaged gzip file: {error}.") from error
+    if len(content) > most:
+        raise too_large(path)
+    return content
 
 
 def _check_magic(path: Path, magic: bytes, dimensions: int) -> None:

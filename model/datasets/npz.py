@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.datasets.source import Images, Source, checked_images, checked_part
+from model.datasets.unpacking import largest_unpacked, too_large
 from model.errors import DatasetError
 
 
@@ -40,11 +41,22 @@ def read_arrays(path: Path, *names: str, optional: tuple[str, ...] = ()) -> list
         with np.load(path, allow_pickle=False) as arrays:
             _check_names(path, names, arrays.files)
             found = (*names, *(name for name in optional if name in arrays.files))
+            _check_size(path, found)
             return [np.asarray(arrays[name]) for name in found]
     except DatasetError:
         raise
     except Exception as error:  # damaged arrays make NumPy raise anything, TokenError among it
         raise DatasetError(f"{path} cannot be read: {str(error).rstrip('.')}.") from error
+
+
+def _check_size(path: Path, names: tuple[str, ...]) -> None:
+    """No member of an archive becomes larger than the archive says."""
+    with zipfile.ZipFile(path) as archive:
+        members = [
+            each for each in archive.infolist() if each.filename.removesuffix(".npy") in names
+        ]
+    if sum(each.file_size for each in members) > largest_unpacked(path):
+        raise too_large(path)
 
 
 def _check_names(path: Path, expected: tuple[str, ...], found: list[str]) -> None:

@@ -68,17 +68,17 @@ def copy_all(connection: sa.Connection) -> None:
     if connection.dialect.name == "postgresql":  # as SQLite does: no scheduler may commit meanwhile
         connection.exec_driver_sql(f"LOCK TABLE {', '.join(OLD)} IN ACCESS EXCLUSIVE MODE")
     connection.exec_driver_sql(
-        f"INSERT INTO stored_runs ({KEPT['runs']}, status, final_loss, priority) "  # noqa: S608
+        f"INSERT INTO stored_runs ({KEPT['runs']}, status, final_loss, priority) "
         f"SELECT {KEPT['runs']}, state, last_loss, 0 FROM runs ORDER BY created_at, id"
     )
     for table in ("checkpoints", "evaluations", "events"):
         columns = KEPT[table]
         connection.exec_driver_sql(
-            f"INSERT INTO stored_{table} ({columns}) SELECT {columns} FROM {table}"  # noqa: S608
+            f"INSERT INTO stored_{table} ({columns}) SELECT {columns} FROM {table}"
         )
     newest = "run_id = stored_runs.id ORDER BY completed_iterations DESC LIMIT 1"
     connection.exec_driver_sql(
-        f"UPDATE stored_runs SET test_loss = (SELECT loss FROM evaluations WHERE {newest}), "  # noqa: S608
+        f"UPDATE stored_runs SET test_loss = (SELECT loss FROM evaluations WHERE {newest}), "
         f"test_accuracy = (SELECT accuracy FROM evaluations WHERE {newest})"
     )
     runs = sa.table(

@@ -23,7 +23,7 @@ from tapeworks.comparison.texts import bits_lines, table
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json
 from tapeworks.errors import ExitCode, UsageError
-from tapeworks.output import check_writable, put, put_table, say, write_file
+from tapeworks.output import check_writable, put, put_lines, put_table, say, write_file
 from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 
 
@@ -86,7 +86,7 @@ def _put_texts(contenders: Sequence[Contender], compared: list[Pair], at: Sequen
     if not differing_settings(runs):
         put("All settings are the same.")
     by_id = {run.id: label for run, label in zip(runs, labels, strict=True)}
-    put("\n".join(bits_lines(compared, by_id)))
+    put_lines(bits_lines(compared, by_id))
 
 
 def _values(

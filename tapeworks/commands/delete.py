@@ -32,7 +32,8 @@ def command(runs: tuple[str, ...], yes: bool) -> int:
 
 
 def _confirm(names: list[str]) -> None:
-    say("This removes for good:\n  " + "\n  ".join(names))
+    for line in ("This removes for good:", *(f"  {name}" for name in names)):
+        say(line)
     if not sys.stdin.isatty():
         raise UsageError("Nothing was removed: nobody can be asked here; say so with --yes.")
     if not click.confirm("Remove?", err=True):

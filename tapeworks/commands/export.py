@@ -23,6 +23,7 @@ from tapeworks.output import (
     check_directory_writable,
     check_writable,
     put,
+    put_lines,
     say,
     write_file,
     written_whole,
@@ -93,7 +94,7 @@ def command(run: str, to: str, output: Path | None, choice: Choice) -> int:
         _write_network(history, found, form, choice, output)
     else:
         write_file(output, _content(history, found, form, choice))
-    put(str(output.resolve()))
+    put_lines([str(output.resolve())])
     return ExitCode.DONE
 
 

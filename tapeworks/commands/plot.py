@@ -9,7 +9,7 @@ import click
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json
 from tapeworks.errors import ExitCode, UsageError
-from tapeworks.output import check_writable, put, write_file
+from tapeworks.output import check_writable, put, put_lines, write_file
 from tapeworks.plotting.kinds import Kind, check_call, content, picture, picture_format
 
 #: What a picture is called that is given no name, unless it is called as its kind.
@@ -60,5 +60,5 @@ def command(
         put(as_json(shown.values()))
     else:
         write_file(path, picture(shown, ending))
-        put(str(path.resolve()))
+        put_lines([str(path.resolve())])
     return ExitCode.DONE

@@ -9,7 +9,7 @@ import click
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, clock, run_lines, run_values
 from tapeworks.errors import ExitCode, UsageError
-from tapeworks.output import put, put_table
+from tapeworks.output import put, put_lines, put_table
 
 #: The argument that names a run: an id, a unique prefix of one, or a name.
 run_argument = click.argument("run", metavar="RUN")
@@ -39,7 +39,7 @@ def command(run: str, events: bool, ledger: bool, json: bool) -> int:
     else:
         lines = run_lines(history, record)
         width = max(len(label) for label, _ in lines)
-        put("\n".join(f"{label:{width}}  {text}" for label, text in lines))
+        put_lines(f"{label:{width}}  {text}" for label, text in lines)
     return ExitCode.DONE
 
 

@@ -20,7 +20,7 @@ from tapeworks.describe import as_json, run_values
 from tapeworks.descriptions import with_name_options
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.options import Request, with_run_options
-from tapeworks.output import check_writable, put, say, write_file
+from tapeworks.output import check_writable, put, put_lines, say, write_file
 from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 from tapeworks.redis_server import executable
 from tapeworks.session import Session
@@ -130,11 +130,11 @@ def _summarise(history: History, run: RunRecord, seconds: float, plot: Path) -> 
     trained = sum(record.seconds for record in records)
     reason = f", {run.reason}" if run.reason else ""
     done = f"{run.status.value} after {run.completed_iterations} iterations{reason}"
-    put(f"run        {run.id}, {done}")
+    put_lines([f"run        {run.id}, {done}"])
     if records:
         put(f"loss       {records[0].loss:.4f} at first, {records[-1].loss:.4f} at last")
     for evaluation in history.evaluations(run.id)[-1:]:
         put(f"accuracy   {evaluation.accuracy:.1%} of {evaluation.images} held-out images")
     put(f"time       {seconds:.1f} s, {trained:.1f} s of it iterations")
     if records:
-        put(f"loss curve {plot.resolve()}")
+        put_lines([f"loss curve {plot.resolve()}"])

@@ -24,6 +24,11 @@ UNDECODED = "\udcff"
 
 NESTED = "[" * 5000
 
+#: A billion words in a few lines, each a list of ten times the list before.
+BILLION = ", ".join(
+    f"&l{depth} [{', '.join([f'*l{depth - 1}' if depth else 'word'] * 10)}]" for depth in range(9)
+)
+
 #: A process that is not this one, and lives as long as this test does.
 PARENT = os.getppid()
 
@@ -50,6 +55,7 @@ def told(called: Called, code: int, words: str) -> None:
         ("number.yaml", 'images: !!int ""', "cannot be parsed"),
         ("nested.yaml", f"images: {NESTED}", "too deeply nested"),
         ("nested.toml", f"images = {NESTED}", "too deeply nested"),
+        ("billion.yaml", f"seed: [{BILLION}]", "seed: input should be a valid integer"),
         ("itself.yaml", "classes: &classes [*classes]", "classes"),
     ],
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,29 @@ def test_float_images_from_0_to_1_become_the_nearest_grey_level(tmp_path: Path, 
     np.savez(tmp_path / "own.npz", images=(levels / 255).astype(dtype), labels=LABELS[:4])
     split = small_run(tmp_path / "own.npz", classes=(1, 3, 6), images=4, image_side=8)
     assert split.training.images.tolist() == levels.tolist()
+
+
+def test_a_small_file_that_would_become_very_large(tmp_path: Path) -> None:
+    labels = np.zeros(100_000_000, np.uint8)
+    np.savez_compressed(tmp_path / "own.npz", images=IMAGES, labels=labels)
+    tracemalloc.start()
+    with pytest.raises(DatasetError, match=r"becomes too large. Expected at most 67,108,864 bytes"):
+        small_run(tmp_path / "own.npz")
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+def test_an_archive_that_says_less_than_it_holds_is_damaged(tmp_path: Path) -> None:
+    file = tmp_path / "own.npz"
+    np.savez_compressed(file, images=IMAGES, labels=np.zeros(100_000_000, np.uint8))
+    size = struct.pack("<I", 100_000_128)
+    assert size in file.read_bytes()
+    file.write_bytes(file.read_bytes().replace(size, struct.pack("<I", 1000)))
+    tracemalloc.start()
+    with pytest.raises(DatasetError, match=r"own.npz cannot be read: "):
+        small_run(file)
+    assert tracemalloc.get_traced_memory()[1] < 150_000_000  # what its array's header claims
+    tracemalloc.stop()
 
 
 def test_a_suffix_in_capitals_is_an_npz_file_too(own_file: Path) -> None:

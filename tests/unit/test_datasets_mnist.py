@@ -6,6 +6,7 @@ import gzip
 import re
 import shutil
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,16 @@ def test_a_damaged_images_file_is_named(both_parts: Path, content: bytes, senten
     (both_parts / "train-images-idx3-ubyte").write_bytes(content)
     with pytest.raises(DatasetError, match=sentence):
         small_run(both_parts)
+
+
+def test_a_small_file_that_would_become_very_large(both_parts: Path) -> None:
+    bomb = gzip.compress(idx((100_000, 28, 28), bytes(28 * 28 * 100_000)))
+    (both_parts / "train-images-idx3-ubyte").write_bytes(bomb)
+    tracemalloc.start()
+    with pytest.raises(DatasetError, match=r"becomes too large. Expected at most [\d,]+ bytes"):
+        small_run(both_parts)
+    assert tracemalloc.get_traced_memory()[1] < 300_000_000  # what it allows, twice as it grows
+    tracemalloc.stop()
 
 
 def test_a_damaged_test_part_is_refused_too(both_parts: Path) -> None:

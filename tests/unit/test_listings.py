@@ -8,6 +8,7 @@ import json
 import math
 
 import pytest
+from markdown_it import MarkdownIt
 
 from storage.listing import Listing, Value
 from tapeworks.errors import UsageError
@@ -22,6 +23,18 @@ def listing(*rows: tuple[Value, ...], columns: tuple[str, ...] = ("name", "loss"
 def printed(found: Listing, form: Form, capsys: pytest.CaptureFixture[str]) -> str:
     put_listing(found, form)
     return capsys.readouterr().out
+
+
+def read_markdown(text: str) -> list[list[str]]:
+    """The cells of a Markdown table; fails if anything in them is not plain text."""
+    cells = [
+        token.children or []
+        for token in MarkdownIt("gfm-like", {"linkify": False}).parse(text)
+        if token.type == "inline"
+    ]
+    assert {child.type for cell in cells for child in cell} <= {"text", "text_special"}
+    texts = ["".join(child.content for child in cell) for cell in cells]
+    return [texts[:2], texts[2:]]
 
 
 def test_a_table_has_numbers_to_the_right_with_six_digits(
@@ -68,16 +81,25 @@ def test_text_cannot_move_a_cursor_or_break_a_line(
     assert visible(text) == shown
     put_table(["TEXT"], [[text]])
     assert capsys.readouterr().out == f"TEXT\n{shown}\n"
-    assert shown.replace("\\", "\\\\") in as_markdown(listing((text, 1)))
+    assert read_markdown(as_markdown(listing((text, 1)))) == [["name", "loss"], [shown, "1"]]
 
 
 @pytest.mark.parametrize(
     "text",
-    ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "=cmd|' /C calc'!A0", "-", "+x"],
+    [
+        *("=1+1", "+1+1", "-1+1", "@SUM(A1)", " =1+1", "\n=1", "=cmd|' /C calc'!A0", "-", "+x"),
+        *("\N{FULLWIDTH EQUALS SIGN}1+1", "\N{FULLWIDTH COMMERCIAL AT}SUM(A1)"),
+    ],
 )
 def test_a_formula_in_csv_is_text(text: str) -> None:
     [row] = csv.reader(io.StringIO(as_csv(listing((text, -1.5)))[len("name,loss\n") :], newline=""))
     assert row == [f"'{text}", "-1.5"]
+
+
+@pytest.mark.parametrize("text", ["\t=1", "\r=1", "\x1b[2J", "\u202e=1"])
+def test_a_control_character_in_csv_is_written_as_python_writes_it(text: str) -> None:
+    escaped = text[0].encode("unicode_escape").decode() + text[1:]
+    assert as_csv(listing((text, 1))) == f"name,loss\n{escaped},1"
 
 
 def test_the_name_of_a_column_is_no_formula_either() -> None:
@@ -125,3 +147,28 @@ def test_markdown_escapes_what_ends_a_cell() -> None:
         "| a \\| b\\\\ | 1 |",
         "| two\\\\nlines | 2.5 |",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "learning_rate=0.1",
+            "_a_ *b* **c** `d` ~~e~~",
+            "`` ` ``",
+            "a&amp;b &lt;",
+            "# 1. - > ---",
+        ),
+        *(
+            "<script>alert(1)</script>",
+            "<img src=x onerror=alert(1)>",
+            "<!--",
+            "<https://x.example>",
+        ),
+        *("[a](javascript:alert(1))", "![a](https://x.example/a.png)", "[a]: https://x.example"),
+        *("\\| a |", "| --- |", "\\", "\\\\|", "`|`", "\\<b>"),
+    ],
+)
+def test_markdown_shows_text_as_it_is(text: str) -> None:
+    found = as_markdown(listing((text, 1), columns=(text, "loss")))
+    assert read_markdown(found) == [[text, "loss"], [text, "1"]]

@@ -7,6 +7,8 @@ from matplotlib.axis import Axis
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from tapeworks.output import visible
+
 #: Of Okabe and Ito, without yellow: told apart by nearly everybody, and on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -23,7 +25,8 @@ def bare(axes: Axes) -> None:
 
 
 def plain(text: Text) -> Text:
-    """Shown as it is: a dollar sign in a name begins no formula."""
+    """Shown as it is and on one line: a dollar sign in a name begins no formula."""
+    text.set_text(visible(text.get_text()))
     text.set_parse_math(False)
     return text
 

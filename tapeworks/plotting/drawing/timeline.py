@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from tapeworks.comparison.labels import shortened
+from tapeworks.output import visible
 from tapeworks.plotting.drawing.style import COLOURS, bare, plain
 from tapeworks.plotting.timeline import Timeline
 
@@ -42,7 +44,9 @@ def draw_timeline(shown: Timeline) -> Figure:
     _iterations(axes, shown)
     _cuts(axes, shown)
     named = range(0, rows, -(-rows // MOST_NAMES))
-    axes.set_yticks(named, labels=[shown.workers[row] for row in named], fontsize=8)
+    axes.set_yticks(
+        named, labels=[shortened(visible(shown.workers[row])) for row in named], fontsize=8
+    )
     for text in axes.get_yticklabels():
         plain(text)
     axes.set_ylim(rows - 0.5, -0.5)
