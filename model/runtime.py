@@ -9,18 +9,8 @@ import os
 import sys
 from typing import Any
 
+from model.flags import FLAGS, THREADS
 from model.memory import keep_freed_memory
-
-#: Environment that decides bits. Set, not defaulted: what the user's shell holds must not matter.
-FLAGS = {
-    "TF_ENABLE_ONEDNN_OPTS": "0",  # oneDNN picks kernels by batch size and thread count
-    # Vectors as wide as the machine has: faster, and no bit of it, for sums run across images.
-    "XLA_FLAGS": "--xla_cpu_enable_fast_math=false --xla_cpu_prefer_vector_width=512",
-    "TF_DETERMINISTIC_OPS": "1",
-}
-
-#: More threads would split sums differently from machine to machine; workers are processes instead.
-THREADS = 1
 
 #: TensorFlow loads this module of Keras at import and does without it where Keras is not
 #: installed. We do without it too: 2 of 6 seconds, and 100 MB in every worker.

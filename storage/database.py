@@ -110,6 +110,11 @@ class Database:
         """Whether it is an SQLite file."""
         return self._engine.dialect.name == "sqlite"
 
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file, if it is one."""
+        return Path(str(self._url.database)) if self.is_sqlite else None
+
     def revision(self) -> str | None:
         """The revision of the tables, or None where there are none."""
         with self.read() as connection:

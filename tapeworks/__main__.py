@@ -42,6 +42,7 @@ COMMANDS = (
     "replay",
     "gc",
     "doctor",
+    "health",
     "db",
 )
 

@@ -12,9 +12,10 @@ import json
 import numpy as np
 
 from model.config import NetworkConfig, Unfolding
+from model.flags import FLAGS, THREADS
 from model.gradients import engine
 from model.parameters import digest, initial, to_bytes
-from model.runtime import FLAGS, THREADS, tf
+from model.runtime import tf
 
 #: One for each unfolding: the default network, which most runs need compiled anyway, and a small
 #: one for the other.

@@ -2,67 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
 
 import click
 
-from model import datasets
-from model.config import RunConfig
-from storage.database import Database
-from storage.migrations import REVISION
-from tapeworks.errors import EXPECTED, ExitCode, exit_code
-from tapeworks.output import put
-from tapeworks.redis_server import executable
+from tapeworks.describe import as_json
+from tapeworks.doctor.examination import Examination
+from tapeworks.doctor.findings import Finding, Level
+from tapeworks.errors import ExitCode
+from tapeworks.output import put, visible
 from tapeworks.settings import settings
-from workers.addresses import without_password
-from workers.exchange import Exchange
 
 
 @click.command("doctor", epilog="Example: tapeworks doctor")
-def command() -> int:
-    """Check Redis, workers, the database and the data set; exit with the first problem's code."""
-    codes = [
-        _told("redis", _redis),
-        _told("workers", _workers),
-        _told("database", _database),
-        _told("data set", _data_set),
-    ]
-    return next((code for code in codes if code), ExitCode.DONE)
+@click.option("--json", is_flag=True, help="print JSON")
+def command(json: bool) -> int:
+    """Check settings, Redis, workers, schedulers, database, clocks and data sets.
+
+    A line for each finding, with what to do about it. Changes nothing. Ends with the first
+    problem's exit code; warnings are none.
+    """
+    examination, told = Examination(settings(), os.environ), []
+    for finding in examination.findings():
+        told.append(finding)
+        if not json:
+            put(visible(f"{finding.level:9}{finding.label:11}{_sentences(finding)}"))
+    if json:
+        put(as_json([asdict(finding) for finding in told]))
+    return _code(told)
 
 
-def _told(label: str, check: Callable[[], str]) -> int:
-    try:
-        put(f"ok       {label:9} {check()}")
-    except EXPECTED as problem:
-        put(f"problem  {label:9} {problem}")
-        return exit_code(problem)
-    return ExitCode.DONE
+def _code(findings: Iterable[Finding]) -> int:
+    problems = (finding for finding in findings if finding.level is Level.PROBLEM)
+    return next((finding.code for finding in problems), ExitCode.DONE)
 
 
-def _redis() -> str:
-    url = settings().named_redis_url
-    if url is None:
-        return f"none is named; train would start {executable()}"
-    Exchange(url).check()
-    return f"{without_password(url)} answers and keeps what it is given"
-
-
-def _workers() -> str:
-    if settings().named_redis_url is None:
-        return "train would start its own"
-    workers = Exchange(settings().redis_url).workers()
-    fingerprints = {worker.fingerprint for worker in workers if worker.fingerprint}
-    if len(fingerprints) > 1:
-        return f"{len(workers)} alive with {len(fingerprints)} fingerprints; a run uses one of them"
-    return f"{len(workers)} alive" if workers else "none alive; start one with: tapeworks worker"
-
-
-def _database() -> str:
-    database = Database(settings().database_url)
-    database.check_schema()
-    return f"{database.address}, revision {REVISION}"
-
-
-def _data_set() -> str:
-    images = datasets.load(RunConfig()).training.images
-    return f"digits, {len(images)} images of {images.shape[1]} × {images.shape[2]}"
+def _sentences(finding: Finding) -> str:
+    return f"{finding.found}. {finding.remedy}" if finding.remedy else finding.found

@@ -252,31 +252,6 @@ def forgotten(shared_fleet: Fleet) -> str:
     return shared_fleet.redis_url.removesuffix("/0") + "/5"
 
 
-def test_doctor_has_a_line_for_everything_that_is_in_place(
-    fleet: Fleet, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TAPEWORKS_REDIS_URL", fleet.redis_url)
-    checked = call("doctor")
-    assert checked.code == 0
-    lines = checked.out.splitlines()
-    assert [line.split()[:2] for line in lines] == [
-        ["ok", "redis"],
-        ["ok", "workers"],
-        ["ok", "database"],
-        ["ok", "data"],
-    ]
-    assert fleet.redis_url not in checked.out  # it holds a password
-
-
-def test_doctor_names_what_is_wrong_and_goes_on_with_the_rest(
-    call: Call, places: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TAPEWORKS_DATABASE_URL", str(places))
-    checked = call("doctor")
-    assert checked.code == 4
-    assert [line.split()[0] for line in checked.out.splitlines()] == ["ok", "ok", "problem", "ok"]
-
-
 #: Prints which of these are loaded after a command.
 LOADED = """
 import sys

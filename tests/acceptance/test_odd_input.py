@@ -154,7 +154,7 @@ def test_the_doctor_tells_a_redis_url_of_no_use(
     monkeypatch.setenv("TAPEWORKS_REDIS_URL", f"redis://:hush@localhost/0?foo={UNDECODED}")
     called = call("doctor")
     assert called.code == 4
-    assert "problem  redis     Expected a Redis URL" in called.out
+    assert "problem  redis      Expected a Redis URL" in called.out
     assert "hush" not in called.out
     assert called.err == ""
 

@@ -1,0 +1,81 @@
+"""What a look at the database itself finds: how fast and how safe it is, and runs without owner."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from storage.claims import is_deserted
+from storage.database import Database
+from storage.records import RunRecord, RunStatus
+from storage.rows import all_of, fetch
+from storage.tables import runs
+
+#: How often each is tried; the fastest counts, for the first one connects.
+TRIES = 3
+
+#: What of PostgreSQL decides whether a commit survives, and what a text may hold.
+POSTGRESQL_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit", "server_encoding")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Latency:
+    """How long the database takes, in seconds."""
+
+    read_seconds: float
+    commit_seconds: float
+
+
+def latency(database: Database) -> Latency:
+    """How long a read and a commit take. What is written is what stands there already."""
+    return Latency(
+        read_seconds=_fastest(lambda: _read_nothing(database)),
+        commit_seconds=_fastest(lambda: _write_nothing(database)),
+    )
+
+
+def postgresql_settings(database: Database) -> dict[str, str]:
+    """The server's settings that matter."""
+    rows = text("SELECT name, setting FROM pg_settings WHERE name = ANY(:names)")
+    with database.read() as connection:
+        found = connection.execute(rows, {"names": list(POSTGRESQL_SETTINGS)})
+        return {row.name: row.setting for row in found}
+
+
+def queued_runs(database: Database) -> list[RunRecord]:
+    """The runs that wait for a scheduler, the oldest first."""
+    return _with_status(database, RunStatus.QUEUED)
+
+
+def deserted_runs(database: Database) -> list[RunRecord]:
+    """The runs that are marked as running, but that nobody drives."""
+    now = database.now()
+    return [run for run in _with_status(database, RunStatus.RUNNING) if is_deserted(run, now)]
+
+
+def _with_status(database: Database, status: RunStatus) -> list[RunRecord]:
+    wanted = all_of(RunRecord).where(runs.c.status == status).order_by(runs.c.created_at)
+    with database.read() as connection:
+        return fetch(connection, RunRecord, wanted)
+
+
+def _read_nothing(database: Database) -> None:
+    with database.read() as connection:
+        connection.execute(text("SELECT 1"))
+
+
+def _write_nothing(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
+
+
+def _fastest(attempt: Callable[[], None]) -> float:
+    taken = []
+    for _ in range(TRIES):
+        began = time.perf_counter()
+        attempt()
+        taken.append(time.perf_counter() - began)
+    return min(taken)

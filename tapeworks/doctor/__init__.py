@@ -1,0 +1,1 @@
+"""What `tapeworks doctor` looks at: every check gives findings, and changes nothing."""

@@ -1,0 +1,123 @@
+"""The database: its revision, its speed, and whether a commit survives."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import psutil
+
+from storage.database import Database
+from storage.inspection import Latency, latency, postgresql_settings
+from storage.migrations import REVISION
+from tapeworks.describe import size
+from tapeworks.doctor.findings import Finding, Level, ok, problem, warning
+
+LABEL = "database"
+
+#: Seconds beyond which a commit, which every iteration waits for, or a read is slow.
+SLOW_COMMIT_SECONDS = 1.0
+SLOW_READ_SECONDS = 0.25
+
+#: Bytes free on the disk below which it is nearly full.
+LITTLE_ROOM_BYTES = 10**9
+
+#: File systems of other machines, on which SQLite's locks and its shared memory do not work.
+NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "afs", "afpfs"}
+NETWORK_FILE_SYSTEMS |= {"ceph", "glusterfs", "lustre", "beegfs", "gpfs", "fuse.sshfs", "webdav"}
+NETWORK_FILE_SYSTEMS |= {"fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "vboxsf"}
+
+
+def check_database(database: Database) -> Generator[Finding, None, bool]:
+    """Whether it is of any use. Raises a `StorageError` for what cannot be used at all."""
+    found = database.revision()
+    if found is not None and found > REVISION:
+        yield problem(
+            LABEL,
+            f"{database.address} is at revision {found}, newer than this Tapeworks knows: it "
+            f"needs {REVISION}",
+            "Upgrade Tapeworks here to the version that the others have.",
+        )
+        return False
+    database.check_schema()
+    taken = latency(database)
+    wrong = list(latency_findings(taken))
+    if database.file:
+        wrong += file_findings(database.file.absolute(), _file_systems())
+    else:
+        wrong += durability_findings(postgresql_settings(database))
+    yield from wrong
+    if all(finding.level is not Level.PROBLEM for finding in wrong):
+        milliseconds = f"{taken.read_seconds * 1000:.1f} and {taken.commit_seconds * 1000:.1f} ms"
+        yield ok(
+            LABEL,
+            f"{database.address}, revision {REVISION}, reads and commits in {milliseconds}",
+        )
+    return True
+
+
+def latency_findings(taken: Latency) -> Iterator[Finding]:
+    """What is slow."""
+    if taken.commit_seconds > SLOW_COMMIT_SECONDS:
+        remedy = "Move it to a faster disk; every iteration waits for a commit."
+        yield warning(LABEL, f"a commit takes {taken.commit_seconds:.1f} s", remedy)
+    if taken.read_seconds > SLOW_READ_SECONDS:
+        remedy = "Run it nearer, or on a machine with less to do."
+        yield warning(LABEL, f"a read takes {taken.read_seconds * 1000:.0f} ms", remedy)
+
+
+def file_findings(file: Path, file_systems: Mapping[str, str]) -> Iterator[Finding]:
+    """Where the SQLite file is."""
+    kind = _kind_of(file, file_systems)
+    if kind in NETWORK_FILE_SYSTEMS:
+        yield warning(
+            LABEL,
+            f"{file} is on a network file system, {kind}, where SQLite may lose or damage it",
+            "Name a file on a disk of this machine, or a PostgreSQL, with TAPEWORKS_DATABASE_URL.",
+        )
+    yield from room_findings(file.parent, shutil.disk_usage(file.parent).free)
+
+
+def room_findings(directory: Path, free_bytes: int) -> Iterator[Finding]:
+    """Whether the history can grow."""
+    if free_bytes < LITTLE_ROOM_BYTES:
+        yield warning(
+            LABEL,
+            f"only {size(free_bytes)} are free on the disk of {directory}",
+            "Make room, remove old checkpoints with: tapeworks gc --older-than 30d --shrink, or "
+            "name another place with TAPEWORKS_DATABASE_URL.",
+        )
+
+
+def durability_findings(settings: Mapping[str, str]) -> Iterator[Finding]:
+    """What of PostgreSQL's settings lets a committed iteration be lost, or a text be garbled."""
+    off = [
+        name
+        for name in ("fsync", "full_page_writes", "synchronous_commit")
+        if settings.get(name) == "off"
+    ]
+    if off:
+        turn_on = "; ".join(f"ALTER SYSTEM SET {name} = on" for name in off)
+        yield warning(
+            LABEL,
+            f"its server may lose what is committed when its machine fails: {', '.join(off)} off",
+            f"Run, as its superuser: {turn_on}; SELECT pg_reload_conf()",
+        )
+    encoding = settings.get("server_encoding", "UTF8")
+    if encoding != "UTF8":
+        yield warning(
+            LABEL,
+            f"its texts are encoded as {encoding}, which does not hold every name",
+            "Make the database anew with: createdb --encoding UTF8 --template template0",
+        )
+
+
+def _file_systems() -> dict[str, str]:
+    return {one.mountpoint: one.fstype for one in psutil.disk_partitions(all=True)}
+
+
+def _kind_of(file: Path, file_systems: Mapping[str, str]) -> str:
+    """The kind of the file system that the file is on."""
+    above: Iterable[Path] = file.resolve().parents
+    return next((file_systems[str(one)] for one in above if str(one) in file_systems), "")

@@ -1,0 +1,77 @@
+"""All checks, one after the other; what cannot be reached keeps none of the others back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+
+from storage.database import Database
+from tapeworks.doctor.clocks import check_clocks, database_skew
+from tapeworks.doctor.data_sets import check_data_sets
+from tapeworks.doctor.databases import LABEL as DATABASE
+from tapeworks.doctor.databases import check_database
+from tapeworks.doctor.findings import Finding, looked, ok, warning
+from tapeworks.doctor.queued import check_runs
+from tapeworks.doctor.redis_access import check_access
+from tapeworks.doctor.redis_fitness import LABEL as REDIS
+from tapeworks.doctor.redis_fitness import check_redis, failed
+from tapeworks.doctor.redis_rights import LABEL as ACCESS
+from tapeworks.doctor.schedulers import LABEL as SCHEDULERS
+from tapeworks.doctor.schedulers import check_schedulers
+from tapeworks.doctor.seen import Seen, redis_skew, seen
+from tapeworks.doctor.threads import check_threads
+from tapeworks.doctor.variables import check_variables
+from tapeworks.doctor.workers import LABEL as WORKERS
+from tapeworks.doctor.workers import check_workers
+from tapeworks.redis_server import executable
+from tapeworks.settings import Settings
+from workers.errors import WorkersError
+from workers.redis_client import connect
+
+
+class Examination:
+    """Finds one thing after the other, and remembers what later checks need."""
+
+    def __init__(self, places: Settings, environment: Mapping[str, str]) -> None:
+        self._places, self._environment = places, environment
+        self._seen: Seen | None = None
+        self._skews: dict[str, float] = {}
+
+    def findings(self) -> Iterator[Finding]:
+        """All of them; each comes as soon as it is known."""
+        yield from check_variables(self._environment)
+        if self._places.named_redis_url is None:
+            yield from looked(REDIS, self._private_redis)
+        else:
+            yield from self._redis(self._places.named_redis_url)
+        yield from looked(DATABASE, self._database)
+        yield from check_clocks(self._skews)
+        yield from check_data_sets(self._environment)
+        yield from check_threads(self._environment)
+
+    def _private_redis(self) -> Iterator[Finding]:
+        yield ok(REDIS, f"none is named; train would start {executable()}")
+        yield ok(WORKERS, "train would start its own")
+
+    def _redis(self, url: str) -> Iterator[Finding]:
+        try:
+            with closing(connect(url)) as client:
+                yield from check_redis(client, url)
+                yield from looked(ACCESS, lambda: check_access(client, url))
+                self._seen = seen(client, url)
+                self._skews = {"Redis": redis_skew(client, url)} | self._seen.skews
+        except WorkersError as error:
+            yield failed(error)
+            for label in (WORKERS, SCHEDULERS):
+                yield warning(label, "not known while Redis cannot be used", "Repair Redis first.")
+            return
+        yield from check_workers(self._seen)
+        yield from check_schedulers(self._seen)
+
+    def _database(self) -> Iterator[Finding]:
+        with closing(Database(self._places.database_url)) as database:
+            is_usable = yield from check_database(database)
+            if is_usable:
+                if not database.is_sqlite:
+                    self._skews["the database"] = database_skew(database)
+                yield from check_runs(database, self._seen)

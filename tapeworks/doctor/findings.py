@@ -1,0 +1,58 @@
+"""What a check found, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tapeworks.errors import EXPECTED, ExitCode, exit_code
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARNING = "warning"  #: it works, but not as well or as safely as it could
+    PROBLEM = "problem"  #: something will fail, or stand still
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One line."""
+
+    level: Level
+    label: str  #: what was looked at
+    found: str
+    remedy: str = ""  #: what to do; empty if nothing is to be done, or `found` says it
+    code: ExitCode = ExitCode.DONE  #: the exit code that a problem stands for
+
+
+def ok(label: str, found: str) -> Finding:
+    """All is as it should be."""
+    return Finding(level=Level.OK, label=label, found=found)
+
+
+def warning(label: str, found: str, remedy: str) -> Finding:
+    """It works, but."""
+    return Finding(level=Level.WARNING, label=label, found=found, remedy=remedy)
+
+
+def problem(label: str, found: str, remedy: str, code: ExitCode = ExitCode.WRONG_USAGE) -> Finding:
+    """It does not work, or not for long."""
+    return Finding(level=Level.PROBLEM, label=label, found=found, remedy=remedy, code=code)
+
+
+def looked(label: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """The check's findings; an expected error is one, whose sentence names the remedy."""
+    try:
+        yield from check()
+    except EXPECTED as error:
+        yield problem(label, " ".join(str(error).split()), "", exit_code(error))
+
+
+def named(names: Iterable[str], most: int = 5) -> str:
+    """Some names, as a person reads them."""
+    listed = sorted(names)
+    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + rest

@@ -1,0 +1,65 @@
+"""Who may use Redis: passwords, encryption, and what this user is allowed."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import redis
+
+from tapeworks.doctor.findings import Finding, problem, warning
+from tapeworks.doctor.redis_rights import LABEL, check_rights
+from workers.redis_client import connect
+
+
+def check_access(client: redis.Redis, url: str) -> Iterator[Finding]:
+    """Whether strangers are kept out, whether anybody can listen in, and this user's rights."""
+    yield from exposure_findings(url, needs_password=not _lets_in_anybody(url))
+    yield from check_rights(client, url)
+
+
+def exposure_findings(url: str, *, needs_password: bool) -> Iterator[Finding]:
+    """What a Redis that is not on this machine has to have."""
+    if _is_local(url):
+        return
+    if not needs_password:
+        yield problem(
+            LABEL,
+            "whoever reaches Redis may use it, without a password",
+            "Give it users with: tapeworks secrets DIRECTORY, and its server the aclfile that this "
+            "makes; at the very least a requirepass.",
+        )
+    if not url.startswith("rediss:"):
+        yield warning(
+            LABEL,
+            "what passes between here and Redis is not encrypted",
+            "Use a rediss:// URL with ssl_ca_certs, or a private network.",
+        )
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname
+    if url.startswith("unix:") or host in {None, "localhost"}:
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(str(host)).is_loopback
+    return False
+
+
+def _lets_in_anybody(url: str) -> bool:
+    """Whether it answers somebody without a name and a password."""
+    if _is_local(url):
+        return False  # it is not asked, for it does not matter
+    stranger = connect(url)
+    arguments = stranger.connection_pool.connection_kwargs
+    for name in ("username", "password"):
+        arguments.pop(name, None)
+    try:
+        stranger.info("server")
+    except redis.RedisError:
+        return False
+    finally:
+        stranger.close()
+    return True

@@ -1,0 +1,85 @@
+"""The environment: variables that nobody reads, and files with secrets."""
+
+from __future__ import annotations
+
+import difflib
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tapeworks.doctor.findings import Finding, ok, problem, warning
+
+LABEL = "settings"
+
+#: What all of our variables begin with.
+PREFIX = "TAPEWORKS_"
+
+#: Those that name a file with a secret in it.
+SECRET_FILES = {"REDIS_PASSWORD_FILE", "DATABASE_PASSWORD_FILE", "SIGNING_KEY_FILE"}
+
+#: All that some part of Tapeworks reads, tests included.
+KNOWN = SECRET_FILES | {"REDIS_URL", "DATABASE_URL", "DATA_DIR", "LOG_LEVEL", "LOG_FORMAT"}
+KNOWN |= {"METRICS_PORT", "METRICS_HOST", "CRASH_AT", "TEST_DATABASE_URL"}
+KNOWN |= {"SUPERVISOR_PID", "READINESS_DESCRIPTOR"}
+
+#: Where containers have their secrets, readable by all of the one user that they have.
+CONTAINER_SECRETS = Path("/run/secrets")
+
+
+def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """What is set in vain, and secrets that cannot be read, or by too many."""
+    ours = {name.removeprefix(PREFIX) for name in environment if name.startswith(PREFIX)}
+    wrong = [_unknown(name) for name in sorted(ours - KNOWN)]
+    if environment.get(f"{PREFIX}CRASH_AT"):
+        remedy = "Unset it, unless this is a drill."
+        wrong.append(
+            warning(LABEL, f"{PREFIX}CRASH_AT is set, so that processes end themselves", remedy)
+        )
+    for name in sorted(SECRET_FILES):
+        if value := environment.get(PREFIX + name):
+            wrong += _secret_file(PREFIX + name, Path(value))
+    yield from wrong
+    if not wrong:
+        yield ok(LABEL, _count(len(ours)))
+
+
+def _count(count: int) -> str:
+    if not count:
+        return f"no {PREFIX}… variable in the environment"
+    variables = "variable" if count == 1 else "variables"
+    return f"{count} {PREFIX}… {variables} in the environment, all of them known"
+
+
+def _unknown(name: str) -> Finding:
+    found = f"nobody reads {PREFIX}{name}, which is set in the environment"
+    near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.8)
+    if near:
+        return problem(LABEL, found, f"Did you mean {PREFIX}{near[0]}? Then rename it.")
+    return warning(LABEL, found, "Unset it.")
+
+
+def _secret_file(name: str, path: Path) -> Iterator[Finding]:
+    try:
+        is_empty = not path.read_bytes().strip()
+    except OSError as error:
+        yield problem(
+            LABEL,
+            f"the file {path} of {name} cannot be read: {error.strerror}",
+            "Name a file that this user may read; tapeworks secrets DIRECTORY makes them.",
+        )
+        return
+    if is_empty:
+        yield problem(LABEL, f"the file {path} of {name} is empty", "Put the secret into it.")
+    elif _is_open_to_all(path.resolve()):
+        yield warning(
+            LABEL,
+            f"every user of this machine may read the file {path} of {name}",
+            f"Run: chmod o-rwx {path}, or keep it in a directory of mode 0700.",
+        )
+
+
+def _is_open_to_all(path: Path) -> bool:
+    """Whether others may read it, and no directory above keeps them out."""
+    if path.is_relative_to(CONTAINER_SECRETS) or not path.stat().st_mode & stat.S_IROTH:
+        return False
+    return all(directory.stat().st_mode & stat.S_IXOTH for directory in path.parents)

@@ -1,0 +1,444 @@
+"""`tapeworks doctor` finds what is planted, names it, and says what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import redis
+from sqlalchemy import text
+
+from storage.database import Database
+from storage.history import History
+from tapeworks.doctor.databases import durability_findings, file_findings, room_findings
+from tapeworks.doctor.findings import Finding
+from tapeworks.doctor.redis_access import exposure_findings
+from tests.support.calls import Call, Called
+from tests.support.desk import SMALL
+from tests.support.redis_servers import newer_redis, redis_with
+from tests.support.training import settings, submitted
+from workers.exchange import Exchange, worker_key
+from workers.messages import SchedulerRecord, WorkerRecord
+from workers.versions import python_version, tapeworks_version, tensorflow_version
+
+#: What every variable of ours begins with.
+PREFIX = "TAPEWORKS_"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A Redis with a limit of its memory, for all tests that leave it as it is."""
+    with redis_with("--maxmemory", "100mb") as url:
+        yield url
+
+
+@pytest.fixture
+def cluster(
+    server: str, places: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SimpleNamespace]:
+    """A healthy set-up: Redis, a database, and a worker and a scheduler that show themselves."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    for name in ("OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "ONEDNN_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(f"{PREFIX}REDIS_URL", server)
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", str(places / "runs.db"))
+    client = redis.Redis.from_url(server)
+    client.flushdb()
+    Exchange(server).show_worker(worker("w-1"))
+    Exchange(server).show_scheduler(scheduler())
+    yield SimpleNamespace(url=server, exchange=Exchange(server), redis=client, places=places)
+    client.close()
+
+
+def worker(name: str, **said: object) -> WorkerRecord:
+    """A worker's record, as it would write it now."""
+    return WorkerRecord.model_validate(_process(name) | {"fingerprint": "abc"} | said)
+
+
+def scheduler(**said: object) -> SchedulerRecord:
+    return SchedulerRecord.model_validate(_process("s-1") | said)
+
+
+def _process(name: str) -> dict[str, object]:
+    now = datetime.now(UTC)
+    return {
+        "name": name,
+        "host": socket.gethostname(),
+        "pid": 1,
+        "since": (now - timedelta(minutes=5)).isoformat(timespec="seconds"),
+        "state": "idle",
+        "version": tapeworks_version(),
+        "python": python_version(),
+        "clock": now.isoformat(),
+        "tensorflow": tensorflow_version(),
+    }
+
+
+def told(called: Called, level: str, label: str, found: str, remedy: str, code: int = 0) -> None:
+    """One line says all of this, and the exit code is right."""
+    lines = [line for line in called.out.splitlines() if found in line]
+    assert lines, called.out
+    assert lines[0].startswith(f"{level:9}{label:11}"), lines[0]
+    assert remedy in lines[0]
+    assert (called.code, called.err) == (code, ""), called.out
+
+
+# Nothing is wrong
+
+
+def test_a_healthy_set_up_gives_a_line_for_everything_and_nothing_to_do(
+    cluster: SimpleNamespace, call: Call
+) -> None:
+    called = call("doctor")
+    assert [line.split()[:2] for line in called.out.splitlines()] == [
+        ["ok", label]
+        for label in (
+            "settings",
+            "redis",
+            "access",
+            "workers",
+            "schedulers",
+            "database",
+            "runs",
+            "clocks",
+            "data",
+            "threads",
+        )
+    ]
+    assert (called.code, called.err) == (0, "")
+    for finding in call("doctor --json").values:
+        assert (finding["level"], finding["remedy"], finding["code"]) == ("ok", "", 0)
+
+
+def test_the_doctor_leaves_nothing_behind(cluster: SimpleNamespace, call: Call) -> None:
+    call("doctor")
+    [alone] = [set(cluster.redis.keys())]
+    assert {key for key in alone if b"doctor" in key and cluster.redis.ttl(key) > 1} == set()
+    with Database(cluster.places / "runs.db").read() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM stored_runs")) == 0
+
+
+# Settings
+
+
+def test_a_misspelt_variable(
+    cluster: SimpleNamespace, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}REDIS_ULR", "redis://elsewhere/0")
+    told(call("doctor"), "problem", "settings", "REDIS_ULR", f"mean {PREFIX}REDIS_URL", 2)
+
+
+def test_a_variable_that_resembles_none(
+    cluster: SimpleNamespace, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}MOOD", "good")
+    told(call("doctor"), "warning", "settings", f"{PREFIX}MOOD", "Unset it")
+
+
+def test_a_file_of_a_secret_that_is_not_there_or_open_to_all_or_empty(
+    cluster: SimpleNamespace, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    monkeypatch.setenv(f"{PREFIX}SIGNING_KEY_FILE", str(key))
+    told(call("doctor"), "problem", "settings", "No such file", "tapeworks secrets", 2)
+    key.touch()
+    told(call("doctor"), "problem", "settings", "is empty", "Put the secret into it", 2)
+    key.write_text("a secret")
+    key.chmod(0o644)
+    for directory in tmp_path.parents[:2]:  # pytest keeps others out of its own
+        directory.chmod(0o755)
+    tmp_path.chmod(0o755)
+    called = call("doctor")
+    told(called, "warning", "settings", "every user of this machine", "chmod o-rwx")
+    assert "a secret" not in called.out
+    tmp_path.chmod(0o700)
+    assert "warning" not in call("doctor").out
+
+
+# Redis
+
+
+def test_redis_down(call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}REDIS_URL", "redis://:hush@127.0.0.1:1/0")
+    called = call("doctor")
+    told(called, "problem", "redis", "Connection refused", "redis-server --maxmemory", 4)
+    told(called, "warning", "workers", "not known", "Repair Redis first", 4)
+    assert "ok       database" in called.out
+    assert "hush" not in called.out
+
+
+def test_redis_with_another_policy_and_hardly_any_memory_left(
+    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with redis_with("--maxmemory-policy", "allkeys-lru") as url:
+        monkeypatch.setenv(f"{PREFIX}REDIS_URL", url)
+        called = call("doctor")
+        told(called, "problem", "redis", "may drop keys", "CONFIG SET maxmemory-policy", 2)
+        told(called, "warning", "redis", "no limit", "CONFIG SET maxmemory 1gb", 2)
+        told(called, "warning", "workers", "none is alive", "tapeworks worker", 2)
+
+        client = redis.Redis.from_url(url)
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", int(client.info("memory")["used_memory"] * 1.05))
+        told(call("doctor"), "problem", "redis", "are in use", "CONFIG SET maxmemory 1gb", 4)
+        client.close()
+
+
+def test_redis_with_a_password_that_is_not_given(
+    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with redis_with("--requirepass", "hush") as url:
+        monkeypatch.setenv(f"{PREFIX}REDIS_URL", url)
+        told(call("doctor"), "problem", "redis", "not accept the user", "redis://USER:PASSWORD@", 4)
+        monkeypatch.setenv(f"{PREFIX}REDIS_URL", url.replace("//", "//:wrong@"))
+        called = call("doctor")
+        told(called, "problem", "redis", "not accept the user", "USER:PASSWORD@", 4)
+        assert ":wrong" not in called.out
+
+
+def test_a_redis_user_without_a_right(
+    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with redis_with("--maxmemory", "100mb", program=newer_redis()) as url:
+        client = redis.Redis.from_url(url)
+        own = ["reset", "on", ">hush", "~tapeworks:*", "+@all", "-hset"]
+        client.execute_command("ACL", "SETUSER", "half", *own, "-blpop")  # type: ignore[no-untyped-call]
+        monkeypatch.setenv(f"{PREFIX}REDIS_URL", url.replace("//", "//half:hush@"))
+        called = call("doctor")
+        told(
+            called,
+            "problem",
+            "access",
+            "for a worker HSET and EXPIRE tapeworks:answer",
+            "ACL LOAD",
+            4,
+        )
+        client.execute_command("ACL", "SETUSER", "half", "+hset")  # type: ignore[no-untyped-call]
+        assert "user half may do what a worker has to do" in call("doctor").out
+        client.close()
+
+
+def test_a_redis_elsewhere_that_is_open_and_not_encrypted() -> None:
+    there = "redis://10.0.0.5:6379/0"
+    password, encryption = exposure_findings(there, needs_password=False)
+    assert (password.level, password.code) == ("problem", 2)
+    assert "tapeworks secrets" in password.remedy
+    assert (encryption.level, "rediss://" in encryption.remedy) == ("warning", True)
+    assert list(exposure_findings(there.replace("redis:", "rediss:"), needs_password=True)) == []
+    assert list(exposure_findings("redis://127.0.0.1:6379/0", needs_password=False)) == []
+
+
+# Workers and schedulers
+
+
+@pytest.mark.parametrize(
+    ("said", "found", "remedy"),
+    [
+        ({"version": "9.9"}, "9.9 of w-2", "Install the same version"),
+        ({"version": ""}, "an older one of w-2", "Install the same version"),
+        ({"fingerprint": "def"}, "abc of w-1, w-3; def of w-2", "--allow-mixed-workers"),
+        ({"tensorflow": "1.0"}, "1.0 of w-2", "requirements.lock"),
+        ({"state": "starting", "fingerprint": None}, "60 seconds: w-2", "end them"),
+        ({"host": "crowded", "cores": 1}, "2 processes share the 1 cores of", "--processes 1"),
+    ],
+)
+def test_a_worker_that_differs(
+    said: dict[str, object], found: str, remedy: str, call: Call, cluster: SimpleNamespace
+) -> None:
+    cluster.exchange.show_worker(worker("w-2", **said))
+    cluster.exchange.show_worker(worker("w-3", host=said.get("host", "elsewhere")))
+    told(call("doctor"), "warning", "workers", found, remedy)
+
+
+def test_a_worker_that_is_set_aside(call: Call, cluster: SimpleNamespace) -> None:
+    cluster.redis.sadd("tapeworks:runs", "run-1")
+    cluster.exchange.set_aside("run-1", ["w-1"])
+    told(call("doctor"), "warning", "workers", "w-1 is set aside", "tapeworks show run-1 --events")
+
+
+def test_a_scheduler_of_another_version(call: Call, cluster: SimpleNamespace) -> None:
+    cluster.exchange.show_scheduler(scheduler(version="9.9"))
+    told(call("doctor"), "warning", "schedulers", "9.9 of s-1", "Install the same version")
+
+
+@pytest.mark.parametrize(("seconds", "side"), [(60, "ahead of"), (-60, "behind")])
+def test_a_clock_that_is_wrong(
+    seconds: int, side: str, call: Call, cluster: SimpleNamespace
+) -> None:
+    clock = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+    cluster.exchange.show_worker(worker("w-2", host="late", clock=clock))
+    told(call("doctor"), "warning", "clocks", f"of late is 60 s {side}", "chrony")
+
+
+def test_an_old_record_with_a_right_clock_is_no_skew(call: Call, cluster: SimpleNamespace) -> None:
+    clock = (datetime.now(UTC) - timedelta(seconds=4)).isoformat()
+    record = worker("w-2", host="quiet", clock=clock).model_dump_json()
+    cluster.redis.set(worker_key("w-2"), record, px=1000)
+    cluster.redis.sadd("tapeworks:workers", "w-2")
+    assert "ok       clocks" in call("doctor").out
+
+
+# Runs
+
+
+def test_a_queue_without_a_scheduler(call: Call, cluster: SimpleNamespace) -> None:
+    history = History.open(cluster.places / "runs.db")
+    run = submitted(history, settings(**SMALL))
+    assert "ok       runs       1 in the queue" in call("doctor").out
+    cluster.exchange.hide_scheduler("s-1")
+    told(call("doctor"), "problem", "runs", run.id, "with: tapeworks scheduler", 4)
+    history.database.close()
+
+
+def test_a_run_whose_owner_is_gone(call: Call, cluster: SimpleNamespace) -> None:
+    history = History.open(cluster.places / "runs.db")
+    run = submitted(history, settings(**SMALL))
+    history.claim(run.id, "elsewhere:boot:1:1/0", lease_seconds=-1.0)
+    told(call("doctor"), "warning", "runs", f"{run.id} is marked as running", "--max-runs")
+    cluster.exchange.hide_scheduler("s-1")
+    told(call("doctor"), "problem", "runs", "process 1 on elsewhere", "train --resume", 4)
+    history.database.close()
+
+
+# The database
+
+
+def set_revision(database: Database, revision: str) -> None:
+    database.upgrade()
+    with database.write() as connection:
+        connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'"))
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("revision", "found", "remedy"),
+    [("0001", "is at revision 0001", "db upgrade"), ("0999", "newer", "Upgrade Tapeworks here")],
+)
+def test_tables_of_another_version(
+    revision: str, found: str, remedy: str, call: Call, cluster: SimpleNamespace
+) -> None:
+    set_revision(Database(cluster.places / "runs.db"), revision)
+    told(call("doctor"), "problem", "database", found, remedy, 2)
+
+
+def test_no_database_that_could_be_opened(
+    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", str(cluster.places))
+    told(call("doctor"), "problem", "database", "unable to open", "Name a file", 4)
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", "postgresql://u:hush@127.0.0.1:1/none")
+    called = call("doctor")
+    told(called, "problem", "database", "efused", "that the server is running", 4)
+    assert "hush" not in called.out
+
+
+def test_a_database_that_another_program_keeps_locked(
+    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.database.BUSY_TIMEOUT_MS", 100)
+    other = Database(cluster.places / "runs.db")
+    other.upgrade()
+    with other.write():
+        told(call("doctor"), "problem", "database", "locked", "end that program", 4)
+    other.close()
+
+
+def test_postgresql_without_tables_and_with_commits_that_may_be_lost(
+    call: Call, cluster: SimpleNamespace, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", postgres_url)
+    told(call("doctor"), "problem", "database", "has no revision", "tapeworks db upgrade", 2)
+    database = Database(postgres_url)
+    database.upgrade()
+    database.close()
+    called = call("doctor")
+    told(called, "warning", "database", "fsync off", "ALTER SYSTEM SET fsync = on")
+    assert "Redis, the database, " in called.out
+
+
+def only(findings: Iterator[Finding]) -> Finding:
+    [one] = findings
+    return one
+
+
+def test_places_that_are_no_good_for_a_database(tmp_path: Path) -> None:
+    file = tmp_path / "runs.db"
+    found = [*file_findings(file, {"/": "ext4", str(tmp_path): "nfs4"})]
+    assert "network file system, nfs4" in found[0].found
+    assert "PostgreSQL" in found[0].remedy
+    assert not any("network" in one.found for one in file_findings(file, {"/": "ext4"}))
+    full = only(room_findings(tmp_path, 10**6))
+    assert (full.level, "tapeworks gc" in full.remedy) == ("warning", True)
+    assert list(room_findings(tmp_path, 10**12)) == []
+    odd = only(durability_findings({"server_encoding": "SQL_ASCII", "fsync": "on"}))
+    assert "createdb --encoding UTF8" in odd.remedy
+
+
+# Data sets, threads
+
+
+@pytest.mark.parametrize(
+    ("make", "found", "remedy"),
+    [
+        (lambda place: None, "There is no directory", "Give another with --data-dir"),
+        (Path.mkdir, "no MNIST files", "Expected train-images-idx3-ubyte"),
+        (lambda place: damaged(place), "mnist.npz", "mnist.npz"),
+    ],
+    ids=["missing", "empty", "damaged"],
+)
+def test_a_directory_without_mnist(
+    make: Callable[[Path], None],
+    found: str,
+    remedy: str,
+    call: Call,
+    cluster: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = cluster.places / "mnist"
+    make(place)
+    monkeypatch.setenv(f"{PREFIX}DATA_DIR", str(place))
+    told(call("doctor"), "problem", "data set", found, remedy, 2)
+
+
+def damaged(place: Path) -> None:
+    place.mkdir()
+    (place / "mnist.npz").write_text("no archive")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found", "remedy"),
+    [
+        ("OMP_NUM_THREADS", "8", "does nothing", "--processes N"),
+        ("TF_ENABLE_ONEDNN_OPTS", "1", "is overridden with 0", "Unset"),
+        ("XLA_FLAGS", "--xla_cpu_enable_fast_math=true", "is overridden", "Unset XLA_FLAGS"),
+        ("ONEDNN_MAX_CPU_ISA", "SSE41", "gives other bits", "alike on all machines"),
+    ],
+)
+def test_a_variable_of_tensorflow(
+    name: str,
+    value: str,
+    found: str,
+    remedy: str,
+    call: Call,
+    cluster: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(name, value)
+    told(call("doctor"), "warning", "threads", f"{name}={value} {found}", remedy)
+
+
+def test_programs_read_all_that_people_do(
+    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", str(cluster.places))
+    called = call("doctor --json")
+    assert called.code == 4
+    [wrong] = [one for one in json.loads(called.out) if one["level"] == "problem"]
+    assert (wrong["label"], wrong["code"]) == ("database", 4)
