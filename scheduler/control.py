@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scheduler.errors import Interrupted, Requested
+from scheduler.metering import UNMETERED, Meter
 from storage.history import History
 from storage.records import Claim, Request, RunRecord
 from workers.crash_points import CrashPoint, crash_point
@@ -68,9 +69,10 @@ class Keeper:
         on_notice: Callable[[str, str], None],
         on_tick: Callable[[], None],
         lease: Lease,
+        meter: Meter = UNMETERED,
     ) -> None:
         self._history, self._claim, self._control = history, claim, control
-        self._lease = lease
+        self._lease, self._meter = lease, meter
         self._on_notice, self._on_tick = on_notice, on_tick
         self._renewed_at = time.monotonic()
 
@@ -82,6 +84,7 @@ class Keeper:
         if time.monotonic() - self._renewed_at > self._lease.renew_seconds:
             run = self._history.renew(self._claim, self._lease.seconds)
             self._renewed_at = time.monotonic()
+            self._meter.renewed()
             crash_point(CrashPoint.LEASE_RENEWED)
             if run.request is Request.CANCEL or waiting:
                 _heed(run)

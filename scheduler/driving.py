@@ -20,6 +20,7 @@ from scheduler.errors import (
     other_images,
 )
 from scheduler.evaluating import Evaluations
+from scheduler.metering import UNMETERED, Meter
 from scheduler.patience import Patience
 from scheduler.training import train
 from scheduler.work import Dispatcher
@@ -63,6 +64,7 @@ class Driver:
     on_tick: Callable[[], None] = _nothing  #: called while waiting; may raise to leave the run
     owner: str = field(default_factory=current_owner)
     lease: Lease = field(default_factory=Lease)
+    meter: Meter = UNMETERED
 
     def patient(self, claim: Claim | None = None) -> History:
         """The history as an owner uses it: through outages of the database, until interrupted.
@@ -87,6 +89,7 @@ class Driver:
         can go on, and storage's `LeaseLost` when another scheduler has taken the run.
         """
         history = self.patient(claim)
+        self.meter.taken(self.lease.seconds)
         try:
             status, reason = yield from self._iterations(history, claim)
             if status is RunStatus.COMPLETED:
@@ -114,6 +117,7 @@ class Driver:
             self._leave(history, claim, self.stopped_status, reason)
             raise
         finally:
+            self.meter.left()
             self.dispatcher.end(claim.run_id, claim.epoch)
 
     def _iterations(
@@ -122,7 +126,9 @@ class Driver:
         crash_point(CrashPoint.RUN_CLAIMED)
         run = history.find_run(claim.run_id)
         config = run_config(run.configuration)
-        keeper = Keeper(history, claim, self.control, self.on_notice, self.on_tick, self.lease)
+        keeper = Keeper(
+            history, claim, self.control, self.on_notice, self.on_tick, self.lease, self.meter
+        )
         data = in_background(lambda: self.load(config), lambda: keeper.tick(waiting=True))
         images_digest = check_images(run, data)
         history.set_images(claim, images_digest, data.training.labels.tobytes())
@@ -142,6 +148,7 @@ class Driver:
             return RunStatus.COMPLETED, reason
         for record in train(config, claim, history, self.dispatcher, data.training, keeper):
             crash_point(CrashPoint.ITERATION_COMMITTED)
+            self.meter.committed(record)
             yield record
             if reason := (yield from evaluations.after(record.iteration + 1)):
                 return RunStatus.COMPLETED, reason

@@ -19,3 +19,7 @@ class CrashPointUnknown(WorkersError):
 
 class WorkerExited(WorkersError):
     """Worker processes end again and again before they are ready."""
+
+
+class LogSettingWrong(WorkersError):
+    """The environment asks for a way of logging that does not exist."""

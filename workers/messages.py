@@ -106,6 +106,7 @@ class WorkerRecord(_Message):
     state: str  #: starting, idle or busy
     shard_in_hand: str | None = None
     images: int = 0  #: computed since it started
+    busy_seconds: float = 0.0  #: spent on them
     images_per_second: float = 0.0  #: while computing
     memory_mb: float = 0.0
     fingerprint: str | None = None
