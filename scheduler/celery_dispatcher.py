@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from model.config import NetworkConfig
 from scheduler.gathering import Gathering
 from scheduler.link import Link
+from scheduler.metering import UNMETERED, Meter
 from scheduler.work import Outcome, Watcher, Work
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import RedisUnreachable
+from workers.log_context import about
+from workers.messages import Wanted
 
 #: Seconds before Redis is tried again.
 RETRY_SECONDS = 0.5
@@ -20,10 +23,10 @@ RETRY_SECONDS = 0.5
 class CeleryDispatcher:
     """Sends shards to the workers of one Redis, and again whatever does not come back."""
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, meter: Meter = UNMETERED) -> None:
         self.attempts = 0
         self.shards = 0
-        self._link = Link(redis_url)
+        self._link, self._meter = Link(redis_url), meter
 
     @property
     def fingerprint(self) -> str | None:
@@ -38,12 +41,19 @@ class CeleryDispatcher:
 
     def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
         """Every microbatch's outcome exactly once, when all are there."""
+        evaluation = work.wanted is Wanted.NOTHING or None
+        with about(iteration=work.iteration, evaluation=evaluation):
+            gathering = self._gather(work, watcher)
+        yield from gathering.counted()
+        self.attempts, self.shards = gathering.attempts, gathering.shards
+
+    def _gather(self, work: Work, watcher: Watcher) -> Gathering:
         gathering: Gathering | None = None
         while gathering is None or not gathering.finished:
             watcher.tick(waiting=self._link.is_waiting)
             try:
                 self._link.join()
-                gathering = gathering or Gathering(self._link, work, watcher)
+                gathering = gathering or Gathering(self._link, work, watcher, self._meter)
                 gathering.turn()
                 self._link.succeeded(watcher)
             except RedisUnreachable as error:
@@ -52,8 +62,8 @@ class CeleryDispatcher:
                     gathering.start_over()
                 time.sleep(RETRY_SECONDS)
         crash_point(CrashPoint.ALL_COUNTED)
-        yield from gathering.counted()
-        self.attempts, self.shards = gathering.attempts, gathering.shards
+        self._meter.out(0)
+        return gathering
 
     def end(self, run_id: str, epoch: int) -> None:
         """Take the run's keys out of Redis; they would vanish by themselves."""

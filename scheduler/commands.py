@@ -4,8 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from scheduler.sharding import Shard
+
+
+class Reason(StrEnum):
+    """Why a shard is sent, in the words that people read; programs read the name."""
+
+    FIRST = ""
+    NO_ANSWER = "no answer in time"
+    IDLE_WORKER = "an idle worker repeats it"
+    WORKER_GONE = "a worker is gone"
+    REDIS_FAILED = "Redis failed"
+    FAILED = "it failed"
+    INVALID = "its answer was invalid"
+    NOT_FINITE = "its answer was not finite"
+    PAYLOAD_GONE = "images or parameters were gone"
+    REFUSED = "a worker refused it"
+    SET_ASIDE = "its worker was set aside"
+    AUDIT = "a second worker has to agree"
+    LEFT = "it was left to another worker"
+
+    @property
+    def is_told(self) -> bool:
+        """Whether people need to know: nothing went wrong with the others."""
+        return self not in {Reason.FIRST, Reason.AUDIT, Reason.LEFT}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +58,7 @@ class Send:
     """Put this attempt on the queue."""
 
     attempt: Attempt
-    reason: str  #: why it is sent again; empty for what people need not know
+    reason: Reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +75,7 @@ class Tell:
 
     kind: str
     message: str
+    worker: str | None = None  #: whom it is about
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

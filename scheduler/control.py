@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scheduler.errors import Interrupted, Requested
+from scheduler.metering import UNMETERED, Meter
 from scheduler.pulse import Pulse
 from storage.history import History
 from storage.records import Claim, Request, RunRecord
@@ -71,9 +72,10 @@ class Keeper:
         on_tick: Callable[[], None],
         lease: Lease,
         pulse: Pulse,
+        meter: Meter = UNMETERED,
     ) -> None:
         self._history, self._claim, self._control = history, claim, control
-        self._lease, self._pulse = lease, pulse
+        self._lease, self._pulse, self._meter = lease, pulse, meter
         self._on_notice, self._on_tick = on_notice, on_tick
         self._renewed_at = time.monotonic()
 
@@ -87,6 +89,7 @@ class Keeper:
         if time.monotonic() - self._renewed_at > self._lease.renew_seconds:
             run = self._history.renew(self._claim, self._lease.seconds)
             self._renewed_at = time.monotonic()
+            self._meter.renewed()
             crash_point(CrashPoint.LEASE_RENEWED)
             if run.request is Request.CANCEL or waiting:
                 _heed(run)

@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from scheduler.commands import Answer, Attempt, Command, Diverged, GiveUp, SetAside, Tell
-from scheduler.sending import LEFT, Sending, Slot
+from scheduler.commands import (
+    Answer,
+    Attempt,
+    Command,
+    Diverged,
+    GiveUp,
+    Reason,
+    SetAside,
+    Tell,
+)
+from scheduler.sending import Sending, Slot
 from scheduler.sharding import Shard
 from scheduler.standing import MOST_STRIKES, Standing
 from scheduler.tally import Tally
@@ -61,6 +70,11 @@ class Coordinator:
         """Attempts so far."""
         return len(self._sending.attempts)
 
+    @property
+    def out(self) -> int:
+        """Shards that were sent and not answered when last something could be sent."""
+        return self._sending.out
+
     def counted(self) -> dict[int, Answer]:
         """The one answer that is counted for each microbatch, once it is finished."""
         return {microbatch: self._tally.holder(microbatch) for microbatch in self._slot_of}
@@ -76,7 +90,7 @@ class Coordinator:
         """These workers are alive and may serve this run, one of so many in progress."""
         self._sending.saw_workers(workers, runs)
 
-    def lost_queue(self, reason: str) -> None:
+    def lost_queue(self, reason: Reason) -> None:
         """What was sent may be gone."""
         self._sending.all_due(reason)
 
@@ -103,7 +117,7 @@ class Coordinator:
         for slot in touched.values():
             slot.left = 0
             if any(self._tally.voters(m) for m in self._sending.missing(slot.shard)):
-                slot.due("")
+                slot.due(Reason.AUDIT)
         return commands
 
     def failed(self, attempt: Attempt, worker: str, problem: str, now: float) -> list[Command]:
@@ -112,7 +126,7 @@ class Coordinator:
             return self.left(attempt, now)
         slot = self._slot(attempt)
         slot.failed_by.append(worker)
-        slot.due("it failed")
+        slot.due(Reason.FAILED)
         return self._given_up(slot, problem)
 
     def invalid(
@@ -125,11 +139,12 @@ class Coordinator:
             Tell(
                 kind="answer_invalid",
                 message=f"Attempt {attempt.id} is not counted: {problem}.",
+                worker=worker,
             )
         ]
         slot = self._slot(attempt)
         slot.failed_by.append(worker or "")
-        slot.due("its answer was invalid")
+        slot.due(Reason.INVALID)
         told += self._strike(worker, problem) if worker else []
         return told + self._given_up(slot, f"its answers were invalid: {problem}")
 
@@ -139,7 +154,7 @@ class Coordinator:
             return self.left(attempt, now)
         slot = self._slot(attempt)
         slot.not_finite_by.append(worker)
-        slot.due("its answer was not finite")
+        slot.due(Reason.NOT_FINITE)
         agreed = len(slot.not_finite_by) >= DIVERGED_ATTEMPTS
         alone = not self._sending.workers - {worker}
         if agreed and (alone or len(set(slot.not_finite_by)) > 1):
@@ -149,7 +164,7 @@ class Coordinator:
     def missed(self, attempt: Attempt, now: float) -> list[Command]:
         """The worker lacked images or parameters, which are there now."""
         slot = self._slot(attempt)
-        reason = LEFT if slot.left else "images or parameters were gone"
+        reason = Reason.LEFT if slot.left else Reason.PAYLOAD_GONE
         self._later(slot, reason, now)
         return []
 
@@ -158,12 +173,12 @@ class Coordinator:
         if attempt.id not in self._sending.attempts:
             return []
         slot = self._slot(attempt)
-        self._later(slot, LEFT, now)
+        self._later(slot, Reason.LEFT, now)
         return self._waive_alone(self._sending.missing(slot.shard))
 
     def refused(self, attempt: Attempt, now: float) -> list[Command]:
         """A worker of another fingerprint took it; soon another may."""
-        self._slot(attempt).due("a worker refused it", now + REFUSED_SECONDS)
+        self._slot(attempt).due(Reason.REFUSED, now + REFUSED_SECONDS)
         return []
 
     # What follows from them
@@ -171,7 +186,7 @@ class Coordinator:
     def _slot(self, attempt: Attempt) -> Slot:
         return self._sending.slots[attempt.shard.index]
 
-    def _later(self, slot: Slot, reason: str, now: float) -> None:
+    def _later(self, slot: Slot, reason: Reason, now: float) -> None:
         """Send it again soon, and less soon each time that this comes to nothing."""
         slot.due(reason, now + min(LEFT_SECONDS * 2**slot.left, REFUSED_SECONDS))
         slot.left = min(slot.left + 1, 10)
@@ -198,7 +213,7 @@ class Coordinator:
         self._standing.aside.add(worker)
         self._sending.workers -= {worker}
         for index in self._tally.discard(worker):
-            self._slot_of[index].due("its worker was set aside")
+            self._slot_of[index].due(Reason.SET_ASIDE)
         return [SetAside(worker=worker, reason=reason)]
 
     def _finite_after_all(self, slot: Slot) -> list[Command]:

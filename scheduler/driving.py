@@ -20,6 +20,7 @@ from scheduler.errors import (
     other_images,
 )
 from scheduler.evaluating import Evaluations
+from scheduler.metering import UNMETERED, Meter
 from scheduler.patience import Patience
 from scheduler.pulse import Pulse
 from scheduler.training import train
@@ -65,6 +66,7 @@ class Driver:
     owner: str = field(default_factory=current_owner)
     lease: Lease = field(default_factory=Lease)
     pulse: Pulse = field(default_factory=Pulse)  #: for whoever shows that this driver is alive
+    meter: Meter = UNMETERED
 
     def patient(self, claim: Claim | None = None) -> History:
         """The history as an owner uses it: through outages of the database, until interrupted.
@@ -89,6 +91,7 @@ class Driver:
         can go on, and storage's `LeaseLost` when another scheduler has taken the run.
         """
         history = self.patient(claim)
+        self.meter.taken(self.lease.seconds)
         try:
             status, reason = yield from self._iterations(history, claim)
             if status is RunStatus.COMPLETED:
@@ -116,6 +119,7 @@ class Driver:
             self._leave(history, claim, self.stopped_status, reason)
             raise
         finally:
+            self.meter.left()
             self.dispatcher.end(claim.run_id, claim.epoch)
 
     def _iterations(
@@ -132,6 +136,7 @@ class Driver:
             self.on_tick,
             self.lease,
             self.pulse,
+            self.meter,
         )
         data = in_background(lambda: self.load(config), lambda: keeper.tick(waiting=True))
         images_digest = check_images(run, data)
@@ -152,6 +157,7 @@ class Driver:
             return RunStatus.COMPLETED, reason
         for record in train(config, claim, history, self.dispatcher, data.training, keeper):
             crash_point(CrashPoint.ITERATION_COMMITTED)
+            self.meter.committed(record)
             yield record
             if reason := (yield from evaluations.after(record.iteration + 1)):
                 return RunStatus.COMPLETED, reason

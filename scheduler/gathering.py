@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections import deque
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 from model.parameters import Arrays, all_finite, digest, to_bytes
-from scheduler.commands import Answer, Attempt, Command, Diverged, GiveUp, Send, SetAside, Tell
+from scheduler.commands import (
+    Answer,
+    Attempt,
+    Command,
+    Diverged,
+    GiveUp,
+    Reason,
+    Send,
+    SetAside,
+    Tell,
+)
 from scheduler.coordinator import Coordinator
 from scheduler.errors import AnswerInvalid, RunFailed, diverged
 from scheduler.link import Link
+from scheduler.metering import UNMETERED, Meter, Verdict
 from scheduler.sharding import Shard, shard_count, split
 from scheduler.validation import (
     earlier_attempt,
@@ -25,7 +38,10 @@ from scheduler.work import Outcome, Watcher, Work
 from workers import app as celery
 from workers.chunks import CHUNK_IMAGES
 from workers.crash_points import CrashPoint, crash_point
+from workers.log_context import about
 from workers.messages import AnswerHeader, MicrobatchMessage, ShardMessage, Status
+
+logger = logging.getLogger(__name__)
 
 #: The longest wait for an arrival, in seconds; between two waits the lease is renewed.
 ARRIVAL_SECONDS = 0.5
@@ -38,8 +54,8 @@ CHANCE = random.SystemRandom()
 class Gathering:
     """The Celery side of one `Work`."""
 
-    def __init__(self, link: Link, work: Work, watcher: Watcher) -> None:
-        self._link, self._work, self._watcher = link, work, watcher
+    def __init__(self, link: Link, work: Work, watcher: Watcher, meter: Meter = UNMETERED) -> None:
+        self._link, self._work, self._watcher, self._meter = link, work, watcher, meter
         service = link.standing.pace.service_seconds
         count = shard_count(work.shards, len(work.microbatches), len(link.workers), service)
         audited = [m.index for m in work.microbatches if CHANCE.random() < work.audit]
@@ -76,19 +92,22 @@ class Gathering:
         self._coordinator.saw_workers(self._link.workers, self._link.runs)
         now = time.monotonic()
         self._do(self._coordinator.woke(now))
+        self._meter.out(self._coordinator.out)
         crash_point(CrashPoint.MESSAGES_SENT)
         seconds = self._wait_seconds(self._coordinator.next_wake(now))
         attempt_id = self._link.exchange.next_arrival(self._work.run_id, seconds)
         if attempt_id:
             crash_point(CrashPoint.ARRIVAL_POPPED)
-            self._do(self._take(attempt_id))
+            attempt = self._coordinator.attempt(attempt_id)
+            with _about(attempt):
+                self._do(self._take(attempt_id, attempt))
 
     def start_over(self) -> None:
         """Redis failed: whatever was sent may be lost, and what was published too."""
         self._published = False
         self._link.forget_published()
         self._commands = deque(c for c in self._commands if not isinstance(c, Send))
-        self._coordinator.lost_queue("Redis failed")
+        self._coordinator.lost_queue(Reason.REDIS_FAILED)
 
     def _wait_seconds(self, until: float) -> float:
         return min(ARRIVAL_SECONDS, max(SHORTEST_WAIT_SECONDS, until - time.monotonic()))
@@ -109,13 +128,16 @@ class Gathering:
     def _carry_out(self, command: Command) -> None:
         match command:
             case Send():
-                self._send(command)
+                with _about(command.attempt):
+                    self._send(command)
             case Tell():
-                self._watcher.notice(command.kind, command.message)
+                with about(worker=command.worker):
+                    self._watcher.notice(command.kind, command.message)
             case SetAside():
                 self._link.exchange.set_aside(self._work.run_id, [command.worker])
                 reason = f"Worker {command.worker} is set aside for this run: {command.reason}."
-                self._watcher.notice("worker_set_aside", reason)
+                with about(worker=command.worker):
+                    self._watcher.notice("worker_set_aside", reason)
             case GiveUp():
                 raise RunFailed(
                     f"Shard {command.shard} of iteration {self._work.iteration} failed "
@@ -127,7 +149,7 @@ class Gathering:
     def _send(self, command: Send) -> None:
         work, attempt = self._work, command.attempt
         shard = attempt.shard
-        if command.reason:
+        if command.reason.is_told:
             self._watcher.notice(
                 "sent_again",
                 f"Shard {shard.index} of iteration {work.iteration} sent again, "
@@ -154,60 +176,86 @@ class Gathering:
                 not_for=tuple(sorted(attempt.not_for)),
             )
         )
+        self._meter.sent(work, command.reason)
+        logger.debug("Attempt %s is sent", attempt.id, extra={"event": "attempt_sent"})
         crash_point(CrashPoint.BETWEEN_MESSAGES)
 
     # Events in
 
-    def _take(self, attempt_id: str) -> list[Command]:
-        attempt = self._coordinator.attempt(attempt_id)
+    def _take(self, attempt_id: str, attempt: Attempt | None) -> list[Command]:
         if attempt is None and attempt_id.startswith(f"{self._work.run_id}.{self._work.epoch}."):
             self._link.exchange.drop_answer(attempt_id)  # late or twice: counted already
+            self._judged(attempt_id, Verdict.LATE)
             return []
         wanted = attempt.shard if attempt else self._whole
         taken = self._link.exchange.take_answer(attempt_id, largest_bytes(self._work, wanted))
         if taken is None:
+            self._judged(attempt_id, Verdict.GONE)
             return []
         crash_point(CrashPoint.ANSWER_TAKEN)
         if attempt is None:
-            return self._take_earlier(*taken)
+            return self._take_earlier(attempt_id, *taken)
         try:
             return self._judge(read_header(taken[0], self._work, attempt), taken[1], attempt)
         except AnswerInvalid as error:
-            return self._coordinator.invalid(
-                attempt, worker_of(taken[0]), str(error), time.monotonic()
-            )
+            worker = worker_of(taken[0])
+            self._judged(attempt_id, Verdict.INVALID, worker)
+            return self._coordinator.invalid(attempt, worker, str(error), time.monotonic())
 
-    def _take_earlier(self, head: bytes, payload: bytes) -> list[Command]:
+    def _take_earlier(self, attempt_id: str, head: bytes, payload: bytes) -> list[Command]:
         """Late, twice, or of an earlier iteration: nothing; an earlier owner's is still good."""
+        found = self._earlier(head, payload)
+        if found is None:
+            self._judged(attempt_id, Verdict.LATE)
+            return []
+        header, attempt, arrays = found
+        with _about(attempt):
+            return self._count(header, attempt, arrays, Verdict.EARLIER)
+
+    def _earlier(self, head: bytes, payload: bytes) -> tuple[AnswerHeader, Attempt, Arrays] | None:
+        """What an earlier owner had asked for, if it is right: this owner has not asked for it."""
         found = earlier_attempt(head, self._work)
         if found is None or not self._link.accepts(found[0].fingerprint):
-            return []
-        header, attempt = found
+            return None
         try:
-            arrays = read_arrays(payload, header, self._work, attempt)
+            arrays = read_arrays(payload, found[0], self._work, found[1])
         except AnswerInvalid:
-            return []  # what this owner has not asked for need not be right
-        return self._count(header, attempt, arrays) if all_finite(arrays) else []
+            return None
+        return (*found, arrays) if all_finite(arrays) else None
 
     def _judge(self, header: AnswerHeader, payload: bytes, attempt: Attempt) -> list[Command]:
         match header.status:
             case Status.MISSING:
+                self._judged(attempt.id, Verdict.MISSING, header.worker)
                 self._link.publish_missing(self._work, header.missing)
                 return self._coordinator.missed(attempt, time.monotonic())
             case Status.FAILED:
+                self._judged(attempt.id, Verdict.FAILED, header.worker)
                 problem = f"worker {header.worker} reported {header.detail}"
                 return self._coordinator.failed(attempt, header.worker, problem, time.monotonic())
             case Status.LEFT:
+                self._judged(attempt.id, Verdict.LEFT, header.worker)
                 return self._coordinator.left(attempt, time.monotonic())
         if header.status is Status.REFUSED or not self._link.accepts(header.fingerprint):
+            self._judged(attempt.id, Verdict.REFUSED, header.worker)
             self._link.refuse(self._watcher, header.worker, header.fingerprint)
             return self._coordinator.refused(attempt, time.monotonic())
         arrays = read_arrays(payload, header, self._work, attempt)
         if not all_finite(arrays):
+            self._judged(attempt.id, Verdict.NOT_FINITE, header.worker)
             return self._coordinator.not_finite(attempt, header.worker, time.monotonic())
-        return self._count(header, attempt, arrays)
+        return self._count(header, attempt, arrays, Verdict.COUNTED)
 
-    def _count(self, header: AnswerHeader, attempt: Attempt, arrays: Arrays) -> list[Command]:
+    def _judged(self, attempt_id: str, verdict: Verdict, worker: str | None = None) -> None:
+        self._meter.judged(verdict)
+        event = {"event": f"answer_{verdict}", "worker": worker}
+        logger.debug("The answer to attempt %s: %s", attempt_id, verdict, extra=event)
+
+    def _count(
+        self, header: AnswerHeader, attempt: Attempt, arrays: Arrays, verdict: Verdict
+    ) -> list[Command]:
+        is_aside = header.worker in self._link.standing.aside
+        self._judged(attempt.id, Verdict.ASIDE if is_aside else verdict, header.worker)
         self._link.pin(header.fingerprint)
         found = outcomes(arrays, header, self._work, attempt)
         answer = Answer(
@@ -235,3 +283,10 @@ class Gathering:
                 }
             )
         )
+
+
+def _about(attempt: Attempt | None) -> AbstractContextManager[None]:
+    """What the lines are about that are logged meanwhile."""
+    if attempt is None:
+        return nullcontext()
+    return about(shard=attempt.shard.index, attempt=attempt.number)

@@ -12,6 +12,7 @@ from workers import app as celery
 from workers.chunks import ChunkedImages, chunked
 from workers.crash_points import CrashPoint, crash_point
 from workers.exchange import IMAGES_SECONDS, PARAMETERS_SECONDS, WORKER_SECONDS, Exchange
+from workers.log_context import about
 
 #: Seconds between two looks at who is there.
 LOOK_SECONDS = 1.0
@@ -78,7 +79,8 @@ class Link:
         if time.monotonic() - self._lost_at < WORKER_SECONDS:
             self.workers |= known  # their records were lost too, and are shown again soon
         for name in sorted(known - self.workers - self.standing.aside):
-            watcher.notice("worker_gone", f"Worker {name} is gone; sending again what is out.")
+            with about(worker=name):
+                watcher.notice("worker_gone", f"Worker {name} is gone; sending again what is out.")
         self._tell_of_workers(watcher)
         return lost
 
@@ -149,11 +151,12 @@ class Link:
         """Tell, once for each, that a worker cannot serve this run."""
         if worker not in self._refused:
             self._refused.add(worker)
-            watcher.notice(
-                "worker_refused",
-                f"Worker {worker} computes other bits than this run began with: expected "
-                f"fingerprint {self.fingerprint}. Received: {fingerprint}.",
-            )
+            with about(worker=worker):
+                watcher.notice(
+                    "worker_refused",
+                    f"Worker {worker} computes other bits than this run began with: expected "
+                    f"fingerprint {self.fingerprint}. Received: {fingerprint}.",
+                )
 
     def publish(self, work: Work, watcher: Watcher) -> None:
         """Put all that the work's messages rest on into this Redis; it may take its time."""

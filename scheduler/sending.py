@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from scheduler.commands import Attempt, Send
+from scheduler.commands import Attempt, Reason, Send
 from scheduler.sharding import Shard
 from scheduler.standing import Standing
 from scheduler.tally import Tally
@@ -18,9 +18,6 @@ from scheduler.tally import Tally
 WINDOW_PER_WORKER = 2
 
 NOW = float("-inf")
-
-#: A reason that people need not know.
-LEFT = "it was left to another worker"
 
 
 def window(workers: int, runs: int) -> int:
@@ -44,12 +41,12 @@ class Slot:
     number: int = 0  #: attempts so far
     missed: int = 0  #: deadlines
     left: int = 0  #: messages in a row that a worker left to others
-    reason: str = ""  #: why it is due
+    reason: Reason = Reason.FIRST  #: why it is due
     hedged: bool = False  #: the latest attempt has a copy
     failed_by: list[str] = field(default_factory=list)  #: a line for each failure
     not_finite_by: list[str] = field(default_factory=list)
 
-    def due(self, reason: str, at: float = NOW) -> None:
+    def due(self, reason: Reason, at: float = NOW) -> None:
         """Its latest attempt came to nothing; it goes out again now, or at that time."""
         self.due_at, self.reason = at, reason
 
@@ -69,6 +66,7 @@ class Sending:
         self.workers: frozenset[str] = frozenset()  #: alive and trusted
         self._tally, self._standing, self._name = tally, standing, name
         self._window = WINDOW_PER_WORKER
+        self.out = 0  #: shards that were sent and not answered, as of the latest look
 
     def missing(self, shard: Shard) -> list[int]:
         """Its microbatches that still need an answer."""
@@ -79,9 +77,9 @@ class Sending:
         known, self.workers = self.workers, frozenset(workers) - self._standing.aside
         self._window = window(len(self.workers), runs)
         if known - self.workers:  # nobody says what they had in hand
-            self.all_due("a worker is gone")
+            self.all_due(Reason.WORKER_GONE)
 
-    def all_due(self, reason: str) -> None:
+    def all_due(self, reason: Reason) -> None:
         """Whatever was sent may be gone."""
         for slot in self.slots.values():
             slot.due(reason)
@@ -103,6 +101,7 @@ class Sending:
         sends = [self._send(slot, now, ahead) for slot in chosen]
         if len(chosen) == len(due):
             sends += self._hedge(out, len(chosen), now)
+        self.out = len(out) + len(chosen)
         return sends
 
     def next_wake(self, now: float) -> float:
@@ -127,14 +126,14 @@ class Sending:
         reason = slot.reason
         if slot.number and slot.due_at > NOW and not reason:
             slot.missed += 1
-            reason = "no answer in time"
+            reason = Reason.NO_ANSWER
         alone = len(self.missing(slot.shard)) * len(self.workers)  # one worker computes all of it
         deadline = self._standing.pace.deadline(max(ahead, alone), len(self.workers), slot.missed)
         slot.due_at = now + deadline
-        slot.sent_at, slot.hedged, slot.reason = now, False, ""
-        return self._next_attempt(slot, now, reason if slot.number and reason != LEFT else "")
+        slot.sent_at, slot.hedged, slot.reason = now, False, Reason.FIRST
+        return self._next_attempt(slot, now, reason if slot.number else Reason.FIRST)
 
-    def _next_attempt(self, slot: Slot, now: float, reason: str) -> Send:
+    def _next_attempt(self, slot: Slot, now: float, reason: Reason) -> Send:
         slot.number += 1
         missing = self.missing(slot.shard)
         wanted = tuple(m for m in slot.shard.microbatches if m.index in missing)
@@ -163,5 +162,5 @@ class Sending:
         sends: list[Send] = []
         for slot in late[: max(idle, 0)]:
             slot.hedged = True
-            sends.append(self._next_attempt(slot, now, "an idle worker repeats it"))
+            sends.append(self._next_attempt(slot, now, Reason.IDLE_WORKER))
         return sends

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from scheduler.driving import Driver
 from scheduler.errors import CannotContinueHere, Interrupted, RunFailed, Unreleased
 from storage.errors import LeaseLost, RunNotFound
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
+from workers.log_context import about
 from workers.messages import SchedulerState
 
 #: Seconds between two looks at an empty queue of runs.
@@ -35,16 +36,27 @@ def serve(driver: Driver) -> Iterator[Happened]:
             driver.control.wait(IDLE_SECONDS)
             continue
         yield claim
-        try:
-            yield from driver.drive(claim)
-            yield driver.patient().find_run(claim.run_id)
-        except (RunFailed, LeaseLost, CannotContinueHere, RunNotFound) as error:
-            driver.on_notice("run_left", f"Run {claim.run_id}: {error}")
-        except Unreleased as error:
-            driver.on_notice("run_left", str(error))
-            return
-        except Interrupted:
-            return
+        with about(run=claim.run_id, epoch=claim.epoch):
+            if not (yield from _driven(driver, claim)):
+                return
+
+
+def _driven(driver: Driver, claim: Claim) -> Generator[Happened, None, bool]:
+    """Drive a run until it is left; whether to go on with the next."""
+    try:
+        yield from driver.drive(claim)
+        yield driver.patient().find_run(claim.run_id)
+    except LeaseLost as error:
+        driver.meter.lost()
+        driver.on_notice("lease_lost", f"Run {claim.run_id}: {error}")
+    except (RunFailed, CannotContinueHere, RunNotFound) as error:
+        driver.on_notice("run_left", f"Run {claim.run_id}: {error}")
+    except Unreleased as error:
+        driver.on_notice("run_left", str(error))
+        return False
+    except Interrupted:
+        return False
+    return True
 
 
 def serve_several(drivers: Sequence[Driver]) -> Iterator[Happened]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from storage import claims, references
 from storage.claims import Bid
@@ -87,6 +87,12 @@ class History:
         newest_first = all_of(RunRecord).order_by(runs.c.created_at.desc(), runs.c.id.desc())
         with self.database.read() as connection:
             return fetch(connection, RunRecord, newest_first.limit(limit))
+
+    def count_by_status(self) -> dict[RunStatus, int]:
+        """How many runs stand where; a status that no run has is missing."""
+        counted = select(runs.c.status, func.count()).group_by(runs.c.status)
+        with self.database.read() as connection:
+            return {RunStatus(status): number for status, number in connection.execute(counted)}
 
     # Claiming
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tapeworks.errors import UsageError
+from workers.printable import visible as visible
 
 #: Between the columns of a table.
 GAP = "  "
@@ -57,17 +58,8 @@ def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
     return [max(map(len, column)) for column in zip(*lines, strict=True)]
 
 
-def visible(text: str) -> str:
-    """The text on one line, and unable to move a terminal's cursor or change its colours."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
-
-
 def visible_lines(text: str) -> str:
-    """The same, of a text that may have several lines."""
+    """The text as it may be shown, on as many lines as it has."""
     return "\n".join(map(visible, text.split("\n")))
 
 

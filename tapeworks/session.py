@@ -134,18 +134,25 @@ def means_for(
         yield Means(dispatcher=CeleryDispatcher(cluster.url), check=cluster.check)
 
 
+def tell_at_once(sentence: str) -> None:
+    """Straight to the descriptor: a signal's handler may interrupt a write to the stream."""
+    os.write(2, f"\n{sentence}\n".encode())
+
+
 @contextmanager
-def interruptible(control: Control, draining: str) -> Iterator[None]:
+def interruptible(
+    control: Control, draining: str, tell: Callable[[str], None] = tell_at_once
+) -> Iterator[None]:
     """Pass Ctrl-C and SIGTERM on to the control: once to drain, twice to stop at once.
 
-    The first time the user reads `draining`; a third one interrupts whatever is running.
+    The first time the user is told `draining`; a third one interrupts whatever is running.
     """
 
     def handle(number: int, _: FrameType | None) -> None:
         if control.draining:
             signal.signal(number, signal.default_int_handler)
-        else:  # straight to the descriptor: a handler may interrupt a write to the stream
-            os.write(2, f"\n{draining}; once more to stop at once\n".encode())
+        else:
+            tell(f"{draining}; once more to stop at once")
         control.interrupt()
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

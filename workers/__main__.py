@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import warnings
+from types import TracebackType
 
 from celery.exceptions import SecurityWarning
 
 from workers.addresses import redis_url
 from workers.app import app, use_redis
 from workers.crash_points import check_crash_point
-from workers.errors import CrashPointUnknown, PasswordUnusable
+from workers.errors import CrashPointUnknown, LogSettingWrong, PasswordUnusable
+from workers.logs import log_settings, log_to_stderr, logger
 
 ARGUMENTS = ["--quiet", "worker", "--pool", "solo", "--concurrency", "1"]
 ARGUMENTS += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
@@ -22,18 +23,28 @@ WRONG_USAGE = 2
 
 
 def main() -> None:
-    """Run a Celery worker that logs problems only."""
+    """Run a Celery worker that logs problems only, unless it is asked for more."""
     try:
         check_crash_point()
         use_redis(redis_url(os.environ))
-    except (CrashPointUnknown, PasswordUnusable) as error:
+        settings = log_settings(os.environ)
+    except (CrashPointUnknown, LogSettingWrong, PasswordUnusable) as error:
         sys.stderr.write(f"python -m workers: {error}\n")
         sys.exit(WRONG_USAGE)
-    level = os.environ.get("TAPEWORKS_LOG_LEVEL", "WARNING").upper()
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr(settings)
+    sys.excepthook = _ended
+    if settings.is_json:  # Celery says there, in words, that it is told to end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     # Celery warns of running as root because of pickle, which this app accepts nowhere.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     app.worker_main(ARGUMENTS)
+
+
+def _ended(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    told = (kind, error, traceback)
+    logger.critical("This worker ended with an error", exc_info=told, extra={"event": "bug"})
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 from workers.passwords import Address
 
@@ -23,6 +24,10 @@ _USER_PASSWORD = re.compile(r"^((?:\w+:/+)?+[^:@]*):.*@", re.DOTALL)
 #: Of `password` and of `ssl_password`.
 _OPTION_PASSWORD = re.compile(r"(password=)[^&]*", re.IGNORECASE)
 
+#: The same anywhere in a text: an address ends where the word does.
+_USER_PASSWORD_WITHIN = re.compile(r"(\w+://[^\s:@/]*):[^\s\"']*@")
+_OPTION_PASSWORD_WITHIN = re.compile(r"(password=)[^&\s\"']*", re.IGNORECASE)
+
 
 def redis_url(environment: Mapping[str, str]) -> str:
     """The Redis that the environment names, else the usual one. Raises `PasswordUnusable`."""
@@ -34,3 +39,19 @@ def without_password(url: str) -> str:
     shown = _USER_PASSWORD.sub(r"\1:***@", url)
     shown = _OPTION_PASSWORD.sub(r"\1***", shown)
     return shown.encode(errors="backslashreplace").decode()
+
+
+def without_passwords(text: str) -> str:
+    """The text, the passwords of all URLs in it made unreadable."""
+    shown = _USER_PASSWORD_WITHIN.sub(r"\1:***@", text)
+    return _OPTION_PASSWORD_WITHIN.sub(r"\1***", shown)
+
+
+def passwords(*urls: str) -> set[str]:
+    """The passwords in these URLs, as they are written and as they are meant."""
+    found = set()
+    for url in urls:
+        authority = url.partition("://")[2].rpartition("@")[0]
+        written = {authority.partition(":")[2], *re.findall(r"password=([^&]*)", url)}
+        found |= written | {unquote(one) for one in written}
+    return found - {""}

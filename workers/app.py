@@ -27,6 +27,8 @@ from workers import broker
 from workers.addresses import DEFAULT_URL, redis_url
 from workers.errors import PasswordUnusable
 from workers.exchange import PREFIX, QUEUE
+from workers.log_context import about_nothing
+from workers.logs import log_settings, log_to_stderr
 from workers.messages import ShardMessage
 from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, unreachable
 
@@ -129,7 +131,8 @@ def _start_worker(**_: Any) -> None:
     try:
         this_worker().start()
     except Exception:  # Celery would swallow it and take messages all the same
-        logger.critical("This worker cannot start", exc_info=True)
+        event = {"event": "worker_cannot_start"}
+        logger.critical("This worker cannot start", exc_info=True, extra=event)
         os._exit(1)
 
 
@@ -152,8 +155,11 @@ def _lay_down(**_: Any) -> None:
     from workers.process import this_worker
 
     this_worker().lay_down()
+    about_nothing()
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _set_up_logging(**_: Any) -> None:
-    """Leave logging as it is: a worker says what it has to say itself, and only problems."""
+    """A worker says what it has to say itself, and only problems unless it is asked for more."""
+    if not logging.getLogger().handlers:  # started by Celery's own command
+        log_to_stderr(log_settings(os.environ))

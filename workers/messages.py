@@ -120,6 +120,7 @@ class WorkerRecord(_Record):
 
     shard_in_hand: str | None = None
     images: int = 0  #: computed since it started
+    busy_seconds: float = 0.0  #: spent on them
     images_per_second: float = 0.0  #: while computing
     memory_mb: float = 0.0
     fingerprint: str | None = None

@@ -83,11 +83,13 @@ class Worker:
             for network in self.exchange.networks():
                 warm_up(network)
         except RedisUnreachable as error:
-            logger.warning("%s Going on without warming up.", error)
+            event = {"event": "redis_unreachable"}
+            logger.warning("%s Going on without warming up.", error, extra=event)
         crash_point(CrashPoint.FINGERPRINT_TAKEN)
         self.fingerprint = golden
         _tell_supervisor()
-        logger.info("Worker %s is ready, fingerprint %s", self.name, golden)
+        ready = {"event": "worker_ready", "worker": self.name}
+        logger.info("Worker %s is ready, fingerprint %s", self.name, golden, extra=ready)
 
     def stop(self) -> None:
         """Leave the list of workers."""
@@ -95,7 +97,7 @@ class Worker:
         try:
             self.exchange.hide_worker(self.name)
         except RedisUnreachable as error:
-            logger.warning("%s", error)
+            logger.warning("%s", error, extra={"event": "redis_unreachable"})
 
     def payloads(self, content_digest: str) -> bytes | None:
         """Images or parameters by digest, kept from earlier or fetched."""
@@ -149,6 +151,7 @@ class Worker:
             state=busy if self.fingerprint else "starting",
             shard_in_hand=self._shard,
             images=self._images,
+            busy_seconds=self._busy_seconds,
             images_per_second=self._images / self._busy_seconds if self._busy_seconds else 0.0,
             memory_mb=psutil.Process().memory_info().rss / 1e6,
             fingerprint=self.fingerprint,
@@ -167,9 +170,9 @@ class Worker:
                 crash_point(CrashPoint.WORKER_SHOWN)
                 self._watch()
             except RedisUnreachable as error:
-                logger.debug("%s", error)
+                logger.debug("%s", error, extra={"event": "redis_unreachable"})
             except Exception:  # the thread must live on, it looks after the supervisor too
-                logger.exception("This worker cannot show itself")
+                logger.exception("This worker cannot show itself", extra={"event": "bug"})
 
     def _watch(self) -> None:
         """End this process if it takes nothing; its supervisor starts another."""
@@ -183,6 +186,7 @@ class Worker:
                 self.name,
                 IDLE_HEARTBEATS,
                 waiting,
+                extra={"event": "worker_ends_itself", "worker": self.name},
             )
             self.stop()
             os._exit(NOT_CONSUMING)  # whatever hangs, hangs in the thread that would end in order

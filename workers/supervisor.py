@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import IO
 
 from workers.addresses import REDIS
@@ -46,14 +47,27 @@ class _Slot:
 class Supervisor:
     """Keeps `count` worker processes alive from `start` to `stop`."""
 
-    def __init__(self, redis_url: str, count: int, log: IO[bytes] | None = None) -> None:
-        """Workers write what they have to say to `log`, or to this process's stderr."""
-        self._environment = os.environ | {
+    def __init__(
+        self,
+        redis_url: str,
+        count: int,
+        log: IO[bytes] | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Workers write what they have to say to `log`, or to this process's stderr.
+
+        They have the environment of this process, and this one.
+        """
+        self._environment = {
+            **os.environ,
+            **environment,
             REDIS.url_variable: redis_url,  # not on the command line, where others would see it
             REDIS.file_variable: "",  # its password is in the URL already
             SUPERVISOR_VARIABLE: str(os.getpid()),
         }
         self._slots = [_Slot() for _ in range(count)]
+        self.starts = 0  #: of processes
+        self.early_deaths = 0  #: of processes that never were ready
         self._log = log
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -64,14 +78,23 @@ class Supervisor:
         self._thread.start()
 
     @property
+    def places(self) -> list[int | None]:
+        """The process of each place, None where it has ended and is not started again yet."""
+        return [slot.process.pid if slot.process else None for slot in self._slots]
+
+    @property
     def process_ids(self) -> set[int]:
         """The processes that run now."""
         return {process.pid for slot in self._slots if (process := slot.process)}
 
     def ready(self, workers: Iterable[WorkerRecord]) -> list[WorkerRecord]:
         """Those of these workers that run here and take shards."""
+        return [one for one in self.of_here(workers).values() if one.fingerprint]
+
+    def of_here(self, workers: Iterable[WorkerRecord]) -> dict[int, WorkerRecord]:
+        """Those of these workers that run here, by their process."""
         here, own = socket.gethostname(), self.process_ids
-        return [w for w in workers if w.fingerprint and w.host == here and w.pid in own]
+        return {one.pid: one for one in workers if one.host == here and one.pid in own}
 
     def check(self) -> None:
         """Raise `WorkerExited` when the processes die again and again before they are ready."""
@@ -116,6 +139,7 @@ class Supervisor:
             if slot.readiness:
                 _read(slot, slot.readiness)
             if ended:
+                self.early_deaths += slot.readiness is not None
                 _bury(slot, now)
             if slot.process is None and now >= slot.not_before:
                 self._try_to_spawn(slot, now)
@@ -125,7 +149,11 @@ class Supervisor:
         try:
             self._spawn(slot)
         except OSError as error:
-            logger.warning("A worker process cannot be started: %s. Trying again.", error)
+            event = {"event": "process_not_started"}
+            logger.warning(
+                "A worker process cannot be started: %s. Trying again.", error, extra=event
+            )
+            self.early_deaths += 1
             _bury(slot, now)
 
     def _spawn(self, slot: _Slot) -> None:
@@ -144,6 +172,7 @@ class Supervisor:
                 pass_fds=[writing],
                 start_new_session=True,
             )
+            self.starts += 1
         finally:
             os.close(writing)
 

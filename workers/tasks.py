@@ -10,7 +10,8 @@ from workers.app import TASK, app
 from workers.compute import Missing, shard_arrays
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import RedisUnreachable
-from workers.messages import AnswerHeader, ShardMessage, Status, checksum
+from workers.log_context import go_on_about
+from workers.messages import AnswerHeader, ShardMessage, Status, Wanted, checksum
 from workers.process import this_worker
 
 logger = logging.getLogger(__name__)
@@ -23,22 +24,29 @@ LEAVE_SECONDS = 0.05
 def compute_shard(message: dict[str, Any]) -> None:
     """Compute one attempt at one shard and write its answer to Redis."""
     shard = ShardMessage.model_validate(message)
+    _log_about(shard)
     crash_point(CrashPoint.MESSAGE_TAKEN)
     try:
         _answer(shard)
     except RedisUnreachable as error:  # the scheduler sends again what does not come back
-        logger.warning("Attempt %s is given up: %s", shard.attempt_id, error)
+        event = {"event": "answer_given_up"}
+        logger.warning("Attempt %s is given up: %s", shard.attempt_id, error, extra=event)
 
 
 def _answer(shard: ShardMessage) -> None:
     worker = this_worker()
     if worker.exchange.is_stale(shard):
+        stale = {"event": "message_stale"}
+        logger.debug("Attempt %s is dropped: the run has moved on", shard.attempt_id, extra=stale)
         return
+    logger.debug("Attempt %s is taken", shard.attempt_id, extra={"event": "attempt_taken"})
     with worker.holding(shard):
         header, arrays = _attempt(shard)
     crash_point(CrashPoint.SHARD_COMPUTED)
     worker.deliver(header, arrays)
     crash_point(CrashPoint.ANSWER_SENT)
+    answered = {"event": f"answered_{header.status}"}
+    logger.debug("Attempt %s is answered: %s", shard.attempt_id, header.status, extra=answered)
     if header.status in {Status.REFUSED, Status.LEFT}:
         time.sleep(LEAVE_SECONDS)
 
@@ -60,9 +68,23 @@ def _attempt(shard: ShardMessage) -> tuple[AnswerHeader, bytes]:
         except RedisUnreachable:  # no fault of the shard
             raise
         except Exception as error:  # reported to the scheduler, which decides
-            logger.warning("Shard %s failed", shard.attempt_id, exc_info=True)
+            failed = {"event": "shard_failed"}
+            logger.warning("Shard %s failed", shard.attempt_id, exc_info=True, extra=failed)
             outcome = {"status": Status.FAILED, "detail": _text(error)}
     return _header(shard, time.perf_counter() - began, outcome), arrays
+
+
+def _log_about(shard: ShardMessage) -> None:
+    """Until Celery has said what it has to say of it, too; `workers.app` ends it."""
+    go_on_about(
+        run=shard.run_id,
+        epoch=shard.epoch,
+        iteration=shard.iteration,
+        evaluation=shard.wanted is Wanted.NOTHING or None,
+        shard=shard.shard,
+        attempt=shard.attempt,
+        worker=this_worker().name,
+    )
 
 
 def _text(error: Exception) -> str:

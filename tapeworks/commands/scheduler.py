@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from scheduler.celery_dispatcher import CeleryDispatcher
 from scheduler.control import Control
 from scheduler.driving import Driver
+from scheduler.metering import UNMETERED, Meter
 from scheduler.presence import Presence
 from scheduler.service import serve_several
+from storage.history import History
 from storage.owners import current_owner
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
 from tapeworks.connection import connected_history
 from tapeworks.errors import ExitCode
-from tapeworks.output import say
+from tapeworks.service_options import Service, with_service_options
 from tapeworks.session import DRAINING, interruptible
 from tapeworks.settings import settings
 from workers.addresses import without_password
 from workers.crash_points import at_commit
 from workers.exchange import Exchange
 
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+logger = logging.getLogger(__name__)
+
 #: Seconds between two lines about the runs in progress.
 LINE_SECONDS = 5.0
 
 #: Each run in progress is a thread and a connection to the database.
 MOST_RUNS = 64
+
+#: Kinds of notices that are no warnings.
+GOOD_NEWS = {"going_on", "database_back"}
 
 
 @click.command("scheduler", epilog="Example: tapeworks scheduler --max-runs 2")
@@ -37,37 +50,74 @@ MOST_RUNS = 64
     show_default=True,
     help="runs to drive at the same time",
 )
-def command(max_runs: int) -> int:
+@with_service_options
+def command(max_runs: int, service: Service) -> int:
     """Drive queued runs with the workers of one Redis, until Ctrl-C.
 
     Takes the run of the highest priority first, of these the oldest. Ctrl-C puts the runs in
     progress back into the queue after their iterations.
     """
-    places, control = settings(), Control()
-    exchange = Exchange(places.redis_url)
-    exchange.check()
-    history = connected_history(at_commit)
-    drivers = [
-        Driver(
-            history=history,
-            dispatcher=CeleryDispatcher(places.redis_url),
-            control=control,
-            on_notice=lambda _, message: say(message),
-            owner=current_owner(part),
+    with service.registry() as registry:
+        places, control = settings(), Control()
+        exchange = Exchange(places.redis_url)
+        exchange.check()
+        history = connected_history(at_commit)
+        drivers = [
+            Driver(
+                history=history,
+                dispatcher=CeleryDispatcher(places.redis_url, meter),
+                control=control,
+                on_notice=_telling(meter),
+                owner=current_owner(part),
+                meter=meter,
+            )
+            for part, meter in enumerate(_meters(registry, max_runs, exchange, history))
+        ]
+        _say(
+            "begins",
+            f"Scheduler takes runs from {history.database.address} "
+            f"for workers at {without_password(places.redis_url)}",
         )
-        for part in range(max_runs)
-    ]
-    say(
-        f"Scheduler takes runs from {history.database.address} "
-        f"for workers at {without_password(places.redis_url)}"
-    )
-    pulses = [driver.pulse for driver in drivers]
-    with interruptible(control, DRAINING), Presence(exchange, pulses):
-        lines = _Lines()
-        for happened in serve_several(drivers):
-            lines.tell(happened)
-    say("Scheduler stopped")
+        pulses = [driver.pulse for driver in drivers]
+        with (
+            interruptible(control, DRAINING, service.tell_interrupt),
+            Presence(exchange, pulses),
+        ):
+            lines = _Lines()
+            for happened in serve_several(drivers):
+                lines.tell(happened)
+        _say("stopped", "Scheduler stopped")
     return ExitCode.INTERRUPTED
+
+
+def _meters(
+    registry: CollectorRegistry | None, count: int, exchange: Exchange, history: History
+) -> Sequence[Meter]:
+    """One for each driver."""
+    if registry is None:
+        return [UNMETERED] * count
+    from tapeworks.metrics.places import DatabasePlace, RedisPlace
+    from tapeworks.metrics.scheduler import SchedulerMetrics
+
+    registry.register(RedisPlace(exchange))
+    registry.register(DatabasePlace(history))
+    metrics = SchedulerMetrics(registry)
+    return [metrics.driver() for _ in range(count)]
+
+
+def _telling(meter: Meter) -> Callable[[str, str], None]:
+    """What a driver tells its notices."""
+
+    def tell(kind: str, message: str) -> None:
+        meter.noticed(kind)
+        level = logging.INFO if kind in GOOD_NEWS else logging.WARNING
+        logger.log(level, message, extra={"event": kind})
+
+    return tell
+
+
+def _say(event: str, sentence: str, **fields: object) -> None:
+    logger.info(sentence, extra={"event": event, **fields})
 
 
 class _Lines:
@@ -78,19 +128,35 @@ class _Lines:
         self._accuracy: dict[str, str] = {}  #: of runs in progress, as evaluated last
 
     def tell(self, happened: Claim | IterationRecord | EvaluationRecord | RunRecord) -> None:
-        if isinstance(happened, Claim):
-            say(f"Run {happened.run_id} begins")
-        elif isinstance(happened, RunRecord):
-            if accuracy := self._accuracy.pop(happened.id, ""):
-                say(f"Run {happened.id}: {accuracy}")
-            loss = "" if happened.final_loss is None else f", loss {happened.final_loss:.4f}"
-            done = f"{happened.completed_iterations} iterations{loss}"
-            say(f"Run {happened.id} is {happened.status.value} after {done}")
-        elif isinstance(happened, EvaluationRecord):
-            accuracy = f"accuracy {happened.accuracy:.1%} on held-out images"
-            self._accuracy[happened.run_id] = accuracy
-        elif time.monotonic() - self._said_at > LINE_SECONDS:
-            self._said_at = time.monotonic()
-            done = f"iteration {happened.iteration + 1}, loss {happened.loss:.4f}"
-            accuracy = self._accuracy.get(happened.run_id, "")
-            say(f"Run {happened.run_id}: {', '.join(filter(None, [done, accuracy]))}")
+        match happened:
+            case Claim():
+                about = {"run": happened.run_id, "epoch": happened.epoch}
+                _say("run_begins", f"Run {happened.run_id} begins", **about)
+            case RunRecord():
+                self._tell_of_end(happened)
+            case EvaluationRecord():
+                accuracy = f"accuracy {happened.accuracy:.1%} on held-out images"
+                self._accuracy[happened.run_id] = accuracy
+            case IterationRecord():
+                self._tell_of_iteration(happened)
+
+    def _tell_of_end(self, run: RunRecord) -> None:
+        about = {"run": run.id, "epoch": run.epoch}
+        if accuracy := self._accuracy.pop(run.id, ""):
+            _say("run_evaluated", f"Run {run.id}: {accuracy}", **about)
+        loss = "" if run.final_loss is None else f", loss {run.final_loss:.4f}"
+        done = f"{run.completed_iterations} iterations{loss}"
+        event = f"run_{run.status.value}"
+        _say(event, f"Run {run.id} is {run.status.value} after {done}", **about)
+
+    def _tell_of_iteration(self, record: IterationRecord) -> None:
+        """A line now and then is enough for people."""
+        if time.monotonic() - self._said_at <= LINE_SECONDS:
+            level = logging.DEBUG
+        else:
+            level, self._said_at = logging.INFO, time.monotonic()
+        done = f"iteration {record.iteration + 1}, loss {record.loss:.4f}"
+        accuracy = self._accuracy.get(record.run_id, "")
+        about = {"run": record.run_id, "epoch": record.epoch, "iteration": record.iteration}
+        sentence = f"Run {record.run_id}: {', '.join(filter(None, [done, accuracy]))}"
+        logger.log(level, sentence, extra={"event": "iteration_committed", **about})

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from typing import TYPE_CHECKING
+
 import click
 
 from scheduler.control import Control
 from tapeworks.errors import ExitCode
-from tapeworks.output import say
+from tapeworks.service_options import Service, with_service_options
 from tapeworks.session import interruptible
 from tapeworks.settings import settings
 from workers.addresses import without_password
 from workers.errors import RedisUnreachable
 from workers.exchange import Exchange
 from workers.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at the processes.
 LOOK_SECONDS = 0.5
@@ -26,27 +34,44 @@ LOOK_SECONDS = 0.5
     show_default=True,
     help="worker processes, at best one per core",
 )
-def command(processes: int) -> int:
+@with_service_options
+def command(processes: int, service: Service) -> int:
     """Compute shards for the scheduler that uses the same Redis, until Ctrl-C.
 
     Needs the Redis at TAPEWORKS_REDIS_URL and nothing else: no database, no data set.
     """
-    url, control = settings().redis_url, Control()
-    exchange = Exchange(url)
-    exchange.check()
-    supervisor, ready = Supervisor(url, processes), set[str]()
-    with interruptible(control, "Stopping after the shards in hand"):
-        workers = "1 worker" if processes == 1 else f"{processes} workers"
-        say(f"Starting {workers} for {without_password(url)}")
-        supervisor.start()
-        try:
-            while not control.wait(LOOK_SECONDS):
-                supervisor.check()
-                ready |= _say_who_is_ready(exchange, supervisor, ready)
-        finally:
-            supervisor.stop(hurried=lambda: control.abandoning)
-    say("Workers stopped")
+    with service.registry() as registry:
+        url, control = settings().redis_url, Control()
+        exchange = Exchange(url)
+        exchange.check()
+        logs = service.process_logs.environment()
+        supervisor, ready = Supervisor(url, processes, environment=logs), set[str]()
+        _measure(registry, supervisor, exchange)
+        with interruptible(control, "Stopping after the shards in hand", service.tell_interrupt):
+            workers = "1 worker" if processes == 1 else f"{processes} workers"
+            _say("begins", f"Starting {workers} for {without_password(url)}")
+            supervisor.start()
+            try:
+                while not control.wait(LOOK_SECONDS):
+                    supervisor.check()
+                    ready |= _say_who_is_ready(exchange, supervisor, ready)
+            finally:
+                supervisor.stop(hurried=lambda: control.abandoning)
+        _say("stopped", "Workers stopped")
     return ExitCode.INTERRUPTED
+
+
+def _measure(
+    registry: CollectorRegistry | None, supervisor: Supervisor, exchange: Exchange
+) -> None:
+    if registry is not None:
+        from tapeworks.metrics.worker import WorkerProcesses
+
+        registry.register(WorkerProcesses(supervisor, exchange))
+
+
+def _say(event: str, sentence: str, worker: str | None = None) -> None:
+    logger.info(sentence, extra={"event": event, "worker": worker})
 
 
 def _say_who_is_ready(exchange: Exchange, supervisor: Supervisor, known: set[str]) -> set[str]:
@@ -55,5 +80,5 @@ def _say_who_is_ready(exchange: Exchange, supervisor: Supervisor, known: set[str
     except RedisUnreachable:
         return set()  # the workers wait for it, and so does this line
     for name in sorted(ready - known):
-        say(f"Worker {name} is ready")
+        _say("worker_ready", f"Worker {name} is ready", name)
     return ready

@@ -187,7 +187,7 @@ def test_missing_images_are_told_once_and_asked_for_less_and_less_often() -> Non
     work.missed(first.attempt, 1.0)
     assert sent(work, 1.0 + LEFT_SECONDS) == []
     [second] = sends(work.woke(1.0 + 2 * LEFT_SECONDS))
-    assert second.reason == ""
+    assert not second.reason.is_told
 
 
 def test_a_failure_of_a_worker_that_is_set_aside_is_its_own() -> None:
@@ -212,7 +212,7 @@ def test_a_shard_that_was_left_goes_out_soon_and_then_less_and_less_often() -> N
     work, now, waits = coordinator(workers=[A, B]), 0.0, list[float]()
     for _ in range(9):
         [send] = sends(work.woke(now))
-        assert send.reason == ""
+        assert not send.reason.is_told
         work.left(send.attempt, now)
         waits.append(work.next_wake(now) - now)
         now = work.next_wake(now)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.commands import Attempt
+from scheduler.commands import Attempt, Reason
 from scheduler.pace import (
     DEADLINE_FACTOR,
     FIRST_DEADLINE_SECONDS,
@@ -204,7 +204,7 @@ def test_a_lost_queue_makes_everything_missing_due_at_once() -> None:
     work = coordinator(3, workers(2))
     first, *_ = sent(work, 0.0)
     work.answered(answer(first), 0.1)
-    work.lost_queue("Redis failed")
+    work.lost_queue(Reason.REDIS_FAILED)
     again = sends(work.woke(0.1))
     assert indices(send.attempt for send in again) == [1, 2]
     assert {send.reason for send in again} == {"Redis failed"}

@@ -1,0 +1,111 @@
+"""What can be measured of a scheduler's runs, told to whoever counts it; by default nobody does."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+from scheduler.commands import Reason
+from scheduler.work import Work
+from storage.records import IterationRecord
+
+#: Every kind of notice that a scheduler gives.
+NOTICES = (
+    "answer_invalid",
+    "audit_mismatch",
+    "audit_waived",
+    "database_back",
+    "database_unreachable",
+    "going_on",
+    "lease_lost",
+    "no_workers",
+    "redis_emptied",
+    "redis_restarted",
+    "redis_unreachable",
+    "run_left",
+    "sent_again",
+    "worker_gone",
+    "worker_refused",
+    "worker_set_aside",
+)
+
+
+class Verdict(StrEnum):
+    """What became of an answer."""
+
+    COUNTED = "counted"
+    EARLIER = "earlier"  #: counted too, though an earlier owner of the run had asked for it
+    LATE = "late"  #: nobody waits for it any more; dropped unread
+    GONE = "gone"  #: announced, but not there
+    INVALID = "invalid"
+    NOT_FINITE = "not_finite"
+    FAILED = "failed"
+    MISSING = "missing"  #: the worker did not find images or parameters
+    LEFT = "left"  #: the message was not for that worker
+    REFUSED = "refused"  #: of another fingerprint
+    ASIDE = "aside"  #: valid, but its worker is set aside
+
+
+class Meter(Protocol):
+    """Looks on at one driver, which drives one run at a time. Called in the driver's thread."""
+
+    def taken(self, lease_seconds: float) -> None:
+        """A run is claimed."""
+
+    def renewed(self) -> None:
+        """Its lease begins anew."""
+
+    def lost(self) -> None:
+        """Its lease is another's."""
+
+    def left(self) -> None:
+        """The run is in hand no more."""
+
+    def sent(self, work: Work, reason: Reason) -> None:
+        """An attempt is on the queue."""
+
+    def judged(self, verdict: Verdict) -> None:
+        """An answer was looked at."""
+
+    def out(self, shards: int) -> None:
+        """So many shards wait for an answer."""
+
+    def committed(self, record: IterationRecord) -> None:
+        """An iteration is in the history."""
+
+    def noticed(self, kind: str) -> None:
+        """Something happened that people are told."""
+
+
+class Unmetered:
+    """Nobody counts."""
+
+    def taken(self, lease_seconds: float) -> None:
+        """Not counted."""
+
+    def renewed(self) -> None:
+        """Not counted."""
+
+    def lost(self) -> None:
+        """Not counted."""
+
+    def left(self) -> None:
+        """Not counted."""
+
+    def sent(self, work: Work, reason: Reason) -> None:
+        """Not counted."""
+
+    def judged(self, verdict: Verdict) -> None:
+        """Not counted."""
+
+    def out(self, shards: int) -> None:
+        """Not counted."""
+
+    def committed(self, record: IterationRecord) -> None:
+        """Not counted."""
+
+    def noticed(self, kind: str) -> None:
+        """Not counted."""
+
+
+UNMETERED = Unmetered()

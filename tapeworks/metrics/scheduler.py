@@ -1,0 +1,166 @@
+"""What a scheduler counts of its runs, and what it finds in Redis and SQL when it is asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from scheduler.commands import Reason
+from scheduler.metering import NOTICES, Verdict
+from scheduler.work import Work
+from storage.records import IterationRecord
+from workers.messages import Wanted
+
+#: Upper ends of the histogram's bars, in seconds.
+ITERATION_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+#: What a scheduler can wait for, with the notices between which it does.
+WAITS = {
+    "redis": ("redis_unreachable", ("going_on",)),
+    "workers": ("no_workers", ("going_on", "redis_unreachable")),
+    "database": ("database_unreachable", ("database_back",)),
+}
+
+
+class SchedulerMetrics(Collector):
+    """Counters of all drivers of this process, and where each of them stands."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.sent = Counter(
+            "tapeworks_attempts_sent", "Attempts put on the queue", ["work"], registry=registry
+        )
+        self.again = Counter(
+            "tapeworks_attempts_sent_again",
+            "Attempts at a shard after its first, by the reason",
+            ["reason"],
+            registry=registry,
+        )
+        self.answers = Counter(
+            "tapeworks_answers", "Answers, by what became of them", ["verdict"], registry=registry
+        )
+        self.notices = Counter(
+            "tapeworks_notices", "What happened to runs, by kind", ["kind"], registry=registry
+        )
+        self.seconds = Histogram(
+            "tapeworks_iteration_seconds",
+            "Seconds of each committed iteration",
+            buckets=ITERATION_SECONDS,
+            registry=registry,
+        )
+        self.images = Counter(
+            "tapeworks_images", "Images of the committed iterations", registry=registry
+        )
+        self.lost = Counter(
+            "tapeworks_leases_lost", "Runs that another took over from us", registry=registry
+        )
+        self._begin_at_zero()
+        self._drivers: list[DriverMeter] = []
+        registry.register(self)
+
+    def _begin_at_zero(self) -> None:
+        """A series that is not there until something happens has no rate when it does."""
+        for work in ("iteration", "evaluation"):
+            self.sent.labels(work)
+        for reason in Reason:
+            if reason is not Reason.FIRST:
+                self.again.labels(reason.name.lower())
+        for verdict in Verdict:
+            self.answers.labels(verdict)
+        for kind in NOTICES:
+            self.notices.labels(kind)
+
+    def driver(self) -> DriverMeter:
+        """A new one's meter."""
+        self._drivers.append(DriverMeter(self))
+        return self._drivers[-1]
+
+    def collect(self) -> Iterable[Metric]:
+        """Where the drivers stand now."""
+        ages = [(driver.lease_age, driver.lease_seconds) for driver in self._drivers]
+        held = [(age, seconds) for age, seconds in ages if age is not None]
+        yield _gauge("runs_in_hand", "Runs that this scheduler drives", len(held))
+        shards = sum(driver.shards_out for driver in self._drivers)
+        yield _gauge("shards_outstanding", "Shards that wait for an answer", shards)
+        waiting = GaugeMetricFamily(
+            "tapeworks_waiting", "Whether a run stands still for want of it", labels=["for"]
+        )
+        for what in WAITS:
+            stuck = any(what in driver.waits_for for driver in self._drivers)
+            waiting.add_metric([what], float(stuck))
+        yield waiting
+        if held:
+            oldest, left = max(age for age, _ in held), min(all_ - age for age, all_ in held)
+            yield _gauge("lease_age_seconds", "Since a lease began, of the oldest", oldest)
+            yield _gauge("lease_left_seconds", "Until a lease ends, of the shortest", left)
+
+
+class DriverMeter:
+    """One driver's part. A scrape in another thread reads what the driver's thread sets."""
+
+    def __init__(self, metrics: SchedulerMetrics) -> None:
+        self._metrics = metrics
+        self._renewed_at: float | None = None
+        self.lease_seconds = 0.0
+        self.shards_out = 0
+        self.waits_for: frozenset[str] = frozenset()
+
+    @property
+    def lease_age(self) -> float | None:
+        """Seconds since the lease of the run in hand began."""
+        renewed_at = self._renewed_at
+        return None if renewed_at is None else time.monotonic() - renewed_at
+
+    def taken(self, lease_seconds: float) -> None:
+        """A run is claimed."""
+        self.lease_seconds, self._renewed_at = lease_seconds, time.monotonic()
+
+    def renewed(self) -> None:
+        """Its lease begins anew."""
+        self._renewed_at = time.monotonic()
+
+    def lost(self) -> None:
+        """Its lease is another's."""
+        self._metrics.lost.inc()
+
+    def left(self) -> None:
+        """The run is in hand no more."""
+        self._renewed_at, self.shards_out = None, 0
+        self.waits_for -= {"redis", "workers"}
+
+    def sent(self, work: Work, reason: Reason) -> None:
+        """An attempt is on the queue."""
+        kind = "evaluation" if work.wanted is Wanted.NOTHING else "iteration"
+        self._metrics.sent.labels(kind).inc()
+        if reason is not Reason.FIRST:
+            self._metrics.again.labels(reason.name.lower()).inc()
+
+    def judged(self, verdict: Verdict) -> None:
+        """An answer was looked at."""
+        self._metrics.answers.labels(verdict).inc()
+
+    def out(self, shards: int) -> None:
+        """So many shards wait for an answer."""
+        self.shards_out = shards
+
+    def committed(self, record: IterationRecord) -> None:
+        """An iteration is in the history."""
+        self._metrics.seconds.observe(record.seconds)
+        self._metrics.images.inc(record.images)
+
+    def noticed(self, kind: str) -> None:
+        """Something that people are told."""
+        self._metrics.notices.labels(kind).inc()
+        for what, (begin, ends) in WAITS.items():
+            if kind == begin:
+                self.waits_for |= {what}
+            elif kind in ends:
+                self.waits_for -= {what}
+
+
+def _gauge(name: str, documentation: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"tapeworks_{name}", documentation, value=value)

@@ -1,0 +1,129 @@
+"""Lines on stderr: from which level on, in which format, with what they are about."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+from workers.addresses import passwords
+from workers.errors import LogSettingWrong
+from workers.log_context import context
+from workers.log_formats import DetailedFormatter, Mask, PlainFormatter, json_formatter
+
+#: The environment variables of the processes that log.
+FORMAT_VARIABLE = "TAPEWORKS_LOG_FORMAT"
+LEVEL_VARIABLE = "TAPEWORKS_LOG_LEVEL"
+
+#: The levels that can be asked for, and with each what is above it.
+LEVELS = ("debug", "info", "warning", "error")
+
+#: The rooms. Libraries say what they have to say below a warning when all is debugged.
+ROOMS = ("tapeworks", "scheduler", "workers", "storage", "model")
+
+#: Environment variables that may hold a password.
+ADDRESSES = ("TAPEWORKS_REDIS_URL", "TAPEWORKS_DATABASE_URL")
+
+logger = logging.getLogger("tapeworks")
+
+
+class LogFormat(StrEnum):
+    """How lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogSettings:
+    """How and how much is logged."""
+
+    format: LogFormat = LogFormat.TEXT
+    level: str = "warning"
+    is_plain: bool = False  #: in text, only the sentence
+
+    @property
+    def is_json(self) -> bool:
+        """Whether each line is for programs."""
+        return self.format is LogFormat.JSON
+
+    def environment(self) -> dict[str, str]:
+        """For the processes that are started."""
+        return {FORMAT_VARIABLE: self.format.value, LEVEL_VARIABLE: self.level}
+
+
+def log_settings(environment: Mapping[str, str]) -> LogSettings:
+    """What the environment says. Raises `LogSettingWrong`."""
+    format_ = environment.get(FORMAT_VARIABLE) or LogFormat.TEXT
+    level = (environment.get(LEVEL_VARIABLE) or "warning").lower()
+    if format_ not in list(LogFormat):
+        raise LogSettingWrong(f"Expected {FORMAT_VARIABLE} text or json. Received: {format_}.")
+    if level not in LEVELS:
+        expected = ", ".join(LEVELS)
+        raise LogSettingWrong(f"Expected {LEVEL_VARIABLE} of {expected}. Received: {level}.")
+    return LogSettings(format=LogFormat(format_), level=level)
+
+
+@contextmanager
+def logging_to_stderr(settings: LogSettings) -> Iterator[None]:
+    """Log in this way; afterwards everything is as it was before."""
+    with ExitStack() as stack:
+        root = logging.getLogger()
+        for changed in (root, *map(logging.getLogger, ROOMS)):
+            stack.callback(changed.setLevel, changed.level)
+        stack.callback(setattr, root, "handlers", root.handlers)
+        stack.callback(setattr, threading, "excepthook", threading.excepthook)
+        stack.callback(logging.captureWarnings, False)
+        log_to_stderr(settings)
+        yield
+
+
+def log_to_stderr(settings: LogSettings) -> None:
+    """Log in this way from now on, whatever was set before."""
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_add_context)
+    handler.setFormatter(_formatter(settings))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
+    for room in ROOMS:
+        logging.getLogger(room).setLevel(level)
+    threading.excepthook = _thread_ended
+    logging.captureWarnings(not settings.is_plain)
+
+
+def line(message: str, event: str) -> bytes:
+    """A line as it would be logged, for those who must write it themselves: signal handlers."""
+    record = logger.makeRecord(logger.name, logging.INFO, "", 0, message, (), None)
+    record.event = event
+    [handler] = logging.getLogger().handlers
+    return f"{handler.format(record)}\n".encode()
+
+
+def _formatter(settings: LogSettings) -> logging.Formatter:
+    mask = Mask(passwords(*(os.environ.get(name, "") for name in ADDRESSES)))
+    if settings.is_json:
+        return json_formatter(mask)
+    return PlainFormatter(mask) if settings.is_plain else DetailedFormatter(mask)
+
+
+def _add_context(record: logging.LogRecord) -> bool:
+    """Say what the thread works on, unless the line says it itself."""
+    for name, value in context().items():
+        if getattr(record, name, None) is None:
+            setattr(record, name, value)
+    return True
+
+
+def _thread_ended(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_value and not isinstance(ended.exc_value, SystemExit):
+        name = ended.thread.name if ended.thread else "unknown"
+        logger.critical(
+            "Thread %s ended with an error", name, exc_info=ended.exc_value, extra={"event": "bug"}
+        )
