@@ -12,6 +12,7 @@ from scheduler.link import Link
 from scheduler.work import Outcome, Watcher, Work
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import RedisUnreachable
+from workers.signing import UNSIGNED, Signer
 
 #: Seconds before Redis is tried again.
 RETRY_SECONDS = 0.5
@@ -20,10 +21,11 @@ RETRY_SECONDS = 0.5
 class CeleryDispatcher:
     """Sends shards to the workers of one Redis, and again whatever does not come back."""
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, signer: Signer = UNSIGNED) -> None:
+        """With a key in its signer it counts no answer that is not signed with it."""
         self.attempts = 0
         self.shards = 0
-        self._link = Link(redis_url)
+        self._link = Link(redis_url, signer)
 
     @property
     def fingerprint(self) -> str | None:

@@ -111,6 +111,8 @@ class Coordinator:
         if worker in self._standing.aside:
             return self.left(attempt, now)
         slot = self._slot(attempt)
+        if slot.has_heard(attempt, worker):
+            return []
         slot.failed_by.append(worker)
         slot.due("it failed")
         return self._given_up(slot, problem)
@@ -121,13 +123,15 @@ class Coordinator:
         """An answer that is not what was asked for, from this worker if it says so."""
         if worker in self._standing.aside:
             return self.left(attempt, now)
+        slot = self._slot(attempt)
+        if slot.has_heard(attempt, worker or ""):
+            return []
         told: list[Command] = [
             Tell(
                 kind="answer_invalid",
                 message=f"Attempt {attempt.id} is not counted: {problem}.",
             )
         ]
-        slot = self._slot(attempt)
         slot.failed_by.append(worker or "")
         slot.due("its answer was invalid")
         told += self._strike(worker, problem) if worker else []
@@ -138,6 +142,8 @@ class Coordinator:
         if worker in self._standing.aside:
             return self.left(attempt, now)
         slot = self._slot(attempt)
+        if slot.has_heard(attempt, worker):
+            return []
         slot.not_finite_by.append(worker)
         slot.due("its answer was not finite")
         agreed = len(slot.not_finite_by) >= DIVERGED_ATTEMPTS

@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
+from pydantic import ValidationError
+
 from model.parameters import Arrays, all_finite, digest, to_bytes
 from scheduler.commands import Answer, Attempt, Command, Diverged, GiveUp, Send, SetAside, Tell
 from scheduler.coordinator import Coordinator
@@ -15,6 +17,7 @@ from scheduler.link import Link
 from scheduler.sharding import Shard, shard_count, split
 from scheduler.validation import (
     earlier_attempt,
+    fewest_shards,
     largest_bytes,
     outcomes,
     read_arrays,
@@ -25,6 +28,7 @@ from scheduler.work import Outcome, Watcher, Work
 from workers import app as celery
 from workers.chunks import CHUNK_IMAGES
 from workers.crash_points import CrashPoint, crash_point
+from workers.errors import SignatureWrong
 from workers.messages import AnswerHeader, MicrobatchMessage, ShardMessage, Status
 
 #: The longest wait for an arrival, in seconds; between two waits the lease is renewed.
@@ -42,6 +46,7 @@ class Gathering:
         self._link, self._work, self._watcher = link, work, watcher
         service = link.standing.pace.service_seconds
         count = shard_count(work.shards, len(work.microbatches), len(link.workers), service)
+        count = min(max(count, fewest_shards(work)), len(work.microbatches))
         audited = [m.index for m in work.microbatches if CHANCE.random() < work.audit]
         shards = split(work.microbatches, count)
         self._coordinator = Coordinator(shards, link.standing, self._name, audited)
@@ -126,15 +131,19 @@ class Gathering:
 
     def _send(self, command: Send) -> None:
         work, attempt = self._work, command.attempt
-        shard = attempt.shard
         if command.reason:
             self._watcher.notice(
                 "sent_again",
-                f"Shard {shard.index} of iteration {work.iteration} sent again, "
+                f"Shard {attempt.shard.index} of iteration {work.iteration} sent again, "
                 f"attempt {attempt.number}: {command.reason}.",
             )
-        celery.send(
-            ShardMessage(
+        celery.send(self._message(attempt), self._link.exchange.signer)
+        crash_point(CrashPoint.BETWEEN_MESSAGES)
+
+    def _message(self, attempt: Attempt) -> ShardMessage:
+        work, shard = self._work, attempt.shard
+        try:
+            return ShardMessage(
                 attempt_id=attempt.id,
                 run_id=work.run_id,
                 epoch=work.epoch,
@@ -153,8 +162,12 @@ class Gathering:
                 fingerprint=self._link.demanded_fingerprint,
                 not_for=tuple(sorted(attempt.not_for)),
             )
-        )
-        crash_point(CrashPoint.BETWEEN_MESSAGES)
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_input=False)[0]["msg"]
+            raise RunFailed(
+                f"Shard {shard.index} asks more than a worker may be asked: {problem}. Submit the "
+                "run with more shards, smaller microbatches or gradients=summed."
+            ) from error
 
     # Events in
 
@@ -164,7 +177,11 @@ class Gathering:
             self._link.exchange.drop_answer(attempt_id)  # late or twice: counted already
             return []
         wanted = attempt.shard if attempt else self._whole
-        taken = self._link.exchange.take_answer(attempt_id, largest_bytes(self._work, wanted))
+        try:
+            taken = self._link.exchange.take_answer(attempt_id, largest_bytes(self._work, wanted))
+        except SignatureWrong as error:
+            self._link.forged(self._watcher, attempt_id, error)
+            return []  # not even a strike: anybody may have named that worker
         if taken is None:
             return []
         crash_point(CrashPoint.ANSWER_TAKEN)

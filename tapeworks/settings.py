@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from platformdirs import user_data_path
 
 from workers.addresses import DEFAULT_URL
+from workers.signing import Signer, signer
 
 #: Names of the environment variables.
 REDIS_URL = "TAPEWORKS_REDIS_URL"
@@ -25,6 +26,10 @@ class Settings:
     def redis_url(self) -> str:
         """The named Redis, else the usual place on this machine."""
         return self.named_redis_url or DEFAULT_URL
+
+    def signer(self) -> Signer:
+        """With the signing key, if one is configured. Raises `SigningKeyUnusable`."""
+        return signer()
 
 
 def settings() -> Settings:

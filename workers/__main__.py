@@ -9,22 +9,21 @@ import warnings
 
 from celery.exceptions import SecurityWarning
 
-from workers.app import app
+from workers.app import WRONG_USAGE, app
 from workers.crash_points import check_crash_point
-from workers.errors import CrashPointUnknown
+from workers.errors import CrashPointUnknown, SigningKeyUnusable
+from workers.signing import signer
 
 ARGUMENTS = ["--quiet", "worker", "--pool", "solo", "--concurrency", "1"]
 ARGUMENTS += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-
-#: The exit code of what cannot work, as for `tapeworks`.
-WRONG_USAGE = 2
 
 
 def main() -> None:
     """Run a Celery worker that logs problems only."""
     try:
         check_crash_point()
-    except CrashPointUnknown as error:
+        signer()
+    except (CrashPointUnknown, SigningKeyUnusable) as error:
         sys.stderr.write(f"python -m workers: {error}\n")
         sys.exit(WRONG_USAGE)
     level = os.environ.get("TAPEWORKS_LOG_LEVEL", "WARNING").upper()

@@ -19,3 +19,15 @@ class CrashPointUnknown(WorkersError):
 
 class WorkerExited(WorkersError):
     """Worker processes end again and again before they are ready."""
+
+
+class SigningKeyUnusable(WorkersError):
+    """The file that is named as the signing key is none."""
+
+
+class SignatureWrong(WorkersError):
+    """What was read from Redis is not signed with this process's key."""
+
+
+class MessageUnreadable(WorkersError):
+    """A message is not what a scheduler of this version sends."""

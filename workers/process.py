@@ -21,7 +21,9 @@ from workers.app import app
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import RedisUnreachable
 from workers.exchange import Exchange
+from workers.limits import MOST_WARM_NETWORKS
 from workers.messages import AnswerHeader, ShardMessage, WorkerRecord
+from workers.signing import signer
 from workers.watchdog import IDLE_HEARTBEATS, Watchdog
 
 logger = logging.getLogger(__name__)
@@ -48,8 +50,8 @@ NOT_CONSUMING = 3
 
 @functools.cache
 def this_worker() -> Worker:
-    """The one worker of this process."""
-    return Worker(Exchange(app.conf.broker_url))
+    """The one worker of this process. Raises `SigningKeyUnusable`."""
+    return Worker(Exchange(app.conf.broker_url, signer()))
 
 
 class Worker:
@@ -79,7 +81,7 @@ class Worker:
 
         golden = fingerprint()
         try:
-            for network in self.exchange.networks():
+            for network in self.exchange.networks()[:MOST_WARM_NETWORKS]:
                 warm_up(network)
         except RedisUnreachable as error:
             logger.warning("%s Going on without warming up.", error)
@@ -96,11 +98,11 @@ class Worker:
         except RedisUnreachable as error:
             logger.warning("%s", error)
 
-    def payloads(self, content_digest: str) -> bytes | None:
+    def payloads(self, content_digest: str, largest_bytes: int) -> bytes | None:
         """Images or parameters by digest, kept from earlier or fetched."""
         payload = self._cache.get(content_digest)
         if payload is None:
-            payload = self.exchange.fetch(content_digest)
+            payload = self.exchange.fetch(content_digest, largest_bytes)
             if payload is not None and len(payload) <= CACHE_BYTES:
                 self._cache[content_digest] = payload
         return payload
@@ -151,6 +153,7 @@ class Worker:
             images_per_second=self._images / self._busy_seconds if self._busy_seconds else 0.0,
             memory_mb=psutil.Process().memory_info().rss / 1e6,
             fingerprint=self.fingerprint,
+            signing_key=self.exchange.signer.key_id,
         )
 
     def _beat(self) -> None:

@@ -43,12 +43,13 @@ def command(max_runs: int) -> int:
     progress back into the queue after their iterations.
     """
     places, control = settings(), Control()
+    signer = places.signer()
     Exchange(places.redis_url).check()
     history = connected_history(at_commit)
     drivers = [
         Driver(
             history=history,
-            dispatcher=CeleryDispatcher(places.redis_url),
+            dispatcher=CeleryDispatcher(places.redis_url, signer),
             control=control,
             on_notice=lambda _, message: say(message),
             owner=current_owner(part),

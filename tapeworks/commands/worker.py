@@ -31,8 +31,8 @@ def command(processes: int) -> int:
 
     Needs the Redis at TAPEWORKS_REDIS_URL and nothing else: no database, no data set.
     """
-    url, control = settings().redis_url, Control()
-    exchange = Exchange(url)
+    places, control = settings(), Control()
+    url, exchange = places.redis_url, Exchange(places.redis_url, places.signer())
     exchange.check()
     supervisor, ready = Supervisor(url, processes), set[str]()
     with interruptible(control, "Stopping after the shards in hand"):
