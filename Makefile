@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test check format simulate bench bench-engine bench-scaling bench-history chaos lock clean
+.PHONY: help train test check format simulate fuzz bench bench-engine bench-scaling bench-history chaos lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ check: $(VENV)/.development  ## Lint, format, types and room boundaries
 
 simulate: $(VENV)/.development  ## Run 100,000 simulated schedules of faults
 	$(BIN)/python -m tests.simulation --schedules 100000
+
+fuzz: $(VENV)/.development  ## Try 100,000 mutated messages, answers and payloads
+	$(BIN)/python -m tests.fuzzing --cases 100000
 
 format: $(VENV)/.development  ## Let ruff rewrite the code
 	$(BIN)/ruff check --fix .
