@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test check audit format simulate bench bench-engine bench-scaling bench-sizing bench-history chaos lock clean
+.PHONY: help train test check audit format simulate fuzz bench bench-engine bench-scaling bench-sizing bench-history chaos lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ audit: | $(BIN)/python  ## Look for known vulnerabilities of what the locks pin 
 
 simulate: $(VENV)/.development  ## Run 100,000 simulated schedules of faults
 	$(BIN)/python -m tests.simulation --schedules 100000
+
+fuzz: $(VENV)/.development  ## Try 100,000 mutated messages, answers and payloads
+	$(BIN)/python -m tests.fuzzing --cases 100000
 
 format: $(VENV)/.development  ## Let ruff rewrite the code
 	$(BIN)/ruff check --fix .

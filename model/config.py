@@ -25,6 +25,10 @@ WANTED_MICROBATCHES = 8
 #: Above this, a fully unfolded image would not fit beside others in a worker's memory.
 LARGEST_UNFOLDED_BYTES = 2**30
 
+#: What a microbatch's own arrays may take in a worker, in bytes; computing them takes some more. A
+#: message that asks for more is refused before anything is allocated.
+LARGEST_MICROBATCH_BYTES = 2**32
+
 #: Not every draw within the seed document's bounds learns in its 50 iterations; this one does,
 #: from a loss that is usual for such draws, on MNIST and on scikit-learn's digits.
 DEFAULT_SEED = 10
@@ -106,6 +110,26 @@ class NetworkConfig(Architecture):
         return convolutions | {"dense_1": (self.class_count, self.filters, side, side)}
 
     @property
+    def parameter_count(self) -> int:
+        """Numbers that are trained."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    @property
+    def microbatch_bytes(self) -> int:
+        """What a microbatch takes at least: every image's gradients and each layer's maps."""
+        maps = sum(self.filters * side**2 for side in self.sides)
+        return 4 * self.microbatch_size * (self.parameter_count + maps)
+
+    @property
+    def fits(self) -> bool:
+        """Whether there are pixels left for every layer, and memory for a microbatch."""
+        if self.sides[-1] < 1 or self.microbatch_bytes > LARGEST_MICROBATCH_BYTES:
+            return False
+        return (
+            self.unfolding is Unfolding.LAYERWISE or self.unfolded_bytes <= LARGEST_UNFOLDED_BYTES
+        )
+
+    @property
     def unfolded_bytes(self) -> int:
         """Size of one fully unfolded float32 image; 9.9 MB for the default network."""
         positions = self.sides[-1] ** 2
@@ -184,6 +208,10 @@ class RunConfig(UpdateConfig, Architecture):
                 "Patience counts evaluations; say with evaluate_every after how many iterations "
                 f"there is one. Received: patience={self.patience} evaluate_every=0"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _network_fits(self) -> Self:
         if self.network.sides[-1] < 1:
             taken = "".join(f" − {size - 1}" for size in self.kernel_sizes)
             raise ValueError(

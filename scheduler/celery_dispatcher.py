@@ -15,6 +15,7 @@ from workers.crash_points import CrashPoint, crash_point
 from workers.errors import RedisUnreachable
 from workers.log_context import about
 from workers.messages import Wanted
+from workers.signing import UNSIGNED, Signer
 
 #: Seconds before Redis is tried again.
 RETRY_SECONDS = 0.5
@@ -23,10 +24,11 @@ RETRY_SECONDS = 0.5
 class CeleryDispatcher:
     """Sends shards to the workers of one Redis, and again whatever does not come back."""
 
-    def __init__(self, redis_url: str, meter: Meter = UNMETERED) -> None:
+    def __init__(self, redis_url: str, signer: Signer = UNSIGNED, meter: Meter = UNMETERED) -> None:
+        """With a key in its signer it counts no answer that is not signed with it."""
         self.attempts = 0
         self.shards = 0
-        self._link, self._meter = Link(redis_url), meter
+        self._link, self._meter = Link(redis_url, signer), meter
 
     @property
     def fingerprint(self) -> str | None:

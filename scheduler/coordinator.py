@@ -125,6 +125,8 @@ class Coordinator:
         if worker in self._standing.aside:
             return self.left(attempt, now)
         slot = self._slot(attempt)
+        if slot.has_heard(attempt, worker):
+            return []
         slot.failed_by.append(worker)
         slot.due(Reason.FAILED)
         return self._given_up(slot, problem)
@@ -135,6 +137,9 @@ class Coordinator:
         """An answer that is not what was asked for, from this worker if it says so."""
         if worker in self._standing.aside:
             return self.left(attempt, now)
+        slot = self._slot(attempt)
+        if slot.has_heard(attempt, worker or ""):
+            return []
         told: list[Command] = [
             Tell(
                 kind="answer_invalid",
@@ -142,7 +147,6 @@ class Coordinator:
                 worker=worker,
             )
         ]
-        slot = self._slot(attempt)
         slot.failed_by.append(worker or "")
         slot.due(Reason.INVALID)
         told += self._strike(worker, problem) if worker else []
@@ -153,6 +157,8 @@ class Coordinator:
         if worker in self._standing.aside:
             return self.left(attempt, now)
         slot = self._slot(attempt)
+        if slot.has_heard(attempt, worker):
+            return []
         slot.not_finite_by.append(worker)
         slot.due(Reason.NOT_FINITE)
         agreed = len(slot.not_finite_by) >= DIVERGED_ATTEMPTS

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
+from pydantic import ValidationError
+
 from model.parameters import Arrays, all_finite, digest, to_bytes
 from scheduler.commands import (
     Answer,
@@ -28,6 +30,7 @@ from scheduler.metering import UNMETERED, Meter, Verdict
 from scheduler.sharding import Shard, shard_count, split
 from scheduler.validation import (
     earlier_attempt,
+    fewest_shards,
     largest_bytes,
     outcomes,
     read_arrays,
@@ -38,6 +41,7 @@ from scheduler.work import Outcome, Watcher, Work
 from workers import app as celery
 from workers.chunks import CHUNK_IMAGES
 from workers.crash_points import CrashPoint, crash_point
+from workers.errors import SignatureWrong
 from workers.log_context import about
 from workers.messages import AnswerHeader, MicrobatchMessage, ShardMessage, Status
 
@@ -58,6 +62,7 @@ class Gathering:
         self._link, self._work, self._watcher, self._meter = link, work, watcher, meter
         service = link.standing.pace.service_seconds
         count = shard_count(work.shards, len(work.microbatches), len(link.workers), service)
+        count = min(max(count, fewest_shards(work)), len(work.microbatches))
         audited = [m.index for m in work.microbatches if CHANCE.random() < work.audit]
         shards = split(work.microbatches, count)
         self._coordinator = Coordinator(shards, link.standing, self._name, audited)
@@ -148,15 +153,21 @@ class Gathering:
 
     def _send(self, command: Send) -> None:
         work, attempt = self._work, command.attempt
-        shard = attempt.shard
         if command.reason.is_told:
             self._watcher.notice(
                 "sent_again",
-                f"Shard {shard.index} of iteration {work.iteration} sent again, "
+                f"Shard {attempt.shard.index} of iteration {work.iteration} sent again, "
                 f"attempt {attempt.number}: {command.reason}.",
             )
-        celery.send(
-            ShardMessage(
+        celery.send(self._message(attempt), self._link.exchange.signer)
+        self._meter.sent(work, command.reason)
+        logger.debug("Attempt %s is sent", attempt.id, extra={"event": "attempt_sent"})
+        crash_point(CrashPoint.BETWEEN_MESSAGES)
+
+    def _message(self, attempt: Attempt) -> ShardMessage:
+        work, shard = self._work, attempt.shard
+        try:
+            return ShardMessage(
                 attempt_id=attempt.id,
                 run_id=work.run_id,
                 epoch=work.epoch,
@@ -175,10 +186,12 @@ class Gathering:
                 fingerprint=self._link.demanded_fingerprint,
                 not_for=tuple(sorted(attempt.not_for)),
             )
-        )
-        self._meter.sent(work, command.reason)
-        logger.debug("Attempt %s is sent", attempt.id, extra={"event": "attempt_sent"})
-        crash_point(CrashPoint.BETWEEN_MESSAGES)
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_input=False)[0]["msg"]
+            raise RunFailed(
+                f"Shard {shard.index} asks more than a worker may be asked: {problem}. Submit the "
+                "run with more shards, smaller microbatches or gradients=summed."
+            ) from error
 
     # Events in
 
@@ -188,7 +201,12 @@ class Gathering:
             self._judged(attempt_id, Verdict.LATE)
             return []
         wanted = attempt.shard if attempt else self._whole
-        taken = self._link.exchange.take_answer(attempt_id, largest_bytes(self._work, wanted))
+        try:
+            taken = self._link.exchange.take_answer(attempt_id, largest_bytes(self._work, wanted))
+        except SignatureWrong as error:
+            self._link.forged(self._watcher, attempt_id, error)
+            self._judged(attempt_id, Verdict.FORGED)
+            return []  # not even a strike: anybody may have named that worker
         if taken is None:
             self._judged(attempt_id, Verdict.GONE)
             return []

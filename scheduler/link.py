@@ -11,8 +11,10 @@ from scheduler.work import Watcher, Work
 from workers import app as celery
 from workers.chunks import ChunkedImages, chunked
 from workers.crash_points import CrashPoint, crash_point
+from workers.errors import SignatureWrong
 from workers.exchange import IMAGES_SECONDS, PARAMETERS_SECONDS, WORKER_SECONDS, Exchange
 from workers.log_context import about
+from workers.signing import REMEDY, UNSIGNED, Signer
 
 #: Seconds between two looks at who is there.
 LOOK_SECONDS = 1.0
@@ -21,8 +23,8 @@ LOOK_SECONDS = 1.0
 class Link:
     """The connection of one run to its workers."""
 
-    def __init__(self, redis_url: str) -> None:
-        self.exchange = Exchange(redis_url)
+    def __init__(self, redis_url: str, signer: Signer = UNSIGNED) -> None:
+        self.exchange = Exchange(redis_url, signer)
         self.standing = Standing()
         self.fingerprint: str | None = None
         self.workers: frozenset[str] = frozenset()  #: alive, of the run's fingerprint
@@ -36,6 +38,8 @@ class Link:
         self._condition = ""
         self._newcomer: tuple[str, NetworkConfig] | None = None
         self._refused: set[str] = set()
+        self._strangers: frozenset[str] = frozenset()  #: alive, with another key or none
+        self._told_of_stranger = self._told_of_forgery = False
         celery.use_redis(redis_url)
 
     def begin(
@@ -48,6 +52,7 @@ class Link:
         self._allow_mixed, self._condition = allow_mixed, ""
         self.fingerprint = fingerprint
         self._refused.clear()
+        self._told_of_stranger = self._told_of_forgery = False
         self._newcomer = run_id, network
 
     def join(self) -> None:
@@ -81,6 +86,7 @@ class Link:
         for name in sorted(known - self.workers - self.standing.aside):
             with about(worker=name):
                 watcher.notice("worker_gone", f"Worker {name} is gone; sending again what is out.")
+        self._tell_of_strangers(watcher)
         self._tell_of_workers(watcher)
         return lost
 
@@ -91,6 +97,27 @@ class Link:
         elif not knows_run and self._published:
             watcher.notice("redis_emptied", "Redis was emptied; sending again.")
         return not knows_run or self.server_id != server_id
+
+    def _tell_of_strangers(self, watcher: Watcher) -> None:
+        """Once for the run: records are unsigned, and anybody may write thousands of them."""
+        if self._strangers and not self._told_of_stranger:
+            self._told_of_stranger = True
+            others = f" and {len(self._strangers) - 1} more" if len(self._strangers) > 1 else ""
+            watcher.notice(
+                "signing_key_differs",
+                f"Worker {min(self._strangers)}{others} cannot serve this run: expected "
+                f"{_key(self.exchange.signer.key_id)} as here. {REMEDY}.",
+            )
+
+    def forged(self, watcher: Watcher, attempt_id: str, error: SignatureWrong) -> None:
+        """Tell, once for the run, that an answer is dropped: it says nothing about any worker."""
+        if not self._told_of_forgery:
+            self._told_of_forgery = True
+            watcher.notice(
+                "answer_forged",
+                f"Attempt {attempt_id} is not counted: {error} Answers like it will be dropped "
+                "without a word, and their shards sent again.",
+            )
 
     def _tell_of_workers(self, watcher: Watcher) -> None:
         if self.workers - self.standing.aside:
@@ -103,10 +130,13 @@ class Link:
     def _count(self) -> None:
         self.server_id = self.exchange.server_id()
         demanded = self.demanded_fingerprint
+        ready = [worker for worker in self.exchange.workers() if worker.fingerprint]
+        own = {w.name for w in ready if w.signing_key == self.exchange.signer.key_id}
+        self._strangers = frozenset(worker.name for worker in ready) - own
         self.workers = frozenset(
             worker.name
-            for worker in self.exchange.workers()
-            if worker.fingerprint and demanded in (None, worker.fingerprint)
+            for worker in ready
+            if worker.name in own and demanded in (None, worker.fingerprint)
         )
         self.runs = self.exchange.runs_in_progress()
         self._looked_at = time.monotonic()
@@ -177,7 +207,7 @@ class Link:
     def publish_missing(self, work: Work, digests: tuple[str, ...]) -> None:
         """Put again what a worker did not find."""
         chunks = self.chunks(work.data)
-        for name in digests:
+        for name in dict.fromkeys(digests):
             payload = chunks.payload(name)
             if payload is not None:
                 self.exchange.publish(payload, IMAGES_SECONDS)
@@ -196,3 +226,7 @@ class Link:
         chunks = chunked(data.images, data.labels)
         self._chunks.append((data, chunks))
         return chunks
+
+
+def _key(key_id: str) -> str:
+    return f"the signing key {key_id}" if key_id else "no signing key"

@@ -11,6 +11,7 @@ from storage.records import IterationRecord
 
 #: Every kind of notice that a scheduler gives.
 NOTICES = (
+    "answer_forged",
     "answer_invalid",
     "audit_mismatch",
     "audit_waived",
@@ -24,6 +25,7 @@ NOTICES = (
     "redis_unreachable",
     "run_left",
     "sent_again",
+    "signing_key_differs",
     "worker_gone",
     "worker_refused",
     "worker_set_aside",
@@ -37,6 +39,7 @@ class Verdict(StrEnum):
     EARLIER = "earlier"  #: counted too, though an earlier owner of the run had asked for it
     LATE = "late"  #: nobody waits for it any more; dropped unread
     GONE = "gone"  #: announced, but not there
+    FORGED = "forged"  #: not signed as it should be
     INVALID = "invalid"
     NOT_FINITE = "not_finite"
     FAILED = "failed"

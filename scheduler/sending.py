@@ -45,10 +45,20 @@ class Slot:
     hedged: bool = False  #: the latest attempt has a copy
     failed_by: list[str] = field(default_factory=list)  #: a line for each failure
     not_finite_by: list[str] = field(default_factory=list)
+    _heard: set[tuple[str, str]] = field(default_factory=set)
 
     def due(self, reason: Reason, at: float = NOW) -> None:
         """Its latest attempt came to nothing; it goes out again now, or at that time."""
         self.due_at, self.reason = at, reason
+
+    def has_heard(self, attempt: Attempt, worker: str) -> bool:
+        """Whether this worker has failed at this attempt before.
+
+        It says so twice if its answer is delivered twice, or played back by somebody else.
+        """
+        known = (attempt.id, worker) in self._heard
+        self._heard.add((attempt.id, worker))
+        return known
 
 
 class Sending:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,6 +15,7 @@ from scheduler.commands import Attempt
 from scheduler.errors import AnswerInvalid
 from scheduler.sharding import Shard
 from scheduler.work import Outcome, Work
+from workers.limits import ARRAYS_HEADER_BYTES, LARGEST_ANSWER_BYTES, LARGEST_SHARD_IMAGES
 from workers.messages import (
     GRADIENT_NORMS,
     LOSSES,
@@ -24,8 +26,8 @@ from workers.messages import (
     checksum,
 )
 
-#: Room for the names and shapes that stand before the arrays, in bytes.
-ARRAYS_HEADER_BYTES = 64 * 1024
+#: Characters of what a worker sent that are shown in a sentence about it.
+SHOWN_CHARACTERS = 200
 
 Layout = dict[str, tuple[type[np.generic], tuple[int, ...]]]
 
@@ -49,10 +51,22 @@ def layout(work: Work, shard: Shard) -> Layout:
 def largest_bytes(work: Work, shard: Shard) -> int:
     """No valid answer to this shard is longer."""
     sizes = (
-        np.dtype(dtype).itemsize * int(np.prod(shape))
-        for dtype, shape in layout(work, shard).values()
+        np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in layout(work, shard).values()
     )
     return sum(sizes) + ARRAYS_HEADER_BYTES
+
+
+def fewest_shards(work: Work) -> int:
+    """Shards into which the work must be cut so that each fits into a message and an answer.
+
+    Twice as many as their sums need: shards differ by a microbatch.
+    """
+    whole = Shard(index=0, microbatches=tuple(work.microbatches))
+    parts = (
+        len(whole.images) / LARGEST_SHARD_IMAGES,
+        largest_bytes(work, whole) / LARGEST_ANSWER_BYTES,
+    )
+    return 1 if max(parts) <= 1 else math.ceil(2 * max(parts))
 
 
 def read_header(payload: bytes, work: Work, attempt: Attempt) -> AnswerHeader:
@@ -73,8 +87,15 @@ def read_header(payload: bytes, work: Work, attempt: Attempt) -> AnswerHeader:
     }
     for name, value in expected.items():
         if getattr(header, name) != value:
-            raise AnswerInvalid(f"expected {name}={value}, received {getattr(header, name)}")
+            received = _shown(getattr(header, name))
+            raise AnswerInvalid(f"expected {name}={_shown(value)}, received {received}")
     return header
+
+
+def _shown(value: object) -> str:
+    """What ends up in SQL and on terminals: no more of it than a person would read."""
+    text = str(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
 def worker_of(payload: bytes) -> str | None:
@@ -124,12 +145,14 @@ def read_arrays(payload: bytes, header: AnswerHeader, work: Work, attempt: Attem
         raise AnswerInvalid("its arrays cannot be read") from error
     expected = layout(work, attempt.shard)
     if set(arrays) != set(expected):
-        raise AnswerInvalid(f"expected arrays {sorted(expected)}, received {sorted(arrays)}")
+        raise AnswerInvalid(
+            f"expected arrays {sorted(expected)}, received {_shown(sorted(arrays))}"
+        )
     for name, (dtype, shape) in expected.items():
         if arrays[name].dtype != dtype or arrays[name].shape != shape:
             raise AnswerInvalid(
                 f"expected {name} as {np.dtype(dtype)} {shape}, "
-                f"received {arrays[name].dtype} {arrays[name].shape}"
+                f"received {arrays[name].dtype} {_shown(arrays[name].shape)}"
             )
     classes = work.network.class_count
     if not ((arrays[PREDICTIONS] >= 0) & (arrays[PREDICTIONS] < classes)).all():

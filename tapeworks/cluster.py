@@ -18,6 +18,7 @@ from tapeworks.redis_server import RedisServer
 from workers.errors import RedisUnreachable, WorkerExited
 from workers.exchange import Exchange
 from workers.messages import WorkerRecord
+from workers.signing import Signer
 from workers.supervisor import DRAIN_SECONDS, Supervisor
 
 #: Seconds between two looks at the workers that are starting.
@@ -45,8 +46,9 @@ def embedded_cluster(
     network: NetworkConfig,
     control: Control,
     say: Callable[[str], None],
+    signer: Signer,
 ) -> Iterator[Cluster]:
-    """Have so many workers ready for this network.
+    """Have so many workers ready for this network; they find the signer's key by themselves.
 
     Uses the named Redis, else starts a private one. Nothing of it is left afterwards. Raises
     `Interrupted` when the user does not want to wait, `WorkerExited` when no worker gets ready.
@@ -54,7 +56,7 @@ def embedded_cluster(
     with ExitStack() as stack:
         server = None if named_redis_url else stack.enter_context(RedisServer())
         url = server.url if server else str(named_redis_url)
-        exchange = Exchange(url)
+        exchange = Exchange(url, signer)
         exchange.check()
         announced = f"cluster-{os.getpid()}"
         exchange.announce_run(announced, network)

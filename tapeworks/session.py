@@ -20,7 +20,7 @@ from storage.records import EvaluationRecord, RunRecord, RunStatus
 from tapeworks.cluster import embedded_cluster
 from tapeworks.output import say
 from tapeworks.progress import Progress
-from tapeworks.settings import Settings
+from tapeworks.settings import Settings, settings
 
 #: What is said after the first Ctrl-C.
 DRAINING = "Stopping after this iteration"
@@ -125,13 +125,14 @@ def means_for(
         local.prepare(config.network)
         yield Means(dispatcher=local, check=lambda: None)
         return
-    with embedded_cluster(redis_url, workers, config.network, control, say) as cluster:
+    signer = settings().signer()
+    with embedded_cluster(redis_url, workers, config.network, control, say, signer) as cluster:
         from scheduler.celery_dispatcher import CeleryDispatcher
 
         expected, received = run.fingerprint, cluster.fingerprints
         if expected and expected not in received and not config.allow_mixed_workers:
             raise other_bits(run.id, expected, ", ".join(received))
-        yield Means(dispatcher=CeleryDispatcher(cluster.url), check=cluster.check)
+        yield Means(dispatcher=CeleryDispatcher(cluster.url, signer), check=cluster.check)
 
 
 def tell_at_once(sentence: str) -> None:

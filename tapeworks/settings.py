@@ -10,6 +10,7 @@ from platformdirs import user_data_path
 
 from workers.addresses import DEFAULT_URL, REDIS
 from workers.passwords import Address
+from workers.signing import Signer, signer
 
 #: How the environment names a database.
 DATABASE = Address(
@@ -43,6 +44,10 @@ class Settings:
     def redis_url(self) -> str:
         """The named Redis, else the usual place on this machine."""
         return self.named_redis_url or DEFAULT_URL
+
+    def signer(self) -> Signer:
+        """With the signing key, if one is configured. Raises `SigningKeyUnusable`."""
+        return signer()
 
 
 def settings() -> Settings:

@@ -10,25 +10,34 @@ from types import TracebackType
 from celery.exceptions import SecurityWarning
 
 from workers.addresses import redis_url
-from workers.app import app, use_redis
+from workers.app import WRONG_USAGE, app, use_redis
 from workers.crash_points import check_crash_point
-from workers.errors import CrashPointUnknown, LogSettingWrong, PasswordUnusable
+from workers.errors import (
+    CrashPointUnknown,
+    LogSettingWrong,
+    PasswordUnusable,
+    SigningKeyUnusable,
+)
 from workers.logs import log_settings, log_to_stderr, logger
+from workers.signing import signer
 
 ARGUMENTS = ["--quiet", "worker", "--pool", "solo", "--concurrency", "1"]
 ARGUMENTS += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-
-#: The exit code of what cannot work, as for `tapeworks`.
-WRONG_USAGE = 2
 
 
 def main() -> None:
     """Run a Celery worker that logs problems only, unless it is asked for more."""
     try:
         check_crash_point()
+        signer()
         use_redis(redis_url(os.environ))
         settings = log_settings(os.environ)
-    except (CrashPointUnknown, LogSettingWrong, PasswordUnusable) as error:
+    except (
+        CrashPointUnknown,
+        LogSettingWrong,
+        PasswordUnusable,
+        SigningKeyUnusable,
+    ) as error:
         sys.stderr.write(f"python -m workers: {error}\n")
         sys.exit(WRONG_USAGE)
     log_to_stderr(settings)

@@ -17,6 +17,7 @@ from celery.signals import (
     setup_logging,
     task_postrun,
     task_prerun,
+    task_rejected,
     worker_init,
     worker_shutdown,
 )
@@ -25,20 +26,19 @@ from kombu.pools import ProducerPool, producers
 
 from workers import broker
 from workers.addresses import DEFAULT_URL, redis_url
-from workers.errors import PasswordUnusable
-from workers.exchange import PREFIX, QUEUE
+from workers.entries import EXPIRES_SECONDS, QUEUE, TASK
+from workers.errors import PasswordUnusable, SigningKeyUnusable
+from workers.exchange import PREFIX
 from workers.log_context import about_nothing
 from workers.logs import log_settings, log_to_stderr
 from workers.messages import ShardMessage
 from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, unreachable
+from workers.signing import UNSIGNED, Purpose, Signer
 
 logger = logging.getLogger(__name__)
 
-#: The one task, by name, so that a scheduler can send it without loading TensorFlow.
-TASK = "tapeworks.compute_shard"
-
-#: A message that nobody took for so long is dropped; what is missing was sent again by then.
-EXPIRES_SECONDS = 600
+#: The exit code of what cannot work, as for `tapeworks`.
+WRONG_USAGE = 2
 
 
 def _named_redis() -> str:
@@ -52,7 +52,7 @@ def _named_redis() -> str:
         if "celery.bin.celery" not in sys.modules:
             return DEFAULT_URL
         sys.stderr.write(f"celery: {error}\n")
-        sys.exit(2)
+        sys.exit(WRONG_USAGE)
 
 
 broker.mend()
@@ -100,13 +100,14 @@ def use_redis(url: str) -> None:
     app.conf.broker_url = url
 
 
-def send(message: ShardMessage) -> None:
+def send(message: ShardMessage, signer: Signer = UNSIGNED) -> None:
     """Put a shard's message on the queue. After `RedisUnreachable` it may be there or not."""
+    sealed = signer.seal(Purpose.MESSAGE, message.model_dump_json())
     try:
         with _producers(app.conf.broker_url).acquire(block=True) as producer:
             app.send_task(
                 TASK,
-                args=[message.model_dump(mode="json")],
+                args=[sealed],
                 queue=QUEUE,
                 expires=EXPIRES_SECONDS,
                 argsrepr="",  # Celery would spell out every number of the message for its logs
@@ -130,6 +131,9 @@ def _start_worker(**_: Any) -> None:
 
     try:
         this_worker().start()
+    except SigningKeyUnusable as error:
+        logger.critical("This worker cannot start: %s", error)
+        os._exit(WRONG_USAGE)
     except Exception:  # Celery would swallow it and take messages all the same
         event = {"event": "worker_cannot_start"}
         logger.critical("This worker cannot start", exc_info=True, extra=event)
@@ -156,6 +160,15 @@ def _lay_down(**_: Any) -> None:
 
     this_worker().lay_down()
     about_nothing()
+
+
+@task_rejected.connect  # type: ignore[untyped-decorator]
+def _pass_over(**_: Any) -> None:
+    """Something was taken from the queue that is no message: this worker is not idle."""
+    from workers.process import this_worker
+
+    this_worker().take()
+    this_worker().lay_down()
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]

@@ -1,8 +1,17 @@
-"""Celery's Redis transport, mended where a lost connection would stop a worker from consuming."""
+"""Celery's Redis transport, mended where it would stop a worker, or trust what it reads."""
 
 from __future__ import annotations
 
+import functools
+import logging
+from typing import Any
+
+from celery.signals import task_rejected
 from kombu.transport import redis
+
+from workers.entries import rewritten
+
+logger = logging.getLogger(__name__)
 
 
 class ReleasingQoS(redis.QoS):  # type: ignore[misc]
@@ -21,6 +30,39 @@ class ReleasingQoS(redis.QoS):  # type: ignore[misc]
             raise
 
 
+class CheckingChannel(redis.Channel):  # type: ignore[misc]
+    """Hands on what is an entry of ours. Anything else would end the worker, or command it."""
+
+    QoS = ReleasingQoS
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        client = super()._create_client(asynchronous)
+        client.set_response_callback("BRPOP", _checked)
+        return client
+
+
+def _checked(popped: list[bytes] | None, **_: Any) -> tuple[bytes, bytes] | None:
+    """Queue and entry; None, as if the queue were empty, for an entry that is dropped."""
+    if not popped:
+        return None
+    queue, entry = popped
+    checked = rewritten(entry)
+    if checked is None:
+        _tell_of_dropped()
+        task_rejected.send(sender=None, message=None, exc=None)
+        return None
+    return queue, checked
+
+
+@functools.cache
+def _tell_of_dropped() -> None:
+    """Once: a warning for each would let a forger fill the disk."""
+    logger.warning(
+        "An entry of the queue is dropped: it has expired, or it is no message of a scheduler of "
+        "this version. Others like it will be dropped without a word."
+    )
+
+
 def mend() -> None:
     """Let every connection of this process use it."""
-    redis.Channel.QoS = ReleasingQoS
+    redis.Transport.Channel = CheckingChannel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from model.parameters import Arrays, digest, from_bytes, to_bytes
 CHUNK_IMAGES = 256
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class ChunkedImages:
     """Images and labels, cut into chunks; what the scheduler publishes and names in messages."""
 
@@ -34,8 +35,12 @@ class ChunkedImages:
 
     def payload(self, content_digest: str) -> bytes | None:
         """The chunk with this digest, if it is one of these."""
-        named = dict(zip(self.digests, self.payloads, strict=True))
-        return named.get(content_digest)
+        place = self._places.get(content_digest)
+        return None if place is None else self.payloads[place]
+
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.digests)}
 
 
 def chunked(images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]) -> ChunkedImages:

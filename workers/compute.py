@@ -7,14 +7,15 @@ from collections.abc import Callable
 import numpy as np
 
 from model.average import microbatch_sums
+from model.errors import ParametersError
 from model.gradients import MicrobatchResult, engine
 from model.parameters import Arrays, from_bytes, to_bytes
 from workers.chunks import opened, pick
 from workers.crash_points import CrashPoint, crash_point
 from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS, ShardMessage, Wanted
 
-#: Content by digest, or None where it cannot be had.
-Fetch = Callable[[str], bytes | None]
+#: Content by digest, of no more than so many bytes, or None where it cannot be had.
+Fetch = Callable[[str, int], bytes | None]
 
 
 class Missing(Exception):
@@ -32,19 +33,28 @@ def shard_arrays(shard: ShardMessage, fetch: Fetch) -> bytes:
 
 def compute(shard: ShardMessage, fetch: Fetch) -> list[MicrobatchResult]:
     """The shard's microbatches, one after the other, each as a whole."""
-    wanted = (shard.parameters_digest, *shard.chunks.values())
-    payloads = {name: fetch(name) for name in wanted}
+    largest = {shard.parameters_digest: shard.largest_parameters_bytes}
+    largest |= dict.fromkeys(shard.chunks.values(), shard.largest_chunk_bytes)
+    payloads = {name: fetch(name, most) for name, most in largest.items()}
     found = {name: payload for name, payload in payloads.items() if payload is not None}
     if len(found) < len(payloads):
         raise Missing(tuple(name for name in payloads if name not in found))
     crash_point(CrashPoint.PAYLOADS_FETCHED)
     parameters = from_bytes(found[shard.parameters_digest])
+    _check_shapes(parameters, shard.network.shapes)
     chunks = opened({number: found[name] for number, name in shard.chunks.items()})
     results = []
     for microbatch in shard.microbatches:
         images, labels = pick(chunks, microbatch.images, shard.chunk_images)
         results.append(engine(shard.network)(parameters, images, labels))
     return results
+
+
+def _check_shapes(parameters: Arrays, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Raise `ParametersError` for arrays for which another network would have to be compiled."""
+    received = {name: array.shape for name, array in parameters.items()}
+    if received != shapes or any(array.dtype != np.float32 for array in parameters.values()):
+        raise ParametersError("Expected float32 parameters of the shapes of the message's network.")
 
 
 def answer_arrays(results: list[MicrobatchResult], wanted: Wanted) -> Arrays:

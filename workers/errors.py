@@ -27,3 +27,15 @@ class PasswordUnusable(WorkersError):
 
 class LogSettingWrong(WorkersError):
     """The environment asks for a way of logging that does not exist."""
+
+
+class SigningKeyUnusable(WorkersError):
+    """The file that is named as the signing key is none."""
+
+
+class SignatureWrong(WorkersError):
+    """What was read from Redis is not signed with this process's key."""
+
+
+class MessageUnreadable(WorkersError):
+    """A message is not what a scheduler of this version sends."""

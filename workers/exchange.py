@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+import redis
+from pydantic import ValidationError
 
 from model.config import NetworkConfig
 from model.parameters import digest
 from workers import redis_client
 from workers.crash_points import CrashPoint, crash_point
+from workers.entries import QUEUE
+from workers.errors import MessageUnreadable, SignatureWrong
+from workers.limits import (
+    LARGEST_CURRENT_BYTES,
+    LARGEST_HEADER_BYTES,
+    LARGEST_NETWORK_BYTES,
+    LARGEST_RECORD_BYTES,
+    LONGEST_NAME,
+    MOST_RUNS,
+    MOST_WORKERS,
+)
 from workers.messages import AnswerHeader, SchedulerRecord, ShardMessage, WorkerRecord
+from workers.signing import SIGNATURE_DIGITS, UNSIGNED, Purpose, Signer
 
 #: Every key of ours starts with it, Celery's too.
 PREFIX = "tapeworks:"
-
-#: The one queue.
-QUEUE = "shards"
 
 #: Lifetimes in seconds. What expires while it is still needed is published again.
 IMAGES_SECONDS = 3600
@@ -28,12 +39,11 @@ WORKER_SECONDS = 5
 SCHEDULER_SECONDS = 5
 IN_PROGRESS_SECONDS = 5
 
-#: An answer's header is a few hundred bytes and the numbers of its microbatches.
-LARGEST_HEADER_BYTES = 2**20
-
 _Shown = WorkerRecord | SchedulerRecord
 _Record = TypeVar("_Record", WorkerRecord, SchedulerRecord)
-_Value = TypeVar("_Value", bound=BaseModel)
+
+#: Where a run stands, as it is announced.
+_CURRENT = re.compile(rb"(\d{1,10}):(\d{1,10})")
 
 
 def payload_key(content_digest: str) -> str:
@@ -42,7 +52,7 @@ def payload_key(content_digest: str) -> str:
 
 
 def answer_key(attempt_id: str) -> str:
-    """A hash of `header` (JSON) and `arrays` (safetensors)."""
+    """A hash of `header` (JSON), `arrays` (safetensors) and, with a key, their `signature`."""
     return f"{PREFIX}answer:{attempt_id}"
 
 
@@ -88,10 +98,13 @@ QUEUE_KEY = f"{PREFIX}{QUEUE}"  #: list of messages that no worker has taken, ke
 
 
 class Exchange:
-    """Redis, as scheduler and workers use it. Every method may raise `RedisUnreachable`."""
+    """Redis, as scheduler and workers use it. Every method may raise `RedisUnreachable`.
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    Whoever has a key signs what others act upon, and acts upon nothing that is not signed.
+    """
+
+    def __init__(self, url: str, signer: Signer = UNSIGNED) -> None:
+        self.url, self.signer = url, signer
         self._redis = redis_client.connect(url)
 
     def check(self) -> None:
@@ -112,8 +125,9 @@ class Exchange:
 
     def announce_run(self, run_id: str, network: NetworkConfig) -> None:
         """Let workers that start from now on compile this run's network before anything else."""
+        sealed = self.signer.seal(Purpose.NETWORK, network.model_dump_json())
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-            pipe.set(network_key(run_id), network.model_dump_json(), ex=RUN_SECONDS)
+            pipe.set(network_key(run_id), sealed, ex=RUN_SECONDS)
             pipe.sadd(RUNS_KEY, run_id)
             pipe.expire(RUNS_KEY, RUN_SECONDS)
             pipe.execute()
@@ -137,10 +151,8 @@ class Exchange:
     def runs_in_progress(self) -> int:
         """Runs that share the workers."""
         with redis_client.translated(self.url):
-            runs = sorted(self._members(RUNS_KEY))
-            return sum(
-                value is not None for value in self._values(list(map(in_progress_key, runs)))
-            )
+            runs = self._members(RUNS_KEY, MOST_RUNS)
+            return sum(map(bool, self._values(map(in_progress_key, runs), 1)))
 
     def set_aside(self, run_id: str, workers: Iterable[str]) -> None:
         """Remember that these workers do not serve the run any more."""
@@ -154,7 +166,7 @@ class Exchange:
     def aside(self, run_id: str) -> set[str]:
         """The workers that are set aside for the run."""
         with redis_client.translated(self.url):
-            return set(self._members(aside_key(run_id)))
+            return set(self._members(aside_key(run_id), MOST_WORKERS))
 
     def forget_run(self, run_id: str, epoch: int) -> None:
         """Remove what a run left here, but for content that other runs may share.
@@ -162,8 +174,8 @@ class Exchange:
         What a later epoch has announced since then is left to its owner.
         """
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-            current = self._redis.get(current_key(run_id))
-            if not isinstance(current, bytes) or current.startswith(b"%d:" % epoch):
+            current = self._read(current_key(run_id), LARGEST_CURRENT_BYTES)
+            if not current or current.startswith(b"%d:" % epoch):
                 keys = (arrivals_key, current_key, network_key, in_progress_key)
                 pipe.delete(*[key(run_id) for key in keys])
                 pipe.srem(RUNS_KEY, run_id)
@@ -171,26 +183,42 @@ class Exchange:
 
     # Workers to scheduler
 
-    def fetch(self, content_digest: str) -> bytes | None:
+    def fetch(self, content_digest: str, largest_bytes: int) -> bytes | None:
         """Images or parameters by digest; None if they are gone or not what they should be."""
         with redis_client.translated(self.url):
-            payload = self._redis.get(payload_key(content_digest))
-        if not isinstance(payload, bytes) or digest(payload) != content_digest:
-            return None
-        return payload
+            payload = self._read(payload_key(content_digest), largest_bytes)
+        return payload if payload and digest(payload) == content_digest else None
 
     def is_stale(self, message: ShardMessage) -> bool:
         """Whether the run has moved past this message, or has ended."""
         with redis_client.translated(self.url):
-            current = self._redis.get(current_key(message.run_id))
-        if not isinstance(current, bytes):
+            current = self._read(current_key(message.run_id), LARGEST_CURRENT_BYTES)
+        if not current:
             return True
-        epoch, _, iteration = current.partition(b":")
-        return (int(epoch), int(iteration)) > (message.epoch, message.iteration)
+        found = _CURRENT.fullmatch(current)  # what cannot be read spares no work
+        stands_at = (int(found[1]), int(found[2])) if found else (0, 0)
+        return stands_at > (message.epoch, message.iteration)
+
+    def open_message(self, sealed: str) -> ShardMessage:
+        """A shard's message out of the queue, verified before it is read.
+
+        Raises `SignatureWrong`, `MessageUnreadable`.
+        """
+        text = self.signer.unseal(Purpose.MESSAGE, sealed)
+        try:
+            return ShardMessage.model_validate_json(text)
+        except ValidationError as error:
+            raise MessageUnreadable(
+                "a scheduler of this version sends no such messages; install the same version of "
+                "Tapeworks everywhere."
+            ) from error
 
     def answer(self, header: AnswerHeader, arrays: bytes) -> None:
         """Write an answer and announce it, in one transaction."""
-        fields: dict[Any, Any] = {"header": header.model_dump_json(), "arrays": arrays}
+        head = header.model_dump_json().encode()
+        fields: dict[Any, Any] = {"header": head, "arrays": arrays}
+        if signature := self.signer.signature(Purpose.ANSWER, head, arrays):
+            fields["signature"] = signature
         arrivals = arrivals_key(header.run_id)
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
             pipe.hset(answer_key(header.attempt_id), mapping=fields)
@@ -204,7 +232,7 @@ class Exchange:
         """The next attempt that has answered, waiting at most so long."""
         with redis_client.translated(self.url):
             arrival = self._redis.blpop([arrivals_key(run_id)], timeout=timeout_seconds)
-        return _text(arrival[1]) if arrival else None
+        return _text(arrival[1]) if arrival and len(arrival[1]) <= LONGEST_NAME else None
 
     def drop_answer(self, attempt_id: str) -> None:
         """Remove an answer that nobody waits for, unread."""
@@ -215,23 +243,36 @@ class Exchange:
         """An answer's header and arrays, removed from Redis; None if there is none.
 
         Lengths are checked before anything is read: an answer that is too long is removed unread
-        and comes back as two empty strings.
+        and comes back as two empty strings. Raises `SignatureWrong`.
         """
-        key = answer_key(attempt_id)
+        taken = self._taken(answer_key(attempt_id), largest_bytes)
+        if taken is None:
+            return None
+        header, arrays, signature = taken
+        self.signer.check(signature, Purpose.ANSWER, header, arrays)
+        return header, arrays
+
+    def _taken(self, key: str, largest_bytes: int) -> tuple[bytes, bytes, bytes] | None:
+        limits = {
+            "header": LARGEST_HEADER_BYTES,
+            "arrays": largest_bytes,
+            "signature": SIGNATURE_DIGITS,
+        }
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-            pipe.exists(key)
-            pipe.hstrlen(key, "header")
-            pipe.hstrlen(key, "arrays")
-            exists, header_bytes, arrays_bytes = pipe.execute()
-            if not exists:
-                return None
-            if header_bytes > LARGEST_HEADER_BYTES or arrays_bytes > largest_bytes:
+            pipe.watch(key)  # type: ignore[no-untyped-call]
+            lengths = [pipe.hstrlen(key, field) for field in limits]
+            if any(length > most for length, most in zip(lengths, limits.values(), strict=True)):
                 self._redis.delete(key)
-                return b"", b""
-            pipe.hmget(key, ["header", "arrays"])
+                return b"", b"", b""
+            pipe.multi()
+            pipe.hmget(key, list(limits))
             pipe.delete(key)
-            (header, arrays), _ = pipe.execute()
-        return header or b"", arrays or b""
+            try:
+                values, existed = pipe.execute()
+            except redis.WatchError:  # whoever changed it has announced it once more
+                return None
+        header, arrays, signature = (value or b"" for value in values)
+        return (header, arrays, signature) if existed else None
 
     def queue_length(self) -> int:
         """Messages that no worker has taken yet."""
@@ -267,7 +308,7 @@ class Exchange:
     def set_aside_workers(self) -> dict[str, list[str]]:
         """The runs in progress for which a worker is set aside, by the worker's name."""
         with redis_client.translated(self.url):
-            runs = sorted(self._members(RUNS_KEY))
+            runs = self._members(RUNS_KEY, MOST_RUNS)
         found: dict[str, list[str]] = {}
         for run in runs:
             for name in self.aside(run):
@@ -275,11 +316,19 @@ class Exchange:
         return found
 
     def networks(self) -> list[NetworkConfig]:
-        """Networks of the runs in progress."""
+        """Networks of the runs in progress, as far as they are signed as they should be."""
         with redis_client.translated(self.url):
-            runs = sorted(self._members(RUNS_KEY))
-            values = self._values([network_key(run) for run in runs])
-        return [network for value in values if (network := _read(NetworkConfig, value))]
+            runs = self._members(RUNS_KEY, MOST_RUNS)
+            values = self._values(map(network_key, runs), LARGEST_NETWORK_BYTES)
+        return [network for value in values if (network := self._network(value))]
+
+    def _network(self, value: bytes) -> NetworkConfig | None:
+        try:
+            text = self.signer.unseal(Purpose.NETWORK, _text(value))
+            network = NetworkConfig.model_validate_json(text)
+        except (ValidationError, SignatureWrong):
+            return None  # of another version, or of nobody whom we know; it only saves time
+        return network if network.fits else None
 
     def _show(self, names_key: str, key: str, record: _Shown, seconds: int) -> None:
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
@@ -298,26 +347,36 @@ class Exchange:
         self, names_key: str, key_of: Callable[[str], str], kind: type[_Record]
     ) -> list[_Record]:
         with redis_client.translated(self.url):
-            names = sorted(self._members(names_key))
-            values = self._values([key_of(name) for name in names])
-            gone = [name for name, value in zip(names, values, strict=True) if value is None]
+            names = self._members(names_key, MOST_WORKERS)
+            values = self._values(map(key_of, names), LARGEST_RECORD_BYTES)
+            gone = [name for name, value in zip(names, values, strict=True) if not value]
             if gone:
                 self._redis.srem(names_key, *gone)
-        return [record for value in values if (record := _read(kind, value))]
+        return [record for value in values if (record := _record(kind, value))]
 
-    def _members(self, key: str) -> Iterable[str]:
-        return map(_text, self._redis.smembers(key))
+    def _members(self, key: str, most: int) -> list[str]:
+        """A set's members in order, no more than so many; what is too long for a name is none."""
+        members: Any = self._redis.srandmember(key, most)
+        return sorted(_text(member) for member in members or () if len(member) <= LONGEST_NAME)
 
-    def _values(self, keys: list[str]) -> list[bytes | None]:
-        return list(self._redis.mget(keys)) if keys else []  # type: ignore[arg-type]
+    def _read(self, key: str, largest_bytes: int) -> bytes:
+        """A string, empty if there is none or if it is longer than that; then it is not read on."""
+        [value] = self._values([key], largest_bytes)
+        return value
+
+    def _values(self, keys: Iterable[str], largest_bytes: int) -> list[bytes]:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.getrange(key, 0, largest_bytes)
+            return [value if len(value) <= largest_bytes else b"" for value in pipe.execute()]
 
 
 def _text(value: bytes | str) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def _read(kind: type[_Value], value: bytes | None) -> _Value | None:
-    """None too for what is not understood: it informs people, or saves time, no more."""
+def _record(kind: type[_Record], value: bytes) -> _Record | None:
+    """None too for what is not understood: it informs people, no more."""
     try:
         return kind.model_validate_json(value) if value else None
     except ValidationError:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.config import NetworkConfig
+from workers.limits import (
+    ARRAYS_HEADER_BYTES,
+    LARGEST_ANSWER_BYTES,
+    LARGEST_PAYLOAD_BYTES,
+    LARGEST_SHARD_BYTES,
+    LARGEST_SHARD_IMAGES,
+    LONGEST_NAME,
+    MOST_WORKERS,
+)
+from workers.signing import KEY_ID_DIGITS
 
 #: What a worker says of itself ends up in SQL and on terminals.
 Text = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$")]
-Name = Annotated[str, Field(max_length=400, pattern=r"^[^\x00]*$")]
+Name = Annotated[str, Field(max_length=LONGEST_NAME, pattern=r"^[^\x00]*$")]
 Number = Annotated[int, Field(ge=0, lt=2**31)]
 Fingerprint = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9a-f]*$")]
+Digest = Annotated[str, Field(min_length=64, max_length=64, pattern=r"^[0-9a-f]*$")]
+KeyId = Annotated[str, Field(max_length=KEY_ID_DIGITS, pattern=r"^[0-9a-f]*$")]
 
 #: Arrays that every answer holds, a row per image.
 LOSSES, GRADIENT_NORMS, PREDICTIONS = "losses", "gradient_norms", "predictions"
@@ -53,27 +65,70 @@ class _Message(BaseModel):
 class MicrobatchMessage(_Message):
     """A microbatch, by the numbers of its images in the run's data."""
 
-    index: int
-    images: tuple[int, ...]
+    index: Number
+    images: Annotated[tuple[Number, ...], Field(min_length=1, max_length=LARGEST_SHARD_IMAGES)]
 
 
 class ShardMessage(_Message):
     """One attempt at one shard: all that a worker needs to know, but for the bytes in Redis."""
 
-    attempt_id: str  #: unique over all runs, epochs, iterations, shards and attempts
-    run_id: str
-    epoch: int
-    iteration: int
-    shard: int
-    attempt: int  #: counted from 1
+    attempt_id: Name  #: unique over all runs, epochs, iterations, shards and attempts
+    run_id: Name
+    epoch: Number
+    iteration: Number
+    shard: Number
+    attempt: Number  #: counted from 1
     network: NetworkConfig
     wanted: Wanted
-    parameters_digest: str
-    chunk_images: int  #: images in a chunk
-    chunks: dict[int, str]  #: digest of each chunk that holds images of this shard, by number
-    microbatches: tuple[MicrobatchMessage, ...]
+    parameters_digest: Digest
+    chunk_images: Annotated[int, Field(ge=1, le=65536)]  #: images in a chunk
+    #: Digest of each chunk that holds images of this shard, by number.
+    chunks: Annotated[dict[Number, Digest], Field(max_length=LARGEST_SHARD_IMAGES)]
+    microbatches: Annotated[
+        tuple[MicrobatchMessage, ...], Field(min_length=1, max_length=LARGEST_SHARD_IMAGES)
+    ]
     fingerprint: Fingerprint | None  #: the only one that may answer; None accepts any
-    not_for: tuple[str, ...] = ()  #: names of workers that must leave it to others
+    #: Names of workers that must leave it to others.
+    not_for: Annotated[tuple[Name, ...], Field(max_length=MOST_WORKERS)] = ()
+
+    @property
+    def largest_chunk_bytes(self) -> int:
+        """No chunk of this shard is longer: a byte for each pixel and each label."""
+        return self.chunk_images * (self.network.image_side**2 + 1) + ARRAYS_HEADER_BYTES
+
+    @property
+    def largest_parameters_bytes(self) -> int:
+        """No parameters of this network are longer."""
+        return 4 * self.network.parameter_count + ARRAYS_HEADER_BYTES
+
+    @property
+    def answer_bytes(self) -> int:
+        """The arrays that this asks for: three numbers for each image, and gradients."""
+        images = sum(len(microbatch.images) for microbatch in self.microbatches)
+        each = {
+            Wanted.PER_IMAGE: 4 * images,
+            Wanted.SUMMED: 8 * len(self.microbatches),
+            Wanted.NOTHING: 0,
+        }
+        return 12 * images + each[self.wanted] * self.network.parameter_count
+
+    @model_validator(mode="after")
+    def _asks_for_little(self) -> Self:
+        """Whoever takes this message allocates no more than is stated."""
+        if not self.network.fits:
+            raise ValueError("Expected a network that a worker can hold.")
+        images = [len(microbatch.images) for microbatch in self.microbatches]
+        for name, received, most in (
+            ("images of a microbatch", max(images), self.network.microbatch_size),
+            ("images of a shard", sum(images), LARGEST_SHARD_IMAGES),
+            ("bytes of an answer", self.answer_bytes, LARGEST_ANSWER_BYTES),
+            ("bytes of parameters", self.largest_parameters_bytes, LARGEST_PAYLOAD_BYTES),
+            ("bytes of a chunk", self.largest_chunk_bytes, LARGEST_PAYLOAD_BYTES),
+            ("bytes of chunks", len(self.chunks) * self.largest_chunk_bytes, LARGEST_SHARD_BYTES),
+        ):
+            if received > most:
+                raise ValueError(f"Expected at most {most} {name}. Received: {received}")
+        return self
 
 
 class AnswerHeader(_Message):
@@ -86,14 +141,16 @@ class AnswerHeader(_Message):
     shard: Number
     attempt: Number
     parameters_digest: Name
-    microbatches: tuple[Number, ...]  #: indices, in the order of the arrays' rows
+    #: Indices, in the order of the arrays' rows.
+    microbatches: Annotated[tuple[Number, ...], Field(max_length=LARGEST_SHARD_IMAGES)]
     status: Status
     detail: Text = ""  #: the error, if it failed
-    missing: tuple[Name, ...] = ()  #: digests that were not in Redis
+    #: Digests that were not in Redis.
+    missing: Annotated[tuple[Name, ...], Field(max_length=LARGEST_SHARD_IMAGES)] = ()
     worker: Name
     fingerprint: Fingerprint
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]  #: the worker spent on it
-    payload_checksum: str = ""  #: `checksum` of the arrays' bytes
+    payload_checksum: Name = ""  #: `checksum` of the arrays' bytes
 
 
 class _Record(BaseModel):
@@ -126,6 +183,7 @@ class WorkerRecord(_Record):
     fingerprint: str | None = None
     tensorflow: Name = ""
     cores: int = 0  #: that this process may run on; 0 if not told
+    signing_key: KeyId = ""  #: which key it signs with; empty for none
 
 
 class SchedulerState(StrEnum):

@@ -21,7 +21,9 @@ from workers.app import app
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import RedisUnreachable
 from workers.exchange import Exchange
+from workers.limits import MOST_WARM_NETWORKS
 from workers.messages import AnswerHeader, ShardMessage, WorkerRecord
+from workers.signing import signer
 from workers.versions import python_version, tapeworks_version, tensorflow_version
 from workers.watchdog import IDLE_HEARTBEATS, Watchdog
 
@@ -49,8 +51,8 @@ NOT_CONSUMING = 3
 
 @functools.cache
 def this_worker() -> Worker:
-    """The one worker of this process."""
-    return Worker(Exchange(app.conf.broker_url))
+    """The one worker of this process. Raises `SigningKeyUnusable`."""
+    return Worker(Exchange(app.conf.broker_url, signer()))
 
 
 class Worker:
@@ -80,7 +82,7 @@ class Worker:
 
         golden = fingerprint()
         try:
-            for network in self.exchange.networks():
+            for network in self.exchange.networks()[:MOST_WARM_NETWORKS]:
                 warm_up(network)
         except RedisUnreachable as error:
             event = {"event": "redis_unreachable"}
@@ -99,11 +101,11 @@ class Worker:
         except RedisUnreachable as error:
             logger.warning("%s", error, extra={"event": "redis_unreachable"})
 
-    def payloads(self, content_digest: str) -> bytes | None:
+    def payloads(self, content_digest: str, largest_bytes: int) -> bytes | None:
         """Images or parameters by digest, kept from earlier or fetched."""
         payload = self._cache.get(content_digest)
         if payload is None:
-            payload = self.exchange.fetch(content_digest)
+            payload = self.exchange.fetch(content_digest, largest_bytes)
             if payload is not None and len(payload) <= CACHE_BYTES:
                 self._cache[content_digest] = payload
         return payload
@@ -160,6 +162,7 @@ class Worker:
             tensorflow=tensorflow_version(),
             cores=_cores(),
             clock=datetime.now(UTC).isoformat(),
+            signing_key=self.exchange.signer.key_id,
         )
 
     def _beat(self) -> None:

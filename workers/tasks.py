@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from typing import Any
 
-from workers.app import TASK, app
+from workers.app import app
 from workers.compute import Missing, shard_arrays
 from workers.crash_points import CrashPoint, crash_point
-from workers.errors import RedisUnreachable
+from workers.entries import TASK
+from workers.errors import MessageUnreadable, RedisUnreachable, SignatureWrong
 from workers.log_context import go_on_about
 from workers.messages import AnswerHeader, ShardMessage, Status, Wanted, checksum
 from workers.process import this_worker
@@ -21,16 +23,35 @@ LEAVE_SECONDS = 0.05
 
 
 @app.task(name=TASK)  # type: ignore[untyped-decorator]
-def compute_shard(message: dict[str, Any]) -> None:
-    """Compute one attempt at one shard and write its answer to Redis."""
-    shard = ShardMessage.model_validate(message)
-    _log_about(shard)
+def compute_shard(sealed: str) -> None:
+    """Compute one attempt at one shard and write its answer to Redis.
+
+    What is not signed as it should be, or cannot be read, has no answer: whoever wrote it may have
+    named any run. The scheduler sees by the worker's record that their keys differ.
+    """
     crash_point(CrashPoint.MESSAGE_TAKEN)
+    try:
+        shard = this_worker().exchange.open_message(sealed)
+    except (SignatureWrong, MessageUnreadable) as error:
+        _tell_of_refused(str(error))
+        time.sleep(LEAVE_SECONDS)
+        return
+    _log_about(shard)
     try:
         _answer(shard)
     except RedisUnreachable as error:  # the scheduler sends again what does not come back
         event = {"event": "answer_given_up"}
         logger.warning("Attempt %s is given up: %s", shard.attempt_id, error, extra=event)
+
+
+@functools.cache
+def _tell_of_refused(reason: str) -> None:
+    """Once for each reason: a warning for each message would let a forger fill the disk."""
+    logger.warning(
+        "A message is refused: %s Others like it will be refused without a word.",
+        reason,
+        extra={"event": "message_refused"},
+    )
 
 
 def _answer(shard: ShardMessage) -> None:

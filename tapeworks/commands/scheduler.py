@@ -59,13 +59,14 @@ def command(max_runs: int, service: Service) -> int:
     """
     with service.registry() as registry:
         places, control = settings(), Control()
+        signer = places.signer()
         exchange = Exchange(places.redis_url)
         exchange.check()
         history = connected_history(at_commit)
         drivers = [
             Driver(
                 history=history,
-                dispatcher=CeleryDispatcher(places.redis_url, meter),
+                dispatcher=CeleryDispatcher(places.redis_url, signer, meter),
                 control=control,
                 on_notice=_telling(meter),
                 owner=current_owner(part),

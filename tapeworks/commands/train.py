@@ -98,6 +98,8 @@ def command(
 
 def _check_redis(places: Settings, workers: int) -> None:
     """Find out before a run is stored that it could not be driven."""
+    if workers:
+        places.signer()
     if workers and places.named_redis_url:
         Exchange(places.named_redis_url).check()
     elif workers:

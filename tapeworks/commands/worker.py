@@ -41,8 +41,8 @@ def command(processes: int, service: Service) -> int:
     Needs the Redis at TAPEWORKS_REDIS_URL and nothing else: no database, no data set.
     """
     with service.registry() as registry:
-        url, control = settings().redis_url, Control()
-        exchange = Exchange(url)
+        places, control = settings(), Control()
+        url, exchange = places.redis_url, Exchange(places.redis_url, places.signer())
         exchange.check()
         logs = service.process_logs.environment()
         supervisor, ready = Supervisor(url, processes, environment=logs), set[str]()

@@ -10,13 +10,13 @@ from tests.support.messages import HEADER
 from tests.support.mischief import Tampering
 from workers.exchange import (
     ANSWER_SECONDS,
-    LARGEST_HEADER_BYTES,
     WORKERS_KEY,
     answer_key,
     arrivals_key,
     payload_key,
     worker_key,
 )
+from workers.limits import LARGEST_HEADER_BYTES
 from workers.messages import WorkerRecord
 
 #: An attempt that no run has made.
@@ -61,9 +61,9 @@ def test_what_is_not_what_its_digest_says_counts_as_missing(
     exchange: Tampering, shared_fleet: Fleet
 ) -> None:
     exchange.publish(b"images", lifetime_seconds=60)
-    assert exchange.fetch(digest(b"images")) == b"images"
+    assert exchange.fetch(digest(b"images"), 6) == b"images"
     shared_fleet.redis.set(payload_key(digest(b"images")), b"imagez", ex=60)
-    assert exchange.fetch(digest(b"images")) is None
+    assert exchange.fetch(digest(b"images"), 6) is None
 
 
 def test_a_worker_of_another_version_is_passed_over_and_a_dead_one_forgotten(

@@ -10,6 +10,7 @@ from model.parameters import digest
 from tests.simulation.redis import Redis
 from tests.simulation.world import World
 from workers.exchange import IN_PROGRESS_SECONDS
+from workers.signing import Purpose, Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +19,14 @@ class Seen:
 
     name: str
     fingerprint: str
+    signing_key: str
 
 
 class Exchange:
     """One scheduler's connection. It never waits: `waits_seconds` says how long it would have."""
 
-    def __init__(self, world: World, redis: Redis) -> None:
-        self.waits_seconds = 0.0
+    def __init__(self, world: World, redis: Redis, signer: Signer) -> None:
+        self.waits_seconds, self.signer = 0.0, signer
         self._world, self._redis = world, redis
 
     def server_id(self) -> str:
@@ -70,7 +72,11 @@ class Exchange:
     def workers(self) -> list[Seen]:
         self._redis.reach()
         beats = self._redis.heartbeats.items()
-        return [Seen(name, kind) for name, (kind, end) in beats if end > self._world.now]
+        return [
+            Seen(name, kind, self.signer.key_id)
+            for name, (kind, end) in beats
+            if end > self._world.now
+        ]
 
     def next_arrival(self, run_id: str, timeout_seconds: float) -> str | None:
         self.waits_seconds = timeout_seconds
@@ -87,4 +93,9 @@ class Exchange:
 
     def take_answer(self, attempt_id: str, largest_bytes: int) -> tuple[bytes, bytes] | None:
         self._redis.reach()
-        return self._redis.answers.pop(attempt_id, None)
+        taken = self._redis.answers.pop(attempt_id, None)
+        if taken is None:
+            return None
+        header, arrays, signature = taken
+        self.signer.check(signature, Purpose.ANSWER, header, arrays)
+        return header, arrays

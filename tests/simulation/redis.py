@@ -10,6 +10,7 @@ from tests.simulation.world import World
 from workers.errors import RedisUnreachable
 from workers.exchange import WORKER_SECONDS
 from workers.messages import AnswerHeader, ShardMessage
+from workers.signing import UNSIGNED, Purpose
 
 #: Seconds from one end of the wire to the other.
 TRIP_SECONDS = 0.002
@@ -26,7 +27,9 @@ class Redis:
         self.away = False
         self.server = 1
         self.on_message: Callable[[], None] = lambda: None
+        self.on_queued: Callable[[ShardMessage], None] = lambda message: None
         self.on_arrival: Callable[[str], None] = lambda run_id: None
+        self.signer = UNSIGNED  #: of everybody but forgers
         self.heartbeats: dict[str, tuple[str, float]] = {}  #: fingerprint, end
         self._world = world
         self.forget()
@@ -35,7 +38,7 @@ class Redis:
         """Lose all that is held."""
         self.queue: list[ShardMessage] = []
         self.payloads: set[str] = set()
-        self.answers: dict[str, tuple[bytes, bytes]] = {}
+        self.answers: dict[str, tuple[bytes, bytes, bytes]] = {}  #: with signatures
         self.arrivals: defaultdict[str, deque[str]] = defaultdict(deque)
         self.current: dict[str, tuple[int, int]] = {}
         self.aside: defaultdict[str, set[str]] = defaultdict(set)
@@ -79,6 +82,7 @@ class Redis:
         def arrive() -> None:
             if server == self.server:  # what was under way is gone with the old one
                 self.queue.append(message)
+                self.on_queued(message)
                 self.on_message()
 
         self._world.after(seconds, arrive)
@@ -104,7 +108,15 @@ class Redis:
         if self.away:
             self._world.after(0.5, lambda: self._answered(header, head, arrays))
             return
-        self.answers[header.attempt_id] = head, arrays
+        signature = self.signer.signature(Purpose.ANSWER, head, arrays).encode()
+        self._arrives(header, (head, arrays, signature))
+
+    def forge(self, header: AnswerHeader, head: bytes, arrays: bytes, signature: bytes) -> None:
+        """Take an answer from somebody who is no worker."""
+        self._world.after(TRIP_SECONDS, lambda: self._arrives(header, (head, arrays, signature)))
+
+    def _arrives(self, header: AnswerHeader, answer: tuple[bytes, bytes, bytes]) -> None:
+        self.answers[header.attempt_id] = answer
         self.arrivals[header.run_id].append(header.attempt_id)
         self.on_arrival(header.run_id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 from tests.simulation.exchange import Exchange
-from tests.simulation.faults import Faults, drawn
+from tests.simulation.faults import Faults, Kind, drawn
+from tests.simulation.forger import KEY, SIGNED, Forger
 from tests.simulation.problem import reference
 from tests.simulation.redis import Redis
 from tests.simulation.schedulers import Scheduler
@@ -46,6 +48,14 @@ class Schedule:
         self._witness = Witness()
         self._redis = Redis(self.world, faults)
         self._store = Store(self.world, self._witness, faults.commit_silent)
+        self._forger = self._forger_of(seed)
+
+    def _forger_of(self, seed: int) -> Forger | None:
+        chance = random.Random(f"forger {seed}")
+        if chance.random() >= SIGNED:
+            return None
+        self._redis.signer = KEY
+        return Forger(self.world, self._redis, chance, lambda: [w.name for w in self._workers])
 
     def run(self) -> Seen:
         """Until all runs are complete. Raises `Failure` with the end of the log."""
@@ -70,7 +80,9 @@ class Schedule:
     def _seams(self) -> Iterator[None]:
         """Time, chance, Redis and Celery of the scheduler's room are the simulated ones."""
         world, redis = self.world, self._redis
-        queue = SimpleNamespace(send=redis.send, use_redis=lambda url: None)
+        queue = SimpleNamespace(
+            send=lambda message, signer: redis.send(message), use_redis=lambda url: None
+        )
         with ExitStack() as stack:
             for name, stand_in in {
                 "gathering.time": world,
@@ -78,7 +90,7 @@ class Schedule:
                 "gathering.CHANCE": world.chance,
                 "link.time": world,
                 "link.celery": queue,
-                "link.Exchange": lambda url: Exchange(world, redis),
+                "link.Exchange": lambda url, signer: Exchange(world, redis, signer),
             }.items():
                 stack.enter_context(patch(f"scheduler.{name}", stand_in))
             yield
@@ -92,10 +104,12 @@ class Schedule:
             Worker(world, self._redis, place, kind) for place, kind in enumerate(faults.kinds)
         ]
         self._schedulers = [
-            Scheduler(world, self._store, self._witness, place, faults.audit)
+            Scheduler(world, self._store, self._witness, place, faults.audit, self._redis.signer)
             for place in range(chance.randint(1, 3))
         ]
         self._redis.on_message = self._message
+        if self._forger:
+            self._redis.on_queued = self._forger.sees
         self._redis.on_arrival = self._arrival
         self._plan(faults)
 
@@ -169,6 +183,10 @@ class Schedule:
             if self.world.now > end:
                 raise Violation("the runs are not complete, long after faults stopped")
             self.world.step()
+        if self._forger and set(self._faults.kinds) <= {Kind.HONEST, Kind.FOREIGN}:
+            for kind in ("worker_set_aside", "answer_invalid", "audit_mismatch"):
+                if kind in self._witness.happened:
+                    raise Violation(f"{kind}, where every worker is honest")
         for run in self._store.runs.values():
             right = reference(run.id, run.microbatches, run.iterations)
             if run.parameters != right and run.id not in self._witness.waived_lies:

@@ -16,6 +16,7 @@ from tests.simulation.store import Counted, Store
 from tests.simulation.witness import Witness
 from tests.simulation.world import World
 from workers.errors import RedisUnreachable
+from workers.signing import Signer
 
 #: What `tapeworks scheduler` claims with.
 LEASE = Lease()
@@ -110,11 +111,17 @@ class Scheduler:
     """One place for a scheduler process."""
 
     def __init__(
-        self, world: World, store: Store, witness: Witness, place: int, audit: float
+        self,
+        world: World,
+        store: Store,
+        witness: Witness,
+        place: int,
+        audit: float,
+        signer: Signer,
     ) -> None:
         self.driven: Driven | None = None
         self._world, self._store, self._witness = world, store, witness
-        self._place, self._audit = place, audit
+        self._place, self._audit, self._signer = place, audit, signer
         self._incarnation, self._alarm = 0, 0
         self._alive = self._frozen = False
         self._freezes_before_commit: float | None = None
@@ -130,7 +137,7 @@ class Scheduler:
         if not self._alive:
             self._incarnation += 1
             self._alive, self._frozen, self.driven = True, False, None
-            self._link = Link(self.owner)
+            self._link = Link(self.owner, self._signer)
             self._wake_after(0.0)
 
     def crash(self, *, seen: bool) -> None:

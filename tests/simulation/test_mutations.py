@@ -83,6 +83,7 @@ MUTATIONS: dict[str, list[Mutation]] = {
         ("tests.simulation.store.Store._stands_at", nothing),
         ("tests.simulation.store.Store._is_committed", lambda *arguments: False),
     ],
+    "signatures are not checked": [("workers.signing.Signer.check", nothing)],
     "no lease is ever over": [
         ("tests.simulation.store.Store._is_free", lambda self, run: not run.epoch)
     ],

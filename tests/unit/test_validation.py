@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from model.parameters import Arrays, from_bytes, to_bytes
 from scheduler.errors import AnswerInvalid
 from scheduler.validation import (
-    ARRAYS_HEADER_BYTES,
     earlier_attempt,
     largest_bytes,
     outcomes,
@@ -25,6 +24,7 @@ from scheduler.validation import (
 from scheduler.work import Outcome, Work
 from tests.support.answers import NETWORK, attempt, header, image_sums, results, work
 from workers.compute import answer_arrays
+from workers.limits import ARRAYS_HEADER_BYTES
 from workers.messages import Wanted, checksum
 
 EVERY_FORM = pytest.mark.parametrize("wanted", list(Wanted))

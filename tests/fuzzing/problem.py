@@ -1,0 +1,138 @@
+"""What is fuzzed: a tiny piece of work, and a worker in this process whose engine costs nothing."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from unittest.mock import patch
+
+import numpy as np
+import redis
+from numpy.typing import NDArray
+
+from model.config import NetworkConfig
+from model.datasets.data import ImageData
+from model.gradients import Engine, MicrobatchResult
+from model.images import cut
+from model.parameters import Arrays, digest, initial, to_bytes
+from scheduler.link import Link
+from scheduler.work import Work
+from tapeworks.redis_server import RedisServer
+from workers import app as celery
+from workers import process, tasks
+from workers.exchange import QUEUE_KEY, Exchange
+from workers.messages import Wanted
+from workers.signing import UNSIGNED, Signer
+
+NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=3)
+FINGERPRINT = "ab"
+
+#: Who is fuzzed: without a key, and with one.
+SIGNERS = {"unsigned": UNSIGNED, "signed": Signer(b"k" * 32)}
+
+
+def engine(network: NetworkConfig) -> Engine:
+    """Numbers that depend on every byte that they should depend on."""
+
+    def compute(
+        parameters: Arrays, images: NDArray[np.uint8], labels: NDArray[np.integer]
+    ) -> MicrobatchResult:
+        used = to_bytes(parameters | {"images": images, "labels": labels})
+        source, count = np.random.default_rng(zlib.crc32(used)), len(images)
+        return MicrobatchResult(
+            gradients={
+                name: source.standard_normal((count, *shape)).astype(np.float32)
+                for name, shape in network.shapes.items()
+            },
+            losses=source.random(count, np.float32),
+            gradient_norms=source.random(count, np.float32),
+            predictions=source.integers(0, network.class_count, count, np.int32),
+        )
+
+    return compute
+
+
+def work(wanted: Wanted = Wanted.PER_IMAGE) -> Work:
+    """Eight images in three microbatches, for one shard."""
+    parameters = to_bytes(initial(NETWORK, seed=0))
+    pixels = np.arange(8 * 16, dtype=np.uint8).reshape(8, 4, 4)
+    return Work(
+        run_id="run",
+        epoch=2,
+        iteration=5,
+        network=NETWORK,
+        wanted=wanted,
+        parameters=parameters,
+        parameters_digest=digest(parameters),
+        data=ImageData(images=pixels, labels=np.arange(8, dtype=np.uint8) % 2),
+        microbatches=cut(range(8), NETWORK.microbatch_size),
+        shards=1,
+    )
+
+
+class Onlooker:
+    """Remembers what a run's history would tell."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def tick(self, *, waiting: bool = False) -> None:
+        """Nothing is to be kept."""
+
+    def notice(self, kind: str, message: str) -> None:
+        """An event."""
+        assert len(message) < 4000, "nobody reads that, and SQL has to keep it"
+        self.told.append(kind)
+
+
+@dataclass
+class Bench:
+    """A scheduler's link and a worker at one Redis, both in this process."""
+
+    signer: Signer
+    redis: redis.Redis
+    link: Link
+    worker: process.Worker
+    seen: Counter[str] = field(default_factory=Counter)  #: what became of the cases
+
+    @property
+    def exchange(self) -> Exchange:
+        """The worker's."""
+        return self.worker.exchange
+
+    def last_entry(self) -> bytes:
+        """What was sent to the queue last, taken from it."""
+        entry = self.redis.lpop(QUEUE_KEY)
+        assert isinstance(entry, bytes)
+        return entry
+
+
+@contextmanager
+def benches() -> Iterator[dict[str, Bench]]:
+    """One for each of the `SIGNERS`, each with a Redis of its own."""
+    with ExitStack() as stack:
+        logging.disable(logging.CRITICAL)  # what a worker has to say of a spoilt payload
+        stack.callback(logging.disable, logging.NOTSET)
+        stack.enter_context(patch("workers.compute.engine", engine))
+        stack.enter_context(patch("workers.tasks.LEAVE_SECONDS", 0.0))
+        made = {}
+        for name, signer in SIGNERS.items():
+            server = stack.enter_context(RedisServer())
+            worker = process.Worker(Exchange(server.url, signer))
+            worker.fingerprint = FINGERPRINT
+            client = redis.Redis.from_url(server.url)
+            stack.callback(client.close)
+            made[name] = Bench(signer, client, Link(server.url, signer), worker)
+        yield made
+
+
+@contextmanager
+def at_work(bench: Bench) -> Iterator[None]:
+    """This process's worker and its queue are the bench's."""
+    celery.use_redis(bench.exchange.url)
+    with patch.object(tasks, "this_worker", lambda: bench.worker):
+        yield

@@ -1,0 +1,167 @@
+"""Spoilt answers before a real gathering: the true one counts, and no other bits."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from hypothesis import strategies as st
+
+from scheduler.errors import RunFailed
+from scheduler.gathering import Gathering
+from scheduler.standing import Standing
+from scheduler.work import Outcome
+from tests.fuzzing.mutations import Draw, mutated_bytes, mutated_json, mutated_safetensors
+from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, work
+from tests.fuzzing.worker_side import argument
+from workers import tasks
+from workers.errors import RedisUnreachable
+from workers.exchange import answer_key, arrivals_key
+from workers.messages import Wanted, checksum
+from workers.signing import Purpose, Signer
+
+#: An answer as it lies in Redis.
+Fields = dict[str, bytes]
+
+OTHER_KEY = Signer(b"o" * 32)
+
+#: Events that somebody without the key can cause: that there is somebody.
+HARMLESS = {"answer_forged", "going_on", "redis_unreachable", "no_workers", "worker_gone"}
+
+
+def attempt_id(wanted: Wanted) -> str:
+    """Of the first attempt at the one shard."""
+    return work(wanted).attempt_id(2, 0, 1)
+
+
+class SchedulerSide:
+    """One scheduler; every case is an iteration of its own."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench, self._onlooker = bench, Onlooker()
+        bench.link.begin("run", NETWORK, FINGERPRINT, allow_mixed=False)
+        bench.link.join()
+        self._true = {wanted: self._answered(wanted) for wanted in Wanted}
+
+    def case(self, draw: Draw) -> None:
+        """A spoilt answer, then the true one."""
+        wanted = draw(st.sampled_from(list(Wanted)))
+        fields, right = self._true[wanted]
+        attempt = attempt_id(wanted)
+        arrival, spoilt = self._spoilt(draw, attempt.encode(), fields)
+        self._onlooker.told.clear()
+        self._bench.link.standing = Standing()
+        gathering = self._gathering(wanted)
+        try:
+            self._arrives(gathering, attempt, arrival, spoilt)
+            early = gathering.finished
+            if not early:
+                self._arrives(gathering, attempt, attempt.encode(), fields)
+        except RunFailed:  # the word of somebody who is trusted
+            assert not self._bench.signer.key
+            self._bench.seen["ended the run"] += 1
+            return
+        assert gathering.finished, "the true answer counts"
+        self._judge(_known(gathering.counted()), right)
+        self._bench.seen["counted, being true" if early else "not counted"] += 1
+
+    def _judge(self, counted: list[Any], right: list[Any]) -> None:
+        assert counted == right, "what counts has the true bits"
+        if self._bench.signer.key:
+            assert set(self._onlooker.told) <= HARMLESS, self._onlooker.told
+            standing = self._bench.link.standing
+            assert not standing.aside
+            assert not standing._strikes, "nobody is blamed for what others wrote"
+
+    def _gathering(self, wanted: Wanted) -> Gathering:
+        gathering = Gathering(self._bench.link, work(wanted), self._onlooker)
+        gathering._published = True
+        return gathering
+
+    def _arrives(self, gathering: Gathering, attempt: str, arrival: bytes, fields: Fields) -> None:
+        key, arrivals = answer_key(attempt), arrivals_key("run")
+        with self._bench.redis.pipeline() as pipe:
+            pipe.delete(key, arrivals)
+            if fields:
+                pipe.hset(key, mapping=fields)  # type: ignore[arg-type]
+            else:
+                pipe.set(key, "no hash")
+            pipe.rpush(arrivals, arrival)
+            pipe.execute()
+        try:
+            with patch("scheduler.gathering.celery", SimpleNamespace(send=lambda *_: None)):
+                gathering.turn()
+        except RedisUnreachable:
+            self._bench.seen["Redis refused"] += 1
+
+    def _answered(self, wanted: Wanted) -> tuple[Fields, list[Any]]:
+        """A worker's answer as it lies in Redis, and what counts of it."""
+        bench, gathering = self._bench, Gathering(self._bench.link, work(wanted), self._onlooker)
+        with at_work(bench):
+            gathering.turn()
+            tasks.compute_shard(argument(bench.last_entry()))
+        found: Any = bench.redis.hgetall(answer_key(attempt_id(wanted)))
+        fields = {name.decode(): value for name, value in found.items()}
+        gathering.turn()
+        assert gathering.finished
+        return fields, _known(gathering.counted())
+
+    def _spoilt(self, draw: Draw, arrival: bytes, fields: Fields) -> tuple[bytes, Fields]:
+        """The arrival and the fields of an answer that somebody tampered with."""
+        fields = dict(fields)
+        kinds = ["header", "structure", "structure", "arrays", "signature", "lost", "arrival"]
+        kind = draw(st.sampled_from(kinds + ["lie", "lie"] * bool(self._bench.signer.key)))
+        self._bench.seen[f"answer: {kind}"] += 1
+        match kind:
+            case "arrival":
+                arrival = mutated_bytes(draw, arrival, b"run.1.5.0.1")
+            case "lost":
+                kept = draw(st.sets(st.sampled_from([*fields])))
+                fields = {name: fields[name] for name in kept}
+            case "lie":
+                fields = _lie(draw, fields)
+            case _:
+                fields |= _changed(draw, kind, fields)
+        return arrival, fields
+
+
+def _changed(draw: Draw, kind: str, fields: Fields) -> Fields:
+    match kind:
+        case "header":
+            return {"header": mutated_bytes(draw, fields["header"], fields["arrays"])}
+        case "structure":
+            return {"header": mutated_json(draw, json.loads(fields["header"])).encode()}
+        case "arrays":
+            return {"arrays": mutated_safetensors(draw, fields["arrays"], fields["header"])}
+    return {"signature": mutated_bytes(draw, fields.get("signature", b""), b"0" * 64)}
+
+
+def _lie(draw: Draw, fields: Fields) -> Fields:
+    """Other bits of the right form, with everything but the key."""
+    end = 8 + int.from_bytes(fields["arrays"][:8], "little")
+    spoilt = bytearray(fields["arrays"])
+    spoilt[end + draw(st.integers(0, len(spoilt) - end - 1))] ^= 1 << draw(st.integers(0, 7))
+    header, arrays = json.loads(fields["header"]), bytes(spoilt)
+    header["payload_checksum"] = checksum(arrays)
+    status = draw(st.sampled_from(["done", "done", "failed", "refused", "missing", "left"]))
+    head = json.dumps(header | {"status": status}).encode()
+    signature = draw(st.sampled_from([b"", fields["signature"], b"0" * 64, None]))
+    if signature is None:
+        signature = OTHER_KEY.signature(Purpose.ANSWER, head, arrays).encode()
+    return {"header": head, "arrays": arrays, "signature": signature}
+
+
+def _known(outcomes: list[Outcome]) -> list[Any]:
+    """All bits that an iteration makes of its outcomes."""
+    return [
+        (
+            outcome.microbatch,
+            {name: array.tobytes() for name, array in outcome.sums.items()},
+            outcome.losses.tobytes(),
+            outcome.gradient_norms.tobytes(),
+            outcome.predictions.tobytes(),
+        )
+        for outcome in sorted(outcomes, key=lambda outcome: outcome.microbatch.index)
+    ]

@@ -1,0 +1,43 @@
+"""How much anybody may ask of a scheduler or a worker through Redis.
+
+Each limit is checked before what it bounds is read, or, where Redis cannot tell a length, before it
+is used. docs/architecture.md lists them.
+"""
+
+from __future__ import annotations
+
+#: Bytes of one entry of the queue, a shard's message with Celery's envelope. Redis gives it whole.
+LARGEST_ENTRY_BYTES = 8 * 2**20
+
+#: Images in one shard: so many numbers fit into an entry, whatever they are.
+LARGEST_SHARD_IMAGES = 2**17
+
+#: Bytes of an answer's arrays: the largest value that Redis takes.
+LARGEST_ANSWER_BYTES = 2**29
+
+#: Bytes of an iteration's parameters, or of one chunk of images; as above.
+LARGEST_PAYLOAD_BYTES = 2**29
+
+#: Bytes of all chunks that one shard needs, which a worker holds at once.
+LARGEST_SHARD_BYTES = 2**32
+
+#: Room for the names and shapes that stand before the arrays of safetensors, in bytes.
+ARRAYS_HEADER_BYTES = 64 * 1024
+
+#: Bytes of an answer's header: a few hundred, and the numbers of its microbatches.
+LARGEST_HEADER_BYTES = 2 * 2**20
+
+#: Bytes of a worker's record of itself, of an announced network, of where a run stands.
+LARGEST_RECORD_BYTES = 16 * 1024
+LARGEST_NETWORK_BYTES = 16 * 1024
+LARGEST_CURRENT_BYTES = 64
+
+#: Characters of a name: of a run, an attempt, a worker, a digest.
+LONGEST_NAME = 400
+
+#: Workers and runs that are looked at; of more, as many are drawn by chance.
+MOST_WORKERS = 10_000
+MOST_RUNS = 10_000
+
+#: Networks that a worker compiles as it starts; others when they are needed.
+MOST_WARM_NETWORKS = 16
