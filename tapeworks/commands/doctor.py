@@ -24,7 +24,7 @@ def command(json: bool) -> int:
     A line for each finding, with what to do about it. Changes nothing. Ends with the first
     problem's exit code; warnings are none.
     """
-    examination, told = Examination(settings(), os.environ), []
+    examination, told = Examination(settings, os.environ), []
     for finding in examination.findings():
         told.append(finding)
         if not json:

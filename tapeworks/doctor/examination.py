@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 
 from storage.database import Database
@@ -20,6 +20,7 @@ from tapeworks.doctor.schedulers import LABEL as SCHEDULERS
 from tapeworks.doctor.schedulers import check_schedulers
 from tapeworks.doctor.seen import Seen, redis_skew, seen
 from tapeworks.doctor.threads import check_threads
+from tapeworks.doctor.variables import LABEL as SETTINGS
 from tapeworks.doctor.variables import check_variables
 from tapeworks.doctor.workers import LABEL as WORKERS
 from tapeworks.doctor.workers import check_workers
@@ -32,22 +33,26 @@ from workers.redis_client import connect
 class Examination:
     """Finds one thing after the other, and remembers what later checks need."""
 
-    def __init__(self, places: Settings, environment: Mapping[str, str]) -> None:
-        self._places, self._environment = places, environment
+    def __init__(self, settings: Callable[[], Settings], environment: Mapping[str, str]) -> None:
+        self._settings, self._environment = settings, environment
         self._seen: Seen | None = None
         self._skews: dict[str, float] = {}
 
     def findings(self) -> Iterator[Finding]:
         """All of them; each comes as soon as it is known."""
         yield from check_variables(self._environment)
-        if self._places.named_redis_url is None:
-            yield from looked(REDIS, self._private_redis)
-        else:
-            yield from self._redis(self._places.named_redis_url)
-        yield from looked(DATABASE, self._database)
+        yield from looked(SETTINGS, self._services)
         yield from check_clocks(self._skews)
         yield from check_data_sets(self._environment)
         yield from check_threads(self._environment)
+
+    def _services(self) -> Iterator[Finding]:
+        places = self._settings()
+        if places.named_redis_url is None:
+            yield from looked(REDIS, self._private_redis)
+        else:
+            yield from self._redis(places.named_redis_url)
+        yield from looked(DATABASE, lambda: self._database(places.database_url))
 
     def _private_redis(self) -> Iterator[Finding]:
         yield ok(REDIS, f"none is named; train would start {executable()}")
@@ -68,8 +73,8 @@ class Examination:
         yield from check_workers(self._seen)
         yield from check_schedulers(self._seen)
 
-    def _database(self) -> Iterator[Finding]:
-        with closing(Database(self._places.database_url)) as database:
+    def _database(self, url: str) -> Iterator[Finding]:
+        with closing(Database(url)) as database:
             is_usable = yield from check_database(database)
             if is_usable:
                 if not database.is_sqlite:

@@ -17,8 +17,11 @@ from sqlalchemy import text
 from storage.database import Database
 from storage.history import History
 from tapeworks.doctor.databases import durability_findings, file_findings, room_findings
-from tapeworks.doctor.findings import Finding
+from tapeworks.doctor.examination import Examination
+from tapeworks.doctor.findings import Finding, Level
 from tapeworks.doctor.redis_access import exposure_findings
+from tapeworks.errors import UsageError
+from tapeworks.settings import Settings
 from tests.support.calls import Call, Called
 from tests.support.desk import SMALL
 from tests.support.redis_servers import newer_redis, redis_with
@@ -162,6 +165,15 @@ def test_a_file_of_a_secret_that_is_not_there_or_open_to_all_or_empty(
     assert "warning" not in call("doctor").out
 
 
+def test_settings_that_cannot_be_read_keep_no_other_check_back() -> None:
+    def settings_with_a_bad_file() -> Settings:
+        raise UsageError("The password file cannot be read.")
+
+    found = list(Examination(settings_with_a_bad_file, {}).findings())
+    assert [one.code for one in found if one.level is Level.PROBLEM] == [2]
+    assert {"settings", "clocks", "data set", "threads"} <= {one.label for one in found}
+
+
 # Redis
 
 
@@ -288,12 +300,16 @@ def test_an_old_record_with_a_right_clock_is_no_skew(call: Call, cluster: Simple
 # Runs
 
 
-def test_a_queue_without_a_scheduler(call: Call, cluster: SimpleNamespace) -> None:
+def test_a_queue_without_a_scheduler(
+    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     history = History.open(cluster.places / "runs.db")
     run = submitted(history, settings(**SMALL))
     assert "ok       runs       1 in the queue" in call("doctor").out
     cluster.exchange.hide_scheduler("s-1")
     told(call("doctor"), "problem", "runs", run.id, "with: tapeworks scheduler", 4)
+    monkeypatch.delenv(f"{PREFIX}REDIS_URL")
+    told(call("doctor"), "warning", "runs", "is not known", f"with {PREFIX}REDIS_URL")
     history.database.close()
 
 
