@@ -16,15 +16,14 @@ from workers.redis_client import connect
 
 def check_access(client: redis.Redis, url: str) -> Iterator[Finding]:
     """Whether strangers are kept out, whether anybody can listen in, and this user's rights."""
-    yield from exposure_findings(url, needs_password=not _lets_in_anybody(url))
+    if not _is_local(url):
+        yield from _exposure(url)
     yield from check_rights(client, url)
 
 
-def exposure_findings(url: str, *, needs_password: bool) -> Iterator[Finding]:
+def _exposure(url: str) -> Iterator[Finding]:
     """What a Redis that is not on this machine has to have."""
-    if _is_local(url):
-        return
-    if not needs_password:
+    if _lets_in_anybody(url):
         yield problem(
             LABEL,
             "whoever reaches Redis may use it, without a password",
@@ -50,8 +49,6 @@ def _is_local(url: str) -> bool:
 
 def _lets_in_anybody(url: str) -> bool:
     """Whether it answers somebody without a name and a password."""
-    if _is_local(url):
-        return False  # it is not asked, for it does not matter
     stranger = connect(url)
     arguments = stranger.connection_pool.connection_kwargs
     for name in ("username", "password"):

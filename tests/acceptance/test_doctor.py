@@ -19,7 +19,6 @@ from storage.history import History
 from tapeworks.doctor.databases import durability_findings, file_findings, room_findings
 from tapeworks.doctor.examination import Examination
 from tapeworks.doctor.findings import Finding, Level
-from tapeworks.doctor.redis_access import exposure_findings
 from tapeworks.errors import UsageError
 from tapeworks.settings import Settings
 from tests.support.calls import Call, Called
@@ -237,14 +236,22 @@ def test_a_redis_user_without_a_right(
         client.close()
 
 
-def test_a_redis_elsewhere_that_is_open_and_not_encrypted() -> None:
-    there = "redis://10.0.0.5:6379/0"
-    password, encryption = exposure_findings(there, needs_password=False)
-    assert (password.level, password.code) == ("problem", 2)
-    assert "tapeworks secrets" in password.remedy
-    assert (encryption.level, "rediss://" in encryption.remedy) == ("warning", True)
-    assert list(exposure_findings(there.replace("redis:", "rediss:"), needs_password=True)) == []
-    assert list(exposure_findings("redis://127.0.0.1:6379/0", needs_password=False)) == []
+def test_a_redis_that_others_reach_without_a_password_or_can_listen_to(
+    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = cluster.url.replace("127.0.0.1", "127.1")  # no loopback, as far as names tell
+    monkeypatch.setenv(f"{PREFIX}REDIS_URL", elsewhere)
+    called = call("doctor")
+    told(called, "problem", "access", "without a password", "tapeworks secrets DIRECTORY", 2)
+    told(called, "warning", "access", "is not encrypted", "rediss://", 2)
+    cluster.redis.config_set("requirepass", "hush")
+    try:
+        monkeypatch.setenv(f"{PREFIX}REDIS_URL", elsewhere.replace("//", "//:hush@"))
+        called = call("doctor")
+    finally:
+        cluster.redis.config_set("requirepass", "")
+    told(called, "warning", "access", "is not encrypted", "rediss://")
+    assert "without a password" not in called.out
 
 
 # Workers and schedulers

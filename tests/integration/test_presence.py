@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -21,7 +23,7 @@ from storage.history import History
 from tests.support.calls import Call
 from tests.support.desk import SMALL
 from tests.support.fleet import Fleet
-from tests.support.processes import Start
+from tests.support.processes import ROOT, Start
 from tests.support.training import settings, submitted
 from tests.support.waiting import until
 from workers.exchange import WORKERS_KEY, Exchange, worker_key
@@ -179,3 +181,12 @@ def test_nothing_is_healthy_without_redis(call: Call, monkeypatch: pytest.Monkey
         called = call(f"health {kind}")
         assert called.code == 1
         assert "cannot be used" in called.last_words
+
+
+def test_asking_for_health_loads_nothing_heavy() -> None:
+    program = "import sys, tapeworks.commands.health; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    heavy = {"tensorflow", "sqlalchemy", "celery", "sklearn", "matplotlib", "pandas"}
+    assert heavy & set(loaded.stdout.split()) == set()
