@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test check format simulate fuzz bench bench-engine bench-scaling bench-history chaos lock clean
+.PHONY: help train test check format simulate fuzz bench bench-engine bench-scaling bench-signing bench-history chaos lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench: $(VENV)/.runtime  ## Time the main job beside the seed's own program
 
 bench-scaling: $(VENV)/.runtime  ## Time two workers against one (MNIST in TAPEWORKS_DATA_DIR)
 	$(BIN)/python -m benchmarks.scaling
+
+bench-signing: $(VENV)/.runtime  ## Time training with a signing key and without (MNIST in TAPEWORKS_DATA_DIR)
+	$(BIN)/python -m benchmarks.signing
 
 bench-history: $(VENV)/.development  ## Ask 20,000 runs of 2,000,000 iterations, on SQLite and PostgreSQL (3 GB of disk)
 	$(BIN)/python -m benchmarks.history

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from model.config import NetworkConfig, RunConfig
 from scheduler.celery_dispatcher import CeleryDispatcher
 from scheduler.control import Control
-from scheduler.errors import Interrupted
+from scheduler.errors import Interrupted, RunFailed
 from storage.history import History
 from tests.fuzzing.mutations import mutated_bytes
 from tests.support.calls import Call
@@ -26,6 +26,7 @@ from tests.support.mischief import Tampering, not_a_number, with_arrays
 from tests.support.training import Digests, drive, submitted, through
 from tests.support.training import settings as run_settings
 from tests.support.waiting import until
+from workers import messages
 from workers.exchange import QUEUE_KEY, Exchange, answer_key
 from workers.messages import AnswerHeader, Status
 from workers.signing import UNSIGNED, VARIABLE, Purpose, Signer
@@ -224,3 +225,15 @@ def test_a_key_that_is_none_is_told_before_anything_starts(
     assert called.code == 2
     assert "expected a key of 32 to 4096 bytes. Received: 5" in called.last_words
     assert not (places / "runs.db").exists()
+
+
+def test_a_shard_that_no_worker_may_be_asked_ends_the_run_in_plain_words(
+    shared_fleet: Fleet, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "LARGEST_SHARD_IMAGES", 7)
+    with pytest.raises(RunFailed, match=r"Expected at most 7 images of a shard\. Received: 50"):
+        drive(
+            history,
+            CeleryDispatcher(shared_fleet.redis_url),
+            submitted(history, run_settings(shards=1)),
+        )
