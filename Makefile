@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test check audit format simulate fuzz bench bench-engine bench-scaling bench-sizing bench-history chaos lock clean
+.PHONY: help train test check audit format simulate fuzz bench bench-engine bench-scaling bench-signing bench-sizing bench-history chaos lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench-scaling: $(VENV)/.runtime  ## Time two workers against one (MNIST in TAPEW
 
 bench-sizing: $(VENV)/.runtime  ## Measure what an iteration costs each part (MNIST in TAPEWORKS_DATA_DIR)
 	$(BIN)/python -m benchmarks.sizing
+
+bench-signing: $(VENV)/.runtime  ## Time training with a signing key and without (MNIST in TAPEWORKS_DATA_DIR)
+	$(BIN)/python -m benchmarks.signing
 
 bench-history: $(VENV)/.development  ## Ask 20,000 runs of 2,000,000 iterations, on SQLite and PostgreSQL (3 GB of disk)
 	$(BIN)/python -m benchmarks.history

@@ -44,7 +44,7 @@ def main() -> None:
     for _ in announced(rounds):
         for form in map(str, GradientForm):
             for workers in (1, 2):
-                _measure(form, workers, samples[form, workers])
+                measure(form, workers, samples[form, workers])
     print("\n".join(_table(samples)))
     ratios = {form: _ratio(samples[form, 1], samples[form, 2]) for form in map(str, GradientForm)}
     told = " ".join(f"{form.replace('-', '_')}={ratio:.3f}" for form, ratio in ratios.items())
@@ -59,14 +59,15 @@ def _table(samples: dict[tuple[str, int], Samples]) -> Iterator[str]:
         yield f"{form:10} {workers:7} {median:12.4f} {IMAGES / median:9,.0f} {share:10.1%}"
 
 
-def _measure(form: str, workers: int, samples: Samples) -> None:
+def measure(form: str, workers: int, samples: Samples, **variables: str) -> None:
+    """One run in this gradient form with so many workers, in this environment."""
     with tempfile.TemporaryDirectory(prefix="tapeworks-bench-") as place:
         database = Path(place) / "runs.db"
         options = f"--dataset mnist --images {IMAGES} --iterations {ITERATIONS} --gradients {form}"
         command = [TAPEWORKS, "train", *options.split(), "--workers", str(workers)]
         command += ["--plot", str(Path(place) / "curve.svg")]
         data = os.environ.get("TAPEWORKS_DATA_DIR", "")
-        run(command, TAPEWORKS_DATABASE_URL=str(database), TAPEWORKS_DATA_DIR=data)
+        run(command, TAPEWORKS_DATABASE_URL=str(database), TAPEWORKS_DATA_DIR=data, **variables)
         with closing(sqlite3.connect(database)) as connection:
             for seconds, in_shards in connection.execute(QUERY):
                 samples[0].append(seconds)

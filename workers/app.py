@@ -1,6 +1,7 @@
 """The Celery app and its settings. Light to import: TensorFlow is loaded by a worker's start only.
 
-A worker by hand: `celery -A workers.app worker --pool solo --concurrency 1`.
+A worker by hand: `celery -A workers.app worker --pool solo --concurrency 1 --without-gossip
+--without-mingle`.
 """
 
 from __future__ import annotations

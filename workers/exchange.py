@@ -192,7 +192,9 @@ class Exchange:
     def is_stale(self, message: ShardMessage) -> bool:
         """Whether the run has moved past this message, or has ended."""
         with redis_client.translated(self.url):
-            current = self._read(current_key(message.run_id), LARGEST_CURRENT_BYTES)
+            current: Any = self._redis.getrange(
+                current_key(message.run_id), 0, LARGEST_CURRENT_BYTES
+            )
         if not current:
             return True
         found = _CURRENT.fullmatch(current)  # what cannot be read spares no work

@@ -7,10 +7,12 @@ is used. docs/architecture.md lists them.
 from __future__ import annotations
 
 #: Bytes of one entry of the queue, a shard's message with Celery's envelope. Redis gives it whole.
+#: Reading one takes up to fifty times as much memory while it lasts, if it is made for that.
 LARGEST_ENTRY_BYTES = 8 * 2**20
 
-#: Images in one shard: so many numbers fit into an entry, whatever they are.
-LARGEST_SHARD_IMAGES = 2**17
+#: Images in one shard, and chunks that hold them: an entry has room for their numbers.
+LARGEST_SHARD_IMAGES = 2**16
+MOST_SHARD_CHUNKS = 2**14
 
 #: Bytes of an answer's arrays: the largest value that Redis takes.
 LARGEST_ANSWER_BYTES = 2**29
@@ -24,7 +26,7 @@ LARGEST_SHARD_BYTES = 2**32
 #: Room for the names and shapes that stand before the arrays of safetensors, in bytes.
 ARRAYS_HEADER_BYTES = 64 * 1024
 
-#: Bytes of an answer's header: a few hundred, and the numbers of its microbatches.
+#: Bytes of an answer's header: a few hundred, the numbers of its microbatches, missing digests.
 LARGEST_HEADER_BYTES = 2 * 2**20
 
 #: Bytes of a worker's record of itself, of an announced network, of where a run stands.

@@ -16,6 +16,7 @@ from workers.limits import (
     LARGEST_SHARD_BYTES,
     LARGEST_SHARD_IMAGES,
     LONGEST_NAME,
+    MOST_SHARD_CHUNKS,
     MOST_WORKERS,
 )
 from workers.signing import KEY_ID_DIGITS
@@ -83,7 +84,7 @@ class ShardMessage(_Message):
     parameters_digest: Digest
     chunk_images: Annotated[int, Field(ge=1, le=65536)]  #: images in a chunk
     #: Digest of each chunk that holds images of this shard, by number.
-    chunks: Annotated[dict[Number, Digest], Field(max_length=LARGEST_SHARD_IMAGES)]
+    chunks: Annotated[dict[Number, Digest], Field(max_length=MOST_SHARD_CHUNKS)]
     microbatches: Annotated[
         tuple[MicrobatchMessage, ...], Field(min_length=1, max_length=LARGEST_SHARD_IMAGES)
     ]
@@ -146,7 +147,7 @@ class AnswerHeader(_Message):
     status: Status
     detail: Text = ""  #: the error, if it failed
     #: Digests that were not in Redis.
-    missing: Annotated[tuple[Name, ...], Field(max_length=LARGEST_SHARD_IMAGES)] = ()
+    missing: Annotated[tuple[Name, ...], Field(max_length=MOST_SHARD_CHUNKS + 1)] = ()
     worker: Name
     fingerprint: Fingerprint
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]  #: the worker spent on it

@@ -35,10 +35,10 @@ REMEDY = f"Scheduler and workers need the same {VARIABLE}"
 class Purpose(StrEnum):
     """What a signature is for; one for one purpose fits no other."""
 
-    MESSAGE = "tapeworks shard message"
-    ANSWER = "tapeworks answer"
-    NETWORK = "tapeworks network"
-    KEY_ID = "tapeworks key id"
+    MESSAGE = "tapeworks-message"
+    ANSWER = "tapeworks-answer"
+    NETWORK = "tapeworks-network"
+    KEY_ID = "tapeworks-key-id"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from tests.fuzzing.worker_side import WorkerSide
 
 #: Bytes that this process may take more at its peak: a queue entry of the greatest length, read in
 #: all its stages, with what Python needs around it.
-MOST_GROWTH_BYTES = 256 * 2**20
+MOST_GROWTH_BYTES = 512 * 2**20
 
 #: Cases of which hypothesis remembers what it has tried.
 BATCH = 500

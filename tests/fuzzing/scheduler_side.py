@@ -15,7 +15,7 @@ from scheduler.standing import Standing
 from scheduler.work import Outcome
 from tests.fuzzing.mutations import Draw, mutated_bytes, mutated_json, mutated_safetensors
 from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, work
-from tests.fuzzing.worker_side import argument
+from tests.support.entries import argument
 from workers import tasks
 from workers.errors import RedisUnreachable
 from workers.exchange import answer_key, arrivals_key

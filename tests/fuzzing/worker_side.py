@@ -12,6 +12,7 @@ from model.parameters import digest, from_bytes
 from scheduler.gathering import Gathering
 from tests.fuzzing.mutations import Draw, mutated_bytes, mutated_json, mutated_safetensors
 from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, work
+from tests.support.entries import EXPIRES, argument
 from workers import tasks
 from workers.chunks import chunked
 from workers.compute import shard_arrays
@@ -34,16 +35,6 @@ OTHER_KEY = Signer(b"o" * 32)
 
 
 RECORD = WorkerRecord(name="w", host="h", pid=1, since="2026-01-01", state="idle")
-
-#: Later than any fuzzing ends.
-EXPIRES = "2999-01-01T00:00:00+00:00"
-
-
-def argument(entry: bytes) -> str:
-    """What Celery would hand to the task."""
-    [[sealed], _, _] = json.loads(base64.b64decode(json.loads(entry)["body"]))
-    assert isinstance(sealed, str)
-    return sealed
 
 
 class WorkerSide:

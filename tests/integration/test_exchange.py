@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from model.parameters import digest
 from tests.support.fleet import Fleet
-from tests.support.messages import HEADER
+from tests.support.messages import HEADER, message
 from tests.support.mischief import Tampering
+from workers import exchange as exchanging
 from workers.exchange import (
     ANSWER_SECONDS,
     WORKERS_KEY,
     answer_key,
     arrivals_key,
+    current_key,
     payload_key,
     worker_key,
 )
-from workers.limits import LARGEST_HEADER_BYTES
+from workers.limits import LARGEST_HEADER_BYTES, LARGEST_RECORD_BYTES, LONGEST_NAME
 from workers.messages import WorkerRecord
 
 #: An attempt that no run has made.
@@ -80,3 +84,66 @@ def test_a_worker_of_another_version_is_passed_over_and_a_dead_one_forgotten(
     for name in ("w-right", "w-other"):
         exchange.hide_worker(name)
     assert "w-right" not in {worker.name for worker in exchange.workers()}
+
+
+def test_a_payload_longer_than_it_can_be_is_not_read(exchange: Tampering) -> None:
+    exchange.publish(b"images!", lifetime_seconds=60)
+    assert exchange.fetch(digest(b"images!"), 7) == b"images!"
+    assert exchange.fetch(digest(b"images!"), 6) is None
+
+
+def test_names_and_records_that_are_too_long_are_passed_over(
+    exchange: Tampering, shared_fleet: Fleet
+) -> None:
+    long, name = "w" * (LONGEST_NAME + 1), "w-long"
+    shared_fleet.redis.set(worker_key(name), b" " * LARGEST_RECORD_BYTES + b"{}", ex=60)
+    shared_fleet.redis.sadd(WORKERS_KEY, long, name)
+    assert not {long, name} & {worker.name for worker in exchange.workers()}
+    shared_fleet.redis.srem(WORKERS_KEY, long)
+    exchange.hide_worker(name)
+    shared_fleet.redis.rpush(arrivals_key("no-run"), long)
+    assert exchange.next_arrival("no-run", timeout_seconds=10) is None
+
+
+def test_of_too_many_names_some_are_looked_at(
+    exchange: Tampering, shared_fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchanging, "MOST_WORKERS", 10)
+    exchange.set_aside("no-run", map(str, range(1000)))
+    assert len(exchange.aside("no-run")) == 10
+    exchange.forget_run("no-run", 0)
+
+
+@pytest.mark.parametrize(
+    ("current", "stale"),
+    [("1:0", False), ("1:1", True), ("2:0", True), ("rubbish", False), ("9" * 65 + ":1", False)],
+)
+def test_what_cannot_be_read_of_where_a_run_stands_stops_nobody(
+    current: str, stale: bool, exchange: Tampering, shared_fleet: Fleet
+) -> None:
+    shared_fleet.redis.set(current_key("no-run"), current, ex=60)
+    assert exchange.is_stale(message("no-run", 0)) is stale
+    shared_fleet.redis.delete(current_key("no-run"))
+
+
+def test_an_answer_that_is_changed_while_it_is_taken_is_left_to_its_next_arrival(
+    exchange: Tampering, shared_fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange.put(ATTEMPT, (b"header", b"arrays"))
+    pipeline = exchange._redis.pipeline
+
+    def raced() -> Any:
+        pipe = pipeline()
+        begin = pipe.multi
+
+        def changed_before() -> None:
+            exchange.put(ATTEMPT, (b"header", bytes(100)))
+            begin()
+
+        monkeypatch.setattr(pipe, "multi", changed_before)
+        return pipe
+
+    monkeypatch.setattr(exchange._redis, "pipeline", raced)
+    assert exchange.take_answer(ATTEMPT, largest_bytes=6) is None
+    monkeypatch.undo()
+    assert exchange.take_answer(ATTEMPT, largest_bytes=6) == (b"", b"")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import UnionType
+
 import pytest
 
 from scheduler.commands import Answer, Attempt, Command, Diverged, GiveUp, SetAside, Tell
@@ -27,7 +29,7 @@ def only(attempts: list[Attempt]) -> Attempt:
     return attempt
 
 
-def of_kind(commands: list[Command], kind: type) -> list[Command]:
+def of_kind(commands: list[Command], kind: type | UnionType) -> list[Command]:
     return [command for command in commands if isinstance(command, kind)]
 
 
@@ -249,3 +251,19 @@ def test_a_shard_sent_again_asks_only_for_what_is_missing() -> None:
     counted = work.counted()
     assert work.finished
     assert [counted[index].worker for index in range(3)] == [A, B, A]
+
+
+def test_a_failure_that_is_played_back_is_one_failure() -> None:
+    work = coordinator(workers=[A, B])
+    attempt = only(sent(work, 0.0))
+    for _ in range(2 * MOST_FAILURES):
+        assert of_kind(work.failed(attempt, A, "an error", 0.1), GiveUp) == []
+        assert of_kind(invalid(work, attempt, B), GiveUp | SetAside) == []
+
+
+def test_one_answer_with_nan_that_is_played_back_ends_no_run() -> None:
+    work = coordinator(workers=[A])
+    attempt = only(sent(work, 0.0))
+    for _ in range(3):
+        assert work.not_finite(attempt, A, 0.1) == []
+    assert work.not_finite(only(sent(work, 0.2)), A, 0.3) == [Diverged()]

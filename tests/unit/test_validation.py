@@ -13,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.parameters import Arrays, from_bytes, to_bytes
+from scheduler import validation
 from scheduler.errors import AnswerInvalid
+from scheduler.sharding import Shard
 from scheduler.validation import (
     earlier_attempt,
+    fewest_shards,
     largest_bytes,
     outcomes,
     read_arrays,
@@ -226,3 +229,26 @@ def test_the_checksum_is_that_of_the_whole_answer() -> None:
     wrong = changed_header(asked, payload_checksum=checksum(b"something else"))
     with pytest.raises(AnswerInvalid, match="not those that were sent"):
         read(asked, answer(asked), wrong)
+
+
+def test_work_is_cut_so_that_a_shard_fits_into_a_message_and_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = work()
+    assert fewest_shards(asked) == 1
+    monkeypatch.setattr(validation, "LARGEST_SHARD_IMAGES", 4)
+    assert fewest_shards(asked) == 4
+    monkeypatch.setattr(validation, "LARGEST_ANSWER_BYTES", largest_bytes(asked, whole(asked)) // 5)
+    assert fewest_shards(asked) >= 10
+
+
+def whole(asked: Work) -> Shard:
+    return attempt(asked).shard
+
+
+def test_no_more_of_an_answer_is_told_than_a_person_reads() -> None:
+    asked = work()
+    long = changed_header(asked, microbatches=list(range(10_000)))
+    with pytest.raises(AnswerInvalid) as raised:
+        read(asked, answer(asked), long)
+    assert len(str(raised.value)) < 600
