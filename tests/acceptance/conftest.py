@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 
 from storage.history import History
+from tapeworks.redis_server import RedisServer
 from tests.support.calls import TRAIN_FIRST, Call
 from tests.support.desk import put_wrong_files, two_runs_in
+from tests.support.observed import Observed, observe
+from tests.support.postgres import PostgresServer, new_database
+from tests.support.processes import processes
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +39,24 @@ def trained(places: Path, call: Call) -> dict[str, Any]:
     assert called.code == 0, called.err
     values: dict[str, Any] = called.values
     return values
+
+
+@pytest.fixture(scope="session")
+def observed(
+    shared_postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Observed]:
+    """A scheduler and workers that were watched through all kinds of trouble."""
+    if shared_postgres.process is None:
+        shared_postgres.start()
+    directory = tmp_path_factory.mktemp("observed")
+    with (
+        RedisServer() as server,
+        new_database(shared_postgres.url(), "observed") as database_url,
+        processes(directory, {"HOME": str(directory)}) as start,
+    ):
+        seen = observe(server, shared_postgres, database_url, start)
+        yield seen
+        seen.history.database.close()
 
 
 @pytest.fixture
