@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from storage.database import Database
 from storage.history import History
 from tapeworks.redis_server import RedisServer
 from tests.support.calls import TRAIN_FIRST, Call
@@ -51,12 +53,12 @@ def observed(
     directory = tmp_path_factory.mktemp("observed")
     with (
         RedisServer() as server,
-        new_database(shared_postgres.url(), "observed") as database_url,
+        new_database(shared_postgres.url(), "observed") as address,
+        closing(Database(address)) as database,
         processes(directory, {"HOME": str(directory)}) as start,
     ):
-        seen = observe(server, shared_postgres, database_url, start)
-        yield seen
-        seen.history.database.close()
+        database.upgrade()
+        yield observe(server, shared_postgres, History(database), address, start)
 
 
 @pytest.fixture

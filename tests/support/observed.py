@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from urllib.error import URLError
 from urllib.parse import unquote, urlsplit
 
+import psutil
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from storage.database import Database
 from storage.history import History
 from tapeworks.redis_server import RedisServer
 from tests.support.postgres import PostgresServer
@@ -24,6 +24,9 @@ from workers.exchange import Exchange
 
 #: More than will be computed.
 ITERATIONS = 100_000
+
+#: Something was sent again since a worker does not answer.
+AGAIN = re.compile(r'again_total{reason="(worker_gone|no_answer|idle_worker)"} [1-9]')
 
 #: Samples by their name and labels, as Prometheus reads them.
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -44,6 +47,11 @@ class Observed:
     images: int = 0
     iterations: int = 0
     sent_again: int = 0  #: events
+
+    @property
+    def completed(self) -> int:
+        """Iterations of the run so far."""
+        return self.history.find_run(self.run).completed_iterations
 
     def samples(self, moment: str) -> Samples:
         """One of the scrapes, read."""
@@ -92,23 +100,20 @@ def when(port: str, line: str) -> str:
 
 
 def observe(
-    server: RedisServer, postgres: PostgresServer, database_url: str, start: Start
+    server: RedisServer, postgres: PostgresServer, history: History, address: str, start: Start
 ) -> Observed:
     """Let it all happen."""
     password = secrets.token_hex(16)
-    address = database_url.replace("tapeworks@", f"tapeworks:{password}@")
-    database = Database(database_url)
-    database.upgrade()
-    history = History(database)
+    address = address.replace("tapeworks@", f"tapeworks:{password}@")
     run = submitted(history, settings(iterations=ITERATIONS, images=64, shards=4)).id
     places = {"TAPEWORKS_REDIS_URL": server.url, "TAPEWORKS_DATABASE_URL": address}
     json_, port, worker_port = ["--log-format", "json"], free_port(), free_port()
     debug = ["--log-level", "debug"]
 
     scheduler = start("scheduler", "--metrics-port", port, *json_, *debug, **places)
-    no_worker = when(port, 'tapeworks_waiting{for="workers"} 1.0')
     worker = start("worker", "--metrics-port", worker_port, *json_, *debug, **places)
     other = start("worker", *debug, **places)
+    no_worker = when(port, 'tapeworks_waiting{for="workers"} 1.0')  # they load TensorFlow
     seen = Observed(
         run=run,
         history=history,
@@ -128,19 +133,33 @@ def observe(
 
 
 def _kill_a_worker(seen: Observed, exchange: Exchange, port: str, worker_port: str) -> None:
-    """In the middle of an iteration; its supervisor starts another, and is ended itself."""
+    """With a shard in hand; its supervisor starts another, and is ended itself."""
     until(lambda: sum(bool(one.fingerprint) for one in exchange.workers()) == 2, "both are ready")
     _goes_on(seen)
     seen.scrapes["worker"] = when(worker_port, "tapeworks_worker_images_total.* [1-9].*")
     [victim] = workers_of(seen.worker)
+    seen.scrapes["running"] = until(lambda: _freeze(seen, victim, port), "it has a shard in hand")
     victim.kill()
     seen.scrapes["worker restarted"] = when(worker_port, "tapeworks_worker_restarts_total 1.0")
     seen.worker.interrupt()
     seen.worker.ended()
-    again = (
-        r'tapeworks_attempts_sent_again_total{reason="(worker_gone|no_answer|idle_worker)"} [1-9].*'
-    )
-    seen.scrapes["running"] = when(port, again)
+
+
+def _freeze(seen: Observed, victim: psutil.Process, port: str) -> str:
+    """Suspend it. A scrape after its shard was sent again; nothing if it had none in hand."""
+    victim.suspend()
+    before = seen.completed
+
+    def look() -> str | None:
+        text = scrape(port)
+        if AGAIN.search(text):
+            return text
+        return None if seen.completed < before + 20 else "none"
+
+    text = until(look, "it is overtaken or had nothing")
+    if text == "none":
+        victim.resume()
+    return "" if text == "none" else str(text)
 
 
 def _count(seen: Observed, port: str) -> None:
@@ -165,6 +184,7 @@ def _go_through_outages(
     admin.client_kill_filter(_type="normal", skipme=True)
     waits = 'tapeworks_waiting{for="redis"} 1.0'
     seen.scrapes["wrong password"] = when(port, waits)
+    until(lambda: seen.other_worker.says("Cannot connect to redis"), "Celery sees it too")
     admin.config_set("requirepass", seen.secrets[1])
     _goes_on(seen)
     admin.shutdown(nosave=True)
@@ -179,8 +199,5 @@ def _go_through_outages(
 
 
 def _goes_on(seen: Observed) -> None:
-    def completed() -> int:
-        return seen.history.find_run(seen.run).completed_iterations
-
-    before = completed()
-    until(lambda: completed() > before + 2, "the run goes on")
+    before = seen.completed
+    until(lambda: seen.completed > before + 2, "the run goes on")
