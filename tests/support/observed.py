@@ -171,20 +171,19 @@ def _count(seen: Observed, port: str) -> None:
     seen.attempts = sum(one.attempts for one in records)
     events = seen.history.events(seen.run)
     seen.sent_again = sum(event.kind == "sent_again" for event in events)
-    seen.history.queue.resume(seen.run)
-    _goes_on(seen)
 
 
 def _go_through_outages(
     seen: Observed, server: RedisServer, postgres: PostgresServer, port: str
 ) -> None:
-    """Another password, no Redis at all, no database."""
+    """Another password, while the worker is idle; then no Redis at all; then no database."""
     admin = redis.Redis.from_url(server.url, single_connection_client=True)
     admin.config_set("requirepass", secrets.token_hex(16))
     admin.client_kill_filter(_type="normal", skipme=True)
+    until(lambda: seen.other_worker.says("Cannot connect to redis"), "Celery sees it")
+    seen.history.queue.resume(seen.run)
     waits = 'tapeworks_waiting{for="redis"} 1.0'
     seen.scrapes["wrong password"] = when(port, waits)
-    until(lambda: seen.other_worker.says("Cannot connect to redis"), "Celery sees it too")
     admin.config_set("requirepass", seen.secrets[1])
     _goes_on(seen)
     admin.shutdown(nosave=True)
