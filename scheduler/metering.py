@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Protocol
 
 from scheduler.commands import Reason
 from scheduler.work import Work
@@ -49,8 +48,8 @@ class Verdict(StrEnum):
     ASIDE = "aside"  #: valid, but its worker is set aside
 
 
-class Meter(Protocol):
-    """Looks on at one driver, which drives one run at a time. Called in the driver's thread."""
+class Meter:
+    """Looks on at one driver, which drives one run at a time, from its thread. Counts nothing."""
 
     def taken(self, lease_seconds: float) -> None:
         """A run is claimed."""
@@ -80,35 +79,4 @@ class Meter(Protocol):
         """Something happened that people are told."""
 
 
-class Unmetered:
-    """Nobody counts."""
-
-    def taken(self, lease_seconds: float) -> None:
-        """Not counted."""
-
-    def renewed(self) -> None:
-        """Not counted."""
-
-    def lost(self) -> None:
-        """Not counted."""
-
-    def left(self) -> None:
-        """Not counted."""
-
-    def sent(self, work: Work, reason: Reason) -> None:
-        """Not counted."""
-
-    def judged(self, verdict: Verdict) -> None:
-        """Not counted."""
-
-    def out(self, shards: int) -> None:
-        """Not counted."""
-
-    def committed(self, record: IterationRecord) -> None:
-        """Not counted."""
-
-    def noticed(self, kind: str) -> None:
-        """Not counted."""
-
-
-UNMETERED = Unmetered()
+UNMETERED = Meter()

@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from scheduler.commands import Reason
-from scheduler.metering import NOTICES, Verdict
+from scheduler.metering import NOTICES, Meter, Verdict
 from scheduler.work import Work
 from storage.records import IterationRecord
 from workers.messages import Wanted
@@ -99,7 +99,7 @@ class SchedulerMetrics(Collector):
             yield _gauge("lease_left_seconds", "Until a lease ends, of the shortest", left)
 
 
-class DriverMeter:
+class DriverMeter(Meter):
     """One driver's part. A scrape in another thread reads what the driver's thread sets."""
 
     def __init__(self, metrics: SchedulerMetrics) -> None:

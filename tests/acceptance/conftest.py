@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from storage.database import Database
 from storage.history import History
+from tapeworks.redis_server import RedisServer
 from tests.support.calls import TRAIN_FIRST, Call
 from tests.support.desk import put_wrong_files, two_runs_in
+from tests.support.observed import Observed, observe
+from tests.support.postgres import PostgresServer, new_database
+from tests.support.processes import processes
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +41,24 @@ def trained(places: Path, call: Call) -> dict[str, Any]:
     assert called.code == 0, called.err
     values: dict[str, Any] = called.values
     return values
+
+
+@pytest.fixture(scope="session")
+def observed(
+    shared_postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Observed]:
+    """A scheduler and workers that were watched through all kinds of trouble."""
+    if shared_postgres.process is None:
+        shared_postgres.start()
+    directory = tmp_path_factory.mktemp("observed")
+    with (
+        RedisServer() as server,
+        new_database(shared_postgres.url(), "observed") as address,
+        closing(Database(address)) as database,
+        processes(directory, {"HOME": str(directory)}) as start,
+    ):
+        database.upgrade()
+        yield observe(server, shared_postgres, History(database), address, start)
 
 
 @pytest.fixture
