@@ -40,6 +40,7 @@ COMMANDS = (
     "replay",
     "gc",
     "doctor",
+    "secrets",
     "db",
 )
 

@@ -25,10 +25,11 @@ from kombu.pools import ProducerPool, producers
 
 from workers import broker
 from workers.addresses import DEFAULT_URL, redis_url
-from workers.errors import PasswordUnusable
+from workers.errors import PasswordUnusable, RedisRefused, RedisUnreachable
 from workers.exchange import PREFIX, QUEUE
 from workers.messages import ShardMessage
-from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, unreachable
+from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, for_celery
+from workers.redis_errors import unreachable
 
 logger = logging.getLogger(__name__)
 
@@ -38,26 +39,13 @@ TASK = "tapeworks.compute_shard"
 #: A message that nobody took for so long is dropped; what is missing was sent again by then.
 EXPIRES_SECONDS = 600
 
-
-def _named_redis() -> str:
-    """The environment's Redis. Celery's own command line has nobody else who would tell of errors.
-
-    All others name a Redis with `use_redis`.
-    """
-    try:
-        return redis_url(os.environ)
-    except PasswordUnusable as error:
-        if "celery.bin.celery" not in sys.modules:
-            return DEFAULT_URL
-        sys.stderr.write(f"celery: {error}\n")
-        sys.exit(2)
-
+#: Exit codes of a process that cannot start, as for `tapeworks`.
+WRONG_USAGE, UNREACHABLE = 2, 4
 
 broker.mend()
 
 app = Celery("tapeworks", include=["workers.tasks"])
 app.conf.update(
-    broker_url=_named_redis(),
     result_backend=None,  # answers are raw bytes under our own keys
     task_ignore_result=True,
     task_default_queue=QUEUE,
@@ -80,7 +68,7 @@ app.conf.update(
     broker_transport_options={
         "global_keyprefix": PREFIX,
         "visibility_timeout": 60,
-        "unacked_restore_interval": 5,
+        "unacked_restore_interval": broker.RESTORE_SECONDS,
         "unacked_restore_throttle": 1,
         "socket_timeout": ANSWER_TIMEOUT_SECONDS,
         "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
@@ -94,8 +82,31 @@ app.conf.update(
 
 
 def use_redis(url: str) -> None:
-    """Send and take messages at this Redis from now on."""
-    app.conf.broker_url = url
+    """Send and take messages at this Redis from now on. Raises `RedisUnreachable`."""
+    for_kombu, options = for_celery(url)
+    app.conf.update(
+        broker_url=url,
+        broker_read_url=for_kombu,
+        broker_write_url=for_kombu,
+        broker_use_ssl=options,
+    )
+
+
+def _use_named_redis() -> None:
+    """That of the environment; whoever imports this module can name another.
+
+    Celery's own command line has nobody else who would tell of one that is of no use.
+    """
+    try:
+        use_redis(redis_url(os.environ))
+    except (PasswordUnusable, RedisUnreachable) as error:
+        if "celery.bin.celery" in sys.modules:
+            sys.stderr.write(f"celery: {error}\n")
+            sys.exit(WRONG_USAGE if isinstance(error, PasswordUnusable) else UNREACHABLE)
+        use_redis(DEFAULT_URL)
+
+
+_use_named_redis()
 
 
 def send(message: ShardMessage) -> None:
@@ -117,9 +128,9 @@ def send(message: ShardMessage) -> None:
 
 
 @functools.cache
-def _producers(url: str) -> ProducerPool:
+def _producers(_url: str) -> ProducerPool:
     """Celery's own pool would stay with the first Redis that a message was sent to."""
-    return producers[app.connection_for_write(url)]
+    return producers[app.connection_for_write()]
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
@@ -128,6 +139,9 @@ def _start_worker(**_: Any) -> None:
 
     try:
         this_worker().start()
+    except RedisRefused as error:
+        logger.critical("This worker cannot start: %s", error)
+        os._exit(UNREACHABLE)
     except Exception:  # Celery would swallow it and take messages all the same
         logger.critical("This worker cannot start", exc_info=True)
         os._exit(1)

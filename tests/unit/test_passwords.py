@@ -36,9 +36,9 @@ def file(tmp_path: Path) -> Path:
         ("redis://worker@host:6379/0", "worker", "host:6379/0"),
         ("redis://host", "", "host"),
         (
-            "rediss://me@[::1]:6380/1?ssl_ca_certs=/my@ca.pem",
+            "rediss://me@[::1]:6380/1?client_name=my@name",
             "me",
-            "[::1]:6380/1?ssl_ca_certs=/my@ca.pem",
+            "[::1]:6380/1?client_name=my@name",
         ),
     ],
 )
