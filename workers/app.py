@@ -21,7 +21,7 @@ from celery.signals import (
     worker_shutdown,
 )
 from kombu.exceptions import OperationalError
-from kombu.pools import ProducerPool, producers
+from kombu.pools import ProducerPool, get_limit
 
 from workers import broker
 from workers.addresses import DEFAULT_URL, redis_url
@@ -129,8 +129,9 @@ def send(message: ShardMessage) -> None:
 
 @functools.cache
 def _producers(_url: str) -> ProducerPool:
-    """Celery's own pool would stay with the first Redis that a message was sent to."""
-    return producers[app.connection_for_write()]
+    """Celery's own pool stays with the first Redis, and kombu's does not tell CAs apart."""
+    limit = get_limit()
+    return ProducerPool(app.connection_for_write().Pool(limit), limit=limit)
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]

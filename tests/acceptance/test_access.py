@@ -1,0 +1,153 @@
+"""A secured Redis: a run completes with each role's few rights, and all else is refused."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import trustme
+
+from model.config import RunConfig, run_config
+from storage.history import History
+from tests.support.calls import Call
+from tests.support.processes import Start, workers_of
+from tests.support.secured_redis import SecuredRedis
+from tests.support.tls_front import tls_front
+from tests.support.training import Digests, digests
+from tests.support.waiting import until
+from workers import exchange
+from workers.access import ROLES
+
+#: Of the run, which is long enough for a worker to die in the middle of it.
+SETTINGS: dict[str, Any] = {"images": 48, "iterations": 40, "shards": 3, "seed": 3}
+
+
+def users_client(secured: SecuredRedis, user: str) -> redis.Redis:
+    return redis.Redis.from_url(secured.url(user))
+
+
+@pytest.fixture
+def worker(secured: SecuredRedis) -> Iterator[redis.Redis]:
+    """What somebody who has stolen a worker's credentials has."""
+    with users_client(secured, "worker") as client:
+        yield client
+
+
+def test_a_run_completes_over_tls_with_the_rights_of_each_role(
+    secured: SecuredRedis,
+    authority: trustme.CA,
+    places: Path,
+    start: Start,
+    call: Call,
+    found: History,
+    undisturbed: Callable[[RunConfig], Digests],
+) -> None:
+    authority.cert_pem.write_to_path(str(places / "ca.pem"))
+    keys = set[str]()
+    secured.admin.acl_log_reset()
+    options = [f"--{name} {value}" for name, value in SETTINGS.items()]
+    run = call(f"submit {' '.join(options)}").out.strip()
+    with tls_front(secured.port, authority.issue_cert("localhost"), places) as port:
+        url = f"rediss://localhost:{port}/0?ssl_ca_certs={places}/ca.pem"
+        scheduler = start("scheduler", **secured.named("scheduler", url))
+        workers = start("worker", "--processes", "2", **secured.named("worker", url))
+
+        def stands_at() -> int:
+            keys.update(key.decode() for key in secured.admin.scan_iter())
+            return found.find_run(run).completed_iterations
+
+        until(lambda: stands_at() > 3, "the run has begun")
+        first, *_ = workers_of(workers)
+        first.kill()
+        assert stands_at() < SETTINGS["iterations"]
+        until(lambda: stands_at() == SETTINGS["iterations"], "the run is completed")
+        until(lambda: f"Run {run} is completed" in scheduler.err, "the scheduler says so")
+        for service in (workers, scheduler):
+            service.interrupt()
+            assert service.ended() == 130
+
+    assert digests(found, run) == undisturbed(run_config(SETTINGS))
+    assert secured.admin.acl_log() == [], "nobody was refused anything"
+    assert "Traceback" not in scheduler.err + workers.err
+    kinds = {key.split(":")[1] for key in keys}
+    assert {"payload", "current", "network", "worker", "workers", "runs"} <= kinds
+    with users_client(secured, "worker") as thief:
+        for key in keys - {key for key in keys if writable_by_workers(key)}:
+            refused(thief, "DEL", key)
+            refused(thief, "EXPIRE", key, 1)
+
+
+def writable_by_workers(key: str) -> bool:
+    kind = key.split(":")[1]
+    return kind in {"answer", "arrivals", "worker", "workers"} or kind.startswith(
+        ("shards", "unacked", "_kombu")
+    )
+
+
+def refused(client: redis.Redis, *command: Any) -> None:
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+#: What a stolen worker's password is not enough for.
+FORBIDDEN = """
+FLUSHALL; FLUSHDB; CONFIG GET maxmemory; CONFIG SET maxmemory 1; KEYS *; SCAN 0; DBSIZE;
+RANDOMKEY; EVAL return 0; EVALSHA abc 0; SCRIPT LOAD return; SCRIPT FLUSH; FUNCTION LIST;
+ACL LIST; ACL WHOAMI; ACL SETUSER worker +@all; DEBUG SLEEP 0; SHUTDOWN; MONITOR;
+CLIENT LIST; CLIENT KILL TYPE normal; CLIENT PAUSE 1; CLIENT TRACKING ON BCAST;
+REPLICAOF NO ONE; SAVE; MODULE LIST; SWAPDB 0 1; SLOWLOG GET;
+PUBLISH tapeworks:/0.celery.pidbox stop; SUBSCRIBE tapeworks; PSUBSCRIBE *; GET foreign;
+SET foreign 1; GET tapeworks:foreign; SET tapeworks:foreign 1;
+MGET tapeworks:runs foreign; SET tapeworks:payload:abc 1; DEL tapeworks:payload:abc;
+EXPIRE tapeworks:payload:abc 1; SET tapeworks:current:run 9:9; DEL tapeworks:current:run;
+EXPIRE tapeworks:current:run 1; SET tapeworks:network:run {}; DEL tapeworks:network:run;
+SREM tapeworks:runs run; DEL tapeworks:runs; SADD tapeworks:aside:run worker;
+SREM tapeworks:aside:run worker; DEL tapeworks:aside:run;
+SET tapeworks:in-progress:run 1; DEL tapeworks:in-progress:run;
+GET tapeworks:in-progress:run; SET tapeworks:scheduler:one {};
+DEL tapeworks:scheduler:one; GET tapeworks:scheduler:one; SADD tapeworks:schedulers one;
+SMEMBERS tapeworks:schedulers; RENAME tapeworks:current:run tapeworks:answer:run;
+HGETALL tapeworks:answer:run.1.0.0.1; DEL tapeworks:answer:run.1.0.0.1;
+HDEL tapeworks:answer:run.1 header; LRANGE tapeworks:arrivals:run 0 -1;
+BLPOP tapeworks:arrivals:run 1; DEL tapeworks:arrivals:run; DEL tapeworks:shards;
+LRANGE tapeworks:shards 0 -1; DEL tapeworks:unacked; HGETALL tapeworks:unacked;
+COPY tapeworks:payload:abc tapeworks:answer:abc;
+SORT tapeworks:runs STORE tapeworks:workers; DUMP tapeworks:payload:abc;
+OBJECT FREQ tapeworks:payload:abc; MIGRATE h 1 k 0 1
+"""
+
+
+@pytest.mark.parametrize("command", [one.strip() for one in FORBIDDEN.split(";")])
+def test_a_workers_credentials_are_not_enough_for(command: str, worker: redis.Redis) -> None:
+    refused(worker, *command.split())
+
+
+@pytest.mark.parametrize("user", ROLES)
+@pytest.mark.parametrize(
+    "command", ["FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST", "GET foreign"]
+)
+def test_nobodys_credentials_are_enough_for(user: str, command: str, secured: SecuredRedis) -> None:
+    with users_client(secured, user) as client:
+        refused(client, *command.split())
+
+
+def test_a_stranger_may_do_nothing(secured: SecuredRedis) -> None:
+    with redis.Redis.from_url(f"redis://127.0.0.1:{secured.port}/0") as stranger:
+        for command in ("PING", "INFO", "GET tapeworks:runs"):
+            with pytest.raises(redis.AuthenticationError):
+                stranger.execute_command(*command.split())
+
+
+def test_every_key_has_its_rule() -> None:
+    functions = [made for name, made in vars(exchange).items() if name.endswith("_key")]
+    keys = [made("x") for made in functions if inspect.isfunction(made)]
+    keys += [value for name, value in vars(exchange).items() if name.endswith("_KEY")]
+    patterns = {key for grants in ROLES.values() for grant in grants for key in grant.keys}
+
+    assert len(keys) > 10
+    assert {key for key in keys if key.replace(":x", ":*") not in patterns} == {exchange.QUEUE_KEY}
+    assert f"{exchange.QUEUE_KEY}*" in patterns
