@@ -14,6 +14,7 @@ import trustme
 from model.config import RunConfig, run_config
 from storage.history import History
 from tests.support.calls import Call
+from tests.support.desk import told_in_one_sentence
 from tests.support.processes import Start, workers_of
 from tests.support.secured_redis import SecuredRedis
 from tests.support.tls_front import tls_front
@@ -21,6 +22,7 @@ from tests.support.training import Digests, digests
 from tests.support.waiting import until
 from workers import exchange
 from workers.access import ROLES
+from workers.addresses import REDIS
 
 #: Of the run, which is long enough for a worker to die in the middle of it.
 SETTINGS: dict[str, Any] = {"images": 48, "iterations": 40, "shards": 3, "seed": 3}
@@ -151,3 +153,51 @@ def test_every_key_has_its_rule() -> None:
     assert len(keys) > 10
     assert {key for key in keys if key.replace(":x", ":*") not in patterns} == {exchange.QUEUE_KEY}
     assert f"{exchange.QUEUE_KEY}*" in patterns
+
+
+def test_a_wrong_password_is_told_and_not_shown(
+    secured: SecuredRedis, places: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (places / "wrong").write_text("guess")
+    monkeypatch.setenv(REDIS.url_variable, f"redis://worker@127.0.0.1:{secured.port}/0")
+    monkeypatch.setenv(REDIS.file_variable, str(places / "wrong"))
+    for line in ("worker", "workers", "scheduler", "train --workers 1"):
+        called = call(line)
+        told_in_one_sentence(called, 4, "refuses this user and password")
+        assert REDIS.file_variable in called.err
+        assert "guess" not in called.err
+
+
+def test_a_right_that_is_missing_is_told_with_the_remedy(
+    secured: SecuredRedis, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(REDIS.url_variable, secured.url("flower"))
+    called = call("workers")
+    told_in_one_sentence(called, 4, "The Redis user flower may not do what it has to")
+    assert "tapeworks secrets" in called.err
+
+
+@pytest.mark.parametrize("url", ["redis://worker:guess@127.0.0.1:{}/0", "redis://127.0.0.1:{}/0"])
+def test_a_worker_whom_redis_does_not_know_ends_with_the_reason(
+    url: str, secured: SecuredRedis, start: Start
+) -> None:
+    stranger = start(module="workers", TAPEWORKS_REDIS_URL=url.format(secured.port))
+
+    assert stranger.ended() == 4
+    [line] = stranger.err.splitlines()
+    assert "refuses this user and password" in line
+    assert "guess" not in line
+
+
+def test_a_worker_that_has_to_log_in_again_with_an_old_password_ends(
+    secured: SecuredRedis, start: Start
+) -> None:
+    worker = start(module="workers", TAPEWORKS_REDIS_URL=secured.url("worker"))
+    until(lambda: secured.admin.exists("tapeworks:workers"), "the worker shows itself")
+    (secured.secrets / "redis_worker_password").unlink()
+    secured.make_secrets()
+    secured.admin.acl_load()
+    secured.admin.execute_command("CLIENT", "KILL", "USER", "worker")  # open ones stay otherwise
+
+    assert worker.ended() == 4
+    assert "ends itself: Redis at redis://worker:***@" in worker.err
