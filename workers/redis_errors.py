@@ -28,7 +28,7 @@ def unreachable(url: str, error: BaseException) -> RedisUnreachable:
     if isinstance(error, NoPermissionError):
         return RedisUnreachable(
             f"The Redis user {_user(url)} may not do what it has to at {place}: {_words(error)}. "
-            "Make its rules anew with: tapeworks secrets DIRECTORY, then: redis-cli ACL LOAD"
+            "Make its rules anew with: tapeworks secrets DIRECTORY, and restart Redis with them."
         )
     reason = tls.reason(error, encrypted=url.startswith("rediss:"))
     if reason:

@@ -23,9 +23,8 @@ def command(directory: Path) -> int:
     for path in make(directory):
         put(str(path))
     say(
-        f"Start Redis with --aclfile {directory / ACL_FILE}; one that runs with it takes changes "
-        "after: redis-cli ACL LOAD. Name a password to Tapeworks with "
-        "TAPEWORKS_REDIS_PASSWORD_FILE or TAPEWORKS_DATABASE_PASSWORD_FILE, and restart what had "
-        "an older one."
+        f"Start Redis with --aclfile {directory / ACL_FILE}, or restart it if it runs with it. "
+        "Name a password to Tapeworks with TAPEWORKS_REDIS_PASSWORD_FILE or "
+        "TAPEWORKS_DATABASE_PASSWORD_FILE, and restart what had an older one."
     )
     return ExitCode.DONE

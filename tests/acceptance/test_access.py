@@ -17,7 +17,7 @@ from tests.support.calls import Call
 from tests.support.desk import told_in_one_sentence
 from tests.support.processes import Start, workers_of
 from tests.support.secured_redis import SecuredRedis
-from tests.support.tls_front import tls_front
+from tests.support.tls_front import pem, tls_front
 from tests.support.training import Digests, digests
 from tests.support.waiting import until
 from workers import exchange
@@ -53,7 +53,8 @@ def test_a_run_completes_over_tls_with_the_rights_of_each_role(
     secured.admin.acl_log_reset()
     options = [f"--{name} {value}" for name, value in SETTINGS.items()]
     run = call(f"submit {' '.join(options)}").out.strip()
-    with tls_front(secured.port, authority.issue_cert("localhost"), places) as port:
+    certificate = pem(authority.issue_cert("localhost"), places, "good")
+    with tls_front(secured.port, certificate) as port:
         url = f"rediss://localhost:{port}/0?ssl_ca_certs={places}/ca.pem"
         scheduler = start("scheduler", **secured.named("scheduler", url))
         workers = start("worker", "--processes", "2", **secured.named("worker", url))
@@ -197,7 +198,7 @@ def test_a_worker_that_has_to_log_in_again_with_an_old_password_ends(
     (secured.secrets / "redis_worker_password").unlink()
     secured.make_secrets()
     secured.admin.acl_load()
-    secured.admin.execute_command("CLIENT", "KILL", "USER", "worker")  # open ones stay otherwise
+    secured.admin.client_kill_filter(user="worker")  # open connections stay otherwise
 
     assert worker.ended() == 4
     assert "ends itself: Redis at redis://worker:***@" in worker.err

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import re
+import shutil
 import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,8 +23,9 @@ from tests.support.calls import Call
 from tests.support.desk import told_in_one_sentence
 from tests.support.messages import message
 from tests.support.postgres import PostgresServer
+from tests.support.processes import ROOT
 from tests.support.secured_redis import SecuredRedis
-from tests.support.tls_front import tls_front
+from tests.support.tls_front import pem, tls_front
 from tests.support.training import Digests, digests
 from workers import app as celery
 from workers.addresses import REDIS
@@ -45,21 +49,20 @@ def files(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> Pa
 
 
 @pytest.fixture(scope="module")
-def certificates(authority: trustme.CA) -> dict[str, trustme.LeafCert]:
-    return {
+def certificates(authority: trustme.CA, files: Path) -> dict[str, Path]:
+    issued = {
         "good": authority.issue_cert("localhost"),
         "elsewhere": authority.issue_cert("elsewhere.example"),
         "expired": authority.issue_cert("localhost", not_before=LONG_AGO, not_after=LATER),
     }
+    return {name: pem(certificate, files, name) for name, certificate in issued.items()}
 
 
 @pytest.fixture(scope="module")
-def redis_ports(
-    secured: SecuredRedis, files: Path, certificates: dict[str, trustme.LeafCert]
-) -> Iterator[Ports]:
+def redis_ports(secured: SecuredRedis, certificates: dict[str, Path]) -> Iterator[Ports]:
     with ExitStack() as stack:
         ports = {
-            name: stack.enter_context(tls_front(secured.port, certificate, files))
+            name: stack.enter_context(tls_front(secured.port, certificate))
             for name, certificate in certificates.items()
         }
         yield ports | {"plain": secured.port}
@@ -155,13 +158,11 @@ def test_celery_is_told_the_same_redis(url: str, expected: str) -> None:
 
 
 @pytest.fixture
-def postgres_ports(
-    postgres: PostgresServer, files: Path, certificates: dict[str, trustme.LeafCert]
-) -> Iterator[Ports]:
+def postgres_ports(postgres: PostgresServer, certificates: dict[str, Path]) -> Iterator[Ports]:
     """TLS before a PostgreSQL; at `plain`, it has none."""
     with ExitStack() as stack:
         ports = {
-            name: stack.enter_context(tls_front(postgres.port, certificate, files, "postgresql"))
+            name: stack.enter_context(tls_front(postgres.port, certificate, "postgresql"))
             for name, certificate in certificates.items()
         }
         yield ports | {"plain": postgres.port}
@@ -220,3 +221,21 @@ def test_a_run_completes_over_verify_full(
     expected = undisturbed(RunConfig(images=16, iterations=3))
     assert digests(history, trained.values["id"]) == expected
     history.database.close()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="There is no openssl on the PATH.")
+def test_the_certificates_of_the_security_page_are_good_for_redis(
+    secured: SecuredRedis, places: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "SECURITY.md").read_text().partition("\n## Certificates\n")[2]
+    [commands] = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    subprocess.run(["sh", "-e", "-c", commands], cwd=places, check=True, capture_output=True)
+    both = places / "both.pem"
+    both.write_text((places / "server.key").read_text() + (places / "server.pem").read_text())
+    with tls_front(secured.port, both) as port:
+        url = f"rediss://localhost:{port}/0?ssl_ca_certs={places}/ca.pem"
+        for name, value in secured.named("worker", url).items():
+            monkeypatch.setenv(name, value)
+        assert call("workers").code == 0
+        monkeypatch.setenv(REDIS.url_variable, url.replace("//localhost", "//worker@127.0.0.1"))
+        told_in_one_sentence(call("workers"), 4, "for another address")

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import trustme
 
+from tests.support.processes import ROOT
+
 #: Bytes that are read at once.
 CHUNK_BYTES = 2**16
 
@@ -26,19 +28,27 @@ NO_ENTRY = b"SFATAL\0VFATAL\0C28000\0Mno pg_hba.conf entry for this host, no enc
 
 
 @contextmanager
-def tls_front(
-    server_port: int, certificate: trustme.LeafCert, directory: Path, protocol: str = "redis"
-) -> Iterator[int]:
-    """The port of 127.0.0.1 at which this certificate is shown, in front of the server's."""
-    pem = directory / f"front-{server_port}-{id(certificate)}.pem"
-    certificate.private_key_and_cert_chain_pem.write_to_path(str(pem))
-    command = [sys.executable, "-m", __name__, protocol, str(server_port), str(pem)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2], **pipes) as process:  # type: ignore[call-overload]
+def tls_front(server_port: int, certificate: Path, protocol: str = "redis") -> Iterator[int]:
+    """The port of 127.0.0.1 at which this certificate is shown, in front of the server's.
+
+    The file holds the certificate and its key.
+    """
+    command = [sys.executable, "-m", __name__, protocol, str(server_port), str(certificate)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
         try:
             yield int(process.stdout.readline())
         finally:
             process.kill()
+
+
+def pem(certificate: trustme.LeafCert, directory: Path, name: str) -> Path:
+    """A file with the certificate and its key."""
+    path = directory / f"{name}.server.pem"
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(path))
+    return path
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
