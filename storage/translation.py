@@ -26,6 +26,15 @@ REMEDIES = {
     "unable to open": "Name a file in a directory that can be written to.",
     "not a database": "Name another file, or move this one away.",
     "no such table": "Run: tapeworks db upgrade",
+    "certificate verify failed": "Its certificate has expired, or is signed by nobody that is"
+    " trusted here: renew it, or name its CA with sslrootcert=/path/ca.pem in the URL.",
+    "does not match host name": "Name the server in the URL as its certificate does.",
+    "root certificate file": "Name the file of your server's CA with sslrootcert=/path/ca.pem.",
+    "does not support SSL": "It does not speak TLS: set ssl = on in its postgresql.conf.",
+    "no encryption": "It wants TLS: put sslmode=verify-full and sslrootcert=/path/ca.pem in the"
+    " URL.",
+    "password authentication failed": "Name the file with its password in"
+    " TAPEWORKS_DATABASE_PASSWORD_FILE, or the password in the URL.",
 }
 
 

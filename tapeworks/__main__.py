@@ -43,6 +43,7 @@ COMMANDS = (
     "gc",
     "doctor",
     "health",
+    "secrets",
     "db",
 )
 

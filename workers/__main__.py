@@ -10,12 +10,13 @@ from types import TracebackType
 from celery.exceptions import SecurityWarning
 
 from workers.addresses import redis_url
-from workers.app import WRONG_USAGE, app, use_redis
+from workers.app import UNREACHABLE, WRONG_USAGE, app, use_redis
 from workers.crash_points import check_crash_point
 from workers.errors import (
     CrashPointUnknown,
     LogSettingWrong,
     PasswordUnusable,
+    RedisUnreachable,
     SigningKeyUnusable,
 )
 from workers.logs import log_settings, log_to_stderr, logger
@@ -36,10 +37,11 @@ def main() -> None:
         CrashPointUnknown,
         LogSettingWrong,
         PasswordUnusable,
+        RedisUnreachable,
         SigningKeyUnusable,
     ) as error:
         sys.stderr.write(f"python -m workers: {error}\n")
-        sys.exit(WRONG_USAGE)
+        sys.exit(UNREACHABLE if isinstance(error, RedisUnreachable) else WRONG_USAGE)
     log_to_stderr(settings)
     sys.excepthook = _ended
     if settings.is_json:  # Celery says there, in words, that it is told to end

@@ -23,44 +23,34 @@ from celery.signals import (
     worker_shutdown,
 )
 from kombu.exceptions import OperationalError
-from kombu.pools import ProducerPool, producers
+from kombu.pools import ProducerPool, get_limit
 
 from workers import broker
 from workers.addresses import DEFAULT_URL, redis_url
 from workers.entries import EXPIRES_SECONDS, QUEUE, TASK
-from workers.errors import PasswordUnusable, SigningKeyUnusable
+from workers.errors import (
+    PasswordUnusable,
+    RedisRefused,
+    RedisUnreachable,
+    SigningKeyUnusable,
+)
 from workers.exchange import PREFIX
 from workers.log_context import about_nothing
 from workers.logs import log_settings, log_to_stderr
 from workers.messages import ShardMessage
-from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, unreachable
+from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, for_celery
+from workers.redis_errors import unreachable
 from workers.signing import UNSIGNED, Purpose, Signer
 
 logger = logging.getLogger(__name__)
 
-#: The exit code of what cannot work, as for `tapeworks`.
-WRONG_USAGE = 2
-
-
-def _named_redis() -> str:
-    """The environment's Redis. Celery's own command line has nobody else who would tell of errors.
-
-    All others name a Redis with `use_redis`.
-    """
-    try:
-        return redis_url(os.environ)
-    except PasswordUnusable as error:
-        if "celery.bin.celery" not in sys.modules:
-            return DEFAULT_URL
-        sys.stderr.write(f"celery: {error}\n")
-        sys.exit(WRONG_USAGE)
-
+#: Exit codes of a process that cannot start, as for `tapeworks`.
+WRONG_USAGE, UNREACHABLE = 2, 4
 
 broker.mend()
 
 app = Celery("tapeworks", include=["workers.tasks"])
 app.conf.update(
-    broker_url=_named_redis(),
     result_backend=None,  # answers are raw bytes under our own keys
     task_ignore_result=True,
     task_default_queue=QUEUE,
@@ -83,7 +73,7 @@ app.conf.update(
     broker_transport_options={
         "global_keyprefix": PREFIX,
         "visibility_timeout": 60,
-        "unacked_restore_interval": 5,
+        "unacked_restore_interval": broker.RESTORE_SECONDS,
         "unacked_restore_throttle": 1,
         "socket_timeout": ANSWER_TIMEOUT_SECONDS,
         "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
@@ -97,8 +87,31 @@ app.conf.update(
 
 
 def use_redis(url: str) -> None:
-    """Send and take messages at this Redis from now on."""
-    app.conf.broker_url = url
+    """Send and take messages at this Redis from now on. Raises `RedisUnreachable`."""
+    for_kombu, options = for_celery(url)
+    app.conf.update(
+        broker_url=url,
+        broker_read_url=for_kombu,
+        broker_write_url=for_kombu,
+        broker_use_ssl=options,
+    )
+
+
+def _use_named_redis() -> None:
+    """That of the environment; whoever imports this module can name another.
+
+    Celery's own command line has nobody else who would tell of one that is of no use.
+    """
+    try:
+        use_redis(redis_url(os.environ))
+    except (PasswordUnusable, RedisUnreachable) as error:
+        if "celery.bin.celery" in sys.modules:
+            sys.stderr.write(f"celery: {error}\n")
+            sys.exit(WRONG_USAGE if isinstance(error, PasswordUnusable) else UNREACHABLE)
+        use_redis(DEFAULT_URL)
+
+
+_use_named_redis()
 
 
 def send(message: ShardMessage, signer: Signer = UNSIGNED) -> None:
@@ -121,9 +134,10 @@ def send(message: ShardMessage, signer: Signer = UNSIGNED) -> None:
 
 
 @functools.cache
-def _producers(url: str) -> ProducerPool:
-    """Celery's own pool would stay with the first Redis that a message was sent to."""
-    return producers[app.connection_for_write(url)]
+def _producers(_url: str) -> ProducerPool:
+    """Celery's own pool stays with the first Redis, and kombu's does not tell CAs apart."""
+    limit = get_limit()
+    return ProducerPool(app.connection_for_write().Pool(limit), limit=limit)
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
@@ -135,6 +149,9 @@ def _start_worker(**_: Any) -> None:
     except SigningKeyUnusable as error:
         logger.critical("This worker cannot start: %s", error)
         os._exit(WRONG_USAGE)
+    except RedisRefused as error:
+        logger.critical("This worker cannot start: %s", error)
+        os._exit(UNREACHABLE)
     except Exception:  # Celery would swallow it and take messages all the same
         event = {"event": "worker_cannot_start"}
         logger.critical("This worker cannot start", exc_info=True, extra=event)

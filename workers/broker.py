@@ -1,17 +1,23 @@
-"""Celery's Redis transport, mended where it would stop a worker, or trust what it reads."""
+"""Celery's Redis transport, mended where it would stop a worker, trust, or ask for too much."""
 
 from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery.signals import task_rejected
 from kombu.transport import redis
+from redis.exceptions import NoPermissionError
 
 from workers.entries import rewritten
 
 logger = logging.getLogger(__name__)
+
+#: Seconds between two looks for messages that a worker died with.
+RESTORE_SECONDS = 5
 
 
 class ReleasingQoS(redis.QoS):  # type: ignore[misc]
@@ -63,6 +69,23 @@ def _tell_of_dropped() -> None:
     )
 
 
+@contextmanager
+def restoring(client: Any, name: str, _expire: float) -> Iterator[None]:
+    """Lets one worker at a time look for what others died with; the next one, after a while.
+
+    kombu's own lock is released by a script, and whoever may run scripts can hold up all of Redis.
+    Who may not touch the workers' messages, as Flower, leaves them to those who may.
+    """
+    try:
+        is_ours = client.set(name, 1, nx=True, ex=RESTORE_SECONDS)
+    except NoPermissionError:
+        is_ours = False
+    if not is_ours:
+        raise redis.MutexHeld
+    yield
+
+
 def mend() -> None:
     """Let every connection of this process use it."""
     redis.Transport.Channel = CheckingChannel
+    redis.Mutex = restoring

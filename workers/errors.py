@@ -9,6 +9,10 @@ class RedisUnreachable(WorkersError):
     """Redis does not answer, or refuses us; what was asked may or may not have happened."""
 
 
+class RedisRefused(RedisUnreachable):
+    """Redis knows no such user, or another password; it will until somebody changes that."""
+
+
 class RedisUnsuitable(WorkersError):
     """Redis answers, but is set up so that it could drop what it holds, or is too old."""
 

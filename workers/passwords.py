@@ -40,32 +40,7 @@ class Address:
         file = environment.get(self.file_variable) or None
         if file is None:
             return url
-        return self._filled(url or default or "", self._password(file))
-
-    def _password(self, file: str) -> str:
-        try:
-            with Path(file).open("rb") as opened:
-                content = opened.read(LARGEST_BYTES + 1)
-        except OSError as error:
-            raise self._unusable(file, f"cannot be read: {error.strerror}") from error
-        if len(content) > LARGEST_BYTES:
-            raise self._unusable(file, f"is longer than {LARGEST_BYTES} bytes")
-        try:
-            password = content.decode().removesuffix("\n").removesuffix("\r")
-        except UnicodeDecodeError as error:
-            raise self._unusable(file, "is no text") from error
-        if not password:
-            raise self._unusable(file, "is empty")
-        if len(password.splitlines()) > 1 or not password.isprintable():
-            raise self._unusable(file, "has more than one line, or characters that nobody types")
-        return password
-
-    def _unusable(self, file: str, why: str) -> PasswordUnusable:
-        shown = file.encode(errors="backslashreplace").decode()
-        return PasswordUnusable(
-            f"Expected a file with a password in one line, as named by {self.file_variable}. "
-            f"Received: {shown}, which {why}."
-        )
+        return self._filled(url or default or "", password_in(Path(file), self.file_variable))
 
     def _filled(self, url: str, password: str) -> str:
         parts = _WITH_ROOM.match(url)
@@ -78,3 +53,36 @@ class Address:
             )
         scheme, user, rest = parts.groups(default="")
         return f"{scheme}{user}:{quote(password, safe='')}@{rest}"
+
+
+def password_in(path: Path, named_by: str = "") -> str:
+    """The password that a file holds in its one line. Raises `PasswordUnusable`."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+        password = content.decode().removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise _unusable(path, named_by, f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _unusable(path, named_by, "is no text") from error
+    if why := _why_not(password, len(content)):
+        raise _unusable(path, named_by, why)
+    return password
+
+
+def _why_not(password: str, length: int) -> str | None:
+    if length > LARGEST_BYTES:
+        return f"is longer than {LARGEST_BYTES} bytes"
+    if not password:
+        return "is empty"
+    if not password.isprintable():
+        return "has more than one line, or characters that nobody types"
+    return None
+
+
+def _unusable(path: Path, named_by: str, why: str) -> PasswordUnusable:
+    shown = str(path).encode(errors="backslashreplace").decode()
+    named = f", as named by {named_by}" if named_by else ""
+    return PasswordUnusable(
+        f"Expected a file with a password in one line{named}. Received: {shown}, which {why}."
+    )

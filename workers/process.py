@@ -19,7 +19,7 @@ import tenacity
 
 from workers.app import app
 from workers.crash_points import CrashPoint, crash_point
-from workers.errors import RedisUnreachable
+from workers.errors import RedisRefused, RedisUnreachable
 from workers.exchange import Exchange
 from workers.limits import MOST_WARM_NETWORKS
 from workers.messages import AnswerHeader, ShardMessage, WorkerRecord
@@ -48,6 +48,9 @@ READINESS_VARIABLE = "TAPEWORKS_READINESS_DESCRIPTOR"
 #: The exit code of a worker that is up but takes nothing.
 NOT_CONSUMING = 3
 
+#: The exit code of a worker whom Redis does not know, as for `tapeworks`.
+REFUSED = 4
+
 
 @functools.cache
 def this_worker() -> Worker:
@@ -74,7 +77,11 @@ class Worker:
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Show this worker, compile what the runs in progress need, and take the fingerprint."""
+        """Show this worker, compile what the runs in progress need, and take the fingerprint.
+
+        Raises `RedisRefused`; a Redis that is away is waited for.
+        """
+        self._log_in()
         self._heart.start()
         crash_point(CrashPoint.WORKER_STARTED)
         from model.gradients import warm_up  # loads TensorFlow
@@ -92,6 +99,14 @@ class Worker:
         _tell_supervisor()
         ready = {"event": "worker_ready", "worker": self.name}
         logger.info("Worker %s is ready, fingerprint %s", self.name, golden, extra=ready)
+
+    def _log_in(self) -> None:
+        try:
+            self.exchange.server_id()
+        except RedisRefused:
+            raise
+        except RedisUnreachable as error:
+            logger.info("%s", error)
 
     def stop(self) -> None:
         """Leave the list of workers."""
@@ -172,6 +187,9 @@ class Worker:
                 self.exchange.show_worker(self.record())
                 crash_point(CrashPoint.WORKER_SHOWN)
                 self._watch()
+            except RedisRefused as error:  # its password was changed: only a new start helps
+                logger.critical("Worker %s ends itself: %s", self.name, error)
+                os._exit(REFUSED)
             except RedisUnreachable as error:
                 logger.debug("%s", error, extra={"event": "redis_unreachable"})
             except Exception:  # the thread must live on, it looks after the supervisor too

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from workers import tls
 from workers.addresses import DEFAULT_URL, without_password
 from workers.errors import RedisUnreachable, RedisUnsuitable
+from workers.redis_errors import unreachable
 
 #: Seconds until a connection that is not answered counts as failed.
 CONNECT_TIMEOUT_SECONDS = 2.0
@@ -43,11 +46,31 @@ def connect(url: str) -> redis.Redis:
             retry=Retry(NoBackoff(), retries=1, supported_errors=(redis.ConnectionError,)),
         )
         client.connection_pool.make_connection()  # takes the options, connects nothing
+        if url.startswith("rediss:"):
+            tls.check(client.connection_pool.connection_kwargs, without_password(url))
     except (ValueError, TypeError, AttributeError, redis.RedisError) as error:
         raise RedisUnreachable(
             f"Expected a Redis URL such as {DEFAULT_URL}. Received: {without_password(url)}."
         ) from error
     return client
+
+
+def for_celery(url: str) -> tuple[str, dict[str, Any] | None]:
+    """The same Redis as a URL without options, and how TLS is used, for Celery's own client.
+
+    It reads URLs in ways of its own. Raises `RedisUnreachable` for a URL of no use.
+    """
+    options = connect(url).connection_pool.connection_kwargs
+    user, password = (quote(options.get(name) or "", "") for name in ("username", "password"))
+    login = f"{user}:{password}@" if password else ""
+    database = options.get("db") or 0
+    if "path" in options:
+        return f"redis+socket://{login}{options['path']}?virtual_host={database}", None
+    host = options.get("host") or "localhost"
+    place = f"{f'[{host}]' if ':' in host else host}:{options.get('port') or 6379}/{database}"
+    if url.startswith("rediss:"):
+        return f"rediss://{login}{place}", tls.celery_options(options)
+    return f"redis://{login}{place}", None
 
 
 def _check_text(url: str) -> None:
@@ -68,19 +91,6 @@ def translated(url: str) -> Iterator[None]:
         raise unreachable(url, error) from error
 
 
-def unreachable(url: str, error: BaseException) -> RedisUnreachable:
-    """What redis-py raised, in one sentence with what to do about it."""
-    if isinstance(error, redis.OutOfMemoryError):
-        return RedisUnreachable(
-            f"Redis at {without_password(url)} is full: raise its maxmemory, or lift the limit "
-            "with: redis-cli CONFIG SET maxmemory 0"
-        )
-    return RedisUnreachable(
-        f"Redis at {without_password(url)} cannot be used: {_reason(error)}. "
-        "Start one, or name another with TAPEWORKS_REDIS_URL."
-    )
-
-
 def check(client: redis.Redis, url: str) -> None:
     """Raise unless Redis answers, is new enough and never evicts keys."""
     with translated(url):
@@ -97,8 +107,3 @@ def check(client: redis.Redis, url: str) -> None:
             f"Redis at {without_password(url)} may drop keys: expected maxmemory-policy noeviction."
             f" Received: {policy}. Set it with: redis-cli CONFIG SET maxmemory-policy noeviction"
         )
-
-
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

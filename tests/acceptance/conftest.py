@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from storage.database import Database
 from storage.history import History
@@ -18,6 +19,20 @@ from tests.support.desk import put_wrong_files, two_runs_in
 from tests.support.observed import Observed, observe
 from tests.support.postgres import PostgresServer, new_database
 from tests.support.processes import processes
+from tests.support.secured_redis import SecuredRedis, secured_redis
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredRedis]:
+    """A Redis with the users of `tapeworks secrets`."""
+    with secured_redis(tmp_path_factory.mktemp("secured")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Who signs the certificates of servers."""
+    return trustme.CA()
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from tests.support.forging import Change, counting, emptied, forge_ledger, witho
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
-    [REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    [REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
     + list((REPOSITORY / "docs").glob("*.md"))
 )
 ARCHITECTURE = REPOSITORY / "docs" / "architecture.md"

@@ -1,0 +1,52 @@
+"""What redis-py raises, in one sentence with what to do about it."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+import redis
+from redis.exceptions import AuthenticationError, NoPermissionError, OutOfMemoryError
+
+from workers import tls
+from workers.addresses import REDIS, without_password
+from workers.errors import RedisRefused, RedisUnreachable
+
+
+def unreachable(url: str, error: BaseException) -> RedisUnreachable:
+    """The sentence; `RedisRefused` when it will not change until somebody does something."""
+    place = without_password(url)
+    if isinstance(error, OutOfMemoryError):
+        return RedisUnreachable(
+            f"Redis at {place} is full: raise its maxmemory, or lift the limit "
+            "with: redis-cli CONFIG SET maxmemory 0"
+        )
+    if isinstance(error, AuthenticationError) or _lacks_authentication(error):
+        return RedisRefused(
+            f"Redis at {place} refuses this user and password: {_words(error)}. Name both in "
+            f"{REDIS.url_variable}, or the file with the password in {REDIS.file_variable}."
+        )
+    if isinstance(error, NoPermissionError):
+        return RedisUnreachable(
+            f"The Redis user {_user(url)} may not do what it has to at {place}: {_words(error)}. "
+            "Make its rules anew with: tapeworks secrets DIRECTORY, and restart Redis with them."
+        )
+    reason = tls.reason(error, encrypted=url.startswith("rediss:"))
+    if reason:
+        return RedisUnreachable(f"Redis at {place} cannot be used: {reason}.")
+    return RedisUnreachable(
+        f"Redis at {place} cannot be used: {_words(error)}. "
+        f"Start one, or name another with {REDIS.url_variable}."
+    )
+
+
+def _lacks_authentication(error: BaseException) -> bool:
+    return isinstance(error, redis.ResponseError) and "NOAUTH" in str(error)
+
+
+def _user(url: str) -> str:
+    return unquote(urlsplit(url).username or "") or "default"
+
+
+def _words(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
