@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import cached_property
 
 from platformdirs import user_data_path
 
-from workers.addresses import DEFAULT_URL
+from workers.addresses import DEFAULT_URL, REDIS
+from workers.passwords import Address
 
-#: Names of the environment variables.
-REDIS_URL = "TAPEWORKS_REDIS_URL"
-DATABASE_URL = "TAPEWORKS_DATABASE_URL"
+#: How the environment names a database.
+DATABASE = Address(
+    url_variable="TAPEWORKS_DATABASE_URL",
+    file_variable="TAPEWORKS_DATABASE_PASSWORD_FILE",
+    example="postgresql://user@host/database",
+)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """Addresses that a command works with."""
+    """Addresses that a command works with; a password's file is read when its address is needed.
 
-    database_url: str  #: SQLAlchemy URL, or the path of an SQLite file
-    named_redis_url: str | None  #: the Redis that the user named, if any
+    Either may raise `PasswordUnusable` of the workers' room.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    @cached_property
+    def database_url(self) -> str:
+        """SQLAlchemy URL, or the path of an SQLite file."""
+        usual = str(user_data_path("tapeworks") / "tapeworks.db")
+        return DATABASE.named(self._environment, usual) or usual
+
+    @cached_property
+    def named_redis_url(self) -> str | None:
+        """The Redis that the user named, if any."""
+        return REDIS.named(self._environment, DEFAULT_URL)
 
     @property
     def redis_url(self) -> str:
@@ -29,5 +47,4 @@ class Settings:
 
 def settings() -> Settings:
     """The settings in force; an empty variable counts as not set."""
-    database = os.environ.get(DATABASE_URL) or str(user_data_path("tapeworks") / "tapeworks.db")
-    return Settings(database_url=database, named_redis_url=os.environ.get(REDIS_URL) or None)
+    return Settings(dict(os.environ))

@@ -15,11 +15,13 @@ from model.config import RunConfig
 from scheduler.local_dispatcher import LocalDispatcher
 from storage.database import Database
 from storage.history import History
+from tapeworks.settings import DATABASE
 from tests.support.calls import Call, caller
 from tests.support.fleet import Fleet, running_fleet
 from tests.support.postgres import VARIABLE, PostgresServer, new_database, running_postgres
 from tests.support.processes import Start, processes
 from tests.support.training import Digests, database, drive, submitted
+from workers.addresses import REDIS
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("tapeworks", deadline=None)
@@ -126,7 +128,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[RunConfig
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A new user's directory, and nothing named in the environment."""
-    for name in ("TAPEWORKS_REDIS_URL", "TAPEWORKS_DATABASE_URL", "TAPEWORKS_DATA_DIR"):
+    for name in (*REDIS.variables, *DATABASE.variables, "TAPEWORKS_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TAPEWORKS_DATABASE_URL", str(tmp_path / "runs.db"))

@@ -9,9 +9,10 @@ import warnings
 
 from celery.exceptions import SecurityWarning
 
-from workers.app import app
+from workers.addresses import redis_url
+from workers.app import app, use_redis
 from workers.crash_points import check_crash_point
-from workers.errors import CrashPointUnknown
+from workers.errors import CrashPointUnknown, PasswordUnusable
 
 ARGUMENTS = ["--quiet", "worker", "--pool", "solo", "--concurrency", "1"]
 ARGUMENTS += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
@@ -24,7 +25,8 @@ def main() -> None:
     """Run a Celery worker that logs problems only."""
     try:
         check_crash_point()
-    except CrashPointUnknown as error:
+        use_redis(redis_url(os.environ))
+    except (CrashPointUnknown, PasswordUnusable) as error:
         sys.stderr.write(f"python -m workers: {error}\n")
         sys.exit(WRONG_USAGE)
     level = os.environ.get("TAPEWORKS_LOG_LEVEL", "WARNING").upper()

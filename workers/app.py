@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import sys
 from typing import Any
 
 import redis
@@ -23,7 +24,8 @@ from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool, producers
 
 from workers import broker
-from workers.addresses import DEFAULT_URL
+from workers.addresses import DEFAULT_URL, redis_url
+from workers.errors import PasswordUnusable
 from workers.exchange import PREFIX, QUEUE
 from workers.messages import ShardMessage
 from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, unreachable
@@ -36,11 +38,26 @@ TASK = "tapeworks.compute_shard"
 #: A message that nobody took for so long is dropped; what is missing was sent again by then.
 EXPIRES_SECONDS = 600
 
+
+def _named_redis() -> str:
+    """The environment's Redis. Celery's own command line has nobody else who would tell of errors.
+
+    All others name a Redis with `use_redis`.
+    """
+    try:
+        return redis_url(os.environ)
+    except PasswordUnusable as error:
+        if "celery.bin.celery" not in sys.modules:
+            return DEFAULT_URL
+        sys.stderr.write(f"celery: {error}\n")
+        sys.exit(2)
+
+
 broker.mend()
 
 app = Celery("tapeworks", include=["workers.tasks"])
 app.conf.update(
-    broker_url=os.environ.get("TAPEWORKS_REDIS_URL", DEFAULT_URL),
+    broker_url=_named_redis(),
     result_backend=None,  # answers are raw bytes under our own keys
     task_ignore_result=True,
     task_default_queue=QUEUE,

@@ -19,3 +19,7 @@ class CrashPointUnknown(WorkersError):
 
 class WorkerExited(WorkersError):
     """Worker processes end again and again before they are ready."""
+
+
+class PasswordUnusable(WorkersError):
+    """The file that is named for a password holds none, or its URL has no room for one."""

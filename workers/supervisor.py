@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import IO
 
+from workers.addresses import REDIS
 from workers.errors import WorkerExited
 from workers.messages import WorkerRecord
 from workers.process import READINESS_VARIABLE, SUPERVISOR_VARIABLE
@@ -48,7 +49,8 @@ class Supervisor:
     def __init__(self, redis_url: str, count: int, log: IO[bytes] | None = None) -> None:
         """Workers write what they have to say to `log`, or to this process's stderr."""
         self._environment = os.environ | {
-            "TAPEWORKS_REDIS_URL": redis_url,
+            REDIS.url_variable: redis_url,  # not on the command line, where others would see it
+            REDIS.file_variable: "",  # its password is in the URL already
             SUPERVISOR_VARIABLE: str(os.getpid()),
         }
         self._slots = [_Slot() for _ in range(count)]
