@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scheduler.errors import Interrupted, Requested
+from scheduler.pulse import Pulse
 from storage.history import History
 from storage.records import Claim, Request, RunRecord
 from workers.crash_points import CrashPoint, crash_point
+from workers.messages import SchedulerState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +70,17 @@ class Keeper:
         on_notice: Callable[[str, str], None],
         on_tick: Callable[[], None],
         lease: Lease,
+        pulse: Pulse,
     ) -> None:
         self._history, self._claim, self._control = history, claim, control
-        self._lease = lease
+        self._lease, self._pulse = lease, pulse
         self._on_notice, self._on_tick = on_notice, on_tick
         self._renewed_at = time.monotonic()
 
     def tick(self, *, waiting: bool = False) -> None:
         """Renew the lease when it is time. Raises `Interrupted`, `Requested` or `LeaseLost`."""
+        state = SchedulerState.WAITING if waiting else SchedulerState.DRIVING
+        self._pulse.beat(state, self._claim.run_id)
         self._on_tick()
         if self._control.abandoning or (waiting and self._control.draining):
             raise Interrupted("stopped at once on request")

@@ -21,6 +21,7 @@ from scheduler.errors import (
 )
 from scheduler.evaluating import Evaluations
 from scheduler.patience import Patience
+from scheduler.pulse import Pulse
 from scheduler.training import train
 from scheduler.work import Dispatcher
 from storage.errors import LeaseLost
@@ -63,13 +64,14 @@ class Driver:
     on_tick: Callable[[], None] = _nothing  #: called while waiting; may raise to leave the run
     owner: str = field(default_factory=current_owner)
     lease: Lease = field(default_factory=Lease)
+    pulse: Pulse = field(default_factory=Pulse)  #: for whoever shows that this driver is alive
 
     def patient(self, claim: Claim | None = None) -> History:
         """The history as an owner uses it: through outages of the database, until interrupted.
 
         With a claim, its run's history tells of them.
         """
-        patience = Patience(self.history, self.control, self.on_notice, claim)
+        patience = Patience(self.history, self.control, self.on_notice, claim, self.pulse)
         return self.history.patient(patience)
 
     def claim(self, run_id: str) -> Claim:
@@ -122,7 +124,15 @@ class Driver:
         crash_point(CrashPoint.RUN_CLAIMED)
         run = history.find_run(claim.run_id)
         config = run_config(run.configuration)
-        keeper = Keeper(history, claim, self.control, self.on_notice, self.on_tick, self.lease)
+        keeper = Keeper(
+            history,
+            claim,
+            self.control,
+            self.on_notice,
+            self.on_tick,
+            self.lease,
+            self.pulse,
+        )
         data = in_background(lambda: self.load(config), lambda: keeper.tick(waiting=True))
         images_digest = check_images(run, data)
         history.set_images(claim, images_digest, data.training.labels.tobytes())

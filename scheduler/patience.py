@@ -10,9 +10,11 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exp
 
 from scheduler.control import Control
 from scheduler.errors import Interrupted
+from scheduler.pulse import Pulse
 from storage.errors import LeaseLost, StorageUnreachable
 from storage.history import History
 from storage.records import Claim
+from workers.messages import SchedulerState
 
 #: The first and the longest pause before the database is tried again, in seconds.
 FIRST_PAUSE_SECONDS = 0.05
@@ -34,9 +36,10 @@ class Patience:
         control: Control,
         on_notice: Callable[[str, str], None],
         claim: Claim | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
         self._history, self._control, self._on_notice = history, control, on_notice
-        self._claim = claim
+        self._claim, self._pulse = claim, pulse or Pulse()
         self._story: list[tuple[datetime, str, str]] = []  # what the history was not told yet
         self._is_out = False
         self._retrying = Retrying(
@@ -62,6 +65,8 @@ class Patience:
             self._tell("database_unreachable", f"Waiting for the database: {why}")
 
     def _pause(self, seconds: float) -> None:
+        run_id = self._claim.run_id if self._claim else None
+        self._pulse.beat(SchedulerState.WAITING, run_id)
         if self._control.wait(seconds):
             raise Interrupted("stopped on request while the database could not be used")
 

@@ -10,6 +10,7 @@ from scheduler.driving import Driver
 from scheduler.errors import CannotContinueHere, Interrupted, RunFailed, Unreleased
 from storage.errors import LeaseLost, RunNotFound
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
+from workers.messages import SchedulerState
 
 #: Seconds between two looks at an empty queue of runs.
 IDLE_SECONDS = 0.5
@@ -25,6 +26,7 @@ def serve(driver: Driver) -> Iterator[Happened]:
     of the database.
     """
     while not driver.control.draining:
+        driver.pulse.beat(SchedulerState.IDLE)
         try:
             claim = driver.claim_next()
         except Interrupted:
@@ -70,5 +72,6 @@ def _pass_on(driver: Driver, happened: queue.SimpleQueue[Happened | None]) -> No
         for one in serve(driver):
             happened.put(one)
     finally:
+        driver.pulse.end()
         driver.control.drain()
         happened.put(None)

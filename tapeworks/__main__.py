@@ -40,6 +40,7 @@ COMMANDS = (
     "replay",
     "gc",
     "doctor",
+    "health",
     "db",
 )
 

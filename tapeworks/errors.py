@@ -25,12 +25,19 @@ class UsageError(Exception):
     """A command was called with something that cannot work."""
 
 
+class Unfit(Exception):
+    """What was asked about is not alive, or not fit to do anything."""
+
+
 #: The first class that fits decides.
 _CODES: list[tuple[tuple[type[Exception], ...], ExitCode]] = [
     ((scheduler.Interrupted,), ExitCode.INTERRUPTED),
     ((storage.NotFound,), ExitCode.NOT_FOUND),
     ((storage.StorageUnreachable, workers.RedisUnreachable), ExitCode.UNREACHABLE),
-    ((scheduler.SchedulerError, storage.LeaseLost, workers.WorkerExited), ExitCode.RUN_FAILED),
+    (
+        (scheduler.SchedulerError, storage.LeaseLost, workers.WorkerExited, Unfit),
+        ExitCode.RUN_FAILED,
+    ),
     (
         (UsageError, model.ModelError, storage.StorageError, workers.WorkersError),
         ExitCode.WRONG_USAGE,

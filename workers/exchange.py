@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from model.config import NetworkConfig
 from model.parameters import digest
 from workers import redis_client
 from workers.crash_points import CrashPoint, crash_point
-from workers.messages import AnswerHeader, ShardMessage, WorkerRecord
+from workers.messages import AnswerHeader, SchedulerRecord, ShardMessage, WorkerRecord
 
 #: Every key of ours starts with it, Celery's too.
 PREFIX = "tapeworks:"
@@ -25,10 +25,15 @@ PARAMETERS_SECONDS = 600
 ANSWER_SECONDS = 600
 RUN_SECONDS = 3600
 WORKER_SECONDS = 5
+SCHEDULER_SECONDS = 5
 IN_PROGRESS_SECONDS = 5
 
 #: An answer's header is a few hundred bytes and the numbers of its microbatches.
 LARGEST_HEADER_BYTES = 2**20
+
+_Shown = WorkerRecord | SchedulerRecord
+_Record = TypeVar("_Record", WorkerRecord, SchedulerRecord)
+_Value = TypeVar("_Value", bound=BaseModel)
 
 
 def payload_key(content_digest: str) -> str:
@@ -71,7 +76,13 @@ def worker_key(name: str) -> str:
     return f"{PREFIX}worker:{name}"
 
 
+def scheduler_key(name: str) -> str:
+    """A scheduler's latest record."""
+    return f"{PREFIX}scheduler:{name}"
+
+
 WORKERS_KEY = f"{PREFIX}workers"  #: set of the workers' names
+SCHEDULERS_KEY = f"{PREFIX}schedulers"  #: set of the schedulers' names
 RUNS_KEY = f"{PREFIX}runs"  #: set of the runs in progress
 QUEUE_KEY = f"{PREFIX}{QUEUE}"  #: list of messages that no worker has taken, kept by Celery
 
@@ -227,32 +238,31 @@ class Exchange:
         with redis_client.translated(self.url):
             return int(self._redis.llen(QUEUE_KEY))
 
-    # Workers to people
+    # Workers and schedulers to people
 
     def show_worker(self, record: WorkerRecord) -> None:
         """Refresh a worker's record; it vanishes when this is no longer called."""
-        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-            pipe.set(worker_key(record.name), record.model_dump_json(), ex=WORKER_SECONDS)
-            pipe.sadd(WORKERS_KEY, record.name)
-            pipe.expire(WORKERS_KEY, RUN_SECONDS)
-            pipe.execute()
+        self._show(WORKERS_KEY, worker_key(record.name), record, WORKER_SECONDS)
 
     def hide_worker(self, name: str) -> None:
         """Remove a worker's record at once, because it is leaving."""
-        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-            pipe.delete(worker_key(name))
-            pipe.srem(WORKERS_KEY, name)
-            pipe.execute()
+        self._hide(WORKERS_KEY, worker_key(name), name)
 
     def workers(self) -> list[WorkerRecord]:
         """The workers that were alive in the last seconds, by name; forgets the others."""
-        with redis_client.translated(self.url):
-            names = sorted(self._members(WORKERS_KEY))
-            values = self._values([worker_key(name) for name in names])
-            gone = [name for name, value in zip(names, values, strict=True) if value is None]
-            if gone:
-                self._redis.srem(WORKERS_KEY, *gone)
-        return [record for value in values if (record := _worker_record(value))]
+        return self._shown(WORKERS_KEY, worker_key, WorkerRecord)
+
+    def show_scheduler(self, record: SchedulerRecord) -> None:
+        """Refresh a scheduler's record; it vanishes when this is no longer called."""
+        self._show(SCHEDULERS_KEY, scheduler_key(record.name), record, SCHEDULER_SECONDS)
+
+    def hide_scheduler(self, name: str) -> None:
+        """Remove a scheduler's record at once, because it is leaving."""
+        self._hide(SCHEDULERS_KEY, scheduler_key(name), name)
+
+    def schedulers(self) -> list[SchedulerRecord]:
+        """The schedulers that were alive in the last seconds, by name; forgets the others."""
+        return self._shown(SCHEDULERS_KEY, scheduler_key, SchedulerRecord)
 
     def set_aside_workers(self) -> dict[str, list[str]]:
         """The runs in progress for which a worker is set aside, by the worker's name."""
@@ -269,7 +279,31 @@ class Exchange:
         with redis_client.translated(self.url):
             runs = sorted(self._members(RUNS_KEY))
             values = self._values([network_key(run) for run in runs])
-        return [network for value in values if (network := _network(value))]
+        return [network for value in values if (network := _read(NetworkConfig, value))]
+
+    def _show(self, names_key: str, key: str, record: _Shown, seconds: int) -> None:
+        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+            pipe.set(key, record.model_dump_json(), ex=seconds)
+            pipe.sadd(names_key, record.name)
+            pipe.expire(names_key, RUN_SECONDS)
+            pipe.execute()
+
+    def _hide(self, names_key: str, key: str, name: str) -> None:
+        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+            pipe.delete(key)
+            pipe.srem(names_key, name)
+            pipe.execute()
+
+    def _shown(
+        self, names_key: str, key_of: Callable[[str], str], kind: type[_Record]
+    ) -> list[_Record]:
+        with redis_client.translated(self.url):
+            names = sorted(self._members(names_key))
+            values = self._values([key_of(name) for name in names])
+            gone = [name for name, value in zip(names, values, strict=True) if value is None]
+            if gone:
+                self._redis.srem(names_key, *gone)
+        return [record for value in values if (record := _read(kind, value))]
 
     def _members(self, key: str) -> Iterable[str]:
         return map(_text, self._redis.smembers(key))
@@ -282,15 +316,9 @@ def _text(value: bytes | str) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def _worker_record(value: bytes | None) -> WorkerRecord | None:
+def _read(kind: type[_Value], value: bytes | None) -> _Value | None:
+    """None too for what is not understood: it informs people, or saves time, no more."""
     try:
-        return WorkerRecord.model_validate_json(value) if value else None
+        return kind.model_validate_json(value) if value else None
     except ValidationError:
-        return None  # written by a worker of another version; it informs people only
-
-
-def _network(value: bytes | None) -> NetworkConfig | None:
-    try:
-        return NetworkConfig.model_validate_json(value) if value else None
-    except ValidationError:
-        return None  # written by a scheduler of another version; it only saves time
+        return None

@@ -96,16 +96,46 @@ class AnswerHeader(_Message):
     payload_checksum: str = ""  #: `checksum` of the arrays' bytes
 
 
-class WorkerRecord(_Message):
-    """What a worker shows of itself, every second. Informs people, never correctness."""
+class _Record(BaseModel):
+    """What a process shows of itself, every second. Informs people, never correctness.
+
+    Processes of other versions show less, or more, and are to be seen all the same: what is not
+    told is empty, what is not known is left out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: Name
     host: Name
     pid: int
     since: str  #: ISO 8601, UTC
-    state: str  #: starting, idle or busy
+    state: str
+    version: Name = ""  #: of Tapeworks
+    python: Name = ""
+    clock: Name = ""  #: this machine's time as it showed itself: ISO 8601, UTC
+
+
+class WorkerRecord(_Record):
+    """A worker; its state is starting, idle or busy."""
+
     shard_in_hand: str | None = None
     images: int = 0  #: computed since it started
     images_per_second: float = 0.0  #: while computing
     memory_mb: float = 0.0
     fingerprint: str | None = None
+    tensorflow: Name = ""
+    cores: int = 0  #: that this process may run on; 0 if not told
+
+
+class SchedulerState(StrEnum):
+    """What a scheduler is at."""
+
+    IDLE = "idle"  #: no run is queued
+    DRIVING = "driving"
+    WAITING = "waiting"  #: for a data set, Redis, workers or the database
+
+
+class SchedulerRecord(_Record):
+    """A scheduler's process."""
+
+    runs: tuple[Name, ...] = ()  #: in hand

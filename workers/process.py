@@ -22,6 +22,7 @@ from workers.crash_points import CrashPoint, crash_point
 from workers.errors import RedisUnreachable
 from workers.exchange import Exchange
 from workers.messages import AnswerHeader, ShardMessage, WorkerRecord
+from workers.versions import python_version, tapeworks_version, tensorflow_version
 from workers.watchdog import IDLE_HEARTBEATS, Watchdog
 
 logger = logging.getLogger(__name__)
@@ -151,6 +152,11 @@ class Worker:
             images_per_second=self._images / self._busy_seconds if self._busy_seconds else 0.0,
             memory_mb=psutil.Process().memory_info().rss / 1e6,
             fingerprint=self.fingerprint,
+            version=tapeworks_version(),
+            python=python_version(),
+            tensorflow=tensorflow_version(),
+            cores=_cores(),
+            clock=datetime.now(UTC).isoformat(),
         )
 
     def _beat(self) -> None:
@@ -180,6 +186,13 @@ class Worker:
             )
             self.stop()
             os._exit(NOT_CONSUMING)  # whatever hangs, hangs in the thread that would end in order
+
+
+def _cores() -> int:
+    """Cores that this process may run on, as far as the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 0
 
 
 def _tell_supervisor() -> None:

@@ -9,6 +9,7 @@ import click
 from scheduler.celery_dispatcher import CeleryDispatcher
 from scheduler.control import Control
 from scheduler.driving import Driver
+from scheduler.presence import Presence
 from scheduler.service import serve_several
 from storage.owners import current_owner
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
@@ -43,7 +44,8 @@ def command(max_runs: int) -> int:
     progress back into the queue after their iterations.
     """
     places, control = settings(), Control()
-    Exchange(places.redis_url).check()
+    exchange = Exchange(places.redis_url)
+    exchange.check()
     history = connected_history(at_commit)
     drivers = [
         Driver(
@@ -59,7 +61,8 @@ def command(max_runs: int) -> int:
         f"Scheduler takes runs from {history.database.address} "
         f"for workers at {without_password(places.redis_url)}"
     )
-    with interruptible(control, DRAINING):
+    pulses = [driver.pulse for driver in drivers]
+    with interruptible(control, DRAINING), Presence(exchange, pulses):
         lines = _Lines()
         for happened in serve_several(drivers):
             lines.tell(happened)

@@ -12,6 +12,7 @@ from tapeworks.output import put, put_table, say
 from tapeworks.settings import settings
 from workers.exchange import Exchange
 from workers.messages import WorkerRecord
+from workers.versions import tapeworks_version
 
 HEADERS = ("WORKER", "STATE", "SINCE", "SHARD", "IMAGES", "IMAGES/S", "MEMORY", "FINGERPRINT")
 
@@ -26,10 +27,20 @@ def command(json: bool) -> int:
         values = [w.model_dump() | {"set_aside_for": aside.get(w.name, [])} for w in workers]
         put(as_json(values))
     elif workers:
-        put_table(HEADERS, [_row(worker, aside.get(worker.name, [])) for worker in workers])
+        rows = [_row(worker, aside.get(worker.name, [])) for worker in workers]
+        _put(rows, [worker.version or "older" for worker in workers])
     else:
         say("No worker is alive; start one with: tapeworks worker")
     return ExitCode.DONE
+
+
+def _put(rows: list[tuple[str, ...]], versions: list[str]) -> None:
+    """The table; with the workers' versions if they are not all this one's."""
+    if {tapeworks_version()} == set(versions):
+        put_table(HEADERS, rows)
+    else:
+        told = [(*row, version) for row, version in zip(rows, versions, strict=True)]
+        put_table((*HEADERS, "VERSION"), told)
 
 
 def _row(worker: WorkerRecord, set_aside_for: list[str]) -> tuple[str, ...]:

@@ -1,0 +1,181 @@
+"""Workers and schedulers as they show themselves, and what `tapeworks health` makes of it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from scheduler.driving import Driver
+from scheduler.errors import Interrupted
+from scheduler.local_dispatcher import LocalDispatcher
+from scheduler.patience import Patience
+from scheduler.presence import LONGEST_SILENCE_SECONDS, Presence
+from scheduler.pulse import Pulse
+from storage.errors import StorageUnreachable
+from storage.history import History
+from tests.support.calls import Call
+from tests.support.desk import SMALL
+from tests.support.fleet import Fleet
+from tests.support.processes import Start
+from tests.support.training import settings, submitted
+from tests.support.waiting import until
+from workers.exchange import WORKERS_KEY, Exchange, worker_key
+from workers.messages import SchedulerState
+from workers.versions import tapeworks_version, tensorflow_version
+
+HERE = socket.gethostname()
+
+
+@pytest.fixture
+def exchange(shared_fleet: Fleet) -> Iterator[Exchange]:
+    """A Redis database in which nobody shows himself."""
+    quiet = Exchange(shared_fleet.redis_url.removesuffix("/0") + "/6")
+    yield quiet
+    quiet._redis.flushdb()
+
+
+def show_worker(exchange: Exchange, **said: object) -> None:
+    record = {"name": "w", "host": HERE, "pid": 1, "since": "2026-01-01", "state": "idle"} | said
+    exchange._redis.set(worker_key("w"), json.dumps(record), ex=60)
+    exchange._redis.sadd(WORKERS_KEY, "w")
+
+
+# What is shown
+
+
+def test_a_worker_shows_its_versions_and_its_clock(fleet: Fleet) -> None:
+    workers = fleet.exchange.workers()
+    assert {(w.version, w.tensorflow) for w in workers} == {
+        (tapeworks_version(), tensorflow_version())
+    }
+    assert all(worker.clock and worker.python and worker.cores for worker in workers)
+
+
+@pytest.mark.parametrize("said", [{}, {"version": "9.9", "mood": "good"}], ids=["older", "newer"])
+def test_a_worker_of_another_version_is_seen(exchange: Exchange, said: dict[str, str]) -> None:
+    show_worker(exchange, **said)
+    assert [worker.version for worker in exchange.workers()] == [said.get("version", "")]
+
+
+def test_versions_are_listed_when_they_are_not_all_the_same(
+    exchange: Exchange, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_REDIS_URL", exchange.url)
+    show_worker(exchange, version=tapeworks_version())
+    assert "VERSION" not in call("workers").out
+    show_worker(exchange, version="9.9")
+    headers, row = call("workers").out.splitlines()
+    assert (headers.split()[-1], row.split()[-1]) == ("VERSION", "9.9")
+    assert call("workers --json").values[0]["version"] == "9.9"
+    show_worker(exchange)
+    assert call("workers").out.splitlines()[1].split()[-1] == "older"
+
+
+def test_a_scheduler_is_shown_with_its_runs_and_hidden_when_it_leaves(exchange: Exchange) -> None:
+    pulses = [Pulse(), Pulse()]
+    pulses[1].beat(SchedulerState.DRIVING, "run-1")
+    with Presence(exchange, pulses):
+        [record] = until(exchange.schedulers, "the scheduler is shown")
+    assert (record.host, record.version) == (HERE, tapeworks_version())
+    assert (record.state, record.runs) == (SchedulerState.DRIVING, ("run-1",))
+    assert exchange.schedulers() == []
+
+
+def test_a_scheduler_is_not_shown_while_one_of_its_drivers_is_not_heard_of(
+    exchange: Exchange,
+) -> None:
+    pulses = [Pulse(), Pulse()]
+    presence = Presence(exchange, pulses)
+    assert presence.record()
+    said = pulses[0].said
+    assert said
+    pulses[0].said = replace(said, at=said.at - LONGEST_SILENCE_SECONDS)
+    assert presence.record() is None
+    pulses[0].beat(SchedulerState.IDLE)
+    assert presence.record()
+    pulses[0].said = replace(said, at=said.at - LONGEST_SILENCE_SECONDS)
+    pulses[0].end()
+    assert presence.record()
+
+
+# Who says it
+
+
+def test_a_driver_is_heard_from_inside_its_run(history: History) -> None:
+    heard = []
+    driver = Driver(
+        history=history,
+        dispatcher=LocalDispatcher(),
+        on_tick=lambda: heard.append(driver.pulse.said),
+    )
+    run = submitted(history, settings(**SMALL))
+    list(driver.drive(driver.claim(run.id)))
+    assert heard
+    assert {said and said.run_id for said in heard} == {run.id}
+    assert {SchedulerState.DRIVING} <= {said and said.state for said in heard}
+
+
+def test_a_driver_is_heard_while_it_waits_for_the_database(history: History) -> None:
+    driver = Driver(history=history, dispatcher=LocalDispatcher())
+    patience = Patience(history, driver.control, lambda *_: None, None, driver.pulse)
+
+    def fail() -> None:
+        driver.control.drain()  # so that the pause is the last one
+        raise StorageUnreachable("away")
+
+    with pytest.raises(Interrupted):
+        patience(fail)
+    assert driver.pulse.said
+    assert driver.pulse.said.state is SchedulerState.WAITING
+
+
+# Health
+
+
+def test_a_scheduler_is_healthy_from_its_start_to_its_end(
+    exchange: Exchange, start: Start, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_REDIS_URL", exchange.url)
+    called = call("health scheduler")
+    assert (called.code, called.out) == (1, "")
+    assert HERE in called.last_words
+    assert "tapeworks scheduler" in called.last_words
+
+    scheduler = start("scheduler")
+    until(lambda: call("health scheduler").code == 0, "the scheduler is healthy")
+    scheduler.process.send_signal(signal.SIGSTOP)
+    until(lambda: call("health scheduler").code == 1, "a frozen scheduler is not healthy")
+    scheduler.process.send_signal(signal.SIGCONT)
+    until(lambda: call("health scheduler").code == 0, "it is healthy again")
+    scheduler.interrupt()
+    assert scheduler.ended() == 130
+    assert exchange.schedulers() == []
+
+
+def test_a_worker_is_healthy_when_it_is_here_and_ready(
+    exchange: Exchange, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_REDIS_URL", exchange.url)
+    assert call("health worker").code == 1
+    show_worker(exchange, host="elsewhere", fingerprint="abc")
+    assert call("health worker").code == 1
+    show_worker(exchange, state="starting")
+    called = call("health worker")
+    assert called.code == 1
+    assert "starting" in called.last_words
+    show_worker(exchange, fingerprint="abc")
+    called = call("health worker")
+    assert (called.code, called.out, called.err) == (0, "", "")
+
+
+def test_nothing_is_healthy_without_redis(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAPEWORKS_REDIS_URL", "redis://127.0.0.1:1/0")
+    for kind in ("worker", "scheduler"):
+        called = call(f"health {kind}")
+        assert called.code == 1
+        assert "cannot be used" in called.last_words
