@@ -10,8 +10,6 @@ import json
 import re
 import shlex
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,9 +50,8 @@ Start = Callable[..., Stack]
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """The file, beside secrets that were made as the documents say."""
-    made = [sys.executable, "-m", "tapeworks", "secrets", str(tmp_path / "secrets")]
-    subprocess.run(made, cwd=ROOT, check=True, capture_output=True, timeout=60)
-    assert {path.name for path in (tmp_path / "secrets").iterdir()} == product.SECRET_FILES
+    secrets = product.made_secrets(tmp_path)
+    assert {path.name for path in secrets.iterdir()} == product.SECRET_FILES
     return load("docker-compose.yml", directory=tmp_path)
 
 
@@ -79,7 +76,7 @@ def test_the_services_get_healthy_train_what_is_submitted_and_stop_in_time(stack
 
     # When the services are started in the order that the file demands, each gets healthy.
     in_order(services.project, lambda name: _brought_up(services, name))
-    _bring_up(services, "flower")
+    services.wait_until_healthy("flower")
     assert services.container("flower").run(["python", "-c", ASK], 10) == 0
 
     # Then the documented commands queue a run, follow it to its end and list it.
@@ -107,12 +104,21 @@ def _is_healthy_while_idle(services: Stack, name: str) -> bool:
 
 
 def _brought_up(services: Stack, name: str) -> None:
-    for each in [container for container in CONTAINERS if container.startswith(name)]:
-        _bring_up(services, each)
+    instances = [container for container in CONTAINERS if container.startswith(name)]
+    for instance in instances:
+        services.start(instance)
+    for instance in instances:
+        _wait_for(services, instance)
+    if name == "redis":
+        services.start("flower")  # which takes a while
 
 
 def _bring_up(services: Stack, name: str) -> None:
     services.start(name)
+    _wait_for(services, name)
+
+
+def _wait_for(services: Stack, name: str) -> None:
     if services.service(name)["restart"] == "no":
         services.wait_until_completed(name)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 import ssl
@@ -16,10 +17,6 @@ from tests.support.documents import shell_lines
 
 TEXT = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
 LINES = shell_lines(TEXT)
-
-#: Options of Compose's commands that the document uses, and whether a value follows.
-FLAGS = {"--detach", "--build", "--rm", "--no-recreate"}
-VALUES = {"--scale", "--file", "--profile"}
 
 #: A variable that is written into .env.
 WRITTEN = re.compile(r"echo '(\w+)=.*' >> \.env")
@@ -42,31 +39,35 @@ def test_it_shows_the_commands_of_the_compose_files() -> None:
 
 @pytest.mark.parametrize("words", compose_calls(), ids=" ".join)
 def test_a_call_of_compose_names_services_files_and_options_that_exist(words: list[str]) -> None:
-    names, services = list[str](), load("docker-compose.yml").services
-    while words:
-        word, *words = words
-        if word in VALUES and word == "--file":
-            services = load(words[0], environment={"REDIS_TLS_HOST": "x"}).services
-        elif word == "--scale":
-            assert words[0].partition("=")[0] in services
-        elif word == "--profile":
-            assert any(words[0] in service.get("profiles", []) for service in services.values())
-        if word in VALUES:
-            words = words[1:]
-        elif word == "run":
-            if not words:
-                return
-            name, *called = words[words.index("--rm") + 1 :]
-            assert name in services
-            assert not called or product.objection(called) is None, called
-            return
-        elif word.startswith("--"):
-            assert word in FLAGS | {"--volumes"}
-        else:
-            names.append(word)
-    command, *rest = names
-    assert command in {"up", "down", "stop", "build", "cp", "run"}
-    assert command == "cp" or set(rest) <= set(services)
+    called = _compose().parse_args(words)
+    services = load(called.file, environment={"REDIS_TLS_HOST": "x"}).services
+    profiles = {name for service in services.values() for name in service.get("profiles", [])}
+
+    assert {called.profile} <= profiles | {None}
+    assert {called.scale.partition("=")[0]} <= set(services) | {""}
+    assert set(called.services) <= set(services)
+    assert not called.arguments or product.objection(called.arguments) is None
+
+
+def _compose() -> argparse.ArgumentParser:
+    """What the document uses of `docker compose`."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--file", default="docker-compose.yml")
+    parser.add_argument("--profile")
+    parser.set_defaults(scale="", services=[], arguments=[])
+    commands = parser.add_subparsers(required=True)
+    for name in ("up", "down", "stop", "build"):
+        command = commands.add_parser(name)
+        command.add_argument("services", nargs="*")
+        for option in ("--detach", "--build", "--no-recreate", "--volumes"):
+            command.add_argument(option, action="store_true")
+        command.add_argument("--scale", default="")
+    run = commands.add_parser("run")
+    run.add_argument("--rm", action="store_true", required=False)
+    run.add_argument("services", nargs="?", default=[], type=lambda name: [name])
+    run.add_argument("arguments", nargs=argparse.REMAINDER)
+    commands.add_parser("cp").add_argument("paths", nargs=2)
+    return parser
 
 
 def test_every_file_that_a_command_takes_exists() -> None:

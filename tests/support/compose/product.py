@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -25,6 +28,14 @@ SECRET_FILES = {
 
 #: What an operator makes for TLS, as the documents show.
 CERTIFICATES = {"redis_certificate", "redis_key", "redis_ca"}
+
+
+def made_secrets(directory: Path) -> Path:
+    """A new directory `secrets` in this one, made as the documents say."""
+    secrets = directory / "secrets"
+    command = [sys.executable, "-m", "tapeworks", "secrets", str(secrets)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    return secrets
 
 
 @functools.cache
