@@ -84,6 +84,7 @@ chaos: $(VENV)/.development  ## Strike real trainings with seeded faults and jud
 lock: $(VENV)/.development  ## Pin the newest dependencies (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet --output-file requirements.lock
 	uv pip compile pyproject.toml --extra dev --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet --output-file requirements-dev.lock
+	uv pip compile pyproject.toml --extra flower --constraint requirements.lock $$(sed -n 's/^\([a-z0-9.-]*\)==.*/--no-emit-package \1/p' requirements.lock) --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet --output-file requirements-flower.lock
 
 clean:  ## Remove the environment and all caches
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

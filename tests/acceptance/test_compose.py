@@ -1,311 +1,239 @@
 """docker-compose.yml without Docker: its own commands, variables and health checks, run for real.
 
-Every service is started as a process of this machine with the command and the environment that the
-file gives it. Only places are replaced: the name and port of Redis, and the volume's path.
+Each service is a process in a container made of namespaces, with the user, the networks, secrets,
+volumes and read-only files that the file gives it. Programs are this machine's.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import shlex
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import urlsplit
+from typing import Any
 
-import psutil
 import pytest
-import yaml
 
-from tapeworks.__main__ import COMMANDS
-from tapeworks.redis_server import executable
-from workers.supervisor import DRAIN_SECONDS
+from tests.support.compose import product
+from tests.support.compose.project import ROOT, Project, load
+from tests.support.compose.stack import Stack, in_order
 
-ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-
-#: What the image starts with; a service's command follows it.
-ENTRYPOINT: list[str] = json.loads(re.findall(r"^ENTRYPOINT (.*)$", DOCKERFILE, re.MULTILINE)[0])
 
 #: One-off commands as the file's head tells them: (service, arguments).
 DOCUMENTED = re.findall(r"^# +docker compose run --rm (\w+) (.+)$", TEXT, re.MULTILINE)
 
-#: Where the file has Redis listen.
-REDIS_PORT = "6379"
+#: Each service of the file, and a second worker.
+CONTAINERS = ("redis", "postgres", "migrate", "scheduler", "worker-1", "worker-2", "flower")
 
-#: Seconds between two looks at a service, and that a one-off command may take.
-LOOK_SECONDS = 0.2
-ONE_OFF_SECONDS = 120.0
+#: Opens a connection, or fails.
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)"
 
-OURS = [name for name, service in SERVICES.items() if "build" in service]
+#: Asks for a page, and prints its status.
+ASK = """
+import urllib.error, urllib.request
+try:
+    print(urllib.request.urlopen("http://127.0.0.1:5555/broker").status)
+except urllib.error.HTTPError as error:
+    raise SystemExit(error.code != 401)
+raise SystemExit("anybody may look at the page")
+"""
 
-every_service = pytest.mark.parametrize("name", SERVICES)
+#: Of a health check that is not expected to say yes.
+IMPATIENT = {"interval": "1s", "retries": 1, "start_period": "1s"}
 
-
-def seconds(duration: str) -> float:
-    """A duration as Compose writes it, such as 1m30s."""
-    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
-    parts = re.findall(r"(\d+)(ms|s|m|h)", duration)
-    assert "".join(number + unit for number, unit in parts) == duration
-    return float(sum(int(number) * units[unit] for number, unit in parts))
-
-
-def mounts(service: dict[str, Any]) -> dict[str, str]:
-    """The named volumes of a service and where they are mounted."""
-    return dict(volume.split(":", 1) for volume in service.get("volumes", []))
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and those that it has started, if it still runs."""
-    if process.poll() is None:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-        process.kill()
-    process.wait()
-
-
-class Stack:
-    """The file's services as processes of this machine."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = str(probe.getsockname()[1])
-
-    def start(self, name: str) -> None:
-        """Start the service with its own command."""
-        command = self.command(name, SERVICES[name]["command"])
-        with self._log(name).open("wb") as log:
-            self._processes[name] = self._begin(name, command, log)
-
-    def wait_until_healthy(self, name: str) -> None:
-        """Fail when Docker would call the service unhealthy, or when its process ends."""
-        check = SERVICES[name]["healthcheck"]
-        patience = seconds(check["start_period"]) + check["retries"] * seconds(check["interval"])
-        deadline = time.monotonic() + patience
-        while not self.is_healthy(name) or self._processes[name].poll() is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self._processes[name].wait(LOOK_SECONDS)
-                pytest.fail(f"{name} ended with {code}: {self.words(name)}")
-            if time.monotonic() > deadline:
-                pytest.fail(f"{name} is not healthy after {patience} s: {self.words(name)}")
-
-    def is_healthy(self, name: str) -> bool:
-        """Run the service's health check once."""
-        check = SERVICES[name]["healthcheck"]
-        kind, *command = [self._here(name, part) for part in check["test"]]
-        if kind == "CMD-SHELL":
-            command = ["/bin/sh", "-c", *command]
-        with self._log(f"{name}-health").open("ab") as log:
-            process = self._begin(name, command, log)
-            try:
-                return process.wait(seconds(check["timeout"])) == 0
-            except subprocess.TimeoutExpired:
-                return False
-            finally:
-                end(process)
-
-    def one_off(self, name: str, arguments: list[str]) -> str:
-        """`docker compose run --rm NAME ARGUMENTS`: what it prints."""
-        done = subprocess.run(
-            self.command(name, arguments),
-            env=self._environment(name),
-            cwd=self.home(name),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=ONE_OFF_SECONDS,
-        )
-        assert done.returncode == 0, f"{arguments}: {done.stderr} {self.words(name)}"
-        return done.stdout
-
-    def stop(self, name: str) -> None:
-        """SIGTERM, as Docker sends it; fail when Docker would have to kill."""
-        process = self._processes[name]
-        process.terminate()
-        process.wait(seconds(SERVICES[name].get("stop_grace_period", "10s")))
-
-    def kill(self) -> None:
-        """End what still runs."""
-        for process in self._processes.values():
-            end(process)
-
-    def command(self, name: str, arguments: list[str]) -> list[str]:
-        """What a container of this service runs; Redis on loopback alone."""
-        entrypoint = ENTRYPOINT if name in OURS else []
-        only_here = ["--bind", "127.0.0.1"] if name == "redis" else []
-        return [self._here(name, part) for part in [*entrypoint, *arguments, *only_here]]
-
-    def words(self, name: str) -> str:
-        """What the service and its health checks said at last."""
-        logs = [self._log(name), self._log(f"{name}-health")]
-        return "\n".join(log.read_text(errors="replace")[-2000:] for log in logs if log.exists())
-
-    def home(self, name: str) -> Path:
-        """In place of the working directory: on the service's volume, or else read-only there."""
-        volumes = [self._volume(volume) for volume in mounts(SERVICES[name])]
-        home = volumes[0] if volumes else self.directory / "read-only" / name
-        home.mkdir(parents=True, exist_ok=True)
-        return home
-
-    def _volume(self, name: str) -> Path:
-        return self.directory / "volumes" / name
-
-    def _begin(self, name: str, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command, env=self._environment(name), cwd=self.home(name), stdout=log, stderr=log
-        )
-
-    def _environment(self, name: str) -> dict[str, str]:
-        """The file's variables and nothing of ours but where programs are."""
-        programs = [str(Path(sys.executable).parent), str(executable().parent), os.defpath]
-        own = SERVICES[name].get("environment", {})
-        here = {key: self._here(name, value) for key, value in own.items()}
-        return {"PATH": os.pathsep.join(programs), "HOME": str(self.home(name))} | here
-
-    def _here(self, name: str, text: str) -> str:
-        for volume, target in mounts(SERVICES[name]).items():
-            text = text.replace(target, str(self._volume(volume)))
-        text = text.replace(f"redis:{REDIS_PORT}", f"127.0.0.1:{self._port}").replace("$$", "$")
-        return re.sub(rf"\b{REDIS_PORT}\b", self._port, text)
-
-    def _log(self, name: str) -> Path:
-        return self.directory / f"{name}.log"
+Start = Callable[..., Stack]
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    """No service runs yet; none does afterwards."""
-    stack = Stack(tmp_path)
-    try:
-        yield stack
-    finally:
-        stack.kill()
+def project(tmp_path: Path) -> Project:
+    """The file, beside secrets that were made as the documents say."""
+    secrets = product.made_secrets(tmp_path)
+    assert {path.name for path in secrets.iterdir()} == product.SECRET_FILES
+    return load("docker-compose.yml", directory=tmp_path)
 
 
-def test_the_services_get_healthy_train_what_is_submitted_and_stop_in_time(stack: Stack) -> None:
-    # Given nothing that runs, no health check says yes.
-    assert [name for name in SERVICES if stack.is_healthy(name)] == []
+@pytest.fixture
+def stack(project: Project, tmp_path: Path) -> Iterator[Start]:
+    """Containers of the file, or of one that was changed; none is left afterwards."""
+    stacks: list[Stack] = []
 
-    # When the services are started, each by its own command, every one gets healthy.
-    for name in ("redis", "scheduler", "worker"):
-        stack.start(name)
-        stack.wait_until_healthy(name)
+    def start(*names: str) -> Stack:
+        stacks.append(Stack(project, tmp_path, names))
+        return stacks[-1]
+
+    yield start
+    for each in stacks:
+        each.close()
+
+
+def test_the_services_get_healthy_train_what_is_submitted_and_stop_in_time(stack: Start) -> None:
+    # Given containers in which nothing runs, no health check says yes.
+    services = stack(*CONTAINERS)
+    assert [name for name in CONTAINERS if _is_healthy_while_idle(services, name)] == []
+
+    # When the services are started in the order that the file demands, each gets healthy.
+    in_order(services.project, lambda name: _brought_up(services, name))
+    services.wait_until_healthy("flower")
+    assert services.container("flower").run(["python", "-c", ASK], 10) == 0
 
     # Then the documented commands queue a run, follow it to its end and list it.
-    told = [stack.one_off(name, shlex.split(arguments)) for name, arguments in DOCUMENTED]
-    [run] = json.loads(stack.one_off("scheduler", ["runs", "--json"]))
+    told = [services.one_off(name, shlex.split(arguments)) for name, arguments in DOCUMENTED]
+    [run] = json.loads(services.one_off("scheduler", ["runs", "--json"]))
     assert told[0].strip() == run["id"]
     assert run["status"] == "completed"
     assert run["completed_iterations"] == run["iterations"]
-    assert (stack.home("scheduler") / "tapeworks.db").is_file()
-    # Keras makes its directory where it may write, and does without one where it may not.
-    assert {path.name for path in stack.home("worker").iterdir()} <= {".keras"}
+    workers = json.loads(services.one_off("scheduler", ["workers", "--json"]))
+    assert {worker["host"] for worker in workers} == {"worker-1", "worker-2"}
 
-    # And each check says no once what it stands for is gone; every service stops in its time.
-    stack.stop("worker")
-    assert not stack.is_healthy("worker")
-    stack.stop("redis")
-    assert not stack.is_healthy("redis")
-    assert not stack.is_healthy("scheduler")
-    stack.stop("scheduler")
+    _check_that_networks_are_apart(services)
+    _check_that_nothing_is_written_where_it_should_not(services)
+    _check_that_each_health_check_says_no_again(services)
+
+
+def _is_healthy_while_idle(services: Stack, name: str) -> bool:
+    if "healthcheck" not in services.service(name):
+        return False
+    services.idle(name)
+    try:
+        return services.is_healthy(name)
+    finally:
+        services.container(name).kill()
+
+
+def _brought_up(services: Stack, name: str) -> None:
+    instances = [container for container in CONTAINERS if container.startswith(name)]
+    for instance in instances:
+        services.start(instance)
+    for instance in instances:
+        _wait_for(services, instance)
+    if name == "redis":
+        services.start("flower")  # which takes a while
+
+
+def _bring_up(services: Stack, name: str) -> None:
+    services.start(name)
+    _wait_for(services, name)
+
+
+def _wait_for(services: Stack, name: str) -> None:
+    if services.service(name)["restart"] == "no":
+        services.wait_until_completed(name)
+    else:
+        services.wait_until_healthy(name)
+
+
+def _check_that_networks_are_apart(services: Stack) -> None:
+    def reaches(name: str, other: str, port: str) -> bool:
+        addresses = services.networks.addresses(other)
+        tried = [["python", "-c", CONNECT, address, port] for address in addresses]
+        return any(services.container(name).run(command, 10) == 0 for command in tried)
+
+    assert reaches("scheduler", "postgres", "5432")
+    assert reaches("worker-1", "redis", "6379")
+    assert not reaches("worker-1", "postgres", "5432")
+    assert not reaches("flower", "postgres", "5432")
+    assert services.container("worker-1").run(["getent", "hosts", "postgres"], 10) != 0
+
+
+def _check_that_nothing_is_written_where_it_should_not(services: Stack) -> None:
+    for name in ("redis", "postgres", "scheduler", "worker-1", "flower"):
+        assert services.container(name).run(["touch", "/usr/here"], 10) != 0
+        assert services.container(name).run(["touch", "/run/secrets/here"], 10) != 0
+    assert services.container("scheduler").run(["touch", "/var/lib/tapeworks/here"], 10) == 0
+    assert services.container("worker-1").run(["touch", "/var/lib/tapeworks/here"], 10) != 0
+
+
+def _check_that_each_health_check_says_no_again(services: Stack) -> None:
+    for name in ("scheduler", "worker-2"):  # alive, and at a standstill
+        services.container(name).freeze()
+    for name in ("scheduler", "worker-2"):
+        services.wait_until_unhealthy(name)
+        services.container(name).freeze(signal.SIGCONT)
+        services.wait_until_healthy(name)
+    for name in ("worker-2", "scheduler"):
+        services.stop(name)
+        services.idle(name)
+        assert not services.is_healthy(name)
+    services.stop("postgres")
+    services.idle("postgres")
+    assert not services.is_healthy("postgres")
+    services.stop("redis")  # which the others live on
+    services.wait_until_unhealthy("worker-1")
+    services.wait_until_unhealthy("flower")
+    services.stop("worker-1")
+    services.stop("flower")
 
 
 def test_the_documented_commands_submit_a_run_follow_it_and_list_it() -> None:
     assert [arguments.split()[0] for _, arguments in DOCUMENTED] == ["submit", "watch", "runs"]
-    assert {name for name, _ in DOCUMENTED} <= set(OURS)
+    assert {name for name, _ in DOCUMENTED} == {"scheduler"}
 
 
-@every_service
-def test_every_name_that_a_service_uses_is_declared(name: str) -> None:
-    service = SERVICES[name]
-    assert set(mounts(service)) <= set(COMPOSE["volumes"])
-    assert set(service["networks"]) <= set(COMPOSE["networks"])
-    assert set(service.get("depends_on", {})) <= set(SERVICES)
+def _without(words: list[str], option: str) -> list[str]:
+    place = words.index(option)
+    return words[:place] + words[place + 2 :]
 
 
-def test_everything_that_is_declared_is_used() -> None:
-    assert {v for service in SERVICES.values() for v in mounts(service)} == set(COMPOSE["volumes"])
-    used = {network for service in SERVICES.values() for network in service["networks"]}
-    assert used == set(COMPOSE["networks"])
+def _no_acl_file(services: dict[str, Any]) -> None:
+    services["redis"]["command"] = _without(services["redis"]["command"], "--aclfile")
+    services["redis"]["healthcheck"].update(IMPATIENT)
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_every_service_of_the_image_is_a_command_and_has_variables_that_the_product_reads(
-    name: str,
+def _misspelt_option(services: dict[str, Any]) -> None:
+    services["redis"]["command"] += ["--maxmemmory", "1mb"]
+
+
+def _never_passes(services: dict[str, Any]) -> None:
+    check = services["redis"]["healthcheck"]
+    check["test"][1] = check["test"][1].replace("--user flower", "--user flour")
+    check.update(IMPATIENT)
+
+
+def _another_port(services: dict[str, Any]) -> None:
+    check = services["postgres"]["healthcheck"]
+    check["test"] = [word.replace("5432", "5433") for word in check["test"]]
+    check.update(IMPATIENT)
+
+
+def _always_passes(services: dict[str, Any]) -> None:
+    services["redis"]["healthcheck"]["test"] = ["CMD-SHELL", "redis-cli ping || true"]
+
+
+def _another_database(services: dict[str, Any]) -> None:
+    services["postgres"]["environment"]["POSTGRES_DB"] = "tapework"
+
+
+def _misspelt_variable(services: dict[str, Any]) -> None:
+    variables = services["worker"]["environment"]
+    variables["TAPEWORKS_REDIS_PASSWORDFILE"] = variables.pop("TAPEWORKS_REDIS_PASSWORD_FILE")
+
+
+@pytest.mark.parametrize(
+    ("names", "fault", "said"),
+    [
+        (["redis"], _no_acl_file, "not healthy"),
+        (["redis"], _misspelt_option, "ended"),
+        (["redis"], _never_passes, "not healthy"),
+        (["redis"], _always_passes, "healthy while idle"),
+        (["postgres"], _another_port, "not healthy"),
+        (["postgres", "migrate"], _another_database, "tapeworks"),
+        (["redis", "worker"], _misspelt_variable, "ended"),
+    ],
+)
+def test_a_fault_that_is_planted_shows_when_the_services_are_started(
+    project: Project, stack: Start, names: list[str], fault: Any, said: str
 ) -> None:
-    rooms = ("model", "workers", "scheduler", "storage", "tapeworks")
-    code = "".join(file.read_text() for room in rooms for file in (ROOT / room).rglob("*.py"))
-    assert SERVICES[name]["command"][0] in COMMANDS
-    assert set(SERVICES[name]["environment"]) <= set(re.findall(r'"(TAPEWORKS_[A-Z_]+)"', code))
+    fault(project.services)
+    services = stack(*names)
+
+    with pytest.raises(AssertionError, match=said):
+        _start_in_turn(services, names)
 
 
-@every_service
-def test_every_address_is_a_service_on_a_shared_network_at_the_port_it_listens_on(
-    name: str,
-) -> None:
-    for value in SERVICES[name].get("environment", {}).values():
-        if "://" in value:
-            address = urlsplit(value)
-            other = SERVICES[str(address.hostname)]
-            assert set(other["networks"]) & set(SERVICES[name]["networks"])
-            assert other["command"][other["command"].index("--port") + 1] == str(address.port)
-
-
-@every_service
-def test_every_path_lies_on_a_volume_that_belongs_to_the_image_s_user(name: str) -> None:
-    targets = mounts(SERVICES[name]).values()
-    for value in SERVICES[name].get("environment", {}).values():
-        if value.startswith("/"):
-            assert any(Path(value).is_relative_to(target) for target in targets)
-    for target in targets:
-        assert f"--home-dir {target} --create-home" in DOCKERFILE
-
-
-@every_service
-def test_every_service_runs_with_the_least_that_it_needs(name: str) -> None:
-    service = SERVICES[name]
-    assert service["read_only"] is True
-    assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["restart"] == "unless-stopped"
-    assert name in OURS or not service["user"].startswith("0")
-    assert not {"ports", "privileged", "cap_add", "env_file", "network_mode"} & set(service)
-
-
-@every_service
-def test_every_image_has_a_version_or_is_built_here(name: str) -> None:
-    tag = SERVICES[name]["image"].partition(":")[2]
-    assert (tag == "local") == (name in OURS)
-    assert tag not in {"", "latest"}
-
-
-def test_nothing_secret_and_nothing_from_the_caller_s_environment_stands_in_the_file() -> None:
-    assert not re.search(r"://[^/\s]*@|passw|secret|token", TEXT, re.IGNORECASE)
-    assert "$" not in TEXT.replace("$$", "")
-
-
-def test_redis_keeps_what_it_is_given_and_stores_nothing() -> None:
-    command = " ".join(part or '""' for part in SERVICES["redis"]["command"])
-    assert "--maxmemory-policy noeviction" in command
-    assert '--save ""' in command
-    assert "--appendonly no" in command
-    assert COMPOSE["networks"]["queue"]["internal"] is True
-    assert SERVICES["redis"]["networks"] == ["queue"]
-
-
-def test_a_worker_has_longer_to_stop_than_its_processes_have_to_drain() -> None:
-    assert seconds(SERVICES["worker"]["stop_grace_period"]) > DRAIN_SECONDS
+def _start_in_turn(services: Stack, names: list[str]) -> None:
+    for name in names:
+        assert not _is_healthy_while_idle(services, name), "healthy while idle"
+        _bring_up(services, name)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,11 +55,33 @@ def sent_to_the_builder(name: str) -> bool:
     return sent
 
 
-def test_every_base_image_has_a_version_that_the_project_supports() -> None:
-    images = [step.split()[0] for step in steps("FROM")]
-    assert len(images) == 2
-    assert len(set(images)) == 1, "the environment is copied between equal Pythons"
-    assert re.fullmatch(r"python:3\.(11|12)-slim-\w+", images[0])
+def stages() -> dict[str, str]:
+    """The stages, each with what it begins from."""
+    words = [step.split() for step in steps("FROM")]
+    return {name: start for start, _, name in words}
+
+
+def test_every_stage_begins_from_another_or_from_a_python_that_the_project_supports() -> None:
+    arguments = dict(step.split("=", 1) for step in steps("ARG"))
+    begun = stages()
+    outside = {start for start in begun.values() if start not in begun}
+    assert outside == {"${PYTHON_IMAGE}"}, "the environment is copied between equal Pythons"
+    assert re.fullmatch(r"python:3\.(11|12)-slim-\w+", arguments["PYTHON_IMAGE"])
+    assert arguments["TAPEWORKS_VERSION"] == project()["project"]["version"]
+
+
+def test_the_last_stage_is_tapeworks_and_flower_is_one_of_its_own() -> None:
+    assert list(stages())[-2:] == ["flower", "tapeworks"]
+    copies = [step.split()[0].partition("=")[2] for step in steps("COPY") if step[:2] == "--"]
+    assert copies == ["build-flower", "build"]
+
+
+def test_compose_builds_stages_that_exist() -> None:
+    for name in ("docker-compose.yml", "compose.worker.yml"):
+        content = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+        built = [service["build"] for service in content["services"].values() if "build" in service]
+        assert {build["target"] for build in built} <= set(stages())
+        assert all(build["args"].keys() == {"PYTHON_IMAGE"} for build in built)
 
 
 def test_everything_that_is_copied_exists_and_is_sent_to_the_builder() -> None:
@@ -67,29 +90,43 @@ def test_everything_that_is_copied_exists_and_is_sent_to_the_builder() -> None:
         assert sent_to_the_builder(name), name
 
 
-@pytest.mark.parametrize("name", [".git", ".venv", "tests", "docs", "benchmarks", ".env"])
+@pytest.mark.parametrize(
+    "name", [".git", ".venv", "tests", "docs", "benchmarks", ".env", "secrets"]
+)
 def test_what_the_image_does_not_need_is_not_sent_to_the_builder(name: str) -> None:
     assert not sent_to_the_builder(name)
 
 
 def test_the_lock_is_installed_by_its_hashes_and_nothing_is_built_from_source() -> None:
-    dependencies, own = pip_installs()
-    assert {"--require-hashes", "--no-deps", "--only-binary"} <= set(dependencies)
+    dependencies, own, flower = pip_installs()
+    assert {"--require-hashes", "--no-deps", "--only-binary"} <= set(dependencies) & set(flower)
     assert dependencies[-2:] == ["--requirement", "requirements.lock"]
+    assert flower[-2:] == ["--requirement", "requirements-flower.lock"]
     assert {"--no-deps", "--no-build-isolation"} <= set(own)
 
 
-def test_every_requirement_in_the_lock_has_a_hash() -> None:
-    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-flower.lock"])
+def test_every_requirement_in_the_lock_has_a_hash(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
     starts = [match.start() for match in REQUIREMENT.finditer(text)]
-    assert len(starts) > len(project()["project"]["dependencies"])
+    assert starts
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         assert "--hash=sha256:" in text[start:end], text[start:end]
 
 
+def locked_in(name: str) -> set[str]:
+    """The packages of a lock."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return {match["name"] for match in REQUIREMENT.finditer(text)}
+
+
+def test_the_lock_of_flower_adds_to_the_lock_and_repeats_nothing() -> None:
+    assert "flower" in locked_in("requirements-flower.lock")
+    assert not locked_in("requirements-flower.lock") & locked_in("requirements.lock")
+
+
 def test_the_lock_holds_every_dependency_of_the_project_and_what_builds_it() -> None:
-    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    locked = {match["name"] for match in REQUIREMENT.finditer(text)}
+    locked = locked_in("requirements.lock")
     wanted = [*project()["project"]["dependencies"], *project()["build-system"]["requires"]]
     assert {re.split(r"[\[>=;]", requirement)[0] for requirement in wanted} <= locked
 
@@ -116,7 +153,7 @@ def test_what_is_copied_is_enough_to_install_the_whole_project(tmp_path: Path) -
     rooms = [include.removesuffix("*") for include in _included()]
     code = {file.relative_to(source) for room in rooms for file in (source / room).rglob("*.py")}
 
-    command = [sys.executable, "-m", "pip", "install", *pip_installs()[-1]]
+    command = [sys.executable, "-m", "pip", "install", *pip_installs()[1]]
     options = ["--quiet", "--no-index", "--disable-pip-version-check", "--target", str(installed)]
     subprocess.run([*command, *options], cwd=source, check=True, timeout=120)
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 import pytest
-import yaml
 
 from model.config import RunConfig
 from storage.history import History
@@ -31,8 +30,6 @@ DOCUMENTS = sorted(
 )
 ARCHITECTURE = REPOSITORY / "docs" / "architecture.md"
 SETTINGS = REPOSITORY / "docs" / "settings.md"
-DEPLOYMENT = REPOSITORY / "docs" / "deployment.md"
-COMPOSE = REPOSITORY / "docker-compose.yml"
 QUERIES = REPOSITORY / "docs" / "queries.md"
 EXACTLY_ONCE = REPOSITORY / "docs" / "exactly-once.md"
 QUERY = REPOSITORY / "docs" / "exactly_once.sql"
@@ -225,27 +222,6 @@ def test_the_programs_of_architecture_say_what_is_shown_below_them(
         exec(compile(blocks[place][1], str(ARCHITECTURE), "exec"), {})
 
         assert ("text", capsys.readouterr().out) == blocks[place + 1]
-
-
-def test_deployment_shows_the_commands_of_the_compose_file() -> None:
-    commands = re.findall(r"^#   (docker .*)$", _text(COMPOSE), re.MULTILINE)
-    shown = [
-        block.splitlines() for language, block in _fenced(_text(DEPLOYMENT)) if language == "sh"
-    ]
-
-    assert commands
-    assert commands in shown
-
-
-def test_deployment_overrides_what_the_compose_file_has() -> None:
-    [override] = [block for language, block in _fenced(_text(DEPLOYMENT)) if language == "yaml"]
-    whole = yaml.safe_load(_text(COMPOSE))
-    for name, changed in yaml.safe_load(override)["services"].items():
-        service = whole["services"][name]
-
-        assert set(changed) <= set(service)
-        assert set(changed["environment"]) <= set(service["environment"])
-        assert set(changed.get("networks", [])) <= set(whole["networks"])
 
 
 @_DOCUMENTS

@@ -1,0 +1,64 @@
+"""What the product offers to those who deploy it: commands, options, variables, secret files."""
+
+from __future__ import annotations
+
+import functools
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tapeworks.__main__ import cli
+from tests.support.compose.project import ROOT
+
+ROOMS = ("model", "workers", "scheduler", "storage", "tapeworks")
+
+#: What `tapeworks secrets` makes.
+SECRET_FILES = {
+    "redis_users.acl",
+    "redis_scheduler_password",
+    "redis_worker_password",
+    "redis_flower_password",
+    "database_password",
+    "signing_key",
+}
+
+#: What an operator makes for TLS, as the documents show.
+CERTIFICATES = {"redis_certificate", "redis_key", "redis_ca"}
+
+
+def made_secrets(directory: Path) -> Path:
+    """A new directory `secrets` in this one, made as the documents say."""
+    secrets = directory / "secrets"
+    command = [sys.executable, "-m", "tapeworks", "secrets", str(secrets)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    return secrets
+
+
+@functools.cache
+def variables() -> frozenset[str]:
+    """The environment variables that the product reads."""
+    files = [file for room in ROOMS for file in (ROOT / room).rglob("*.py")]
+    code = "".join(file.read_text(encoding="utf-8") for file in files)
+    return frozenset(re.findall(r'"(TAPEWORKS_[A-Z_]+)"', code))
+
+
+def objection(words: Sequence[str]) -> str | None:
+    """What `tapeworks` would say against being called with these words."""
+    command: click.Command = cli
+    context = click.Context(cli, info_name="tapeworks")
+    rest = list(words)
+    try:
+        while isinstance(command, click.Group):
+            name, found, rest = command.resolve_command(context, rest)
+            if found is None:
+                return f"there is no command {name}"
+            context = click.Context(found, parent=context, info_name=name)
+            command = found
+        command.make_context(context.info_name, rest)
+    except (click.ClickException, click.exceptions.Exit) as error:
+        return str(getattr(error, "message", error)) or "only its help is shown"
+    return None
