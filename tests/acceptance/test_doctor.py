@@ -219,7 +219,7 @@ def test_a_redis_user_without_a_right(
 ) -> None:
     with redis_with("--maxmemory", "100mb", program=newer_redis()) as url:
         client = redis.Redis.from_url(url)
-        own = ["reset", "on", ">hush", "~tapeworks:*", "+@all", "-hset"]
+        own = ["reset", "on", ">hush", "~tapeworks:*", "+@all", "-expire"]
         client.execute_command("ACL", "SETUSER", "half", *own, "-blpop")  # type: ignore[no-untyped-call]
         monkeypatch.setenv(f"{PREFIX}REDIS_URL", url.replace("//", "//half:hush@"))
         called = call("doctor")
@@ -231,7 +231,8 @@ def test_a_redis_user_without_a_right(
             "ACL LOAD",
             4,
         )
-        client.execute_command("ACL", "SETUSER", "half", "+hset")  # type: ignore[no-untyped-call]
+        assert client.keys("tapeworks:answer:*") == []  # which nobody could let expire
+        client.execute_command("ACL", "SETUSER", "half", "+expire")  # type: ignore[no-untyped-call]
         assert "user half may do what a worker has to do" in call("doctor").out
         client.close()
 
