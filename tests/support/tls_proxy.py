@@ -26,7 +26,7 @@ async def _serve(port: int, server_port: int, certificate: str, key: str) -> Non
         carried = (_carry(reader, back), _carry(there, writer))
         await asyncio.gather(*carried, return_exceptions=True)  # either end may just be gone
 
-    server = await asyncio.start_server(client, "0.0.0.0", port, ssl=context)
+    server = await asyncio.start_server(client, None, port, ssl=context)
     await server.serve_forever()
 
 
