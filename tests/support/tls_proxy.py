@@ -26,8 +26,7 @@ async def _serve(port: int, server_port: int, certificate: str, key: str) -> Non
         carried = (_carry(reader, back), _carry(there, writer))
         await asyncio.gather(*carried, return_exceptions=True)  # either end may just be gone
 
-    everywhere = "0.0.0.0"  # noqa: S104 - of a namespace of its own
-    server = await asyncio.start_server(client, everywhere, port, ssl=context)
+    server = await asyncio.start_server(client, None, port, ssl=context)
     await server.serve_forever()
 
 

@@ -56,7 +56,7 @@ class Container:
     def start(self) -> None:
         """Make the container and start its command in it."""
         lines = [*self._root(), f"echo {MADE} >&2", "exec " + self._entered(self.command)]
-        within = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child"]
+        within = ["unshare", "--mount", "--uts", "--pid", "--fork"]
         place = ["ip", "netns", "exec", self.setting.namespace]
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
@@ -115,9 +115,16 @@ class Container:
 
     def kill(self) -> None:
         """End everything in it at once."""
-        if self._process is not None:
-            self._process.kill()  # takes the first process along, and that one all others
+        if self._process is not None and self._process.poll() is None:
+            # Its first process takes all others along. It does not end with its parent: that wish
+            # of a process is forgotten when it becomes another user.
+            firsts = psutil.Process(self._process.pid).children()
+            for first in firsts:
+                first.kill()
+            self._process.kill()
             self._process.wait(DEADLINE_SECONDS)
+            _, left = psutil.wait_procs(firsts, DEADLINE_SECONDS)
+            assert not left, f"{self.setting.name} cannot be ended"
 
     @property
     def _out(self) -> Path:

@@ -32,10 +32,8 @@ def only_meant_ports_are_published(project: Project) -> Iterator[str]:
     for name, service in project.services.items():
         for port in service.get("ports", []):
             host, _, inside = port.rpartition(":")
-            everywhere = host.startswith("0.0.0.0")  # noqa: S104 - what must not be
-            if name == "redis" and inside == "6380" and not everywhere:
-                continue
-            if name != "flower" or not host.startswith("127.0.0.1:"):
+            meant = {"redis": inside == "6380" and ":" in host, "flower": host[:9] == "127.0.0.1"}
+            if not meant.get(name):
                 yield f"{name} publishes {port}"
         if service.get("ports") and not _leads_out(project, service):
             yield f"{name} publishes a port on networks that are internal"

@@ -21,7 +21,7 @@ from tests.support.waiting import DEADLINE_SECONDS, until
 IDLE = ["sleep", "infinity"]
 
 #: Seconds between two health checks, in place of the file's interval.
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.5
 
 
 class Stack:
