@@ -54,7 +54,10 @@ def _check_shapes(parameters: Arrays, shapes: dict[str, tuple[int, ...]]) -> Non
     """Raise `ParametersError` for arrays for which another network would have to be compiled."""
     received = {name: array.shape for name, array in parameters.items()}
     if received != shapes or any(array.dtype != np.float32 for array in parameters.values()):
-        raise ParametersError("Expected float32 parameters of the shapes of the message's network.")
+        raise ParametersError(
+            f"Expected float32 parameters {', '.join(shapes)} of the message's network. "
+            f"Received: {', '.join(sorted(received))[:400]}."
+        )
 
 
 def answer_arrays(results: list[MicrobatchResult], wanted: Wanted) -> Arrays:

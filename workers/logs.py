@@ -7,9 +7,11 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from urllib.parse import quote
 
 from workers.addresses import passwords
 from workers.errors import LogSettingWrong
@@ -28,6 +30,10 @@ ROOMS = ("tapeworks", "scheduler", "workers", "storage", "model")
 
 #: Environment variables that may hold a password.
 ADDRESSES = ("TAPEWORKS_REDIS_URL", "TAPEWORKS_DATABASE_URL")
+
+#: How variables end that name a file with a secret, and the longest one, in characters.
+SECRET_FILES = ("_PASSWORD_FILE", "_KEY_FILE")
+LONGEST_SECRET = 4096
 
 logger = logging.getLogger("tapeworks")
 
@@ -107,10 +113,22 @@ def line(message: str, event: str) -> bytes:
 
 
 def _formatter(settings: LogSettings) -> logging.Formatter:
-    mask = Mask(passwords(*(os.environ.get(name, "") for name in ADDRESSES)))
+    mask = Mask(_secrets(os.environ))
     if settings.is_json:
         return json_formatter(mask)
     return PlainFormatter(mask) if settings.is_plain else DetailedFormatter(mask)
+
+
+def _secrets(environment: Mapping[str, str]) -> set[str]:
+    found = passwords(*(environment.get(name, "") for name in ADDRESSES))
+    for name, path in environment.items():
+        if name.startswith("TAPEWORKS_") and name.endswith(SECRET_FILES) and path:
+            with (
+                suppress(OSError),
+                Path(path).open(errors="replace") as file,
+            ):  # its user tells of it
+                found.add(file.read(LONGEST_SECRET).rstrip("\n"))
+    return found | {quote(secret, safe="") for secret in found}
 
 
 def _add_context(record: logging.LogRecord) -> bool:

@@ -109,7 +109,7 @@ def _log_about(shard: ShardMessage) -> None:
 
 
 def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".replace("\0", "")[:4000]
+    return f"{type(error).__name__}: {error}".replace("\0", "").rstrip(".")[:4000]
 
 
 def _header(shard: ShardMessage, seconds: float, outcome: dict[str, Any]) -> AnswerHeader:

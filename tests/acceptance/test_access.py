@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from workers.access import ROLES
 from workers.addresses import REDIS
 
 #: Of the run, which is long enough for a worker to die in the middle of it.
-SETTINGS: dict[str, Any] = {"images": 48, "iterations": 40, "shards": 3, "seed": 3}
+SETTINGS: dict[str, Any] = {"images": 48, "iterations": 25, "shards": 3, "seed": 3}
 
 
 def users_client(secured: SecuredRedis, user: str) -> redis.Redis:
@@ -178,11 +179,11 @@ def test_a_right_that_is_missing_is_told_with_the_remedy(
     assert "tapeworks secrets" in called.err
 
 
-@pytest.mark.parametrize("url", ["redis://worker:guess@127.0.0.1:{}/0", "redis://127.0.0.1:{}/0"])
 def test_a_worker_whom_redis_does_not_know_ends_with_the_reason(
-    url: str, secured: SecuredRedis, start: Start
+    secured: SecuredRedis, start: Start
 ) -> None:
-    stranger = start(module="workers", TAPEWORKS_REDIS_URL=url.format(secured.port))
+    url = f"redis://worker:guess@127.0.0.1:{secured.port}/0"
+    stranger = start(module="workers", TAPEWORKS_REDIS_URL=url)
 
     assert stranger.ended() == 4
     [line] = stranger.err.splitlines()
@@ -190,11 +191,19 @@ def test_a_worker_whom_redis_does_not_know_ends_with_the_reason(
     assert "guess" not in line
 
 
+def test_a_login_that_is_missing_is_told(
+    secured: SecuredRedis, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(REDIS.url_variable, f"redis://127.0.0.1:{secured.port}/0")
+    told_in_one_sentence(call("workers"), 4, "refuses this user and password")
+
+
 def test_a_worker_that_has_to_log_in_again_with_an_old_password_ends(
     secured: SecuredRedis, start: Start
 ) -> None:
     worker = start(module="workers", TAPEWORKS_REDIS_URL=secured.url("worker"))
-    until(lambda: secured.admin.exists("tapeworks:workers"), "the worker shows itself")
+    record = exchange.worker_key(f"{socket.gethostname()}-{worker.process.pid}")
+    until(lambda: secured.admin.exists(record), "the worker shows itself")
     (secured.secrets / "redis_worker_password").unlink()
     secured.make_secrets()
     secured.admin.acl_load()

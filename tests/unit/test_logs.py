@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +100,25 @@ def test_a_short_password_is_masked_in_urls_only(
     monkeypatch.setenv("TAPEWORKS_REDIS_URL", "redis://me:redis@here/0")
     text = logged(PLAIN, capsys, "redis at redis://me:redis@here/0")
     assert text == "redis at redis://me:***@here/0\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["REDIS_PASSWORD_FILE", "DATABASE_PASSWORD_FILE", "SIGNING_KEY_FILE"]
+)
+def test_what_files_of_secrets_hold_is_masked(
+    name: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text("open/sesame\n")
+    monkeypatch.setenv(f"TAPEWORKS_{name}", str(tmp_path / "secret"))
+    text = logged(JSON, capsys, "open/sesame, or in a URL open%2Fsesame")
+    assert "***, or in a URL ***" in text
+
+
+def test_a_file_of_secrets_that_is_not_there_is_not_for_the_log_to_tell(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_REDIS_PASSWORD_FILE", "/nowhere")
+    assert logged(PLAIN, capsys, "A sentence.") == "A sentence.\n"
 
 
 @pytest.mark.parametrize(
