@@ -28,11 +28,6 @@ FILLING, FULL = 0.75, 0.9
 
 #: What a person can do, by what redis-py raised; the first that fits.
 REMEDIES: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
-    (redis.AuthenticationError, "Name its user and password: redis://USER:PASSWORD@HOST/0"),
-    (
-        redis.exceptions.NoPermissionError,
-        "Use a scheduler's or a worker's user; tapeworks secrets DIRECTORY makes them.",
-    ),
     (redis.TimeoutError, "See if its machine is overloaded, or a firewall is between."),
     (
         (redis.ConnectionError, OSError),
@@ -63,8 +58,6 @@ def failed(error: WorkersError) -> Finding:
     remedies = [remedy for kinds, remedy in REMEDIES if isinstance(cause, kinds)]
     if not told or not remedies:
         return problem(LABEL, str(error), "", exit_code(error))
-    if isinstance(cause, redis.AuthenticationError):  # whose words are those of the protocol
-        found = found.partition(" cannot be used")[0] + " does not accept the user and password"
     return problem(LABEL, found.rstrip("."), remedies[0], exit_code(error))
 
 

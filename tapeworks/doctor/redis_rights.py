@@ -36,8 +36,7 @@ def check_rights(client: redis.Redis, url: str) -> Iterator[Finding]:
     yield problem(
         LABEL,
         f"user {user} has too few rights; it lacks {'; '.join(lacking)}",
-        "Make its rights anew with: tapeworks secrets DIRECTORY, and load them with: "
-        "redis-cli ACL LOAD",
+        "Make its rights anew with: tapeworks secrets DIRECTORY, and restart Redis with them.",
         ExitCode.UNREACHABLE,
     )
 
