@@ -385,7 +385,7 @@ def test_postgresql_without_tables_and_with_commits_that_may_be_lost(
     database.close()
     called = call("doctor")
     told(called, "warning", "database", "fsync off", "ALTER SYSTEM SET fsync = on")
-    assert "Redis, the database, " in called.out
+    assert "Redis, the database" in called.out
 
 
 def only(findings: Iterator[Finding]) -> Finding:
