@@ -43,10 +43,10 @@ WHERE i.images IS NULL OR l.first_image < 0 OR l.first_image + l.image_count > i
 #: Ways to break the promise behind the program's back: an iteration, and what its ledger becomes.
 FORGERIES: dict[str, tuple[int, Change]] = {
     "a microbatch is lost": (1, without(3)),
-    "a microbatch is counted again beside others": (1, again(3, 25)),
-    "a microbatch claims its neighbour's image": (2, counting(0, 9)),
-    "a microbatch claims an image too few": (2, counting(0, 7)),
-    "an image is counted that the iteration does not have": (0, counting(6, 3)),
+    "a microbatch is counted again beside others": (1, again(3, 50)),
+    "a microbatch claims its neighbour's image": (2, counting(0, 17)),
+    "a microbatch claims an image too few": (2, counting(0, 15)),
+    "an image is counted that the iteration does not have": (0, counting(6, 5)),
     "a whole iteration has no ledger": (4, emptied),
 }
 
@@ -71,12 +71,12 @@ def test_sql_shows_every_image_counted_once_and_finds_every_forgery(
 ) -> None:
     assert asked(file, VIOLATIONS) == []
     counted = asked(file, COUNTED)
-    assert len(counted) == len({row[:3] for row in counted}) == 2 * 5 * 50
+    assert len(counted) == len({row[:3] for row in counted}) == 2 * 5 * SETTINGS["images"]
     workers = {worker.name for worker in fleet.exchange.workers()}
     assert all(row[3] in workers and int(str(row[4])) >= 1 for row in counted)
 
     told = asked(file, (ROOT / "docs" / "exactly_once.sql").read_text(encoding="utf-8"))
-    assert {row[2:5] for row in told} == {(50, 1, 1)}
+    assert {row[2:5] for row in told} == {(SETTINGS["images"], 1, 1)}
     assert {row[5] for row in told} <= workers
 
     for name, (iteration, change) in FORGERIES.items():

@@ -51,7 +51,7 @@ def test_answers_in_reverse_and_twice_and_beside_spoilt_copies_change_no_bit(
     for iteration in range(6):
         lines = history.ledger(run.id, iteration)
         counted = [place for line in lines for place in range(line.first_image, _end(line))]
-        assert counted == list(range(50))
+        assert counted == list(range(run.configuration["images"]))
 
 
 def _end(line: LedgerRecord) -> int:

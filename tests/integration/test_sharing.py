@@ -109,7 +109,7 @@ def test_an_idle_worker_repeats_what_a_frozen_one_has_in_hand(
 def test_a_run_with_long_shards_does_not_starve_a_small_one(
     fleet: Fleet, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
-    slow = settings(unfolding="full", images=64, shards=8, iterations=5)
+    slow = settings(unfolding="full", images=64, microbatch_size=8, shards=8, iterations=5)
     small = settings(iterations=12, seed=8)
     answers: list[datetime] = []
     under_way = threading.Event()

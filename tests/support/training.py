@@ -19,10 +19,11 @@ from storage.owners import current_owner
 from storage.records import EvaluationRecord, IterationRecord, RunRecord, RunStatus
 from workers.exchange import Exchange
 
-#: Of a test's run, unless it says otherwise: seven microbatches in each of a few iterations.
+#: Of a test's run, unless it says otherwise: seven microbatches in each of a few iterations. The
+#: network is the golden one, which every worker has compiled when it is ready.
 SETTINGS: dict[str, Any] = {
-    "images": 50,
-    "microbatch_size": 8,
+    "images": 100,
+    "microbatch_size": 16,
     "iterations": 6,
     "learning_rate": 0.001,
     "seed": 7,
