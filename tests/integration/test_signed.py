@@ -231,7 +231,7 @@ def test_a_shard_that_no_worker_may_be_asked_ends_the_run_in_plain_words(
     shared_fleet: Fleet, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(messages, "LARGEST_SHARD_IMAGES", 7)
-    with pytest.raises(RunFailed, match=r"Expected at most 7 images of a shard\. Received: 50"):
+    with pytest.raises(RunFailed, match=r"Expected at most 7 images of a shard\. Received: 100"):
         drive(
             history,
             CeleryDispatcher(shared_fleet.redis_url),
