@@ -78,7 +78,8 @@ def test_the_losses_and_last_parameters_are_those_of_the_seeds_own_program(
 
 
 def test_the_loss_of_fifty_images_starts_and_falls_as_the_seed_says(history: History) -> None:
-    run = submit(history, settings(iterations=50), initial_parameters(settings(), None))
+    config = settings(images=50, iterations=50)
+    run = submit(history, config, initial_parameters(config, None))
     drive(history, LocalDispatcher(), run)
     losses = [record.loss for record in history.iterations(run.id)]
     assert losses[-1] < 20 < losses[0]
