@@ -231,9 +231,8 @@ def test_a_shard_that_no_worker_may_be_asked_ends_the_run_in_plain_words(
     shared_fleet: Fleet, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(messages, "LARGEST_SHARD_IMAGES", 7)
+    exchange = Exchange(shared_fleet.redis_url)
+    run = submitted(history, run_settings(shards=1))
     with pytest.raises(RunFailed, match=r"Expected at most 7 images of a shard\. Received: 100"):
-        drive(
-            history,
-            CeleryDispatcher(shared_fleet.redis_url),
-            submitted(history, run_settings(shards=1)),
-        )
+        drive(history, through(exchange), run)
+    exchange._redis.close()  # which the error would keep open
