@@ -29,8 +29,9 @@ $(VENV)/.development: requirements-dev.lock $(VENV)/.runtime
 train: $(VENV)/.runtime  ## Train 50 handwritten digits for 50 iterations through Redis and 2 Celery workers
 	$(BIN)/tapeworks train --dataset digits --images 50 --test-images 200 --iterations 50 --workers 2
 
+# In two processes, each with servers of its own: half of a test of whole programs is waiting.
 test: $(VENV)/.development  ## Run all tests against a real Redis, real workers and real databases
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 check: $(VENV)/.development  ## Lint, format, types and room boundaries
 	$(BIN)/ruff check .

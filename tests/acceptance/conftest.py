@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ from storage.history import History
 from tapeworks.redis_server import RedisServer
 from tests.support.calls import TRAIN_FIRST, Call
 from tests.support.desk import put_wrong_files, two_runs_in
+from tests.support.healthy import healthy
 from tests.support.observed import Observed, observe
 from tests.support.postgres import PostgresServer, new_database
 from tests.support.processes import processes
+from tests.support.redis_servers import redis_with
 from tests.support.secured_redis import SecuredRedis, secured_redis
 
 
@@ -81,3 +84,19 @@ def found(places: Path) -> Iterator[History]:
     history = History.open(places / "runs.db")
     yield history
     history.database.close()
+
+
+@pytest.fixture(scope="session")
+def limited_redis() -> Iterator[str]:
+    """A Redis with a limit of its memory, for all tests that leave it as it is."""
+    with redis_with("--maxmemory", "100mb") as url:
+        yield url
+
+
+@pytest.fixture
+def cluster(
+    limited_redis: str, places: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SimpleNamespace]:
+    """A set-up that `tapeworks doctor` has nothing to say of."""
+    with healthy(limited_redis, places, monkeypatch) as set_up:
+        yield set_up

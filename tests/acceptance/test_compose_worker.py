@@ -77,8 +77,8 @@ def _start_redis_behind_tls(stack: Stack) -> None:
     stack.start("redis")
     stack.wait_until_healthy("redis")
     files = [tls["--tls-cert-file"], tls["--tls-key-file"]]
-    proxy = [sys.executable, tls_proxy.__file__, tls["--tls-port"], "6379", *files]
-    background = f"{shlex.join(proxy)} > /data/proxy 2>&1 &"
+    proxy = [sys.executable, tls_proxy.__file__, "redis", "", tls["--tls-port"], "6379"]
+    background = f"tail -f /dev/null | {shlex.join([*proxy, *files])} > /data/proxy 2>&1 &"
     assert stack.container("redis").run(["/bin/sh", "-c", background], 10) == 0
     connected = [sys.executable, "-c", CONNECT, "127.0.0.1", tls["--tls-port"]]
     until(lambda: stack.container("redis").run(connected, 10) == 0, "the proxy listens")

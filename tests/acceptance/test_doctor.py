@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import pytest
@@ -16,81 +15,16 @@ from sqlalchemy import text
 
 from storage.database import Database
 from storage.history import History
-from tapeworks.doctor.databases import durability_findings, file_findings, room_findings
 from tapeworks.doctor.examination import Examination
-from tapeworks.doctor.findings import Finding, Level
+from tapeworks.doctor.findings import Level
 from tapeworks.errors import UsageError
 from tapeworks.settings import Settings
-from tests.support.calls import Call, Called
+from tests.support.calls import Call
 from tests.support.desk import SMALL
+from tests.support.healthy import PREFIX, scheduler, told, worker
 from tests.support.redis_servers import newer_redis, redis_with
 from tests.support.training import settings, submitted
-from workers.exchange import Exchange, worker_key
-from workers.messages import SchedulerRecord, WorkerRecord
-from workers.versions import python_version, tapeworks_version, tensorflow_version
-
-#: What every variable of ours begins with.
-PREFIX = "TAPEWORKS_"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A Redis with a limit of its memory, for all tests that leave it as it is."""
-    with redis_with("--maxmemory", "100mb") as url:
-        yield url
-
-
-@pytest.fixture
-def cluster(
-    server: str, places: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[SimpleNamespace]:
-    """A healthy set-up: Redis, a database, and a worker and a scheduler that show themselves."""
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        monkeypatch.delenv(name)
-    for name in ("OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "ONEDNN_MAX_CPU_ISA"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(f"{PREFIX}REDIS_URL", server)
-    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", str(places / "runs.db"))
-    client = redis.Redis.from_url(server)
-    client.flushdb()
-    Exchange(server).show_worker(worker("w-1"))
-    Exchange(server).show_scheduler(scheduler())
-    yield SimpleNamespace(url=server, exchange=Exchange(server), redis=client, places=places)
-    client.close()
-
-
-def worker(name: str, **said: object) -> WorkerRecord:
-    """A worker's record, as it would write it now."""
-    return WorkerRecord.model_validate(_process(name) | {"fingerprint": "abc"} | said)
-
-
-def scheduler(**said: object) -> SchedulerRecord:
-    return SchedulerRecord.model_validate(_process("s-1") | said)
-
-
-def _process(name: str) -> dict[str, object]:
-    now = datetime.now(UTC)
-    return {
-        "name": name,
-        "host": socket.gethostname(),
-        "pid": 1,
-        "since": (now - timedelta(minutes=5)).isoformat(timespec="seconds"),
-        "state": "idle",
-        "version": tapeworks_version(),
-        "python": python_version(),
-        "clock": now.isoformat(),
-        "tensorflow": tensorflow_version(),
-    }
-
-
-def told(called: Called, level: str, label: str, found: str, remedy: str, code: int = 0) -> None:
-    """One line says all of this, and the exit code is right."""
-    lines = [line for line in called.out.splitlines() if found in line]
-    assert lines, called.out
-    assert lines[0].startswith(f"{level:9}{label:11}"), lines[0]
-    assert remedy in lines[0]
-    assert (called.code, called.err) == (code, ""), called.out
-
+from workers.exchange import worker_key
 
 # Nothing is wrong
 
@@ -144,23 +78,28 @@ def test_a_variable_that_resembles_none(
     told(call("doctor"), "warning", "settings", f"{PREFIX}MOOD", "Unset it")
 
 
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that everybody may look into; pytest keeps others out of its own."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 def test_a_file_of_a_secret_that_is_not_there_or_open_to_all_or_empty(
-    cluster: SimpleNamespace, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    cluster: SimpleNamespace, call: Call, monkeypatch: pytest.MonkeyPatch, open_directory: Path
 ) -> None:
-    key = tmp_path / "key"
+    key = open_directory / "key"
     monkeypatch.setenv(f"{PREFIX}SIGNING_KEY_FILE", str(key))
     told(call("doctor"), "problem", "settings", "No such file", "tapeworks secrets", 2)
     key.touch()
     told(call("doctor"), "problem", "settings", "is empty", "Put the secret into it", 2)
     key.write_text("a secret")
     key.chmod(0o644)
-    for directory in tmp_path.parents[:2]:  # pytest keeps others out of its own
-        directory.chmod(0o755)
-    tmp_path.chmod(0o755)
     called = call("doctor")
     told(called, "warning", "settings", "every user of this machine", "chmod o-rwx")
     assert "a secret" not in called.out
-    tmp_path.chmod(0o700)
+    open_directory.chmod(0o700)
     assert "warning" not in call("doctor").out
 
 
@@ -332,131 +271,7 @@ def test_a_run_whose_owner_is_gone(call: Call, cluster: SimpleNamespace) -> None
     history.database.close()
 
 
-# The database
-
-
-def set_revision(database: Database, revision: str) -> None:
-    database.upgrade()
-    with database.write() as connection:
-        connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'"))
-    database.close()
-
-
-@pytest.mark.parametrize(
-    ("revision", "found", "remedy"),
-    [("0001", "is at revision 0001", "db upgrade"), ("0999", "newer", "Upgrade Tapeworks here")],
-)
-def test_tables_of_another_version(
-    revision: str, found: str, remedy: str, call: Call, cluster: SimpleNamespace
-) -> None:
-    set_revision(Database(cluster.places / "runs.db"), revision)
-    told(call("doctor"), "problem", "database", found, remedy, 2)
-
-
-def test_no_database_that_could_be_opened(
-    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", str(cluster.places))
-    told(call("doctor"), "problem", "database", "unable to open", "Name a file", 4)
-    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", "postgresql://u:hush@127.0.0.1:1/none")
-    called = call("doctor")
-    told(called, "problem", "database", "efused", "that the server is running", 4)
-    assert "hush" not in called.out
-
-
-def test_a_database_that_another_program_keeps_locked(
-    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("storage.database.BUSY_TIMEOUT_MS", 100)
-    other = Database(cluster.places / "runs.db")
-    other.upgrade()
-    with other.write():
-        told(call("doctor"), "problem", "database", "locked", "end that program", 4)
-    other.close()
-
-
-def test_postgresql_without_tables_and_with_commits_that_may_be_lost(
-    call: Call, cluster: SimpleNamespace, postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", postgres_url)
-    told(call("doctor"), "problem", "database", "has no revision", "tapeworks db upgrade", 2)
-    database = Database(postgres_url)
-    database.upgrade()
-    database.close()
-    called = call("doctor")
-    told(called, "warning", "database", "fsync off", "ALTER SYSTEM SET fsync = on")
-    assert "Redis, the database" in called.out
-
-
-def only(findings: Iterator[Finding]) -> Finding:
-    [one] = findings
-    return one
-
-
-def test_places_that_are_no_good_for_a_database(tmp_path: Path) -> None:
-    file = tmp_path / "runs.db"
-    found = [*file_findings(file, {"/": "ext4", str(tmp_path): "nfs4"})]
-    assert "network file system, nfs4" in found[0].found
-    assert "PostgreSQL" in found[0].remedy
-    assert not any("network" in one.found for one in file_findings(file, {"/": "ext4"}))
-    full = only(room_findings(tmp_path, 10**6))
-    assert (full.level, "tapeworks gc" in full.remedy) == ("warning", True)
-    assert list(room_findings(tmp_path, 10**12)) == []
-    odd = only(durability_findings({"server_encoding": "SQL_ASCII", "fsync": "on"}))
-    assert "createdb --encoding UTF8" in odd.remedy
-
-
-# Data sets, threads
-
-
-@pytest.mark.parametrize(
-    ("make", "found", "remedy"),
-    [
-        (lambda place: None, "There is no directory", "Give another with --data-dir"),
-        (Path.mkdir, "no MNIST files", "Expected train-images-idx3-ubyte"),
-        (lambda place: damaged(place), "mnist.npz", "mnist.npz"),
-    ],
-    ids=["missing", "empty", "damaged"],
-)
-def test_a_directory_without_mnist(
-    make: Callable[[Path], None],
-    found: str,
-    remedy: str,
-    call: Call,
-    cluster: SimpleNamespace,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    place = cluster.places / "mnist"
-    make(place)
-    monkeypatch.setenv(f"{PREFIX}DATA_DIR", str(place))
-    told(call("doctor"), "problem", "data set", found, remedy, 2)
-
-
-def damaged(place: Path) -> None:
-    place.mkdir()
-    (place / "mnist.npz").write_text("no archive")
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "found", "remedy"),
-    [
-        ("OMP_NUM_THREADS", "8", "does nothing", "--processes N"),
-        ("TF_ENABLE_ONEDNN_OPTS", "1", "is overridden with 0", "Unset"),
-        ("XLA_FLAGS", "--xla_cpu_enable_fast_math=true", "is overridden", "Unset XLA_FLAGS"),
-        ("ONEDNN_MAX_CPU_ISA", "SSE41", "gives other bits", "alike on all machines"),
-    ],
-)
-def test_a_variable_of_tensorflow(
-    name: str,
-    value: str,
-    found: str,
-    remedy: str,
-    call: Call,
-    cluster: SimpleNamespace,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv(name, value)
-    told(call("doctor"), "warning", "threads", f"{name}={value} {found}", remedy)
+# What programs read
 
 
 def test_programs_read_all_that_people_do(

@@ -25,6 +25,7 @@ from tapeworks.redis_server import RedisServer
 from workers import app as celery
 from workers import process, tasks
 from workers.exchange import QUEUE_KEY, Exchange
+from workers.log_context import about
 from workers.messages import Wanted
 from workers.signing import UNSIGNED, Signer
 
@@ -132,7 +133,7 @@ def benches() -> Iterator[dict[str, Bench]]:
 
 @contextmanager
 def at_work(bench: Bench) -> Iterator[None]:
-    """This process's worker and its queue are the bench's."""
+    """This process's worker and its queue are the bench's; what its lines are about ends here."""
     celery.use_redis(bench.exchange.url)
-    with patch.object(tasks, "this_worker", lambda: bench.worker):
+    with patch.object(tasks, "this_worker", lambda: bench.worker), about():
         yield
