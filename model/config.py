@@ -219,6 +219,14 @@ class RunConfig(UpdateConfig, Architecture):
                 f"takes its size less 1: {self.image_side}{taken} is less than 1. "
                 f"Received: kernel_sizes={_listed(self.kernel_sizes)}"
             )
+        size, images = self.network.microbatch_bytes, self.network.microbatch_size
+        if size > LARGEST_MICROBATCH_BYTES:
+            raise ValueError(
+                f"A microbatch of {images} images would take {size / 1e9:.1f} GB of a worker's "
+                f"memory with this network, of {LARGEST_MICROBATCH_BYTES / 1e9:.1f} GB that it "
+                f"may; choose a smaller one, or a smaller network. Received: "
+                f"microbatch_size={images}{'' if self.microbatch_size else ', the default'}"
+            )
         size = self.network.unfolded_bytes
         if self.unfolding is Unfolding.FULL and size > LARGEST_UNFOLDED_BYTES:
             raise ValueError(

@@ -187,7 +187,8 @@ class Gathering:
                 not_for=tuple(sorted(attempt.not_for)),
             )
         except ValidationError as error:
-            problem = error.errors(include_url=False, include_input=False)[0]["msg"]
+            found = error.errors(include_url=False, include_input=False)[0]["msg"]
+            problem = found.removeprefix("Value error, ").rstrip(".")
             raise RunFailed(
                 f"Shard {shard.index} asks more than a worker may be asked: {problem}. Submit the "
                 "run with more shards, smaller microbatches or gradients=summed."
@@ -274,7 +275,8 @@ class Gathering:
     ) -> list[Command]:
         is_aside = header.worker in self._link.standing.aside
         self._judged(attempt.id, Verdict.ASIDE if is_aside else verdict, header.worker)
-        self._link.pin(header.fingerprint)
+        if not is_aside:
+            self._link.pin(header.fingerprint)
         found = outcomes(arrays, header, self._work, attempt)
         answer = Answer(
             attempt=attempt,

@@ -51,12 +51,19 @@ class Patience:
 
     def __call__(self, unit: Callable[[], _Result], /) -> _Result:
         """What the unit gives in the end. Raises `Interrupted` when the user will not wait."""
-        result = self._retrying(unit)
+        try:
+            result = self._retrying(unit)
+        except LeaseLost:  # says a database that is back
+            self._back()
+            raise
+        self._back()
+        self._write_story()
+        return result
+
+    def _back(self) -> None:
         if self._is_out:
             self._is_out = False
             self._tell("database_back", "The database is back; going on.")
-        self._write_story()
-        return result
 
     def _failed(self, state: RetryCallState) -> None:
         if not self._is_out and state.outcome:

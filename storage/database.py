@@ -48,6 +48,9 @@ UNREADABLE = (
     "password percent-encoded. Received: something else, not shown as it may hold a password"
 )
 
+#: How the names of files end that SQLite keeps beside a database.
+SQLITE_ENDINGS = ("-wal", "-shm", "-journal")
+
 #: What a transaction is for; SQLite begins each kind in its own way.
 Purpose = Literal["read", "write", "migrate", "outside"]
 
@@ -114,6 +117,16 @@ class Database:
     def file(self) -> Path | None:
         """The SQLite file, if it is one."""
         return Path(str(self._url.database)) if self.is_sqlite else None
+
+    def owns(self, path: Path) -> bool:
+        """Whether that is the SQLite file, or a place where SQLite may keep one beside it."""
+        if not self.file:
+            return False
+        own = self.file.resolve()
+        names = {own.name + ending for ending in ("", *SQLITE_ENDINGS)}
+        if own.exists() and path.exists() and path.samefile(own):  # by another name
+            return True
+        return path.resolve().parent == own.parent and path.resolve().name in names
 
     def revision(self) -> str | None:
         """The revision of the tables, or None where there are none."""

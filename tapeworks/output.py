@@ -9,8 +9,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from storage.database import Database
 from tapeworks.errors import UsageError
+from tapeworks.settings import settings
 from workers.printable import visible as visible
+from workers.printable import visible_lines as visible_lines
 
 #: Between the columns of a table.
 GAP = "  "
@@ -56,11 +59,6 @@ def table_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
 
 def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
     return [max(map(len, column)) for column in zip(*lines, strict=True)]
-
-
-def visible_lines(text: str) -> str:
-    """The text as it may be shown, on as many lines as it has."""
-    return "\n".join(map(visible, text.split("\n")))
 
 
 def check_writable(path: Path) -> None:
@@ -114,6 +112,11 @@ def _check_place(path: Path) -> None:
         )
     if path.exists() and not os.access(path, os.W_OK):
         raise UsageError(f"{path} cannot be written: permission denied.")
+    if Database(settings().database_url).owns(path):
+        raise UsageError(
+            f"Expected a file to write. Received: {path}, which is a file of the database and is "
+            "left alone. Name another one."
+        )
     tempfile.TemporaryFile(dir=path.parent).close()  # what is allowed is not always possible
 
 

@@ -47,7 +47,7 @@ class Settings:
 
     def signer(self) -> Signer:
         """With the signing key, if one is configured. Raises `SigningKeyUnusable`."""
-        return signer()
+        return signer(self._environment)
 
 
 def settings() -> Settings:

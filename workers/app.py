@@ -29,6 +29,7 @@ from workers import broker
 from workers.addresses import DEFAULT_URL, redis_url
 from workers.entries import EXPIRES_SECONDS, QUEUE, TASK
 from workers.errors import (
+    LogSettingWrong,
     PasswordUnusable,
     RedisRefused,
     RedisUnreachable,
@@ -102,12 +103,15 @@ def _use_named_redis() -> None:
 
     Celery's own command line has nobody else who would tell of one that is of no use.
     """
+    is_celery = "celery.bin.celery" in sys.modules
     try:
+        if is_celery:
+            log_settings(os.environ)
         use_redis(redis_url(os.environ))
-    except (PasswordUnusable, RedisUnreachable) as error:
-        if "celery.bin.celery" in sys.modules:
+    except (LogSettingWrong, PasswordUnusable, RedisUnreachable) as error:
+        if is_celery:
             sys.stderr.write(f"celery: {error}\n")
-            sys.exit(WRONG_USAGE if isinstance(error, PasswordUnusable) else UNREACHABLE)
+            sys.exit(UNREACHABLE if isinstance(error, RedisUnreachable) else WRONG_USAGE)
         use_redis(DEFAULT_URL)
 
 

@@ -13,6 +13,7 @@ from kombu.transport import redis
 from redis.exceptions import NoPermissionError
 
 from workers.entries import rewritten
+from workers.exchange import QUEUE_KEY
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ def _checked(popped: list[bytes] | None, **_: Any) -> tuple[bytes, bytes] | None
     if not popped:
         return None
     queue, entry = popped
+    if not queue.startswith(QUEUE_KEY.encode()):  # of another Celery program in this process
+        return queue, entry
     checked = rewritten(entry)
     if checked is None:
         _tell_of_dropped()

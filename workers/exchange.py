@@ -319,10 +319,17 @@ class Exchange:
 
     def networks(self) -> list[NetworkConfig]:
         """Networks of the runs in progress, as far as they are signed as they should be."""
+        return [network for value in self._announced() if (network := self._network(value))]
+
+    def reads_no_run(self) -> bool:
+        """Whether runs are in progress, and none so that we can read what its network is."""
+        values = self._announced()
+        return bool(values) and not any(map(self._network, values))
+
+    def _announced(self) -> list[bytes]:
         with redis_client.translated(self.url):
             runs = self._members(RUNS_KEY, MOST_RUNS)
-            values = self._values(map(network_key, runs), LARGEST_NETWORK_BYTES)
-        return [network for value in values if (network := self._network(value))]
+            return list(self._values(map(network_key, runs), LARGEST_NETWORK_BYTES))
 
     def _network(self, value: bytes) -> NetworkConfig | None:
         try:

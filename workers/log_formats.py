@@ -7,7 +7,7 @@ from typing import Any
 
 from workers.addresses import without_passwords
 from workers.log_context import FIELDS
-from workers.printable import visible
+from workers.printable import visible, visible_lines
 
 #: A shorter secret is not looked for in other texts: whatever has it in it by chance would give
 #: it away.
@@ -45,8 +45,8 @@ class PlainFormatter(logging.Formatter):
 
     def _traceback(self, record: logging.LogRecord) -> str:
         if record.exc_info and record.exc_info[0]:
-            return self.formatException(record.exc_info)
-        return record.exc_text or ""
+            return visible_lines(self.formatException(record.exc_info))
+        return visible_lines(record.exc_text or "")
 
 
 class DetailedFormatter(PlainFormatter):

@@ -65,7 +65,7 @@ class LogSettings:
 
 def log_settings(environment: Mapping[str, str]) -> LogSettings:
     """What the environment says. Raises `LogSettingWrong`."""
-    format_ = environment.get(FORMAT_VARIABLE) or LogFormat.TEXT
+    format_ = (environment.get(FORMAT_VARIABLE) or LogFormat.TEXT).lower()
     level = (environment.get(LEVEL_VARIABLE) or "warning").lower()
     if format_ not in list(LogFormat):
         raise LogSettingWrong(f"Expected {FORMAT_VARIABLE} text or json. Received: {format_}.")

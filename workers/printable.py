@@ -10,3 +10,8 @@ def visible(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def visible_lines(text: str) -> str:
+    """The text as it may be shown, on as many lines as it has."""
+    return "\n".join(map(visible, text.split("\n")))

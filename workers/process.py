@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -148,14 +147,17 @@ class Worker:
 
     @contextmanager
     def holding(self, shard: ShardMessage) -> Iterator[None]:
-        """Show this shard as the one in hand, and count its images when it is done."""
-        began, self._shard = time.perf_counter(), shard.attempt_id
+        """Show this shard as the one in hand."""
+        self._shard = shard.attempt_id
         try:
             yield
         finally:
             self._shard = None
-            self._busy_seconds += time.perf_counter() - began
-            self._images += sum(len(microbatch.images) for microbatch in shard.microbatches)
+
+    def computed(self, shard: ShardMessage, seconds: float) -> None:
+        """Count its images, and what they took."""
+        self._busy_seconds += seconds
+        self._images += sum(len(microbatch.images) for microbatch in shard.microbatches)
 
     def record(self) -> WorkerRecord:
         """What `tapeworks workers` shows."""

@@ -62,7 +62,7 @@ def for_celery(url: str) -> tuple[str, dict[str, Any] | None]:
     """
     options = connect(url).connection_pool.connection_kwargs
     user, password = (quote(options.get(name) or "", "") for name in ("username", "password"))
-    login = f"{user}:{password}@" if password else ""
+    login = f"{user}:{password}@" if user or password else ""
     database = options.get("db") or 0
     if "path" in options:
         return f"redis+socket://{login}{options['path']}?virtual_host={database}", None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -95,12 +96,12 @@ def _bytes(text: str) -> bytes:
 UNSIGNED = Signer()
 
 
-def signer() -> Signer:
+def signer(environment: Mapping[str, str] = os.environ) -> Signer:
     """With the key in the file that the environment names, if it does.
 
     Raises `SigningKeyUnusable`.
     """
-    name = os.environ.get(VARIABLE)
+    name = environment.get(VARIABLE)
     return Signer(_key(Path(name))) if name else UNSIGNED
 
 

@@ -80,7 +80,7 @@ class Supervisor:
     @property
     def places(self) -> list[int | None]:
         """The process of each place, None where it has ended and is not started again yet."""
-        return [slot.process.pid if slot.process else None for slot in self._slots]
+        return [process.pid if (process := slot.process) else None for slot in self._slots]
 
     @property
     def process_ids(self) -> set[int]:

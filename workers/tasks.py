@@ -21,6 +21,10 @@ logger = logging.getLogger(__name__)
 #: Seconds without a message after one that is for others, so that they find it in the queue.
 LEAVE_SECONDS = 0.05
 
+#: Likewise after a message that could not be read, if nothing of any run can: a worker with another
+#: key or of another version, always idle, would take whatever there is from those who can compute.
+STRANGER_SECONDS = 5.0
+
 
 @app.task(name=TASK)  # type: ignore[untyped-decorator]
 def compute_shard(sealed: str) -> None:
@@ -30,11 +34,12 @@ def compute_shard(sealed: str) -> None:
     named any run. The scheduler sees by the worker's record that their keys differ.
     """
     crash_point(CrashPoint.MESSAGE_TAKEN)
+    worker = this_worker()
     try:
-        shard = this_worker().exchange.open_message(sealed)
+        shard = worker.exchange.open_message(sealed)
     except (SignatureWrong, MessageUnreadable) as error:
         _tell_of_refused(str(error))
-        time.sleep(LEAVE_SECONDS)
+        time.sleep(STRANGER_SECONDS if _is_stranger() else LEAVE_SECONDS)
         return
     _log_about(shard)
     try:
@@ -42,6 +47,13 @@ def compute_shard(sealed: str) -> None:
     except RedisUnreachable as error:  # the scheduler sends again what does not come back
         event = {"event": "answer_given_up"}
         logger.warning("Attempt %s is given up: %s", shard.attempt_id, error, extra=event)
+
+
+def _is_stranger() -> bool:
+    try:
+        return this_worker().exchange.reads_no_run()
+    except RedisUnreachable:
+        return False
 
 
 @functools.cache
@@ -63,6 +75,8 @@ def _answer(shard: ShardMessage) -> None:
     logger.debug("Attempt %s is taken", shard.attempt_id, extra={"event": "attempt_taken"})
     with worker.holding(shard):
         header, arrays = _attempt(shard)
+    if header.status is Status.DONE:
+        worker.computed(shard, header.seconds)
     crash_point(CrashPoint.SHARD_COMPUTED)
     worker.deliver(header, arrays)
     crash_point(CrashPoint.ANSWER_SENT)

@@ -20,7 +20,6 @@ from tapeworks.doctor.schedulers import LABEL as SCHEDULERS
 from tapeworks.doctor.schedulers import check_schedulers
 from tapeworks.doctor.seen import Seen, redis_skew, seen
 from tapeworks.doctor.threads import check_threads
-from tapeworks.doctor.variables import LABEL as SETTINGS
 from tapeworks.doctor.variables import check_variables
 from tapeworks.doctor.workers import LABEL as WORKERS
 from tapeworks.doctor.workers import check_workers
@@ -41,25 +40,19 @@ class Examination:
     def findings(self) -> Iterator[Finding]:
         """All of them; each comes as soon as it is known."""
         yield from check_variables(self._environment)
-        yield from looked(SETTINGS, self._services)
+        yield from looked(REDIS, self._redis)
+        yield from looked(DATABASE, self._database)
         yield from check_clocks(self._skews)
         yield from check_data_sets(self._environment)
         yield from check_threads(self._environment)
 
-    def _services(self) -> Iterator[Finding]:
-        places = self._settings()
-        if places.named_redis_url is None:
-            yield from looked(REDIS, self._private_redis)
-        else:
-            yield from self._redis(places.named_redis_url)
-        yield from looked(DATABASE, lambda: self._database(places.database_url))
-
-    def _private_redis(self) -> Iterator[Finding]:
-        yield ok(REDIS, f"none is named; train would start {executable()}")
-        yield ok(WORKERS, "train would start its own")
-
-    def _redis(self, url: str) -> Iterator[Finding]:
+    def _redis(self) -> Iterator[Finding]:
         try:
+            url = self._settings().named_redis_url
+            if url is None:
+                yield ok(REDIS, f"none is named; train would start {executable()}")
+                yield ok(WORKERS, "train would start its own")
+                return
             with closing(connect(url)) as client:
                 yield from check_redis(client, url)
                 yield from looked(ACCESS, lambda: check_access(client, url))
@@ -73,8 +66,8 @@ class Examination:
         yield from check_workers(self._seen)
         yield from check_schedulers(self._seen)
 
-    def _database(self, url: str) -> Iterator[Finding]:
-        with closing(Database(url)) as database:
+    def _database(self) -> Iterator[Finding]:
+        with closing(Database(self._settings().database_url)) as database:
             is_usable = yield from check_database(database)
             if is_usable:
                 if not database.is_sqlite:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tapeworks.doctor.findings import Finding, ok, problem, warning
+from tapeworks.doctor.findings import Finding, looked, ok, problem, warning
+from tapeworks.service_options import LAST_PORT, PORT_VARIABLE
+from workers.logs import log_settings
+from workers.signing import VARIABLE as SIGNING_KEY
+from workers.signing import signer
 
 LABEL = "settings"
 
@@ -37,7 +42,8 @@ def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
         )
     for name in sorted(SECRET_FILES):
         if value := environment.get(PREFIX + name):
-            wrong += _secret_file(PREFIX + name, Path(value))
+            wrong += looked(LABEL, functools.partial(_secret_file, PREFIX + name, Path(value)))
+    wrong += looked(LABEL, lambda: _values(environment))
     yield from wrong
     if not wrong:
         yield ok(LABEL, _count(len(ours)))
@@ -58,19 +64,20 @@ def _unknown(name: str) -> Finding:
     return warning(LABEL, found, "Unset it.")
 
 
+def _values(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """What schedulers and workers would not start with."""
+    port = environment.get(PORT_VARIABLE)
+    if port and not (port.isdecimal() and int(port) <= LAST_PORT):
+        remedy = f"Expected a number from 0 to {LAST_PORT}. Set one, or unset it."
+        yield problem(LABEL, f"{PORT_VARIABLE}={port} is no port", remedy)
+    log_settings(environment)
+
+
 def _secret_file(name: str, path: Path) -> Iterator[Finding]:
-    try:
-        is_empty = not path.read_bytes().strip()
-    except OSError as error:
-        yield problem(
-            LABEL,
-            f"the file {path} of {name} cannot be read: {error.strerror}",
-            "Name a file that this user may read; tapeworks secrets DIRECTORY makes them.",
-        )
-        return
-    if is_empty:
-        yield problem(LABEL, f"the file {path} of {name} is empty", "Put the secret into it.")
-    elif _is_open_to_all(path.resolve()):
+    """Who may read it, and whether the key in it is one; passwords are tried with their servers."""
+    if name == SIGNING_KEY:
+        signer({name: str(path)})
+    if path.is_file() and _is_open_to_all(path.resolve()):
         yield warning(
             LABEL,
             f"every user of this machine may read the file {path} of {name}",

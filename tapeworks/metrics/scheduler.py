@@ -130,7 +130,7 @@ class DriverMeter(Meter):
     def left(self) -> None:
         """The run is in hand no more."""
         self._renewed_at, self.shards_out = None, 0
-        self.waits_for -= {"redis", "workers"}
+        self.waits_for = frozenset()
 
     def sent(self, work: Work, reason: Reason) -> None:
         """An attempt is on the queue."""

@@ -15,10 +15,6 @@ from sqlalchemy import text
 
 from storage.database import Database
 from storage.history import History
-from tapeworks.doctor.examination import Examination
-from tapeworks.doctor.findings import Level
-from tapeworks.errors import UsageError
-from tapeworks.settings import Settings
 from tests.support.calls import Call
 from tests.support.desk import SMALL
 from tests.support.healthy import PREFIX, scheduler, told, worker
@@ -86,15 +82,15 @@ def open_directory() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_a_file_of_a_secret_that_is_not_there_or_open_to_all_or_empty(
+def test_a_signing_key_that_is_not_there_or_none_or_open_to_all(
     cluster: SimpleNamespace, call: Call, monkeypatch: pytest.MonkeyPatch, open_directory: Path
 ) -> None:
     key = open_directory / "key"
     monkeypatch.setenv(f"{PREFIX}SIGNING_KEY_FILE", str(key))
     told(call("doctor"), "problem", "settings", "No such file", "tapeworks secrets", 2)
-    key.touch()
-    told(call("doctor"), "problem", "settings", "is empty", "Put the secret into it", 2)
     key.write_text("a secret")
+    told(call("doctor"), "problem", "settings", "32 to 4096 bytes", "tapeworks secrets", 2)
+    key.write_text("a secret" * 4)
     key.chmod(0o644)
     called = call("doctor")
     told(called, "warning", "settings", "every user of this machine", "chmod o-rwx")
@@ -103,13 +99,47 @@ def test_a_file_of_a_secret_that_is_not_there_or_open_to_all_or_empty(
     assert "warning" not in call("doctor").out
 
 
-def test_settings_that_cannot_be_read_keep_no_other_check_back() -> None:
-    def settings_with_a_bad_file() -> Settings:
-        raise UsageError("The password file cannot be read.")
+@pytest.mark.parametrize(
+    ("name", "value", "found", "remedy"),
+    [
+        ("METRICS_PORT", "tcp://10.0.0.7:9540", "is no port", "from 0 to 65535"),
+        ("METRICS_PORT", "65536", "is no port", "from 0 to 65535"),
+        ("LOG_LEVEL", "loud", "Received: loud", "debug, info"),
+        ("LOG_FORMAT", "xml", "Received: xml", "text or json"),
+    ],
+)
+def test_a_value_that_nothing_would_start_with(
+    name: str,
+    value: str,
+    found: str,
+    remedy: str,
+    cluster: SimpleNamespace,
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(PREFIX + name, value)
+    told(call("doctor"), "problem", "settings", found, remedy, 2)
 
-    found = list(Examination(settings_with_a_bad_file, {}).findings())
-    assert [one.code for one in found if one.level is Level.PROBLEM] == [2]
-    assert {"settings", "clocks", "data set", "threads"} <= {one.label for one in found}
+
+@pytest.mark.parametrize(
+    ("name", "broken", "fine"), [("REDIS", "redis", "database"), ("DATABASE", "database", "redis")]
+)
+def test_a_password_file_that_cannot_be_read_keeps_no_other_check_back(
+    name: str,
+    broken: str,
+    fine: str,
+    cluster: SimpleNamespace,
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}{name}_PASSWORD_FILE", str(cluster.places / "none"))
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", "postgresql://ada@127.0.0.1:1/none")
+    if name == "REDIS":
+        monkeypatch.setenv(f"{PREFIX}DATABASE_URL", str(cluster.places / "runs.db"))
+    called = call("doctor")
+    told(called, "problem", broken, "none, which cannot be read", "No such file", 2)
+    assert f"ok       {fine}" in called.out
+    assert called.out.count("problem") == 1
 
 
 # Redis

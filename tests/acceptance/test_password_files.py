@@ -15,6 +15,7 @@ from tests.support.fleet import Fleet
 from tests.support.processes import ROOT, Start
 from tests.support.waiting import until
 from workers.addresses import REDIS
+from workers.logs import LEVEL_VARIABLE
 
 
 @pytest.fixture
@@ -55,14 +56,24 @@ def test_a_password_file_that_is_not_there_is_told(
 @pytest.mark.parametrize(
     "program", [["-m", "workers"], ["-m", "celery", "-A", "workers.app", "worker"]]
 )
-def test_a_process_without_supervisor_tells_of_it_as_well(program: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        (REDIS.file_variable, "/nowhere/password", "which cannot be read: No such file"),
+        (LEVEL_VARIABLE, "loud", "Received: loud"),
+    ],
+)
+def test_a_process_without_supervisor_tells_of_it_as_well(
+    variable: str, value: str, told: str, program: list[str]
+) -> None:
     ended = subprocess.run(
         [sys.executable, *program],
-        env={REDIS.file_variable: "/nowhere/password", "PYTHONPATH": str(ROOT)},
+        env={variable: value, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert ended.returncode == 2
     [line] = ended.stderr.splitlines()
-    assert "/nowhere/password, which cannot be read: No such file" in line
+    assert value in line
+    assert told in line

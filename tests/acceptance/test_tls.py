@@ -142,6 +142,7 @@ def test_celery_reaches_a_redis_whose_certificate_is_good(
         ("redis://localhost", "redis://localhost:6379/0"),
         ("redis://me:a;b%2Fc@[::1]:1/2?client_name=x", "redis://me:a%3Bb%2Fc@[::1]:1/2"),
         ("redis://localhost/?db=3", "redis://localhost:6379/3"),
+        ("redis://me@localhost", "redis://me:@localhost:6379/0"),
         ("redis://h/0?username=me&password=p", "redis://me:p@h:6379/0"),
         ("rediss://:p@localhost:1/0?ssl_check_hostname=true", "rediss://:p@localhost:1/0"),
         ("unix:///run/redis.sock?db=1", "redis+socket:///run/redis.sock?virtual_host=1"),

@@ -119,7 +119,8 @@ def benches() -> Iterator[dict[str, Bench]]:
         logging.disable(logging.CRITICAL)  # what a worker has to say of a spoilt payload
         stack.callback(logging.disable, logging.NOTSET)
         stack.enter_context(patch("workers.compute.engine", engine))
-        stack.enter_context(patch("workers.tasks.LEAVE_SECONDS", 0.0))
+        for pause in ("LEAVE_SECONDS", "STRANGER_SECONDS"):
+            stack.enter_context(patch(f"workers.tasks.{pause}", 0.0))
         made = {}
         for name, signer in SIGNERS.items():
             server = stack.enter_context(RedisServer())

@@ -18,7 +18,7 @@ from storage.errors import StateConflict
 from storage.history import History
 from storage.records import IterationRecord, RunStatus
 from tests.support.calls import Call
-from tests.support.made_up import commit, submit_and_claim
+from tests.support.made_up import commit, submit, submit_and_claim
 from tests.support.postgres import VARIABLE, new_database, programs
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
@@ -95,3 +95,21 @@ def test_a_backup_that_cannot_be_written_is_told_in_one_sentence(
     assert called.code == 2
     assert len(called.err.splitlines()) == 1
     assert sorted(places.rglob("*")) == before
+
+
+@pytest.mark.parametrize("place", ["runs.db", "runs.db-wal", "runs.db-shm", "link", "hard-link"])
+@pytest.mark.parametrize("order", ["db backup", "export RUN --to csv --output"])
+def test_nothing_is_written_over_the_database(
+    order: str, place: str, call: Call, places: Path
+) -> None:
+    history = History.open(places / "runs.db")
+    run = submit(history)
+    history.database.close()
+    (places / "link").symlink_to("runs.db")
+    (places / "hard-link").hardlink_to("runs.db")
+    before = (places / "runs.db").stat().st_ino
+    called = call(f"{order.replace('RUN', run.id)} {place}")
+    assert called.code == 2
+    assert "is a file of the database" in called.last_words
+    assert (places / "runs.db").stat().st_ino == before
+    assert call("runs").code == 0

@@ -12,13 +12,14 @@ from dataclasses import replace
 
 import pytest
 
+from scheduler.control import Control
 from scheduler.driving import Driver
 from scheduler.errors import Interrupted
 from scheduler.local_dispatcher import LocalDispatcher
 from scheduler.patience import Patience
 from scheduler.presence import LONGEST_SILENCE_SECONDS, Presence
 from scheduler.pulse import Pulse
-from storage.errors import StorageUnreachable
+from storage.errors import LeaseLost, StorageUnreachable
 from storage.history import History
 from tests.support.calls import Call
 from tests.support.desk import SMALL
@@ -134,6 +135,18 @@ def test_a_driver_is_heard_while_it_waits_for_the_database(history: History) -> 
         patience(fail)
     assert driver.pulse.said
     assert driver.pulse.said.state is SchedulerState.WAITING
+
+
+def test_a_database_that_says_the_lease_is_lost_is_back(history: History) -> None:
+    answers, told = [StorageUnreachable("away"), LeaseLost("another's")], list[str]()
+    patience = Patience(history, Control(), lambda kind, _: told.append(kind))
+
+    def fail() -> None:
+        raise answers.pop(0)
+
+    with pytest.raises(LeaseLost):
+        patience(fail)
+    assert told == ["database_unreachable", "database_back"]
 
 
 # Health

@@ -153,8 +153,12 @@ def test_only_signed_networks_are_compiled(shared_fleet: Fleet) -> None:
     for signer, known, run in ((KEY, network, "a-run"), (OTHER, other, "b-run")):
         Exchange(shared_fleet.redis_url, signer).announce_run(run, known)
     assert Exchange(shared_fleet.redis_url, KEY).networks() == [network]
+    assert not Exchange(shared_fleet.redis_url, KEY).reads_no_run()
+    assert Exchange(shared_fleet.redis_url, Signer(b"t" * 32)).reads_no_run()
+    assert Exchange(shared_fleet.redis_url).reads_no_run()
     Exchange(shared_fleet.redis_url).forget_run("a-run", 0)
     Exchange(shared_fleet.redis_url).forget_run("b-run", 0)
+    assert not Exchange(shared_fleet.redis_url).reads_no_run()
 
 
 #: What Celery would do on behalf of anybody.

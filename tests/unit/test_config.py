@@ -98,6 +98,8 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"gradients": "mean"}, "gradients=mean"),
     ({"microbatch_size": 0}, "microbatch_size=0"),
     ({"microbatch_size": 65537}, "microbatch_size=65537"),
+    ({"microbatch_size": 65536, "filters": 64}, "microbatch_size=65536"),
+    ({"image_side": 224, "filters": 128, "images": 512}, "microbatch_size=64, the default"),
     ({"shards": 0}, "shards=0"),
     ({"shards": 2**31}, f"shards={2**31}"),
     ({"checkpoint_every": 0}, "checkpoint_every=0"),
@@ -122,7 +124,8 @@ VALID: list[dict[str, Any]] = [
     {"images": 10, "images_per_iteration": 3, "optimizer": "momentum", "momentum": 0.0},
     {"optimizer": "adam", "adam_beta_1": 0.8, "adam_beta_2": 0.9, "adam_epsilon": 1e-4},
     {"schedule": "cosine", "warmup_iterations": 49, "final_learning_rate": 1e-5},
-    {"checkpoint_every": 10, "image_side": 1024, "classes": tuple(range(256))},
+    {"image_side": 1024, "kernel_sizes": (1000,), "classes": tuple(range(256))},
+    {"checkpoint_every": 10},
 ]
 
 

@@ -77,6 +77,17 @@ def test_text_cannot_move_the_cursor_or_pretend_to_be_two_lines(
     assert text.count("\n") == 1
 
 
+def test_no_traceback_moves_the_cursor(capsys: Captured) -> None:
+    with logging_to_stderr(PLAIN):
+        try:
+            raise ValueError("up \x1b[1A and")
+        except ValueError:
+            logger.exception("It failed")
+    text = capsys.readouterr().err
+    assert "ValueError: up \\x1b[1A and\n" in text
+    assert "\x1b" not in text
+
+
 @pytest.mark.parametrize("settings", [PLAIN, DETAILED, JSON])
 @pytest.mark.parametrize("written", [SECRET, QUOTED, "redis://u:0ther@h/0", "?password=0ther&db=0"])
 def test_secrets_are_masked_in_sentences_and_tracebacks(
@@ -196,11 +207,11 @@ def test_a_signal_handlers_line_is_like_the_others() -> None:
 
 
 def test_logging_is_afterwards_as_it_was_before() -> None:
-    root = logging.getLogger()
-    before = list(root.handlers), root.level, logger.parent, threading.excepthook
+    root, room = logging.getLogger(), logging.getLogger("scheduler")
+    before = list(root.handlers), root.level, room.level, threading.excepthook
     with logging_to_stderr(JSON):
         assert root.handlers != before[0]
-    assert (list(root.handlers), root.level, logger.parent, threading.excepthook) == before
+    assert (list(root.handlers), root.level, room.level, threading.excepthook) == before
 
 
 def test_what_a_thread_works_on_is_its_own_and_ends() -> None:
