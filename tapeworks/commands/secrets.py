@@ -16,9 +16,10 @@ from tapeworks.secret_files import ACL_FILE, make
 def command(directory: Path) -> int:
     """Make the secrets of a deployment in DIRECTORY, and the file of its Redis users.
 
-    A secret that is there is kept: to replace one, delete its file and call this again. The users'
-    file, redis_users.acl, is made anew each time, with hashes of the passwords; it needs Redis 7 or
-    newer. Prints the files that were written.
+    A secret that is there is kept: to replace one, delete its file and call this again; of the
+    database's password PostgreSQL has to be told (SECURITY.md). The users' file, redis_users.acl,
+    is made anew each time, with hashes of the passwords; it needs Redis 7 or newer. Prints the
+    files that were written.
     """
     for path in make(directory):
         put(str(path))

@@ -78,8 +78,10 @@ def test_postgresql_s_own_backup_holds_the_whole_history(
     subprocess.run(dump, cwd=places, check=True)
     server = os.environ.get(VARIABLE) or postgres_url
     with new_database(server, f"tapeworks-{uuid.uuid4().hex}") as address:
-        restore = [str(programs() / "pg_restore"), f"--dbname={address}", "history.dump"]
-        subprocess.run(restore, cwd=places, check=True)
+        restore = [str(programs() / "pg_restore"), "--clean", "--if-exists"]
+        for _ in ("a new database", "one with a history"):
+            restore_it = [*restore, f"--dbname={address}", "history.dump"]
+            subprocess.run(restore_it, cwd=places, check=True)
         restored = History.open(address)
         assert restored.iterations(claim.run_id) == iterations
         restored.database.close()
