@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.compose import product
+from tests.support.compose.networks import CONNECT
 from tests.support.compose.project import ROOT, Project, load
 from tests.support.compose.stack import Stack, in_order
 
@@ -27,9 +28,6 @@ DOCUMENTED = re.findall(r"^# +docker compose run --rm (\w+) (.+)$", TEXT, re.MUL
 
 #: Each service of the file, and a second worker.
 CONTAINERS = ("redis", "postgres", "migrate", "scheduler", "worker-1", "worker-2", "flower")
-
-#: Opens a connection, or fails.
-CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)"
 
 #: Asks for a page, and prints its status.
 ASK = """

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
-from tests.support import tls_proxy
-from tests.support.compose.product import made_secrets
-from tests.support.compose.project import Project, load, merged
+from model.config import RunConfig, run_config
 from tests.support.compose.stack import Stack
+from tests.support.compose.two_machines import BETWEEN, start_redis_behind_tls, two_machines
+from tests.support.training import Digests
 from tests.support.waiting import until
 
-#: Opens a connection, or fails.
-CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)"
+#: So many iterations that the link goes down and up again among them.
+SETTINGS = {"images": 50, "iterations": 300}
 
-ENVIRONMENT = {"REDIS_TLS_ADDRESS": "10.0.0.5", "REDIS_TLS_HOST": "redis"}
+#: What makes the scheduler tell of every iteration.
+TALKATIVE = {"TAPEWORKS_LOG_LEVEL": "DEBUG", "TAPEWORKS_LOG_FORMAT": "json"}
+
+Start = Callable[..., Stack]
 
 
 @pytest.fixture
@@ -29,32 +32,25 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def project(authority: trustme.CA, tmp_path: Path) -> Project:
-    """Redis of the first machine, and the worker of the second one, on the network between them."""
-    made_secrets(tmp_path)
-    certificate, secrets = authority.issue_cert("redis"), tmp_path / "secrets"
-    certificate.private_key_pem.write_to_path(str(secrets / "redis_key"))
-    certificate.cert_chain_pems[0].write_to_path(str(secrets / "redis_certificate"))
-    authority.cert_pem.write_to_path(str(secrets / "redis_ca"))
-    first = load("docker-compose.yml", "compose.tls.yml", environment=ENVIRONMENT)
-    second = load("compose.worker.yml", environment=ENVIRONMENT)
-    worker = second.services["worker"] | {"networks": ["entrance"]}
-    content = merged(first.content, {"services": {"remote": worker}})
-    return Project(content=content, directory=tmp_path)
+def start(authority: trustme.CA, tmp_path: Path) -> Iterator[Start]:
+    """Networks for these containers of both machines, and its Redis; none is left afterwards."""
+    stacks: list[Stack] = []
 
+    def start(*names: str) -> Stack:
+        project = two_machines(authority, tmp_path, TALKATIVE)
+        stacks.append(Stack(project, tmp_path, ["redis", *names]))
+        start_redis_behind_tls(stacks[-1])
+        return stacks[-1]
 
-@pytest.fixture
-def stack(project: Project, tmp_path: Path) -> Iterator[Stack]:
-    """Both machines' containers; none is left afterwards."""
-    stack = Stack(project, tmp_path, ["redis", "remote-1", "remote-2"])
-    yield stack
-    stack.close()
+    yield start
+    for stack in stacks:
+        stack.close()
 
 
 def test_a_worker_of_another_machine_joins_a_redis_whose_certificate_it_knows_and_no_other(
-    stack: Stack, authority: trustme.CA, tmp_path: Path
+    start: Start, authority: trustme.CA, tmp_path: Path
 ) -> None:
-    _start_redis_behind_tls(stack)
+    stack = start("remote-1", "remote-2")
 
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "secrets" / "redis_ca"))
     stack.start("remote-1")
@@ -68,17 +64,43 @@ def test_a_worker_of_another_machine_joins_a_redis_whose_certificate_it_knows_an
     stack.stop("remote-2")
 
 
-def _start_redis_behind_tls(stack: Stack) -> None:
-    """The Redis at hand has no TLS: what its options would open is opened by a proxy before it."""
-    words = stack.service("redis")["command"]
-    place = words.index("--tls-port")
-    plain, tls = words[:place], dict(zip(words[place::2], words[place + 1 :: 2], strict=True))
-    stack.service("redis")["command"] = plain
-    stack.start("redis")
-    stack.wait_until_healthy("redis")
-    files = [tls["--tls-cert-file"], tls["--tls-key-file"]]
-    proxy = [sys.executable, tls_proxy.__file__, "redis", "", tls["--tls-port"], "6379"]
-    background = f"tail -f /dev/null | {shlex.join([*proxy, *files])} > /data/proxy 2>&1 &"
-    assert stack.container("redis").run(["/bin/sh", "-c", background], 10) == 0
-    connected = [sys.executable, "-c", CONNECT, "127.0.0.1", tls["--tls-port"]]
-    until(lambda: stack.container("redis").run(connected, 10) == 0, "the proxy listens")
+def test_a_run_of_two_machines_outlives_the_link_between_them_to_the_same_bits(
+    start: Start, undisturbed: Callable[[RunConfig], Digests]
+) -> None:
+    # Given Redis, PostgreSQL and a scheduler on one machine, and only workers on the other.
+    workers = ("remote-1", "remote-2")
+    stack = start("postgres", "migrate", "scheduler", *workers)
+    for worker in workers:
+        stack.start(worker)
+    stack.start("postgres")
+    stack.wait_until_healthy("postgres")
+    stack.start("migrate")
+    stack.wait_until_completed("migrate")
+    stack.start("scheduler")
+    for name in ("scheduler", *workers):
+        stack.wait_until_healthy(name)
+
+    # When a run is in progress and the link goes down, until the scheduler sees nobody.
+    options = [word for name, value in SETTINGS.items() for word in (f"--{name}", str(value))]
+    run = stack.one_off("scheduler", ["submit", *options]).strip()
+    until(lambda: len(told(stack, "iteration_committed")) > 5, "the run is in progress")
+    stack.networks.cut(BETWEEN)
+    until(lambda: told(stack, "no_workers"), "the scheduler sees no worker")
+    [stopped] = told(stack, "iteration_committed")[-1:]
+    stack.networks.mend(BETWEEN)
+
+    # Then it goes on by itself, to the bits of one process without any queue.
+    until(lambda: told(stack, "run_completed"), "the run is completed")
+    assert stopped["iteration"] < SETTINGS["iterations"] - 1
+    assert told(stack, "going_on")
+    found = json.loads(stack.one_off("scheduler", ["show", run, "--json"]))
+    expected = undisturbed(run_config(dict(SETTINGS)))
+    assert found["parameters_digest"] == expected.parameters
+    assert found["history_digest"] == expected.history
+
+
+def told(stack: Stack, event: str) -> list[dict[str, Any]]:
+    """What the scheduler's log says of this kind of event."""
+    lines = stack.container("scheduler").err.splitlines(keepends=True)
+    whole = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
+    return [line for line in whole if line.get("event") == event]

@@ -7,6 +7,7 @@ user and no capabilities. Memory and processes are not limited.
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,9 @@ from signal import SIGSTOP
 import psutil
 
 from tests.support.waiting import DEADLINE_SECONDS, until
+
+#: Where the programs are that make a container; an account may have no path to some of them.
+PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
 
 #: What an engine's --user, cap_drop and no-new-privileges come to.
 UNPRIVILEGED = (
@@ -60,7 +64,10 @@ class Container:
         place = ["ip", "netns", "exec", self.setting.namespace]
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
-                [*place, *within, "/bin/sh", "-c", "\n".join(lines)], stdout=out, stderr=err
+                [*place, *within, "/bin/sh", "-c", "\n".join(lines)],
+                stdout=out,
+                stderr=err,
+                env=os.environ | {"PATH": PATH},
             )
         until(self._is_made, f"the container of {self.setting.name} is made")
 
@@ -95,6 +102,7 @@ class Container:
             try:
                 return subprocess.run(
                     [*target, "/bin/sh", "-c", script],
+                    env=os.environ | {"PATH": PATH},
                     stdout=log,
                     stderr=log,
                     timeout=timeout_seconds,

@@ -17,6 +17,9 @@ from benchmarks.chaos.link import ip
 #: Addresses in the namespaces; nobody outside sees them.
 ADDRESS = "10.78.{network}.{host}"
 
+#: A Python program that opens a connection, or fails.
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)"
+
 
 class Networks:
     """The networks of a project; with them vanishes all that is plugged in."""
@@ -55,6 +58,17 @@ class Networks:
     def addresses(self, service: str) -> list[str]:
         """Where this service is, on each of its networks."""
         return [hosts[service] for hosts in self._hosts.values() if service in hosts]
+
+    def cut(self, name: str) -> None:
+        """Nothing passes through this network, and nobody is told: a link that is down."""
+        self._set(name, "down")
+
+    def mend(self, name: str) -> None:
+        """It passes again."""
+        self._set(name, "up")
+
+    def _set(self, name: str, state: str) -> None:
+        ip("-n", self._switch, "link", "set", f"br{self._numbers[name]}", state)
 
     def host_names(self, names: Iterable[str], path: Path) -> Path:
         """A hosts file: the services that share one of these networks, as Compose's DNS knows."""
