@@ -12,7 +12,8 @@ from workers import app as celery
 from workers.chunks import ChunkedImages, chunked
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import SignatureWrong
-from workers.exchange import IMAGES_SECONDS, PARAMETERS_SECONDS, WORKER_SECONDS, Exchange
+from workers.exchange import Exchange
+from workers.keys import IMAGES_SECONDS, PARAMETERS_SECONDS, WORKER_SECONDS
 from workers.log_context import about
 from workers.signing import REMEDY, UNSIGNED, Signer
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from workers.entries import QUEUE
-from workers.exchange import (
+from workers.keys import (
     PREFIX,
     QUEUE_KEY,
     RUNS_KEY,

@@ -10,7 +10,7 @@ import functools
 import logging
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 from celery import Celery
@@ -35,13 +35,17 @@ from workers.errors import (
     RedisUnreachable,
     SigningKeyUnusable,
 )
-from workers.exchange import PREFIX
+from workers.exchange import Exchange
+from workers.keys import PREFIX
 from workers.log_context import about_nothing
 from workers.logs import log_settings, log_to_stderr
 from workers.messages import ShardMessage
 from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, for_celery
 from workers.redis_errors import unreachable
-from workers.signing import UNSIGNED, Purpose, Signer
+from workers.signing import UNSIGNED, Purpose, Signer, signer
+
+if TYPE_CHECKING:
+    from workers.process import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -144,10 +148,16 @@ def _producers(_url: str) -> ProducerPool:
     return ProducerPool(app.connection_for_write().Pool(limit), limit=limit)
 
 
+@functools.cache
+def this_worker() -> Worker:
+    """The one worker of this process. Raises `SigningKeyUnusable`."""
+    from workers.process import Worker  # which a scheduler does without
+
+    return Worker(Exchange(app.conf.broker_url, signer()))
+
+
 @worker_init.connect  # type: ignore[untyped-decorator]
 def _start_worker(**_: Any) -> None:
-    from workers.process import this_worker
-
     try:
         this_worker().start()
     except SigningKeyUnusable as error:
@@ -164,22 +174,16 @@ def _start_worker(**_: Any) -> None:
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]
 def _stop_worker(**_: Any) -> None:
-    from workers.process import this_worker
-
     this_worker().stop()
 
 
 @task_prerun.connect  # type: ignore[untyped-decorator]
 def _take(**_: Any) -> None:
-    from workers.process import this_worker
-
     this_worker().take()
 
 
 @task_postrun.connect  # type: ignore[untyped-decorator]
 def _lay_down(**_: Any) -> None:
-    from workers.process import this_worker
-
     this_worker().lay_down()
     about_nothing()
 
@@ -187,8 +191,6 @@ def _lay_down(**_: Any) -> None:
 @task_rejected.connect  # type: ignore[untyped-decorator]
 def _pass_over(**_: Any) -> None:
     """Something was taken from the queue that is no message: this worker is not idle."""
-    from workers.process import this_worker
-
     this_worker().take()
     this_worker().lay_down()
 

@@ -13,7 +13,7 @@ from kombu.transport import redis
 from redis.exceptions import NoPermissionError
 
 from workers.entries import rewritten
-from workers.exchange import QUEUE_KEY
+from workers.keys import QUEUE_KEY
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What passes through Redis, both ends: keys, bytes and lifetimes."""
+"""What passes through Redis, both ends."""
 
 from __future__ import annotations
 
@@ -13,8 +13,27 @@ from model.config import NetworkConfig
 from model.parameters import digest
 from workers import redis_client
 from workers.crash_points import CrashPoint, crash_point
-from workers.entries import QUEUE
 from workers.errors import MessageUnreadable, SignatureWrong
+from workers.keys import (
+    ANSWER_SECONDS,
+    IN_PROGRESS_SECONDS,
+    QUEUE_KEY,
+    RUN_SECONDS,
+    RUNS_KEY,
+    SCHEDULER_SECONDS,
+    SCHEDULERS_KEY,
+    WORKER_SECONDS,
+    WORKERS_KEY,
+    answer_key,
+    arrivals_key,
+    aside_key,
+    current_key,
+    in_progress_key,
+    network_key,
+    payload_key,
+    scheduler_key,
+    worker_key,
+)
 from workers.limits import (
     LARGEST_CURRENT_BYTES,
     LARGEST_HEADER_BYTES,
@@ -27,74 +46,11 @@ from workers.limits import (
 from workers.messages import AnswerHeader, SchedulerRecord, ShardMessage, WorkerRecord
 from workers.signing import SIGNATURE_DIGITS, UNSIGNED, Purpose, Signer
 
-#: Every key of ours starts with it, Celery's too.
-PREFIX = "tapeworks:"
-
-#: Lifetimes in seconds. What expires while it is still needed is published again.
-IMAGES_SECONDS = 3600
-PARAMETERS_SECONDS = 600
-ANSWER_SECONDS = 600
-RUN_SECONDS = 3600
-WORKER_SECONDS = 5
-SCHEDULER_SECONDS = 5
-IN_PROGRESS_SECONDS = 5
-
 _Shown = WorkerRecord | SchedulerRecord
 _Record = TypeVar("_Record", WorkerRecord, SchedulerRecord)
 
 #: Where a run stands, as it is announced.
 _CURRENT = re.compile(rb"(\d{1,10}):(\d{1,10})")
-
-
-def payload_key(content_digest: str) -> str:
-    """Images or parameters, named by what they are."""
-    return f"{PREFIX}payload:{content_digest}"
-
-
-def answer_key(attempt_id: str) -> str:
-    """A hash of `header` (JSON), `arrays` (safetensors) and, with a key, their `signature`."""
-    return f"{PREFIX}answer:{attempt_id}"
-
-
-def arrivals_key(run_id: str) -> str:
-    """List of the attempts that have answered, to this owner of the run or to an earlier one."""
-    return f"{PREFIX}arrivals:{run_id}"
-
-
-def current_key(run_id: str) -> str:
-    """The `epoch:iteration` that the run stands at; advisory, spares work on stale messages."""
-    return f"{PREFIX}current:{run_id}"
-
-
-def aside_key(run_id: str) -> str:
-    """Set of the workers that are set aside for the run."""
-    return f"{PREFIX}aside:{run_id}"
-
-
-def in_progress_key(run_id: str) -> str:
-    """There as long as some scheduler drives the run."""
-    return f"{PREFIX}in-progress:{run_id}"
-
-
-def network_key(run_id: str) -> str:
-    """The network of a run in progress, for workers that start in the middle of it."""
-    return f"{PREFIX}network:{run_id}"
-
-
-def worker_key(name: str) -> str:
-    """A worker's latest record."""
-    return f"{PREFIX}worker:{name}"
-
-
-def scheduler_key(name: str) -> str:
-    """A scheduler's latest record."""
-    return f"{PREFIX}scheduler:{name}"
-
-
-WORKERS_KEY = f"{PREFIX}workers"  #: set of the workers' names
-SCHEDULERS_KEY = f"{PREFIX}schedulers"  #: set of the schedulers' names
-RUNS_KEY = f"{PREFIX}runs"  #: set of the runs in progress
-QUEUE_KEY = f"{PREFIX}{QUEUE}"  #: list of messages that no worker has taken, kept by Celery
 
 
 class Exchange:

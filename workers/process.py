@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import signal
@@ -16,13 +15,11 @@ import cachetools
 import psutil
 import tenacity
 
-from workers.app import app
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import RedisRefused, RedisUnreachable
 from workers.exchange import Exchange
 from workers.limits import MOST_WARM_NETWORKS
 from workers.messages import AnswerHeader, ShardMessage, WorkerRecord
-from workers.signing import signer
 from workers.versions import python_version, tapeworks_version, tensorflow_version
 from workers.watchdog import IDLE_HEARTBEATS, Watchdog
 
@@ -49,12 +46,6 @@ NOT_CONSUMING = 3
 
 #: The exit code of a worker whom Redis does not know, as for `tapeworks`.
 REFUSED = 4
-
-
-@functools.cache
-def this_worker() -> Worker:
-    """The one worker of this process. Raises `SigningKeyUnusable`."""
-    return Worker(Exchange(app.conf.broker_url, signer()))
 
 
 class Worker:

@@ -7,14 +7,13 @@ import logging
 import time
 from typing import Any
 
-from workers.app import app
+from workers.app import app, this_worker
 from workers.compute import Missing, shard_arrays
 from workers.crash_points import CrashPoint, crash_point
 from workers.entries import TASK
 from workers.errors import MessageUnreadable, RedisUnreachable, SignatureWrong
 from workers.log_context import go_on_about
 from workers.messages import AnswerHeader, ShardMessage, Status, Wanted, checksum
-from workers.process import this_worker
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import redis
 
 from tapeworks.doctor.findings import Finding, ok, problem
 from tapeworks.errors import ExitCode
-from workers import exchange
+from workers import keys
 from workers.errors import RedisUnreachable
 from workers.redis_client import translated
 
@@ -74,32 +74,32 @@ def _scheduler_tries() -> list[Try]:
     """A few of its commands on each kind of key; what they leave behind lasts a second."""
     name = _nobody()
     return [
-        [("SET", exchange.payload_key(name), "", "EX", 1)],
-        [("SET", exchange.current_key(name), "0:0", "EX", 1)],
-        [("SET", exchange.in_progress_key(name), 1, "EX", 1)],
-        [("SREM", exchange.RUNS_KEY, name)],
-        [("SMEMBERS", exchange.WORKERS_KEY)],
-        [("MGET", exchange.worker_key(name))],
-        [("BLPOP", exchange.arrivals_key(name), 0.01)],
-        [("HMGET", exchange.answer_key(name), "header")],
-        [("DEL", exchange.answer_key(name))],
-        [("SET", exchange.scheduler_key(name), "", "EX", 1)],
-        [("DEL", exchange.scheduler_key(name))],
+        [("SET", keys.payload_key(name), "", "EX", 1)],
+        [("SET", keys.current_key(name), "0:0", "EX", 1)],
+        [("SET", keys.in_progress_key(name), 1, "EX", 1)],
+        [("SREM", keys.RUNS_KEY, name)],
+        [("SMEMBERS", keys.WORKERS_KEY)],
+        [("MGET", keys.worker_key(name))],
+        [("BLPOP", keys.arrivals_key(name), 0.01)],
+        [("HMGET", keys.answer_key(name), "header")],
+        [("DEL", keys.answer_key(name))],
+        [("SET", keys.scheduler_key(name), "", "EX", 1)],
+        [("DEL", keys.scheduler_key(name))],
     ]
 
 
 def _worker_tries() -> list[Try]:
     """Likewise a worker's."""
     name = _nobody()
-    answer, arrivals = exchange.answer_key(name), exchange.arrivals_key(name)
+    answer, arrivals = keys.answer_key(name), keys.arrivals_key(name)
     return [
-        [("GET", exchange.payload_key(name))],
-        [("GET", exchange.current_key(name))],
-        [("SMEMBERS", exchange.RUNS_KEY)],
-        [("LLEN", exchange.QUEUE_KEY)],
+        [("GET", keys.payload_key(name))],
+        [("GET", keys.current_key(name))],
+        [("SMEMBERS", keys.RUNS_KEY)],
+        [("LLEN", keys.QUEUE_KEY)],
         [("HSET", answer, "header", ""), ("EXPIRE", answer, 1)],
         [("RPUSH", arrivals, name), ("EXPIRE", arrivals, 1)],
-        [("SET", exchange.worker_key(name), "", "EX", 1)],
-        [("DEL", exchange.worker_key(name))],
-        [("SREM", exchange.WORKERS_KEY, name)],
+        [("SET", keys.worker_key(name), "", "EX", 1)],
+        [("DEL", keys.worker_key(name))],
+        [("SREM", keys.WORKERS_KEY, name)],
     ]

@@ -9,13 +9,8 @@ from datetime import UTC, datetime
 import redis
 
 from workers.errors import RedisUnreachable
-from workers.exchange import (
-    SCHEDULER_SECONDS,
-    WORKER_SECONDS,
-    Exchange,
-    scheduler_key,
-    worker_key,
-)
+from workers.exchange import Exchange
+from workers.keys import SCHEDULER_SECONDS, WORKER_SECONDS, scheduler_key, worker_key
 from workers.messages import SchedulerRecord, WorkerRecord
 from workers.redis_client import translated
 

@@ -21,7 +21,7 @@ from tests.support.secured_redis import SecuredRedis
 from tests.support.tls_front import pem, tls_front
 from tests.support.training import Digests, digests
 from tests.support.waiting import until
-from workers import exchange
+from workers import keys
 from workers.access import ROLES
 from workers.addresses import REDIS
 
@@ -147,14 +147,14 @@ def test_a_stranger_may_do_nothing(secured: SecuredRedis) -> None:
 
 
 def test_every_key_has_its_rule() -> None:
-    functions = [made for name, made in vars(exchange).items() if name.endswith("_key")]
-    keys = [made("x") for made in functions if inspect.isfunction(made)]
-    keys += [value for name, value in vars(exchange).items() if name.endswith("_KEY")]
+    functions = [made for name, made in vars(keys).items() if name.endswith("_key")]
+    found = [made("x") for made in functions if inspect.isfunction(made)]
+    found += [value for name, value in vars(keys).items() if name.endswith("_KEY")]
     patterns = {key for grants in ROLES.values() for grant in grants for key in grant.keys}
 
-    assert len(keys) > 10
-    assert {key for key in keys if key.replace(":x", ":*") not in patterns} == {exchange.QUEUE_KEY}
-    assert f"{exchange.QUEUE_KEY}*" in patterns
+    assert len(found) > 10
+    assert {key for key in found if key.replace(":x", ":*") not in patterns} == {keys.QUEUE_KEY}
+    assert f"{keys.QUEUE_KEY}*" in patterns
 
 
 def test_a_wrong_password_is_told_and_not_shown(
@@ -202,7 +202,7 @@ def test_a_worker_that_has_to_log_in_again_with_an_old_password_ends(
     secured: SecuredRedis, start: Start
 ) -> None:
     worker = start(module="workers", TAPEWORKS_REDIS_URL=secured.url("worker"))
-    record = exchange.worker_key(f"{socket.gethostname()}-{worker.process.pid}")
+    record = keys.worker_key(f"{socket.gethostname()}-{worker.process.pid}")
     until(lambda: secured.admin.exists(record), "the worker shows itself")
     (secured.secrets / "redis_worker_password").unlink()
     secured.make_secrets()

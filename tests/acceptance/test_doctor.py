@@ -20,7 +20,7 @@ from tests.support.desk import SMALL
 from tests.support.healthy import PREFIX, scheduler, told, worker
 from tests.support.redis_servers import newer_redis, redis_with
 from tests.support.training import settings, submitted
-from workers.exchange import worker_key
+from workers.keys import worker_key
 
 # Nothing is wrong
 

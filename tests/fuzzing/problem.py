@@ -24,7 +24,8 @@ from scheduler.work import Work
 from tapeworks.redis_server import RedisServer
 from workers import app as celery
 from workers import process, tasks
-from workers.exchange import QUEUE_KEY, Exchange
+from workers.exchange import Exchange
+from workers.keys import QUEUE_KEY
 from workers.log_context import about
 from workers.messages import Wanted
 from workers.signing import UNSIGNED, Signer

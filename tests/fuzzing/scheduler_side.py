@@ -18,7 +18,7 @@ from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work
 from tests.support.entries import argument
 from workers import tasks
 from workers.errors import RedisUnreachable
-from workers.exchange import answer_key, arrivals_key
+from workers.keys import answer_key, arrivals_key
 from workers.messages import Wanted, checksum
 from workers.signing import Purpose, Signer
 

@@ -17,7 +17,7 @@ from workers import tasks
 from workers.chunks import chunked
 from workers.compute import shard_arrays
 from workers.entries import rewritten
-from workers.exchange import (
+from workers.keys import (
     RUNS_KEY,
     WORKERS_KEY,
     answer_key,

@@ -11,7 +11,7 @@ from tests.support.fleet import Fleet
 from tests.support.messages import HEADER, message
 from tests.support.mischief import Tampering
 from workers import exchange as exchanging
-from workers.exchange import (
+from workers.keys import (
     ANSWER_SECONDS,
     WORKERS_KEY,
     answer_key,

@@ -27,7 +27,8 @@ from tests.support.fleet import Fleet
 from tests.support.processes import ROOT, Start
 from tests.support.training import settings, submitted
 from tests.support.waiting import until
-from workers.exchange import WORKERS_KEY, Exchange, worker_key
+from workers.exchange import Exchange
+from workers.keys import WORKERS_KEY, worker_key
 from workers.messages import SchedulerState
 from workers.versions import tapeworks_version, tensorflow_version
 

@@ -23,7 +23,7 @@ from tests.support.mischief import Mischief, OnceSpoilt, Tampering, not_a_number
 from tests.support.training import Digests, drive, settings, submitted, through
 from tests.support.waiting import until
 from workers import app as celery
-from workers.exchange import PREFIX, answer_key, arrivals_key
+from workers.keys import PREFIX, answer_key, arrivals_key
 from workers.messages import AnswerHeader, ShardMessage, Status
 
 Undisturbed = Callable[[RunConfig], Digests]

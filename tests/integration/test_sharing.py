@@ -23,7 +23,7 @@ from storage.records import IterationRecord, RunRecord
 from tests.support.fleet import Fleet
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
-from workers.exchange import arrivals_key
+from workers.keys import arrivals_key
 from workers.messages import Wanted
 
 Undisturbed = Callable[[RunConfig], Digests]

@@ -27,7 +27,8 @@ from tests.support.training import Digests, drive, submitted, through
 from tests.support.training import settings as run_settings
 from tests.support.waiting import until
 from workers import messages
-from workers.exchange import QUEUE_KEY, Exchange, answer_key
+from workers.exchange import Exchange
+from workers.keys import QUEUE_KEY, answer_key
 from workers.messages import AnswerHeader, Status
 from workers.signing import UNSIGNED, VARIABLE, Purpose, Signer
 

@@ -21,7 +21,8 @@ from storage.tables import runs
 from tests.support.fleet import Fleet
 from tests.support.mischief import Answer, OnceSpoilt
 from tests.support.training import drive, settings, submitted, through
-from workers.exchange import RUNS_KEY, Exchange, arrivals_key, current_key, network_key
+from workers.exchange import Exchange
+from workers.keys import RUNS_KEY, arrivals_key, current_key, network_key
 from workers.messages import AnswerHeader
 
 #: A fingerprint that no worker here has.

@@ -14,7 +14,7 @@ from tapeworks.redis_server import RedisServer
 from tests.fuzzing.problem import NETWORK, Bench, Onlooker, at_work, benches, work
 from tests.support.entries import argument
 from workers import tasks
-from workers.exchange import QUEUE_KEY
+from workers.keys import QUEUE_KEY
 from workers.messages import Wanted
 
 

@@ -9,7 +9,7 @@ from model.config import NetworkConfig
 from model.parameters import digest
 from tests.simulation.redis import Redis
 from tests.simulation.world import World
-from workers.exchange import IN_PROGRESS_SECONDS
+from workers.keys import IN_PROGRESS_SECONDS
 from workers.signing import Purpose, Signer
 
 

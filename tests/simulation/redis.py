@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tests.simulation.faults import Faults
 from tests.simulation.world import World
 from workers.errors import RedisUnreachable
-from workers.exchange import WORKER_SECONDS
+from workers.keys import WORKER_SECONDS
 from workers.messages import AnswerHeader, ShardMessage
 from workers.signing import UNSIGNED, Purpose
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from model.parameters import from_bytes, to_bytes
-from workers.exchange import Exchange, answer_key
+from workers.exchange import Exchange
+from workers.keys import answer_key
 from workers.messages import AnswerHeader, Status, checksum
 
 #: An answer as it lies in Redis: the header's JSON and the arrays' safetensors.

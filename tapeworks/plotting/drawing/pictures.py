@@ -12,15 +12,15 @@ from tapeworks.plotting.drawing.contact_sheet import draw_contact_sheet
 from tapeworks.plotting.drawing.curves import draw_curves
 from tapeworks.plotting.drawing.heat_map import draw_heat_map
 from tapeworks.plotting.drawing.timeline import draw_timeline
+from tapeworks.plotting.hardest import ContactSheet
 from tapeworks.plotting.heat_map import HeatMap
-from tapeworks.plotting.kinds import Content
 from tapeworks.plotting.timeline import Timeline
 
 #: Dots per inch of a PNG.
 RESOLUTION = 150
 
 
-def draw(content: Content) -> Figure:
+def draw(content: Curves | HeatMap | Timeline | ContactSheet) -> Figure:
     """The drawing of whatever it is."""
     if isinstance(content, Curves):
         return draw_curves(content)

@@ -1,0 +1,68 @@
+"""The keys of Redis that are ours, what lies there, and for how long."""
+
+from __future__ import annotations
+
+from workers.entries import QUEUE
+
+#: Every key of ours starts with it, Celery's too.
+PREFIX = "tapeworks:"
+
+#: Lifetimes in seconds. What expires while it is still needed is published again.
+IMAGES_SECONDS = 3600
+PARAMETERS_SECONDS = 600
+ANSWER_SECONDS = 600
+RUN_SECONDS = 3600
+WORKER_SECONDS = 5
+SCHEDULER_SECONDS = 5
+IN_PROGRESS_SECONDS = 5
+
+
+def payload_key(content_digest: str) -> str:
+    """Images or parameters, named by what they are."""
+    return f"{PREFIX}payload:{content_digest}"
+
+
+def answer_key(attempt_id: str) -> str:
+    """A hash of `header` (JSON), `arrays` (safetensors) and, with a key, their `signature`."""
+    return f"{PREFIX}answer:{attempt_id}"
+
+
+def arrivals_key(run_id: str) -> str:
+    """List of the attempts that have answered, to this owner of the run or to an earlier one."""
+    return f"{PREFIX}arrivals:{run_id}"
+
+
+def current_key(run_id: str) -> str:
+    """The `epoch:iteration` that the run stands at; advisory, spares work on stale messages."""
+    return f"{PREFIX}current:{run_id}"
+
+
+def aside_key(run_id: str) -> str:
+    """Set of the workers that are set aside for the run."""
+    return f"{PREFIX}aside:{run_id}"
+
+
+def in_progress_key(run_id: str) -> str:
+    """There as long as some scheduler drives the run."""
+    return f"{PREFIX}in-progress:{run_id}"
+
+
+def network_key(run_id: str) -> str:
+    """The network of a run in progress, for workers that start in the middle of it."""
+    return f"{PREFIX}network:{run_id}"
+
+
+def worker_key(name: str) -> str:
+    """A worker's latest record."""
+    return f"{PREFIX}worker:{name}"
+
+
+def scheduler_key(name: str) -> str:
+    """A scheduler's latest record."""
+    return f"{PREFIX}scheduler:{name}"
+
+
+WORKERS_KEY = f"{PREFIX}workers"  #: set of the workers' names
+SCHEDULERS_KEY = f"{PREFIX}schedulers"  #: set of the schedulers' names
+RUNS_KEY = f"{PREFIX}runs"  #: set of the runs in progress
+QUEUE_KEY = f"{PREFIX}{QUEUE}"  #: list of messages that no worker has taken, kept by Celery
