@@ -59,8 +59,8 @@ def seed_digits(mnist_dir: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     for path in paths:
         if not path.exists():
             pytest.skip(f"MNIST's test images are not at {path}: set TAPEWORKS_DATA_DIR")
-    images, labels = (np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8) for path in paths)
-    images, labels = images[16:].reshape(-1, 28, 28), labels[8:]
+    stored = [np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8) for path in paths]
+    images, labels = stored[0][16:].reshape(-1, 28, 28), stored[1][8:]
     chosen = np.flatnonzero((labels == 3) | (labels == 6))[:10]
     return images[chosen, :-1, :-1].copy(), (labels[chosen] == 6).astype(np.int64)
 
