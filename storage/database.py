@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -119,14 +120,13 @@ class Database:
         return Path(str(self._url.database)) if self.is_sqlite else None
 
     def owns(self, path: Path) -> bool:
-        """Whether that is the SQLite file, or a place where SQLite may keep one beside it."""
+        """Whether the SQLite file is or lies there, or SQLite may keep one beside it there."""
         if not self.file:
             return False
-        own = self.file.resolve()
-        names = {own.name + ending for ending in ("", *SQLITE_ENDINGS)}
-        if own.exists() and path.exists() and path.samefile(own):  # by another name
-            return True
-        return path.resolve().parent == own.parent and path.resolve().name in names
+        own, place = Path(os.path.realpath(self.file)), Path(os.path.realpath(path))
+        beside = {own.with_name(own.name + ending) for ending in SQLITE_ENDINGS}
+        is_other_name = own.exists() and place.exists() and place.samefile(own)
+        return is_other_name or own.is_relative_to(place) or place in beside
 
     def revision(self) -> str | None:
         """The revision of the tables, or None where there are none."""

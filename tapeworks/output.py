@@ -114,8 +114,8 @@ def _check_place(path: Path) -> None:
         raise UsageError(f"{path} cannot be written: permission denied.")
     if Database(settings().database_url).owns(path):
         raise UsageError(
-            f"Expected a file to write. Received: {path}, which is a file of the database and is "
-            "left alone. Name another one."
+            f"{path} is in the way: it is a file of the database, or has it within, and is left "
+            "alone. Name another place."
         )
     tempfile.TemporaryFile(dir=path.parent).close()  # what is allowed is not always possible
 

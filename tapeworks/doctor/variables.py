@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -77,7 +78,7 @@ def _secret_file(name: str, path: Path) -> Iterator[Finding]:
     """Who may read it, and whether the key in it is one; passwords are tried with their servers."""
     if name == SIGNING_KEY:
         signer({name: str(path)})
-    if path.is_file() and _is_open_to_all(path.resolve()):
+    if _is_open_to_all(Path(os.path.realpath(path))):
         yield warning(
             LABEL,
             f"every user of this machine may read the file {path} of {name}",
@@ -86,7 +87,11 @@ def _secret_file(name: str, path: Path) -> Iterator[Finding]:
 
 
 def _is_open_to_all(path: Path) -> bool:
-    """Whether others may read it, and no directory above keeps them out."""
-    if path.is_relative_to(CONTAINER_SECRETS) or not path.stat().st_mode & stat.S_IROTH:
+    """Whether others may read the file, and no directory above keeps them out."""
+    try:
+        mode = path.stat().st_mode
+        ways = [directory.stat().st_mode & stat.S_IXOTH for directory in path.parents]
+    except OSError:  # nobody can read it then, which its server's line says
         return False
-    return all(directory.stat().st_mode & stat.S_IXOTH for directory in path.parents)
+    is_readable = stat.S_ISREG(mode) and mode & stat.S_IROTH
+    return bool(is_readable and all(ways) and not path.is_relative_to(CONTAINER_SECRETS))

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import trustme
 
+from model import datasets
+from model.config import RunConfig
 from storage.database import Database
 from storage.history import History
 from tapeworks.redis_server import RedisServer
@@ -89,6 +91,7 @@ def found(places: Path) -> Iterator[History]:
 @pytest.fixture(scope="session")
 def limited_redis() -> Iterator[str]:
     """A Redis with a limit of its memory, for all tests that leave it as it is."""
+    datasets.load(RunConfig())  # what takes seconds the first time; a record lives for five
     with redis_with("--maxmemory", "100mb") as url:
         yield url
 

@@ -122,9 +122,14 @@ def test_a_value_that_nothing_would_start_with(
 
 
 @pytest.mark.parametrize(
+    ("file", "why"), [("none", "No such file"), ("long" * 100, "File name too long")]
+)
+@pytest.mark.parametrize(
     ("name", "broken", "fine"), [("REDIS", "redis", "database"), ("DATABASE", "database", "redis")]
 )
 def test_a_password_file_that_cannot_be_read_keeps_no_other_check_back(
+    file: str,
+    why: str,
     name: str,
     broken: str,
     fine: str,
@@ -132,12 +137,12 @@ def test_a_password_file_that_cannot_be_read_keeps_no_other_check_back(
     call: Call,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv(f"{PREFIX}{name}_PASSWORD_FILE", str(cluster.places / "none"))
+    monkeypatch.setenv(f"{PREFIX}{name}_PASSWORD_FILE", str(cluster.places / file))
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", "postgresql://ada@127.0.0.1:1/none")
     if name == "REDIS":
         monkeypatch.setenv(f"{PREFIX}DATABASE_URL", str(cluster.places / "runs.db"))
     called = call("doctor")
-    told(called, "problem", broken, "none, which cannot be read", "No such file", 2)
+    told(called, "problem", broken, f"{file}, which cannot be read", why, 2)
     assert f"ok       {fine}" in called.out
     assert called.out.count("problem") == 1
 

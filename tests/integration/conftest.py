@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -37,7 +38,7 @@ def filled_postgresql(request: pytest.FixtureRequest) -> Database:
 def stored_postgresql(request: pytest.FixtureRequest) -> Iterator[Database]:
     """The same, whether the server is up or not."""
     url = os.environ.get(VARIABLE) or request.getfixturevalue("shared_postgres").url()
-    with new_database(url, "tapeworks-filled") as address:
+    with new_database(url, f"tapeworks-filled-{uuid.uuid4().hex}") as address:
         database = Database(address)
         fill(database, RUNS, ITERATIONS)
         yield database

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from alembic import command
 
 from model.config import RunConfig
 from scheduler.driving import Driver
@@ -16,10 +17,16 @@ from scheduler.local_dispatcher import LocalDispatcher
 from storage.database import Database
 from storage.errors import StateConflict
 from storage.history import History
+from storage.migrations import REVISION
 from storage.records import IterationRecord, RunStatus
+from storage.upgrade import alembic_config
+from tapeworks.errors import UsageError
+from tapeworks.output import check_directory_writable
 from tests.support.calls import Call
+from tests.support.documents import shell_lines
 from tests.support.made_up import commit, submit, submit_and_claim
 from tests.support.postgres import VARIABLE, new_database, programs
+from tests.support.processes import ROOT
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
 
@@ -74,17 +81,39 @@ def test_postgresql_s_own_backup_holds_the_whole_history(
     assert "pg_dump" in refused.last_words
     assert not (places / "backup.db").exists()
 
-    dump = [str(programs() / "pg_dump"), "--format=custom", "--file=history.dump", postgres_url]
-    subprocess.run(dump, cwd=places, check=True)
+    documented(postgres_url, places, "pg_dump")
     server = os.environ.get(VARIABLE) or postgres_url
     with new_database(server, f"tapeworks-{uuid.uuid4().hex}") as address:
-        restore = [str(programs() / "pg_restore"), "--clean", "--if-exists"]
-        for _ in ("a new database", "one with a history"):
-            restore_it = [*restore, f"--dbname={address}", "history.dump"]
-            subprocess.run(restore_it, cwd=places, check=True)
+        documented(address, places, "psql", "pg_restore")
         restored = History.open(address)
         assert restored.iterations(claim.run_id) == iterations
         restored.database.close()
+
+
+def test_postgresql_goes_back_to_a_backup_of_an_older_revision(
+    postgres_url: str, places: Path
+) -> None:
+    database = Database(postgres_url)
+    with database._transaction("migrate") as connection:
+        command.upgrade(alembic_config(connection), "0001")
+    documented(postgres_url, places, "pg_dump")
+    database.upgrade()
+    assert database.revision() == REVISION
+    documented(postgres_url, places, "psql", "pg_restore")
+    assert database.revision() == "0001"
+    database.upgrade()
+    assert History(database).runs() == []
+    database.close()
+
+
+def documented(url: str, directory: Path, *names: str) -> None:
+    """Run what docs/operations.md says of these programs, outside of Compose."""
+    path = os.pathsep.join([str(programs()), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "TAPEWORKS_DATABASE_URL": url}
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    for name in names:
+        [line] = [line for line in shell_lines(text) if line.startswith(f"{name} ")]
+        subprocess.run(["/bin/sh", "-c", line], cwd=directory, env=environment, check=True)
 
 
 @pytest.mark.parametrize("place", ["missing/backup.db", "."])
@@ -97,6 +126,13 @@ def test_a_backup_that_cannot_be_written_is_told_in_one_sentence(
     assert called.code == 2
     assert len(called.err.splitlines()) == 1
     assert sorted(places.rglob("*")) == before
+
+
+def test_a_directory_that_has_the_database_is_not_replaced(call: Call, places: Path) -> None:
+    assert call("runs").code == 0
+    (places / "saved_model.pb").touch()
+    with pytest.raises(UsageError, match="has it within"):
+        check_directory_writable(places, "saved_model.pb")
 
 
 @pytest.mark.parametrize("place", ["runs.db", "runs.db-wal", "runs.db-shm", "link", "hard-link"])
@@ -112,6 +148,6 @@ def test_nothing_is_written_over_the_database(
     before = (places / "runs.db").stat().st_ino
     called = call(f"{order.replace('RUN', run.id)} {place}")
     assert called.code == 2
-    assert "is a file of the database" in called.last_words
+    assert "it is a file of the database" in called.last_words
     assert (places / "runs.db").stat().st_ino == before
     assert call("runs").code == 0

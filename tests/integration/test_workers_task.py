@@ -13,9 +13,12 @@ from scheduler.gathering import Gathering
 from tapeworks.redis_server import RedisServer
 from tests.fuzzing.problem import NETWORK, Bench, Onlooker, at_work, benches, work
 from tests.support.entries import argument
+from tests.support.messages import message
 from workers import tasks
-from workers.keys import QUEUE_KEY
+from workers.exchange import Exchange
+from workers.keys import QUEUE_KEY, RUNS_KEY
 from workers.messages import Wanted
+from workers.signing import Purpose, Signer
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,25 @@ def test_images_that_were_refused_are_not_counted_as_computed(bench: Bench) -> N
             before = bench.worker.record().images
             tasks.compute_shard(argument(bench.last_entry()))
             assert bench.worker.record().images - before == images
+
+
+def test_a_worker_that_can_read_no_run_stays_away_from_the_queue_for_long(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a message of another key, and runs: one of that key, then one that we can read as well.
+    pauses: list[float] = []
+    monkeypatch.setattr("workers.tasks.time.sleep", pauses.append)
+    monkeypatch.setattr("workers.tasks.LEAVE_SECONDS", 0.05)
+    monkeypatch.setattr("workers.tasks.STRANGER_SECONDS", 5.0)
+    bench.redis.delete(RUNS_KEY)
+    stranger = Exchange(bench.exchange.url, Signer(b"s" * 32))
+    sealed = stranger.signer.seal(Purpose.MESSAGE, message("run", 0).model_dump_json())
+    stranger.announce_run("theirs", NETWORK)
+    with at_work(bench):
+        tasks.compute_shard(sealed)
+        bench.exchange.announce_run("ours", NETWORK)
+        tasks.compute_shard(sealed)
+    assert pauses == [5.0, 0.05]
 
 
 def test_entries_of_other_programs_in_this_process_are_theirs() -> None:

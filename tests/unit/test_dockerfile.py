@@ -148,8 +148,11 @@ def test_what_is_copied_is_enough_to_install_the_whole_project(tmp_path: Path) -
     source, installed = tmp_path / "source", tmp_path / "installed"
     source.mkdir()
     for name in copied():
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, source / name)
+        if (ROOT / name).is_dir():
+            caches = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, source / name, ignore=caches)
+        else:
+            shutil.copy(ROOT / name, source / name)
     rooms = [include.removesuffix("*") for include in _included()]
     code = {file.relative_to(source) for room in rooms for file in (source / room).rglob("*.py")}
 
