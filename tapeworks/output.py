@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.database import Database
 from tapeworks.errors import UsageError
 from tapeworks.settings import settings
 from workers.printable import visible as visible
@@ -106,6 +105,8 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def _check_place(path: Path) -> None:
+    from storage.database import Database  # SQL, which commands that write no file do without
+
     if not path.parent.is_dir():
         raise UsageError(
             f"The directory {path.parent} of {path.name} does not exist; create it first."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -198,9 +199,17 @@ def test_nothing_is_healthy_without_redis(call: Call, monkeypatch: pytest.Monkey
 
 
 def test_asking_for_health_loads_nothing_heavy() -> None:
-    program = "import sys, tapeworks.commands.health; print(*sys.modules)"
+    program = (
+        "import sys, tapeworks.__main__ as program; "
+        "assert program.run(['health', 'worker']) == 1; print(*sys.modules)"
+    )
     loaded = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=os.environ | {"TAPEWORKS_REDIS_URL": "redis://127.0.0.1:1/0"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     heavy = {"tensorflow", "sqlalchemy", "celery", "sklearn", "matplotlib", "pandas"}
     assert heavy & set(loaded.stdout.split()) == set()
