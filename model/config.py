@@ -122,12 +122,24 @@ class NetworkConfig(Architecture):
 
     @property
     def fits(self) -> bool:
-        """Whether there are pixels left for every layer, and memory for a microbatch."""
-        if self.sides[-1] < 1 or self.microbatch_bytes > LARGEST_MICROBATCH_BYTES:
-            return False
-        return (
-            self.unfolding is Unfolding.LAYERWISE or self.unfolded_bytes <= LARGEST_UNFOLDED_BYTES
-        )
+        """Whether a worker can hold it."""
+        return self.has_pixels and self.is_computable and self.is_unfoldable
+
+    @property
+    def has_pixels(self) -> bool:
+        """Whether the kernels leave any to the last layer."""
+        return self.sides[-1] >= 1
+
+    @property
+    def is_computable(self) -> bool:
+        """Whether there is memory for a microbatch."""
+        return self.microbatch_bytes <= LARGEST_MICROBATCH_BYTES
+
+    @property
+    def is_unfoldable(self) -> bool:
+        """Whether there is memory for an image, unfolded as it is to be."""
+        is_full = self.unfolding is Unfolding.FULL
+        return not is_full or self.unfolded_bytes <= LARGEST_UNFOLDED_BYTES
 
     @property
     def unfolded_bytes(self) -> int:
@@ -212,25 +224,26 @@ class RunConfig(UpdateConfig, Architecture):
 
     @model_validator(mode="after")
     def _network_fits(self) -> Self:
-        if self.network.sides[-1] < 1:
+        network = self.network
+        if not network.has_pixels:
             taken = "".join(f" − {size - 1}" for size in self.kernel_sizes)
             raise ValueError(
                 f"Kernel sizes leave no pixel of an image side of {self.image_side}, of which each "
                 f"takes its size less 1: {self.image_side}{taken} is less than 1. "
                 f"Received: kernel_sizes={_listed(self.kernel_sizes)}"
             )
-        size, images = self.network.microbatch_bytes, self.network.microbatch_size
-        if size > LARGEST_MICROBATCH_BYTES:
+        if not network.is_computable:
+            images, needed = network.microbatch_size, network.microbatch_bytes / 1e9
             raise ValueError(
-                f"A microbatch of {images} images would take {size / 1e9:.1f} GB of a worker's "
+                f"A microbatch of {images} images would take {needed:.1f} GB of a worker's "
                 f"memory with this network, of {LARGEST_MICROBATCH_BYTES / 1e9:.1f} GB that it "
                 f"may; choose a smaller one, or a smaller network. Received: "
                 f"microbatch_size={images}{'' if self.microbatch_size else ', the default'}"
             )
-        size = self.network.unfolded_bytes
-        if self.unfolding is Unfolding.FULL and size > LARGEST_UNFOLDED_BYTES:
+        if not network.is_unfoldable:
+            needed = network.unfolded_bytes / 1e9
             raise ValueError(
-                f"One fully unfolded image would take {size / 1e9:.1f} GB with these kernel sizes; "
+                f"One fully unfolded image would take {needed:.1f} GB with these kernel sizes; "
                 "use unfolding=layerwise. Received: unfolding=full"
             )
         return self

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 #: Environment variables for the options of these names.
 PORT_VARIABLE, HOST_VARIABLE = "TAPEWORKS_METRICS_PORT", "TAPEWORKS_METRICS_HOST"
 
-#: The highest number of a port.
-LAST_PORT = 65535
+#: Where metrics may be served; 0: nowhere.
+PORT = click.IntRange(0, 65535)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +111,7 @@ def _watched(service: Service, command: Callable[[], int]) -> int:
 _OPTIONS = (
     click.option(
         "--metrics-port",
-        type=click.IntRange(0, LAST_PORT),
+        type=PORT,
         default=0,
         envvar=PORT_VARIABLE,
         help="serve metrics for Prometheus at this port; 0: do not  [default: 0]",

@@ -102,10 +102,10 @@ def use_redis(url: str) -> None:
     )
 
 
-def _use_named_redis() -> None:
-    """That of the environment; whoever imports this module can name another.
+def _heed_environment() -> None:
+    """Use the Redis that it names; whoever imports this module can name another.
 
-    Celery's own command line has nobody else who would tell of one that is of no use.
+    Celery's own command line has nobody else who would tell of what is of no use.
     """
     is_celery = "celery.bin.celery" in sys.modules
     try:
@@ -119,7 +119,7 @@ def _use_named_redis() -> None:
         use_redis(DEFAULT_URL)
 
 
-_use_named_redis()
+_heed_environment()
 
 
 def send(message: ShardMessage, signer: Signer = UNSIGNED) -> None:

@@ -33,9 +33,8 @@ def compute_shard(sealed: str) -> None:
     named any run. The scheduler sees by the worker's record that their keys differ.
     """
     crash_point(CrashPoint.MESSAGE_TAKEN)
-    worker = this_worker()
     try:
-        shard = worker.exchange.open_message(sealed)
+        shard = this_worker().exchange.open_message(sealed)
     except (SignatureWrong, MessageUnreadable) as error:
         _tell_of_refused(str(error))
         time.sleep(STRANGER_SECONDS if _is_stranger() else LEAVE_SECONDS)

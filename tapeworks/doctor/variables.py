@@ -9,8 +9,10 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import click
+
 from tapeworks.doctor.findings import Finding, looked, ok, problem, warning
-from tapeworks.service_options import LAST_PORT, PORT_VARIABLE
+from tapeworks.service_options import PORT, PORT_VARIABLE
 from workers.logs import log_settings
 from workers.signing import VARIABLE as SIGNING_KEY
 from workers.signing import signer
@@ -67,9 +69,11 @@ def _unknown(name: str) -> Finding:
 
 def _values(environment: Mapping[str, str]) -> Iterator[Finding]:
     """What schedulers and workers would not start with."""
-    port = environment.get(PORT_VARIABLE)
-    if port and not (port.isdecimal() and int(port) <= LAST_PORT):
-        remedy = f"Expected a number from 0 to {LAST_PORT}. Set one, or unset it."
+    port = environment.get(PORT_VARIABLE) or "0"
+    try:
+        PORT(port)
+    except click.BadParameter:
+        remedy = f"Expected a number from {PORT.min} to {PORT.max}. Set one, or unset it."
         yield problem(LABEL, f"{PORT_VARIABLE}={port} is no port", remedy)
     log_settings(environment)
 

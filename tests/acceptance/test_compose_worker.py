@@ -26,12 +26,6 @@ Start = Callable[..., Stack]
 
 
 @pytest.fixture
-def authority() -> trustme.CA:
-    """Who vouches for the Redis of the first machine."""
-    return trustme.CA()
-
-
-@pytest.fixture
 def start(authority: trustme.CA, tmp_path: Path) -> Iterator[Start]:
     """Networks for these containers of both machines, and its Redis; none is left afterwards."""
     stacks: list[Stack] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
+from contextlib import closing, suppress
 
 #: Bytes that are read at once.
 CHUNK_BYTES = 2**16
@@ -20,14 +21,10 @@ NO_ENTRY = b"SFATAL\0VFATAL\0C28000\0Mno pg_hba.conf entry for this host, no enc
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
+    with closing(writer), suppress(OSError):  # the other end may be gone
         while data := await reader.read(CHUNK_BYTES):
             writer.write(data)
             await writer.drain()
-    except OSError:  # the other end is gone
-        pass
-    finally:
-        writer.close()
 
 
 async def _grants(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
