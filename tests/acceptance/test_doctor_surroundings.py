@@ -50,7 +50,7 @@ def test_no_database_that_could_be_opened(
 def test_a_database_that_another_program_keeps_locked(
     call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.database.BUSY_TIMEOUT_MS", 100)
+    monkeypatch.setattr("storage.engines.BUSY_TIMEOUT_MS", 100)
     other = Database(cluster.places / "runs.db")
     other.upgrade()
     with other.write():

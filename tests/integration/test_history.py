@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select, update
 
-from storage import database as database_module
+from storage import engines as engines_module
 from storage.database import Database
 from storage.errors import (
     CheckpointNotFound,
@@ -333,7 +333,7 @@ class TestLeaving:
 def test_a_database_that_is_locked_too_long_is_unreachable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr(engines_module, "BUSY_TIMEOUT_MS", 20)
     holder, impatient = (History.open(tmp_path / "runs.db") for _ in range(2))
     with (
         holder.database.write(),

@@ -19,7 +19,7 @@ from scheduler.driving import Driver
 from scheduler.errors import Unreleased
 from scheduler.local_dispatcher import LocalDispatcher
 from scheduler.service import serve
-from storage import database as database_module
+from storage import engines as engines_module
 from storage.database import Database, Moment
 from storage.errors import StorageUnreachable
 from storage.history import History
@@ -100,7 +100,7 @@ def is_whole(history: History, run: RunRecord, expected: Digests) -> None:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have an SQLite that is locked fail soon."""
-    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr(engines_module, "BUSY_TIMEOUT_MS", 20)
 
 
 @pytest.fixture
