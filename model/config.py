@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import reprlib
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from model.errors import ConfigurationError
+from model.plain import plain
 from model.update_config import UpdateConfig
 
 #: Images in the smallest and the largest default microbatch. Throughput hardly grows above the
@@ -33,6 +44,12 @@ LARGEST_MICROBATCH_BYTES = 2**32
 #: from a loss that is usual for such draws, on MNIST and on scikit-learn's digits.
 DEFAULT_SEED = 10
 
+
+#: Settings that are paths, or may be.
+OF_PATHS = ("dataset", "data_dir")
+
+#: Items of a list that an error shows; more are a slip, a whole array of images say.
+MOST_SHOWN = 300
 
 #: Above every number that a run can reach, and within a database's whole numbers.
 LARGEST_COUNT = 2**31 - 1
@@ -262,6 +279,17 @@ class RunConfig(UpdateConfig, Architecture):
             )
         return self
 
+    @model_validator(mode="wrap")
+    @classmethod  # the last of the validators, as it is called around those before it
+    def _refuses_in_one_sentence(
+        cls, given: Any, validate: ModelWrapValidatorHandler[Self]
+    ) -> Self:
+        values = _plain_values(given) if isinstance(given, Mapping) else given
+        try:
+            return validate(values)
+        except ValidationError as error:
+            raise ConfigurationError(_sentence(error)) from error
+
     @property
     def images_in_an_iteration(self) -> int:
         """How many images an iteration averages over; the last of a pass may have fewer."""
@@ -296,29 +324,63 @@ def run_config(values: dict[str, Any]) -> RunConfig:
 
     Raises `ConfigurationError`, one sentence, for an unknown name or a value that cannot work.
     """
-    for name in values:
+    _check_names(values)
+    return RunConfig.model_validate(values)
+
+
+def _check_names(names: Iterable[Any]) -> None:
+    for name in names:
         if name not in RunConfig.model_fields:
             near = difflib.get_close_matches(str(name), RunConfig.model_fields, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise ConfigurationError(f"There is no setting named {name!r}.{hint}")
-    try:
-        return RunConfig.model_validate(values)
-    except ValidationError as error:
-        raise ConfigurationError(_sentence(error)) from error
+
+
+def _plain_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert what other libraries' types hold; refuse what pydantic would take for another value.
+
+    To pydantic True is 1, and a set has an order.
+    """
+    _check_names(given)
+    values = {name: plain(value) for name, value in given.items()}
+    for name, value in values.items():
+        if name in OF_PATHS:
+            values[name] = _path(name, value)
+        elif isinstance(value, set | frozenset):
+            raise _refusal(name, value, "expected a list, as a set has no order")
+        elif RunConfig.model_fields[name].annotation is not bool and _has_truth(value):
+            raise _refusal(name, value, "expected a number, not a truth value")
+    return values
+
+
+def _has_truth(value: Any) -> bool:
+    items = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(item, bool) for item in items)
+
+
+def _path(name: str, value: Any) -> Any:
+    text = os.fsdecode(value) if isinstance(value, bytes) else value
+    if isinstance(text, str) and "\0" in text:
+        raise _refusal(name, repr(text), "no path has a NUL")
+    return text
+
+
+def _refusal(name: str, value: Any, problem: str) -> ConfigurationError:
+    return ConfigurationError(f"{name}: {problem}. Received: {name}={_listed(value)}.")
 
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     if not first["loc"]:
         return first["msg"].removeprefix("Value error, ") + "."
-    name = str(first["loc"][0])
     problem = first["msg"][0].lower() + first["msg"][1:]
-    return f"{name}: {problem}. Received: {name}={_listed(first['input'])}."
+    return str(_refusal(str(first["loc"][0]), first["input"], problem))
 
 
 def _listed(value: Any) -> str:
     try:
-        return ",".join(map(_shown, value)) if isinstance(value, list | tuple) else _shown(value)
+        shown = map(_shown, value[:MOST_SHOWN]) if isinstance(value, list | tuple) else None
+        return ",".join(shown) if shown else _shown(value)
     except ValueError:  # Python writes no number of more than 4300 digits
         return "a number too long to show"
 
