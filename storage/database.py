@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Never
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 
+from storage import bound_values, forks
 from storage.engines import Purpose, engine_for
-from storage.errors import SchemaMismatch
+from storage.errors import NotCopied, SchemaMismatch
 from storage.migrations import REVISION
 from storage.translation import translated
 from storage.urls import parse_url, show_url
@@ -34,6 +35,7 @@ def unobserved(moment: Moment) -> None:
 class Database:
     """One database, by its URL or by the path of an SQLite file. Opens nothing until used.
 
+    Threads may share it, and so may processes that are forked: each opens connections of its own.
     The observer is called around every COMMIT of a writer.
     """
 
@@ -41,7 +43,14 @@ class Database:
         self._url, self._observer = parse_url(url), observer
         #: The URL as it may be shown: without its password.
         self.address = show_url(self._url)
-        self._engine = engine_for(self._url, self.address)
+        self._engine = self._new_engine()
+        #: Where locks are a process's and not a connection's.
+        self.guarded_file = os.path.realpath(self.file) if self.file else None
+        self._guard = forks.guard()
+        self._guard.add(self)
+
+    def __reduce__(self) -> Never:
+        raise NotCopied("database")
 
     def now(self) -> datetime:
         """The clock that leases and events go by: the server's, so that it is the same for all."""
@@ -68,7 +77,7 @@ class Database:
     @contextmanager
     def apart(self) -> Iterator[Connection]:
         """A connection outside of any transaction, closed afterwards: nobody else gets it."""
-        with translated(self.address), self._engine.connect() as connection:
+        with self._connection() as connection:
             try:
                 yield connection
             finally:
@@ -118,26 +127,46 @@ class Database:
     def shrink(self) -> None:
         """Give the room of what was removed back to the disk, on SQLite; PostgreSQL reuses it."""
         if self.is_sqlite:
-            engine = self._engine.execution_options(purpose="outside")
-            with translated(self.address), engine.connect() as connection:
+            with self._connection("outside") as connection:
                 connection.exec_driver_sql("VACUUM")
 
     def copy_to(self, path: Path) -> None:
         """An SQLite database as it stands now, in a new file; writers go on meanwhile."""
-        engine = self._engine.execution_options(purpose="outside")
-        with translated(self.address), engine.connect() as connection:
+        with self._connection("outside") as connection:
             connection.exec_driver_sql("VACUUM INTO ?", (str(path),))
 
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
         self._engine.dispose()
 
+    def open_connections(self) -> int:
+        """Return how many there are, in use or not."""
+        pool: Any = self._engine.pool
+        return int(pool.checkedin() + pool.checkedout())
+
+    def abandon(self) -> object:
+        """Begin without connections; return the old ones, which are another process's."""
+        old, self._engine = self._engine.pool, self._new_engine()
+        return old
+
+    def _new_engine(self) -> Engine:
+        engine = engine_for(self._url, self.address)
+        bound_values.refuse_others(engine)
+        return engine
+
     @contextmanager
     def _transaction(self, purpose: Purpose) -> Iterator[Connection]:
-        with translated(self.address), self._engine.connect() as connection:
-            connection.execution_options(purpose=purpose)
-            with connection.begin():
-                yield connection
+        with self._connection(purpose) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _connection(self, purpose: Purpose = "read") -> Iterator[Connection]:
+        with (
+            translated(self.address),
+            self._guard.using(self, self.address),
+            self._engine.connect() as connection,
+        ):
+            yield connection.execution_options(purpose=purpose)
 
 
 def _revision(connection: Connection) -> str | None:

@@ -5,11 +5,21 @@ Their names say what is the matter; the base class says that it is an error.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
+from typing import Any
 
 
 class StorageError(Exception):
     """Base of everything that `storage` raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pass from process to process as it is: a pool would call the class with its sentence."""
+        return _restored, (type(self), self.args)
+
+
+def _restored(kind: type[StorageError], arguments: tuple[Any, ...]) -> StorageError:
+    return kind.__new__(kind, *arguments)
 
 
 class StorageUnreachable(StorageError):
@@ -24,6 +34,37 @@ class SchemaMismatch(StorageError):
         super().__init__(
             f"The database {address} {stands}, this Tapeworks needs {needed}. "
             "Run: tapeworks db upgrade"
+        )
+
+
+class ForkedInUse(StorageError):
+    """The process was forked while another thread used the SQLite file."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"This process was forked while the database {address} was in use, and SQLite would "
+            "damage what both processes share. Start processes while no other thread uses it, or "
+            "with multiprocessing's method spawn."
+        )
+
+
+class NotCopied(StorageError, TypeError):
+    """Connections cannot be pickled or copied."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"A {kind} holds connections and cannot be pickled or copied. "
+            "Pass a run's id, and call tapeworks.connect() in the other process."
+        )
+
+
+class ValueNotPlain(StorageError, ValueError):
+    """A value that a database would store as something else."""
+
+    def __init__(self, kind: str, value: Any) -> None:
+        super().__init__(
+            "Expected a number of 64 bits, text, bytes or a time for the database. "
+            f"Received: {reprlib.repr(value)} ({kind})"
         )
 
 
@@ -66,34 +107,49 @@ class AmbiguousRun(StorageError):
         )
 
 
-class InvalidName(StorageError):
+class InvalidName(StorageError, ValueError):
     """A run was submitted under a name that cannot be one."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: object) -> None:
         super().__init__(
             "Expected a name of 1 to 80 letters, digits, spaces, dots, colons, dashes or "
-            f"underscores. Received: name={name!r}"
+            f"underscores. Received: name={_shown(name)}"
         )
 
 
-class InvalidTag(StorageError):
+class InvalidTag(StorageError, ValueError):
     """A run was submitted with a tag that cannot be one."""
 
-    def __init__(self, key: str, value: str) -> None:
+    def __init__(self, key: object, value: object) -> None:
         super().__init__(
             "Expected tags key=value, the key of 1 to 40 letters, digits, dots, dashes or "
             "underscores, the value of 1 to 200 characters on one line. "
-            f"Received: {key!r}={value!r}"
+            f"Received: {_shown(key)}={_shown(value)}"
         )
 
 
-class InvalidLine(StorageError):
+class InvalidLine(StorageError, ValueError):
     """A note or a reason that cannot be one."""
 
-    def __init__(self, kind: str, text: str) -> None:
+    def __init__(self, kind: str, text: object) -> None:
         super().__init__(
-            f"Expected a {kind} of 1 to 1000 characters on one line. Received: {kind}={text[:80]!r}"
+            f"Expected a {kind} of 1 to 1000 characters on one line. "
+            f"Received: {kind}={_shown(text)}"
         )
+
+
+class InvalidPriority(StorageError, ValueError):
+    """A priority that no run can have."""
+
+    def __init__(self, priority: object, least: int, most: int) -> None:
+        super().__init__(
+            f"Expected a priority from {least} to {most}. Received: priority={_shown(priority)}"
+        )
+
+
+def _shown(value: object) -> str:
+    """A value as Python writes it, long text cut, anything else in brief."""
+    return repr(value[:80]) if isinstance(value, str) else reprlib.repr(value)
 
 
 class StateConflict(StorageError):

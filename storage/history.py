@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar
 
 from sqlalchemy import Connection, delete, func, select
 
@@ -13,7 +13,7 @@ from storage import claims, references
 from storage.claims import Bid
 from storage.commits import Commit, is_committed, store_commit
 from storage.database import Database, Observer, unobserved
-from storage.errors import CheckpointNotFound
+from storage.errors import CheckpointNotFound, NotCopied
 from storage.iterations import read_image_values, read_iterations, read_ledger, read_workers
 from storage.queue import NewRun, Queue
 from storage.records import (
@@ -53,6 +53,9 @@ class History:
     def __init__(self, database: Database, repeat: Repeat = once) -> None:
         self.database = database
         self._repeat = repeat
+
+    def __reduce__(self) -> Never:
+        raise NotCopied("history")
 
     @classmethod
     def open(cls, url: str | Path, observer: Observer = unobserved) -> History:

@@ -100,6 +100,7 @@ class Queue:
 
     def set_priority(self, run_id: str, priority: int) -> RunRecord:
         """Have it taken before all runs of a lower priority, from now on."""
+        references.checked_priority(priority)
         now = self._database.now()
         with self._database.write() as connection:
             run = _locked(connection, run_id)
@@ -161,7 +162,7 @@ def _record(new: NewRun, run_id: str, now: datetime) -> RunRecord:
         reason=None,
         request=None,
         request_reason=None,
-        priority=new.priority,
+        priority=references.checked_priority(new.priority),
         note=references.checked_line("note", new.note),
         parent_id=new.parent_id,
         parent_iterations=new.parent_iterations,

@@ -6,16 +6,27 @@ import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from storage.errors import AmbiguousRun, InvalidLine, InvalidName, InvalidTag, RunNotFound
+from storage.errors import (
+    AmbiguousRun,
+    InvalidLine,
+    InvalidName,
+    InvalidPriority,
+    InvalidTag,
+    RunNotFound,
+)
 from storage.records import RunRecord
 from storage.rows import all_of, fetch
 from storage.tables import runs
 
 NAME = re.compile(r"[\w .:-]{1,80}")
 TAG_KEY = re.compile(r"[\w.-]{1,40}")
+
+#: Priorities that a run may have: as many as anybody needs, within a database's whole numbers.
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -1_000_000, 1_000_000
 
 #: Ids that an `AmbiguousRun` lists at most.
 LISTED_CANDIDATES = 10
@@ -29,14 +40,14 @@ def new_run_ids(now: datetime, count: int) -> list[str]:
 
 
 def checked_name(name: str | None) -> str | None:
-    if name is not None and not NAME.fullmatch(name):
+    if name is not None and not _matches(NAME, name):
         raise InvalidName(name)
     return name
 
 
 def checked_tags(tags: Mapping[str, str]) -> dict[str, str]:
     for key, value in tags.items():
-        if not TAG_KEY.fullmatch(key) or not _is_line(value, 200):
+        if not _matches(TAG_KEY, key) or not _is_line(value, 200):
             raise InvalidTag(key, value)
     return dict(tags)
 
@@ -48,8 +59,20 @@ def checked_line(kind: str, text: str | None) -> str | None:
     return text
 
 
-def _is_line(text: str, longest: int) -> bool:
-    return 0 < len(text) <= longest and text.isprintable() and _is_unicode(text)
+def checked_priority(priority: int) -> int:
+    """A priority as it is. Raises `InvalidPriority`."""
+    if type(priority) is not int or not LOWEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
+        raise InvalidPriority(priority, LOWEST_PRIORITY, HIGHEST_PRIORITY)
+    return priority
+
+
+def _matches(pattern: re.Pattern[str], text: Any) -> bool:
+    return isinstance(text, str) and pattern.fullmatch(text) is not None
+
+
+def _is_line(text: Any, longest: int) -> bool:
+    is_short = isinstance(text, str) and 0 < len(text) <= longest
+    return is_short and text.isprintable() and _is_unicode(text)
 
 
 def run_by_id(connection: Connection, run_id: str) -> RunRecord:

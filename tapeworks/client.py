@@ -16,12 +16,13 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from model.config import RunConfig
 from model.parameters import Arrays, from_bytes
 from scheduler.submission import grid, initial_parameters, new_run, retry
 from storage.database import Database
+from storage.errors import NotCopied
 from storage.history import History
 from storage.read_only import DEFAULT_SECONDS
 from storage.records import (
@@ -58,6 +59,9 @@ class Client:
 
     def __init__(self, history: History) -> None:
         self._history = history
+
+    def __reduce__(self) -> Never:
+        raise NotCopied("client")
 
     @property
     def database(self) -> Database:
@@ -196,6 +200,9 @@ class Run:
         self._history = history
         #: Everything of its row.
         self.record = record
+
+    def __reduce__(self) -> Never:
+        raise NotCopied("run")
 
     def __repr__(self) -> str:
         done = f"{self.record.completed_iterations}/{self.record.iterations}"
