@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import math
+import reprlib
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -61,20 +63,34 @@ def submit(
     return history.queue.submit([new_run(config, initial, name=name, **described)])[0]
 
 
-def grid(values: Mapping[str, Any], vary: Mapping[str, Sequence[Any]]) -> list[RunConfig]:
+def grid(values: Mapping[str, Any], vary: Mapping[str, Iterable[Any]]) -> list[RunConfig]:
     """A configuration for every combination of the varied settings, the last one varied fastest.
 
     Raises `ConfigurationError` for a combination that cannot work, and for too many.
     """
-    count = 1
-    for choices in vary.values():
-        count *= len(choices)
+    choices = {name: _choices(name, given) for name, given in vary.items()}
+    count = math.prod(map(len, choices.values()))
     if not 0 < count <= LARGEST_GRID:
         raise ConfigurationError(
             f"Expected a grid of 1 to {LARGEST_GRID} runs. Received: {count} combinations."
         )
-    combinations = itertools.product(*vary.values())
-    return [run_config(dict(values) | dict(zip(vary, one, strict=True))) for one in combinations]
+    combinations = itertools.product(*choices.values())
+    return [run_config(dict(values) | dict(zip(choices, one, strict=True))) for one in combinations]
+
+
+def _choices(name: str, given: Any) -> list[Any]:
+    """As many as a grid may have, and one more: a range or an iterator may have no end."""
+    if isinstance(given, str | bytes | Mapping | Set) or not isinstance(given, Iterable):
+        raise ConfigurationError(
+            f"Expected a list of choices for {name}, such as [1, 2]. "
+            f"Received: {reprlib.repr(given)}."
+        )
+    try:
+        return list(itertools.islice(given, LARGEST_GRID + 1))
+    except TypeError as error:  # an array of no dimension
+        raise ConfigurationError(
+            f"Expected a list of choices for {name}. Received: {given}."
+        ) from error
 
 
 def retry(

@@ -16,6 +16,9 @@ from storage.errors import QueryTimeout
 #: What a person's query may take, unless told otherwise.
 DEFAULT_SECONDS = 30.0
 
+#: What it may be told: from about an instruction to a day.
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.001, 86_400.0
+
 #: How many instructions SQLite works off between two looks at the clock: about a millisecond's.
 INSTRUCTIONS = 50_000
 

@@ -7,6 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+#: Priorities that a run may have: as many as anybody needs, within a database's whole numbers.
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -1_000_000, 1_000_000
+
 
 class RunStatus(StrEnum):
     """Where a run stands."""

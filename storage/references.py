@@ -18,15 +18,12 @@ from storage.errors import (
     InvalidTag,
     RunNotFound,
 )
-from storage.records import RunRecord
+from storage.records import HIGHEST_PRIORITY, LOWEST_PRIORITY, RunRecord
 from storage.rows import all_of, fetch
 from storage.tables import runs
 
 NAME = re.compile(r"[\w .:-]{1,80}")
 TAG_KEY = re.compile(r"[\w.-]{1,40}")
-
-#: Priorities that a run may have: as many as anybody needs, within a database's whole numbers.
-LOWEST_PRIORITY, HIGHEST_PRIORITY = -1_000_000, 1_000_000
 
 #: Ids that an `AmbiguousRun` lists at most.
 LISTED_CANDIDATES = 10

@@ -14,6 +14,7 @@ from storage.history import History
 from storage.ranking import Metric, best
 from storage.records import CheckpointRecord, RunRecord
 from tapeworks.errors import UsageError
+from tapeworks.option_kinds import Whole
 
 if TYPE_CHECKING:
     from model.parameters import Arrays
@@ -52,7 +53,7 @@ def with_choice(command: Callable[..., int]) -> Callable[..., int]:
 
     by_iteration = click.option(
         "--after",
-        type=click.IntRange(min=0),
+        type=Whole(0),
         help="parameters after so many iterations  [default: the newest]",
     )
     by_metric = click.option(

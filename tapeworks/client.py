@@ -10,13 +10,16 @@ run.history().plot(x="iteration", y="loss")
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, fields
-from datetime import datetime
+from datetime import date, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, Never, Unpack
+
+from sqlalchemy import URL
 
 from model.config import RunConfig
 from model.parameters import Arrays, from_bytes
@@ -24,7 +27,7 @@ from scheduler.submission import grid, initial_parameters, new_run, retry
 from storage.database import Database
 from storage.errors import NotCopied
 from storage.history import History
-from storage.read_only import DEFAULT_SECONDS
+from storage.read_only import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
 from storage.records import (
     EvaluationRecord,
     EventRecord,
@@ -34,7 +37,12 @@ from storage.records import (
     RunStatus,
     WorkerSummary,
 )
+from storage.references import checked_name
 from storage.search import find_runs, query
+from tapeworks import given
+from tapeworks.errors import InvalidValue
+from tapeworks.given import Described, Tags
+from tapeworks.moments import read_moment
 from tapeworks.settings import settings
 
 if TYPE_CHECKING:
@@ -44,13 +52,13 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.2
 
 
-def connect(database_url: str | Path | None = None) -> Client:
+def connect(database_url: str | bytes | os.PathLike[str] | None = None) -> Client:
     """A client of this database (a URL or the path of an SQLite file), else of the usual one.
 
     The usual one is named by TAPEWORKS_DATABASE_URL, as for the command line. Raises storage's
     `StorageUnreachable` or `SchemaMismatch`.
     """
-    url = settings().database_url if database_url is None else database_url
+    url = settings().database_url if database_url is None else _address(database_url)
     return Client(History.open(url))
 
 
@@ -73,16 +81,17 @@ class Client:
         config: RunConfig,
         *,
         name: str | None = None,
-        tags: Mapping[str, str] | None = None,
+        tags: Tags | None = None,
         note: str | None = None,
         priority: int = 0,
         paused: bool = False,
-        init_from: Path | None = None,
+        init_from: str | os.PathLike[str] | None = None,
     ) -> Run:
         """Queue a run for a scheduler of this database.
 
         `init_from` is a safetensors file of initial parameters. Raises model's `ModelError` for
-        what cannot be trained, storage's `StorageError` for a name, tag or note that is none.
+        what cannot be trained, storage's `StorageError` for a name, tag or note that is none,
+        `InvalidValue` for a value of another kind.
         """
         return self.submit_grid(
             config,
@@ -98,31 +107,33 @@ class Client:
     def submit_grid(
         self,
         config: RunConfig,
-        vary: Mapping[str, Sequence[Any]],
+        vary: Mapping[str, Iterable[Any]],
         *,
         name: str | None = None,
-        tags: Mapping[str, str] | None = None,
+        tags: Tags | None = None,
         note: str | None = None,
         priority: int = 0,
         paused: bool = False,
-        init_from: Path | None = None,
+        init_from: str | os.PathLike[str] | None = None,
     ) -> list[Run]:
         """Queue a run for every combination of the settings that vary, all or none of them.
 
         A name gets the runs' numbers: name-1, name-2, …
         """
-        configs = grid(config.model_dump(exclude_unset=True), vary)
+        described = given.read_described(name=name, tags=tags or {}, note=note, priority=priority)
+        label = checked_name(described.pop("name"))
+        status = RunStatus.PAUSED if given.read_truth("paused", paused) else RunStatus.QUEUED
+        start = given.read_optional(given.read_path, "init_from", init_from)
+        varied = given.read_mapping("vary", vary)
         new = [
             new_run(
                 one,
-                initial_parameters(one, init_from),
-                name=f"{name}-{number}" if name and vary else name,
-                tags=tags or {},
-                note=note,
-                priority=priority,
-                status=RunStatus.PAUSED if paused else RunStatus.QUEUED,
+                initial_parameters(one, start),
+                name=f"{label}-{number}" if label is not None and varied else label,
+                status=status,
+                **described,
             )
-            for number, one in enumerate(configs, start=1)
+            for number, one in enumerate(grid(_settings_of(config), varied), start=1)
         ]
         return [self._run(record) for record in self._history.queue.submit(new)]
 
@@ -132,36 +143,37 @@ class Client:
         Raises storage's `RunNotFound` or `AmbiguousRun`.
         """
         self._history.release_abandoned()
-        return self._run(self._history.find_run(reference))
+        return self._run(self._history.find_run(given.read_text("run", reference)))
 
     def runs(
         self,
         *,
         where: str | None = None,
-        status: Collection[RunStatus] = (),
-        tags: Mapping[str, str] | None = None,
-        since: datetime | None = None,
+        status: str | Collection[str] | None = None,
+        tags: Tags | None = None,
+        since: date | timedelta | str | None = None,
         sort: str = "created_at",
         descending: bool = True,
         limit: int | None = None,
     ) -> list[Run]:
         """The runs that fulfil everything that is asked for, by default the newest first.
 
-        `where` is a condition in SQL over the columns of the view `runs` (docs/queries.md); `tags`
-        must all be there. Raises storage's `QueryError` for what is no such condition.
+        `where` is a condition in SQL over the columns of the view `runs` (docs/queries.md);
+        `status` is one or several; `tags` must all be there; `since` is a time or day, local unless
+        it has a time zone, or so long ago. Raises storage's `QueryError` for what is no such
+        condition.
         """
+        wanted: dict[str, Any] = {
+            "where": given.read_optional(given.read_text, "where", where),
+            "status": given.read_optional(given.read_statuses, "status", status) or (),
+            "tags": given.read_optional(given.read_tags, "tags", tags),
+            "since": given.read_optional(read_moment, "since", since),
+            "sort": given.read_text("sort", sort),
+            "descending": given.read_truth("descending", descending),
+            "limit": given.read_optional(given.read_count, "limit", limit),
+        }
         self._history.release_abandoned()
-        found = find_runs(
-            self.database,
-            where=where,
-            status=status,
-            tags=tags,
-            since=since,
-            sort=sort,
-            descending=descending,
-            limit=limit,
-            columns=["id"],
-        )
+        found = find_runs(self.database, columns=["id"], **wanted)
         return [self._run(self._history.find_run(str(run_id))) for run_id in found.column("id")]
 
     def query(self, sql: str, *, seconds: float = DEFAULT_SECONDS) -> DataFrame:
@@ -171,7 +183,8 @@ class Client:
         """
         import pandas
 
-        found = query(self.database, sql, seconds=seconds)
+        longest = given.read_number("seconds", seconds, SHORTEST_SECONDS, LONGEST_SECONDS)
+        found = query(self.database, given.read_text("sql", sql), seconds=longest)
         return pandas.DataFrame(list(found.rows), columns=list(found.columns))
 
     def close(self) -> None:
@@ -244,12 +257,11 @@ class Run:
 
         Raises `TimeoutError` when it still goes on then, and leaves it alone.
         """
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        limit = given.read_optional(given.read_seconds, "timeout_seconds", timeout_seconds)
+        deadline = None if limit is None else time.monotonic() + limit
         while not (self.refresh().status.is_finished or self.status is RunStatus.PAUSED):
             if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"Run {self.id} is {self.status} after {timeout_seconds:g} seconds."
-                )
+                raise TimeoutError(f"Run {self.id} is {self.status} after {limit:g} seconds.")
             time.sleep(LOOK_SECONDS)
         return self
 
@@ -261,7 +273,8 @@ class Run:
 
     def ledger(self, iteration: int | None = None) -> DataFrame:
         """Who computed which images, of one iteration or of all."""
-        return _frame(LedgerRecord, self._history.ledger(self.id, iteration))
+        chosen = given.read_optional(given.read_whole, "iteration", iteration)
+        return _frame(LedgerRecord, self._history.ledger(self.id, chosen))
 
     def workers(self) -> DataFrame:
         """A row per worker: images, answers, seconds."""
@@ -283,7 +296,7 @@ class Run:
         import numpy as np
         import pandas
 
-        values = self._history.image_values(self.id, iteration)
+        values = self._history.image_values(self.id, given.read_whole("iteration", iteration))
         losses = np.frombuffer(values.losses, "<f4")
         numbers = values.image_numbers
         image = np.arange(len(losses)) if numbers is None else np.frombuffer(numbers, "<i4")
@@ -301,13 +314,14 @@ class Run:
 
         Raises storage's `CheckpointNotFound` for what was not kept.
         """
-        return from_bytes(self._history.checkpoint(self.id, completed_iterations).parameters)
+        after = given.read_optional(given.read_whole, "completed_iterations", completed_iterations)
+        return from_bytes(self._history.checkpoint(self.id, after).parameters)
 
     # What may be wished of it
 
     def pause(self, reason: str | None = None) -> Run:
         """Have it stop after the iteration in progress. Raises storage's `StateConflict`."""
-        return self._became(self._history.queue.pause(self.id, reason))
+        return self._became(self._history.queue.pause(self.id, given.read_words("reason", reason)))
 
     def resume(self) -> Run:
         """Queue it again. Raises storage's `StateConflict` unless it is, or is to be, paused."""
@@ -315,24 +329,31 @@ class Run:
 
     def cancel(self, reason: str | None = None) -> Run:
         """End it for good, within one iteration. Raises storage's `StateConflict`."""
-        return self._became(self._history.queue.cancel(self.id, reason))
+        return self._became(self._history.queue.cancel(self.id, given.read_words("reason", reason)))
 
     def set_priority(self, priority: int) -> Run:
         """Have it taken before all runs of a lower priority."""
-        return self._became(self._history.queue.set_priority(self.id, priority))
+        wanted = given.read_priority("priority", priority)
+        return self._became(self._history.queue.set_priority(self.id, wanted))
 
     def retry(
         self,
         *,
         after: int | None = None,
         changes: Mapping[str, Any] | None = None,
-        **described: Any,
+        **described: Unpack[Described],
     ) -> Run:
         """A new run of its configuration with changes, from its beginning or a checkpoint.
 
         `described` are `name`, `tags`, `note` and `priority`, where they are not to be its own.
         """
-        record = retry(self._history, self.record, after=after, changes=changes, **described)
+        record = retry(
+            self._history,
+            self.record,
+            after=given.read_optional(given.read_whole, "after", after),
+            changes=given.read_optional(given.read_mapping, "changes", changes),
+            **given.read_described(**described),
+        )
         return Run(self._history, record)
 
     def delete(self) -> None:
@@ -342,6 +363,23 @@ class Run:
     def _became(self, record: RunRecord) -> Run:
         self.record = record
         return self
+
+
+def _address(place: Any) -> str | Path:
+    """The URL or path of a database; a `sqlalchemy.URL` with its password, which its text hides."""
+    if isinstance(place, URL):
+        return place.render_as_string(hide_password=False)
+    if not isinstance(place, str | bytes | os.PathLike):  # not shown: it may hold a password
+        raise InvalidValue("the URL or path of a database", "database_url", type(place))
+    text = os.fsdecode(place)
+    return text if "://" in text else given.read_path("database_url", text)
+
+
+def _settings_of(config: RunConfig) -> dict[str, Any]:
+    """What the configuration says, to be checked again: a copy of one may say anything."""
+    if not isinstance(config, RunConfig):
+        raise InvalidValue("a tapeworks.RunConfig", "config", config)
+    return {name: getattr(config, name) for name in config.model_fields_set}
 
 
 def _frame(kind: type[Any], records: Iterable[Any]) -> DataFrame:

@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from storage.records import RunStatus
+from storage.records import HIGHEST_PRIORITY, LOWEST_PRIORITY, RunStatus
 from tapeworks.errors import UsageError
+from tapeworks.option_kinds import Whole
 
 #: Of a run in the queue.
-priority_type = click.IntRange(-1_000_000, 1_000_000)
+priority_type = Whole(LOWEST_PRIORITY, HIGHEST_PRIORITY)
 
 _Command = Callable[..., int]
 

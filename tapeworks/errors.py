@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
 from enum import IntEnum
+from typing import Any
 
 from model import errors as model
 from scheduler import errors as scheduler
@@ -23,6 +25,29 @@ class ExitCode(IntEnum):
 
 class UsageError(Exception):
     """A command was called with something that cannot work."""
+
+
+class InvalidValue(UsageError, ValueError):
+    """A value that is not of the kind that an option or an argument takes."""
+
+    def __init__(self, expected: str, name: str, value: object) -> None:
+        super().__init__(f"Expected {expected}. Received: {name}={_shown(value)}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pass from process to process with its sentence, from which it cannot be made again."""
+        return _restored, self.args
+
+
+def _restored(*arguments: object) -> InvalidValue:
+    return InvalidValue.__new__(InvalidValue, *arguments)
+
+
+def _shown(value: object) -> str:
+    """A value as it is typed where it is short, else in brief; of another type, with its name."""
+    if isinstance(value, str) and value.isprintable() and 0 < len(value) <= 80:
+        return value
+    shown = reprlib.repr(value)
+    return shown if isinstance(value, int | float | str) else f"{shown} ({type(value).__name__})"
 
 
 class Unfit(Exception):

@@ -23,6 +23,7 @@ from tapeworks.comparison.texts import bits_lines, table
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json
 from tapeworks.errors import ExitCode, UsageError
+from tapeworks.option_kinds import Whole
 from tapeworks.output import check_writable, put, put_lines, put_table, say, write_file
 from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 
@@ -31,7 +32,7 @@ from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 @click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True)
 @click.option(
     "--at",
-    type=click.IntRange(min=0),
+    type=Whole(0),
     multiple=True,
     metavar="ITERATION",
     help="also the loss in this iteration; may be repeated",

@@ -9,6 +9,7 @@ import click
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json
 from tapeworks.errors import ExitCode, UsageError
+from tapeworks.option_kinds import Whole
 from tapeworks.output import check_writable, put, put_lines, write_file
 from tapeworks.plotting.kinds import Kind, check_call, content, picture, picture_format
 
@@ -27,7 +28,7 @@ LOSS_CURVE = Path("loss_curve.png")
 )
 @click.option(
     "--iteration",
-    type=click.IntRange(min=0),
+    type=Whole(0),
     help="timeline: only this one; hardest: this one, not the last",
 )
 @click.option(

@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 
 from storage.errors import StorageError
-from storage.read_only import DEFAULT_SECONDS
+from storage.read_only import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
 from storage.search import query
 from tapeworks.connection import connected_history
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.listings import Form, put_listing, with_form_options
+from tapeworks.option_kinds import Number
 
 
 @click.command(
@@ -24,7 +25,7 @@ from tapeworks.listings import Form, put_listing, with_form_options
 @click.option("--file", type=click.Path(path_type=Path), help="a file that holds the SQL")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0.001, max=86_400),
+    type=Number(SHORTEST_SECONDS, LONGEST_SECONDS),
     default=DEFAULT_SECONDS,
     show_default=True,
     help="stop a query that takes longer",

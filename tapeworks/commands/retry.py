@@ -13,6 +13,7 @@ from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, run_values
 from tapeworks.descriptions import changed_settings, with_queue_options
 from tapeworks.errors import ExitCode
+from tapeworks.option_kinds import Whole
 from tapeworks.output import put, say
 
 
@@ -20,9 +21,7 @@ from tapeworks.output import put, say
     "retry", epilog="Example: tapeworks retry first --after 20 --set learning_rate=0.0005"
 )
 @run_argument
-@click.option(
-    "--after", type=click.IntRange(min=0), help="begin with the parameters after so many iterations"
-)
+@click.option("--after", type=Whole(0), help="begin with the parameters after so many iterations")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="another setting")
 @with_queue_options
 @click.option("--json", is_flag=True, help="print the new run as JSON")

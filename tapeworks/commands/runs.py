@@ -18,6 +18,7 @@ from tapeworks.descriptions import pairs
 from tapeworks.errors import ExitCode
 from tapeworks.listings import Form, put_listing, with_form_options
 from tapeworks.moments import Moment
+from tapeworks.option_kinds import Status, Whole
 from tapeworks.output import put_table, say
 
 HEADERS = ("RUN", "NAME", "STATUS", "ITERATIONS", "FIRST LOSS", "LAST LOSS", "CREATED")
@@ -39,7 +40,7 @@ NO_RUN_FITS = "No run is like that; all of them: tapeworks runs"
 @click.option(
     "--status",
     multiple=True,
-    type=click.Choice([status.value for status in RunStatus]),
+    type=Status(),
     help="may be repeated: any of them",
 )
 @click.option(
@@ -49,19 +50,21 @@ NO_RUN_FITS = "No run is like that; all of them: tapeworks runs"
 @click.option("--where", metavar="SQL", help="a condition over the columns of the view runs")
 @click.option("--sort", metavar="COLUMN", default="created_at", show_default=True)
 @click.option("--desc/--asc", "descending", default=True, help="  [default: --desc]")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="how many at most"
-)
+@click.option("--limit", type=Whole(1), default=20, show_default=True, help="how many at most")
 @click.option("--columns", metavar="A,B,…", help="columns of the view runs, in this order")
 @with_form_options
 def command(
-    status: tuple[str, ...], tags: tuple[str, ...], columns: str | None, form: Form, **wanted: Any
+    status: tuple[RunStatus, ...],
+    tags: tuple[str, ...],
+    columns: str | None,
+    form: Form,
+    **wanted: Any,
 ) -> int:
     """List the runs, newest first: all, or those that fulfil everything that is asked for.
 
     The columns are those of the view runs: see docs/queries.md.
     """
-    wanted |= {"status": [RunStatus(one) for one in status], "tags": pairs(tags, "--tag")}
+    wanted |= {"status": status, "tags": pairs(tags, "--tag")}
     names = [name.strip() for name in columns.split(",")] if columns is not None else None
     history = connected_history()
     history.release_abandoned()

@@ -75,14 +75,21 @@ def ledger_of(iteration: IterationRecord) -> list[LedgerRecord]:
     ]
 
 
-def commit(history: History, claim: Claim, number: int = 0, *, keep: bool = True) -> None:
+def commit(
+    history: History,
+    claim: Claim,
+    number: int = 0,
+    *,
+    keep: bool = True,
+    parameters: bytes | None = None,
+) -> None:
     iteration = iteration_of(claim, number)
     history.commit_iteration(
         claim,
         iteration,
         ledger_of(iteration),
         image_values=values_of(number),
-        parameters=f"parameters {number + 1}".encode(),
+        parameters=parameters or f"parameters {number + 1}".encode(),
         fingerprint="avx2",
         keep_previous_checkpoint=keep,
     )
