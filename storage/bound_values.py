@@ -45,3 +45,5 @@ def _check(value: Any, allowed: tuple[type[Any], ...]) -> None:
         raise ValueNotPlain(type(value).__name__, value)
     if isinstance(value, int) and not _SMALLEST <= value <= _LARGEST:
         raise ValueNotPlain("int of more than 64 bits", value)
+    if isinstance(value, str) and "\0" in value:  # which SQLite takes, and PostgreSQL does not
+        raise ValueNotPlain("str", value)

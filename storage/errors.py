@@ -9,6 +9,9 @@ import reprlib
 from collections.abc import Sequence
 from typing import Any
 
+#: Characters of a text that an error shows: more than a name may have, so that one sees its end.
+LONGEST_SHOWN = 160
+
 
 class StorageError(Exception):
     """Base of everything that `storage` raises on purpose."""
@@ -63,7 +66,7 @@ class ValueNotPlain(StorageError, ValueError):
 
     def __init__(self, kind: str, value: Any) -> None:
         super().__init__(
-            "Expected a number of 64 bits, text, bytes or a time for the database. "
+            "Expected a number of 64 bits, text without NUL, bytes or a time for the database. "
             f"Received: {reprlib.repr(value)} ({kind})"
         )
 
@@ -149,7 +152,9 @@ class InvalidPriority(StorageError, ValueError):
 
 def _shown(value: object) -> str:
     """A value as Python writes it, long text cut, anything else in brief."""
-    return repr(value[:80]) if isinstance(value, str) else reprlib.repr(value)
+    if isinstance(value, str):
+        return repr(value) if len(value) <= LONGEST_SHOWN else f"{value[:LONGEST_SHOWN]!r}…"
+    return reprlib.repr(value)
 
 
 class StateConflict(StorageError):

@@ -55,6 +55,8 @@ def asked(question: Question) -> Iterator[None]:
     """Raise a `QueryError` for what is wrong with the question; let through all else."""
     try:
         question.sql.encode()  # a shell may pass bytes that are no text
+        if "\0" in question.sql:  # where PostgreSQL's driver would end it
+            raise QueryError("Expected SQL without a NUL.")
         yield
     except UnicodeEncodeError as error:
         raise QueryError("Expected SQL as Unicode text.") from error

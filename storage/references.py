@@ -81,7 +81,7 @@ def run_by_id(connection: Connection, run_id: str) -> RunRecord:
 
 def find_run(connection: Connection, reference: str) -> RunRecord:
     """The run with this id, else the newest with this name, else the one whose id starts so."""
-    if not _is_unicode(reference):
+    if not _is_unicode(reference) or "\0" in reference:
         raise RunNotFound(reference)  # no database can be asked for it
     run_id = (
         _id_of_id(connection, reference)

@@ -29,7 +29,7 @@ def new_run(**values: Any) -> NewRun:
 
 
 #: What a driver would store as something else, or not at all.
-ODD = (np.int64(2), np.int8(2), np.bool_(True), Level.LOW, 2**63, -(2**64), object())
+ODD = (np.int64(2), np.int8(2), np.bool_(True), Level.LOW, 2**63, -(2**64), object(), "a\0b")
 
 #: What a run may not have, with what is raised.
 REFUSED: list[tuple[dict[str, Any], type[Exception]]] = [

@@ -18,7 +18,16 @@ from sqlalchemy import make_url
 import tapeworks
 from model.errors import ConfigurationError, ModelError
 from model.parameters import initial, to_bytes
-from storage.errors import CheckpointNotFound, InvalidLine, InvalidName, InvalidTag, StorageError
+from storage.errors import (
+    CheckpointNotFound,
+    InvalidLine,
+    InvalidName,
+    InvalidTag,
+    QueryError,
+    RunNotFound,
+    StorageError,
+    ValueNotPlain,
+)
 from storage.history import History
 from tapeworks.errors import InvalidValue
 from tests.support.calls import Call
@@ -190,6 +199,11 @@ WRONG: list[tuple[Wrong, type[Exception], str]] = [
     (lambda c, _: c.submit_grid(CONFIG, ["seed"]), InvalidValue, "values by name"),
     (lambda c, _: c.run(5), InvalidValue, "run=5"),
     (lambda c, _: c.run(None), InvalidValue, "run=None"),
+    (lambda c, _: c.run("a\0b"), RunNotFound, "no run"),
+    (lambda c, _: c.runs(tags={"a": "\0"}), ValueNotPlain, "text without NUL"),
+    (lambda c, _: c.runs(where="1 = 1\0"), QueryError, "without a NUL"),
+    (lambda c, _: c.query("SELECT 1\0 nothing"), QueryError, "without a NUL"),
+    (lambda c, _: c.submit(CONFIG, name="n" * 81), InvalidName, "'n{81}'"),
     (lambda c, _: c.runs(status="done"), InvalidValue, "queued, running, .* status=done"),
     (lambda c, _: c.runs(status=b"queued"), InvalidValue, "status=b'queued'"),
     (lambda c, _: c.runs(status=["queued", 5]), InvalidValue, "status=5"),
