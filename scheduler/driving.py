@@ -88,15 +88,16 @@ class Driver:
         """Every iteration as it is committed, every evaluation as it is stored.
 
         Raises `RunFailed` when the run ended as failed, `CannotContinueHere` when another machine
-        can go on, and storage's `LeaseLost` when another scheduler has taken the run.
+        can go on, storage's `LeaseLost` when another scheduler has taken the run, and its
+        `HistoryRolledBack` when the run was given up, to be taken again as the database has it.
         """
         history = self.patient(claim)
         self.meter.taken(self.lease.seconds)
         try:
-            status, reason = yield from self._iterations(history, claim)
+            status, reason, done = yield from self._iterations(history, claim)
             if status is RunStatus.COMPLETED:
                 crash_point(CrashPoint.RUN_COMPUTED)
-                history.finish(claim, status, reason)
+                history.finish(claim, status, reason, after=done)
                 crash_point(CrashPoint.RUN_FINISHED)
             else:
                 self._leave(history, claim, status, reason)
@@ -124,7 +125,7 @@ class Driver:
 
     def _iterations(
         self, history: History, claim: Claim
-    ) -> Generator[IterationRecord | EvaluationRecord, None, tuple[RunStatus, str | None]]:
+    ) -> Generator[IterationRecord | EvaluationRecord, None, tuple[RunStatus, str | None, int]]:
         crash_point(CrashPoint.RUN_CLAIMED)
         run = history.find_run(claim.run_id)
         config = run_config(run.configuration)
@@ -153,17 +154,19 @@ class Driver:
             held_out=data.test,
             watcher=keeper,
         )
-        if reason := (yield from evaluations.after(run.completed_iterations)):
-            return RunStatus.COMPLETED, reason
+        done = run.completed_iterations
+        if reason := (yield from evaluations.after(done)):
+            return RunStatus.COMPLETED, reason, done
         for record in train(config, claim, history, self.dispatcher, data.training, keeper):
             crash_point(CrashPoint.ITERATION_COMMITTED)
             self.meter.committed(record)
             yield record
-            if reason := (yield from evaluations.after(record.iteration + 1)):
-                return RunStatus.COMPLETED, reason
-            if self.control.draining and record.iteration + 1 < config.iterations:
-                return self.stopped_status, STOPPED
-        return RunStatus.COMPLETED, None
+            done = record.iteration + 1
+            if reason := (yield from evaluations.after(done)):
+                return RunStatus.COMPLETED, reason, done
+            if self.control.draining and done < config.iterations:
+                return self.stopped_status, STOPPED, done
+        return RunStatus.COMPLETED, None, done
 
     def _leave(self, history: History, claim: Claim, status: RunStatus, reason: str | None) -> None:
         leave = history.finish if status.is_finished else history.release

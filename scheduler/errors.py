@@ -23,6 +23,10 @@ class CannotContinueHere(SchedulerError):
     """This machine would give other bits than the run began with; elsewhere it can go on."""
 
 
+class ServiceFailed(SchedulerError):
+    """A running scheduler met what it cannot go on with; started again it may."""
+
+
 class CannotReplay(SchedulerError):
     """Nobody promised that the run has the same bits when it is computed again."""
 

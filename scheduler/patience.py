@@ -1,19 +1,26 @@
-"""What a scheduler does while its database cannot be used: it waits, and says so once."""
+"""What a scheduler does while its database or Redis cannot be used: it waits, and says so once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    wait_exponential,
+)
 
 from scheduler.control import Control
 from scheduler.errors import Interrupted
 from scheduler.pulse import Pulse
-from storage.errors import LeaseLost, StorageUnreachable
+from storage.errors import HistoryRolledBack, LeaseLost, StorageRefused, StorageUnreachable
 from storage.history import History
 from storage.records import Claim
+from workers.errors import RedisMisconfigured, RedisUnreachable
 from workers.messages import SchedulerState
 
 #: The first and the longest pause before the database is tried again, in seconds.
@@ -21,6 +28,55 @@ FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
 
 _Result = TypeVar("_Result")
+
+#: Pauses between two attempts.
+_PAUSES = wait_exponential(multiplier=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS)
+
+
+class Beginning:
+    """Waits, before any run is driven, for the places that a scheduler needs.
+
+    Each that is away is reported once, and once when it is there. Raises at once whatever waiting
+    does not help against, such as a wrong password, and `Interrupted` when the user will not wait.
+    """
+
+    def __init__(
+        self, control: Control, on_notice: Callable[[str, str], None], pulses: Sequence[Pulse]
+    ) -> None:
+        self._control, self._on_notice, self._pulses = control, on_notice, pulses
+
+    def wait_for(self, place: str, attempt: Callable[[], _Result]) -> _Result:
+        """Return what the attempt gives once the place, "the database" say, can be used."""
+        is_away = False
+
+        def report(state: RetryCallState) -> None:
+            nonlocal is_away
+            if not is_away and state.outcome:
+                is_away = True
+                self._on_notice("waiting", f"Waiting for {place}: {state.outcome.exception()}")
+
+        retrying = Retrying(
+            retry=retry_if_exception(_may_pass),
+            wait=_PAUSES,
+            sleep=self._pause,
+            before_sleep=report,
+        )
+        result = retrying(attempt)
+        if is_away:
+            self._on_notice("going_on", f"{place[0].upper()}{place[1:]} is there; going on.")
+        return result
+
+    def _pause(self, seconds: float) -> None:
+        for pulse in self._pulses:
+            pulse.beat(SchedulerState.WAITING)
+        if self._control.wait(seconds):
+            raise Interrupted("stopped on request before it could begin")
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Return whether it is an outage, rather than a mistake that a person must correct."""
+    is_outage = isinstance(error, StorageUnreachable | RedisUnreachable)
+    return is_outage and not isinstance(error, StorageRefused | RedisMisconfigured)
 
 
 class Patience:
@@ -44,7 +100,7 @@ class Patience:
         self._is_out = False
         self._retrying = Retrying(
             retry=retry_if_exception_type(StorageUnreachable),
-            wait=wait_exponential(multiplier=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS),
+            wait=_PAUSES,
             sleep=self._pause,
             before_sleep=self._failed,
         )
@@ -53,7 +109,7 @@ class Patience:
         """What the unit gives in the end. Raises `Interrupted` when the user will not wait."""
         try:
             result = self._retrying(unit)
-        except LeaseLost:  # says a database that is back
+        except (LeaseLost, HistoryRolledBack):  # says a database that is back
             self._back()
             raise
         self._back()

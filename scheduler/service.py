@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from scheduler.driving import Driver
 from scheduler.errors import CannotContinueHere, Interrupted, RunFailed, Unreleased
-from storage.errors import LeaseLost, RunNotFound
+from storage.errors import HistoryRolledBack, LeaseLost, RunNotFound
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
 from workers.log_context import about
 from workers.messages import SchedulerState
@@ -46,7 +46,7 @@ def _driven(driver: Driver, claim: Claim) -> Generator[Happened, None, bool]:
     try:
         yield from driver.drive(claim)
         yield driver.patient().find_run(claim.run_id)
-    except LeaseLost as error:
+    except (LeaseLost, HistoryRolledBack) as error:
         driver.meter.lost()
         driver.on_notice("lease_lost", f"Run {claim.run_id}: {error}")
     except (RunFailed, CannotContinueHere, RunNotFound) as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
-from storage.errors import LeaseLost, RunNotFound, StateConflict, StorageError
+from storage.errors import HistoryRolledBack, LeaseLost, RunNotFound, StateConflict, StorageError
 from storage.owners import described, is_alive, is_gone
 from storage.records import Claim, Request, RunRecord, RunStatus
 from storage.references import run_by_id
@@ -212,6 +212,21 @@ def hold(
     if row is None:
         raise _refusal(_owned(connection, claim), claim)
     return RunRecord(**row._asdict())
+
+
+def expect_remembered(connection: Connection, claim: Claim, completed_iterations: int) -> None:
+    """Raise `HistoryRolledBack` if fewer iterations are stored than this owner has committed.
+
+    To be called when the run's row is locked.
+    """
+    run = _owned(connection, claim)
+    if _holds(run, claim) and run.completed_iterations < completed_iterations:
+        raise HistoryRolledBack(
+            f"Run {run.id} stands after {run.completed_iterations} of "
+            f"{iteration_count(run.iterations)}, although the database had confirmed "
+            f"{completed_iterations}: it has lost its newest commits, as after a failover. "
+            "The run goes on from what is stored."
+        )
 
 
 def expect_no_later(connection: Connection, claim: Claim) -> None:

@@ -17,8 +17,8 @@ from storage.errors import StorageUnreachable
 BUSY_TIMEOUT_MS = 5_000
 
 #: How long a PostgreSQL server may work on one statement, in milliseconds; the largest listing
-#: takes less.
-STATEMENT_TIMEOUT_MS = 30_000
+#: takes less. A server that is stuck is given up soon after (`storage.liveness`).
+STATEMENT_TIMEOUT_MS = 25_000
 
 #: How long a transaction may stay open without a statement, in milliseconds: that of a process that
 #: froze in the middle would keep its run from being taken over.
@@ -37,6 +37,10 @@ POSTGRESQL_ARGUMENTS = {
     f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_MS}",
 }
 
+#: Connections beyond those that are kept open: every run that is driven at once needs one, and none
+#: may wait for another's.
+UNLIMITED = -1
+
 #: What a transaction is for; SQLite begins each kind in its own way.
 Purpose = Literal["read", "write", "migrate", "outside"]
 
@@ -49,13 +53,14 @@ def engine_for(url: URL, address: str) -> Engine:
         raise StorageUnreachable(_unsupported(address))
     try:
         arguments = _arguments(url)
-        return create_engine(
+        engine = create_engine(
             url,
             pool_pre_ping=True,
-            max_overflow=-1,  # a connection for every run that is driven at once
+            max_overflow=UNLIMITED,
             connect_args=arguments,
             json_serializer=_compact,
         )
+        from storage.liveness import LONGEST_SILENCE_SECONDS, watch  # loads the driver
     except ImportError as error:
         raise StorageUnreachable(
             f"The database {address} needs a driver that is not installed. "
@@ -63,6 +68,9 @@ def engine_for(url: URL, address: str) -> Engine:
         ) from error
     except ArgumentError as error:
         raise StorageUnreachable(_unsupported(address)) from error
+    has_own_limit = "statement_timeout" in str(url.query.get("options", ""))
+    watch(engine, None if has_own_limit else LONGEST_SILENCE_SECONDS)
+    return engine
 
 
 def _arguments(url: URL) -> dict[str, str]:
@@ -89,7 +97,7 @@ def _sqlite_engine(url: URL, address: str) -> Engine:
             f"Cannot make a directory for the database {address}: {error.strerror}. "
             "Name a file in a directory that can be written to."
         ) from error
-    engine = create_engine(url, json_serializer=_compact)
+    engine = create_engine(url, max_overflow=UNLIMITED, json_serializer=_compact)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

@@ -29,6 +29,10 @@ class StorageUnreachable(StorageError):
     """The database cannot be opened, connected to, locked in time or written to."""
 
 
+class StorageRefused(StorageUnreachable):
+    """The database or its address is set up wrongly; waiting does not help, a person must act."""
+
+
 class SchemaMismatch(StorageError):
     """The tables are those of another version of Tapeworks."""
 
@@ -167,6 +171,13 @@ class LedgerMismatch(StateConflict):
 
 class LeaseLost(StorageError):
     """The writer's claim on the run is over; it must stop, another may be driving."""
+
+
+class HistoryRolledBack(StateConflict):
+    """The database has forgotten what it had confirmed to the owner, as after a failover.
+
+    The claim holds, but the run must be taken again and go on from what the database says.
+    """
 
 
 class QueryError(StorageError):

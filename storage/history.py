@@ -125,10 +125,15 @@ class History:
         self._leave(claim, status, reason)
 
     @unit_of_work
-    def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> None:
-        """End the run: completed, failed or cancelled. May be repeated."""
+    def finish(
+        self, claim: Claim, status: RunStatus, reason: str | None = None, *, after: int = 0
+    ) -> None:
+        """End the run: completed, failed or cancelled. May be repeated.
+
+        Raises `HistoryRolledBack` if the database remembers less than so many iterations.
+        """
         _expect(status, RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
-        self._leave(claim, status, reason)
+        self._leave(claim, status, reason, after)
 
     @unit_of_work
     def heed(self, claim: Claim) -> None:
@@ -169,6 +174,7 @@ class History:
         The ledger must count each of the iteration's images once. The parameters before the
         iteration are dropped unless they are to be kept or are the initial ones. Repeated because
         the answer was lost, it does nothing. The run as it stands then may tell of a request.
+        Raises `HistoryRolledBack` if the database has forgotten an iteration before this one.
         """
         commit = Commit(
             iteration=iteration,
@@ -184,6 +190,7 @@ class History:
             claims.wait_for_writers(connection, claim.run_id)
             if is_committed(connection, iteration):
                 return references.run_by_id(connection, claim.run_id)
+            claims.expect_remembered(connection, claim, iteration.iteration)
             return store_commit(connection, claim, commit)
 
     @unit_of_work
@@ -303,9 +310,11 @@ class History:
             if not is_noted(connection, event):
                 store(connection, [event])
 
-    def _leave(self, claim: Claim, status: RunStatus, reason: str | None) -> None:
+    def _leave(self, claim: Claim, status: RunStatus, reason: str | None, after: int = 0) -> None:
         now = self.database.now()
         with self.database.write() as connection:
+            claims.wait_for_writers(connection, claim.run_id)
+            claims.expect_remembered(connection, claim, after)
             claims.leave(connection, claim, now, status, reason)
 
 

@@ -80,8 +80,10 @@ def _overdue(seconds: float) -> Callable[[], bool]:
 
 @contextmanager
 def _postgresql(connection: Connection, seconds: float) -> Iterator[None]:
+    from storage.liveness import REPLY_SECONDS, allowing  # loads PostgreSQL's driver
+
     connection.execution_options(postgresql_readonly=True)
-    with connection.begin():
+    with connection.begin(), allowing(connection, seconds + REPLY_SECONDS):
         milliseconds = max(1, round(seconds * 1000))
         connection.exec_driver_sql(_SETTINGS.format(milliseconds=milliseconds))
         connection.execution_options(stream_results=True)

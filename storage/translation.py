@@ -8,15 +8,19 @@ from contextlib import contextmanager
 from sqlalchemy.exc import (
     DatabaseError,
     DataError,
+    DisconnectionError,
     IntegrityError,
     InterfaceError,
     NotSupportedError,
+    PendingRollbackError,
     ProgrammingError,
+    ResourceClosedError,
     SQLAlchemyError,
     StatementError,
+    TimeoutError,  # noqa: A004 - of the pool
 )
 
-from storage.errors import StateConflict, StorageError, StorageUnreachable
+from storage.errors import StateConflict, StorageError, StorageRefused, StorageUnreachable
 
 #: What a driver says, and what a person can do about it.
 REMEDIES = {
@@ -37,6 +41,25 @@ REMEDIES = {
     " TAPEWORKS_DATABASE_PASSWORD_FILE, or the password in the URL.",
 }
 
+#: What a driver says when waiting does not help: a person must change the database or its address.
+#: An unknown sentence, perhaps in another language, is one of an outage.
+REFUSALS = (
+    "readonly",
+    "unable to open",
+    "not a database",
+    "certificate",
+    "does not match host name",
+    "does not support SSL",
+    "no encryption",
+    "no pg_hba.conf entry",
+    "password authentication failed",
+    "no password supplied",
+    "does not exist",  # a role or a database
+)
+
+#: Of SQLAlchemy itself: a connection was lost, or none was to be had in time.
+_OUTAGES = (TimeoutError, DisconnectionError, PendingRollbackError, ResourceClosedError)
+
 
 @contextmanager
 def translated(address: str) -> Iterator[None]:
@@ -55,14 +78,15 @@ def _ours(address: str, error: SQLAlchemyError) -> StorageError:
             f"{words}"
         )
     if _is_about_access(error):
-        return StorageUnreachable(f"Cannot use the database {address}: {words}. {_remedy(words)}")
+        kind = StorageRefused if any(sign in words for sign in REFUSALS) else StorageUnreachable
+        return kind(f"Cannot use the database {address}: {words}. {_remedy(words)}")
     return StorageError(f"The database {address} failed: {words}")
 
 
 def _is_about_access(error: SQLAlchemyError) -> bool:
     if isinstance(error, DataError | ProgrammingError | NotSupportedError):
         return False
-    return isinstance(error, DatabaseError | InterfaceError)
+    return isinstance(error, (DatabaseError, InterfaceError, *_OUTAGES))
 
 
 def _words(error: SQLAlchemyError) -> str:

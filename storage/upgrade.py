@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
@@ -27,25 +30,33 @@ def upgrade(connection: Connection) -> None:
 
     On SQLite the transaction must have begun as a writer's, with foreign keys off.
     """
-    if connection.dialect.name == "postgresql":
-        for patient in (
-            "lock_timeout",
-            "statement_timeout",
-            "idle_in_transaction_session_timeout",
-        ):  # a large table takes its time
-            connection.exec_driver_sql(f"SET LOCAL {patient} = 0")
+    with _unhurried(connection):
+        drop_views(connection)
+        try:
+            command.upgrade(alembic_config(connection), "head")
+        except CommandError as error:
+            raise StorageError(
+                f"Cannot upgrade the database: {error}. "
+                "If a newer Tapeworks wrote it, install that one."
+            ) from error
+        create_views(connection)
+        if connection.dialect.name == "sqlite":
+            _check_foreign_keys(connection)
+
+
+@contextmanager
+def _unhurried(connection: Connection) -> Iterator[None]:
+    """Let statements take their time, on PostgreSQL one upgrade after the other."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    from storage.liveness import allowing  # loads PostgreSQL's driver
+
+    with allowing(connection, None):
+        for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+            connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
-    drop_views(connection)
-    try:
-        command.upgrade(alembic_config(connection), "head")
-    except CommandError as error:
-        raise StorageError(
-            f"Cannot upgrade the database: {error}. "
-            "If a newer Tapeworks wrote it, install that one."
-        ) from error
-    create_views(connection)
-    if connection.dialect.name == "sqlite":
-        _check_foreign_keys(connection)
+        yield
 
 
 def _check_foreign_keys(connection: Connection) -> None:

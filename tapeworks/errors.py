@@ -60,7 +60,13 @@ _CODES: list[tuple[tuple[type[Exception], ...], ExitCode]] = [
     ((storage.NotFound,), ExitCode.NOT_FOUND),
     ((storage.StorageUnreachable, workers.RedisUnreachable), ExitCode.UNREACHABLE),
     (
-        (scheduler.SchedulerError, storage.LeaseLost, workers.WorkerExited, Unfit),
+        (
+            scheduler.SchedulerError,
+            storage.LeaseLost,
+            storage.HistoryRolledBack,
+            workers.WorkerExited,
+            Unfit,
+        ),
         ExitCode.RUN_FAILED,
     ),
     (

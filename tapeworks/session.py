@@ -15,8 +15,9 @@ from scheduler.control import Control
 from scheduler.driving import Driver
 from scheduler.errors import Interrupted, Unreleased, other_bits
 from scheduler.work import Dispatcher
+from storage.errors import HistoryRolledBack
 from storage.history import History
-from storage.records import EvaluationRecord, RunRecord, RunStatus
+from storage.records import EvaluationRecord, IterationRecord, RunRecord, RunStatus
 from tapeworks.cluster import embedded_cluster
 from tapeworks.output import say
 from tapeworks.progress import Progress
@@ -103,13 +104,24 @@ class Session:
                 on_notice=lambda _, message: progress.notice(message),
                 on_tick=look_after,
             )
-            for record in driver.drive(driver.claim(run.id)):
+            for record in _driven(driver, run.id):
                 if isinstance(record, EvaluationRecord):
                     progress.evaluated(record)
                     continue
                 progress.show(record)
                 if self.stop_after and record.iteration + 1 >= self.stop_after:
                     self.control.drain()
+
+
+def _driven(driver: Driver, run_id: str) -> Iterator[IterationRecord | EvaluationRecord]:
+    """Drive the run, again from what is stored if the database has forgotten some of it."""
+    while True:
+        try:
+            yield from driver.drive(driver.claim(run_id))
+        except HistoryRolledBack as error:
+            driver.on_notice("rolled_back", str(error))
+        else:
+            return
 
 
 @contextmanager

@@ -9,7 +9,11 @@ class RedisUnreachable(WorkersError):
     """Redis does not answer, or refuses us; what was asked may or may not have happened."""
 
 
-class RedisRefused(RedisUnreachable):
+class RedisMisconfigured(RedisUnreachable):
+    """Redis or its address is set up wrongly; waiting does not help, a person must change it."""
+
+
+class RedisRefused(RedisMisconfigured):
     """Redis knows no such user, or another password; it will until somebody changes that."""
 
 

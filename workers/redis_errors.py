@@ -5,15 +5,20 @@ from __future__ import annotations
 from urllib.parse import unquote, urlsplit
 
 import redis
-from redis.exceptions import AuthenticationError, NoPermissionError, OutOfMemoryError
+from redis.exceptions import (
+    AuthenticationError,
+    InvalidResponse,
+    NoPermissionError,
+    OutOfMemoryError,
+)
 
 from workers import tls
 from workers.addresses import REDIS, without_password
-from workers.errors import RedisRefused, RedisUnreachable
+from workers.errors import RedisMisconfigured, RedisRefused, RedisUnreachable
 
 
 def unreachable(url: str, error: BaseException) -> RedisUnreachable:
-    """The sentence; `RedisRefused` when it will not change until somebody does something."""
+    """The sentence; `RedisMisconfigured` when it will not change until somebody does something."""
     place = without_password(url)
     if isinstance(error, OutOfMemoryError):
         return RedisUnreachable(
@@ -26,14 +31,17 @@ def unreachable(url: str, error: BaseException) -> RedisUnreachable:
             f"{REDIS.url_variable}, or the file with the password in {REDIS.file_variable}."
         )
     if isinstance(error, NoPermissionError):
-        return RedisUnreachable(
+        return RedisMisconfigured(
             f"The Redis user {_user(url)} may not do what it has to at {place}: {_words(error)}. "
             "Make its rules anew with: tapeworks secrets DIRECTORY, and restart Redis with them."
         )
-    reason = tls.reason(error, encrypted=url.startswith("rediss:"))
-    if reason:
-        return RedisUnreachable(f"Redis at {place} cannot be used: {reason}.")
-    return RedisUnreachable(
+    encrypted = url.startswith("rediss:")
+    if reason := tls.reason(error, encrypted=encrypted):
+        may_pass = not encrypted or "timed out" in str(error)
+        kind = RedisUnreachable if may_pass else RedisMisconfigured
+        return kind(f"Redis at {place} cannot be used: {reason}.")
+    kind = RedisMisconfigured if isinstance(error, InvalidResponse) else RedisUnreachable
+    return kind(
         f"Redis at {place} cannot be used: {_words(error)}. "
         f"Start one, or name another with {REDIS.url_variable}."
     )

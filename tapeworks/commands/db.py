@@ -7,14 +7,12 @@ from pathlib import Path
 
 import click
 
-from storage.database import Database
 from storage.housekeeping import table_sizes
 from storage.migrations import REVISION
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, size
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.output import check_writable, put, put_table, say, written_whole
-from tapeworks.settings import settings
 
 
 @click.group("db")
@@ -25,7 +23,7 @@ def command() -> None:
 @command.command("upgrade", epilog="Example: tapeworks db upgrade")
 def upgrade() -> int:
     """Bring the database to this Tapeworks's revision; what it holds is kept."""
-    database = Database(settings().database_url)
+    database = connected_history(checked=False).database
     database.upgrade()
     put(f"{database.address} is at revision {REVISION}")
     return ExitCode.DONE
@@ -48,8 +46,7 @@ def show_size(json: bool) -> int:
 @command.command("check", epilog="Example: tapeworks db check")
 def check() -> int:
     """Say whether the database is at this Tapeworks's revision."""
-    database = Database(settings().database_url)
-    database.check_schema()
+    database = connected_history().database
     put(f"{database.address} is at revision {REVISION}")
     return ExitCode.DONE
 

@@ -12,14 +12,17 @@ import click
 from scheduler.celery_dispatcher import CeleryDispatcher
 from scheduler.control import Control
 from scheduler.driving import Driver
+from scheduler.errors import Interrupted, ServiceFailed
 from scheduler.metering import UNMETERED, Meter
+from scheduler.patience import Beginning
 from scheduler.presence import Presence
+from scheduler.pulse import Pulse
 from scheduler.service import serve_several
 from storage.history import History
 from storage.owners import current_owner
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
 from tapeworks.connection import connected_history
-from tapeworks.errors import ExitCode
+from tapeworks.errors import EXPECTED, ExitCode, exit_code
 from tapeworks.service_options import Service, with_service_options
 from tapeworks.session import DRAINING, interruptible
 from tapeworks.settings import settings
@@ -57,12 +60,29 @@ def command(max_runs: int, service: Service) -> int:
     Takes the run of the highest priority first, of these the oldest. Ctrl-C puts the runs in
     progress back into the queue after their iterations.
     """
-    with service.registry() as registry:
-        places, control = settings(), Control()
-        signer = places.signer()
-        exchange = Exchange(places.redis_url)
-        exchange.check()
-        history = connected_history(at_commit)
+    control = Control()
+    with (
+        service.registry() as registry,
+        interruptible(control, DRAINING, service.tell_interrupt),
+    ):
+        try:
+            _serve(max_runs, control, registry)
+        except Interrupted:
+            logger.debug("Interrupted before it could begin")
+    _say("stopped", "Scheduler stopped")
+    return ExitCode.INTERRUPTED
+
+
+def _serve(max_runs: int, control: Control, registry: CollectorRegistry | None) -> None:
+    """Wait for Redis and the database, then take runs until interrupted."""
+    places, pulses = settings(), [Pulse() for _ in range(max_runs)]
+    signer = places.signer()
+    exchange = Exchange(places.redis_url)
+    history = connected_history(at_commit, checked=False)
+    beginning = Beginning(control, _telling(UNMETERED), pulses)
+    beginning.wait_for("Redis", exchange.check)
+    with Presence(exchange, pulses):
+        beginning.wait_for("the database", history.database.check_schema)
         drivers = [
             Driver(
                 history=history,
@@ -70,25 +90,31 @@ def command(max_runs: int, service: Service) -> int:
                 control=control,
                 on_notice=_telling(meter),
                 owner=current_owner(part),
+                pulse=pulse,
                 meter=meter,
             )
-            for part, meter in enumerate(_meters(registry, max_runs, exchange, history))
+            for part, (pulse, meter) in enumerate(
+                zip(pulses, _meters(registry, max_runs, exchange, history), strict=True)
+            )
         ]
         _say(
             "begins",
             f"Scheduler takes runs from {history.database.address} "
             f"for workers at {without_password(places.redis_url)}",
         )
-        pulses = [driver.pulse for driver in drivers]
-        with (
-            interruptible(control, DRAINING, service.tell_interrupt),
-            Presence(exchange, pulses),
-        ):
-            lines = _Lines()
-            for happened in serve_several(drivers):
-                lines.tell(happened)
-        _say("stopped", "Scheduler stopped")
-    return ExitCode.INTERRUPTED
+        take_runs(drivers)
+
+
+def take_runs(drivers: Sequence[Driver]) -> None:
+    """Drive runs until interrupted. Raises `ServiceFailed` for what is no mistake in the call."""
+    lines = _Lines()
+    try:
+        for happened in serve_several(drivers):
+            lines.tell(happened)
+    except EXPECTED as error:
+        if exit_code(error) is not ExitCode.WRONG_USAGE:
+            raise
+        raise ServiceFailed(str(error)) from error
 
 
 def _meters(

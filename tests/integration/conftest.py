@@ -1,16 +1,19 @@
-"""A made-up history on both databases, which tests only read."""
+"""A made-up history on both databases, which tests only read; a history that is observed."""
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from benchmarks.history.filling import fill
-from storage.database import Database
+from storage.database import Database, Moment
+from storage.history import History
 from tests.support.postgres import VARIABLE, new_database
+from tests.support.scenes import Observed
 
 #: Runs, some of which failed or were cancelled, with all iterations that docs/queries.md names.
 RUNS, ITERATIONS = 24, 120
@@ -50,3 +53,18 @@ def filled(request: pytest.FixtureRequest) -> Database:
     """The history on each kind of database."""
     database: Database = request.getfixturevalue(f"filled_{request.param}")
     return database
+
+
+@pytest.fixture
+def observed() -> Iterator[Observed]:
+    """Opens a history whose commits an observer sees; closed with the test."""
+    histories: list[History] = []
+
+    def open_it(url: str | Path, observer: Callable[[Moment], None]) -> History:
+        histories.append(History(Database(url, observer)))
+        histories[-1].database.upgrade()
+        return histories[-1]
+
+    yield open_it
+    for history in histories:
+        history.database.close()

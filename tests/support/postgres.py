@@ -80,6 +80,22 @@ class PostgresServer:
         self.process = None
         psutil.wait_procs(children, DEADLINE_SECONDS)
 
+    def freeze(self) -> None:
+        """SIGSTOP the server and everything that it started, in the middle of whatever they do."""
+        assert self.process is not None
+        server = psutil.Process(self.process.pid)
+        server.suspend()  # first: it starts nothing more
+        for child in server.children(recursive=True):
+            child.suspend()
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        assert self.process is not None
+        server = psutil.Process(self.process.pid)
+        for child in server.children(recursive=True):
+            child.resume()
+        server.resume()
+
     def _answers(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, (self.directory / "log").read_text()[-2000:]

@@ -1,0 +1,144 @@
+"""A database that has forgotten its newest commits, and what else must not end a scheduler."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, delete, text, update
+from sqlalchemy.pool import QueuePool
+
+from model.config import RunConfig
+from scheduler.errors import ServiceFailed
+from scheduler.service import serve
+from storage.database import Database, Moment
+from storage.errors import HistoryRolledBack, StorageRefused, StorageUnreachable
+from storage.history import History
+from storage.records import RunRecord, RunStatus
+from storage.tables import checkpoints, iterations, runs
+from storage.translation import translated
+from tapeworks.commands.scheduler import take_runs
+from tapeworks.errors import ExitCode, exit_code
+from tests.support.scenes import CONFIG, Fault, Observed, Scene, is_whole
+from tests.support.training import Digests, submitted
+
+Undisturbed = Callable[[RunConfig], Digests]
+
+#: The writing transaction that commits the last iteration: after the submission, the claim, the
+#: images and the other iterations.
+LAST_ITERATION = 3 + CONFIG.iterations
+
+
+def forget_newest(database: Database) -> None:
+    """Bring the only run's history to where it stood an iteration earlier, as a failover does."""
+    with database.write() as connection:
+        done = connection.scalar(text("SELECT completed_iterations FROM stored_runs")) or 0
+        connection.execute(delete(iterations).where(iterations.c.iteration == done - 1))
+        connection.execute(delete(checkpoints).where(checkpoints.c.completed_iterations == done))
+        connection.execute(update(runs).values(completed_iterations=done - 1))
+
+
+def test_a_service_goes_on_from_what_a_database_remembers_after_a_failover(
+    either_history: History, undisturbed: Undisturbed
+) -> None:
+    submitted(either_history, CONFIG)
+    scene = Scene(either_history)
+    for number, happened in enumerate(serve(scene.driver())):
+        if number == 3:  # after the claim and three iterations
+            forget_newest(either_history.database)
+        if isinstance(happened, RunRecord):
+            scene.control.drain()
+    [run] = either_history.runs()
+    is_whole(either_history, run, undisturbed(CONFIG))
+    assert scene.notices == ["lease_lost"]
+    assert scene.events(run) == ["submitted", "claimed", "queued", "claimed", "completed"]
+    assert "lost its newest commits" in either_history.events(run.id)[2].message
+
+
+def test_a_run_whose_last_commit_is_forgotten_is_not_completed_without_it(
+    observed: Observed, tmp_path: Path
+) -> None:
+    def forget() -> None:
+        forget_newest(Database(tmp_path / "runs.db"))
+
+    def observe(moment: Moment) -> None:
+        fault(moment)
+
+    fault = Fault("after_commit", LAST_ITERATION + 1, forget)  # the evaluation
+    scene = Scene(observed(tmp_path / "runs.db", observe))
+    with pytest.raises(HistoryRolledBack, match="stands after 4 of 5 iterations"):
+        scene.play()
+    [run] = scene.history.runs()
+    assert (run.status, run.completed_iterations) == (RunStatus.QUEUED, 4)
+
+
+def test_as_many_drivers_as_there_may_be_use_one_file_at_once(
+    tmp_path: Path,
+) -> None:
+    history = History.open(tmp_path / "runs.db")
+    all_in, errors = threading.Barrier(64), list[Exception]()
+
+    def read() -> None:
+        with history.database.read():
+            all_in.wait(60)
+
+    def look() -> None:
+        try:
+            read()
+        except Exception as error:  # noqa: BLE001 - any kind is told
+            errors.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    history.database.close()
+    assert errors == []
+
+
+def test_a_pool_that_has_no_connection_left_is_an_outage() -> None:
+    engine = create_engine(
+        "sqlite://", poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.01
+    )
+    with (
+        engine.connect(),
+        pytest.raises(StorageUnreachable, match="QueuePool limit"),
+        translated("runs.db"),
+    ):
+        engine.connect()
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql://nobody@{}/postgres", 'role "nobody" does not exist'),
+        ("postgresql://tapeworks@{}/nothing", 'database "nothing" does not exist'),
+    ],
+)
+def test_a_mistake_in_the_address_is_no_outage(postgres_url: str, url: str, words: str) -> None:
+    place = postgres_url.partition("@")[2].partition("/")[0]
+    with pytest.raises(StorageRefused, match=words):
+        Database(url.format(place)).check_schema()
+
+
+def test_a_scheduler_that_cannot_go_on_ends_with_a_code_at_which_it_is_started_again(
+    postgres_url: str,
+) -> None:
+    history = History.open(_upgraded(postgres_url))
+    with history.database.write() as connection:
+        connection.execute(text("DROP TABLE stored_runs CASCADE"))
+    with pytest.raises(ServiceFailed, match="stored_runs") as failed:
+        take_runs([Scene(history).driver()])
+    history.database.close()
+    assert exit_code(failed.value) is ExitCode.RUN_FAILED
+
+
+def _upgraded(url: str) -> str:
+    database = Database(url)
+    database.upgrade()
+    database.close()
+    return url
