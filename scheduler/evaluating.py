@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
 
 from model.config import RunConfig
 from model.datasets.data import ImageData
 from scheduler.cadence import is_evaluated, reason_to_stop
+from scheduler.submission import OF_IMAGES
 from scheduler.training import evaluate
 from scheduler.work import Dispatcher, Watcher
 from storage.history import History
-from storage.records import Claim, EvaluationRecord
+from storage.records import Claim, EvaluationRecord, RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,4 +40,26 @@ class Evaluations:
             parts = self.config, self.claim, self.history, self.dispatcher
             known.append(evaluate(*parts, self.held_out, self.watcher))
             yield known[-1]
-        return reason_to_stop(self.config, known)
+        by_place = {one.completed_iterations: one for one in [*self._inherited(), *known]}
+        return reason_to_stop(self.config, list(by_place.values()))
+
+    def _inherited(self) -> list[EvaluationRecord]:
+        """Return the evaluations before a retry's first iteration that its patience goes on from.
+
+        They count where they are of the same held-out images. A run that goes on from where they
+        would have ended it was asked for more: its patience begins again.
+        """
+        if not self.config.patience:
+            return []
+        run = self.history.find_run(self.claim.run_id)
+        inherited = [
+            evaluation
+            for ancestor, evaluation in self.history.inherited_evaluations(run)
+            if _held_out(ancestor) == _held_out(run)
+        ]
+        return [] if reason_to_stop(self.config, inherited) else inherited
+
+
+def _held_out(run: RunRecord) -> dict[str, Any]:
+    """Return the settings that decide which images are held out."""
+    return {name: run.configuration.get(name) for name in (*OF_IMAGES, "test_images")}

@@ -106,7 +106,8 @@ def retry(
     A new run that begins after N iterations has its parent's parameters then, and what its
     optimizer remembered unless it is given another one; it counts its own iterations on from N:
     unchanged, it gives the bits that its parent would have had, on the same images and the same
-    kind of workers. Its patience begins anew. Initial parameters that were drawn are drawn with the
+    kind of workers. Its patience goes on from the parent's evaluations, unless
+    they had used it up. Initial parameters that were drawn are drawn with the
     new settings. Raises `CheckpointNotFound` for parameters that were not kept.
     """
     config = run_config(run.configuration | dict(changes or {}))

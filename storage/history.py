@@ -15,6 +15,7 @@ from storage.commits import Commit, is_committed, store_commit
 from storage.database import Database, Observer, unobserved
 from storage.errors import CheckpointNotFound, NotCopied
 from storage.iterations import read_image_values, read_iterations, read_ledger, read_workers
+from storage.lineage import ancestors, read_curve, read_inherited_evaluations
 from storage.queue import NewRun, Queue
 from storage.records import (
     CheckpointRecord,
@@ -227,6 +228,21 @@ class History:
         """The committed iterations, in order: the loss history."""
         with self.database.read() as connection:
             return read_iterations(connection, run_id)
+
+    def curve(self, run: RunRecord) -> list[IterationRecord]:
+        """The run's iterations after those of the runs that it goes on from, each by its run."""
+        with self.database.read() as connection:
+            return read_curve(connection, run)
+
+    @unit_of_work
+    def inherited_evaluations(self, run: RunRecord) -> list[tuple[RunRecord, EvaluationRecord]]:
+        """What the runs that it goes on from were measured at on their way to it, in order."""
+        with self.database.read() as connection:
+            return [
+                (ancestor.run, evaluation)
+                for ancestor in ancestors(connection, run)
+                for evaluation in read_inherited_evaluations(connection, ancestor)
+            ]
 
     def ledger(self, run_id: str, iteration: int | None = None) -> list[LedgerRecord]:
         """Who computed which images, of one iteration or of all, in image order."""

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, insert, update
 from storage import claims, references
 from storage.database import Database
 from storage.errors import StateConflict
+from storage.lineage import expect_no_heirs
 from storage.records import CheckpointRecord, Request, RunRecord, RunStatus
 from storage.rows import note, store
 from storage.tables import runs, tags
@@ -110,12 +111,16 @@ class Queue:
             return references.run_by_id(connection, run.id)
 
     def delete(self, run_id: str) -> None:
-        """Remove it with all its history. A run that is being driven is refused."""
+        """Remove it with all its history.
+
+        A run that is being driven is refused, and one that an unfinished run's patience looks at.
+        """
         now = self._database.now()
         with self._database.write() as connection:
             run = _locked(connection, run_id)
             if run.status is RunStatus.RUNNING and not claims.is_deserted(run, now):
                 raise StateConflict(f"Run {run.id} is running; cancel it first.")
+            expect_no_heirs(connection, run)
             connection.execute(delete(runs).where(runs.c.id == run.id))
 
     def _stop(self, run_id: str, request: Request, reason: str | None) -> RunRecord:

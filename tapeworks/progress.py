@@ -24,7 +24,9 @@ class Progress:
         self._seconds: float | None = None
         self._accuracy = ""
         self._shown = 0
-        self._said_at = float("-inf")
+        self._said_at = self._evaluated_at = float("-inf")
+        self._newest: IterationRecord | None = None
+        self._unsaid = ""
         self._bar = _Bar(iterations, completed) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Progress:
@@ -40,6 +42,7 @@ class Progress:
     ) -> None:
         if self._bar:
             self._bar.stop()
+        self._say_rest()
 
     def notice(self, sentence: str) -> None:
         """A sentence between the iterations."""
@@ -50,7 +53,7 @@ class Progress:
 
     def show(self, record: IterationRecord) -> None:
         """An iteration was committed."""
-        self._completed = record.iteration + 1
+        self._newest, self._completed = record, record.iteration + 1
         # The first iteration may have compiled; it says little about the others.
         known = self._seconds if self._seconds and self._shown > 1 else record.seconds
         self._seconds = NEWEST_SHARE * record.seconds + (1 - NEWEST_SHARE) * known
@@ -64,8 +67,23 @@ class Progress:
             self.notice(f"iteration {self._completed}/{self._iterations}  {self._text(record)}")
 
     def evaluated(self, record: EvaluationRecord) -> None:
-        """The parameters were evaluated; shown with the iterations that follow."""
+        """The parameters were evaluated: shown now, and with the iterations that follow."""
         self._accuracy = f"accuracy {record.accuracy:.1%}  "
+        done, share = record.completed_iterations, f"accuracy {record.accuracy:.1%}"
+        if self._bar:
+            if self._newest:
+                self._bar.update(self._completed, self._text(self._newest))
+            return
+        self._unsaid = f"iteration {done}/{self._iterations}  {share} on held-out images"
+        if time.monotonic() - self._evaluated_at >= LINE_SECONDS:
+            self._evaluated_at = time.monotonic()
+            self._say_rest()
+
+    def _say_rest(self) -> None:
+        """Say the newest accuracy, unless it was said."""
+        if self._unsaid:
+            self.notice(self._unsaid)
+        self._unsaid = ""
 
     def _text(self, record: IterationRecord) -> str:
         seconds = self._seconds or record.seconds

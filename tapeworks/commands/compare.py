@@ -104,13 +104,13 @@ def _values(
 
 
 def _of_run(one: Contender, at: Sequence[int]) -> dict[str, Any]:
-    losses = {record.iteration: record.loss for record in one.iterations}
+    losses = {record.iteration: record.loss for record in one.curve}
     return {
         "id": one.run.id,
         "name": one.run.name,
         "status": one.run.status,
         "completed_iterations": one.run.completed_iterations,
-        "first_loss": one.run.first_loss,
+        "first_loss": one.curve[0].loss if one.curve else None,
         "lowest_loss": one.lowest.loss if one.lowest else None,
         "lowest_in": one.lowest.iteration if one.lowest else None,
         "final_loss": one.run.final_loss,

@@ -7,7 +7,7 @@ import time
 import click
 
 from storage.history import History
-from storage.records import RunRecord, RunStatus
+from storage.records import EvaluationRecord, IterationRecord, RunRecord, RunStatus
 from tapeworks.commands.show import run_argument
 from tapeworks.connection import connected_history
 from tapeworks.errors import ExitCode
@@ -40,16 +40,34 @@ def watch(history: History, record: RunRecord) -> int:
 
 
 def _follow(history: History, record: RunRecord, progress: Progress) -> RunRecord:
-    shown, told = 0, ""
+    shown, seen, told = 0, 0, ""
     while True:
         history.release_abandoned()
         record = history.find_run(record.id)
-        for iteration in history.iterations(record.id)[shown:]:
-            progress.show(iteration)
-            shown += 1
+        iterations = history.iterations(record.id)[shown:]
+        evaluations = history.evaluations(record.id)[seen:]
+        shown, seen = shown + len(iterations), seen + len(evaluations)
+        for happened in _in_order(iterations, evaluations):
+            if isinstance(happened, EvaluationRecord):
+                progress.evaluated(happened)
+            else:
+                progress.show(happened)
         if record.status.is_finished or record.status is RunStatus.PAUSED:
             return record
         if record.status is RunStatus.QUEUED and told != record.status:
             progress.notice(f"Run {record.id} is queued; waiting for a scheduler to take it")
         told = record.status.value
         time.sleep(LOOK_SECONDS)
+
+
+def _in_order(
+    iterations: list[IterationRecord], evaluations: list[EvaluationRecord]
+) -> list[IterationRecord | EvaluationRecord]:
+    """Return them as they happened: an evaluation follows the iteration that it measured."""
+    return sorted([*iterations, *evaluations], key=_place)
+
+
+def _place(record: IterationRecord | EvaluationRecord) -> float:
+    if isinstance(record, EvaluationRecord):
+        return record.completed_iterations - 0.5
+    return record.iteration

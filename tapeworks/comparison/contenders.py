@@ -20,7 +20,8 @@ class Contender:
 
     run: RunRecord
     tags: dict[str, str]
-    iterations: Sequence[IterationRecord]
+    iterations: Sequence[IterationRecord]  #: its own
+    curve: Sequence[IterationRecord]  #: after those of the runs that it goes on from
     evaluations: Sequence[EvaluationRecord]
 
     @property
@@ -30,8 +31,8 @@ class Contender:
 
     @property
     def lowest(self) -> IterationRecord | None:
-        """The iteration with the lowest loss per image, the first of several."""
-        return min(self.iterations, key=mean_loss, default=None)
+        """The iteration of its curve with the lowest loss per image, the first of several."""
+        return min(self.curve, key=mean_loss, default=None)
 
     @property
     def best(self) -> EvaluationRecord | None:
@@ -52,6 +53,7 @@ def contender(history: History, run: RunRecord) -> Contender:
         run=run,
         tags=history.tags(run.id),
         iterations=history.iterations(run.id),
+        curve=history.curve(run),
         evaluations=history.evaluations(run.id),
     )
 

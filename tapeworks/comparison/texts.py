@@ -72,7 +72,7 @@ def _short(name: str, value: object) -> str:
 
 def _losses(contenders: Sequence[Contender], at: Sequence[int]) -> dict[str, list[str]]:
     """Sums over the images, or losses per image where sums do not compare."""
-    records = [list(one.iterations) for one in contenders]
+    records = [list(one.curve) for one in contenders]
     share = _differ(records)
     unit = " per image" if share else ""
     lines = {f"first loss{unit}": [_loss(one[:1], share) for one in records]}

@@ -53,9 +53,10 @@ def curves(history: History, runs: Sequence[RunRecord], measure: Measure) -> Cur
     """The measure in every iteration of these runs, and on held-out images where it is known.
 
     Losses are sums over an iteration's images, those of held-out images scaled to as many; where
-    iterations differ in their number of images, losses are means.
+    iterations differ in their number of images, losses are means. A run that goes on from another
+    one's checkpoint has that one's history before its own.
     """
-    records = [history.iterations(run.id) for run in runs]
+    records = [history.curve(run) for run in runs]
     images = _common_images(records) if measure is Measure.LOSS else None
     lines = tuple(
         _line(run.id, label, measured, _evaluations(history, run, measure), measure, images)
@@ -85,7 +86,11 @@ def _line(
 
 
 def _evaluations(history: History, run: RunRecord, measure: Measure) -> Sequence[EvaluationRecord]:
-    return [] if measure is Measure.GRADIENT_NORM else history.evaluations(run.id)
+    if measure is Measure.GRADIENT_NORM:
+        return []
+    inherited = [evaluation for _, evaluation in history.inherited_evaluations(run)]
+    by_place = {one.completed_iterations: one for one in inherited + history.evaluations(run.id)}
+    return list(by_place.values())
 
 
 def _common_images(records: Iterable[Sequence[IterationRecord]]) -> int:

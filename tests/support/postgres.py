@@ -86,14 +86,16 @@ class PostgresServer:
         server = psutil.Process(self.process.pid)
         server.suspend()  # first: it starts nothing more
         for child in server.children(recursive=True):
-            child.suspend()
+            with suppress(psutil.NoSuchProcess):
+                child.suspend()
 
     def thaw(self) -> None:
         """Let a frozen server go on."""
         assert self.process is not None
         server = psutil.Process(self.process.pid)
         for child in server.children(recursive=True):
-            child.resume()
+            with suppress(psutil.NoSuchProcess):
+                child.resume()
         server.resume()
 
     def _answers(self) -> bool:

@@ -1,0 +1,64 @@
+"""How far a run is, as it is shown: the accuracy on held-out images as it comes."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from storage.records import EvaluationRecord, IterationRecord
+from tapeworks.progress import Progress
+
+
+def iteration(number: int) -> IterationRecord:
+    return IterationRecord(
+        run_id="run",
+        iteration=number,
+        images=20,
+        loss=1.5,
+        accuracy=0.5,
+        gradient_norm=0.1,
+        parameters_digest="",
+        epoch=1,
+        shards=1,
+        attempts=1,
+        workers=1,
+        started_at=datetime(2026, 3, 1, tzinfo=UTC),
+        seconds=0.1,
+    )
+
+
+def evaluation(completed: int, accuracy: float) -> EvaluationRecord:
+    return EvaluationRecord(
+        run_id="run", completed_iterations=completed, images=10, loss=2.0, accuracy=accuracy
+    )
+
+
+def show_three() -> None:
+    with Progress(9) as progress:
+        for number in range(3):
+            progress.show(iteration(number))
+            progress.evaluated(evaluation(number + 1, 0.5 + number / 8))
+
+
+def test_the_accuracy_is_a_line_now_and_then_and_the_last_one_is_never_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show_three()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "held-out" in line] == [
+        "iteration 1/9  accuracy 50.0% on held-out images",
+        "iteration 3/9  accuracy 75.0% on held-out images",
+    ]
+
+
+def test_the_accuracy_stands_beside_the_bar_at_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    show_three()
+    assert "accuracy 75.0%" in capsys.readouterr().err
