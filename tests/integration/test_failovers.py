@@ -16,11 +16,13 @@ from scheduler.service import serve
 from storage.database import Database, Moment
 from storage.errors import HistoryRolledBack, StorageRefused, StorageUnreachable
 from storage.history import History
-from storage.records import RunRecord, RunStatus
+from storage.records import IterationRecord, RunRecord, RunStatus
 from storage.tables import checkpoints, iterations, runs
 from storage.translation import translated
 from tapeworks.commands.scheduler import take_runs
 from tapeworks.errors import ExitCode, exit_code
+from tapeworks.progress import Progress
+from tests.support.calls import TRAIN_FIRST, Call
 from tests.support.scenes import CONFIG, Fault, Observed, Scene, is_whole
 from tests.support.training import Digests, submitted
 
@@ -142,3 +144,22 @@ def _upgraded(url: str) -> str:
     database.upgrade()
     database.close()
     return url
+
+
+def test_a_training_on_one_machine_goes_on_after_a_failover_too(
+    call: Call, places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show, done = Progress.show, list[int]()
+
+    def forget_once(progress: Progress, record: IterationRecord) -> None:
+        show(progress, record)
+        done.append(record.iteration)
+        if done == [0, 1, 2]:
+            forget_newest(Database(places / "runs.db"))
+
+    monkeypatch.setattr(Progress, "show", forget_once)
+    called = call(TRAIN_FIRST)
+    assert called.code == 0, called.err
+    assert "lost its newest commits" in called.err
+    assert done == [0, 1, 2, 2, 3, 4]
+    assert (called.values["status"], len(called.values["losses"])) == ("completed", 5)
