@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 #: Environment that decides bits. Set, not defaulted: what the user's shell holds must not matter.
 FLAGS = {
     "TF_ENABLE_ONEDNN_OPTS": "0",  # oneDNN picks kernels by batch size and thread count
@@ -12,3 +14,12 @@ FLAGS = {
 
 #: More threads would split sums differently from machine to machine; workers are processes instead.
 THREADS = 1
+
+#: What variables that TensorFlow and XLA read begin with, and those that only decide what they log.
+_PREFIXES, _LOGGING = ("TF_", "TF2_", "XLA_"), "TF_CPP_"
+
+
+def ignored_variables(names: Iterable[str]) -> list[str]:
+    """Return those of these variables that TensorFlow would read, and must not."""
+    read = (name for name in names if name.startswith(_PREFIXES) and name not in FLAGS)
+    return sorted(name for name in read if not name.startswith(_LOGGING))

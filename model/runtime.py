@@ -9,7 +9,8 @@ import os
 import sys
 from typing import Any
 
-from model.flags import FLAGS, THREADS
+from model.flags import FLAGS, THREADS, ignored_variables
+from model.keras_settings import without_keras_settings
 from model.memory import keep_freed_memory
 
 #: TensorFlow loads this module of Keras at import and does without it where Keras is not
@@ -19,14 +20,17 @@ _UNUSED_KERAS_MODULE = "keras.src.optimizers"
 
 def _import_tensorflow() -> tuple[Any, Any]:
     """TensorFlow, and XLA's own operations, which only compiled functions may hold."""
+    for name in ignored_variables(os.environ):
+        del os.environ[name]
     os.environ.update(FLAGS)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     blocked = _UNUSED_KERAS_MODULE not in sys.modules
     if blocked:
         sys.modules[_UNUSED_KERAS_MODULE] = None  # type: ignore[assignment]
     try:
-        import tensorflow
-        from tensorflow.compiler.tf2xla.python import xla as xla_operations
+        with without_keras_settings():
+            import tensorflow
+            from tensorflow.compiler.tf2xla.python import xla as xla_operations
     finally:
         if blocked:
             del sys.modules[_UNUSED_KERAS_MODULE]

@@ -16,6 +16,7 @@ import click
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
 from tapeworks.output import say
 from workers.crash_points import check_crash_point
+from workers.foreign import removed
 
 #: The commands in the order of the help; each is `command` in the module of its name.
 COMMANDS = (
@@ -91,7 +92,8 @@ def run(arguments: list[str]) -> int:
     """Run one command; every expected error is one sentence on stderr."""
     try:
         check_crash_point()
-        code = cli(args=arguments, prog_name="tapeworks", standalone_mode=False)
+        with removed(os.environ) as ignored:
+            code = cli(args=arguments, prog_name="tapeworks", standalone_mode=False, obj=ignored)
         return int(code or ExitCode.DONE)
     except (click.Abort, KeyboardInterrupt):
         return _told("interrupted", ExitCode.INTERRUPTED)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import NetworkConfig
+from model.keras_settings import without_keras_settings
 from model.parameters import Arrays
 from model.runtime import tf
 from tapeworks.errors import UsageError
@@ -69,7 +70,8 @@ def _kernels(network: NetworkConfig, parameters: Arrays) -> list[NDArray[np.floa
 
 def _keras() -> Any:
     """Keras over TensorFlow, which has been loaded by now with the settings of `model.runtime`."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # set, not defaulted: its file may name another
-    import keras
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # set, not defaulted: the shell may name another
+    with without_keras_settings():
+        import keras
 
     return keras

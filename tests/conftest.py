@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from model.config import RunConfig
+from model.flags import ignored_variables
 from scheduler.local_dispatcher import LocalDispatcher
 from storage.database import Database
 from storage.history import History
@@ -22,6 +23,7 @@ from tests.support.postgres import VARIABLE, PostgresServer, new_database, runni
 from tests.support.processes import Start, processes
 from tests.support.training import Digests, database, drive, submitted
 from workers.addresses import REDIS
+from workers.foreign import foreign
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("tapeworks", deadline=None)
@@ -128,7 +130,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[RunConfig
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A new user's directory, and nothing named in the environment."""
-    for name in (*REDIS.variables, *DATABASE.variables, "TAPEWORKS_DATA_DIR"):
+    ours = (*REDIS.variables, *DATABASE.variables, "TAPEWORKS_DATA_DIR")
+    for name in (*ours, *foreign(os.environ), *ignored_variables(os.environ)):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TAPEWORKS_DATABASE_URL", str(tmp_path / "runs.db"))

@@ -7,10 +7,7 @@ import sys
 import warnings
 from types import TracebackType
 
-from celery.exceptions import SecurityWarning
-
 from workers.addresses import redis_url
-from workers.app import UNREACHABLE, WRONG_USAGE, app, use_redis
 from workers.crash_points import check_crash_point
 from workers.errors import (
     CrashPointUnknown,
@@ -19,6 +16,7 @@ from workers.errors import (
     RedisUnreachable,
     SigningKeyUnusable,
 )
+from workers.foreign import removed
 from workers.logs import log_settings, log_to_stderr, logger
 from workers.signing import signer
 
@@ -28,6 +26,15 @@ ARGUMENTS += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 
 def main() -> None:
     """Run a Celery worker that logs problems only, unless it is asked for more."""
+    with removed(os.environ):  # before Celery is loaded, which reads some of them then
+        _run()
+
+
+def _run() -> None:
+    from celery.exceptions import SecurityWarning
+
+    from workers.app import UNREACHABLE, WRONG_USAGE, app, use_redis
+
     try:
         check_crash_point()
         signer()

@@ -13,7 +13,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import redis
-from celery import Celery
 from celery.signals import (
     setup_logging,
     task_postrun,
@@ -40,7 +39,8 @@ from workers.keys import PREFIX
 from workers.log_context import about_nothing
 from workers.logs import log_settings, log_to_stderr
 from workers.messages import ShardMessage
-from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, for_celery
+from workers.own_app import OwnApp
+from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
 from workers.redis_errors import unreachable
 from workers.signing import UNSIGNED, Purpose, Signer, signer
 
@@ -54,10 +54,9 @@ WRONG_USAGE, UNREACHABLE = 2, 4
 
 broker.mend()
 
-app = Celery("tapeworks", include=["workers.tasks"])
+app = OwnApp("tapeworks", include=["workers.tasks"])
 app.conf.update(
-    result_backend=None,  # answers are raw bytes under our own keys
-    task_ignore_result=True,
+    task_ignore_result=True,  # answers are raw bytes under our own keys
     task_default_queue=QUEUE,
     task_serializer="json",
     accept_content=["json"],
@@ -93,13 +92,7 @@ app.conf.update(
 
 def use_redis(url: str) -> None:
     """Send and take messages at this Redis from now on. Raises `RedisUnreachable`."""
-    for_kombu, options = for_celery(url)
-    app.conf.update(
-        broker_url=url,
-        broker_read_url=for_kombu,
-        broker_write_url=for_kombu,
-        broker_use_ssl=options,
-    )
+    app.use_redis(url)
 
 
 def _heed_environment() -> None:
@@ -126,7 +119,7 @@ def send(message: ShardMessage, signer: Signer = UNSIGNED) -> None:
     """Put a shard's message on the queue. After `RedisUnreachable` it may be there or not."""
     sealed = signer.seal(Purpose.MESSAGE, message.model_dump_json())
     try:
-        with _producers(app.conf.broker_url).acquire(block=True) as producer:
+        with _producers(app.redis_url).acquire(block=True) as producer:
             app.send_task(
                 TASK,
                 args=[sealed],
@@ -136,9 +129,9 @@ def send(message: ShardMessage, signer: Signer = UNSIGNED) -> None:
                 producer=producer,
             )
     except OperationalError as error:  # kombu's, around redis-py's
-        raise unreachable(app.conf.broker_url, error.__cause__ or error) from error
+        raise unreachable(app.redis_url, error.__cause__ or error) from error
     except (redis.RedisError, OSError) as error:
-        raise unreachable(app.conf.broker_url, error) from error
+        raise unreachable(app.redis_url, error) from error
 
 
 @functools.cache
@@ -153,7 +146,7 @@ def this_worker() -> Worker:
     """The one worker of this process. Raises `SigningKeyUnusable`."""
     from workers.process import Worker  # which a scheduler does without
 
-    return Worker(Exchange(app.conf.broker_url, signer()))
+    return Worker(Exchange(app.redis_url, signer()))
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]

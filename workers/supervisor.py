@@ -17,6 +17,7 @@ from typing import IO
 
 from workers.addresses import REDIS
 from workers.errors import WorkerExited
+from workers.foreign import without_foreign
 from workers.messages import WorkerRecord
 from workers.process import READINESS_VARIABLE, SUPERVISOR_VARIABLE
 
@@ -56,10 +57,10 @@ class Supervisor:
     ) -> None:
         """Workers write what they have to say to `log`, or to this process's stderr.
 
-        They have the environment of this process, and this one.
+        They have the environment of this process but for other programs' variables, and this one.
         """
         self._environment = {
-            **os.environ,
+            **without_foreign(os.environ),
             **environment,
             REDIS.url_variable: redis_url,  # not on the command line, where others would see it
             REDIS.file_variable: "",  # its password is in the URL already

@@ -18,13 +18,15 @@ from tapeworks.settings import settings
 
 @click.command("doctor", epilog="Example: tapeworks doctor")
 @click.option("--json", is_flag=True, help="print JSON")
-def command(json: bool) -> int:
+@click.pass_obj
+def command(ignored: dict[str, str] | None, json: bool) -> int:
     """Check settings, Redis, workers, schedulers, database, clocks and data sets.
 
     A line for each finding, with what to do about it. Changes nothing. Ends with the first
     problem's exit code; warnings are none.
     """
-    examination, told = Examination(settings, os.environ), []
+    environment = os.environ | (ignored or {})
+    examination, told = Examination(settings, environment), []
     for finding in examination.findings():
         told.append(finding)
         if not json:

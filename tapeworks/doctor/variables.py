@@ -11,8 +11,11 @@ from pathlib import Path
 
 import click
 
+from model.flags import ignored_variables
 from tapeworks.doctor.findings import Finding, looked, ok, problem, warning
+from tapeworks.doctor.threads import THREAD_VARIABLES
 from tapeworks.service_options import PORT, PORT_VARIABLE
+from workers.foreign import foreign
 from workers.logs import log_settings
 from workers.signing import VARIABLE as SIGNING_KEY
 from workers.signing import signer
@@ -50,6 +53,14 @@ def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
     yield from wrong
     if not wrong:
         yield ok(LABEL, _count(len(ours)))
+    yield from _foreign(environment)
+
+
+def _foreign(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Name what another program may need, so that nobody looks for an effect of it here."""
+    names = {*foreign(environment), *ignored_variables(environment)} - {*THREAD_VARIABLES}
+    if names:
+        yield ok(LABEL, f"set for other programs, and ignored here: {', '.join(sorted(names))}")
 
 
 def _count(count: int) -> str:

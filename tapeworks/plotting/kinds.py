@@ -13,6 +13,7 @@ from tapeworks.errors import UsageError
 from tapeworks.plotting.curves import Curves, Measure, curves
 from tapeworks.plotting.hardest import ContactSheet, contact_sheet
 from tapeworks.plotting.heat_map import HeatMap, heat_map
+from tapeworks.plotting.own_style import own_style
 from tapeworks.plotting.timeline import Timeline, timeline
 
 #: Formats by the file's ending.
@@ -88,9 +89,10 @@ def content(
 
 def picture(shown: Content, picture_format: str) -> bytes:
     """The drawn picture as a file's content."""
-    from tapeworks.plotting.drawing.pictures import draw, rendered  # matplotlib is slow to load
+    with own_style():
+        from tapeworks.plotting.drawing.pictures import draw, rendered  # matplotlib is slow to load
 
-    return rendered(draw(shown), picture_format)
+        return rendered(draw(shown), picture_format)
 
 
 def _check_iterations(run: RunRecord, iteration: int | None) -> None:

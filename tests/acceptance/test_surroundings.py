@@ -37,6 +37,41 @@ def test_modules_of_the_users_own_do_not_get_in_the_workers_way(start: Start, pl
     assert json.loads(train.out)["status"] == "completed"
 
 
+#: What other programs leave in a shell: another Celery project, a notebook, measurements.
+OF_OTHER_PROGRAMS = {
+    "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
+    "CELERY_BROKER_READ_URL": "redis://127.0.0.1:1/0",
+    "CELERY_BROKER_WRITE_URL": "redis://127.0.0.1:1/0",
+    "CELERY_RESULT_BACKEND": "django-db",
+    "CELERY_CONFIG_MODULE": "celeryconfig",
+    "CELERY_LOADER": "nowhere.Loader",
+    "CELERY_WORKER_REVOKES_MAX": "many",
+    "APP": "nowhere",
+    "BROKER_URL": "redis://127.0.0.1:1/0",
+    "DJANGO_SETTINGS_MODULE": "nowhere.settings",
+    "PICKLE_PROTOCOL": "new",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "KERAS_BACKEND": "jax",
+    "TF_XLA_FLAGS": "--nonsense",
+    "XLA_FLAGS": "--nonsense",
+}
+
+
+def test_neither_variables_nor_files_of_other_programs_change_a_run(
+    start: Start, places: Path
+) -> None:
+    (places / "celeryconfig.py").write_text("raise RuntimeError('of another program')\n")
+    (places / "matplotlibrc").write_bytes(b"\xff\xfe no text")
+    keras = places / "home" / ".keras"
+    keras.mkdir(parents=True)
+    (keras / "keras.json").write_text('{"floatx": "bfloat77"}')
+    train = start("train", "--iterations", "2", "--workers", "1", "--json", **OF_OTHER_PROGRAMS)
+    assert train.ended() == 0, train.err
+    assert json.loads(train.out)["status"] == "completed"
+    assert (places / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert (keras / "keras.json").read_text() == '{"floatx": "bfloat77"}'
+
+
 def test_a_run_of_another_kind_of_machine_is_not_resumed_by_workers_of_this_one(
     start: Start, paused: str
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib import rcParams
 from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
 
@@ -15,6 +16,7 @@ from tapeworks.plotting.drawing.style import COLOURS
 from tapeworks.plotting.drawing.timeline import duration
 from tapeworks.plotting.hardest import ContactSheet, HardImage
 from tapeworks.plotting.heat_map import HeatMap
+from tapeworks.plotting.kinds import picture
 from tapeworks.plotting.timeline import Bar, Cut, Timeline
 
 
@@ -256,3 +258,15 @@ class TestTheContactSheet:
 def test_names_are_written_as_they_are(picture_format: str, begins: bytes) -> None:
     odd = curves(line("_$\\frac"), line("日本 $x$"), line("$"))
     assert rendered(draw(odd), picture_format).startswith(begins)
+
+
+def test_the_style_of_others_in_this_process_changes_no_picture_and_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = curves(line())
+    usual = picture(shown, "png")
+    monkeypatch.setitem(rcParams, "figure.facecolor", "red")
+    monkeypatch.setitem(rcParams, "lines.linewidth", 9.0)
+    monkeypatch.setitem(rcParams, "font.size", 30.0)
+    assert picture(shown, "png") == usual
+    assert (rcParams["figure.facecolor"], rcParams["lines.linewidth"]) == ("red", 9.0)

@@ -1,0 +1,59 @@
+"""Matplotlib with its own defaults, whatever the user's files and variables say."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from workers.foreign import removed
+
+#: The file of settings that matplotlib looks for where the user is, before all others.
+SETTINGS_FILE = "matplotlibrc"
+
+
+@contextmanager
+def own_style() -> Iterator[None]:
+    """Draw with matplotlib's defaults for a time; what others draw in this process keeps its style.
+
+    No back end is chosen: pictures go into files, and each format has its own.
+    """
+    if "matplotlib" not in sys.modules:
+        with _without_settings(), _away_from_settings():
+            import matplotlib
+    import matplotlib
+
+    defaults = matplotlib.rcParamsDefault
+    with matplotlib.rc_context({name: defaults[name] for name in defaults if name != "backend"}):
+        yield
+
+
+@contextmanager
+def _without_settings() -> Iterator[None]:
+    """Name an empty file of settings; a wrong value would keep matplotlib from being loaded."""
+    with removed(os.environ):
+        os.environ["MATPLOTLIBRC"] = os.devnull
+        try:
+            yield
+        finally:
+            del os.environ["MATPLOTLIBRC"]
+
+
+@contextmanager
+def _away_from_settings() -> Iterator[None]:
+    """Leave a working directory with a file of settings: there is no other way to ignore it."""
+    if not os.path.lexists(SETTINGS_FILE):
+        yield
+        return
+    here = os.open(".", os.O_RDONLY)
+    try:
+        with tempfile.TemporaryDirectory() as elsewhere:
+            os.chdir(elsewhere)
+            try:
+                yield
+            finally:
+                os.fchdir(here)
+    finally:
+        os.close(here)
