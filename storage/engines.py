@@ -11,6 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError
 
 from storage.errors import StorageUnreachable
+from storage.sessions import settle
 
 #: How long a writer waits for another one, in milliseconds: far longer than any transaction of ours
 #: takes, and short enough that a renewal of a lease of 10 s, begun in time, fails before its end.
@@ -70,6 +71,7 @@ def engine_for(url: URL, address: str) -> Engine:
         raise StorageUnreachable(_unsupported(address)) from error
     has_own_limit = "statement_timeout" in str(url.query.get("options", ""))
     watch(engine, None if has_own_limit else LONGEST_SILENCE_SECONDS)
+    event.listen(engine, "connect", settle)
     return engine
 
 
