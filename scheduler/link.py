@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
 from model.config import NetworkConfig
 from model.datasets.data import ImageData
@@ -16,6 +17,7 @@ from workers.exchange import Exchange
 from workers.keys import IMAGES_SECONDS, PARAMETERS_SECONDS, WORKER_SECONDS
 from workers.log_context import about
 from workers.signing import REMEDY, UNSIGNED, Signer
+from workers.versions import tapeworks_version
 
 #: Seconds between two looks at who is there.
 LOOK_SECONDS = 1.0
@@ -40,7 +42,8 @@ class Link:
         self._newcomer: tuple[str, NetworkConfig] | None = None
         self._refused: set[str] = set()
         self._strangers: frozenset[str] = frozenset()  #: alive, with another key or none
-        self._told_of_stranger = self._told_of_forgery = False
+        self._other_versions: dict[str, str] = {}  #: of workers seen for this run, by name
+        self._told_of_stranger = self._told_of_forgery = self._told_of_version = False
         celery.use_redis(redis_url)
 
     def begin(
@@ -53,7 +56,8 @@ class Link:
         self._allow_mixed, self._condition = allow_mixed, ""
         self.fingerprint = fingerprint
         self._refused.clear()
-        self._told_of_stranger = self._told_of_forgery = False
+        self._other_versions.clear()
+        self._told_of_stranger = self._told_of_forgery = self._told_of_version = False
         self._newcomer = run_id, network
 
     def join(self) -> None:
@@ -88,6 +92,7 @@ class Link:
             with about(worker=name):
                 watcher.notice("worker_gone", f"Worker {name} is gone; sending again what is out.")
         self._tell_of_strangers(watcher)
+        self._tell_of_versions(watcher)
         self._tell_of_workers(watcher)
         return lost
 
@@ -103,11 +108,22 @@ class Link:
         """Once for the run: records are unsigned, and anybody may write thousands of them."""
         if self._strangers and not self._told_of_stranger:
             self._told_of_stranger = True
-            others = f" and {len(self._strangers) - 1} more" if len(self._strangers) > 1 else ""
             watcher.notice(
                 "signing_key_differs",
-                f"Worker {min(self._strangers)}{others} cannot serve this run: expected "
+                f"Worker {_first(self._strangers)} cannot serve this run: expected "
                 f"{_key(self.exchange.signer.key_id)} as here. {REMEDY}.",
+            )
+
+    def _tell_of_versions(self, watcher: Watcher) -> None:
+        """Name, once for the run, workers that may not understand what they are sent."""
+        if self._other_versions and not self._told_of_version:
+            self._told_of_version = True
+            received = self._other_versions[min(self._other_versions)] or "an older one"
+            watcher.notice(
+                "worker_version_differs",
+                f"Worker {_first(self._other_versions)} may refuse this run's messages: expected "
+                f"Tapeworks {tapeworks_version()} as here. Received: {received}. "
+                "Install the same version on all machines.",
             )
 
     def forged(self, watcher: Watcher, attempt_id: str, error: SignatureWrong) -> None:
@@ -131,7 +147,10 @@ class Link:
     def _count(self) -> None:
         self.server_id = self.exchange.server_id()
         demanded = self.demanded_fingerprint
-        ready = [worker for worker in self.exchange.workers() if worker.fingerprint]
+        alive = self.exchange.workers()
+        here = tapeworks_version()
+        self._other_versions |= {one.name: one.version for one in alive if one.version != here}
+        ready = [worker for worker in alive if worker.fingerprint]
         own = {w.name for w in ready if w.signing_key == self.exchange.signer.key_id}
         self._strangers = frozenset(worker.name for worker in ready) - own
         self.workers = frozenset(
@@ -227,6 +246,11 @@ class Link:
         chunks = chunked(data.images, data.labels)
         self._chunks.append((data, chunks))
         return chunks
+
+
+def _first(names: Collection[str]) -> str:
+    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{min(names)}{others}"
 
 
 def _key(key_id: str) -> str:

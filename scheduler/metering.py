@@ -28,6 +28,7 @@ NOTICES = (
     "worker_gone",
     "worker_refused",
     "worker_set_aside",
+    "worker_version_differs",
 )
 
 

@@ -25,11 +25,15 @@ from tests.support.waiting import until
 from workers import app as celery
 from workers.keys import PREFIX, answer_key, arrivals_key
 from workers.messages import AnswerHeader, ShardMessage, Status
+from workers.versions import tapeworks_version
 
 Undisturbed = Callable[[RunConfig], Digests]
 
 #: A fingerprint that no worker here has.
 FOREIGN = "0" * 16
+
+#: The kind of event that names a worker of another version.
+NAMED = "worker_version_differs"
 
 
 @pytest.fixture
@@ -285,6 +289,28 @@ def test_workers_with_another_fingerprint_are_refused_in_plain_words(
     told = [event.message for event in history.events(run.id) if event.kind == "worker_refused"]
     assert told
     assert all(FOREIGN in sentence and fleet.fingerprint() in sentence for sentence in told)
+
+
+def test_a_worker_of_another_version_is_named_once_in_the_runs_events(
+    fleet: Fleet, history: History, dispatcher: CeleryDispatcher
+) -> None:
+    [one, *_] = fleet.exchange.workers()
+    stranger = one.model_copy(update={"name": "a-stranger", "version": "99.1"})
+    run, control, told = submitted(history, settings(iterations=1000)), Control(), list[int]()
+
+    def look_on(record: IterationRecord) -> None:
+        fleet.exchange.show_worker(stranger)
+        if any(event.kind == NAMED for event in history.events(run.id)):
+            told.append(record.iteration)
+        if len(told) > 30:  # it is not named again in so many iterations
+            control.drain()
+
+    driven = drive(history, dispatcher, run, control=control, on_iteration=look_on)
+    fleet.exchange.hide_worker("a-stranger")
+    [sentence] = [event.message for event in history.events(run.id) if event.kind == NAMED]
+    assert driven.said(NAMED) == [sentence]
+    assert "a-stranger may refuse" in sentence
+    assert f"expected Tapeworks {tapeworks_version()} as here. Received: 99.1." in sentence
 
 
 def foreign(answer: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
