@@ -23,6 +23,7 @@ from storage.owners import current_owner
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
 from tapeworks.connection import connected_history
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
+from tapeworks.redis_rights import check_roles
 from tapeworks.service_options import Service, with_service_options
 from tapeworks.session import DRAINING, interruptible
 from tapeworks.settings import settings
@@ -73,6 +74,11 @@ def command(max_runs: int, service: Service) -> int:
     return ExitCode.INTERRUPTED
 
 
+def _check_redis(exchange: Exchange) -> None:
+    exchange.check()
+    check_roles(exchange.url, "scheduler", "scheduler")
+
+
 def _serve(max_runs: int, control: Control, registry: CollectorRegistry | None) -> None:
     """Wait for Redis and the database, then take runs until interrupted."""
     places, pulses = settings(), [Pulse() for _ in range(max_runs)]
@@ -80,7 +86,7 @@ def _serve(max_runs: int, control: Control, registry: CollectorRegistry | None) 
     exchange = Exchange(places.redis_url)
     history = connected_history(at_commit, checked=False)
     beginning = Beginning(control, _telling(UNMETERED), pulses)
-    beginning.wait_for("Redis", exchange.check)
+    beginning.wait_for("Redis", lambda: _check_redis(exchange))
     with Presence(exchange, pulses):
         beginning.wait_for("the database", history.database.check_schema)
         drivers = [

@@ -22,6 +22,7 @@ from tapeworks.errors import ExitCode, UsageError
 from tapeworks.options import Request, with_run_options
 from tapeworks.output import check_writable, put, put_lines, say, write_file
 from tapeworks.plotting.kinds import Kind, content, picture, picture_format
+from tapeworks.redis_rights import check_roles
 from tapeworks.redis_server import executable
 from tapeworks.session import Session
 from tapeworks.settings import Settings, settings
@@ -102,6 +103,7 @@ def _check_redis(places: Settings, workers: int) -> None:
         places.signer()
     if workers and places.named_redis_url:
         Exchange(places.named_redis_url).check()
+        check_roles(places.named_redis_url, "train", "scheduler", "worker")
     elif workers:
         executable()
 

@@ -9,6 +9,7 @@ import click
 
 from scheduler.control import Control
 from tapeworks.errors import ExitCode
+from tapeworks.redis_rights import check_roles
 from tapeworks.service_options import Service, with_service_options
 from tapeworks.session import interruptible
 from tapeworks.settings import settings
@@ -44,6 +45,7 @@ def command(processes: int, service: Service) -> int:
         places, control = settings(), Control()
         url, exchange = places.redis_url, Exchange(places.redis_url, places.signer())
         exchange.check()
+        check_roles(url, "worker", "worker")
         logs = service.process_logs.environment()
         supervisor, ready = Supervisor(url, processes, environment=logs), set[str]()
         _measure(registry, supervisor, exchange)

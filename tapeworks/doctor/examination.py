@@ -12,10 +12,10 @@ from tapeworks.doctor.databases import LABEL as DATABASE
 from tapeworks.doctor.databases import check_database
 from tapeworks.doctor.findings import Finding, looked, ok, warning
 from tapeworks.doctor.queued import check_runs
+from tapeworks.doctor.redis_access import LABEL as ACCESS
 from tapeworks.doctor.redis_access import check_access
 from tapeworks.doctor.redis_fitness import LABEL as REDIS
 from tapeworks.doctor.redis_fitness import check_redis, failed
-from tapeworks.doctor.redis_rights import LABEL as ACCESS
 from tapeworks.doctor.schedulers import LABEL as SCHEDULERS
 from tapeworks.doctor.schedulers import check_schedulers
 from tapeworks.doctor.seen import Seen, redis_skew, seen

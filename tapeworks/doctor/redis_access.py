@@ -9,16 +9,34 @@ from urllib.parse import urlsplit
 
 import redis
 
-from tapeworks.doctor.findings import Finding, problem, warning
-from tapeworks.doctor.redis_rights import LABEL, check_rights
+from tapeworks.doctor.findings import Finding, ok, problem, warning
+from tapeworks.errors import ExitCode
+from tapeworks.redis_rights import missing_rights, user_of
 from workers.redis_client import connect
+
+LABEL = "access"
 
 
 def check_access(client: redis.Redis, url: str) -> Iterator[Finding]:
     """Whether strangers are kept out, whether anybody can listen in, and this user's rights."""
     if not _is_local(url):
         yield from _exposure(url)
-    yield from check_rights(client, url)
+    yield from _rights(client, url)
+
+
+def _rights(client: redis.Redis, url: str) -> Iterator[Finding]:
+    user, missing = user_of(url), missing_rights(client, url)
+    enough = [role for role, refused in missing.items() if not refused]
+    if enough:
+        yield ok(LABEL, f"user {user} may do what a {' and a '.join(enough)} has to do")
+        return
+    lacking = (f"for a {role} {', '.join(refused)}" for role, refused in missing.items())
+    yield problem(
+        LABEL,
+        f"user {user} has too few rights; it lacks {'; '.join(lacking)}",
+        "Make its rights anew with: tapeworks secrets DIRECTORY, and restart Redis with them.",
+        ExitCode.UNREACHABLE,
+    )
 
 
 def _exposure(url: str) -> Iterator[Finding]:

@@ -14,9 +14,11 @@ import trustme
 
 from model.config import RunConfig, run_config
 from storage.history import History
+from tapeworks.redis_rights import check_roles
 from tests.support.calls import Call
 from tests.support.desk import told_in_one_sentence
 from tests.support.processes import Start, workers_of
+from tests.support.redis_servers import redis_with
 from tests.support.secured_redis import SecuredRedis
 from tests.support.tls_front import pem, tls_front
 from tests.support.training import Digests, digests
@@ -168,6 +170,33 @@ def test_a_wrong_password_is_told_and_not_shown(
         told_in_one_sentence(called, 4, "refuses this user and password")
         assert REDIS.file_variable in called.err
         assert "guess" not in called.err
+
+
+@pytest.mark.parametrize("user", ROLES)
+def test_training_with_the_user_of_a_role_is_refused_before_anything_starts(
+    user: str, secured: SecuredRedis, call: Call, monkeypatch: pytest.MonkeyPatch, found: History
+) -> None:
+    monkeypatch.setenv(REDIS.url_variable, secured.url(user))
+    called = call("train --workers 1")
+    told_in_one_sentence(called, 2, f"the Redis user {user} may not do that of a ")
+    assert called.err.endswith("or queue the run with: tapeworks submit\n")
+    assert "Starting" not in called.err
+    assert found.runs() == []
+
+
+@pytest.mark.parametrize(("command", "user"), [("worker", "scheduler"), ("scheduler", "worker")])
+def test_a_service_with_the_user_of_another_role_is_refused(
+    command: str, user: str, secured: SecuredRedis, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(REDIS.url_variable, secured.url(user))
+    told_in_one_sentence(call(command), 2, f"user {user} may not do that of a {command}")
+
+
+def test_a_redis_that_is_full_refuses_nobody_a_right() -> None:
+    with redis_with("--maxmemory", "100kb") as url:
+        with redis.Redis.from_url(url) as client, pytest.raises(redis.exceptions.OutOfMemoryError):
+            client.set("any", 1)
+        check_roles(url, "train", "scheduler", "worker")
 
 
 def test_a_right_that_is_missing_is_told_with_the_remedy(

@@ -1,44 +1,66 @@
-"""What this user may do at Redis: found by trying, on keys that nobody has."""
+"""The rights of a Redis user, found by trying, on keys that nobody has."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import redis
 
-from tapeworks.doctor.findings import Finding, ok, problem
-from tapeworks.errors import ExitCode
+from tapeworks.errors import UsageError
 from workers import keys
+from workers.addresses import REDIS
 from workers.errors import RedisUnreachable
-from workers.redis_client import translated
+from workers.redis_client import connect, translated
 
-LABEL = "access"
+#: What to do when a command's user has the rights of another role.
+_REMEDIES = {
+    "train": f"Unset {REDIS.url_variable} to train with a private Redis, add --workers 0 to "
+    "compute in this process, or queue the run with: tapeworks submit",
+    "scheduler": f"Name the scheduler's user and password in {REDIS.url_variable} and "
+    f"{REDIS.file_variable}.",
+    "worker": f"Name the worker's user and password in {REDIS.url_variable} and "
+    f"{REDIS.file_variable}.",
+}
 
 #: Commands that belong together, each with its key and what else it is told.
 Try = Sequence[tuple[Any, ...]]
 
 
-def check_rights(client: redis.Redis, url: str) -> Iterator[Finding]:
-    """A user of few rights may not ask for them, so they are tried."""
-    user = urlsplit(url).username or "default"
-    missing = {
-        "scheduler": _refused(client, url, _scheduler_tries()),
-        "worker": _refused(client, url, _worker_tries()),
-    }
-    enough = [role for role, refused in missing.items() if not refused]
-    if enough:
-        yield ok(LABEL, f"user {user} may do what a {' and a '.join(enough)} has to do")
-        return
-    lacking = (f"for a {role} {', '.join(refused)}" for role, refused in missing.items())
-    yield problem(
-        LABEL,
-        f"user {user} has too few rights; it lacks {'; '.join(lacking)}",
-        "Make its rights anew with: tapeworks secrets DIRECTORY, and restart Redis with them.",
-        ExitCode.UNREACHABLE,
-    )
+#: Those whose rights can be told.
+ROLES = ("scheduler", "worker")
+
+
+def missing_rights(
+    client: redis.Redis, url: str, roles: Sequence[str] = ROLES
+) -> dict[str, list[str]]:
+    """Return, for each of these roles, the commands that this user may not give.
+
+    They are tried: a user of few rights may not ask for them. Redis logs each refusal.
+    """
+    tries = {"scheduler": _scheduler_tries, "worker": _worker_tries}
+    return {role: _refused(client, url, tries[role]()) for role in roles}
+
+
+def user_of(url: str) -> str:
+    """Return the user that this URL logs in as."""
+    return unquote(urlsplit(url).username or "") or "default"
+
+
+def check_roles(url: str, command: str, *roles: str) -> None:
+    """Raise `UsageError` unless this user may do what each of these roles has to."""
+    with closing(connect(url)) as client:
+        missing = missing_rights(client, url, roles)
+    lacking = [role for role, refused in missing.items() if refused]
+    if lacking:
+        does = " and of a ".join(roles)
+        raise UsageError(
+            f"`tapeworks {command}` does the work of a {does}, and the Redis user {user_of(url)} "
+            f"may not do that of a {' and of a '.join(lacking)}. {_REMEDIES[command]}"
+        )
 
 
 def _refused(client: redis.Redis, url: str, tries: Sequence[Try]) -> list[str]:
@@ -56,6 +78,8 @@ def _is_allowed(client: redis.Redis, url: str, commands: Try) -> bool:
     except RedisUnreachable as error:
         if isinstance(error.__cause__, redis.exceptions.NoPermissionError):
             return False
+        if isinstance(error.__cause__, redis.exceptions.OutOfMemoryError):
+            return True  # rights are looked at first; runs wait for room
         raise
     return True
 
