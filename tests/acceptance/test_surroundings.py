@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,8 @@ from sqlalchemy import update
 
 from storage.history import History
 from storage.tables import runs
-from tests.support.processes import Start
+from tapeworks.entry import part_paths
+from tests.support.processes import ROOT, Start
 from tests.support.training import settings, submitted
 
 #: A fingerprint that no worker here has.
@@ -35,6 +39,27 @@ def test_modules_of_the_users_own_do_not_get_in_the_workers_way(start: Start, pl
     train = start("train", "--iterations", "2", "--workers", "1", "--json")
     assert train.ended() == 0, train.err
     assert json.loads(train.out)["status"] == "completed"
+
+
+def test_packages_of_another_project_on_the_path_do_not_get_in_the_way(places: Path) -> None:
+    other, useful = places / "other", places / "useful"
+    (other / "workers").mkdir(parents=True)
+    (other / "workers" / "__init__.py").touch()
+    (other / "model.py").write_text("raise RuntimeError('of another project')\n")
+    useful.mkdir()
+    paths = [str(useful), str(other), str(ROOT)]
+    assert part_paths(paths) == ([str(useful), str(ROOT)], {other.resolve()})
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", "from tapeworks.entry import main; main()", "runs"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (
+        0,
+        "There is no run yet; start one with: tapeworks train\n",
+    )
 
 
 #: What other programs leave in a shell: another Celery project, a notebook, measurements.

@@ -1,0 +1,42 @@
+"""The `tapeworks` command: finds our packages before those of other projects on PYTHONPATH."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+#: Our packages beside this one, whose names other projects use as well.
+PACKAGES = ("model", "scheduler", "storage", "workers")
+
+#: Where they are.
+HOME = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    """Run the command line without directories that hold other modules of our packages' names."""
+    if paths := os.environ.get("PYTHONPATH"):
+        mine, others = part_paths(paths.split(os.pathsep))
+        os.environ["PYTHONPATH"] = os.pathsep.join(mine)  # worker processes inherit it
+        sys.path[:] = [path for path in sys.path if Path(path).resolve() not in others]
+    from tapeworks.__main__ import main as run_command
+
+    run_command()
+
+
+def part_paths(paths: Iterable[str], home: Path = HOME) -> tuple[list[str], set[Path]]:
+    """Return the directories that are of use, and those that hide a package of ours."""
+    useful, others = list[str](), set[Path]()
+    for path in paths:
+        directory = Path(path).resolve()
+        if directory != home and _holds_any(directory):
+            others.add(directory)
+        else:
+            useful.append(path)
+    return useful, others
+
+
+def _holds_any(directory: Path) -> bool:
+    names = (name for package in PACKAGES for name in (package, f"{package}.py"))
+    return any((directory / name).exists() for name in names)
