@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
-import io
 import os
 import sys
-from typing import Any
 
 import click
 
@@ -17,6 +16,7 @@ from tapeworks.errors import EXPECTED, ExitCode, exit_code
 from tapeworks.output import say
 from workers.crash_points import check_crash_point
 from workers.foreign import removed
+from workers.streams import secure_streams
 
 #: The commands in the order of the help; each is `command` in the module of its name.
 COMMANDS = (
@@ -61,14 +61,6 @@ class LazyGroup(click.Group):
         command = importlib.import_module(f"tapeworks.commands.{cmd_name}").command
         return command if isinstance(command, click.Command) else None
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; that nobody reads its output any more is no failure, as click has it."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:  # whoever read our output has seen enough of it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return ExitCode.DONE
-
 
 @click.group(cls=LazyGroup)
 @click.version_option(package_name="tapeworks")
@@ -81,11 +73,18 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line and end with its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that has not every letter
-            stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    """Run the command line and end with its exit code.
+
+    Whatever becomes of the streams, the command's work is done. Exit code 1 says that its output
+    is incomplete; that nobody reads it any more is no failure.
+    """
+    streams = secure_streams()
+    code = run(sys.argv[1:])
+    lost = streams.stdout.lost
+    if lost and lost.errno != errno.EPIPE:
+        sentence = f"Standard output cannot be written: {lost.strerror}."
+        code = code or _told(sentence, ExitCode.RUN_FAILED)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,7 +13,7 @@ from typing import IO
 from model.config import NetworkConfig
 from scheduler.control import Control
 from scheduler.errors import Interrupted
-from tapeworks.redis_server import RedisServer
+from tapeworks.redis_server import RedisServer, temporary_file
 from workers.errors import RedisUnreachable, WorkerExited
 from workers.exchange import Exchange
 from workers.messages import WorkerRecord
@@ -61,7 +60,7 @@ def embedded_cluster(
         announced = f"cluster-{os.getpid()}"
         exchange.announce_run(announced, network)
         stack.callback(_forget, exchange, announced)
-        log = stack.enter_context(tempfile.TemporaryFile())
+        log = stack.enter_context(temporary_file())
         supervisor = Supervisor(url, workers, log)
         # Behind a private Redis nobody waits for what a worker has in hand.
         stack.callback(supervisor.stop, 0.0 if server else DRAIN_SECONDS)

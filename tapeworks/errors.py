@@ -50,6 +50,10 @@ def _shown(value: object) -> str:
     return shown if isinstance(value, int | float | str) else f"{shown} ({type(value).__name__})"
 
 
+class OutputFailed(Exception):
+    """The work is done, but its output could not be written."""
+
+
 class Unfit(Exception):
     """What was asked about is not alive, or not fit to do anything."""
 
@@ -66,6 +70,7 @@ _CODES: list[tuple[tuple[type[Exception], ...], ExitCode]] = [
             storage.HistoryRolledBack,
             workers.WorkerExited,
             Unfit,
+            OutputFailed,
         ),
         ExitCode.RUN_FAILED,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from model.config import NetworkConfig
 from model.keras_settings import without_keras_settings
 from model.parameters import Arrays
 from model.runtime import tf
-from tapeworks.errors import UsageError
 
 #: Names of what goes into the model and comes out of it.
 IMAGES, LOGITS = "images", "logits"
@@ -42,14 +42,17 @@ def keras_model(network: NetworkConfig, parameters: Arrays) -> Any:
 
 
 def write(model: Any, path: Path, *, as_directory: bool) -> None:
-    """A SavedModel's directory, or a file for `keras.models.load_model`."""
+    """Write a SavedModel's directory, or a file for `keras.models.load_model`.
+
+    Raises `OSError`.
+    """
     try:
         if as_directory:
             model.export(path, verbose=False)
         else:
             model.save(path)
     except tf.errors.OpError as error:
-        raise UsageError(f"{path.name} cannot be written: {error.message}.") from error
+        raise OSError(errno.EIO, error.message) from error
 
 
 def _kernels(network: NetworkConfig, parameters: Arrays) -> list[NDArray[np.float32]]:

@@ -11,7 +11,10 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import tenacity
 
@@ -102,13 +105,9 @@ class RedisServer:
             self._directory.cleanup()
 
     def _start(self, seconds: float = START_SECONDS) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="tapeworks-redis-")
-        directory = Path(self._directory.name)
-        file = directory / "redis.conf"  # not on the command line, where others would see it
-        file.write_text(
-            CONFIGURATION.format(port=self._port, password=self._password, directory=directory),
-            encoding="utf-8",
-        )
+        with _telling_of_room():
+            file = self._configure()
+        directory = file.parent
         log = directory / "redis.log"
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own words, and paths as arguments
@@ -119,6 +118,17 @@ class RedisServer:
                 start_new_session=True,
             )
         self._wait_until_it_answers(log, seconds)
+
+    def _configure(self) -> Path:
+        """Write the configuration: on the command line others would see the password."""
+        self._directory = tempfile.TemporaryDirectory(
+            prefix="tapeworks-redis-",
+            ignore_cleanup_errors=True,  # what was computed with it has not failed
+        )
+        file = Path(self._directory.name) / "redis.conf"
+        text = CONFIGURATION.format(port=self._port, password=self._password, directory=file.parent)
+        file.write_bytes(os.fsencode(text))
+        return file
 
     def _wait_until_it_answers(self, log: Path, seconds: float) -> None:
         exchange, deadline = Exchange(self.url), time.monotonic() + seconds
@@ -131,6 +141,33 @@ class RedisServer:
             if self._process is None or self._process.poll() is not None:
                 raise UsageError(f"redis-server ended right after its start: {_last_words(log)}")
             time.sleep(TRY_SECONDS)
+
+
+def check_private_redis() -> None:
+    """Raise `UsageError` where none could be started, before anything is done that needs it."""
+    executable()
+    with temporary_file():
+        pass
+
+
+@contextmanager
+def temporary_file() -> Iterator[IO[bytes]]:
+    """A file without a name. Raises `UsageError` where no temporary files can be written."""
+    with _telling_of_room():
+        file = tempfile.TemporaryFile()  # noqa: SIM115
+    with file:
+        yield file
+
+
+@contextmanager
+def _telling_of_room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"A cluster on this machine needs temporary files: {error.strerror}. Name a directory "
+            "that can be written to with TMPDIR, or use --workers 0."
+        ) from error
 
 
 def executable() -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tapeworks.delivery import deliver_file
 from tapeworks.errors import UsageError
 from workers.access import ROLES, acl_file
 from workers.passwords import password_in
@@ -43,7 +44,7 @@ def make(directory: Path) -> list[Path]:
         content = acl_file(
             {user: password_in(directory / file) for user, file in PASSWORDS.items()}
         )
-        _write(users, content, replaces=True)
+        _write(Path(os.path.realpath(users)), content, replaces=True)
     return [*missing, users]
 
 
@@ -79,7 +80,7 @@ def _write(path: Path, content: str, *, replaces: bool) -> None:
             file.flush()
             os.fsync(number)
         if replaces:
-            part.replace(path)
+            deliver_file(part, path)
         else:
             path.hardlink_to(part)  # fails if somebody else has made it in the meantime
     finally:

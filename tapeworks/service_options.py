@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from workers.logs import (
     logger,
     logging_to_stderr,
 )
+from workers.streams import write_to_stderr
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -59,7 +59,7 @@ class Service:
         if self.logs.is_plain and not self.logs.is_json:
             tell_at_once(sentence)
         else:
-            os.write(2, line(sentence, "interrupted"))
+            write_to_stderr(line(sentence, "interrupted"))
 
 
 def with_service_options(command: Callable[..., int]) -> Callable[..., int]:

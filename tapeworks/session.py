@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from tapeworks.cluster import embedded_cluster
 from tapeworks.output import say
 from tapeworks.progress import Progress
 from tapeworks.settings import Settings, settings
+from workers.streams import write_to_stderr
 
 #: What is said after the first Ctrl-C.
 DRAINING = "Stopping after this iteration"
@@ -78,7 +78,7 @@ class Session:
                 interruptible(control, DRAINING),
                 means_for(run, config, self.workers, redis_url, control) as means,
             ):
-                self._drive(run, config, data, means)
+                return self._drive(run, config, data, means)
         except Unreleased as error:
             raise Interrupted(f"{error} Go on with: tapeworks train --resume {run.id}") from error
         except Interrupted as error:
@@ -87,9 +87,8 @@ class Session:
                 f"Stopped at once; {run.completed_iterations} iterations of run {run.id} are kept. "
                 f"Go on with: tapeworks train --resume {run.id}"
             ) from error
-        return self.history.find_run(run.id)
 
-    def _drive(self, run: RunRecord, config: RunConfig, data: Split, means: Means) -> None:
+    def _drive(self, run: RunRecord, config: RunConfig, data: Split, means: Means) -> RunRecord:
         def look_after() -> None:
             if news := means.check():
                 progress.notice(news)
@@ -111,6 +110,7 @@ class Session:
                 progress.show(record)
                 if self.stop_after and record.iteration + 1 >= self.stop_after:
                     self.control.drain()
+            return driver.patient().find_run(run.id)
 
 
 def _driven(driver: Driver, run_id: str) -> Iterator[IterationRecord | EvaluationRecord]:
@@ -148,8 +148,8 @@ def means_for(
 
 
 def tell_at_once(sentence: str) -> None:
-    """Straight to the descriptor: a signal's handler may interrupt a write to the stream."""
-    os.write(2, f"\n{sentence}\n".encode())
+    """Show a sentence from within a signal's handler."""
+    write_to_stderr(f"\n{sentence}\n".encode())
 
 
 @contextmanager
@@ -158,7 +158,9 @@ def interruptible(
 ) -> Iterator[None]:
     """Pass Ctrl-C and SIGTERM on to the control: once to drain, twice to stop at once.
 
-    The first time the user is told `draining`; a third one interrupts whatever is running.
+    The first time the user is told `draining`; a third one interrupts whatever is running. A
+    terminal that is closed drains as well, however often it says so, unless the caller ignores
+    that, as nohup does.
     """
 
     def handle(number: int, _: FrameType | None) -> None:
@@ -168,7 +170,16 @@ def interruptible(
             tell(f"{draining}; once more to stop at once")
         control.interrupt()
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    def hang_up(_: int, __: FrameType | None) -> None:
+        control.drain()
+
+    handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {
+        signal.SIGINT: handle,
+        signal.SIGTERM: handle,
+    }
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        handlers[signal.SIGHUP] = hang_up
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from platformdirs import user_data_path
 
+from storage.errors import StorageUnreachable
 from workers.addresses import DEFAULT_URL, REDIS
 from workers.passwords import Address
 from workers.signing import Signer, signer
@@ -31,9 +32,8 @@ class Settings:
 
     @cached_property
     def database_url(self) -> str:
-        """SQLAlchemy URL, or the path of an SQLite file."""
-        usual = str(user_data_path("tapeworks") / "tapeworks.db")
-        return DATABASE.named(self._environment, usual) or usual
+        """SQLAlchemy URL, or the path of an SQLite file. Raises `StorageUnreachable`."""
+        return DATABASE.named(self._environment, None) or _usual_database()
 
     @cached_property
     def named_redis_url(self) -> str | None:
@@ -48,6 +48,17 @@ class Settings:
     def signer(self) -> Signer:
         """With the signing key, if one is configured. Raises `SigningKeyUnusable`."""
         return signer(self._environment)
+
+
+def _usual_database() -> str:
+    """The SQLite file in the user's home, which a container's user may not have."""
+    try:
+        return str(user_data_path("tapeworks") / "tapeworks.db")
+    except RuntimeError as error:
+        raise StorageUnreachable(
+            "There is no home directory for the database. "
+            f"Name a file or a URL with {DATABASE.url_variable}, or set HOME."
+        ) from error
 
 
 def settings() -> Settings:

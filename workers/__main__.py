@@ -19,6 +19,7 @@ from workers.errors import (
 from workers.foreign import removed
 from workers.logs import log_settings, log_to_stderr, logger
 from workers.signing import signer
+from workers.streams import secure_streams
 
 ARGUMENTS = ["--quiet", "worker", "--pool", "solo", "--concurrency", "1"]
 ARGUMENTS += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
@@ -26,6 +27,7 @@ ARGUMENTS += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 
 def main() -> None:
     """Run a Celery worker that logs problems only, unless it is asked for more."""
+    secure_streams()
     with removed(os.environ):  # before Celery is loaded, which reads some of them then
         _run()
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from workers.errors import CrashPointUnknown
+from workers.streams import write_to_stderr
 
 #: Holds a point's name, or that and the time it is reached, such as `message_taken:2`.
 VARIABLE = "TAPEWORKS_CRASH_AT"
@@ -114,7 +115,7 @@ def crash_point(point: CrashPoint) -> None:
     """End this process here and at once, if it was told to."""
     told = _of_this_process()
     if told is not None and told.is_over(point):
-        os.write(2, f"{VARIABLE}: ending at {point}\n".encode())
+        write_to_stderr(f"{VARIABLE}: ending at {point}\n".encode())
         os.kill(os.getpid(), signal.SIGKILL)
 
 

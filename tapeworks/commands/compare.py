@@ -22,9 +22,11 @@ from tapeworks.comparison.same_bits import Pair, pairs
 from tapeworks.comparison.texts import bits_lines, table
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json
+from tapeworks.destinations import is_stdout, shown
 from tapeworks.errors import ExitCode, UsageError
+from tapeworks.files import check_writable, write_file
 from tapeworks.option_kinds import Whole
-from tapeworks.output import check_writable, put, put_lines, put_table, say, write_file
+from tapeworks.output import put, put_lines, put_table, say
 from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 
 
@@ -52,6 +54,8 @@ def command(runs: tuple[str, ...], at: tuple[int, ...], plot: Path | None, json:
     if plot is not None:
         picture_format(plot)
         check_writable(plot)
+        if is_stdout(plot):
+            raise UsageError("The comparison goes to standard output; name another --plot.")
     history = connected_history()
     history.release_abandoned()
     found = _found(history, runs)
@@ -60,7 +64,7 @@ def command(runs: tuple[str, ...], at: tuple[int, ...], plot: Path | None, json:
     compared = pairs(history, contenders)
     if curves is not None and plot is not None:
         write_file(plot, picture(curves, picture_format(plot)))
-        say(f"Loss curves: {plot.resolve()}")
+        say(f"Loss curves: {shown(plot)}")
     if json:
         put(as_json(_values(contenders, compared, at)))
     else:

@@ -12,7 +12,8 @@ from storage.migrations import REVISION
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, size
 from tapeworks.errors import ExitCode, UsageError
-from tapeworks.output import check_writable, put, put_table, say, written_whole
+from tapeworks.files import check_writable, put_path, written_whole
+from tapeworks.output import put, put_table, say
 
 
 @click.group("db")
@@ -59,15 +60,15 @@ def back_up(file: Path) -> int:
     The copy is of one moment. To restore it, stop the schedulers and put it in the database's
     place; runs go on from the iterations that it has.
     """
+    check_writable(file)
     database = connected_history().database
     if not database.is_sqlite:
         raise UsageError(
             f"Expected an SQLite database. Received: {database.address}. Back it up with "
             "PostgreSQL's own pg_dump."
         )
-    check_writable(file)
     with written_whole(file) as complete:
         database.copy_to(complete)
     say(f"Backed up {database.address}")
-    put(str(file.resolve()))
+    put_path(file)
     return ExitCode.DONE

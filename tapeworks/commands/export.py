@@ -19,15 +19,14 @@ from tapeworks.commands.show import run_argument
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, run_values
 from tapeworks.errors import ExitCode, UsageError
-from tapeworks.output import (
+from tapeworks.files import (
     check_directory_writable,
     check_writable,
-    put,
-    put_lines,
-    say,
+    put_path,
     write_file,
     written_whole,
 )
+from tapeworks.output import put, say
 
 #: The ending of Keras's own files, without which it loads none.
 KERAS_ENDING = ".keras"
@@ -94,7 +93,7 @@ def command(run: str, to: str, output: Path | None, choice: Choice) -> int:
         _write_network(history, found, form, choice, output)
     else:
         write_file(output, _content(history, found, form, choice))
-    put_lines([str(output.resolve())])
+    put_path(output)
     return ExitCode.DONE
 
 

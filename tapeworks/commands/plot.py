@@ -9,8 +9,9 @@ import click
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json
 from tapeworks.errors import ExitCode, UsageError
+from tapeworks.files import check_writable, put_path, write_file
 from tapeworks.option_kinds import Whole
-from tapeworks.output import check_writable, put, put_lines, write_file
+from tapeworks.output import put
 from tapeworks.plotting.kinds import Kind, check_call, content, picture, picture_format
 
 #: What a picture is called that is given no name, unless it is called as its kind.
@@ -61,5 +62,5 @@ def command(
         put(as_json(shown.values()))
     else:
         write_file(path, picture(shown, ending))
-        put_lines([str(path.resolve())])
+        put_path(path)
     return ExitCode.DONE

@@ -49,10 +49,17 @@ def _read(sql: str | None, file: Path | None) -> str:
     if (sql is None) == (file is None):
         raise UsageError('Expected one query: tapeworks query "SELECT …", or --file FILE, or -')
     if sql == "-" or str(file) == "-":
-        return sys.stdin.read()
+        return _standard_input()
     if sql is not None:
         return sql
     return _content(file or Path())
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"Standard input cannot be read as text: {error}.") from error
 
 
 def _content(file: Path) -> str:

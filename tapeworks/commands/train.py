@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from storage.records import RunRecord, RunStatus
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, run_values
 from tapeworks.descriptions import with_name_options
+from tapeworks.destinations import is_stdout, shown
 from tapeworks.errors import ExitCode, UsageError
+from tapeworks.files import check_writable, write_file
 from tapeworks.options import Request, with_run_options
-from tapeworks.output import check_writable, put, put_lines, say, write_file
+from tapeworks.output import put, say, succeeds, visible
 from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 from tapeworks.redis_rights import check_roles
-from tapeworks.redis_server import executable
+from tapeworks.redis_server import check_private_redis
 from tapeworks.session import Session
 from tapeworks.settings import Settings, settings
 from workers.crash_points import at_commit
@@ -65,6 +68,8 @@ def command(
     """
     picture_format(plot)
     check_writable(plot)
+    if json and is_stdout(plot):
+        raise UsageError("--json goes to standard output; name another --plot.")
     places, count = settings(), _cores() if workers is None else workers
     if resume is None:
         config = request.configuration()
@@ -85,12 +90,23 @@ def command(
     began = time.monotonic()
     run = session.run(run, run_config(run.configuration), data)
     seconds = time.monotonic() - began
-    if run.completed_iterations:
-        write_file(plot, picture(content(Kind.LOSS, history, [run]), picture_format(plot)))
+    is_complete = _report(history, run, seconds, plot, json=json)
+    code = _exit_code(run, stop_after)
+    return code if is_complete else code or ExitCode.RUN_FAILED
+
+
+def _report(history: History, run: RunRecord, seconds: float, plot: Path, *, json: bool) -> bool:
+    """Print and draw what a run came to; True if all of it could be."""
+    tell = say if is_stdout(plot) else put
     if json:
-        put(as_json(run_values(history, run)))
+        is_told = succeeds("summary", lambda: put(as_json(run_values(history, run))))
     else:
-        _summarise(history, run, seconds, plot)
+        is_told = succeeds("summary", lambda: _summarise(history, run, seconds, tell))
+    is_drawn = succeeds("loss curve", lambda: _draw(history, run, plot, None if json else tell))
+    return is_told and is_drawn
+
+
+def _exit_code(run: RunRecord, stop_after: int | None) -> ExitCode:
     if run.status is RunStatus.COMPLETED:
         return ExitCode.DONE
     say(f"Go on with: tapeworks train --resume {run.id}")
@@ -105,7 +121,7 @@ def _check_redis(places: Settings, workers: int) -> None:
         Exchange(places.named_redis_url).check()
         check_roles(places.named_redis_url, "train", "scheduler", "worker")
     elif workers:
-        executable()
+        check_private_redis()
 
 
 def _cores() -> int:
@@ -129,16 +145,24 @@ def _resumable(history: History, reference: str, stop_after: int | None) -> RunR
     return run
 
 
-def _summarise(history: History, run: RunRecord, seconds: float, plot: Path) -> None:
+def _summarise(
+    history: History, run: RunRecord, seconds: float, tell: Callable[[str], None]
+) -> None:
     records = history.iterations(run.id)
     trained = sum(record.seconds for record in records)
     reason = f", {run.reason}" if run.reason else ""
     done = f"{run.status.value} after {run.completed_iterations} iterations{reason}"
-    put_lines([f"run        {run.id}, {done}"])
+    tell(visible(f"run        {run.id}, {done}"))
     if records:
-        put(f"loss       {records[0].loss:.4f} at first, {records[-1].loss:.4f} at last")
+        tell(f"loss       {records[0].loss:.4f} at first, {records[-1].loss:.4f} at last")
     for evaluation in history.evaluations(run.id)[-1:]:
-        put(f"accuracy   {evaluation.accuracy:.1%} of {evaluation.images} held-out images")
-    put(f"time       {seconds:.1f} s, {trained:.1f} s of it iterations")
-    if records:
-        put_lines([f"loss curve {plot.resolve()}"])
+        tell(f"accuracy   {evaluation.accuracy:.1%} of {evaluation.images} held-out images")
+    tell(f"time       {seconds:.1f} s, {trained:.1f} s of it iterations")
+
+
+def _draw(history: History, run: RunRecord, plot: Path, tell: Callable[[str], None] | None) -> None:
+    if not run.completed_iterations:
+        return
+    write_file(plot, picture(content(Kind.LOSS, history, [run]), picture_format(plot)))
+    if tell:
+        tell(visible(f"loss curve {shown(plot)}"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from storage.errors import IterationNotFound
 from storage.history import History
 from storage.records import RunRecord
+from tapeworks.destinations import is_stream
 from tapeworks.errors import UsageError
 from tapeworks.plotting.curves import Curves, Measure, curves
 from tapeworks.plotting.hardest import ContactSheet, contact_sheet
@@ -50,7 +51,12 @@ OF_AN_ITERATION = (Kind.TIMELINE, Kind.HARDEST)
 
 
 def picture_format(path: Path) -> str:
-    """The format of this file. Raises `UsageError` for an ending that is none."""
+    """The format of this file, PNG for a device or a pipe without an ending.
+
+    Raises `UsageError` for an ending that is none.
+    """
+    if not path.suffix and is_stream(path):
+        return FORMATS[".png"]
     try:
         return FORMATS[path.suffix.lower()]
     except KeyError:

@@ -21,7 +21,7 @@ from storage.migrations import REVISION
 from storage.records import IterationRecord, RunStatus
 from storage.upgrade import alembic_config
 from tapeworks.errors import UsageError
-from tapeworks.output import check_directory_writable
+from tapeworks.files import check_directory_writable
 from tests.support.calls import Call
 from tests.support.documents import shell_lines
 from tests.support.made_up import commit, submit, submit_and_claim
