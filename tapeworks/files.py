@@ -23,7 +23,7 @@ from workers.streams import STDOUT
 
 def check_writable(path: Path) -> None:
     """Raise `UsageError` unless a file can be written there, before any work is done for it."""
-    with _refusing(path):
+    with _raising(UsageError, path):
         found = destination(path)
         if found.kind is Kind.DIRECTORY:
             raise UsageError(
@@ -43,7 +43,7 @@ def check_directory_writable(path: Path, mark: str) -> None:
     One that stands there is replaced if it is empty or holds a file named `mark`, as those of its
     kind do; anything else is left alone.
     """
-    with _refusing(path):
+    with _raising(UsageError, path):
         found = destination(path)
         is_ours = found.kind is Kind.DIRECTORY and (
             (path / mark).is_file() or next(path.iterdir(), None) is None
@@ -61,7 +61,7 @@ def write_file(path: Path, content: bytes) -> None:
 
     Raises `OutputFailed`.
     """
-    with _failing(path):
+    with _raising(OutputFailed, path):
         found = destination(path)
         if found.is_stream:
             _check_owner(found)
@@ -85,7 +85,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     Raises `OutputFailed`.
     """
-    with _failing(path):
+    with _raising(OutputFailed, path):
         found = destination(path)
         _check_owner(found)
         with tempfile.TemporaryDirectory(
@@ -186,16 +186,8 @@ def _try(found: Destination) -> None:
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
+def _raising(kind: type[UsageError | OutputFailed], path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}.") from error
-
-
-@contextmanager
-def _failing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputFailed(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise kind(f"{path} cannot be written: {error.strerror or error}.") from error

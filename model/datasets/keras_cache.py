@@ -19,7 +19,13 @@ def mnist_file() -> Path:
     """
     import pooch
 
-    cache = Path(os.environ.get("KERAS_HOME") or "~/.keras") / "datasets"
+    home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")  # noqa: PTH111
+    if home.startswith("~"):
+        raise DatasetError(
+            "MNIST is kept in the home directory, and there is none. Give a directory that holds "
+            "its files with --data-dir, or set HOME."
+        )
+    cache = Path(home) / "datasets"
     try:
         path = pooch.retrieve(MNIST_URL, f"sha256:{MNIST_SHA256}", fname="mnist.npz", path=cache)
     except (OSError, ValueError) as error:
