@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,18 +10,22 @@ from contextlib import contextmanager
 VARIABLE = "KERAS_HOME"
 
 
+#: A directory that cannot be made, so that nothing is read from it or written into it.
+NOWHERE = f"{os.devnull}/keras"
+
+
 @contextmanager
 def without_keras_settings() -> Iterator[None]:
-    """Name an empty directory for a time, in which Keras and TensorFlow can be imported.
+    """Keep Keras and TensorFlow from the user's file while they are imported.
 
-    A wrong value in the user's file would end the import, and Keras would write a new file.
+    A wrong value in it would end the import, and Keras would write a new file, without a home
+    directory into one called ~ where the user works.
     """
     named = os.environ.get(VARIABLE)
-    with tempfile.TemporaryDirectory(prefix="tapeworks-keras-") as directory:
-        os.environ[VARIABLE] = directory
-        try:
-            yield
-        finally:
-            del os.environ[VARIABLE]
-            if named is not None:
-                os.environ[VARIABLE] = named
+    os.environ[VARIABLE] = NOWHERE
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLE]
+        if named is not None:
+            os.environ[VARIABLE] = named

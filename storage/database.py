@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Never
 
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import OperationalError
 
 from storage import bound_values, forks
 from storage.engines import Purpose, engine_for
@@ -131,9 +134,17 @@ class Database:
                 connection.exec_driver_sql("VACUUM")
 
     def copy_to(self, path: Path) -> None:
-        """An SQLite database as it stands now, in a new file; writers go on meanwhile."""
+        """Copy an SQLite database as it stands now to a new file; writers go on meanwhile.
+
+        Raises `OSError` when there is no room for it.
+        """
         with self._connection("outside") as connection:
-            connection.exec_driver_sql("VACUUM INTO ?", (str(path),))
+            try:
+                connection.exec_driver_sql("VACUUM INTO ?", (str(path),))
+            except OperationalError as error:
+                if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path) from error
+                raise
 
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""

@@ -52,7 +52,8 @@ def write(model: Any, path: Path, *, as_directory: bool) -> None:
         else:
             model.save(path)
     except tf.errors.OpError as error:
-        raise OSError(errno.EIO, error.message) from error
+        reason = error.message.rpartition("; ")[2].partition(" [Op:")[0]  # without TensorFlow's own
+        raise OSError(errno.EIO, reason) from error
 
 
 def _kernels(network: NetworkConfig, parameters: Arrays) -> list[NDArray[np.float32]]:

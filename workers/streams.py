@@ -90,6 +90,13 @@ def fill_descriptors() -> set[int]:
     return closed
 
 
+def is_unread(descriptor: int) -> bool:
+    """Check that the reader of a pipe has ended, or that a terminal is closed."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
 def write_to_stderr(data: bytes) -> None:
     """Write past the stream: a signal's handler may interrupt a write to it."""
     with contextlib.suppress(OSError):  # nobody is there to be told

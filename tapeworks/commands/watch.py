@@ -13,6 +13,7 @@ from tapeworks.connection import connected_history
 from tapeworks.errors import ExitCode
 from tapeworks.output import say
 from tapeworks.progress import Progress
+from workers.streams import STDERR, is_unread
 
 #: Seconds between two looks at the history.
 LOOK_SECONDS = 0.5
@@ -23,7 +24,7 @@ LOOK_SECONDS = 0.5
 def command(run: str) -> int:
     """Follow a run until it ends or is paused; Ctrl-C leaves the run alone.
 
-    Exits with 1 if the run failed or was cancelled.
+    Exits with 1 if the run failed or was cancelled. Ends when nobody reads what it says.
     """
     history = connected_history()
     return watch(history, history.find_run(run))
@@ -52,7 +53,8 @@ def _follow(history: History, record: RunRecord, progress: Progress) -> RunRecor
                 progress.evaluated(happened)
             else:
                 progress.show(happened)
-        if record.status.is_finished or record.status is RunStatus.PAUSED:
+        is_over = record.status.is_finished or record.status is RunStatus.PAUSED
+        if is_over or is_unread(STDERR):
             return record
         if record.status is RunStatus.QUEUED and told != record.status:
             progress.notice(f"Run {record.id} is queued; waiting for a scheduler to take it")

@@ -229,6 +229,21 @@ def test_a_file_is_written_in_place_where_it_cannot_be_replaced_by_its_like(
     assert list(file.parent.iterdir()) == [file]
 
 
+def mounting(script: str, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell's script, in which $0 is Python, with mounts that nobody else sees."""
+    ended = subprocess.run(
+        ["unshare", "--mount", "/bin/sh", "-c", script, sys.executable, *arguments],
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode == 77 or "unshare failed" in ended.stderr:
+        pytest.skip(f"nothing can be mounted here: {ended.stderr}")
+    return ended
+
+
 #: Writes a file and a directory, a second time over the first one.
 MOUNTED = """
 from pathlib import Path
@@ -248,19 +263,28 @@ exec "$0" -P -c "$1"
 """
 
 
+#: Writes over a file in place, and copies a database, where there is room for neither.
+FULL = """
+mount --types tmpfs --options size=8k none empty || exit 77
+echo old > empty/old.csv && touch mounted.csv && mount --bind empty/old.csv mounted.csv || exit 77
+for output in mounted.csv empty/old.csv; do
+    "$0" -P -m tapeworks db backup $output || cat $output
+done
+"""
+
+
+def test_a_disk_without_room_is_told_and_what_was_there_is_kept(desk: Path) -> None:
+    ended = mounting(FULL, desk)
+    full = f"cannot be written: {os.strerror(errno.ENOSPC)}.\n"
+    assert ended.stderr == f"tapeworks: mounted.csv {full}tapeworks: empty/old.csv {full}"
+    assert ended.stdout == "old\nold\n"
+
+
 def test_what_is_mounted_is_written_in_place(desk: Path) -> None:
     for name in ("outside", "inside"):
         (desk / name).mkdir()
         (desk / f"{name}.csv").touch()
-    ended = subprocess.run(
-        ["unshare", "--mount", "/bin/sh", "-c", MOUNT, sys.executable, MOUNTED],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ended.returncode == 77 or "unshare failed" in ended.stderr:
-        pytest.skip(f"nothing can be mounted here: {ended.stderr}")
+    ended = mounting(MOUNT, desk, MOUNTED)
     assert ended.returncode == 0, ended.stderr
     assert (desk / "outside.csv").read_text() == "new"
     assert [path.name for path in (desk / "outside").iterdir()] == ["mark"]

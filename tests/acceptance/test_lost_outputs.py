@@ -18,7 +18,7 @@ from storage.history import History
 from storage.records import RunStatus
 from tapeworks.session import interruptible
 from tests.support.calls import Call
-from tests.support.desk import DONE
+from tests.support.desk import DONE, WAITING
 from tests.support.processes import ROOT
 
 TRAIN = "train --workers 0 --images 4 --iterations 3"
@@ -69,6 +69,12 @@ def test_words_that_are_lost_change_no_exit_code(line: str, code: int, desk: Pat
 def test_a_reader_that_has_seen_enough_makes_nothing_fail(desk: Path) -> None:
     ended = shell("{ $T runs; echo $? > code; } | head -n 0")
     assert ((desk / "code").read_text(), ended.stderr) == ("0\n", "")
+
+
+def test_watching_ends_when_nobody_reads_what_it_says(desk: Path) -> None:
+    ended = shell(f"{{ $T watch {WAITING} 2>&1; echo $? > code; }} | head -n 1")
+    assert "is queued" in ended.stdout
+    assert (desk / "code").read_text() == "0\n"
 
 
 def test_a_training_whose_reader_ends_goes_on_to_its_end(places: Path, found: History) -> None:

@@ -80,6 +80,19 @@ def test_what_is_there_is_kept_and_what_is_deleted_is_replaced(places: Path, cal
     assert shows_no_secret(rotated, directory)
 
 
+def test_the_users_file_may_be_a_link_and_keeps_its_mode(places: Path, call: Call) -> None:
+    assert call("secrets secrets").code == 0
+    made = places / "secrets" / "redis_users.acl"
+    made.rename(places / "elsewhere.acl")
+    made.symlink_to(places / "elsewhere.acl")
+    (places / "elsewhere.acl").write_text("old")
+    (places / "elsewhere.acl").chmod(0o640)
+    assert call("secrets secrets").code == 0
+    assert made.is_symlink()
+    assert "user scheduler" in made.read_text()
+    assert (places / "elsewhere.acl").stat().st_mode & 0o777 == 0o640
+
+
 def test_a_password_of_the_operators_own_is_taken(places: Path, call: Call) -> None:
     (places / "secrets").mkdir(mode=0o700)
     (places / "secrets" / "redis_worker_password").write_text("my own")
