@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from model.environment import expand_path
 from model.errors import ConfigurationError
 from model.plain import plain
 from model.update_config import UpdateConfig
@@ -50,6 +51,9 @@ OF_PATHS = ("dataset", "data_dir")
 
 #: Items of a list that an error shows; more are a slip, a whole array of images say.
 MOST_SHOWN = 300
+
+#: Characters of a wrong value that are shown.
+LONGEST_SHOWN = 200
 
 #: Above every number that a run can reach, and within a database's whole numbers.
 LARGEST_COUNT = 2**31 - 1
@@ -172,7 +176,8 @@ class RunConfig(UpdateConfig, Architecture):
         str, Field(min_length=1, description="digits, mnist, or the path of an .npz file")
     ] = "digits"
     data_dir: Annotated[
-        Text | None, Field(description="directory that holds MNIST's files [TAPEWORKS_DATA_DIR]")
+        Text | None,
+        Field(description="directory that holds MNIST's files [TAPEWORKS_DATA_DIR]"),
     ] = None
     classes: Annotated[
         Labels, Field(min_length=2, max_length=256, description="labels to tell apart, two or more")
@@ -362,7 +367,10 @@ def _path(name: str, value: Any) -> Any:
     text = os.fsdecode(value) if isinstance(value, bytes) else value
     if isinstance(text, str) and "\0" in text:
         raise _refusal(name, repr(text), "no path has a NUL")
-    return text
+    try:
+        return expand_path(text) if isinstance(text, str) else text
+    except ValueError as error:
+        raise _refusal(name, text, str(error)) from error
 
 
 def _refusal(name: str, value: Any, problem: str) -> ConfigurationError:
@@ -387,4 +395,7 @@ def _listed(value: Any) -> str:
 
 def _shown(value: Any) -> str:
     """In brief where it is nested: a list may hold itself, or a billion others in a few lines."""
-    return reprlib.repr(value) if isinstance(value, list | tuple | dict | set) else str(value)
+    if isinstance(value, list | tuple | dict | set):
+        return reprlib.repr(value)
+    text = str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"

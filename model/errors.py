@@ -15,3 +15,7 @@ class DatasetError(ModelError):
 
 class ParametersError(ModelError):
     """Given parameters are missing, of the wrong shape or type, or not finite."""
+
+
+class VariableUnreadable(ModelError):
+    """An environment variable holds what can be read in no way, or in several."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import functools
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from model.config import Architecture, RunConfig, run_config
-from model.errors import ConfigurationError
 from model.update_config import UpdateConfig
-from tapeworks.errors import UsageError
+from tapeworks.config_files import read_config_file
+from tapeworks.paths import PathType
 
 #: The fields in the order of the help: what a run is made of, its updates, its network.
 FIELDS = sorted(
@@ -30,10 +28,6 @@ METAVARS = {
     "data_dir": "DIRECTORY",
     "dataset": "NAME",
 }
-
-#: What the two parsers raise; PyYAML lets out what it meets in values such as 2020-13-45.
-UNPARSABLE = (ValueError, LookupError, AttributeError, yaml.YAMLError)
-
 
 Decorator = Callable[[Callable[..., int]], Callable[..., int]]
 
@@ -57,7 +51,7 @@ class Request:
 
     def values(self) -> dict[str, Any]:
         """What options and file say, unchecked."""
-        return (read_file(self.config) if self.config else {}) | self.given
+        return (read_config_file(self.config) if self.config else {}) | self.given
 
 
 def with_run_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -70,7 +64,7 @@ def with_run_options(command: Callable[..., int]) -> Callable[..., int]:
         request = Request(given=given, config=config, init_from=init_from)
         return command(request=request, **arguments)
 
-    path = click.Path(path_type=Path)
+    path = PathType()
     own: list[Decorator] = [
         click.option("--config", type=path, help="settings in YAML or TOML; options go before"),
         click.option("--init-from", type=path, help="initial parameters, safetensors"),
@@ -79,29 +73,6 @@ def with_run_options(command: Callable[..., int]) -> Callable[..., int]:
     for option in reversed([*map(_option, FIELDS), *own]):  # the last one applied is listed first
         decorated = option(decorated)
     return decorated
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """A YAML or TOML file of settings. Raises `UsageError` or `ConfigurationError`."""
-    suffix = path.suffix.lower()
-    if suffix not in {".toml", ".yaml", ".yml"}:
-        raise UsageError(f"Expected a configuration in .toml, .yaml or .yml. Received: {path}.")
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text) if suffix == ".toml" else yaml.safe_load(text)
-    except OSError as error:
-        raise UsageError(f"The configuration {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"The configuration {path} is not UTF-8 text.") from error
-    except RecursionError as error:
-        raise ConfigurationError(f"{path} cannot be parsed: too deeply nested.") from error
-    except UNPARSABLE as error:
-        raise ConfigurationError(f"{path} cannot be parsed: {error}.") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"{path}: expected settings by name, such as images: 50.")
-    return {str(name).replace("-", "_"): value for name, value in values.items()}
 
 
 def _option(name: str) -> Decorator:

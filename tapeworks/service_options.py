@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from model.environment import variable
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
 from tapeworks.session import tell_at_once
 from workers.logs import (
@@ -108,17 +109,26 @@ def _watched(service: Service, command: Callable[[], int]) -> int:
         return ExitCode.RUN_FAILED
 
 
+class _Option(click.Option):
+    """An option whose variable is read as all of ours are."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:  # noqa: ARG002
+        return variable(os.environ, str(self.envvar))
+
+
 _OPTIONS = (
     click.option(
         "--metrics-port",
         type=PORT,
         default=0,
+        cls=_Option,
         envvar=PORT_VARIABLE,
         help="serve metrics for Prometheus at this port; 0: do not  [default: 0]",
     ),
     click.option(
         "--metrics-host",
         default="127.0.0.1",
+        cls=_Option,
         envvar=HOST_VARIABLE,
         show_default=True,
         help="address to serve them at; they have no password",
@@ -127,6 +137,7 @@ _OPTIONS = (
         "--log-format",
         type=click.Choice([each.value for each in LogFormat], case_sensitive=False),
         default=LogFormat.TEXT.value,
+        cls=_Option,
         envvar=FORMAT_VARIABLE,
         show_default=True,
         help="lines for people, or a JSON object in each",
@@ -134,6 +145,7 @@ _OPTIONS = (
     click.option(
         "--log-level",
         type=click.Choice(LEVELS, case_sensitive=False),
+        cls=_Option,
         envvar=LEVEL_VARIABLE,
         help="what to log; without it what people need to know, in sentences alone",
     ),

@@ -24,7 +24,7 @@ DATABASE = Address(
 class Settings:
     """Addresses that a command works with; a password's file is read when its address is needed.
 
-    Either may raise `PasswordUnusable` of the workers' room.
+    Either may raise `PasswordUnusable` of the workers' room, and `VariableUnreadable` of model's.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -62,5 +62,5 @@ def _usual_database() -> str:
 
 
 def settings() -> Settings:
-    """The settings in force; an empty variable counts as not set."""
+    """The settings in force; an empty or blank variable counts as not set."""
     return Settings(dict(os.environ))

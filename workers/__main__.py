@@ -7,6 +7,7 @@ import sys
 import warnings
 from types import TracebackType
 
+from model.errors import VariableUnreadable
 from workers.addresses import redis_url
 from workers.crash_points import check_crash_point
 from workers.errors import (
@@ -48,6 +49,7 @@ def _run() -> None:
         PasswordUnusable,
         RedisUnreachable,
         SigningKeyUnusable,
+        VariableUnreadable,
     ) as error:
         sys.stderr.write(f"python -m workers: {error}\n")
         sys.exit(UNREACHABLE if isinstance(error, RedisUnreachable) else WRONG_USAGE)

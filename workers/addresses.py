@@ -30,7 +30,7 @@ _OPTION_PASSWORD_WITHIN = re.compile(r"(password=)[^&\s\"']*", re.IGNORECASE)
 
 
 def redis_url(environment: Mapping[str, str]) -> str:
-    """The Redis that the environment names, else the usual one. Raises `PasswordUnusable`."""
+    """The Redis that the environment names, else the usual one. Raises as `Address.named` does."""
     return REDIS.named(environment, DEFAULT_URL) or DEFAULT_URL
 
 

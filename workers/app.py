@@ -24,6 +24,7 @@ from celery.signals import (
 from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool, get_limit
 
+from model.errors import VariableUnreadable
 from workers import broker
 from workers.addresses import DEFAULT_URL, redis_url
 from workers.entries import EXPIRES_SECONDS, QUEUE, TASK
@@ -105,7 +106,7 @@ def _heed_environment() -> None:
         if is_celery:
             log_settings(os.environ)
         use_redis(redis_url(os.environ))
-    except (LogSettingWrong, PasswordUnusable, RedisUnreachable) as error:
+    except (LogSettingWrong, PasswordUnusable, RedisUnreachable, VariableUnreadable) as error:
         if is_celery:
             sys.stderr.write(f"celery: {error}\n")
             sys.exit(UNREACHABLE if isinstance(error, RedisUnreachable) else WRONG_USAGE)

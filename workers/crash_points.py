@@ -14,6 +14,7 @@ import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
+from model.environment import variable
 from workers.errors import CrashPointUnknown
 from workers.streams import write_to_stderr
 
@@ -103,11 +104,14 @@ def drill(text: str) -> Drill | None:
 
 @functools.cache
 def _of_this_process() -> Drill | None:
-    return drill(os.environ.get(VARIABLE, ""))
+    return drill(variable(os.environ, VARIABLE) or "")
 
 
 def check_crash_point() -> None:
-    """Refuse to run with a drill that would never happen. Raises `CrashPointUnknown`."""
+    """Refuse to run with a drill that would never happen.
+
+    Raises `CrashPointUnknown`, and model's `VariableUnreadable`.
+    """
     _of_this_process()
 
 

@@ -13,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
 
+from model.environment import path_variable, variable
+from model.errors import VariableUnreadable
 from workers.addresses import passwords
 from workers.errors import LogSettingWrong
 from workers.log_context import context
@@ -64,9 +66,9 @@ class LogSettings:
 
 
 def log_settings(environment: Mapping[str, str]) -> LogSettings:
-    """What the environment says. Raises `LogSettingWrong`."""
-    format_ = (environment.get(FORMAT_VARIABLE) or LogFormat.TEXT).lower()
-    level = (environment.get(LEVEL_VARIABLE) or "warning").lower()
+    """Return what the environment says. Raises `LogSettingWrong`, model's `VariableUnreadable`."""
+    format_ = (variable(environment, FORMAT_VARIABLE) or LogFormat.TEXT).lower()
+    level = (variable(environment, LEVEL_VARIABLE) or "warning").lower()
     if format_ not in list(LogFormat):
         raise LogSettingWrong(f"Expected {FORMAT_VARIABLE} text or json. Received: {format_}.")
     if level not in LEVELS:
@@ -121,14 +123,19 @@ def _formatter(settings: LogSettings) -> logging.Formatter:
 
 def _secrets(environment: Mapping[str, str]) -> set[str]:
     found = passwords(*(environment.get(name, "") for name in ADDRESSES))
-    for name, path in environment.items():
-        if name.startswith("TAPEWORKS_") and name.endswith(SECRET_FILES) and path:
-            with (
-                suppress(OSError),
-                Path(path).open(errors="replace") as file,
-            ):  # its user tells of it
-                found.add(file.read(LONGEST_SECRET).rstrip("\n"))
+    for name in environment:
+        if name.startswith("TAPEWORKS_") and name.endswith(SECRET_FILES):
+            with suppress(OSError, VariableUnreadable):  # whose reader reports it
+                found |= _secret_in(path_variable(environment, name))
+    found -= {""}
     return found | {quote(secret, safe="") for secret in found}
+
+
+def _secret_in(path: Path | None) -> set[str]:
+    if path is None:
+        return set()
+    with path.open(errors="replace") as file:
+        return {file.read(LONGEST_SECRET).rstrip("\n")}
 
 
 def _add_context(record: logging.LogRecord) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, quote
 
+from model.environment import path_variable, variable
 from workers.errors import PasswordUnusable
 
 #: A longer file is taken for another one that was named by mistake, in bytes.
@@ -34,13 +35,13 @@ class Address:
         """The URL that is named, else the default, with the password of the file in it, if any.
 
         An empty variable counts as not set. A password makes the default a named one. Raises
-        `PasswordUnusable`.
+        `PasswordUnusable`, and model's `VariableUnreadable`.
         """
-        url = environment.get(self.url_variable) or None
-        file = environment.get(self.file_variable) or None
+        url = variable(environment, self.url_variable)
+        file = path_variable(environment, self.file_variable)
         if file is None:
             return url
-        return self._filled(url or default or "", password_in(Path(file), self.file_variable))
+        return self._filled(url or default or "", password_in(file, self.file_variable))
 
     def _filled(self, url: str, password: str) -> str:
         parts = _WITH_ROOM.match(url)

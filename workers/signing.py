@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from model.environment import path_variable
 from workers.errors import SignatureWrong, SigningKeyUnusable
 
 #: Names the file that holds the key.
@@ -99,10 +100,10 @@ UNSIGNED = Signer()
 def signer(environment: Mapping[str, str] = os.environ) -> Signer:
     """With the key in the file that the environment names, if it does.
 
-    Raises `SigningKeyUnusable`.
+    Raises `SigningKeyUnusable`, and model's `VariableUnreadable`.
     """
-    name = environment.get(VARIABLE)
-    return Signer(_key(Path(name))) if name else UNSIGNED
+    path = path_variable(environment, VARIABLE)
+    return Signer(_key(path)) if path else UNSIGNED
 
 
 def _key(path: Path) -> bytes:

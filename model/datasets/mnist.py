@@ -9,6 +9,7 @@ from model.datasets.idx import read_idx
 from model.datasets.keras_cache import mnist_file
 from model.datasets.npz import read_arrays
 from model.datasets.source import Part, Source, checked_part
+from model.environment import path_variable
 from model.errors import DatasetError
 
 #: Rows and columns of its images.
@@ -20,8 +21,8 @@ def read_mnist(data_dir: str | None) -> Source:
 
     Raises `DatasetError` for files that are missing or damaged, and for a download that fails.
     """
-    directory = data_dir or os.environ.get("TAPEWORKS_DATA_DIR")
-    return _read_directory(Path(directory)) if directory else _read_npz(mnist_file())
+    directory = Path(data_dir) if data_dir else path_variable(os.environ, "TAPEWORKS_DATA_DIR")
+    return _read_directory(directory) if directory else _read_npz(mnist_file())
 
 
 def _read_directory(directory: Path) -> Source:

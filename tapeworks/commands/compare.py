@@ -27,6 +27,7 @@ from tapeworks.errors import ExitCode, UsageError
 from tapeworks.files import check_writable, write_file
 from tapeworks.option_kinds import Whole
 from tapeworks.output import put, put_lines, put_table, say
+from tapeworks.paths import PathType
 from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 
 
@@ -41,7 +42,7 @@ from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 )
 @click.option(
     "--plot",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help="where to draw the loss curves, .png, .svg or .pdf",
 )
 @click.option("--json", is_flag=True, help="print JSON")

@@ -14,6 +14,7 @@ from tapeworks.describe import as_json, size
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.files import check_writable, put_path, written_whole
 from tapeworks.output import put, put_table, say
+from tapeworks.paths import PathType
 
 
 @click.group("db")
@@ -53,7 +54,7 @@ def check() -> int:
 
 
 @command.command("backup", epilog="Example: tapeworks db backup history-backup.db")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PathType())
 def back_up(file: Path) -> int:
     """Write a copy of the SQLite database to FILE, while schedulers go on.
 

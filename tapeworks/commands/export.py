@@ -27,6 +27,7 @@ from tapeworks.files import (
     written_whole,
 )
 from tapeworks.output import put, say
+from tapeworks.paths import PathType
 
 #: The ending of Keras's own files, without which it loads none.
 KERAS_ENDING = ".keras"
@@ -71,7 +72,7 @@ Examples:
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help="file to write, of savedmodel a directory  [default: csv and json to stdout]",
 )
 @with_choice

@@ -12,6 +12,7 @@ from tapeworks.errors import ExitCode, UsageError
 from tapeworks.files import check_writable, put_path, write_file
 from tapeworks.option_kinds import Whole
 from tapeworks.output import put
+from tapeworks.paths import PathType
 from tapeworks.plotting.kinds import Kind, check_call, content, picture, picture_format
 
 #: What a picture is called that is given no name, unless it is called as its kind.
@@ -34,7 +35,7 @@ LOSS_CURVE = Path("loss_curve.png")
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help=f"file to write, .png, .svg or .pdf  [default: {LOSS_CURVE} or KIND.png]",
 )
 @click.option("--json", is_flag=True, help="print what would be drawn, and draw nothing")

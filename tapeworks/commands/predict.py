@@ -15,6 +15,7 @@ from tapeworks.connection import connected_history
 from tapeworks.describe import as_json
 from tapeworks.errors import ExitCode
 from tapeworks.output import put, put_table, say
+from tapeworks.paths import PathType
 from tapeworks.predictions import Pictures, Prediction, predict, read
 
 EPILOG = """\b
@@ -26,9 +27,7 @@ Examples:
 
 @click.command("predict", epilog=EPILOG)
 @run_argument
-@click.argument(
-    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=PathType())
 @with_choice
 @click.option("--json", is_flag=True, help="print JSON")
 def command(run: str, files: tuple[Path, ...], choice: Choice, json: bool) -> int:

@@ -15,6 +15,7 @@ from tapeworks.connection import connected_history
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.listings import Form, put_listing, with_form_options
 from tapeworks.option_kinds import Number
+from tapeworks.paths import PathType
 
 
 @click.command(
@@ -22,7 +23,7 @@ from tapeworks.option_kinds import Number
     epilog='Example: tapeworks query "SELECT id, final_loss FROM runs WHERE final_loss < 12"',
 )
 @click.argument("sql", required=False)
-@click.option("--file", type=click.Path(path_type=Path), help="a file that holds the SQL")
+@click.option("--file", type=PathType(), help="a file that holds the SQL")
 @click.option(
     "--seconds",
     type=Number(SHORTEST_SECONDS, LONGEST_SECONDS),

@@ -8,11 +8,12 @@ import click
 
 from tapeworks.errors import ExitCode
 from tapeworks.output import put, say
+from tapeworks.paths import PathType
 from tapeworks.secret_files import ACL_FILE, make
 
 
 @click.command("secrets", epilog="Example: tapeworks secrets secrets")
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=PathType())
 def command(directory: Path) -> int:
     """Make the secrets of a deployment in DIRECTORY, and the file of its Redis users.
 

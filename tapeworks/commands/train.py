@@ -24,6 +24,7 @@ from tapeworks.errors import ExitCode, UsageError
 from tapeworks.files import check_writable, write_file
 from tapeworks.options import Request, with_run_options
 from tapeworks.output import put, say, succeeds, visible
+from tapeworks.paths import PathType
 from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 from tapeworks.redis_rights import check_roles
 from tapeworks.redis_server import check_private_redis
@@ -47,7 +48,7 @@ from workers.exchange import Exchange
 )
 @click.option(
     "--plot",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     default="loss_curve.png",
     show_default=True,
     help="where to draw the loss curve, .png, .svg or .pdf",

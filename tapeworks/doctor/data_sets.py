@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from model import datasets
 from model.config import RunConfig
+from model.environment import AROUND
 from tapeworks.doctor.findings import Finding, looked, ok
 
 LABEL = "data set"
@@ -17,7 +18,7 @@ DATA_DIR = "TAPEWORKS_DATA_DIR"
 def check_data_sets(environment: Mapping[str, str]) -> Iterator[Finding]:
     """The digits; MNIST only where its directory is named, else it would be downloaded."""
     yield from looked(LABEL, lambda: [_loaded(RunConfig())])
-    if environment.get(DATA_DIR):
+    if environment.get(DATA_DIR, "").strip(AROUND):
         yield from looked(LABEL, lambda: [_loaded(RunConfig(dataset="mnist"))])
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from model.environment import path_variable, variable
 from model.flags import ignored_variables
 from tapeworks.doctor.findings import Finding, looked, ok, problem, warning
 from tapeworks.doctor.threads import THREAD_VARIABLES
@@ -47,8 +48,8 @@ def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
             warning(LABEL, f"{PREFIX}CRASH_AT is set, so that processes end themselves", remedy)
         )
     for name in sorted(SECRET_FILES):
-        if value := environment.get(PREFIX + name):
-            wrong += looked(LABEL, functools.partial(_secret_file, PREFIX + name, Path(value)))
+        check = functools.partial(_secret_file, environment, PREFIX + name)
+        wrong += looked(LABEL, check)
     wrong += looked(LABEL, lambda: _values(environment))
     yield from wrong
     if not wrong:
@@ -80,7 +81,7 @@ def _unknown(name: str) -> Finding:
 
 def _values(environment: Mapping[str, str]) -> Iterator[Finding]:
     """What schedulers and workers would not start with."""
-    port = environment.get(PORT_VARIABLE) or "0"
+    port = variable(environment, PORT_VARIABLE) or "0"
     try:
         PORT(port)
     except click.BadParameter:
@@ -89,11 +90,12 @@ def _values(environment: Mapping[str, str]) -> Iterator[Finding]:
     log_settings(environment)
 
 
-def _secret_file(name: str, path: Path) -> Iterator[Finding]:
+def _secret_file(environment: Mapping[str, str], name: str) -> Iterator[Finding]:
     """Who may read it, and whether the key in it is one; passwords are tried with their servers."""
+    path = path_variable(environment, name)
     if name == SIGNING_KEY:
-        signer({name: str(path)})
-    if _is_open_to_all(Path(os.path.realpath(path))):
+        signer(environment)
+    if path and _is_open_to_all(Path(os.path.realpath(path))):
         yield warning(
             LABEL,
             f"every user of this machine may read the file {path} of {name}",

@@ -44,18 +44,22 @@ def told(called: Called, code: int, words: str) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("date.yaml", "images: 2020-13-45", "month must be in 1..12"),
-        ("base.yaml", "images: 0b_", "cannot be parsed"),
-        ("digits.yaml", f"images: {'9' * 5000}", "cannot be parsed"),
+        ("date.yaml", "images: 2020-13-45", "images=2020-13-45"),
+        ("base.yaml", "images: 0b_", "images=0b_"),
+        ("digits.yaml", f"images: {'9' * 5000}", "images=999"),
         ("digits.toml", f"images = {'9' * 5000}", "cannot be parsed"),
-        ("hexadecimal.yaml", f"images: 0x{'f' * 5000}", "a number too long to show"),
+        ("hexadecimal.yaml", f"images: 0x{'f' * 5000}", "images=0xfff"),
         ("hexadecimal.toml", f"images = 0x{'f' * 5000}", "a number too long to show"),
         ("time.yaml", "images: !!timestamp x", "cannot be parsed"),
         ("truth.yaml", "images: !!bool x", "cannot be parsed"),
         ("number.yaml", 'images: !!int ""', "cannot be parsed"),
         ("nested.yaml", f"images: {NESTED}", "too deeply nested"),
         ("nested.toml", f"images = {NESTED}", "too deeply nested"),
-        ("billion.yaml", f"seed: [{BILLION}]", "seed: input should be a valid integer"),
+        (
+            "billion.yaml",
+            f"seed: [{BILLION}]",
+            "seed: expected one value or a list of values",
+        ),
         ("itself.yaml", "classes: &classes [*classes]", "classes"),
     ],
 )
