@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 from sqlalchemy import URL, make_url
@@ -12,32 +14,90 @@ from storage.errors import StorageUnreachable
 #: Of an address that cannot be read, and so not be shown either: a password may be in it.
 UNREADABLE = (
     "Expected the path of a file, or a URL such as postgresql://user@host:5432/database, its "
-    "password percent-encoded. Received: something else, not shown as it may hold a password"
+    "password percent-encoded. Received: something else, not shown as it may hold a password. "
+    "Write ./NAME for a file whose name looks like a URL"
 )
+
+#: Drivers that other programs name in the URLs of their PostgreSQL; the server is the same.
+OTHER_DRIVERS = {"psycopg2", "psycopg2cffi", "psycopg_async", "asyncpg", "pg8000", "pygresql"}
+POSTGRESQL = {"postgres", "postgresql"}
+POSTGRESQL |= {f"postgresql+{driver}" for driver in OTHER_DRIVERS}
+
+#: A path that starts so is one, whatever follows.
+_ANCHORED = re.compile(r"(/(?!/)|\./|\.\./|~)")
+
+#: Of a URL that was mistyped, and of libpq's own way to name a database.
+_LIKE_A_URL = re.compile(
+    r"[:@]|^//|^[\w+-]+//|\?\w+=|\b(host|hostaddr|port|dbname|user|password|service)\s*=", re.ASCII
+)
+
+#: A variable that a shell would have replaced. A name may have a `$` within.
+_UNEXPANDED = re.compile(r"^\$\w+|\$\{\w+\}")
+
+#: What an env file or an editor leaves, and nobody means.
+_STRAY = re.compile(r"[\x00-\x1f\x7f\ufeff]|^[\s\"']|[\s\"']$")
 
 
 def parse_url(url: str | Path) -> URL:
     """Return where the database is. Raises `StorageUnreachable` for what is no address."""
+    if isinstance(url, Path):
+        return _file(str(url))
     try:
-        str(url).encode()  # SQLAlchemy takes no bytes that are no text
-        parsed = make_url(str(url)) if "://" in str(url) else _file(Path(url))
+        url.encode()  # SQLAlchemy takes no bytes that are no text
+        parsed = make_url(_with_lower_scheme(url)) if "://" in url else None
     except (ArgumentError, ValueError) as error:
         raise StorageUnreachable(UNREADABLE) from error
-    if "@" in (parsed.host or ""):  # the end of a password
+    if _STRAY.search(url):
         raise StorageUnreachable(UNREADABLE)
-    if parsed.drivername in {"postgres", "postgresql"}:
-        return parsed.set(drivername="postgresql+psycopg")
-    return parsed
-
-
-def _file(path: Path) -> URL:
-    try:
-        return URL.create("sqlite", database=str(path.expanduser()))
-    except RuntimeError as error:
-        raise StorageUnreachable(f"There is no home directory for the database {path}.") from error
+    return _file_named(url) if parsed is None else _checked(parsed)
 
 
 def show_url(url: URL) -> str:
     """Return the URL without its password."""
     passwords = [option for option in url.query if "password" in option.lower()]
     return url.difference_update_query(passwords).render_as_string(hide_password=True)
+
+
+def _checked(url: URL) -> URL:
+    if "@" in (url.host or ""):  # the end of a password
+        raise StorageUnreachable(UNREADABLE)
+    if url.drivername == "sqlite" and url.database:
+        if url.database.startswith("file:"):
+            raise StorageUnreachable(UNREADABLE)
+        return url.set(database=_expanded(url.database))
+    if url.drivername in POSTGRESQL | {"postgresql+psycopg"}:
+        if re.search("[@:]", url.database or ""):  # one slash too many before a user's password
+            raise StorageUnreachable(UNREADABLE)
+        return url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def _with_lower_scheme(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme.lower()}{separator}{rest}"
+
+
+def _file_named(text: str) -> URL:
+    if not _ANCHORED.match(text) and _LIKE_A_URL.search(text):
+        raise StorageUnreachable(UNREADABLE)
+    return _file(text)
+
+
+def _file(path: str) -> URL:
+    return URL.create("sqlite", database=str(Path(_expanded(path))))
+
+
+def _expanded(path: str) -> str:
+    """The path with its `~` replaced; no shell has read it."""
+    if found := _UNEXPANDED.search(path):
+        raise StorageUnreachable(
+            "Expected the path of a database, in which only ~ is expanded. "
+            f"Received: {path}. Write the path in place of {found[0]}"
+        )
+    expanded = os.path.expanduser(path)  # noqa: PTH111 - Path forgets the ./ of ./~name
+    if expanded.startswith("~"):
+        raise StorageUnreachable(
+            f"There is no home directory for the database {path}. "
+            f"Write ./{path} if it is a file's name"
+        )
+    return expanded

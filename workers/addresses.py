@@ -21,6 +21,11 @@ REDIS = Address(
 #: As far as the last @, for a password may hold one, or a slash, if nobody has quoted it.
 _USER_PASSWORD = re.compile(r"^((?:\w+:/+)?+[^:@]*):.*@", re.DOTALL)
 
+#: A URL of Redis whose every part is where it belongs: what stands before an @ is recognised.
+_IN_FORM = re.compile(
+    r"^(rediss?://(.*@)?(\[[\da-f:.]+\]|[^@:/?]*)(:\d*)?(/\d*)?|unix://[^@]*)(\?[^@]*)?$", re.DOTALL
+)
+
 #: Of `password` and of `ssl_password`.
 _OPTION_PASSWORD = re.compile(r"(password=)[^&]*", re.IGNORECASE)
 
@@ -39,6 +44,13 @@ def without_password(url: str) -> str:
     shown = _USER_PASSWORD.sub(r"\1:***@", url)
     shown = _OPTION_PASSWORD.sub(r"\1***", shown)
     return shown.encode(errors="backslashreplace").decode()
+
+
+def shown(url: str) -> str:
+    """Return an address that is of no use, or that it is not shown: it may be a password."""
+    if _IN_FORM.match(url):
+        return without_password(url)
+    return "something else, not shown as it may hold a password"
 
 
 def without_passwords(text: str) -> str:

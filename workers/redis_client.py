@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from workers import tls
-from workers.addresses import DEFAULT_URL, without_password
+from workers.addresses import DEFAULT_URL, shown, without_password
 from workers.errors import RedisUnreachable, RedisUnsuitable
 from workers.redis_errors import unreachable
 
@@ -50,7 +50,8 @@ def connect(url: str) -> redis.Redis:
             tls.check(client.connection_pool.connection_kwargs, without_password(url))
     except (ValueError, TypeError, AttributeError, redis.RedisError) as error:
         raise RedisUnreachable(
-            f"Expected a Redis URL such as {DEFAULT_URL}. Received: {without_password(url)}."
+            f"Expected a Redis URL such as {DEFAULT_URL}, its password percent-encoded. "
+            f"Received: {shown(url)}."
         ) from error
     return client
 
