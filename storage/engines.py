@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError
 
 from storage.errors import StorageUnreachable
-from storage.sessions import settle
+from storage.sessions import VALUE_FORMATS, settle
 
 #: How long a writer waits for another one, in milliseconds: far longer than any transaction of ours
 #: takes, and short enough that a renewal of a lease of 10 s, begun in time, fails before its end.
@@ -27,20 +29,29 @@ IDLE_TIMEOUT_MS = 10_000
 
 #: What a connection to PostgreSQL needs so that a server that froze or was cut off is given up:
 #: connecting after 3 s, a silent connection after about 10 s (all but the last two in seconds).
-POSTGRESQL_ARGUMENTS = {
+POSTGRESQL_ARGUMENTS: dict[str, str] = {
     "connect_timeout": "3",
     "keepalives_idle": "4",
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",  # milliseconds
     "client_encoding": "utf8",  # also where the database has none: SQL_ASCII would give us bytes
-    "options": f"-c lock_timeout={BUSY_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS} "
-    f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_MS}",
 }
 
 #: Connections beyond those that are kept open: every run that is driven at once needs one, and none
 #: may wait for another's.
 UNLIMITED = -1
+
+#: What every transaction on PostgreSQL begins by setting, for itself alone. As options of the
+#: connection a pooler would refuse them, and between transactions it may change the server.
+TRANSACTION_SETTINGS = VALUE_FORMATS | {
+    "lock_timeout": str(BUSY_TIMEOUT_MS),
+    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+    "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT_MS),
+}
+
+#: Of the settings that an address makes itself: `-c name=value` or `--name=value`.
+_OWN_SETTING = re.compile(r"(?:-c\s*|--)([\w.-]+)\s*=")
 
 #: What a transaction is for; SQLite begins each kind in its own way.
 Purpose = Literal["read", "write", "migrate", "outside"]
@@ -53,12 +64,11 @@ def engine_for(url: URL, address: str) -> Engine:
     if url.get_backend_name() != "postgresql":
         raise StorageUnreachable(_unsupported(address))
     try:
-        arguments = _arguments(url)
         engine = create_engine(
             url,
             pool_pre_ping=True,
             max_overflow=UNLIMITED,
-            connect_args=arguments,
+            connect_args=_arguments(url),
             json_serializer=_compact,
         )
         from storage.liveness import LONGEST_SILENCE_SECONDS, watch  # loads the driver
@@ -72,14 +82,36 @@ def engine_for(url: URL, address: str) -> Engine:
     has_own_limit = "statement_timeout" in str(url.query.get("options", ""))
     watch(engine, None if has_own_limit else LONGEST_SILENCE_SECONDS)
     event.listen(engine, "connect", settle)
+    event.listen(engine, "begin", _settings_of(url))
     return engine
 
 
-def _arguments(url: URL) -> dict[str, str]:
-    """What connections are opened with; what the URL itself says goes before it."""
-    given = {name: value for name, value in url.query.items() if isinstance(value, str)}
-    options = f"{POSTGRESQL_ARGUMENTS['options']} {given.get('options', '')}".strip()
-    return POSTGRESQL_ARGUMENTS | given | {"options": options}
+def _arguments(url: URL) -> dict[str, str | None]:
+    """Return what connections are opened with; what the URL itself says goes before it.
+
+    Nothing is prepared on the server: behind a pooler the next transaction may be on another one.
+    """
+    return POSTGRESQL_ARGUMENTS | _given(url) | {"prepare_threshold": None}
+
+
+def _settings_of(url: URL) -> Callable[[Connection], None]:
+    """Return what sets a transaction that has begun; what the URL sets itself is left alone."""
+    own = {name.replace("-", "_") for name in _OWN_SETTING.findall(_given(url).get("options", ""))}
+    calls = [
+        f"set_config('{name}', '{value}', true)"
+        for name, value in TRANSACTION_SETTINGS.items()
+        if name not in own
+    ]
+
+    def set_transaction(connection: Connection) -> None:
+        if calls:
+            connection.exec_driver_sql(f"SELECT {', '.join(calls)}")
+
+    return set_transaction
+
+
+def _given(url: URL) -> dict[str, str]:
+    return {name: value for name, value in url.query.items() if isinstance(value, str)}
 
 
 #: JSON without spaces: a ledger is stored with every iteration.

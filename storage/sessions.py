@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-#: How values are written, and what a transaction is. Not the schema: a search_path may be meant.
-POSTGRESQL_SESSION = {
+#: How values are written and read; also set in each transaction, for a pooler's other sessions.
+VALUE_FORMATS = {
     "DateStyle": "ISO, MDY",
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
     "bytea_output": "hex",
-    "default_transaction_deferrable": "off",
-    "default_transaction_isolation": "read committed",
     "extra_float_digits": "1",
     "standard_conforming_strings": "on",
     "transform_null_equals": "off",
+}
+
+#: The same, and what a transaction is. Not the schema: a search_path may be meant.
+POSTGRESQL_SESSION = VALUE_FORMATS | {
+    "default_transaction_deferrable": "off",
+    "default_transaction_isolation": "read committed",
 }
 
 #: In one statement, for each new connection waits for it.

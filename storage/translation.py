@@ -39,6 +39,9 @@ REMEDIES = {
     "does not support SSL": "It does not speak TLS: set ssl = on in its postgresql.conf.",
     "no encryption": "It wants TLS: put sslmode=verify-full and sslrootcert=/path/ca.pem in the"
     " URL.",
+    "unsupported startup parameter": "Take it out of the URL, or have the pooler ignore it with"
+    " ignore_startup_parameters.",
+    "statement pooling mode": "Set pool_mode = transaction or session in the pooler.",
     "password authentication failed": "Name the file with its password in"
     " TAPEWORKS_DATABASE_PASSWORD_FILE, or the password in the URL.",
 }

@@ -59,7 +59,7 @@ class PostgresServer:
                 cwd=here,
                 stdout=log,
                 stderr=log,
-                **_unprivileged(),
+                **unprivileged(),
             )
 
     def start(self) -> None:
@@ -113,7 +113,7 @@ class PostgresServer:
             cwd=self.directory,
             check=True,
             capture_output=True,
-            **_unprivileged(),
+            **unprivileged(),
         )
 
 
@@ -123,7 +123,7 @@ def running_postgres() -> Iterator[PostgresServer]:
     directory = Path(tempfile.mkdtemp(prefix="tapeworks-postgres-"))
     if os.geteuid() == 0:
         shutil.chown(directory, UNPRIVILEGED)
-    server = PostgresServer(programs(), directory, _free_port())
+    server = PostgresServer(programs(), directory, free_port())
     try:
         server.create()
         server.start()
@@ -153,14 +153,15 @@ def programs() -> Path:
     return Path(package.origin).parent / "pginstall18" / "bin"
 
 
-def _unprivileged() -> dict[str, Any]:
+def unprivileged() -> dict[str, Any]:
     """What starts a process as a user whom PostgreSQL accepts."""
     if os.geteuid() != 0:
         return {}
     return {"user": UNPRIVILEGED, "group": pwd.getpwnam(UNPRIVILEGED).pw_gid, "extra_groups": []}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that was free a moment ago."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
