@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Never
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from storage import bound_values, forks
 from storage.engines import Purpose, engine_for
 from storage.errors import NotCopied, SchemaMismatch
 from storage.migrations import REVISION
+from storage.schema import read_schema
 from storage.translation import translated
 from storage.urls import parse_url, show_url
 
@@ -106,26 +107,28 @@ class Database:
         return is_other_name or own.is_relative_to(place) or place in beside
 
     def revision(self) -> str | None:
-        """The revision of the tables, or None where there are none."""
+        """Return the revision of the tables, or None. Raises `ForeignTables`."""
         with self.read() as connection:
-            return _revision(connection)
+            return read_schema(connection, self.address).revision
 
     def check_schema(self) -> None:
-        """Create the tables of a new SQLite database; refuse tables of another version."""
+        """Create the tables of a new SQLite database; refuse tables of another version.
+
+        Raises `SchemaMismatch`, for those of another program `ForeignTables`.
+        """
         with self.read() as connection:
-            found = _revision(connection)
-            is_new = found is None and _is_new_sqlite(connection)
-        if is_new:
+            found = read_schema(connection, self.address)
+        if found.is_empty and self.is_sqlite:
             self.upgrade()
-        elif found != REVISION:
-            raise SchemaMismatch(self.address, found, REVISION)
+        elif found.revision != REVISION:
+            raise SchemaMismatch(self.address, found.revision, REVISION)
 
     def upgrade(self) -> None:
         """Bring the tables to this version's revision; any number of processes may try at once."""
         from storage.upgrade import upgrade  # Alembic takes longer to import than a listing may
 
         with self._transaction("migrate") as connection:
-            upgrade(connection)
+            upgrade(connection, self.address)
 
     def shrink(self) -> None:
         """Give the room of what was removed back to the disk, on SQLite; PostgreSQL reuses it."""
@@ -178,14 +181,3 @@ class Database:
             self._engine.connect() as connection,
         ):
             yield connection.execution_options(purpose=purpose)
-
-
-def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return found
-
-
-def _is_new_sqlite(connection: Connection) -> bool:
-    return connection.dialect.name == "sqlite" and not inspect(connection).get_table_names()

@@ -38,9 +38,24 @@ class SchemaMismatch(StorageError):
 
     def __init__(self, address: str, found: str | None, needed: str) -> None:
         stands = "has no revision" if found is None else f"is at revision {found}"
+        remedy = "Run: tapeworks db upgrade"
+        if found is not None and found > needed:
+            remedy = "A newer Tapeworks wrote it: install that one here"
         super().__init__(
-            f"The database {address} {stands}, this Tapeworks needs {needed}. "
-            "Run: tapeworks db upgrade"
+            f"The database {address} {stands}, this Tapeworks needs {needed}. {remedy}"
+        )
+
+
+class ForeignTables(SchemaMismatch):
+    """The tables are those of another program; nothing of ours is put beside them."""
+
+    def __init__(self, address: str, found: Sequence[str], most: int = 5) -> None:
+        rest = f" and {len(found) - most} more" if len(found) > most else ""
+        StorageError.__init__(
+            self,
+            f"The database {address} holds tables of another program: "
+            f"{', '.join(found[:most])}{rest}. Name a database of its own for Tapeworks, or on "
+            "PostgreSQL a schema of its own with ?options=-csearch_path%3DSCHEMA in the URL",
         )
 
 

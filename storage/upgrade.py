@@ -10,35 +10,40 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
-from storage.errors import StorageError
+from storage.errors import SchemaMismatch, StorageError
+from storage.migrations import REVISION
+from storage.schema import read_schema
 from storage.views import create_views, drop_views
 
 #: Any number, the same in every Tapeworks: PostgreSQL's name for "one upgrade at a time".
 UPGRADE_LOCK = 7_413_001
 
 
-def alembic_config(connection: Connection) -> Config:
-    """Alembic's configuration without an ini file."""
+def alembic_config(connection: Connection, place: str | None = None) -> Config:
+    """Return Alembic's configuration; `place` is PostgreSQL's schema of the version table."""
     config = Config()
     config.set_main_option("script_location", "storage:migrations")
     config.attributes["connection"] = connection
+    config.attributes["place"] = place
     return config
 
 
-def upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, address: str) -> None:
     """Apply what is missing, inside the connection's transaction; a second caller finds nothing.
 
-    On SQLite the transaction must have begun as a writer's, with foreign keys off.
+    Raises `SchemaMismatch` for tables of a newer version, `ForeignTables` for another program's,
+    before anything is changed. On SQLite the transaction must have begun as a writer's, with
+    foreign keys off.
     """
     with _unhurried(connection):
+        schema = read_schema(connection, address)
+        if schema.revision is not None and schema.revision > REVISION:
+            raise SchemaMismatch(address, schema.revision, REVISION)
         drop_views(connection)
         try:
-            command.upgrade(alembic_config(connection), "head")
+            command.upgrade(alembic_config(connection, schema.place or _place(connection)), "head")
         except CommandError as error:
-            raise StorageError(
-                f"Cannot upgrade the database: {error}. "
-                "If a newer Tapeworks wrote it, install that one."
-            ) from error
+            raise StorageError(f"Cannot upgrade the database {address}: {error}") from error
         create_views(connection)
         if connection.dialect.name == "sqlite":
             _check_foreign_keys(connection)
@@ -57,6 +62,19 @@ def _unhurried(connection: Connection) -> Iterator[None]:
             connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
         yield
+
+
+def _place(connection: Connection) -> str | None:
+    """The schema that new tables are made in; SQLite has one."""
+    if connection.dialect.name == "sqlite":
+        return None
+    place: str | None = connection.scalar(text("SELECT current_schema()"))
+    if place is None:
+        raise StorageError(
+            "Expected a schema for new tables. Received: a search_path on which none exists. "
+            "Run: CREATE SCHEMA, or correct search_path."
+        )
+    return place
 
 
 def _check_foreign_keys(connection: Connection) -> None:

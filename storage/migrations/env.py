@@ -9,6 +9,8 @@ context.configure(
     target_metadata=metadata,
     render_as_batch=True,
     transactional_ddl=True,
+    # Elsewhere on PostgreSQL's search path may be another program's.
+    version_table_schema=context.config.attributes["place"],
 )
 
 with context.begin_transaction():

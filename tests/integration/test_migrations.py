@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 
 from model.config import RunConfig
 from storage.database import Database
-from storage.errors import SchemaMismatch, StateConflict, StorageError
+from storage.errors import ForeignTables, SchemaMismatch, StateConflict
 from storage.history import History
 from storage.migrations import REVISION
 from storage.records import ImageValues, RunStatus
@@ -234,14 +234,14 @@ def test_another_revision_is_refused_with_the_command_that_helps(database: Datab
 def test_a_file_with_tables_of_something_else_is_refused(database: Database) -> None:
     with database.write() as connection:
         connection.execute(text("CREATE TABLE music (title TEXT)"))
-    with pytest.raises(SchemaMismatch, match="has no revision"):
+    with pytest.raises(ForeignTables, match=r"tables of another program: music\. Name"):
         database.check_schema()
 
 
 def test_upgrading_what_a_newer_tapeworks_wrote_is_refused(database: Database) -> None:
     database.check_schema()
     stamp(database, "9999")
-    with pytest.raises(StorageError, match=r"9999.*install that one"):
+    with pytest.raises(SchemaMismatch, match=r"9999.*newer Tapeworks wrote it: install that one"):
         database.upgrade()
     assert database.revision() == "9999"
 
