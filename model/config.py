@@ -49,11 +49,8 @@ DEFAULT_SEED = 10
 #: Settings that are paths, or may be.
 OF_PATHS = ("dataset", "data_dir")
 
-#: Items of a list that an error shows; more are a slip, a whole array of images say.
-MOST_SHOWN = 300
-
-#: Characters of a wrong value that are shown.
-LONGEST_SHOWN = 200
+#: Items of a list, and characters of a value, that an error shows; more are a slip.
+MOST_SHOWN, LONGEST_SHOWN = 300, 200
 
 #: Above every number that a run can reach, and within a database's whole numbers.
 LARGEST_COUNT = 2**31 - 1

@@ -148,6 +148,7 @@ class Database:
                 if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path) from error
                 raise
+            connection.commit()  # looks whether a file that is only read stayed as it was
 
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""

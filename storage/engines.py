@@ -5,15 +5,17 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
+from sqlalchemy.exc import ArgumentError, DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from storage.errors import StorageUnreachable
 from storage.sessions import VALUE_FORMATS, settle
+from storage.sqlite_access import Access, access_to, stamp, uri_of
 
 #: How long a writer waits for another one, in milliseconds: far longer than any transaction of ours
 #: takes, and short enough that a renewal of a lease of 10 s, begun in time, fails before its end.
@@ -132,7 +134,10 @@ def _sqlite_engine(url: URL, address: str) -> Engine:
             "Name a file in a directory that can be written to."
         ) from error
     engine = create_engine(url, max_overflow=UNLIMITED, json_serializer=_compact)
+    event.listen(engine, "do_connect", _connect)
     event.listen(engine, "connect", _prepare)
+    event.listen(engine, "checkout", _check_frozen)
+    event.listen(engine, "commit", _check_unchanged)
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -148,12 +153,43 @@ def _check_sqlite(url: URL, address: str) -> None:
         )
 
 
-def _prepare(connection: Any, _record: object) -> None:
+def _connect(
+    dialect: Dialect, record: ConnectionPoolEntry, arguments: Sequence[Any], named: dict[str, Any]
+) -> Any:
+    """Open the file, for reading where it may only be read."""
+    file = Path(arguments[0])
+    access = access_to(file)
+    record.info.update(access=access, file=file, stamp=stamp(file))
+    if access is Access.WRITE:
+        return None  # which leaves it to SQLAlchemy
+    return dialect.connect(uri_of(file, access), **named, uri=True)
+
+
+def _prepare(connection: Any, record: ConnectionPoolEntry) -> None:
     """Durable commits, readers beside a writer, and transactions that begin when we say so."""
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
+    if record.info["access"] is Access.WRITE:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+
+def _check_frozen(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Open a file again that is read without locks, if it was written to since."""
+    if _has_changed(record.info):
+        raise DisconnectionError
+
+
+def _check_unchanged(connection: Connection) -> None:
+    """Raise if such a file was written to while it was read: what was read may be of two states."""
+    if _has_changed(connection.info):
+        raise StorageUnreachable(
+            f"The database {connection.info['file']} was changed while it was read. Try again"
+        )
+
+
+def _has_changed(info: Mapping[str, Any]) -> bool:
+    return info["access"] is Access.FROZEN and info["stamp"] != stamp(info["file"])
 
 
 def _begin(connection: Connection) -> None:

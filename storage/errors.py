@@ -33,6 +33,18 @@ class StorageRefused(StorageUnreachable):
     """The database or its address is set up wrongly; waiting does not help, a person must act."""
 
 
+class DatabaseReadOnly(StorageUnreachable):
+    """The database takes nothing, as a standby of PostgreSQL until it becomes the primary."""
+
+
+class FileReadOnly(StorageRefused, DatabaseReadOnly):
+    """The file of SQLite may only be read."""
+
+
+class RightMissing(StorageError):
+    """PostgreSQL refuses this user something that others may do."""
+
+
 class SchemaMismatch(StorageError):
     """The tables are those of another version of Tapeworks."""
 

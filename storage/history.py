@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Never, TypeVar
@@ -13,7 +14,7 @@ from storage import claims, references
 from storage.claims import Bid
 from storage.commits import Commit, is_committed, store_commit
 from storage.database import Database, Observer, unobserved
-from storage.errors import CheckpointNotFound, NotCopied
+from storage.errors import CheckpointNotFound, DatabaseReadOnly, NotCopied, RightMissing
 from storage.iterations import read_image_values, read_iterations, read_ledger, read_workers
 from storage.lineage import ancestors, read_curve, read_inherited_evaluations
 from storage.queue import NewRun, Queue
@@ -146,15 +147,17 @@ class History:
     def release_abandoned(self) -> list[RunRecord]:
         """Queue every run again whose lease is over or whose owner is dead; return those runs.
 
-        What is listed after it is true: no run is shown running that nobody drives.
+        What is listed after it is true: no run is shown running that nobody drives. A reader who
+        may not write sees the runs as they stand.
         """
         now = self.database.now()
         with self.database.read() as connection:
             abandoned = select(runs.c.id).where(claims.is_abandoned(connection, now))
             if connection.scalar(abandoned.limit(1)) is None:
                 return []
-        with self.database.write() as connection:
+        with suppress(DatabaseReadOnly, RightMissing), self.database.write() as connection:
             return claims.release_abandoned(connection, now)
+        return []
 
     # Writing, as the owner
 

@@ -20,15 +20,26 @@ from sqlalchemy.exc import (
     TimeoutError,  # noqa: A004 - of the pool
 )
 
-from storage.errors import StateConflict, StorageError, StorageRefused, StorageUnreachable
+from storage.errors import (
+    DatabaseReadOnly,
+    FileReadOnly,
+    RightMissing,
+    StateConflict,
+    StorageError,
+    StorageRefused,
+    StorageUnreachable,
+)
+
+#: PostgreSQL's codes of a user without a right, and of a server or user that only reads.
+MISSING_RIGHT, READ_ONLY_TRANSACTION = "42501", "25006"
 
 #: What a driver says, and what a person can do about it.
 REMEDIES = {
     "database is locked": "Another program keeps it locked; end that program or try again.",
     "disk is full": "Make room on its disk.",
     "readonly": "Make the file and its directory writable, or name another file.",
-    "read-only transaction": "Make room on the server's disk if it protects itself so, or run:"
-    " ALTER ROLE user SET default_transaction_read_only = off",
+    "read-only transaction": "If it is a standby, name the primary; if it protects itself, make room"
+    " on its disk; else run: ALTER ROLE user SET default_transaction_read_only = off",
     "unable to open": "Name a file in a directory that can be written to.",
     "not a database": "Name another file, or move this one away.",
     "no such table": "Run: tapeworks db upgrade",
@@ -49,7 +60,6 @@ REMEDIES = {
 #: What a driver says when waiting does not help: a person must change the database or its address.
 #: An unknown sentence, perhaps in another language, is one of an outage.
 REFUSALS = (
-    "readonly",
     "unable to open",
     "not a database",
     "certificate",
@@ -82,10 +92,25 @@ def _ours(address: str, error: SQLAlchemyError) -> StorageError:
             f"The database {address} refused a row that is stored already or belongs to nothing: "
             f"{words}"
         )
+    if _state(error) == MISSING_RIGHT:
+        return RightMissing(f"The database {address} refused this user: {words}")
     if _is_about_access(error):
-        kind = StorageRefused if any(sign in words for sign in REFUSALS) else StorageUnreachable
+        kind = _kind_of(error, words)
         return kind(f"Cannot use the database {address}: {words}. {_remedy(words)}")
     return StorageError(f"The database {address} failed: {words}")
+
+
+def _kind_of(error: SQLAlchemyError, words: str) -> type[StorageUnreachable]:
+    if _state(error) == READ_ONLY_TRANSACTION:
+        return DatabaseReadOnly
+    if "readonly" in words:
+        return FileReadOnly
+    return StorageRefused if any(sign in words for sign in REFUSALS) else StorageUnreachable
+
+
+def _state(error: SQLAlchemyError) -> str | None:
+    """PostgreSQL's code of the error."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)
 
 
 def _is_about_access(error: SQLAlchemyError) -> bool:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from storage.errors import StorageError
 from storage.read_only import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
 from storage.search import query
 from tapeworks.connection import connected_history
@@ -40,8 +38,7 @@ def command(sql: str | None, file: Path | None, seconds: float, form: Form) -> i
     """
     asked = _read(sql, file)
     history = connected_history()
-    with suppress(StorageError):  # whoever may only read sees the runs as they stand
-        history.release_abandoned()
+    history.release_abandoned()
     put_listing(query(history.database, asked, seconds=seconds), form)
     return ExitCode.DONE
 

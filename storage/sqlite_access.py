@@ -1,0 +1,80 @@
+"""How an SQLite file may be opened: for writing, or for reading without a file left beside it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import quote
+
+from storage.errors import StorageUnreachable
+
+#: The bytes of a file's header that say whether it is read with a write-ahead log, and their value.
+_MODE_BYTES, _WRITE_AHEAD = slice(18, 20), b"\x02\x02"
+
+
+class Access(StrEnum):
+    """What this process may do with a file."""
+
+    WRITE = "write"  #: everything; SQLite makes and removes what it keeps beside the file
+    #: Read, with SQLite's locks: either they are in the file, or what stands beside it is complete.
+    READ = "mode=ro&readonly_shm=1"
+    #: Read without locks, because nothing can be made beside it, and nothing is there to be read.
+    #: Only while the file stays as it is: see `stamp`.
+    FROZEN = "mode=ro&immutable=1"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What tells a file from itself before it was written to."""
+
+    inode: int
+    size: int
+    changed_ns: int
+
+
+def access_to(file: Path) -> Access:
+    """Return what may be done with the file. Raises `StorageUnreachable` if part of it is missing.
+
+    A file that is not there may be made, as far as we know; SQLite tells.
+    """
+    log, index = (file.with_name(file.name + ending) for ending in ("-wal", "-shm"))
+    if not (file.is_file() and _may(file, os.R_OK)):
+        return Access.WRITE
+    has_log = log.exists() and index.exists()
+    if _may(file, os.W_OK) and (
+        _may(file.parent, os.W_OK) or (has_log and _may(log, os.W_OK) and _may(index, os.W_OK))
+    ):
+        return Access.WRITE
+    if has_log or not _is_write_ahead(file):
+        return Access.READ
+    if log.exists() and log.stat().st_size:
+        raise StorageUnreachable(
+            f"The database {file} may only be read, and {log.name} beside it holds what is not in "
+            f"it yet. Copy both into a directory of yours, and name the copy"
+        )
+    return Access.FROZEN
+
+
+def uri_of(file: Path, access: Access) -> str:
+    """Return SQLite's name for a file that is only read."""
+    return f"file:{quote(str(file))}?{access.value}"
+
+
+def stamp(file: Path) -> Stamp | None:
+    """Return the file's stamp, or None if there is no file."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _is_write_ahead(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(_MODE_BYTES.stop)[_MODE_BYTES] == _WRITE_AHEAD
