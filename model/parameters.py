@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from model.config import NetworkConfig
+from model.environment import expand_home
 from model.errors import ParametersError
 
 #: Arrays by name.
@@ -88,13 +89,16 @@ def history_digest(losses: list[float]) -> str:
 
 
 def read_file(path: Path, network: NetworkConfig) -> Arrays:
-    """Given initial parameters, checked against the network. Raises `ParametersError`."""
+    """Return given initial parameters, checked against the network. Raises `ParametersError`."""
     try:
+        path = Path(expand_home(str(path)))
         if path.stat().st_size > LARGEST_FILE_BYTES:
             raise ParametersError(f"{path} is larger than {LARGEST_FILE_BYTES} bytes.")
         payload = path.read_bytes()
     except OSError as error:
         raise ParametersError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise ParametersError(f"{path} cannot be read: {error}.") from error
     try:
         arrays = from_bytes(payload)
     except ParametersError as error:

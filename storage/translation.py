@@ -38,8 +38,8 @@ REMEDIES = {
     "database is locked": "Another program keeps it locked; end that program or try again.",
     "disk is full": "Make room on its disk.",
     "readonly": "Make the file and its directory writable, or name another file.",
-    "read-only transaction": "If it is a standby, name the primary; if it protects itself, make room"
-    " on its disk; else run: ALTER ROLE user SET default_transaction_read_only = off",
+    "read-only transaction": "If it is a standby, name the primary; if it protects itself, make"
+    " room on its disk; else run: ALTER ROLE user SET default_transaction_read_only = off",
     "unable to open": "Name a file in a directory that can be written to.",
     "not a database": "Name another file, or move this one away.",
     "no such table": "Run: tapeworks db upgrade",

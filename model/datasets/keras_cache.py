@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from model.environment import path_variable
 from model.errors import DatasetError
 
 #: Where Keras itself gets MNIST from, and what it expects there.
@@ -19,7 +20,8 @@ def mnist_file() -> Path:
     """
     import pooch
 
-    home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")  # noqa: PTH111
+    named = path_variable(os.environ, "KERAS_HOME")
+    home = str(named) if named else os.path.expanduser("~/.keras")  # noqa: PTH111
     if home.startswith("~"):
         raise DatasetError(
             "MNIST is kept in the home directory, and there is none. Give a directory that holds "

@@ -15,6 +15,9 @@ from tapeworks.listings import Form, put_listing, with_form_options
 from tapeworks.option_kinds import Number
 from tapeworks.paths import PathType
 
+#: What Windows writes before a text; no SQL begins with it.
+BYTE_ORDER_MARK = "\ufeff"
+
 
 @click.command(
     "query",
@@ -55,14 +58,14 @@ def _read(sql: str | None, file: Path | None) -> str:
 
 def _standard_input() -> str:
     try:
-        return sys.stdin.read()
+        return sys.stdin.read().removeprefix(BYTE_ORDER_MARK)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"Standard input cannot be read as text: {error}.") from error
 
 
 def _content(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8").removeprefix(BYTE_ORDER_MARK)
     except OSError as error:
         raise UsageError(f"The query {file} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

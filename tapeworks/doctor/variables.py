@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from model.environment import path_variable, variable
+from model.environment import AROUND, path_variable, variable
 from model.flags import ignored_variables
 from tapeworks.doctor.findings import Finding, looked, ok, problem, warning
 from tapeworks.doctor.threads import THREAD_VARIABLES
@@ -42,7 +42,7 @@ def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
     """What is set in vain, and secrets that cannot be read, or by too many."""
     ours = {name.removeprefix(PREFIX) for name in environment if name.startswith(PREFIX)}
     wrong = [_unknown(name) for name in sorted(ours - KNOWN)]
-    if environment.get(f"{PREFIX}CRASH_AT"):
+    if environment.get(f"{PREFIX}CRASH_AT", "").strip(AROUND):
         remedy = "Unset it, unless this is a drill."
         wrong.append(
             warning(LABEL, f"{PREFIX}CRASH_AT is set, so that processes end themselves", remedy)

@@ -216,3 +216,16 @@ def test_a_file_is_written_below_home(line: str, call: Call, places: Path) -> No
 def test_a_home_that_is_not_there_is_refused(call: Call) -> None:
     called = call("db backup ~nosuchuser/copy.db")
     assert (called.code, "no home directory for '~nosuchuser/copy.db'" in called.err) == (2, True)
+
+
+def test_a_query_from_windows_is_read(call: Call, places: Path) -> None:
+    (places / "query.sql").write_bytes("\ufeffSELECT count(*) AS runs FROM runs\r\n".encode())
+    assert call("query --file query.sql").out.split() == ["runs", "0"]
+
+
+def test_given_parameters_are_found_below_home(
+    call: Call, places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(places))
+    called = call("submit --init-from=~/none.safetensors")
+    assert f"{places}/none.safetensors cannot be read" in called.err
