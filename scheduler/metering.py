@@ -25,6 +25,7 @@ NOTICES = (
     "run_left",
     "sent_again",
     "signing_key_differs",
+    "waiting",
     "worker_gone",
     "worker_refused",
     "worker_set_aside",

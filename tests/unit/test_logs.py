@@ -188,7 +188,10 @@ def test_warnings_and_dying_threads_are_lines_too(capsys: Captured) -> None:
 
 
 def test_a_worker_that_ends_with_an_error_says_so_in_one_object() -> None:
-    program = "from workers import __main__ as m; m.app.worker_main = lambda _: 1 / 0; m.main()"
+    program = (
+        "from workers import __main__ as process, app as celery; "
+        "celery.app.worker_main = lambda _: 1 / 0; process.main()"
+    )
     ended = subprocess.run(
         [sys.executable, "-c", program],
         env={"PATH": "", "TAPEWORKS_LOG_FORMAT": "json"},
