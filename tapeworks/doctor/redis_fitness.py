@@ -11,6 +11,7 @@ import redis
 from tapeworks.describe import size
 from tapeworks.doctor.findings import Finding, Level, ok, problem, warning
 from tapeworks.errors import ExitCode, exit_code
+from tapeworks.redis_programs import Version
 from workers.addresses import without_password
 from workers.errors import RedisUnsuitable, WorkersError
 from workers.redis_client import check, translated
@@ -40,15 +41,15 @@ def check_redis(client: redis.Redis, url: str) -> Iterator[Finding]:
     """Its answer, version, policy and memory. Raises `RedisUnreachable`; see `failed`."""
     with translated(url):
         seconds = min(_answer_seconds(client) for _ in range(TRIES))
-        version, memory = client.info("server")["redis_version"], client.info("memory")
-    wrong = [*_unsuitable(client, url), *memory_findings(memory)]
+        version, memory = Version.of_info(client.info("server")), client.info("memory")
+    wrong = [*_unsuitable(client, url), *version_findings(version), *memory_findings(memory)]
     if seconds > SLOW_SECONDS:
         remedy = "Run it nearer, or on a machine with less to do; every iteration waits for it."
         wrong.append(warning(LABEL, f"it takes {seconds * 1000:.0f} ms to answer", remedy))
     yield from wrong
     if all(finding.level is not Level.PROBLEM for finding in wrong):
         address = without_password(url)
-        yield ok(LABEL, f"{address}, version {version}, answers in {seconds * 1000:.1f} ms")
+        yield ok(LABEL, f"{address}, {version}, answers in {seconds * 1000:.1f} ms")
 
 
 def failed(error: WorkersError) -> Finding:
@@ -59,6 +60,16 @@ def failed(error: WorkersError) -> Finding:
     if not told or not remedies:
         return problem(LABEL, str(error), "", exit_code(error))
     return problem(LABEL, found.rstrip("."), remedies[0], exit_code(error))
+
+
+def version_findings(version: Version) -> Iterator[Finding]:
+    """Warn of a version without security fixes."""
+    if not version.is_supported:
+        yield warning(
+            LABEL,
+            f"{version} has had no security fixes since {version.end_of_life}",
+            "Install a newer Redis, or Valkey.",
+        )
 
 
 def memory_findings(memory: Mapping[str, Any]) -> Iterator[Finding]:

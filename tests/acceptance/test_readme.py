@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tapeworks.redis_server import executable
+from tapeworks.redis_programs import executable
 from tests.support.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -79,7 +79,10 @@ class Terminal:
 
     def __post_init__(self) -> None:
         kept = {name: value for name, value in os.environ.items() if not PRIVATE.match(name)}
-        path = f"{os.environ['PATH']}:{executable().parent}"
+        programs = self.directory / "programs"
+        programs.mkdir()
+        (programs / "redis-server").symlink_to(executable())
+        path = f"{os.environ['PATH']}:{programs}"
         own = {"HOME": str(self.directory / "home"), "PATH": path, "PYTHONPATH": str(REPOSITORY)}
         self.environment = kept | own
         (self.directory / "home").mkdir()

@@ -13,7 +13,7 @@ import pytest
 from model.config import RunConfig, run_config
 from storage.history import History
 from storage.records import RunRecord, RunStatus
-from tapeworks.redis_server import executable
+from tapeworks.redis_programs import executable
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
 from tests.support.processes import Start, all_gone, workers_of

@@ -14,7 +14,7 @@ from scheduler.patience import Beginning
 from scheduler.pulse import Pulse
 from storage.database import Database
 from storage.errors import SchemaMismatch, StorageRefused, StorageUnreachable
-from tapeworks.redis_server import executable
+from tapeworks.redis_programs import executable
 from tests.support.calls import Call
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Start

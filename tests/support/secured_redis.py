@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from tapeworks import secret_files
-from tapeworks.redis_server import _free_port
+from tests.support.redis_servers import free_port
 from tests.support.waiting import until
 from workers.addresses import REDIS
 
@@ -73,14 +73,14 @@ class SecuredRedis:
 
 
 @contextmanager
-def secured_redis(directory: Path) -> Iterator[SecuredRedis]:
-    """A new server, which is gone afterwards."""
-    server = SecuredRedis(directory, _free_port())
+def secured_redis(directory: Path, *options: str) -> Iterator[SecuredRedis]:
+    """A new server, with further options of its command line, which is gone afterwards."""
+    server = SecuredRedis(directory, free_port())
     server.make_secrets()
     file = directory / "redis.conf"
     file.write_text(CONFIGURATION.format(port=server.port, directory=directory))
     with (directory / "redis.log").open("wb") as log:
-        process = subprocess.Popen([_redis_7(), str(file)], stdout=log, stderr=log)
+        process = subprocess.Popen([_redis_7(), str(file), *options], stdout=log, stderr=log)
     try:
         until(lambda: _answers(server, process), "Redis answers")
         yield server

@@ -134,6 +134,8 @@ def test_the_worker_of_another_machine_is_the_worker_but_for_its_redis() -> None
         ("services.redis.ports", ["6379:6379"], "redis publishes 6379:6379"),
         ("services.flower.ports", ["5555:5555"], "flower publishes 5555:5555"),
         ("services.redis.command", ["--port", "6379", "--maxmemory", "1gb"], "asks nobody"),
+        ("services.redis.command", ["--maxmemory", "1gb"], "its clients may hold more"),
+        ("services.redis.command", ["--maxmemory", "1gb"], "whatever a client does not read"),
         ("services.postgres.user", "0:0", "postgres runs as root"),
         ("services.postgres.image", "postgres:latest", "postgres:latest"),
         ("networks.queue.internal", False, "redis is on a network that leads out"),

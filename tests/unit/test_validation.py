@@ -238,7 +238,7 @@ def test_work_is_cut_so_that_a_shard_fits_into_a_message_and_an_answer(
     assert fewest_shards(asked) == 1
     monkeypatch.setattr(validation, "LARGEST_SHARD_IMAGES", 4)
     assert fewest_shards(asked) == 4
-    monkeypatch.setattr(validation, "LARGEST_ANSWER_BYTES", largest_bytes(asked, whole(asked)) // 5)
+    monkeypatch.setattr(validation, "USUAL_ANSWER_BYTES", largest_bytes(asked, whole(asked)) // 5)
     assert fewest_shards(asked) >= 10
 
 

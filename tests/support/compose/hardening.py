@@ -82,8 +82,11 @@ def redis_keeps_what_it_is_given(project: Project) -> Iterator[str]:
             yield f"redis has {option} {options.get(option)}"
     if "--aclfile" not in options:
         yield "redis asks nobody for a password"
-    if size(options["--maxmemory"][0]) >= size(_limits(service)["memory"]):
-        yield "redis may hold more than its container"
+    share = float(options.get("--maxmemory-clients", ["inf%"])[0].removesuffix("%")) / 100
+    if size(options["--maxmemory"][0]) * (1 + share) >= size(_limits(service)["memory"]):
+        yield "redis and its clients may hold more than its container"
+    if "--client-output-buffer-limit" not in options:
+        yield "redis keeps whatever a client does not read"
 
 
 def nothing_secret_is_written_down(project: Project) -> Iterator[str]:

