@@ -10,12 +10,14 @@ from model.datasets.data import ImageData
 from scheduler.standing import Standing
 from scheduler.work import Watcher, Work
 from workers import app as celery
+from workers.addresses import without_password
 from workers.chunks import ChunkedImages, chunked
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import SignatureWrong
 from workers.exchange import Exchange
 from workers.keys import IMAGES_SECONDS, PARAMETERS_SECONDS, WORKER_SECONDS
 from workers.log_context import about
+from workers.redis_client import FILLING, FULL
 from workers.signing import REMEDY, UNSIGNED, Signer
 from workers.versions import tapeworks_version
 
@@ -38,12 +40,14 @@ class Link:
         self._lost_at = float("-inf")
         self._chunks: list[tuple[ImageData, ChunkedImages]] = []
         self._published: set[tuple[str, str]] = set()
+        self._parameters = ""  #: digest of those that were published last
         self._condition = ""
         self._newcomer: tuple[str, NetworkConfig] | None = None
         self._refused: set[str] = set()
         self._strangers: frozenset[str] = frozenset()  #: alive, with another key or none
         self._other_versions: dict[str, str] = {}  #: of workers seen for this run, by name
         self._told_of_stranger = self._told_of_forgery = self._told_of_version = False
+        self._told_of_full = False
         celery.use_redis(redis_url)
 
     def begin(
@@ -75,6 +79,7 @@ class Link:
         """Leave the run; what it kept in Redis for itself is removed."""
         self._chunks.clear()
         self._published.clear()
+        self._retire_all_but("")
         self.exchange.forget_run(run_id, epoch)
 
     def lost_everything(self, run_id: str, watcher: Watcher) -> bool:
@@ -94,6 +99,7 @@ class Link:
         self._tell_of_strangers(watcher)
         self._tell_of_versions(watcher)
         self._tell_of_workers(watcher)
+        self._tell_of_memory(watcher)
         return lost
 
     def _tell_of_loss(self, run_id: str, server_id: str, watcher: Watcher) -> bool:
@@ -143,6 +149,21 @@ class Link:
         kind = f" of fingerprint {self.fingerprint}" if self.demanded_fingerprint else ""
         other = " that is not set aside" if self.standing.aside else ""
         self._wait_for("no_workers", watcher, f"No worker{kind}{other} is ready; waiting for one.")
+
+    def _tell_of_memory(self, watcher: Watcher) -> None:
+        """Tell of a full Redis even if it is the workers alone whom it refuses."""
+        used = self.exchange.memory_use()
+        if used > FULL and not self._told_of_full:
+            self._told_of_full = True
+            watcher.notice(
+                "redis_full",
+                f"Redis at {without_password(self.exchange.url)} is full: {used:.0%} of its "
+                "maxmemory are in use, and it may refuse what workers answer. Raise it, such as: "
+                "redis-cli CONFIG SET maxmemory 1gb",
+            )
+        elif used < FILLING and self._told_of_full:
+            self._told_of_full = False
+            watcher.notice("going_on", "Redis has room again; going on.")
 
     def _count(self) -> None:
         self.server_id = self.exchange.server_id()
@@ -215,6 +236,7 @@ class Link:
         crash_point(CrashPoint.ITERATION_ANNOUNCED)
         self.exchange.set_aside(work.run_id, self.standing.aside)
         self.exchange.publish(work.parameters, PARAMETERS_SECONDS)
+        self._retire_all_but(work.parameters_digest)
         crash_point(CrashPoint.PARAMETERS_PUBLISHED)
         chunks = self.chunks(work.data)
         for name, payload in zip(chunks.digests, chunks.payloads, strict=True):
@@ -223,6 +245,12 @@ class Link:
                 self._published.add((self.server_id, name))
                 watcher.tick()
         crash_point(CrashPoint.IMAGES_PUBLISHED)
+
+    def _retire_all_but(self, current: str) -> None:
+        """Retire those of the iteration before: no attempt that may still count needs them."""
+        if self._parameters not in ("", current):
+            self.exchange.retire(self._parameters)
+        self._parameters = current
 
     def publish_missing(self, work: Work, digests: tuple[str, ...]) -> None:
         """Put again what a worker did not find."""

@@ -98,7 +98,7 @@ def _scheduler_tries() -> list[Try]:
     """A few of its commands on each kind of key; what they leave behind lasts a second."""
     name = _nobody()
     return [
-        [("SET", keys.payload_key(name), "", "EX", 1)],
+        [("SET", keys.payload_key(name), "", "EX", 1), ("EXPIRE", keys.payload_key(name), 1)],
         [("SET", keys.current_key(name), "0:0", "EX", 1)],
         [("SET", keys.in_progress_key(name), 1, "EX", 1)],
         [("SREM", keys.RUNS_KEY, name)],

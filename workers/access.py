@@ -103,7 +103,7 @@ WORKER = (
 )
 
 SCHEDULER = (
-    _grant(payload_key("*"), "set", *READ),
+    _grant(payload_key("*"), "set", "expire", *READ),
     _grant((current_key("*"), network_key("*"), in_progress_key("*")), "set", *READ),
     _grant(
         (arrivals_key("*"), current_key("*"), network_key("*"), in_progress_key("*")), "del"

@@ -18,6 +18,7 @@ from workers.keys import (
     ANSWER_SECONDS,
     IN_PROGRESS_SECONDS,
     QUEUE_KEY,
+    RETIRED_SECONDS,
     RUN_SECONDS,
     RUNS_KEY,
     SCHEDULER_SECONDS,
@@ -72,12 +73,25 @@ class Exchange:
         with redis_client.translated(self.url):
             return str(self._redis.info("server")["run_id"])
 
+    def memory_use(self) -> float:
+        """The used part of the memory that Redis may use; 0 where it has no limit."""
+        with redis_client.translated(self.url):
+            return redis_client.memory_use(self._redis.info("memory"))
+
     # Scheduler to workers
 
     def publish(self, payload: bytes, lifetime_seconds: int) -> None:
         """Put images or parameters where workers find them, by their digest."""
         with redis_client.translated(self.url):
             self._redis.set(payload_key(digest(payload)), payload, ex=lifetime_seconds)
+
+    def retire(self, content_digest: str) -> None:
+        """Let parameters go soon that this run is done with, however long runs are.
+
+        A run that has the same ones at that time publishes them again when a worker misses them.
+        """
+        with redis_client.translated(self.url):
+            self._redis.expire(payload_key(content_digest), RETIRED_SECONDS)
 
     def announce_run(self, run_id: str, network: NetworkConfig) -> None:
         """Let workers that start from now on compile this run's network before anything else."""

@@ -10,6 +10,8 @@ PREFIX = "tapeworks:"
 #: Lifetimes in seconds. What expires while it is still needed is published again.
 IMAGES_SECONDS = 3600
 PARAMETERS_SECONDS = 600
+#: Of the parameters of an iteration that is over: another run may have the same ones.
+RETIRED_SECONDS = 2
 ANSWER_SECONDS = 600
 RUN_SECONDS = 3600
 WORKER_SECONDS = 5

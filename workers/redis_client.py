@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -25,6 +25,9 @@ ANSWER_TIMEOUT_SECONDS = 3.0
 
 #: GETEX and BLPOP with fractions of a second.
 OLDEST_REDIS = (6, 2)
+
+#: Parts of its memory limit: from the second one on it may refuse to be written to.
+FILLING, FULL = 0.75, 0.9
 
 #: What a URL may say after its question mark. redis-py takes more: what no text can express, and
 #: what is decided here, such as time-outs.
@@ -90,6 +93,12 @@ def translated(url: str) -> Iterator[None]:
         yield
     except (redis.RedisError, OSError) as error:
         raise unreachable(url, error) from error
+
+
+def memory_use(memory: Mapping[str, Any]) -> float:
+    """The used part of the limit, out of INFO; 0 where there is no limit."""
+    limit = int(memory.get("maxmemory", 0))
+    return int(memory.get("used_memory", 0)) / limit if limit else 0.0
 
 
 def check(client: redis.Redis, url: str) -> None:

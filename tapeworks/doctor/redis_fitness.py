@@ -14,7 +14,7 @@ from tapeworks.errors import ExitCode, exit_code
 from tapeworks.redis_programs import Version
 from workers.addresses import without_password
 from workers.errors import RedisUnsuitable, WorkersError
-from workers.redis_client import check, translated
+from workers.redis_client import FILLING, FULL, check, memory_use, translated
 
 LABEL = "redis"
 
@@ -23,9 +23,6 @@ TRIES = 3
 
 #: Seconds for an answer beyond which an iteration, which waits for several, is slow.
 SLOW_SECONDS = 0.1
-
-#: Shares of its memory limit.
-FILLING, FULL = 0.75, 0.9
 
 #: What a person can do, by what redis-py raised; the first that fits.
 REMEDIES: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
@@ -79,12 +76,12 @@ def memory_findings(memory: Mapping[str, Any]) -> Iterator[Finding]:
     if not limit:
         remedy = f"Set one that its machine has room for, such as: {raise_it}"
         yield warning(LABEL, "its memory has no limit", remedy)
-    elif used > FILLING * limit:
+    elif memory_use(memory) > FILLING:
         found = f"{size(used)} of {size(limit)} of its memory are in use"
         remedy = f"Raise the limit, such as: {raise_it}"
         yield (
             problem(LABEL, found, remedy, ExitCode.UNREACHABLE)
-            if used > FULL * limit
+            if memory_use(memory) > FULL
             else warning(LABEL, found, remedy)
         )
 

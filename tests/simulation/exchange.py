@@ -37,6 +37,14 @@ class Exchange:
         self._redis.reach()
         self._redis.payloads.add(digest(payload))
 
+    def retire(self, content_digest: str) -> None:
+        self._redis.reach()
+        self._redis.payloads.discard(content_digest)
+
+    def memory_use(self) -> float:
+        self._redis.reach()
+        return 0.0
+
     def announce_run(self, run_id: str, network: NetworkConfig) -> None:
         self._redis.reach()
 

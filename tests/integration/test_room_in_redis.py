@@ -1,0 +1,83 @@
+"""How much of Redis a long run takes, and what is said when there is none left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import redis
+
+from model.config import RunConfig
+from scheduler.celery_dispatcher import CeleryDispatcher
+from scheduler.link import Link
+from storage.history import History
+from tapeworks.redis_server import RedisServer
+from tests.support.fleet import Fleet
+from tests.support.training import Digests, drive, settings, submitted
+from workers.keys import PARAMETERS_SECONDS, RETIRED_SECONDS, payload_key
+
+
+def parameters_in_use(fleet: Fleet) -> int:
+    """Sets of parameters that would stay; a run's images stay longer."""
+    lifetimes = [fleet.redis.ttl(key) for key in fleet.redis.scan_iter(payload_key("*"))]
+    return sum(RETIRED_SECONDS < seconds <= PARAMETERS_SECONDS for seconds in lifetimes)
+
+
+def test_a_run_keeps_one_iterations_parameters_in_redis_however_long_it_is(
+    fleet: Fleet, history: History, undisturbed: Callable[[RunConfig], Digests]
+) -> None:
+    fleet.redis.flushdb()
+    config = settings(iterations=12, test_images=10, evaluate_every=3)
+    counts: list[int] = []
+    driven = drive(
+        history,
+        CeleryDispatcher(fleet.redis_url),
+        submitted(history, config),
+        on_iteration=lambda _: counts.append(parameters_in_use(fleet)),
+    )
+    assert counts == [1] * 12
+    assert parameters_in_use(fleet) == 0
+    assert driven.digests == undisturbed(config)
+
+
+def test_a_run_goes_on_when_another_has_retired_the_same_parameters(
+    fleet: Fleet, history: History, undisturbed: Callable[[RunConfig], Digests]
+) -> None:
+    def retire(_: object) -> None:
+        for key in fleet.redis.scan_iter(payload_key("*")):
+            fleet.redis.delete(key)
+
+    driven = drive(
+        history,
+        CeleryDispatcher(fleet.redis_url),
+        submitted(history, settings()),
+        on_iteration=retire,
+    )
+    assert driven.digests == undisturbed(settings())
+
+
+class Told:
+    """Keeps what a run's history would tell."""
+
+    def __init__(self) -> None:
+        self.notices: list[tuple[str, str]] = []
+
+    def tick(self, *, waiting: bool = False) -> None:
+        """Nobody keeps a lease."""
+
+    def notice(self, kind: str, message: str) -> None:
+        self.notices.append((kind, message))
+
+
+def test_a_run_tells_once_that_redis_is_full_and_once_that_it_has_room_again() -> None:
+    told = Told()
+    with RedisServer() as server:
+        link = Link(server.url)
+        client = redis.Redis.from_url(server.url)
+        limit = int(client.info("memory")["used_memory"] * 1.02)
+        for maxmemory in (limit, limit, 0, 0, limit):
+            client.config_set("maxmemory", maxmemory)
+            link._tell_of_memory(told)
+        client.close()
+    assert [kind for kind, _ in told.notices] == ["redis_full", "going_on", "redis_full"]
+    assert "% of its maxmemory are in use" in told.notices[0][1]
+    assert server._password not in told.notices[0][1]
