@@ -35,6 +35,7 @@ def main() -> None:
 
 def _run() -> None:
     from celery.exceptions import SecurityWarning
+    from celery.worker import state
 
     from workers.app import UNREACHABLE, WRONG_USAGE, app, use_redis
 
@@ -60,6 +61,7 @@ def _run() -> None:
     # Celery warns of running as root because of pickle, which this app accepts nowhere.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     app.worker_main(ARGUMENTS)
+    sys.exit(state.should_stop or 0)  # which Celery keeps to itself
 
 
 def _ended(

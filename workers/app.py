@@ -180,6 +180,21 @@ def _take(**_: Any) -> None:
 def _lay_down(**_: Any) -> None:
     this_worker().lay_down()
     about_nothing()
+    if this_worker().is_worn():
+        _leave()
+
+
+def _leave() -> None:
+    """End in order, with nothing in hand; the supervisor starts another worker at once."""
+    from celery.worker import state
+
+    from workers.process import WORN
+
+    event = {"event": "worker_leaves", "worker": this_worker().name}
+    logger.info(
+        "Worker %s leaves: it has compiled all it may hold", this_worker().name, extra=event
+    )
+    state.should_stop = WORN
 
 
 @task_rejected.connect  # type: ignore[untyped-decorator]

@@ -45,5 +45,6 @@ LONGEST_NAME = 400
 MOST_WORKERS = 10_000
 MOST_RUNS = 10_000
 
-#: Networks that a worker compiles as it starts; others when they are needed.
-MOST_WARM_NETWORKS = 16
+#: Networks that a worker compiles as it starts; others when they are needed. Half of those that it
+#: holds: one that was started again because it held too many must not do so at once again.
+MOST_WARM_NETWORKS = 8

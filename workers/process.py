@@ -44,6 +44,9 @@ READINESS_VARIABLE = "TAPEWORKS_READINESS_DESCRIPTOR"
 #: The exit code of a worker that is up but takes nothing.
 NOT_CONSUMING = 3
 
+#: The exit code of a worker that leaves in order, since it has compiled all that it may hold.
+WORN = 5
+
 #: The exit code of a worker whom Redis does not know, as for `tapeworks`.
 REFUSED = 4
 
@@ -79,7 +82,8 @@ class Worker:
 
         golden = fingerprint()
         try:
-            for network in self.exchange.networks()[:MOST_WARM_NETWORKS]:
+            networks = dict.fromkeys(self.exchange.networks())
+            for network in list(networks)[:MOST_WARM_NETWORKS]:
                 warm_up(network)
         except RedisUnreachable as error:
             event = {"event": "redis_unreachable"}
@@ -135,6 +139,15 @@ class Worker:
     def lay_down(self) -> None:
         """What was taken is dealt with."""
         self._in_hand = False
+
+    def is_worn(self) -> bool:
+        """Report whether it has compiled more networks than it may hold.
+
+        Their memory never comes back, so that a new process has to go on in its place.
+        """
+        from model.gradients import MOST_NETWORKS, compiled_networks  # loads TensorFlow
+
+        return compiled_networks() > MOST_NETWORKS
 
     @contextmanager
     def holding(self, shard: ShardMessage) -> Iterator[None]:

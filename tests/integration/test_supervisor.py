@@ -11,16 +11,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
+from scheduler.celery_dispatcher import CeleryDispatcher
+from storage.history import History
+from storage.records import RunStatus
 from tapeworks.redis_server import RedisServer
 from tests.support.messages import message
 from tests.support.processes import ROOT
+from tests.support.training import drive, settings, submitted
 from tests.support.waiting import DEADLINE_SECONDS, until
 from workers import app as celery
 from workers import supervisor as supervising
 from workers.errors import WorkerExited
 from workers.exchange import Exchange
-from workers.process import NOT_CONSUMING
+from workers.keys import PREFIX
+from workers.process import NOT_CONSUMING, WORN
 from workers.supervisor import Supervisor
 
 #: Makes the supervisor of one worker, which is stopped with the test.
@@ -136,3 +142,36 @@ def test_a_worker_that_is_up_but_takes_nothing_ends_itself_and_says_why(
 
 def ready(exchange: Exchange) -> bool:
     return any(worker.fingerprint for worker in exchange.workers())
+
+
+#: A worker that may hold the golden network alone.
+SMALL = (
+    "import model.gradients, workers.__main__ as worker; model.gradients.MOST_NETWORKS = 1; "
+    "worker.main()"
+)
+
+
+def test_a_worker_that_has_compiled_all_it_may_hold_answers_and_leaves_in_order(
+    redis_url: str, history: History, tmp_path: Path
+) -> None:
+    exchange, log = Exchange(redis_url), tmp_path / "worker.log"
+    run = submitted(history, settings(filters=3, images=16, iterations=1, shards=1))
+    with log.open("wb") as output:
+        small = subprocess.Popen(
+            [sys.executable, "-c", SMALL],
+            env=os.environ | {"TAPEWORKS_REDIS_URL": redis_url, "PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        until(lambda: ready(exchange), "the worker is ready")
+        driven = drive(history, CeleryDispatcher(redis_url), run)
+        assert small.wait(DEADLINE_SECONDS) == WORN, log.read_text()
+    finally:
+        small.kill()
+        small.wait()
+    assert driven.run.status is RunStatus.COMPLETED
+    assert exchange.workers() == []
+    with redis.Redis.from_url(redis_url) as client:
+        assert not client.exists(f"{PREFIX}unacked")
