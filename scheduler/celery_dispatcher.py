@@ -41,6 +41,13 @@ class CeleryDispatcher:
         """Tell workers which network to compile."""
         self._link.begin(run_id, network, fingerprint, allow_mixed=allow_mixed)
 
+    def fingerprints(self) -> frozenset[str]:
+        """Return those of the living workers with this scheduler's key; none without Redis."""
+        try:
+            return self._link.fingerprints()
+        except RedisUnreachable:
+            return frozenset()
+
     def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
         """Every microbatch's outcome exactly once, when all are there."""
         evaluation = work.wanted is Wanted.NOTHING or None

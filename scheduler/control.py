@@ -73,10 +73,12 @@ class Keeper:
         lease: Lease,
         pulse: Pulse,
         meter: Meter = UNMETERED,
+        on_wait: Callable[[RunRecord], None] = lambda _: None,
     ) -> None:
+        """While the run waits, `on_wait` is called at each renewal; it may raise to leave it."""
         self._history, self._claim, self._control = history, claim, control
         self._lease, self._pulse, self._meter = lease, pulse, meter
-        self._on_notice, self._on_tick = on_notice, on_tick
+        self._on_notice, self._on_tick, self._on_wait = on_notice, on_tick, on_wait
         self._renewed_at = time.monotonic()
 
     def tick(self, *, waiting: bool = False) -> None:
@@ -93,6 +95,8 @@ class Keeper:
             crash_point(CrashPoint.LEASE_RENEWED)
             if run.request is Request.CANCEL or waiting:
                 _heed(run)
+            if waiting:
+                self._on_wait(run)
 
     def committed(self, run: RunRecord) -> None:
         """Leave a run that a person wants paused or cancelled; a complete one is not paused."""

@@ -13,6 +13,7 @@ from scheduler.background import in_background
 from scheduler.control import Control, Keeper, Lease
 from scheduler.errors import (
     CannotContinueHere,
+    GivenBack,
     Interrupted,
     Requested,
     RunFailed,
@@ -81,8 +82,12 @@ class Driver:
         return self.patient().claim(run_id, self.owner, self.lease.seconds)
 
     def claim_next(self) -> Claim | None:
-        """Take the oldest submission that nobody drives; None if there is none."""
-        return self.patient().claim_next(self.owner, self.lease.seconds)
+        """Take the oldest submission that nobody drives; None if there is none.
+
+        One that the living workers can compute goes before those that they cannot.
+        """
+        there = self.dispatcher.fingerprints()
+        return self.patient().claim_next(self.owner, self.lease.seconds, there)
 
     def drive(self, claim: Claim) -> Iterator[IterationRecord | EvaluationRecord]:
         """Every iteration as it is committed, every evaluation as it is stored.
@@ -106,9 +111,8 @@ class Driver:
         except (RunFailed, ModelError) as error:
             self._leave(history, claim, RunStatus.FAILED, str(error))
             raise RunFailed(str(error)) from error
-        except Requested as error:
-            history.heed(claim)
-            self.on_notice("run_left", f"Run {claim.run_id}: {error}")
+        except (Requested, GivenBack) as error:
+            self._step_aside(history, claim, error)
         except CannotContinueHere as error:
             self._leave(history, claim, RunStatus.PAUSED, str(error))
             raise
@@ -138,6 +142,7 @@ class Driver:
             self.lease,
             self.pulse,
             self.meter,
+            lambda run: self._make_room(history, run),
         )
         data = in_background(lambda: self.load(config), lambda: keeper.tick(waiting=True))
         images_digest = check_images(run, data)
@@ -167,6 +172,26 @@ class Driver:
             if self.control.draining and done < config.iterations:
                 return self.stopped_status, STOPPED, done
         return RunStatus.COMPLETED, None, done
+
+    def _make_room(self, history: History, run: RunRecord) -> None:
+        """Raise `GivenBack` if the living workers cannot compute the run, but a queued one."""
+        there = self.dispatcher.fingerprints()
+        fits = run.fingerprint is None or run.fingerprint in there
+        mixed = run_config(run.configuration).allow_mixed_workers
+        if self.stopped_status is not RunStatus.QUEUED or fits or mixed:
+            return
+        if there and history.has_queued(there):
+            raise GivenBack(
+                f"given back to the queue: no worker of fingerprint {run.fingerprint} is there, "
+                "and others that are queued can be computed"
+            )
+
+    def _step_aside(self, history: History, claim: Claim, error: Requested | GivenBack) -> None:
+        if isinstance(error, Requested):
+            history.heed(claim)
+        else:
+            self._leave(history, claim, RunStatus.QUEUED, str(error))
+        self.on_notice("run_left", f"Run {claim.run_id}: {error}")
 
     def _leave(self, history: History, claim: Claim, status: RunStatus, reason: str | None) -> None:
         leave = history.finish if status.is_finished else history.release

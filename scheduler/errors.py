@@ -39,6 +39,10 @@ class Requested(SchedulerError):
     """A person wants the run paused or cancelled."""
 
 
+class GivenBack(SchedulerError):
+    """No living worker can go on with the run, and others that are queued could be computed."""
+
+
 class Unreleased(Interrupted):
     """The user did not wait for the database, so the run could not be given up in it."""
 

@@ -182,6 +182,12 @@ class Link:
         self.runs = self.exchange.runs_in_progress()
         self._looked_at = time.monotonic()
 
+    def fingerprints(self) -> frozenset[str]:
+        """Return those of all workers that are there and have this scheduler's key."""
+        own = self.exchange.signer.key_id
+        workers = (worker for worker in self.exchange.workers() if worker.signing_key == own)
+        return frozenset(worker.fingerprint for worker in workers if worker.fingerprint)
+
     def failed(self, watcher: Watcher, problem: str) -> None:
         """Redis did not do what it was asked for; told once, until it does."""
         self._wait_for("redis_unreachable", watcher, problem)

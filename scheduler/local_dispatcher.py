@@ -44,6 +44,10 @@ class LocalDispatcher:
         if not allow_mixed and fingerprint not in (None, self.fingerprint):
             raise other_bits(run_id, fingerprint, self.fingerprint)
 
+    def fingerprints(self) -> frozenset[str]:
+        """Return this process's own, once it is known."""
+        return frozenset(filter(None, [self.fingerprint]))
+
     def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
         """One microbatch after the other; together they are one shard's answer."""
         from model.gradients import engine

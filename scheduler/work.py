@@ -98,5 +98,8 @@ class Dispatcher(Protocol):
     def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
         """Every microbatch's outcome exactly once, in any order."""
 
+    def fingerprints(self) -> frozenset[str]:
+        """Return those of the workers that are there for any run; none where it is not known."""
+
     def end(self, run_id: str, epoch: int) -> None:
         """The run is left; remove what it has lying about."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, false, func, or_, select, update
 
 from storage.errors import HistoryRolledBack, LeaseLost, RunNotFound, StateConflict, StorageError
 from storage.owners import described, is_alive, is_gone
@@ -49,20 +49,37 @@ def granted(connection: Connection, bids: Sequence[Bid]) -> Claim | None:
     return Claim(run_id=row.id, owner=bid.owner, epoch=row.epoch) if row else None
 
 
-def take_next(connection: Connection, bid: Bid) -> Claim | None:
-    """Claim, of the submissions that nobody drives, the oldest of the highest priority."""
+def take_next(connection: Connection, bid: Bid, fingerprints: Collection[str] = ()) -> Claim | None:
+    """Claim, of the submissions that nobody drives, the oldest of the highest priority.
+
+    Those that workers of these fingerprints can compute go before all others.
+    """
     release_requested(connection, bid.now)
     deserted = and_(is_abandoned(connection, bid.now), runs.c.request.is_(None))
     free = or_(runs.c.status == RunStatus.QUEUED, deserted)
     oldest = (
         select(runs.c.id)
         .where(free)
-        .order_by(runs.c.priority.desc(), runs.c.created_at, runs.c.id)
+        .order_by(
+            case((can_be_computed(fingerprints), 0), else_=1),
+            runs.c.priority.desc(),
+            runs.c.created_at,
+            runs.c.id,
+        )
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
     return _take(connection, bid, and_(runs.c.id == oldest, free), deserted)
+
+
+def can_be_computed(fingerprints: Collection[str]) -> ColumnElement[bool]:
+    """The condition that workers of these fingerprints may go on with a run."""
+    if not fingerprints:
+        return false()
+    mixed = runs.c.configuration["allow_mixed_workers"].as_boolean()
+    fits = runs.c.fingerprint.in_(sorted(fingerprints))
+    return or_(runs.c.fingerprint.is_(None), fits, mixed)
 
 
 def take(connection: Connection, run_id: str, bid: Bid) -> Claim:

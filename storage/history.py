@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Never, TypeVar
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, and_, delete, func, select
 
 from storage import claims, references
 from storage.claims import Bid
@@ -101,9 +102,22 @@ class History:
 
     # Claiming
 
-    def claim_next(self, owner: str, lease_seconds: float) -> Claim | None:
-        """Take the oldest submission that nobody drives; None if there is none."""
-        return self._claim(owner, lease_seconds, claims.take_next)
+    def claim_next(
+        self, owner: str, lease_seconds: float, fingerprints: Collection[str] = ()
+    ) -> Claim | None:
+        """Take the oldest submission that nobody drives; None if there is none.
+
+        Those that workers of these fingerprints can compute go before all others.
+        """
+        take = functools.partial(claims.take_next, fingerprints=fingerprints)
+        return self._claim(owner, lease_seconds, take)
+
+    @unit_of_work
+    def has_queued(self, fingerprints: Collection[str]) -> bool:
+        """Report whether a run is queued that workers of these fingerprints can compute."""
+        queued = and_(runs.c.status == RunStatus.QUEUED, claims.can_be_computed(fingerprints))
+        with self.database.read() as connection:
+            return connection.execute(select(runs.c.id).where(queued).limit(1)).first() is not None
 
     def claim(self, run_id: str, owner: str, lease_seconds: float) -> Claim:
         """Take this run, also a paused one; `StateConflict` if it is driven or has ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -270,3 +271,46 @@ class TestWhatWasAbandoned:
         gone: Claim = submit_and_claim(history, OVER)
         history.queue.delete(gone.run_id)
         assert [run.id for run in history.runs()] == [claim.run_id]
+
+
+class TestFitting:
+    @pytest.fixture
+    def pinned(self, history: History) -> str:
+        """A run that workers of the fingerprint avx2 have begun; it is the oldest of the queue."""
+        claim = submit_and_claim(history)
+        commit(history, claim)
+        history.release(claim, RunStatus.QUEUED, None)
+        return claim.run_id
+
+    def test_a_run_that_the_living_workers_can_compute_goes_first(
+        self, history: History, pinned: str
+    ) -> None:
+        younger = submit(history)
+        for run_id in (younger.id, pinned):
+            claim = history.claim_next("alice", LEASE, {"other", "another"})
+            assert claim is not None
+            assert claim.run_id == run_id
+
+    @pytest.mark.parametrize("there", [set(), {"avx2", "other"}], ids=["nobody", "its own"])
+    def test_the_order_is_as_ever_when_none_or_all_can_be_computed(
+        self, history: History, pinned: str, there: set[str]
+    ) -> None:
+        submit(history)
+        claim = history.claim_next("alice", LEASE, there)
+        assert claim is not None
+        assert claim.run_id == pinned
+
+    def test_a_run_that_lets_workers_differ_fits_all(self, history: History) -> None:
+        mixed = {"allow_mixed_workers": True}
+        [run] = history.queue.submit([replace(new("mixed"), configuration=mixed)])
+        claim = history.claim(run.id, "alice", LEASE)
+        commit(history, claim)
+        history.release(claim, RunStatus.QUEUED, None)
+        assert history.has_queued({"other"})
+
+    def test_what_is_queued_for_the_living_workers_is_known(
+        self, history: History, pinned: str
+    ) -> None:
+        assert history.has_queued({"avx2"})
+        assert not history.has_queued({"other"})
+        assert not history.has_queued(set())

@@ -1,0 +1,57 @@
+"""A run that no living worker can compute, at the head of the queue."""
+
+from __future__ import annotations
+
+from sqlalchemy import update
+
+from scheduler.celery_dispatcher import CeleryDispatcher
+from scheduler.control import Control, Lease
+from scheduler.driving import Driver
+from scheduler.service import serve
+from storage.history import History
+from storage.records import Claim, RunRecord, RunStatus
+from storage.tables import runs
+from tests.support.fleet import Fleet
+from tests.support.training import settings, submitted
+
+#: A fingerprint that no worker of this machine has.
+ELSEWHERE = "0" * 16
+
+
+def pin_elsewhere(history: History, run: RunRecord) -> None:
+    """Have workers that are not there any more begin the run."""
+    with history.database.write() as connection:
+        elsewhere = update(runs).where(runs.c.id == run.id).values(fingerprint=ELSEWHERE)
+        connection.execute(elsewhere)
+
+
+def test_a_run_that_no_worker_can_compute_gives_its_place_to_one_that_is_queued(
+    fleet: Fleet, history: History
+) -> None:
+    stuck, later = submitted(history, settings(), name="stuck"), list[RunRecord]()
+    pin_elsewhere(history, stuck)
+    control, claimed = Control(), list[str]()
+
+    def submit_another(kind: str, _: str) -> None:
+        if kind == "no_workers":
+            later.append(submitted(history, settings(iterations=2), name="later"))
+
+    driver = Driver(
+        history=history,
+        dispatcher=CeleryDispatcher(fleet.redis_url),
+        control=control,
+        on_notice=submit_another,
+        lease=Lease(renew_seconds=0.1),
+    )
+    for happened in serve(driver):
+        if isinstance(happened, Claim):
+            claimed.append(happened.run_id)
+        if isinstance(happened, RunRecord) and happened.status is RunStatus.COMPLETED:
+            control.drain()
+
+    assert claimed == [stuck.id, later[0].id]
+    assert history.find_run(later[0].id).status is RunStatus.COMPLETED
+    left = history.find_run(stuck.id)
+    assert left.status is RunStatus.QUEUED
+    assert f"no worker of fingerprint {ELSEWHERE} is there" in str(left.reason)
+    assert any("given back" in event.message for event in history.events(stuck.id))
