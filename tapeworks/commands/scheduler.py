@@ -59,8 +59,8 @@ def command(max_runs: int, service: Service) -> int:
     """Drive queued runs with the workers of one Redis, until Ctrl-C.
 
     Takes the run of the highest priority first, of these the oldest; runs that no living worker
-    can compute come after all others. Ctrl-C puts the runs in
-    progress back into the queue after their iterations.
+    can compute come after all others. Ctrl-C puts the runs in progress back into the queue after
+    their iterations.
     """
     control = Control()
     with (
