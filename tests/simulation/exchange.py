@@ -11,6 +11,7 @@ from tests.simulation.redis import Redis
 from tests.simulation.world import World
 from workers.keys import IN_PROGRESS_SECONDS
 from workers.signing import Purpose, Signer
+from workers.versions import tapeworks_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Seen:
     name: str
     fingerprint: str
     signing_key: str
+    version: str = tapeworks_version()
 
 
 class Exchange:
