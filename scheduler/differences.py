@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -117,6 +117,16 @@ def state_difference(
     if checkpoint.optimizer_state == computed:
         return None
     return _of_state(run, checkpoint, digest(computed) if computed else NOTHING)
+
+
+def damaged_state(run: RunRecord, checkpoint: CheckpointRecord) -> Difference | None:
+    """Compare what the optimizer carries on, as it is stored, with the digest stored beside it."""
+    stored = checkpoint.optimizer_state
+    received = None if stored is None else digest(stored)
+    if checkpoint.state_digest == received:
+        return None
+    found = _of_state(run, checkpoint, received or NOTHING)
+    return replace(found, expected=checkpoint.state_digest or NOTHING)
 
 
 def unusable_state(run: RunRecord, checkpoint: CheckpointRecord, reason: str) -> Difference:

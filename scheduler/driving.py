@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from model import datasets
 from model.config import RunConfig, run_config
 from model.datasets.data import Split
-from model.errors import ModelError
 from scheduler.background import in_background
 from scheduler.control import Control, Keeper, Lease
 from scheduler.errors import (
-    CannotContinueHere,
+    OF_ALL_RUNS,
+    OF_ONE_RUN,
     GivenBack,
     Interrupted,
     Requested,
@@ -45,12 +45,21 @@ def _nothing() -> None:
     """Nothing else needs to be looked after."""
 
 
-def check_images(run: RunRecord, data: Split) -> str:
-    """The digest of the training images, which must be those that the run was begun on."""
-    received = chunked(data.training.images, data.training.labels).digest
+def images_digest(data: Split) -> str:
+    """The digest of the training images."""
+    return chunked(data.training.images, data.training.labels).digest
+
+
+def check_images(run: RunRecord, received: str) -> None:
+    """Raise `CannotContinueHere` unless these are the images that the run was started on."""
     if run.images_digest not in (None, received):
         raise other_images(run.id, str(run.images_digest), received)
-    return received
+
+
+def defect(error: Exception) -> str:
+    """The reason of a run that an unexpected error has paused."""
+    words = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+    return f"An unexpected error, whose traceback the scheduler has logged: {words}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +101,10 @@ class Driver:
     def drive(self, claim: Claim) -> Iterator[IterationRecord | EvaluationRecord]:
         """Every iteration as it is committed, every evaluation as it is stored.
 
-        Raises `RunFailed` when the run ended as failed, `CannotContinueHere` when another machine
-        can go on, storage's `LeaseLost` when another scheduler has taken the run, and its
-        `HistoryRolledBack` when the run was given up, to be taken again as the database has it.
+        Raises `RunFailed` when the run ended as failed, an error that is `OF_ONE_RUN` when the run
+        was paused with it as its reason, storage's `LeaseLost` when another scheduler has taken the
+        run, and its `HistoryRolledBack` when the run was given up, to be taken again as the
+        database has it. Any other error but one that is `OF_ALL_RUNS` has paused the run too.
         """
         history = self.patient(claim)
         self.meter.taken(self.lease.seconds)
@@ -108,20 +118,10 @@ class Driver:
                 self._leave(history, claim, status, reason)
         except (LeaseLost, Unreleased):
             raise
-        except (RunFailed, ModelError) as error:
-            self._leave(history, claim, RunStatus.FAILED, str(error))
-            raise RunFailed(str(error)) from error
         except (Requested, GivenBack) as error:
             self._step_aside(history, claim, error)
-        except CannotContinueHere as error:
-            self._leave(history, claim, RunStatus.PAUSED, str(error))
-            raise
-        except (Interrupted, GeneratorExit, KeyboardInterrupt):
-            self._leave(history, claim, self.stopped_status, STOPPED)
-            raise
         except BaseException as error:
-            reason = str(error) or type(error).__name__
-            self._leave(history, claim, self.stopped_status, reason)
+            self._leave(history, claim, *self._end_of(error))
             raise
         finally:
             self.meter.left()
@@ -144,9 +144,10 @@ class Driver:
             self.meter,
             lambda run: self._make_room(history, run),
         )
-        data = in_background(lambda: self.load(config), lambda: keeper.tick(waiting=True))
-        images_digest = check_images(run, data)
-        history.set_images(claim, images_digest, data.training.labels.tobytes())
+        loading = in_background(lambda: self._load(config), lambda: keeper.tick(waiting=True))
+        data, received = loading
+        check_images(run, received)
+        history.set_images(claim, received, data.training.labels.tobytes())
         crash_point(CrashPoint.IMAGES_RECORDED)
         mixed = config.allow_mixed_workers
         self.dispatcher.begin(run.id, config.network, run.fingerprint, allow_mixed=mixed)
@@ -192,6 +193,23 @@ class Driver:
         else:
             self._leave(history, claim, RunStatus.QUEUED, str(error))
         self.on_notice("run_left", f"Run {claim.run_id}: {error}")
+
+    def _load(self, config: RunConfig) -> tuple[Split, str]:
+        """The images and the digest of those to train on, which takes seconds for each gigabyte."""
+        data = self.load(config)
+        return data, images_digest(data)
+
+    def _end_of(self, error: BaseException) -> tuple[RunStatus, str]:
+        """Where a run stands after this error, and why."""
+        if isinstance(error, RunFailed):
+            return RunStatus.FAILED, str(error)
+        if isinstance(error, OF_ONE_RUN):
+            return RunStatus.PAUSED, str(error)
+        if isinstance(error, Interrupted | GeneratorExit | KeyboardInterrupt):
+            return self.stopped_status, STOPPED
+        if isinstance(error, Exception) and not isinstance(error, OF_ALL_RUNS):
+            return RunStatus.PAUSED, defect(error)
+        return self.stopped_status, str(error) or type(error).__name__
 
     def _leave(self, history: History, claim: Claim, status: RunStatus, reason: str | None) -> None:
         leave = history.finish if status.is_finished else history.release

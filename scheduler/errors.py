@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from model.errors import ModelError
+from storage.errors import CheckpointDamaged, NotFound, StorageError
+from workers.errors import WorkersError
+
 
 class SchedulerError(Exception):
     """Base of the errors of this room."""
@@ -52,6 +56,14 @@ class Unreleased(Interrupted):
             f"there; it can be taken over when its lease is over, {lease_seconds:g} seconds after "
             "its last renewal. What is committed is kept."
         )
+
+
+#: Says that one run cannot go on as it stands, until a person has fixed the cause: its data set,
+#: its configuration or its checkpoint cannot be read, or it needs another machine.
+OF_ONE_RUN = (CannotContinueHere, ModelError, NotFound, CheckpointDamaged)
+
+#: Concerns all runs alike, as far as it is none of those above.
+OF_ALL_RUNS = (StorageError, WorkersError)
 
 
 def other_bits(run_id: str, expected: str | None, received: str | None) -> CannotContinueHere:

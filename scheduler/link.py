@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from model.config import NetworkConfig
 from model.datasets.data import ImageData
+from scheduler.background import in_background
 from scheduler.standing import Standing
 from scheduler.work import Watcher, Work
 from workers import app as celery
@@ -244,7 +245,7 @@ class Link:
         self.exchange.publish(work.parameters, PARAMETERS_SECONDS)
         self._retire_all_but(work.parameters_digest)
         crash_point(CrashPoint.PARAMETERS_PUBLISHED)
-        chunks = self.chunks(work.data)
+        chunks = in_background(lambda: self.chunks(work.data), watcher.tick)
         for name, payload in zip(chunks.digests, chunks.payloads, strict=True):
             if (self.server_id, name) not in self._published:
                 self.exchange.publish(payload, IMAGES_SECONDS)

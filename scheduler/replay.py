@@ -17,12 +17,13 @@ from scheduler.differences import (
     Difference,
     Stored,
     checkpoint_difference,
+    damaged_state,
     divergence,
     iteration_difference,
     state_difference,
     unusable_state,
 )
-from scheduler.driving import check_images
+from scheduler.driving import check_images, images_digest
 from scheduler.errors import CannotReplay, Diverged
 from scheduler.outcomes import Computed
 from scheduler.training import compute_iteration, iteration_work
@@ -73,7 +74,7 @@ class Replay:
         self, span: range, dispatcher: Dispatcher, watcher: Watcher
     ) -> Generator[IterationRecord, None, Difference | None]:
         run, config = self.run, self.config
-        checkpoint = self.history.checkpoint(run.id, span.start)
+        checkpoint = self.history.unverified_checkpoint(run.id, span.start)
         if found := self._unfit(checkpoint):
             return found
         parameters, state = checkpoint.parameters, checkpoint.optimizer_state
@@ -98,6 +99,8 @@ class Replay:
         claimed = self._claimed(completed) or checkpoint.digest
         if found := checkpoint_difference(run, completed, checkpoint, claimed):
             return found
+        if found := damaged_state(run, checkpoint):
+            return found
         checked(from_bytes(checkpoint.parameters), network, f"Run {run.id}, after {completed}")
         try:
             read_state(self.config, checkpoint.optimizer_state)
@@ -119,7 +122,7 @@ class Replay:
         claimed = self._claimed(completed_iterations)
         checkpoint = None
         try:
-            checkpoint = self.history.checkpoint(self.run.id, completed_iterations)
+            checkpoint = self.history.unverified_checkpoint(self.run.id, completed_iterations)
         except CheckpointNotFound:
             if not self._must_be_kept(completed_iterations):
                 return None
@@ -161,7 +164,7 @@ def prepare(history: History, run: RunRecord, wanted: Sequence[range]) -> Replay
             if iteration not in records:
                 raise IterationNotFound(run.id, iteration)
     data = datasets.load(config)
-    check_images(run, data)
+    check_images(run, images_digest(data))
     return Replay(
         history=history,
         run=run,
@@ -208,7 +211,7 @@ def _kept_before(history: History, run: RunRecord, iteration: int, checkpoint_ev
         iteration - iteration % checkpoint_every, run.first_iteration, -checkpoint_every
     ):
         try:
-            return history.checkpoint(run.id, completed).completed_iterations
+            return history.unverified_checkpoint(run.id, completed).completed_iterations
         except CheckpointNotFound:
             continue
     return run.first_iteration

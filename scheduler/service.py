@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from scheduler.driving import Driver
-from scheduler.errors import CannotContinueHere, Interrupted, RunFailed, Unreleased
-from storage.errors import HistoryRolledBack, LeaseLost, RunNotFound
+from scheduler.driving import Driver, defect
+from scheduler.errors import OF_ALL_RUNS, OF_ONE_RUN, Interrupted, RunFailed, Unreleased
+from storage.errors import HistoryRolledBack, LeaseLost
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
 from workers.log_context import about
 from workers.messages import SchedulerState
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at an empty queue of runs.
 IDLE_SECONDS = 0.5
@@ -24,7 +27,8 @@ def serve(driver: Driver) -> Iterator[Happened]:
     """Drive one run after the other until interrupted.
 
     A run that fails is in the history as such and does not stop the service, nor does an outage
-    of the database.
+    of the database. A run that cannot go on, or whose driving meets an unexpected error, is paused
+    with the reason, so that it is not taken again before a person resumes it.
     """
     while not driver.control.draining:
         driver.pulse.beat(SchedulerState.IDLE)
@@ -49,13 +53,19 @@ def _driven(driver: Driver, claim: Claim) -> Generator[Happened, None, bool]:
     except (LeaseLost, HistoryRolledBack) as error:
         driver.meter.lost()
         driver.on_notice("lease_lost", f"Run {claim.run_id}: {error}")
-    except (RunFailed, CannotContinueHere, RunNotFound) as error:
+    except (RunFailed, *OF_ONE_RUN) as error:
         driver.on_notice("run_left", f"Run {claim.run_id}: {error}")
     except Unreleased as error:
         driver.on_notice("run_left", str(error))
         return False
     except Interrupted:
         return False
+    except OF_ALL_RUNS:
+        raise
+    except Exception as error:
+        reason = f"Run {claim.run_id} is paused. {defect(error)}"
+        logger.exception(reason, extra={"event": "run_paused"})
+        driver.on_notice("run_left", reason)
     return True
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, select
 
+from storage.checkpoints import digest_of
 from storage.claims import hold
 from storage.errors import LedgerMismatch, StateConflict
 from storage.iterations import number_of, store_iteration
@@ -77,6 +78,7 @@ def store_commit(connection: Connection, claim: Claim, commit: Commit) -> RunRec
         digest=commit.iteration.parameters_digest,
         parameters=commit.parameters,
         optimizer_state=commit.optimizer_state,
+        state_digest=digest_of(commit.optimizer_state),
     )
     store(connection, [checkpoint])
     if number > run.first_iteration and not commit.keep_previous_checkpoint:

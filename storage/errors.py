@@ -123,11 +123,24 @@ class IterationNotFound(NotFound):
 class CheckpointNotFound(NotFound):
     """The parameters after so many iterations do not exist yet or were not kept."""
 
-    def __init__(self, run_id: str, kept: Sequence[int], wanted: int | None) -> None:
+    def __init__(self, run_id: str, kept: Sequence[int], wanted: int) -> None:
         listed = ", ".join(map(str, kept)) or "none"
         super().__init__(
             f"Run {run_id} keeps no parameters after {wanted} iterations. "
             f"Those it keeps are after: {listed}"
+        )
+
+
+class CheckpointDamaged(StorageError):
+    """The stored bytes of a checkpoint do not have the digest that was stored with them."""
+
+    def __init__(self, run_id: str, completed: int, part: str, kept: Sequence[int]) -> None:
+        others = ", ".join(str(one) for one in kept if one != completed) or "none"
+        super().__init__(
+            f"The {part} of run {run_id} after {completed} iterations are damaged: their bytes do "
+            "not have the digest that was stored with them. Restore the database from a backup, or "
+            f"start a new run from another checkpoint: tapeworks retry {run_id} --after N. "
+            f"The other checkpoints are after: {others}"
         )
 
 

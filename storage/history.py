@@ -12,10 +12,11 @@ from typing import Any, Never, TypeVar
 from sqlalchemy import Connection, and_, delete, func, select
 
 from storage import claims, references
+from storage.checkpoints import check_digests, read_checkpoint
 from storage.claims import Bid
 from storage.commits import Commit, is_committed, store_commit
 from storage.database import Database, Observer, unobserved
-from storage.errors import CheckpointNotFound, DatabaseReadOnly, NotCopied, RightMissing
+from storage.errors import DatabaseReadOnly, NotCopied, RightMissing
 from storage.iterations import read_image_values, read_iterations, read_ledger, read_workers
 from storage.lineage import ancestors, read_curve, read_inherited_evaluations
 from storage.queue import NewRun, Queue
@@ -32,7 +33,7 @@ from storage.records import (
     WorkerSummary,
 )
 from storage.rows import all_of, fetch, is_noted, store
-from storage.tables import checkpoints, evaluations, events, runs, tags
+from storage.tables import evaluations, events, runs, tags
 from storage.units import Repeat, once, unit_of_work
 
 #: A claim, or none where there may be none.
@@ -293,17 +294,19 @@ class History:
 
     @unit_of_work
     def checkpoint(self, run_id: str, completed_iterations: int | None = None) -> CheckpointRecord:
-        """The parameters after so many iterations, or the newest."""
-        query = all_of(CheckpointRecord).where(checkpoints.c.run_id == run_id)
-        if completed_iterations is not None:
-            query = query.where(checkpoints.c.completed_iterations == completed_iterations)
-        newest = query.order_by(checkpoints.c.completed_iterations.desc()).limit(1)
+        """The parameters after so many iterations, or the newest; their digests are verified.
+
+        Raises `CheckpointNotFound` or `CheckpointDamaged`.
+        """
         with self.database.read() as connection:
-            found = fetch(connection, CheckpointRecord, newest)
-            if not found:
-                kept = _kept_checkpoints(connection, run_id)
-                raise CheckpointNotFound(run_id, kept, completed_iterations)
-        return found[0]
+            found = read_checkpoint(connection, run_id, completed_iterations)
+            check_digests(connection, found)
+        return found
+
+    def unverified_checkpoint(self, run_id: str, completed_iterations: int) -> CheckpointRecord:
+        """The same as it is stored, damaged or not, for readers that compare it themselves."""
+        with self.database.read() as connection:
+            return read_checkpoint(connection, run_id, completed_iterations)
 
     def image_values(self, run_id: str, iteration: int) -> ImageValues:
         """The per-image losses, gradient norms and predictions. Raises `IterationNotFound`."""
@@ -349,13 +352,6 @@ class History:
             claims.wait_for_writers(connection, claim.run_id)
             claims.expect_remembered(connection, claim, after)
             claims.leave(connection, claim, now, status, reason)
-
-
-def _kept_checkpoints(connection: Connection, run_id: str) -> list[int]:
-    """What the run keeps; `RunNotFound` if there is no such run."""
-    references.run_by_id(connection, run_id)
-    kept = select(checkpoints.c.completed_iterations).where(checkpoints.c.run_id == run_id)
-    return list(connection.scalars(kept.order_by(checkpoints.c.completed_iterations)))
 
 
 def _expect(status: RunStatus, *allowed: RunStatus) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, update
 
 from storage import claims, references
+from storage.checkpoints import digest_of
 from storage.database import Database
 from storage.errors import StateConflict
 from storage.lineage import expect_no_heirs
@@ -199,6 +200,7 @@ def _store(connection: Connection, new: NewRun, run: RunRecord) -> None:
         digest=new.parameters_digest,
         parameters=new.parameters,
         optimizer_state=new.optimizer_state,
+        state_digest=digest_of(new.optimizer_state),
     )
     store(connection, [initial])
     if new.tags:

@@ -228,6 +228,8 @@ class CheckpointRecord:
     parameters: bytes
     #: What the optimizer carries to the next iteration, as safetensors; None if nothing.
     optimizer_state: bytes | None = None
+    #: SHA-256 of those bytes; None if there are none.
+    state_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

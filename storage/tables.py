@@ -158,6 +158,7 @@ checkpoints = Table(
     Column("digest", Text, nullable=False),
     Column("parameters", LargeBinary, nullable=False),
     Column("optimizer_state", LargeBinary),
+    Column("state_digest", Text),
 )
 
 evaluations = Table(

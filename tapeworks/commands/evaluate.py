@@ -10,7 +10,7 @@ from model import datasets
 from model.config import RunConfig, run_config
 from model.datasets.data import ImageData
 from scheduler.control import Control
-from scheduler.driving import check_images
+from scheduler.driving import check_images, images_digest
 from scheduler.training import measure
 from storage.records import CheckpointRecord, EvaluationRecord, RunRecord
 from tapeworks.checkpoints import Choice, parameters_of, with_choice
@@ -59,7 +59,7 @@ def command(run: str, choice: Choice, test_images: int | None, workers: int, jso
     config = _configuration(record, test_images)
     parameters_of(checkpoint, config.network)
     data = datasets.load(config)
-    check_images(record, data)
+    check_images(record, images_digest(data))
     evaluation = _measured(record, config, checkpoint, data.test, workers)
     if json:
         put(as_json({**asdict(evaluation), "classes": config.classes}))

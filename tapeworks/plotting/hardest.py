@@ -54,13 +54,13 @@ def contact_sheet(history: History, run: RunRecord, iteration: int | None = None
     """
     from model import datasets  # here: other pictures need no data set
     from model.config import run_config
-    from scheduler.driving import check_images
+    from scheduler.driving import check_images, images_digest
 
     chosen = run.completed_iterations - 1 if iteration is None else iteration
     values = history.image_values(run.id, chosen)
     config = run_config(run.configuration)
     data = datasets.load(config)
-    check_images(run, data)
+    check_images(run, images_digest(data))
     places = hardest_places(values)
     losses = np.frombuffer(values.losses, "<f4")
     training = data.training

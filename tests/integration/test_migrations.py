@@ -21,6 +21,7 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from model.config import RunConfig
+from storage.checkpoints import digest_of
 from storage.database import Database
 from storage.errors import ForeignTables, SchemaMismatch, StateConflict
 from storage.history import History
@@ -29,6 +30,7 @@ from storage.records import ImageValues, RunStatus
 from storage.rows import note
 from storage.tables import metadata
 from storage.upgrade import alembic_config
+from storage.views import COLUMNS
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,7 +58,10 @@ FIRST_REVISION = (
         "INSERT INTO runs VALUES ('r1', 'trained', 'paused', NULL, '{\"images\": 3}', 5, 2, "
         "'2026-03-01 12:00:00.123456', NULL, NULL, NULL, 2, NULL, 'f', 'i', 'p', 3.5, 2.5)"
     ),
-    "INSERT INTO checkpoints VALUES ('r1', 0, 'd0', :before), ('r1', 2, 'd2', :after)",
+    (
+        f"INSERT INTO checkpoints VALUES ('r1', 0, '{digest_of(b'before')}', :before), "
+        f"('r1', 2, '{digest_of(b'after')}', :after)"
+    ),
     "INSERT INTO evaluations VALUES ('r1', 1, 4, 1.5, 0.5), ('r1', 2, 4, 0.5, 0.75)",
     (
         "INSERT INTO events VALUES (1, 'r1', '2026-03-01 12:00:00', 'submitted', 'submitted'), "
@@ -165,11 +170,34 @@ def test_what_the_first_revision_held_is_there_after_the_upgrade(either: Databas
         ("right", 1, 1),
     ]
     assert history.checkpoint("r1").parameters == b"after"
-    assert history.checkpoint("r1", 0).digest == "d0"
+    assert history.checkpoint("r1", 0).digest == digest_of(b"before")
     assert [event.message for event in history.events("r1")] == ["submitted", "it went on"]
     with either.write() as connection:
         note(connection, "r1", either.now(), "later", "events are numbered on")
     assert len(history.events("r1")) == 3
+
+
+def test_an_optimizers_state_of_the_second_revision_gets_its_digest(either: Database) -> None:
+    either.upgrade()
+    history = History(either)
+    run = history.create_run(
+        name=None,
+        configuration={},
+        iterations=1,
+        parameters=b"parameters",
+        parameters_digest=str(digest_of(b"parameters")),
+        optimizer_state=b"state",
+    )
+    with either._transaction("migrate") as connection:
+        for view in COLUMNS:
+            connection.execute(text(f"DROP VIEW IF EXISTS {view}"))
+        connection.execute(text("ALTER TABLE stored_checkpoints DROP COLUMN state_digest"))
+    stamp(either, "0002")
+
+    either.upgrade()
+
+    checkpoint = history.checkpoint(run.id)
+    assert (checkpoint.optimizer_state, checkpoint.state_digest) == (b"state", digest_of(b"state"))
 
 
 def test_a_long_run_is_copied_in_parts(database: Database) -> None:
@@ -227,7 +255,7 @@ def test_another_revision_is_refused_with_the_command_that_helps(database: Datab
     stamp(database, "0000")
     with pytest.raises(SchemaMismatch) as refusal:
         database.check_schema()
-    assert "is at revision 0000, this Tapeworks needs 0002. " in str(refusal.value)
+    assert "is at revision 0000, this Tapeworks needs 0003. " in str(refusal.value)
     assert str(refusal.value).endswith("Run: tapeworks db upgrade")
 
 

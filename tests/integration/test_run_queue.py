@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -31,7 +32,7 @@ def new(name: str, **values: object) -> NewRun:
         configuration={},
         iterations=3,
         parameters=b"initial",
-        parameters_digest="digest 0",
+        parameters_digest=hashlib.sha256(b"initial").hexdigest(),
         **values,  # type: ignore[arg-type]
     )
 

@@ -21,7 +21,7 @@ from model.datasets import Split
 from model.errors import DatasetError
 from scheduler.control import Lease
 from scheduler.driving import Driver
-from scheduler.errors import Interrupted, RunFailed
+from scheduler.errors import Interrupted
 from scheduler.local_dispatcher import LocalDispatcher
 from storage.database import Database
 from storage.history import History
@@ -250,13 +250,14 @@ def test_an_interrupt_does_not_wait_for_the_data_set(history: History) -> None:
     never.set()
 
 
-def test_a_data_set_that_cannot_be_read_ends_the_run(history: History) -> None:
+def test_a_data_set_that_cannot_be_read_pauses_the_run(history: History) -> None:
     run = submitted(history, CONFIG)
 
     def missing(_: RunConfig) -> Split:
         raise DatasetError("There is no such data set.")
 
     driver = loading(history, missing)
-    with pytest.raises(RunFailed, match="no such data set"):
+    with pytest.raises(DatasetError, match="no such data set"):
         list(driver.drive(driver.claim(run.id)))
-    assert history.find_run(run.id).status is RunStatus.FAILED
+    left = history.find_run(run.id)
+    assert (left.status, left.reason) == (RunStatus.PAUSED, "There is no such data set.")

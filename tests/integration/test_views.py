@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from dataclasses import asdict, replace
 from typing import Any
@@ -41,7 +42,7 @@ def run_id(history: History) -> str:
         configuration=config.model_dump(mode="json"),
         iterations=5,
         parameters=b"initial",
-        parameters_digest="digest 0",
+        parameters_digest=hashlib.sha256(b"initial").hexdigest(),
         tags={"place": "here", "kind": "test"},
         note="remember",
         priority=3,

@@ -19,7 +19,7 @@ def submit(history: History) -> RunRecord:
         configuration={},
         iterations=3,
         parameters=b"initial",
-        parameters_digest="digest 0",
+        parameters_digest=hashlib.sha256(b"initial").hexdigest(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def submit(history: History, status: RunStatus = RunStatus.QUEUED) -> RunRecord:
         configuration={},
         iterations=3,
         parameters=b"initial",
-        parameters_digest="digest 0",
+        parameters_digest=hashlib.sha256(b"initial").hexdigest(),
         status=status,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +33,7 @@ def submit(
         configuration={"dataset": "digits", "classes": [3, 6], "learning_rate": 0.001},
         iterations=3,
         parameters=b"initial",
-        parameters_digest="digest 0",
+        parameters_digest=hashlib.sha256(b"initial").hexdigest(),
         status=status,
     )
 
@@ -48,7 +49,7 @@ class TestSubmitting:
     ) -> None:
         run = submit(history)
         assert history.checkpoint(run.id, 0).parameters == b"initial"
-        assert history.checkpoint(run.id).digest == "digest 0"
+        assert history.checkpoint(run.id).digest == hashlib.sha256(b"initial").hexdigest()
         assert [event.kind for event in history.events(run.id)] == ["submitted"]
 
     def test_its_time_is_the_databases(
