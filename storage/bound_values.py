@@ -35,6 +35,11 @@ def refuse_others(engine: Engine) -> None:
     event.listen(engine, "before_cursor_execute", check)
 
 
+def check_plain(value: Any) -> None:
+    """Raise `ValueNotPlain` for what no driver of ours gets."""
+    _check(value, _PLAIN)
+
+
 def _wrappers(dialect: Any) -> tuple[type[Any], ...]:
     """The driver's own types, in which SQLAlchemy hands JSON and bytes to PostgreSQL."""
     return () if dialect.name == "sqlite" else (dialect._psycopg_Json, dialect.dbapi.Binary)

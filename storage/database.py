@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Never
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Dialect, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from storage import bound_values, forks
@@ -91,6 +91,11 @@ class Database:
     def is_sqlite(self) -> bool:
         """Whether it is an SQLite file."""
         return self._engine.dialect.name == "sqlite"
+
+    @property
+    def dialect(self) -> Dialect:
+        """How SQL is written for it."""
+        return self._engine.dialect
 
     @property
     def file(self) -> Path | None:

@@ -244,6 +244,13 @@ class QueryTimeout(QueryError):
         )
 
 
+class QueryTooLarge(QueryError):
+    """The query's answer, or what it takes to find it, is larger than it may be."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(f"The query was stopped: {how}.")
+
+
 class UnknownColumn(QueryError):
     """A column was named that is not there."""
 

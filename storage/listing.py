@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -42,13 +42,6 @@ class Listing:
 
 def _as_it_is(cell: Any) -> Any:
     return cell
-
-
-def listing(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> Listing:
-    """Columns and rows as a driver gives them, in plain values."""
-    return Listing(
-        columns=tuple(columns), rows=tuple(tuple(plain(cell) for cell in row) for row in rows)
-    )
 
 
 def plain(cell: Any) -> Value:

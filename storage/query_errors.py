@@ -12,6 +12,8 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
+from storage.asking.limits import Statement
+from storage.bound_values import check_plain
 from storage.errors import NotReadOnly, QueryError, QueryTimeout, UnknownColumn, UnknownTable
 from storage.views import COLUMNS
 
@@ -51,12 +53,15 @@ class Question:
 
 
 @contextmanager
-def asked(question: Question) -> Iterator[None]:
+def asked(question: Question, statement: Statement) -> Iterator[None]:
     """Raise a `QueryError` for what is wrong with the question; let through all else."""
     try:
-        question.sql.encode()  # a shell may pass bytes that are no text
+        for text in (question.sql, *statement.values):
+            str(text).encode()  # a shell may pass bytes that are no text
         if "\0" in question.sql:  # where PostgreSQL's driver would end it
             raise QueryError("Expected SQL without a NUL.")
+        for value in statement.values:
+            check_plain(value)
         yield
     except UnicodeEncodeError as error:
         raise QueryError("Expected SQL as Unicode text.") from error

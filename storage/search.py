@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    CursorResult,
     Select,
-    bindparam,
     column,
     literal_column,
     select,
     table,
 )
 
+from storage.asking.limits import DEFAULT_SECONDS, Statement
+from storage.asking.sqlite import ask_sqlite
 from storage.database import Database
-from storage.errors import NotReadOnly
-from storage.listing import Listing, listing
+from storage.listing import Listing, plain
 from storage.query_errors import Question, asked, unknown_column
-from storage.read_only import DEFAULT_SECONDS, read_only
 from storage.records import RunStatus
-from storage.types import UtcDateTime
+from storage.translation import translated
 from storage.views import COLUMNS
 
 _RUNS = table("runs", *map(column, COLUMNS["runs"]))
@@ -43,10 +40,8 @@ def query(
     `UnknownColumn` and `UnknownTable` with the nearest name, and another `QueryError` with the
     database's words.
     """
-    question = Question(sql=sql, seconds=seconds)
-    as_it_is = {"no_parameters": True}  # a % in it is a %
-    with read_only(database, seconds) as connection, asked(question):
-        return _found(connection.exec_driver_sql(sql, execution_options=as_it_is), limit)
+    statement = Statement(sql=sql, seconds=seconds, limit=limit)
+    return _ask(database, statement, Question(sql=sql, seconds=seconds))
 
 
 def find_runs(
@@ -74,8 +69,7 @@ def find_runs(
             raise unknown_column(name, question)
     conditions = _conditions(where, status, tags or {}, since)
     statement = runs_statement(wanted, conditions, sort, descending).limit(limit)
-    with read_only(database, DEFAULT_SECONDS) as connection, asked(question):
-        return _found(connection.execute(statement))
+    return _ask(database, _compiled(database, statement), question)
 
 
 def runs_statement(
@@ -107,13 +101,25 @@ def _conditions(
         having = select(_TAGS.c.run_id).where(_TAGS.c.key == key, _TAGS.c.value == value)
         conditions.append(_RUNS.c.id.in_(having))
     if since is not None:
-        conditions.append(_RUNS.c.created_at >= bindparam("since", since, UtcDateTime))
+        moment = plain(since)  # digits, as the database writes them
+        conditions.append(_RUNS.c.created_at >= literal_column(f"'{moment}'"))
     return conditions
 
 
-def _found(result: CursorResult[Any], limit: int | None = None) -> Listing:
-    if not result.returns_rows:
-        raise NotReadOnly("it gives no rows")
-    with closing(result):
-        rows = result.fetchall() if limit is None else result.fetchmany(limit)
-        return listing(result.keys(), [tuple(row) for row in rows])
+def _ask(database: Database, statement: Statement, question: Question) -> Listing:
+    if database.file:
+        with translated(database.address), asked(question, statement):
+            return ask_sqlite(database.file, statement)
+    from storage.asking.postgresql import ask_postgresql
+
+    return ask_postgresql(database, statement, question)
+
+
+def _compiled(database: Database, statement: Select[Any]) -> Statement:
+    """The statement as text and parameters for the driver. All parameters are text or numbers."""
+    kwargs = {"render_postcompile": True}
+    compiled = statement.compile(dialect=database.dialect, compile_kwargs=kwargs)
+    values: Mapping[str, Any] = compiled.params
+    places = getattr(compiled, "positiontup", None)
+    parameters = values if places is None else [values[name] for name in places]
+    return Statement(sql=str(compiled), parameters=parameters, seconds=DEFAULT_SECONDS)

@@ -24,10 +24,10 @@ from sqlalchemy import URL
 from model.config import RunConfig
 from model.parameters import Arrays, from_bytes
 from scheduler.submission import grid, initial_parameters, new_run, retry
+from storage.asking.limits import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
 from storage.database import Database
 from storage.errors import NotCopied
 from storage.history import History
-from storage.read_only import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
 from storage.records import (
     EvaluationRecord,
     EventRecord,

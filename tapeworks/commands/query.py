@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from storage.read_only import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
+from storage.asking.limits import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
+from storage.errors import StorageError
 from storage.search import query
 from tapeworks.connection import connected_history
 from tapeworks.errors import ExitCode, UsageError

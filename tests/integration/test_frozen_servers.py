@@ -9,12 +9,12 @@ import psutil
 import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
+from storage.read_only import read_only
 
 from model.config import RunConfig
 from scheduler.control import Lease
 from storage import liveness
 from storage.database import Database, Moment
-from storage.read_only import read_only
 from tests.support.calls import Call
 from tests.support.postgres import PostgresServer
 from tests.support.scenes import CONFIG, OUTAGE, Fault, Observed, Scene, is_whole

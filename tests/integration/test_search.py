@@ -328,8 +328,6 @@ class TestItsTime:
             query(filled, ENDLESS.replace("count(*)", "n"), seconds=0.05)
 
     def test_ctrl_c_ends_it_as_an_interrupt(self, filled: Database) -> None:
-        if not filled.is_sqlite:
-            pytest.skip("PostgreSQL's driver does it, and leaves its cursor to be collected")
         # A shell has those that it starts in the background ignore it.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         ctrl_c = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))

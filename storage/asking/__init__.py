@@ -1,0 +1,1 @@
+"""A person's SQL, answered within limits that the SQL itself cannot lift."""
