@@ -24,7 +24,12 @@ SECRET_BYTES = 32
 FILE_MODE, DIRECTORY_MODE = 0o444, 0o700
 
 PASSWORDS = {user: f"redis_{user}_password" for user in ROLES}
-OTHERS = ("database_password", "signing_key")
+OTHERS = (
+    "database_password",
+    "database_reader_password",
+    "database_superuser_password",
+    "signing_key",
+)
 ACL_FILE = "redis_users.acl"
 
 
@@ -35,7 +40,7 @@ def make(directory: Path) -> list[Path]:
     """
     with _told(directory):
         directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        _check_mode(directory)
+        _check_access(directory)
         missing = [directory / name for name in (*PASSWORDS.values(), *OTHERS)]
         missing = [path for path in missing if not path.exists() and not path.is_symlink()]
         for path in missing:
@@ -48,8 +53,15 @@ def make(directory: Path) -> list[Path]:
     return [*missing, users]
 
 
-def _check_mode(directory: Path) -> None:
-    """Others' rights on a directory that was there are not taken from them unasked."""
+def _check_access(directory: Path) -> None:
+    """Refuse a directory that others may enter or own; their rights are not taken unasked."""
+    owner = directory.stat().st_uid
+    if owner != os.geteuid():
+        raise UsageError(
+            f"Expected a directory of your own: its owner could read and replace every secret. "
+            f"Received: {directory} of the user with number {owner}, where you are "
+            f"{os.geteuid()}. Name one that does not exist yet, or call this as its owner."
+        )
     mode = stat.S_IMODE(directory.stat().st_mode)
     if mode & ~DIRECTORY_MODE:
         raise UsageError(

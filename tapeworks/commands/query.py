@@ -8,12 +8,14 @@ from pathlib import Path
 import click
 
 from storage.asking.limits import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
+from storage.asking.roles import Role, role_of
 from storage.errors import StorageError
 from storage.search import query
 from tapeworks.connection import connected_history
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.listings import Form, put_listing, with_form_options
 from tapeworks.option_kinds import Number
+from tapeworks.output import say
 from tapeworks.paths import PathType
 
 #: What Windows writes before a text; no SQL begins with it.
@@ -37,14 +39,28 @@ BYTE_ORDER_MARK = "\ufeff"
 def command(sql: str | None, file: Path | None, seconds: float, form: Form) -> int:
     """Print what one SELECT finds. SQL is the query, or - to read it from the standard input.
 
-    The database refuses whatever would change something. The views are runs, iterations, images,
-    ledger, workers, events, evaluations, checkpoints and tags: see docs/queries.md.
+    Nothing in the history changes. On PostgreSQL, ask as a role that only reads. The views are
+    runs, iterations, images, ledger, workers, events, evaluations, checkpoints and tags: see
+    docs/queries.md.
     """
     asked = _read(sql, file)
     history = connected_history()
     history.release_abandoned()
     put_listing(query(history.database, asked, seconds=seconds), form)
+    if warning := _about(role_of(history.database)):
+        say(warning)
     return ExitCode.DONE
+
+
+def _about(role: Role | None) -> str | None:
+    """What is not promised, since the role that asks may do more than read."""
+    if role is None or not (role.rules_server or role.may_write):
+        return None
+    more = "rule the server with functions" if role.rules_server else "change the history"
+    return (
+        f"Asked as the role {role.name}, which may {more}: a query of others is asked as a role "
+        "that only reads (docs/queries.md)"
+    )
 
 
 def _read(sql: str | None, file: Path | None) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from storage.asking.roles import Role, role_of
 from storage.database import Database
 from storage.inspection import Latency, latency, postgresql_settings
 from storage.migrations import REVISION
@@ -47,6 +48,7 @@ def check_database(database: Database) -> Generator[Finding, None, bool]:
         wrong += file_findings(database.file.absolute(), _file_systems())
     else:
         wrong += durability_findings(postgresql_settings(database))
+        wrong += role_findings(role_of(database))
     yield from wrong
     if all(finding.level is not Level.PROBLEM for finding in wrong):
         milliseconds = f"{taken.read_seconds * 1000:.1f} and {taken.commit_seconds * 1000:.1f} ms"
@@ -110,6 +112,17 @@ def durability_findings(settings: Mapping[str, str]) -> Iterator[Finding]:
             LABEL,
             f"its texts are encoded as {encoding}, which does not hold every name",
             "Make the database anew with: createdb --encoding UTF8 --template template0",
+        )
+
+
+def role_findings(role: Role | None) -> Iterator[Finding]:
+    """Whether a query could do more than read and write the history."""
+    if role and role.rules_server:
+        yield warning(
+            LABEL,
+            f"the role {role.name} may do more than own the history: a SELECT that it asks can "
+            "read the server's files or end others' sessions",
+            "Use the roles that deploy/postgresql/roles.sql makes: see docs/deployment.md.",
         )
 
 

@@ -201,7 +201,8 @@ def _always_passes(services: dict[str, Any]) -> None:
 
 
 def _another_database(services: dict[str, Any]) -> None:
-    services["postgres"]["environment"]["POSTGRES_DB"] = "tapework"
+    address = "postgresql://tapeworks@postgres:5432/tapework"
+    services["migrate"]["environment"]["TAPEWORKS_DATABASE_URL"] = address
 
 
 def _misspelt_variable(services: dict[str, Any]) -> None:

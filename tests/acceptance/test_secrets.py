@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ SECRETS = {
     "redis_worker_password",
     "redis_flower_password",
     "database_password",
+    "database_reader_password",
+    "database_superuser_password",
     "signing_key",
 }
 
@@ -125,3 +128,12 @@ def test_a_place_that_keeps_no_secrets_is_told(
     assert list((places / "open").iterdir()) == []
     assert (places / "text").read_text() == "in the way"
     assert not (places / "closed" / "redis_users.acl").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="Only root gives directories away.")
+def test_a_directory_of_another_user_is_refused(places: Path, call: Call) -> None:
+    directory = places / "theirs"
+    directory.mkdir(mode=0o700)
+    os.chown(directory, 12345, 12345)
+    told_in_one_sentence(call(f"secrets {directory}"), 2, "Expected a directory of your own")
+    assert list(directory.iterdir()) == []

@@ -9,12 +9,12 @@ import psutil
 import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
-from storage.read_only import read_only
 
 from model.config import RunConfig
 from scheduler.control import Lease
 from storage import liveness
 from storage.database import Database, Moment
+from storage.search import query
 from tests.support.calls import Call
 from tests.support.postgres import PostgresServer
 from tests.support.scenes import CONFIG, OUTAGE, Fault, Observed, Scene, is_whole
@@ -117,6 +117,5 @@ def test_a_query_that_may_take_long_is_not_cut_by_the_limit_of_others(
 ) -> None:
     monkeypatch.setattr(liveness, "LONGEST_SILENCE_SECONDS", 0.3)
     database = Database(postgres_url)
-    with read_only(database, 20.0) as connection:
-        assert connection.execute(text("SELECT 1 FROM pg_sleep(0.8)")).all() == [(1,)]
+    assert query(database, "SELECT 1 AS one FROM pg_sleep(0.8)", seconds=20.0).rows == ((1,),)
     database.close()

@@ -39,15 +39,16 @@ class PostgresServer:
     directory: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    superuser: str = USER
 
     def url(self, database: str = "postgres") -> str:
         """The address of one of its databases."""
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{self.superuser}@127.0.0.1:{self.port}/{database}"
 
     def create(self) -> None:
         """Make the data directory. Nothing is synced: processes are killed here, not machines."""
         options = ["--auth=trust", "--encoding=utf8", "--no-locale", "--no-sync"]
-        self._run("initdb", *options, "-U", USER, "-D", str(self.directory / "data"))
+        self._run("initdb", *options, "-U", self.superuser, "-D", str(self.directory / "data"))
 
     def launch(self) -> None:
         """Start it; for a moment it refuses connections, then it is starting up."""
@@ -118,12 +119,12 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
+def running_postgres(superuser: str = USER) -> Iterator[PostgresServer]:
     """A new server, which is gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="tapeworks-postgres-"))
     if os.geteuid() == 0:
         shutil.chown(directory, UNPRIVILEGED)
-    server = PostgresServer(programs(), directory, free_port())
+    server = PostgresServer(programs(), directory, free_port(), superuser=superuser)
     try:
         server.create()
         server.start()

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -157,6 +158,27 @@ def test_a_pod_has_the_least_that_it_needs_and_time_to_stop() -> None:
         assert confined["allowPrivilegeEscalation"] is False
         assert confined["capabilities"] == {"drop": ["ALL"]}
         assert set(container["resources"]["limits"]) == {"cpu", "memory"}
+
+
+def test_a_worker_s_pod_reaches_redis_and_name_servers_alone() -> None:
+    parts = yaml.safe_load_all((ROOT / "deploy/kubernetes/settings.yaml").read_text())
+    [policy] = [part["spec"] for part in parts if "egress" in part.get("spec", {})]
+    labels = [
+        part["spec"]["template"]["metadata"]["labels"]
+        for part in yaml.safe_load_all((ROOT / "deploy/kubernetes/worker.yaml").read_text())
+    ]
+    opened = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+    redis = yaml.safe_load(_config_map("tapeworks-worker"))["data"]["TAPEWORKS_REDIS_URL"]
+
+    assert policy["podSelector"]["matchLabels"] in labels
+    assert opened == {53, urlsplit(redis).port}
+
+
+def test_the_batch_script_reads_no_secret_but_a_worker_s() -> None:
+    text = SLURM.read_text(encoding="utf-8")
+    used = set(re.findall(r"\$SECRETS/(\w+)", text))
+    assert used == {"redis_ca", "redis_worker_password", "signing_key"}
+    assert "/secrets/" not in text
 
 
 def test_the_batch_script_calls_what_exists_with_variables_that_exist() -> None:

@@ -21,7 +21,8 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 ENTRYPOINT: list[str] = json.loads(re.findall(r"^ENTRYPOINT (.*)$", DOCKERFILE, re.MULTILINE)[0])
 
 #: As the official image's entry point has it: a cluster with the user and the password that the
-#: environment names, its database, and passwords asked of everybody who comes over a network.
+#: environment names, passwords asked of everybody who comes over a network, and what lies in its
+#: directory run by a server that listens on a socket alone.
 POSTGRES = """
 set -e
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
@@ -29,7 +30,11 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     set -- "$@" -c listen_addresses='*' -c unix_socket_directories=/run/postgresql
     initdb --username "$POSTGRES_USER" --pwfile "$POSTGRES_PASSWORD_FILE" --no-sync
     echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
-    echo "CREATE DATABASE \\"$POSTGRES_DB\\"" | postgres --single -F postgres
+    pg_ctl --wait --options "-c listen_addresses= -c unix_socket_directories=/tmp" start
+    for file in /docker-entrypoint-initdb.d/*.sql; do
+        psql -v ON_ERROR_STOP=1 -X -h /tmp -U "$POSTGRES_USER" -d postgres -f "$file"
+    done
+    pg_ctl --wait --mode fast stop
 fi
 exec "$@"
 """

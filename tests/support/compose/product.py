@@ -24,6 +24,8 @@ SECRET_FILES = {
     "redis_worker_password",
     "redis_flower_password",
     "database_password",
+    "database_reader_password",
+    "database_superuser_password",
     "signing_key",
 }
 

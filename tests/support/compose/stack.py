@@ -145,6 +145,9 @@ class Stack:
         for secret in service.get("secrets", []):
             file = self.project.declared("secrets")[secret]["file"]
             bound[f"/run/secrets/{secret}"] = self.project.directory / file
+        for config in service.get("configs", []):
+            file = self.project.declared("configs")[config["source"]]["file"]
+            bound[config["target"]] = ROOT / file
         for volume, target in mounts(service).items():
             bound[target] = self.directory / "volumes" / volume
             bound[target].mkdir(parents=True, exist_ok=True)

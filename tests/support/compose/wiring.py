@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,22 +12,27 @@ from tests.support.compose.project import Project, mounts, seconds, texts
 
 #: Where the services of other people's images listen, and their variables.
 PORTS = {"postgres": "5432"}
-FOREIGN_VARIABLES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD_FILE"}
+FOREIGN_VARIABLES = {"POSTGRES_USER", "POSTGRES_PASSWORD_FILE"}
+FOREIGN_VARIABLES |= {"OWNER_PASSWORD_FILE", "READER_PASSWORD_FILE"}  # of deploy/postgresql
 
 #: A secret, as a service sees it.
 SECRET = re.compile(r"/run/secrets/(\w+)")
 
 
 def only_declared_names(project: Project) -> Iterator[str]:
-    for kind in ("volumes", "networks", "secrets"):
+    for kind in ("volumes", "networks", "secrets", "configs"):
         used = set[str]()
         for name, service in project.services.items():
-            names = set(mounts(service)) if kind == "volumes" else set(service.get(kind, []))
+            names = set(mounts(service)) if kind == "volumes" else _named(service.get(kind, []))
             used |= names
             for missing in names - set(project.declared(kind)):
                 yield f"{name} names {missing}, which is none of the {kind}"
         for idle in set(project.declared(kind)) - used:
             yield f"{idle} of the {kind} is not used"
+
+
+def _named(entries: Sequence[Any]) -> set[str]:
+    return {entry["source"] if isinstance(entry, dict) else entry for entry in entries}
 
 
 def only_secrets_that_are_made(project: Project) -> Iterator[str]:
