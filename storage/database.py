@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from storage import bound_values, forks
 from storage.engines import Purpose, engine_for
 from storage.errors import NotCopied, SchemaMismatch
+from storage.files import create_private
 from storage.migrations import REVISION
 from storage.schema import read_schema
 from storage.translation import translated
@@ -142,10 +143,11 @@ class Database:
                 connection.exec_driver_sql("VACUUM")
 
     def copy_to(self, path: Path) -> None:
-        """Copy an SQLite database as it stands now to a new file; writers go on meanwhile.
+        """Copy an SQLite database as it stands now to a new file, its owner's; writers go on.
 
         Raises `OSError` when there is no room for it.
         """
+        create_private(path)
         with self._connection("outside") as connection:
             try:
                 connection.exec_driver_sql("VACUUM INTO ?", (str(path),))

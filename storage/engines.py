@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from storage.errors import StorageUnreachable
+from storage.files import create_private
 from storage.sessions import VALUE_FORMATS, settle
 from storage.sqlite_access import Access, access_to, stamp, uri_of
 
@@ -161,6 +162,7 @@ def _connect(
     access = access_to(file)
     record.info.update(access=access, file=file, stamp=stamp(file))
     if access is Access.WRITE:
+        create_private(file)
         return None  # which leaves it to SQLAlchemy
     return dialect.connect(uri_of(file, access), **named, uri=True)
 

@@ -11,12 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import IO
 
 from workers.addresses import REDIS
-from workers.errors import WorkerExited
+from workers.addresses import redis_url as named_redis
+from workers.errors import PasswordUnusable, WorkerExited
 from workers.foreign import without_foreign
 from workers.messages import WorkerRecord
 from workers.process import READINESS_VARIABLE, SUPERVISOR_VARIABLE
@@ -45,6 +47,17 @@ class _Slot:
     early_deaths: int = 0  #: in a row, before the worker was ready
 
 
+def _address(url: str) -> dict[str, str]:
+    """The variables that name this Redis to a worker, never on the command line.
+
+    A password that stands in a file stays there: the worker reads it itself.
+    """
+    with suppress(PasswordUnusable):
+        if named_redis(os.environ) == url:
+            return {}
+    return {REDIS.url_variable: url, REDIS.file_variable: ""}
+
+
 class Supervisor:
     """Keeps `count` worker processes alive from `start` to `stop`."""
 
@@ -62,8 +75,7 @@ class Supervisor:
         self._environment = {
             **without_foreign(os.environ),
             **environment,
-            REDIS.url_variable: redis_url,  # not on the command line, where others would see it
-            REDIS.file_variable: "",  # its password is in the URL already
+            **_address(redis_url),
             SUPERVISOR_VARIABLE: str(os.getpid()),
         }
         self._slots = [_Slot() for _ in range(count)]

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from tapeworks.settings import DATABASE, Settings
-from workers.addresses import DEFAULT_URL, REDIS, without_password
+from workers.addresses import DEFAULT_URL, REDIS, redis_url, without_password
 from workers.errors import PasswordUnusable
 from workers.passwords import LARGEST_BYTES
 from workers.redis_client import connect
+from workers.supervisor import Supervisor
 
 REDIS_URL, REDIS_FILE = REDIS.variables
 DATABASE_URL, DATABASE_FILE = DATABASE.variables
@@ -152,3 +153,25 @@ def test_a_password_in_the_url_as_well_is_refused(url: str, file: Path) -> None:
 def test_a_file_of_sqlite_has_no_password(file: Path) -> None:
     with pytest.raises(PasswordUnusable, match=DATABASE_URL):
         _ = Settings({DATABASE_FILE: str(file)}).database_url
+
+
+def test_a_password_in_a_file_is_not_in_the_environment_of_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "password").write_text("hush-hush\n")
+    monkeypatch.setenv(REDIS.url_variable, "redis://worker@127.0.0.1:1/0")
+    monkeypatch.setenv(REDIS.file_variable, str(tmp_path / "password"))
+    url = redis_url(os.environ)
+
+    handed_on = Supervisor(url, 1)._environment
+
+    assert "hush-hush" in url
+    assert not [value for value in handed_on.values() if "hush-hush" in value]
+    assert redis_url(handed_on) == url
+
+
+def test_workers_of_another_redis_are_told_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(REDIS.url_variable, "redis://worker@127.0.0.1:1/0")
+    monkeypatch.setenv(REDIS.file_variable, "/nowhere")
+    handed_on = Supervisor("redis://:own@127.0.0.1:2/0", 1)._environment
+    assert redis_url(handed_on) == "redis://:own@127.0.0.1:2/0"

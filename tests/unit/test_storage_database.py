@@ -113,3 +113,26 @@ def test_postgresql_that_does_not_answer_is_one_sentence_without_its_password(sc
         Database(f"{scheme}://me:secret@127.0.0.1:1/runs").check_schema()
     assert "secret" not in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_nobody_but_its_owner_reads_a_new_database_or_a_backup(
+    database: Database, tmp_path: Path
+) -> None:
+    before = os.umask(0o022)
+    try:
+        database.check_schema()
+        database.copy_to(tmp_path / "backup.db")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    names = ("runs.db", "runs.db-wal", "runs.db-shm", "backup.db")
+    assert modes == dict.fromkeys(names, 0o600)
+
+
+def test_the_mode_of_a_database_that_is_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "shared.db").touch()
+    (tmp_path / "shared.db").chmod(0o640)
+    database = Database(tmp_path / "shared.db")
+    database.check_schema()
+    assert (tmp_path / "shared.db").stat().st_mode & 0o777 == 0o640
+    database.close()
