@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -30,6 +31,7 @@ from storage.tables import metadata
 from tests.support.desk import SMALL
 from tests.support.training import Digests, digests, settings, submitted
 from tests.support.waiting import DEADLINE_SECONDS, until
+from workers.chunks import ChunkedImages, chunked
 
 Undisturbed = Callable[[RunConfig], Digests]
 
@@ -232,6 +234,23 @@ def test_the_lease_is_kept_while_the_data_set_is_read(
     for _ in driver.drive(driver.claim(run.id)):
         pass
     whole(history, run.id, undisturbed(CONFIG))
+
+
+def test_the_lease_is_kept_while_the_images_are_hashed(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gigabyte takes seconds; it is hashed for the history, and cut again for the workers."""
+    run = submitted(history, CONFIG)
+
+    def slowly(*arrays: Any) -> ChunkedImages:
+        first = history.find_run(run.id).lease_until
+        until(lambda: history.find_run(run.id).lease_until != first, "the lease is renewed")
+        return chunked(*arrays)
+
+    monkeypatch.setattr("scheduler.driving.chunked", slowly)
+    driver = loading(history, datasets.load)
+    list(driver.drive(driver.claim(run.id)))
+    assert history.find_run(run.id).status is RunStatus.COMPLETED
 
 
 def test_an_interrupt_does_not_wait_for_the_data_set(history: History) -> None:
