@@ -22,6 +22,7 @@ from storage.listing import Listing, plain
 from storage.query_errors import Question, asked, unknown_column
 from storage.records import RunStatus
 from storage.translation import translated
+from storage.types import aware_utc
 from storage.views import COLUMNS
 
 _RUNS = table("runs", *map(column, COLUMNS["runs"]))
@@ -101,7 +102,7 @@ def _conditions(
         having = select(_TAGS.c.run_id).where(_TAGS.c.key == key, _TAGS.c.value == value)
         conditions.append(_RUNS.c.id.in_(having))
     if since is not None:
-        moment = plain(since)  # digits, as the database writes them
+        moment = plain(aware_utc(since))  # digits, as the database writes them
         conditions.append(_RUNS.c.created_at >= literal_column(f"'{moment}'"))
     return conditions
 

@@ -28,7 +28,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        return None if value is None else _aware(value)
+        return None if value is None else aware_utc(value)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         if value is None:
@@ -49,7 +49,7 @@ class CompactUtcDateTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
             return None
-        moment = _aware(value)
+        moment = aware_utc(value)
         return (moment - _ORIGIN) // timedelta(microseconds=1) if _is_sqlite(dialect) else moment
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
@@ -96,7 +96,8 @@ def _is_sqlite(dialect: Dialect) -> bool:
     return dialect.name == "sqlite"
 
 
-def _aware(value: datetime) -> datetime:
+def aware_utc(value: datetime) -> datetime:
+    """Return the time in UTC. Raises `ValueError` for one without a time zone."""
     if value.tzinfo is None:
         raise ValueError(f"Expected a time with a time zone. Received: {value!r}")
     return value.astimezone(UTC)

@@ -141,5 +141,10 @@ class _Deadline:
 
     def _cut(self) -> None:
         """Shut the connection's socket down, on which its thread waits."""
-        with suppress(OSError), socket.socket(fileno=os.dup(self._driver.fileno())) as end:
+        import psycopg  # which may have closed it meanwhile
+
+        with (
+            suppress(OSError, psycopg.Error),
+            socket.socket(fileno=os.dup(self._driver.fileno())) as end,
+        ):
             end.shutdown(socket.SHUT_RDWR)
