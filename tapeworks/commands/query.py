@@ -9,7 +9,6 @@ import click
 
 from storage.asking.limits import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
 from storage.asking.roles import Role, role_of
-from storage.errors import StorageError
 from storage.search import query
 from tapeworks.connection import connected_history
 from tapeworks.errors import ExitCode, UsageError
