@@ -20,6 +20,7 @@ NOTICES = (
     "lease_lost",
     "no_workers",
     "redis_emptied",
+    "redis_full",
     "redis_restarted",
     "redis_unreachable",
     "run_left",

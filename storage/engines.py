@@ -16,7 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from storage.errors import StorageUnreachable
 from storage.files import create_private
 from storage.sessions import VALUE_FORMATS, settle
-from storage.sqlite_access import Access, access_to, stamp, uri_of
+from storage.sqlite_access import Access, access_to, changed_while_read, stamp, uri_of
 
 #: How long a writer waits for another one, in milliseconds: far longer than any transaction of ours
 #: takes, and short enough that a renewal of a lease of 10 s, begun in time, fails before its end.
@@ -185,9 +185,7 @@ def _check_frozen(_connection: object, record: ConnectionPoolEntry, _proxy: obje
 def _check_unchanged(connection: Connection) -> None:
     """Raise if such a file was written to while it was read: what was read may be of two states."""
     if _has_changed(connection.info):
-        raise StorageUnreachable(
-            f"The database {connection.info['file']} was changed while it was read. Try again"
-        )
+        raise changed_while_read(connection.info["file"])
 
 
 def _has_changed(info: Mapping[str, Any]) -> bool:

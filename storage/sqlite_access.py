@@ -58,8 +58,14 @@ def access_to(file: Path) -> Access:
 
 
 def uri_of(file: Path, access: Access) -> str:
-    """Return SQLite's name for a file that is only read."""
-    return f"file:{quote(str(file))}?{access.value}"
+    """Return SQLite's name for a file that is only read, whatever else might be done with it."""
+    mode = "mode=ro" if access is Access.WRITE else access.value
+    return f"file:{quote(str(file))}?{mode}"
+
+
+def changed_while_read(file: Path) -> StorageUnreachable:
+    """Return the error of a file that was read without locks: it may be of two states."""
+    return StorageUnreachable(f"The database {file} was changed while it was read. Try again")
 
 
 def stamp(file: Path) -> Stamp | None:

@@ -17,6 +17,7 @@ from storage.asking import limits, sqlite_child
 from storage.asking.limits import Statement, answer_too_large
 from storage.errors import NotReadOnly, QueryError, QueryTimeout, QueryTooLarge
 from storage.listing import Listing
+from storage.sqlite_access import Access, access_to, changed_while_read, stamp, uri_of
 
 #: Seconds that the process may take to start, and to write what it has found.
 STARTING_SECONDS = 30.0
@@ -26,7 +27,11 @@ PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "SQLITE_T
 
 
 def ask_sqlite(file: Path, statement: Statement) -> Listing:
-    """What the statement finds. Raises `QueryError`, or SQLAlchemy's form of a driver's error."""
+    """Return what the statement finds.
+
+    Raises `QueryError`, `StorageUnreachable`, or SQLAlchemy's form of a driver's error.
+    """
+    access, before = access_to(file), stamp(file)
     command = [sys.executable, "-I", "-S", sqlite_child.__file__]
     with subprocess.Popen(  # noqa: S603 - of our own
         command,
@@ -37,20 +42,21 @@ def ask_sqlite(file: Path, statement: Statement) -> Listing:
         start_new_session=True,  # a terminal's Ctrl-C is ours to act on
     ) as process:
         try:
-            request = _request(file, statement)
+            request = _request(uri_of(file.absolute(), access), statement)
             out, _ = process.communicate(request, statement.seconds + STARTING_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise QueryTimeout(statement.seconds) from error
         finally:
             process.kill()
             process.wait()
+    if access is Access.FROZEN and stamp(file) != before:
+        raise changed_while_read(file)
     return _listing(statement, process.returncode, out.splitlines())
 
 
-def _request(file: Path, statement: Statement) -> bytes:
+def _request(uri: str, statement: Statement) -> bytes:
     request = {
-        "file": file.absolute().as_uri(),
-        "may_be_frozen": _may_be_frozen(file),
+        "uri": uri,
         "sql": statement.sql,
         "parameters": statement.parameters or (),
         "seconds": statement.seconds,
@@ -62,13 +68,6 @@ def _request(file: Path, statement: Statement) -> bytes:
         "most_temporary": limits.MOST_TEMPORARY,
     }
     return json.dumps(request).encode()
-
-
-def _may_be_frozen(file: Path) -> bool:
-    """Whether the file alone is the whole database, and stays as it is: we cannot write to it."""
-    log = file.with_name(f"{file.name}-wal")
-    is_writable = os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
-    return not is_writable and not (log.exists() and log.stat().st_size)
 
 
 def _listing(statement: Statement, code: int, lines: list[bytes]) -> Listing:

@@ -84,7 +84,7 @@ def _limit(kind: int, most: int) -> None:
 
 
 def _answer(request: dict[str, Any]) -> None:
-    connection = _connected(request["file"], may_be_frozen=request["may_be_frozen"])
+    connection = _connected(request["uri"])
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, request["longest_value"])
     connection.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
     connection.execute("PRAGMA query_only = ON")
@@ -97,17 +97,8 @@ def _answer(request: dict[str, Any]) -> None:
     _put_rows(cursor, request)
 
 
-def _connected(file: str, *, may_be_frozen: bool) -> sqlite3.Connection:
-    """A connection that cannot write; of a file that nobody can write to, also without its WAL."""
-    try:
-        return _opened(f"{file}?mode=ro")
-    except sqlite3.OperationalError:
-        if not may_be_frozen:
-            raise
-        return _opened(f"{file}?mode=ro&immutable=1")
-
-
-def _opened(uri: str) -> sqlite3.Connection:
+def _connected(uri: str) -> sqlite3.Connection:
+    """Open the file by a name that lets SQLite read only."""
     connection = sqlite3.connect(uri, uri=True, isolation_level=None)
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
