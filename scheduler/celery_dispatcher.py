@@ -24,16 +24,26 @@ RETRY_SECONDS = 0.5
 class CeleryDispatcher:
     """Sends shards to the workers of one Redis, and again whatever does not come back."""
 
-    def __init__(self, redis_url: str, signer: Signer = UNSIGNED, meter: Meter = UNMETERED) -> None:
-        """With a key in its signer it counts no answer that is not signed with it."""
+    def __init__(
+        self,
+        redis_url: str,
+        signer: Signer = UNSIGNED,
+        meter: Meter = UNMETERED,
+        *,
+        trusts_one: bool = False,
+    ) -> None:
+        """With a key in its signer it counts no answer that is not signed with it.
+
+        With `trusts_one` the word of a single worker may end a run: all there are our own.
+        """
         self.attempts = 0
         self.shards = 0
-        self._link, self._meter = Link(redis_url, signer), meter
+        self._link, self._meter = Link(redis_url, signer, trusts_one=trusts_one), meter
 
     @property
     def fingerprint(self) -> str | None:
-        """The fingerprint of the workers that may answer; the first to answer pins it."""
-        return self._link.fingerprint
+        """The fingerprint of the workers that may answer; the first answer that counts pins it."""
+        return self._link.standing.fingerprint
 
     def begin(
         self, run_id: str, network: NetworkConfig, fingerprint: str | None, *, allow_mixed: bool
@@ -59,7 +69,8 @@ class CeleryDispatcher:
     def _gather(self, work: Work, watcher: Watcher) -> Gathering:
         gathering: Gathering | None = None
         while gathering is None or not gathering.finished:
-            watcher.tick(waiting=self._link.is_waiting)
+            stands_still = gathering is not None and gathering.is_waiting
+            watcher.tick(waiting=self._link.is_waiting or stands_still)
             try:
                 self._link.join()
                 gathering = gathering or Gathering(self._link, work, watcher, self._meter)

@@ -24,6 +24,8 @@ class Reason(StrEnum):
     REFUSED = "a worker refused it"
     SET_ASIDE = "its worker was set aside"
     AUDIT = "a second worker has to agree"
+    STARTED_OVER = "the iteration was started over"
+    ASKED_AGAIN = "its workers did not agree and are asked again"
     LEFT = "it was left to another worker"
 
     @property
@@ -51,6 +53,7 @@ class Answer:
     worker: str
     bits: Mapping[int, str]  #: what must be equal where two workers are compared, by microbatch
     seconds: float  #: the worker's time for all of it
+    fingerprint: str = ""  #: the worker's
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,4 +95,11 @@ class Diverged:
     """End the run as failed: its loss or gradient is no number."""
 
 
-Command = Send | SetAside | Tell | GiveUp | Diverged
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pause:
+    """Leave the run as paused: one worker alone says what would end it."""
+
+    reason: str
+
+
+Command = Send | SetAside | Tell | GiveUp | Diverged | Pause

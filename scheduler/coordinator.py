@@ -1,12 +1,14 @@
 """The scheduler's core for one iteration: events in, commands out. Pure: time is an argument.
 
 A microbatch is missing until an answer to it was counted. What is sent, and when, is decided in
-`scheduler.sending`; here answers and failures are judged.
+`scheduler.sending`; here answers and failures are judged. Somebody may take whatever is missing:
+what no living worker may take is settled in
+`scheduler.settling`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from scheduler.commands import (
     Answer,
@@ -14,16 +16,18 @@ from scheduler.commands import (
     Command,
     Diverged,
     GiveUp,
+    Pause,
     Reason,
-    SetAside,
     Tell,
 )
 from scheduler.sending import Sending, Slot
+from scheduler.settling import Settling
 from scheduler.sharding import Shard
-from scheduler.standing import MOST_STRIKES, Standing
+from scheduler.standing import Standing
 from scheduler.tally import Tally
 
-#: A shard whose attempts come back without a valid answer more often than this ends the run.
+#: A shard whose attempts come back without a valid answer more often than this ends the run, if
+#: every living worker has tried.
 MOST_FAILURES = 5
 
 #: Attempts that must agree that a result is not finite before the run counts as diverged.
@@ -36,6 +40,10 @@ REFUSED_SECONDS = 1.0
 #: those above.
 LEFT_SECONDS = 0.02
 
+#: Answers in an iteration that are told to be of no use though nobody known gave them: anybody who
+#: may write to Redis can write thousands.
+MOST_UNKNOWN_TOLD = 3
+
 
 class Coordinator:
     """Has every microbatch of one iteration answered, each counted once."""
@@ -46,24 +54,40 @@ class Coordinator:
         standing: Standing,
         name: Callable[[Shard, int], str],
         audited: Iterable[int] = (),
+        *,
+        is_audited: bool = False,
     ) -> None:
         """`name` gives an attempt's id from its shard and number.
 
-        The `audited` microbatches need two workers that find the same bits.
+        The `audited` microbatches need two workers that find the same bits; of an audited run all
+        do until a fingerprint is pinned.
         """
         cut = list(shards)
         places = {
             microbatch.index: shard.index for shard in cut for microbatch in shard.microbatches
         }
-        self._tally = Tally(places, audited)
+        must_agree = is_audited and standing.fingerprint is None and not standing.allow_mixed
+        self._tally = Tally(
+            places, audited, must_agree=must_agree, allow_mixed=standing.allow_mixed
+        )
+        self._standing = standing
         self._sending = Sending(cut, self._tally, standing, name)
         self._slot_of = {index: self._sending.slots[shard] for index, shard in places.items()}
-        self._standing = standing
+        self._settling = Settling(self._sending, self._tally, standing, is_audited=is_audited)
+        self._unknown_told = 0
 
     @property
     def finished(self) -> bool:
         """Whether every microbatch is held."""
         return self._tally.is_complete
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether some microbatch needs a worker that is not there."""
+        return any(
+            slot.stuck_since is not None and self._sending.missing(slot.shard)
+            for slot in self._sending.slots.values()
+        )
 
     @property
     def sent(self) -> int:
@@ -86,9 +110,10 @@ class Coordinator:
 
     # Events
 
-    def saw_workers(self, workers: Iterable[str], runs: int) -> None:
-        """These workers are alive and may serve this run, one of so many in progress."""
-        self._sending.saw_workers(workers, runs)
+    def saw_workers(self, living: Mapping[str, str], runs: int) -> None:
+        """These are alive, each with its fingerprint, to serve one of so many runs."""
+        self._standing.register(living)
+        self._sending.saw_workers(living, runs)
 
     def lost_queue(self, reason: Reason) -> None:
         """What was sent may be gone."""
@@ -96,7 +121,7 @@ class Coordinator:
 
     def woke(self, now: float) -> list[Command]:
         """Time has passed; the attempts to send now count as sent."""
-        return [*self._sending.woke(now)]
+        return [*self._settling.settle(now), *self._sending.woke(now)]
 
     def next_wake(self, now: float) -> float:
         """When, after now, something is to be sent even if nothing happens until then."""
@@ -108,21 +133,24 @@ class Coordinator:
         if answer.worker in self._standing.aside:
             return self.left(attempt, now)
         if attempt.id in self._sending.attempts:
-            self._standing.pace.learn(now - attempt.sent_at, answer.seconds, len(answer.bits))
+            waited = now - attempt.sent_at  # a worker's own measure may be anything
+            self._standing.pace.learn(waited, min(answer.seconds, waited), len(answer.bits))
         for microbatch in answer.bits:
-            self._tally.vote(microbatch, answer)
+            if self._may_vote(microbatch, answer):
+                self._tally.vote(microbatch, answer)
+        self._settling.pin(answer.bits)
+        commands = self._settling.judge(answer.bits)
         touched = {slot.shard.index: slot for slot in map(self._slot_of.__getitem__, answer.bits)}
-        commands = [c for slot in touched.values() for c in self._finite_after_all(slot)]
-        commands += self._audited(answer.bits)
         for slot in touched.values():
             slot.left = 0
-            if any(self._tally.voters(m) for m in self._sending.missing(slot.shard)):
+            if self._tally.has_votes(self._sending.missing(slot.shard)):
                 slot.due(Reason.AUDIT)
-        return commands
+            commands += self._settling.finite_after_all(slot)
+        return commands + self._settling.settle(now)
 
     def failed(self, attempt: Attempt, worker: str, problem: str, now: float) -> list[Command]:
         """The worker could not compute it, through no fault that is known to be its own."""
-        if worker in self._standing.aside:
+        if not self._counts(worker):
             return self.left(attempt, now)
         slot = self._slot(attempt)
         if slot.has_heard(attempt, worker):
@@ -147,25 +175,27 @@ class Coordinator:
                 worker=worker,
             )
         ]
-        slot.failed_by.append(worker or "")
+        if worker is None or not self._counts(worker):
+            self._unknown_told += 1
+            self.left(attempt, now)
+            return told if self._unknown_told <= MOST_UNKNOWN_TOLD else []
+        slot.failed_by.append(worker)
         slot.due(Reason.INVALID)
-        told += self._strike(worker, problem) if worker else []
+        told += self._settling.strike(worker, problem)
         return told + self._given_up(slot, f"its answers were invalid: {problem}")
 
     def not_finite(self, attempt: Attempt, worker: str, now: float) -> list[Command]:
-        """An answer with NaN or infinity: the run has diverged, if another worker agrees."""
-        if worker in self._standing.aside:
+        """An answer with NaN or infinity: the run has diverged, if all other workers agree."""
+        if not self._counts(worker):
             return self.left(attempt, now)
         slot = self._slot(attempt)
         if slot.has_heard(attempt, worker):
             return []
         slot.not_finite_by.append(worker)
         slot.due(Reason.NOT_FINITE)
-        agreed = len(slot.not_finite_by) >= DIVERGED_ATTEMPTS
-        alone = not self._sending.workers - {worker}
-        if agreed and (alone or len(set(slot.not_finite_by)) > 1):
-            return [Diverged()]
-        return self._finite_after_all(slot)
+        for microbatch in self._sending.missing(slot.shard):
+            self._tally.doubt(microbatch)
+        return self._settling.settle(now) + self._diverged(slot)
 
     def missed(self, attempt: Attempt, now: float) -> list[Command]:
         """The worker lacked images or parameters, which are there now."""
@@ -175,12 +205,14 @@ class Coordinator:
         return []
 
     def left(self, attempt: Attempt, now: float) -> list[Command]:
-        """A worker that the attempt was not for has left it to others."""
-        if attempt.id not in self._sending.attempts:
-            return []
-        slot = self._slot(attempt)
-        self._later(slot, Reason.LEFT, now)
-        return self._waive_alone(self._sending.missing(slot.shard))
+        """It came to nothing, and says nothing about the shard.
+
+        A worker that the attempt was not for has left it to others, or somebody answered who is
+        not trusted.
+        """
+        if attempt.id in self._sending.attempts:
+            self._later(self._slot(attempt), Reason.LEFT, now)
+        return []
 
     def refused(self, attempt: Attempt, now: float) -> list[Command]:
         """A worker of another fingerprint took it; soon another may."""
@@ -192,82 +224,56 @@ class Coordinator:
     def _slot(self, attempt: Attempt) -> Slot:
         return self._sending.slots[attempt.shard.index]
 
+    def _counts(self, worker: str) -> bool:
+        """Whether its word against a shard is heard: it showed itself, and is not set aside."""
+        return worker in self._standing.registered and worker not in self._standing.aside
+
+    def _may_vote(self, microbatch: int, answer: Answer) -> bool:
+        """Whether it may count: where workers are compared, names must not be made up."""
+        compared = self._tally.is_audited(microbatch)
+        known = answer.worker in self._standing.registered
+        return self._standing.accepts(answer.fingerprint) and (known or not compared)
+
     def _later(self, slot: Slot, reason: Reason, now: float) -> None:
         """Send it again soon, and less soon each time that this comes to nothing."""
         slot.due(reason, now + min(LEFT_SECONDS * 2**slot.left, REFUSED_SECONDS))
         slot.left = min(slot.left + 1, 10)
 
     def _given_up(self, slot: Slot, problem: str) -> list[Command]:
-        """Failures of workers that were set aside are theirs, not the shard's."""
-        failures = sum(worker not in self._standing.aside for worker in slot.failed_by)
-        if failures <= MOST_FAILURES:
-            return []
-        waived = self._waive_alone(self._sending.missing(slot.shard), set(slot.failed_by))
-        if not self._sending.missing(slot.shard):
-            return waived
-        return [*waived, GiveUp(shard=slot.shard.index, failures=failures, problem=problem)]
+        """Failures of workers that were set aside are theirs, not the shard's.
 
-    def _strike(self, worker: str, problem: str) -> list[Command]:
-        if not self._standing.strike(worker):
-            return []
-        return self._set_aside(
-            worker, f"{MOST_STRIKES} of its answers were invalid, the last one: {problem}"
-        )
-
-    def _set_aside(self, worker: str, reason: str) -> list[Command]:
-        """Nothing that it answered in this iteration counts any more."""
-        self._standing.aside.add(worker)
-        self._sending.workers -= {worker}
-        for index in self._tally.discard(worker):
-            self._slot_of[index].due(Reason.SET_ASIDE)
-        return [SetAside(worker=worker, reason=reason)]
-
-    def _finite_after_all(self, slot: Slot) -> list[Command]:
-        """Once all of its microbatches were found finite, whoever said otherwise was wrong."""
-        if not all(self._tally.voters(microbatch.index) for microbatch in slot.shard.microbatches):
-            return []
-        wrong, slot.not_finite_by = slot.not_finite_by, []
-        strikes = (self._strike(one, "not finite, unlike another's") for one in wrong)
-        return [command for commands in strikes for command in commands]
-
-    def _audited(self, microbatches: Iterable[int]) -> list[Command]:
-        commands: list[Command] = []
-        for index in microbatches:
-            for wrong, right in self._tally.proved_wrong(index):
-                if wrong not in self._standing.aside:
-                    commands += self._set_aside(wrong, _mismatch(index, wrong, right))
-            if self._tally.is_disputed(index):
-                commands.append(_dispute(index, self._tally.voters(index)))
-        return commands + self._waive_alone(microbatches)
-
-    def _waive_alone(
-        self, microbatches: Iterable[int], unable: Iterable[str] = ()
-    ) -> list[Command]:
-        """Count audited microbatches as they are when no second worker is there to look.
-
-        While nobody is seen at all, as after a restart of Redis, a second one may be there.
+        Before a run ends, every living worker has tried, and one alone does not end it.
         """
-        commands: list[Command] = []
+        failed_by = [one for one in slot.failed_by if one not in self._standing.aside]
+        if len(failed_by) <= MOST_FAILURES:
+            return []
+        waived = self._settling.waive(self._sending.missing(slot.shard), unable=set(failed_by))
         workers = self._sending.workers
-        for index in microbatches:
-            voters = self._tally.voters(index)
-            undisputed = voters and not self._tally.is_disputed(index)
-            alone = workers and not workers - voters - set(unable)
-            if self._tally.is_missing(index) and undisputed and alone:
-                self._tally.waive(index)
-                message = f"Microbatch {index} is not audited: no second worker is there."
-                commands.append(Tell(kind="audit_waived", message=message))
-        return commands
+        if not self._sending.missing(slot.shard) or workers - {*failed_by, *slot.not_finite_by}:
+            return waived
+        shard, failures = slot.shard.index, len(failed_by)
+        if self._may_end(failed_by):
+            return [*waived, GiveUp(shard=shard, failures=failures, problem=problem)]
+        found = f"shard {shard} failed {failures} times; at last {problem}"
+        return [*waived, _pause(failed_by[-1], found)]
+
+    def _diverged(self, slot: Slot) -> list[Command]:
+        """The run ends once every living worker found no numbers, and more than one attempt did."""
+        doubters, missing = slot.not_finite_by, self._sending.missing(slot.shard)
+        asked = not self._sending.workers - set(doubters) and not self._tally.has_votes(missing)
+        if not asked or len(doubters) < DIVERGED_ATTEMPTS:
+            return []
+        if self._may_end(doubters):
+            return [Diverged()]
+        return [_pause(doubters[-1], f"shard {slot.shard.index} gave NaN or infinity twice")]
+
+    def _may_end(self, witnesses: Iterable[str]) -> bool:
+        """Whether these may end a run: two workers, or one that is known to be our own."""
+        return len(set(witnesses)) > 1 or self._standing.trusts_one
 
 
-def _dispute(microbatch: int, voters: set[str]) -> Tell:
-    workers = " and ".join(sorted(voters))
-    message = f"{workers} found different bits for microbatch {microbatch}; a third worker decides."
-    return Tell(kind="audit_mismatch", message=message)
-
-
-def _mismatch(microbatch: int, wrong: str, right: str) -> str:
-    return (
-        f"an audit of microbatch {microbatch} found other bits than two workers, one of them "
-        f"{right}, agree on; check its earlier iterations with tapeworks replay ({wrong})"
+def _pause(worker: str, found: str) -> Pause:
+    return Pause(
+        reason=f"{worker}, the only worker that is here, says: {found}. One worker alone does not "
+        "end a run: start another and resume the run, or cancel it."
     )

@@ -31,6 +31,10 @@ class ServiceFailed(SchedulerError):
     """A running scheduler met what it cannot go on with; started again it may."""
 
 
+class Undecided(CannotContinueHere):
+    """The only worker that is here says what would end the run; another one has to agree."""
+
+
 class CannotReplay(SchedulerError):
     """Nobody promised that the run has the same bits when it is computed again."""
 

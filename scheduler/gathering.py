@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 from pydantic import ValidationError
@@ -18,13 +18,14 @@ from scheduler.commands import (
     Command,
     Diverged,
     GiveUp,
+    Pause,
     Reason,
     Send,
     SetAside,
     Tell,
 )
 from scheduler.coordinator import Coordinator
-from scheduler.errors import AnswerInvalid, RunFailed, diverged
+from scheduler.errors import AnswerInvalid, RunFailed, Undecided, diverged
 from scheduler.link import Link
 from scheduler.metering import UNMETERED, Meter, Verdict
 from scheduler.sharding import Shard, shard_count, split
@@ -42,6 +43,7 @@ from workers import app as celery
 from workers.chunks import CHUNK_IMAGES
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import SignatureWrong
+from workers.limits import MOST_WORKERS
 from workers.log_context import about
 from workers.messages import AnswerHeader, MicrobatchMessage, ShardMessage, Status
 
@@ -65,7 +67,10 @@ class Gathering:
         count = min(max(count, fewest_shards(work)), len(work.microbatches))
         audited = [m.index for m in work.microbatches if CHANCE.random() < work.audit]
         shards = split(work.microbatches, count)
-        self._coordinator = Coordinator(shards, link.standing, self._name, audited)
+        is_audited = work.audit > 0
+        self._coordinator = Coordinator(
+            shards, link.standing, self._name, audited, is_audited=is_audited
+        )
         self._whole = Shard(index=-1, microbatches=tuple(work.microbatches))
         self._outcomes: dict[tuple[Answer, int], Outcome] = {}
         self._commands: deque[Command] = deque()
@@ -78,12 +83,18 @@ class Gathering:
         return self._coordinator.finished and not self._commands
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it stands still until another worker comes, or those that are here agree."""
+        return self._coordinator.is_waiting
+
+    @property
     def attempts(self) -> int:
         """Messages sent so far."""
         return self._coordinator.sent
 
     def counted(self) -> list[Outcome]:
-        """Every microbatch's outcome, once it is finished."""
+        """Every microbatch's outcome, once it is finished. What it rests on is kept for good."""
+        self._link.standing.confirm()
         counted = self._coordinator.counted()
         return [self._outcomes[answer, microbatch] for microbatch, answer in counted.items()]
 
@@ -94,11 +105,13 @@ class Gathering:
         if not self._published:
             self._link.publish(self._work, self._watcher)
             self._published = True
-        self._coordinator.saw_workers(self._link.workers, self._link.runs)
+        self._coordinator.saw_workers(self._link.living, self._link.runs)
         now = time.monotonic()
         self._do(self._coordinator.woke(now))
         self._meter.out(self._coordinator.out)
         crash_point(CrashPoint.MESSAGES_SENT)
+        if self.finished:
+            return
         seconds = self._wait_seconds(self._coordinator.next_wake(now))
         attempt_id = self._link.exchange.next_arrival(self._work.run_id, seconds)
         if attempt_id:
@@ -148,6 +161,8 @@ class Gathering:
                     f"Shard {command.shard} of iteration {self._work.iteration} failed "
                     f"{command.failures} times; at last {command.problem}."
                 )
+            case Pause():
+                raise Undecided(f"In iteration {self._work.iteration} {command.reason}")
             case Diverged():
                 raise diverged(self._work.iteration)
 
@@ -183,8 +198,8 @@ class Gathering:
                     MicrobatchMessage(index=microbatch.index, images=microbatch.images)
                     for microbatch in shard.microbatches
                 ),
-                fingerprint=self._link.demanded_fingerprint,
-                not_for=tuple(sorted(attempt.not_for)),
+                fingerprint=self._link.standing.demanded_fingerprint,
+                not_for=tuple(sorted(attempt.not_for))[:MOST_WORKERS],
             )
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)[0]["msg"]
@@ -234,7 +249,7 @@ class Gathering:
     def _earlier(self, head: bytes, payload: bytes) -> tuple[AnswerHeader, Attempt, Arrays] | None:
         """What an earlier owner had asked for, if it is right: this owner has not asked for it."""
         found = earlier_attempt(head, self._work)
-        if found is None or not self._link.accepts(found[0].fingerprint):
+        if found is None or not self._link.standing.accepts(found[0].fingerprint):
             return None
         try:
             arrays = read_arrays(payload, found[0], self._work, found[1])
@@ -255,7 +270,7 @@ class Gathering:
             case Status.LEFT:
                 self._judged(attempt.id, Verdict.LEFT, header.worker)
                 return self._coordinator.left(attempt, time.monotonic())
-        if header.status is Status.REFUSED or not self._link.accepts(header.fingerprint):
+        if header.status is Status.REFUSED or not self._link.standing.accepts(header.fingerprint):
             self._judged(attempt.id, Verdict.REFUSED, header.worker)
             self._link.refuse(self._watcher, header.worker, header.fingerprint)
             return self._coordinator.refused(attempt, time.monotonic())
@@ -275,34 +290,45 @@ class Gathering:
     ) -> list[Command]:
         is_aside = header.worker in self._link.standing.aside
         self._judged(attempt.id, Verdict.ASIDE if is_aside else verdict, header.worker)
-        if not is_aside:
-            self._link.pin(header.fingerprint)
-        found = outcomes(arrays, header, self._work, attempt)
+        found = {o.microbatch.index: o for o in outcomes(arrays, header, self._work, attempt)}
         answer = Answer(
             attempt=attempt,
             worker=header.worker,
-            bits={outcome.microbatch.index: self._bits(outcome) for outcome in found},
+            bits=_Bits(found),
             seconds=header.seconds,
+            fingerprint=header.fingerprint,
         )
-        self._outcomes |= {(answer, outcome.microbatch.index): outcome for outcome in found}
+        self._outcomes |= {(answer, index): outcome for index, outcome in found.items()}
         held = self._coordinator.answered(answer, time.monotonic())
         crash_point(CrashPoint.ANSWER_COUNTED)
         return held
 
-    def _bits(self, outcome: Outcome) -> str:
-        """What two workers must agree on; spared where nobody compares."""
-        if not self._work.audit:
-            return ""
-        return digest(
-            to_bytes(
-                outcome.sums
-                | {
-                    "losses": outcome.losses,
-                    "gradient_norms": outcome.gradient_norms,
-                    "predictions": outcome.predictions,
-                }
-            )
-        )
+
+class _Bits(Mapping[int, str]):
+    """What two workers must agree on, by microbatch; computed only where somebody compares."""
+
+    def __init__(self, outcomes: Mapping[int, Outcome]) -> None:
+        self._outcomes, self._known = outcomes, dict[int, str]()
+
+    def __getitem__(self, microbatch: int) -> str:
+        if microbatch not in self._known:
+            self._known[microbatch] = _digest_of(self._outcomes[microbatch])
+        return self._known[microbatch]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._outcomes)
+
+    def __len__(self) -> int:
+        return len(self._outcomes)
+
+
+def _digest_of(outcome: Outcome) -> str:
+    values = {
+        "losses": outcome.losses,
+        "gradient_norms": outcome.gradient_norms,
+        "predictions": outcome.predictions,
+    }
+    return digest(to_bytes(outcome.sums | values))
 
 
 def _about(attempt: Attempt | None) -> AbstractContextManager[None]:

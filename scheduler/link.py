@@ -29,14 +29,16 @@ LOOK_SECONDS = 1.0
 class Link:
     """The connection of one run to its workers."""
 
-    def __init__(self, redis_url: str, signer: Signer = UNSIGNED) -> None:
+    def __init__(
+        self, redis_url: str, signer: Signer = UNSIGNED, *, trusts_one: bool = False
+    ) -> None:
+        """With `trusts_one` all workers there are this command's own."""
         self.exchange = Exchange(redis_url, signer)
-        self.standing = Standing()
-        self.fingerprint: str | None = None
-        self.workers: frozenset[str] = frozenset()  #: alive, of the run's fingerprint
+        self._trusts_one = trusts_one
+        self.standing = Standing(trusts_one=trusts_one)
+        self.living: dict[str, str] = {}  #: workers with the right key, and their fingerprints
         self.runs = 1  #: in progress at this Redis
         self.server_id = ""
-        self._allow_mixed = False
         self._looked_at = float("-inf")
         self._lost_at = float("-inf")
         self._chunks: list[tuple[ImageData, ChunkedImages]] = []
@@ -58,8 +60,10 @@ class Link:
 
         Redis may be away: what it has to know it is told by `join`.
         """
-        self._allow_mixed, self._condition = allow_mixed, ""
-        self.fingerprint = fingerprint
+        self._condition = ""
+        self.standing = Standing(
+            fingerprint=fingerprint, allow_mixed=allow_mixed, trusts_one=self._trusts_one
+        )
         self._refused.clear()
         self._other_versions.clear()
         self._told_of_stranger = self._told_of_forgery = self._told_of_version = False
@@ -70,7 +74,7 @@ class Link:
         if self._newcomer is None:
             return
         run_id, network = self._newcomer
-        self.standing = Standing(self.exchange.aside(run_id))
+        self.standing.aside |= self.exchange.aside(run_id)
         self.exchange.announce_run(run_id, network)
         crash_point(CrashPoint.RUN_ANNOUNCED)
         self._count()
@@ -87,14 +91,15 @@ class Link:
         """See, at most once a second, who is there, and whether Redis has forgotten the run."""
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return False
-        known, server = self.workers, self.server_id
+        known, server = dict(self.living), self.server_id
         self._count()
         lost = self._tell_of_loss(run_id, server, watcher)
         if lost:
             self._lost_at = time.monotonic()
         if time.monotonic() - self._lost_at < WORKER_SECONDS:
-            self.workers |= known  # their records were lost too, and are shown again soon
-        for name in sorted(known - self.workers - self.standing.aside):
+            self.living = known | self.living  # records were lost too, and are shown again soon
+        gone = {name for name, kind in known.items() if self.standing.accepts(kind)}
+        for name in sorted(gone - self.living.keys() - self.standing.aside):
             with about(worker=name):
                 watcher.notice("worker_gone", f"Worker {name} is gone; sending again what is out.")
         self._tell_of_strangers(watcher)
@@ -144,10 +149,11 @@ class Link:
             )
 
     def _tell_of_workers(self, watcher: Watcher) -> None:
-        if self.workers - self.standing.aside:
+        if self.workers:
             self._over("no_workers", watcher, "Workers are there; going on.")
             return
-        kind = f" of fingerprint {self.fingerprint}" if self.demanded_fingerprint else ""
+        demanded = self.standing.demanded_fingerprint
+        kind = f" of fingerprint {demanded}" if demanded else ""
         other = " that is not set aside" if self.standing.aside else ""
         self._wait_for("no_workers", watcher, f"No worker{kind}{other} is ready; waiting for one.")
 
@@ -168,18 +174,13 @@ class Link:
 
     def _count(self) -> None:
         self.server_id = self.exchange.server_id()
-        demanded = self.demanded_fingerprint
         alive = self.exchange.workers()
         here = tapeworks_version()
         self._other_versions |= {one.name: one.version for one in alive if one.version != here}
         ready = [worker for worker in alive if worker.fingerprint]
-        own = {w.name for w in ready if w.signing_key == self.exchange.signer.key_id}
-        self._strangers = frozenset(worker.name for worker in ready) - own
-        self.workers = frozenset(
-            worker.name
-            for worker in ready
-            if worker.name in own and demanded in (None, worker.fingerprint)
-        )
+        key = self.exchange.signer.key_id
+        self.living = {w.name: w.fingerprint or "" for w in ready if w.signing_key == key}
+        self._strangers = frozenset(worker.name for worker in ready) - self.living.keys()
         self.runs = self.exchange.runs_in_progress()
         self._looked_at = time.monotonic()
 
@@ -207,33 +208,27 @@ class Link:
             self._condition = ""
             watcher.notice("going_on", message)
 
-    def accepts(self, fingerprint: str) -> bool:
-        """Whether an answer with this fingerprint may count."""
-        return self._allow_mixed or self.fingerprint in (None, fingerprint)
-
-    def pin(self, fingerprint: str) -> None:
-        """An answer with this fingerprint is counted; the first one decides for the run."""
-        self.fingerprint = self.fingerprint or fingerprint
+    @property
+    def workers(self) -> frozenset[str]:
+        """The workers that may compute this run."""
+        standing = self.standing
+        fitting = {name for name, kind in self.living.items() if standing.accepts(kind)}
+        return frozenset(fitting - standing.aside)
 
     @property
     def is_waiting(self) -> bool:
         """Whether the run stands still until Redis or a worker comes back."""
         return bool(self._condition)
 
-    @property
-    def demanded_fingerprint(self) -> str | None:
-        """The fingerprint that a worker must have to take a message; None for any."""
-        return None if self._allow_mixed else self.fingerprint
-
     def refuse(self, watcher: Watcher, worker: str, fingerprint: str) -> None:
-        """Tell, once for each, that a worker cannot serve this run."""
-        if worker not in self._refused:
+        """Tell, once for each that showed itself, that a worker cannot serve this run."""
+        if worker not in self._refused and worker in self.standing.registered:
             self._refused.add(worker)
             with about(worker=worker):
                 watcher.notice(
                     "worker_refused",
                     f"Worker {worker} computes other bits than this run began with: expected "
-                    f"fingerprint {self.fingerprint}. Received: {fingerprint}.",
+                    f"fingerprint {self.standing.fingerprint}. Received: {fingerprint}.",
                 )
 
     def publish(self, work: Work, watcher: Watcher) -> None:

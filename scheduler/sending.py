@@ -6,8 +6,9 @@ other way round. So completeness is kept here: what is missing is sent again whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from scheduler.commands import Attempt, Reason, Send
 from scheduler.sharding import Shard
@@ -18,6 +19,11 @@ from scheduler.tally import Tally
 WINDOW_PER_WORKER = 2
 
 NOW = float("-inf")
+
+#: Seconds that workers who do not agree wait for another one before they are asked again; twice as
+#: many each time, as often as that.
+STUCK_SECONDS = 4.0
+STUCK_DOUBLINGS = 4
 
 
 def window(workers: int, runs: int) -> int:
@@ -44,7 +50,9 @@ class Slot:
     reason: Reason = Reason.FIRST  #: why it is due
     hedged: bool = False  #: the latest attempt has a copy
     failed_by: list[str] = field(default_factory=list)  #: a line for each failure
-    not_finite_by: list[str] = field(default_factory=list)
+    not_finite_by: list[str] = field(default_factory=list)  #: likewise
+    stuck_since: float | None = None  #: its workers do not agree, and no other is there
+    stuck: int = 0  #: times that its workers were asked again for that
     _heard: set[tuple[str, str]] = field(default_factory=set)
 
     def due(self, reason: Reason, at: float = NOW) -> None:
@@ -61,6 +69,13 @@ class Slot:
         return known
 
 
+def patience_ends(slot: Slot) -> float:
+    """When the workers that do not agree on a shard are asked again; never if there are none."""
+    if slot.stuck_since is None:
+        return float("inf")
+    return slot.stuck_since + STUCK_SECONDS * 2.0 ** min(slot.stuck, STUCK_DOUBLINGS)
+
+
 class Sending:
     """The shards of one iteration, and every attempt at them."""
 
@@ -73,49 +88,90 @@ class Sending:
     ) -> None:
         self.slots = {shard.index: Slot(shard) for shard in shards}
         self.attempts: dict[str, Attempt] = {}
-        self.workers: frozenset[str] = frozenset()  #: alive and trusted
+        self.workers: frozenset[str] = frozenset()  #: alive, trusted, of the right fingerprint
+        self.strangers: frozenset[str] = frozenset()  #: the same, of another fingerprint
+        self._living: Mapping[str, str] = {}
         self._tally, self._standing, self._name = tally, standing, name
-        self._window = WINDOW_PER_WORKER
+        self._runs = 1
         self.out = 0  #: shards that were sent and not answered, as of the latest look
 
     def missing(self, shard: Shard) -> list[int]:
         """Its microbatches that still need an answer."""
         return [m.index for m in shard.microbatches if self._tally.is_missing(m.index)]
 
-    def saw_workers(self, workers: Iterable[str], runs: int) -> None:
-        """These are alive, and so many runs are in progress."""
-        known, self.workers = self.workers, frozenset(workers) - self._standing.aside
-        self._window = window(len(self.workers), runs)
-        if known - self.workers:  # nobody says what they had in hand
+    def saw_workers(self, living: Mapping[str, str], runs: int) -> None:
+        """These are alive, each with its fingerprint, and so many runs are in progress."""
+        gone = self.workers - living.keys()
+        self._living, self._runs = living, runs
+        self.refit()
+        if gone:  # nobody says what they had in hand
             self.all_due(Reason.WORKER_GONE)
+
+    def refit(self) -> None:
+        """See again which of the living may compute this run."""
+        trusted = {n: f for n, f in self._living.items() if n not in self._standing.aside}
+        fitting = frozenset(n for n, f in trusted.items() if self._standing.accepts(f))
+        self.workers, self.strangers = fitting, frozenset(trusted) - fitting
 
     def all_due(self, reason: Reason) -> None:
         """Whatever was sent may be gone."""
         for slot in self.slots.values():
             slot.due(reason)
 
-    def not_for(self, slot: Slot) -> frozenset[str]:
-        """Whoever is set aside or has answered already; who failed, if there is anybody else."""
-        barred = set(self._standing.aside)
-        barred.update(*(self._tally.voters(index) for index in self.missing(slot.shard)))
-        avoided = barred | set(slot.failed_by) | set(slot.not_finite_by)
-        return frozenset((avoided if self.workers - avoided else barred) - {""})
+    def barred(self, slot: Slot, microbatch: int) -> set[str]:
+        """The workers that have answered it already, with numbers or without.
+
+        Where all say that there are none, they may say so again.
+        """
+        voters = self._tally.voters(microbatch)
+        if slot.not_finite_by and (voters or self.workers - set(slot.not_finite_by)):
+            voters.update(slot.not_finite_by)
+        return voters
+
+    def stuck(self, slot: Slot) -> list[int]:
+        """Its missing microbatches that no living worker may take."""
+        missing = self.missing(slot.shard)
+        if not self.workers or not (slot.not_finite_by or self._tally.has_votes(missing)):
+            return []
+        return [index for index in missing if not self.workers - self.barred(slot, index)]
+
+    def asked(self, slot: Slot) -> tuple[list[int], frozenset[str]]:
+        """As many missing microbatches as one living worker may take together, and who may not.
+
+        Workers are barred by microbatch: each may have been answered by others. Who failed is
+        avoided if there is anybody else.
+        """
+        chosen, barred = self.missing(slot.shard), set[str]()
+        if slot.not_finite_by or self._tally.has_votes(chosen):
+            chosen, barred = self._together(slot, chosen)
+        avoided = barred | set(slot.failed_by)
+        barred = avoided if self.workers - avoided else barred
+        return chosen, frozenset(barred & self._living.keys() | self._standing.aside)
+
+    def _together(self, slot: Slot, missing: list[int]) -> tuple[list[int], set[str]]:
+        chosen, barred = list[int](), set[str]()
+        for index in missing:
+            more = barred | self.barred(slot, index)
+            if self.workers - more or not self.workers:
+                chosen.append(index)
+                barred = more
+        return chosen, barred
 
     def woke(self, now: float) -> list[Send]:
         """What is to be sent now; it counts as sent."""
         unfinished = [slot for slot in self.slots.values() if self.missing(slot.shard)]
         out = [slot for slot in unfinished if slot.due_at > now]
-        due = [slot for slot in unfinished if slot.due_at <= now and self._may_go(slot)]
-        chosen = due[: max(self._window - len(out), 0)]
+        due = (slot for slot in unfinished if slot.due_at <= now and self._may_go(slot))
+        chosen = list(islice(due, max(window(len(self.workers), self._runs) - len(out), 0)))
         ahead = sum(len(self.missing(slot.shard)) for slot in (*out, *chosen))
         sends = [self._send(slot, now, ahead) for slot in chosen]
-        if len(chosen) == len(due):
+        if next(due, None) is None:  # nothing waits for room
             sends += self._hedge(out, len(chosen), now)
         self.out = len(out) + len(chosen)
         return sends
 
     def next_wake(self, now: float) -> float:
-        """When, after now, the next attempt is overdue or worth a copy.
+        """When, after now, the next attempt is overdue, worth a copy, or worth asking again.
 
         What is so already and was not sent now has no room: only an event can give it some.
         """
@@ -123,14 +179,17 @@ class Sending:
             at
             for slot in self.slots.values()
             if self.missing(slot.shard)
-            for at in (slot.due_at, self._hedge_at(slot))
+            for at in (slot.due_at, self._hedge_at(slot), patience_ends(slot))
             if at > now
         )
         return min(times, default=float("inf"))
 
     def _may_go(self, slot: Slot) -> bool:
-        """While no worker is known one may be there unseen, but one message is enough for it."""
-        return bool(self.workers) or slot.number == 0
+        """Whether somebody may take it.
+
+        While no worker is known one may be there unseen, but one message is enough for it.
+        """
+        return bool(self.asked(slot)[0]) if self.workers else slot.number == 0
 
     def _send(self, slot: Slot, now: float, ahead: int) -> Send:
         reason = slot.reason
@@ -145,14 +204,14 @@ class Sending:
 
     def _next_attempt(self, slot: Slot, now: float, reason: Reason) -> Send:
         slot.number += 1
-        missing = self.missing(slot.shard)
-        wanted = tuple(m for m in slot.shard.microbatches if m.index in missing)
+        chosen, not_for = self.asked(slot)
+        wanted = tuple(m for m in slot.shard.microbatches if m.index in set(chosen))
         attempt = Attempt(
             id=self._name(slot.shard, slot.number),
             shard=replace(slot.shard, microbatches=wanted),
             number=slot.number,
             sent_at=now,
-            not_for=self.not_for(slot),
+            not_for=not_for,
         )
         self.attempts[attempt.id] = attempt
         return Send(attempt=attempt, reason=reason)
@@ -165,9 +224,11 @@ class Sending:
     def _hedge(self, out: list[Slot], more: int, now: float) -> list[Send]:
         """Copies of the oldest attempts for workers that have nothing else to do."""
         copies = sum(slot.hedged for slot in out)
-        idle = min(len(self.workers), self._window) - len(out) - more - copies
+        allowed = window(len(self.workers), self._runs)
+        idle = min(len(self.workers), allowed) - len(out) - more - copies
         late = sorted(
-            (slot for slot in out if self._hedge_at(slot) <= now), key=lambda slot: slot.sent_at
+            (slot for slot in out if self._hedge_at(slot) <= now and self._may_go(slot)),
+            key=lambda slot: slot.sent_at,
         )
         sends: list[Send] = []
         for slot in late[: max(idle, 0)]:

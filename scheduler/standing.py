@@ -10,14 +10,63 @@ from scheduler.pace import Pace
 #: A worker with so many invalid answers is set aside for the run.
 MOST_STRIKES = 3
 
+#: Names that are remembered as registered: more than any fleet has, so that nobody can make the
+#: list grow without end.
+MOST_REGISTERED = 5000
+
 
 class Standing:
-    """The pace of a run's workers, and which of them are not trusted any more."""
+    """The pace of a run's workers, which of them are trusted, and the fingerprint they must have.
 
-    def __init__(self, aside: Iterable[str] = ()) -> None:
+    A fingerprint is pinned by answers that count, and firm once something is stored that rests on
+    it. Until then it can be dropped together with those answers.
+    """
+
+    def __init__(
+        self,
+        aside: Iterable[str] = (),
+        fingerprint: str | None = None,
+        *,
+        allow_mixed: bool = False,
+        trusts_one: bool = False,
+    ) -> None:
+        """A `fingerprint` that the run has already is firm.
+
+        With `trusts_one` the word of a single worker ends a run: all are children of one command.
+        """
         self.pace = Pace()
         self.aside = set(aside)  #: names of the workers whose answers do not count
+        self.registered: set[str] = set()  #: names that were alive, with the right key
+        self.fingerprint, self.is_firm = fingerprint, fingerprint is not None
+        self.allow_mixed, self.trusts_one = allow_mixed, trusts_one
         self._strikes: Counter[str] = Counter()
+
+    @property
+    def demanded_fingerprint(self) -> str | None:
+        """The fingerprint that a worker must have to take a message; None for any."""
+        return None if self.allow_mixed else self.fingerprint
+
+    def accepts(self, fingerprint: str) -> bool:
+        """Whether an answer with this fingerprint may count."""
+        return self.demanded_fingerprint in (None, fingerprint)
+
+    def pin(self, fingerprint: str) -> None:
+        """Let only workers of this fingerprint compute the run, unless one is pinned already."""
+        self.fingerprint = self.fingerprint or fingerprint
+
+    def unpin(self) -> None:
+        """Drop a fingerprint on which nothing rests that is stored."""
+        self.fingerprint = None
+
+    def confirm(self) -> None:
+        """Keep the fingerprint for good: what rests on it is about to be stored."""
+        self.is_firm = self.fingerprint is not None
+
+    def register(self, workers: Iterable[str]) -> None:
+        """Remember that these showed themselves, with the right key."""
+        for worker in workers:
+            if len(self.registered) < MOST_REGISTERED:
+                self.registered.add(worker)
 
     def strike(self, worker: str) -> bool:
         """Note an invalid answer; whether it was one too many, for the first time."""

@@ -13,29 +13,29 @@ AUDIT_VOTES = 2
 
 @dataclass(slots=True)
 class _Poll:
-    microbatch: int
-    votes_needed: int
-    waived: bool = False
+    is_audited: bool
+    is_doubted: bool = False  #: a worker found it not finite
+    is_waived: bool = False
     votes: dict[str, Answer] = field(default_factory=dict)  # by worker
-
-    def bits(self) -> list[str]:
-        return [answer.bits[self.microbatch] for answer in self.votes.values()]
-
-    def winner(self) -> str | None:
-        """The bits that enough workers found."""
-        found, needed = self.bits(), 1 if self.waived else self.votes_needed
-        return next((bits for bits in found if found.count(bits) >= needed), None)
+    held: Answer | None = None
 
 
 class Tally:
     """One poll for each microbatch: it is held when enough workers found the same bits."""
 
-    def __init__(self, microbatches: Iterable[int], audited: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        microbatches: Iterable[int],
+        audited: Iterable[int] = (),
+        *,
+        must_agree: bool = False,
+        allow_mixed: bool = False,
+    ) -> None:
+        """With `must_agree` every microbatch needs two workers until `settle` is called."""
         chosen = set(audited)
-        self._polls = {
-            index: _Poll(index, AUDIT_VOTES if index in chosen else 1) for index in microbatches
-        }
+        self._polls = {index: _Poll(index in chosen) for index in microbatches}
         self._open = set(self._polls)
+        self._must_agree, self._allow_mixed = must_agree, allow_mixed
 
     @property
     def is_complete(self) -> bool:
@@ -46,6 +46,10 @@ class Tally:
         """Whether it still needs an answer."""
         return microbatch in self._open
 
+    def is_audited(self, microbatch: int) -> bool:
+        """Whether two workers must agree on it, though none found it not finite."""
+        return self._polls[microbatch].is_audited or self._must_agree
+
     def vote(self, microbatch: int, answer: Answer) -> None:
         """A worker found these bits. Held already, or found by it before: nothing changes."""
         poll = self._polls[microbatch]
@@ -55,34 +59,74 @@ class Tally:
 
     def holder(self, microbatch: int) -> Answer:
         """The one answer that is counted for a microbatch that is held."""
-        poll = self._polls[microbatch]
-        winner = poll.winner()
-        return next(one for one in poll.votes.values() if one.bits[microbatch] == winner)
+        held = self._polls[microbatch].held
+        if held is None:
+            raise KeyError(microbatch)
+        return held
 
     def voters(self, microbatch: int) -> set[str]:
         """The workers that have answered it."""
         return set(self._polls[microbatch].votes)
 
+    def has_votes(self, microbatches: Iterable[int]) -> bool:
+        """Whether any of them was answered by some worker."""
+        return any(self._polls[microbatch].votes for microbatch in microbatches)
+
     def is_disputed(self, microbatch: int) -> bool:
         """Whether two workers found different bits, and none was proved right yet."""
-        return microbatch in self._open and len(set(self._polls[microbatch].bits())) > 1
+        if microbatch not in self._open or len(self._polls[microbatch].votes) < AUDIT_VOTES:
+            return False
+        return len({self._found(microbatch, one) for one in self._answers(microbatch)}) > 1
+
+    def is_foreign(self, microbatch: int) -> bool:
+        """Whether its answers come from workers of different fingerprints."""
+        return len({answer.fingerprint for answer in self._answers(microbatch)}) > 1
 
     def proved_wrong(self, microbatch: int) -> list[tuple[str, str]]:
         """The workers outvoted in a microbatch that is held, each with one that was right."""
-        if microbatch in self._open:
+        answers = self._answers(microbatch)
+        if microbatch in self._open or len(answers) == 1:
             return []
-        votes, right = self._polls[microbatch].votes, self.holder(microbatch)
-        winner = right.bits[microbatch]
+        right = self.holder(microbatch)
+        winner = self._found(microbatch, right)
         return [
-            (worker, right.worker)
-            for worker, one in votes.items()
-            if one.bits[microbatch] != winner
+            (one.worker, right.worker) for one in answers if self._found(microbatch, one) != winner
         ]
+
+    def doubt(self, microbatch: int) -> None:
+        """A worker found it not finite: one answer is not enough any more."""
+        self._polls[microbatch].is_doubted = True
 
     def waive(self, microbatch: int) -> None:
         """No second worker is there to audit it: one answer is enough."""
-        self._polls[microbatch].waived = True
+        self._polls[microbatch].is_waived = True
         self._close(microbatch)
+
+    def forget(self, microbatch: int) -> None:
+        """Forget all answers to it, so that every worker may be asked again."""
+        poll = self._polls[microbatch]
+        self._polls[microbatch] = _Poll(poll.is_audited, poll.is_doubted)
+        self._open.add(microbatch)
+
+    def start_over(self, *, must_agree: bool) -> None:
+        """Forget all answers to everything."""
+        self._must_agree = must_agree
+        for microbatch in self._polls:
+            self.forget(microbatch)
+
+    def settle(self, fingerprint: str) -> None:
+        """From now on only answers with this fingerprint count, and those that came do."""
+        self._must_agree = False
+        for microbatch, poll in self._polls.items():
+            if not self._allow_mixed:
+                own = {name: a for name, a in poll.votes.items() if a.fingerprint == fingerprint}
+                poll.votes = own
+            self._close(microbatch)
+
+    def rests_on(self, fingerprint: str | None) -> bool:
+        """Whether any answer is left that has this fingerprint."""
+        answers = (answer for poll in self._polls.values() for answer in poll.votes.values())
+        return any(answer.fingerprint == fingerprint for answer in answers)
 
     def discard(self, worker: str) -> list[int]:
         """Forget all that this worker answered; returns what rested on it and is missing again.
@@ -91,13 +135,44 @@ class Tally:
         """
         reopened: list[int] = []
         for microbatch, poll in self._polls.items():
-            if poll.votes.pop(worker, None) and poll.winner() is None:
-                poll.waived = False
+            vote = poll.votes.pop(worker, None)
+            if vote is None or (poll.held and not self._agree(microbatch, vote, poll.held)):
+                continue
+            poll.held = self._winner(microbatch)
+            if poll.held is None:
+                poll.is_waived = False
                 if microbatch not in self._open:
                     reopened.append(microbatch)
                 self._open.add(microbatch)
         return reopened
 
+    def _answers(self, microbatch: int) -> list[Answer]:
+        return list(self._polls[microbatch].votes.values())
+
+    def _found(self, microbatch: int, answer: Answer) -> tuple[str, str]:
+        """What must be equal: bits, and where they came about, unless that may vary."""
+        fingerprint = "" if self._allow_mixed else answer.fingerprint
+        return fingerprint, answer.bits[microbatch]
+
+    def _agree(self, microbatch: int, one: Answer, other: Answer) -> bool:
+        return one is other or self._found(microbatch, one) == self._found(microbatch, other)
+
+    def _winner(self, microbatch: int) -> Answer | None:
+        """One of those who found what enough workers found."""
+        answers = self._answers(microbatch)
+        if not self._needs_two(self._polls[microbatch]):
+            return next(iter(answers), None)
+        found = [self._found(microbatch, answer) for answer in answers]
+        agreed = (a for a, one in zip(answers, found, strict=True) if found.count(one) > 1)
+        return next(agreed, None)
+
+    def _needs_two(self, poll: _Poll) -> bool:
+        wanted = poll.is_audited or poll.is_doubted or self._must_agree
+        return wanted and not poll.is_waived
+
     def _close(self, microbatch: int) -> None:
-        if self._polls[microbatch].winner() is not None:
-            self._open.discard(microbatch)
+        if microbatch in self._open:
+            poll = self._polls[microbatch]
+            poll.held = self._winner(microbatch)
+            if poll.held is not None:
+                self._open.discard(microbatch)

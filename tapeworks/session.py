@@ -144,7 +144,8 @@ def means_for(
         expected, received = run.fingerprint, cluster.fingerprints
         if expected and expected not in received and not config.allow_mixed_workers:
             raise other_bits(run.id, expected, ", ".join(received))
-        yield Means(dispatcher=CeleryDispatcher(cluster.url, signer), check=cluster.check)
+        dispatcher = CeleryDispatcher(cluster.url, signer, trusts_one=redis_url is None)
+        yield Means(dispatcher=dispatcher, check=cluster.check)
 
 
 def tell_at_once(sentence: str) -> None:

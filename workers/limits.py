@@ -48,3 +48,10 @@ MOST_RUNS = 10_000
 #: Networks that a worker compiles as it starts; others when they are needed. Half of those that it
 #: holds: one that was started again because it held too many must not do so at once again.
 MOST_WARM_NETWORKS = 8
+
+#: Seconds that a worker may say to have spent on one shard: eleven days. It is stored in
+#: microseconds, and shards are cut by it.
+LONGEST_SECONDS = 1_000_000
+
+#: Of anything else that a process says of itself; a float holds every integer up to here.
+LARGEST_QUANTITY = 2**53

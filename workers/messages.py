@@ -13,9 +13,11 @@ from workers.limits import (
     ARRAYS_HEADER_BYTES,
     LARGEST_ANSWER_BYTES,
     LARGEST_PAYLOAD_BYTES,
+    LARGEST_QUANTITY,
     LARGEST_SHARD_BYTES,
     LARGEST_SHARD_IMAGES,
     LONGEST_NAME,
+    LONGEST_SECONDS,
     MOST_SHARD_CHUNKS,
     MOST_WORKERS,
 )
@@ -27,6 +29,8 @@ Name = Annotated[str, Field(max_length=LONGEST_NAME, pattern=r"^[^\x00]*$")]
 Number = Annotated[int, Field(ge=0, lt=2**31)]
 Fingerprint = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9a-f]*$")]
 Digest = Annotated[str, Field(min_length=64, max_length=64, pattern=r"^[0-9a-f]*$")]
+Seconds = Annotated[float, Field(ge=0, le=LONGEST_SECONDS, allow_inf_nan=False)]
+Quantity = Annotated[float, Field(ge=0, le=LARGEST_QUANTITY, allow_inf_nan=False)]
 KeyId = Annotated[str, Field(max_length=KEY_ID_DIGITS, pattern=r"^[0-9a-f]*$")]
 
 #: Arrays that every answer holds, a row per image.
@@ -150,7 +154,7 @@ class AnswerHeader(_Message):
     missing: Annotated[tuple[Name, ...], Field(max_length=MOST_SHARD_CHUNKS + 1)] = ()
     worker: Name
     fingerprint: Fingerprint
-    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]  #: the worker spent on it
+    seconds: Seconds  #: the worker spent on it
     payload_checksum: Name = ""  #: `checksum` of the arrays' bytes
 
 
@@ -165,9 +169,9 @@ class _Record(BaseModel):
 
     name: Name
     host: Name
-    pid: int
-    since: str  #: ISO 8601, UTC
-    state: str
+    pid: Number
+    since: Name  #: ISO 8601, UTC
+    state: Name
     version: Name = ""  #: of Tapeworks
     python: Name = ""
     clock: Name = ""  #: this machine's time as it showed itself: ISO 8601, UTC
@@ -176,14 +180,14 @@ class _Record(BaseModel):
 class WorkerRecord(_Record):
     """A worker; its state is starting, idle or busy."""
 
-    shard_in_hand: str | None = None
-    images: int = 0  #: computed since it started
-    busy_seconds: float = 0.0  #: spent on them
-    images_per_second: float = 0.0  #: while computing
-    memory_mb: float = 0.0
-    fingerprint: str | None = None
+    shard_in_hand: Name | None = None
+    images: Annotated[int, Field(ge=0, le=LARGEST_QUANTITY)] = 0  #: computed since it started
+    busy_seconds: Quantity = 0.0  #: spent on them
+    images_per_second: Quantity = 0.0  #: while computing
+    memory_mb: Quantity = 0.0
+    fingerprint: Name | None = None
     tensorflow: Name = ""
-    cores: int = 0  #: that this process may run on; 0 if not told
+    cores: Number = 0  #: that this process may run on; 0 if not told
     signing_key: KeyId = ""  #: which key it signs with; empty for none
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -52,7 +53,7 @@ class SchedulerSide:
         attempt = attempt_id(wanted)
         arrival, spoilt = self._spoilt(draw, attempt.encode(), fields)
         self._onlooker.told.clear()
-        self._bench.link.standing = Standing()
+        self._bench.link.standing = Standing(fingerprint=FINGERPRINT)
         gathering = self._gathering(wanted)
         try:
             self._arrives(gathering, attempt, arrival, spoilt)
@@ -65,6 +66,8 @@ class SchedulerSide:
             return
         assert gathering.finished, "the true answer counts"
         self._judge(_known(gathering.counted()), right)
+        # What was learned of the workers' pace cuts the next iteration's shards.
+        Gathering(self._bench.link, replace(work(wanted), shards=None), self._onlooker)
         self._bench.seen["counted, being true" if early else "not counted"] += 1
 
     def _judge(self, counted: list[Any], right: list[Any]) -> None:

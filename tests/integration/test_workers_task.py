@@ -43,14 +43,14 @@ def test_an_answer_that_does_not_count_decides_no_fingerprint(bench: Bench) -> N
         bench.link.standing.aside.add(bench.worker.name)
         gathering.turn()
     assert not gathering.finished
-    assert bench.link.fingerprint is None
+    assert bench.link.standing.fingerprint is None
     bench.link.standing.aside.clear()
 
 
 def test_images_that_were_refused_are_not_counted_as_computed(bench: Bench) -> None:
     with at_work(bench):
         for fingerprint, images in (("cd", 0), (None, 8)):
-            bench.link.fingerprint = fingerprint
+            bench.link.standing.fingerprint = fingerprint
             Gathering(bench.link, work(Wanted.NOTHING), Onlooker()).turn()
             before = bench.worker.record().images
             tasks.compute_shard(argument(bench.last_entry()))

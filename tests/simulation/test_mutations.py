@@ -35,7 +35,9 @@ def known(coordinator: Coordinator, attempt_id: str) -> Attempt | None:
     return coordinator._sending.attempts.get(attempt_id)
 
 
-def without_audit(shards: Any, standing: Any, name: Any, audited: Any) -> Coordinator:
+def without_audit(
+    shards: Any, standing: Any, name: Any, audited: Any, *, is_audited: bool
+) -> Coordinator:
     """Nobody is checked."""
     return Coordinator(shards, standing, name)
 
@@ -68,7 +70,7 @@ MUTATIONS: dict[str, list[Mutation]] = {
     ],
     "nobody is audited": [("scheduler.gathering.Coordinator", without_audit)],
     "a message may go to whoever has answered it": [
-        ("scheduler.sending.Sending.not_for", lambda *arguments: frozenset()),
+        ("scheduler.sending.Sending.barred", lambda *arguments: set()),
     ],
     "answers to other parameters are adopted": [
         ("scheduler.gathering.earlier_attempt", of_any_iteration),

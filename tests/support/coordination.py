@@ -14,6 +14,9 @@ from scheduler.standing import Standing
 #: Workers' names.
 A, B, C = "a", "b", "c"
 
+#: Their fingerprint.
+KIND = "aa"
+
 
 def shards(count: int, microbatches_each: int = 1) -> list[Shard]:
     return split(cut(range(count * microbatches_each), 1), count)
@@ -31,7 +34,7 @@ def known_pace(seconds: float = 1.0) -> Pace:
 
 def standing(seconds: float | None = None, aside: Iterable[str] = ()) -> Standing:
     """That of a run whose microbatches take so long, if that is known."""
-    made = Standing(aside)
+    made = Standing(aside, KIND)
     if seconds is not None:
         made.pace = known_pace(seconds)
     return made
@@ -48,8 +51,13 @@ def coordinator(
 ) -> Coordinator:
     """One that knows these workers."""
     made = Coordinator(shards(count, each), of or standing(), name, audited)
-    made.saw_workers(workers, runs)
+    made.saw_workers(alike(workers), runs)
     return made
+
+
+def alike(workers: Iterable[str], fingerprint: str = KIND) -> dict[str, str]:
+    """These workers, all of one fingerprint."""
+    return dict.fromkeys(workers, fingerprint)
 
 
 def sends(commands: Iterable[Command]) -> list[Send]:
@@ -73,4 +81,5 @@ def answer(attempt: Attempt, worker: str = A, bits: str = "right") -> Answer:
         worker=worker,
         bits={microbatch.index: bits for microbatch in attempt.shard.microbatches},
         seconds=0.5,
+        fingerprint=KIND,
     )

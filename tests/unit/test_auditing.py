@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from scheduler.commands import Attempt, Command, SetAside, Tell
+from collections.abc import Mapping
+from dataclasses import replace
+
+from scheduler.commands import Answer, Attempt, Command, Diverged, SetAside, Tell
 from scheduler.coordinator import MOST_FAILURES, Coordinator
-from scheduler.standing import MOST_STRIKES
-from tests.support.coordination import A, B, C, answer, coordinator, indices, sent
+from scheduler.sending import STUCK_SECONDS
+from scheduler.sharding import Shard
+from scheduler.standing import MOST_STRIKES, Standing
+from tests.support.coordination import (
+    A,
+    B,
+    C,
+    alike,
+    answer,
+    coordinator,
+    indices,
+    name,
+    sent,
+    shards,
+)
 
 
 def only(attempts: list[Attempt]) -> Attempt:
@@ -19,6 +35,21 @@ def kinds(commands: list[Command]) -> list[str]:
 
 def aside(commands: list[Command]) -> list[str]:
     return [command.worker for command in commands if isinstance(command, SetAside)]
+
+
+def lies(work: Coordinator, attempt: Attempt) -> list[Command]:
+    return work.answered(answer(attempt, B, "wrong"), 0.3)
+
+
+def finds_nan(work: Coordinator, attempt: Attempt) -> list[Command]:
+    return work.not_finite(attempt, B, 0.3)
+
+
+def adopted(worker: str, microbatch: int, bits: str = "right") -> Answer:
+    """An answer to an earlier owner, who had cut other shards."""
+    [whole] = shards(1, 2)
+    one = Shard(index=9, microbatches=(whole.microbatches[microbatch],))
+    return answer(Attempt(id="earlier", shard=one, number=1, sent_at=0.0), worker, bits)
 
 
 def disputed() -> tuple[Coordinator, Attempt]:
@@ -68,7 +99,7 @@ def test_a_third_worker_decides_and_the_wrong_one_is_set_aside_and_named() -> No
 
 def test_a_dispute_is_not_waived_but_waits_for_a_third_worker() -> None:
     work, third = disputed()
-    work.saw_workers([A, B], runs=1)
+    work.saw_workers(alike([A, B]), runs=1)
     assert kinds(work.left(third, 0.6)) == []
     assert not work.finished
 
@@ -102,32 +133,76 @@ def test_without_a_second_worker_an_audit_is_waived_and_told() -> None:
     assert work.finished
 
 
-def test_when_the_second_worker_has_gone_the_audit_is_waived_once_the_first_leaves_it() -> None:
+def test_when_the_second_worker_has_gone_the_audit_is_waived() -> None:
     work = coordinator(workers=[A, B], audited=[0])
     work.answered(answer(only(sent(work, 0.0)), A), 0.1)
-    work.saw_workers([A], runs=1)
-    assert kinds(work.left(only(sent(work, 0.2)), 0.3)) == ["audit_waived"]
+    work.saw_workers(alike([A]), runs=1)
+    assert kinds(work.woke(0.2)) == ["audit_waived"]
     assert work.finished
 
 
 def test_while_nobody_is_seen_an_audit_is_not_waived() -> None:
     work = coordinator(workers=[A, B], audited=[0])
     attempt = only(sent(work, 0.0))
-    work.saw_workers([], runs=1)
+    work.saw_workers(alike([]), runs=1)
     assert work.answered(answer(attempt, A), 0.1) == []
     assert not work.finished
 
 
-def test_a_second_worker_that_says_nan_again_and_again_is_set_aside_and_the_audit_waived() -> None:
+def test_two_workers_that_disagree_wait_for_a_third_and_then_are_asked_again() -> None:
+    for disagree in (lies, finds_nan):
+        work = coordinator(workers=[A, B], audited=[0])
+        work.answered(answer(only(sent(work, 0.0)), A), 0.1)
+        told = disagree(work, only(sent(work, 0.2)))
+        assert kinds(told)[-1:] == ["audit_waits"]
+        assert (work.is_waiting, sent(work, 0.4)) == (True, [])
+        again = only(sent(work, 0.3 + STUCK_SECONDS))
+        assert again.not_for == frozenset()
+        work.answered(answer(again, B), 10.0)
+        work.answered(answer(only(sent(work, 10.0)), A), 10.1)
+        assert work.finished
+
+
+def test_workers_that_never_agree_are_asked_less_and_less_often() -> None:
+    work, now = coordinator(workers=[A, B], audited=[0]), 0.0
+    for patience in (STUCK_SECONDS, 2 * STUCK_SECONDS, 4 * STUCK_SECONDS):
+        work.answered(answer(only(sent(work, now)), A), now)
+        work.answered(answer(only(sent(work, now)), B, "wrong"), now)
+        now += patience
+        assert sent(work, now - 0.1) == []
+
+
+def test_a_third_worker_that_comes_decides_at_once() -> None:
     work = coordinator(workers=[A, B], audited=[0])
+    work.answered(answer(only(sent(work, 0.0)), A, "wrong"), 0.1)
+    work.answered(answer(only(sent(work, 0.2)), B), 0.3)
+    work.saw_workers(alike([A, B, C]), runs=1)
+    third = only(sent(work, 0.5))
+    assert third.not_for == {A, B}
+    assert not work.is_waiting
+    assert aside(work.answered(answer(third, C), 0.6)) == [A]
+
+
+def test_two_that_find_nan_outvote_one_that_does_not() -> None:
+    work = coordinator(workers=[A, B, C], audited=[0])
     work.answered(answer(only(sent(work, 0.0)), A), 0.1)
-    told: list[Command] = []
-    for now in range(1, 1 + MOST_STRIKES):
-        told += work.not_finite(only(sent(work, now)), B, now)
-    assert aside(told) == [B]
-    told = work.left(only(sent(work, 10.0)), 10.0)
-    assert kinds(told) == ["audit_waived"]
-    assert work.finished
+    assert work.not_finite(only(sent(work, 0.2)), B, 0.3) == []
+    told = work.not_finite(only(sent(work, 0.4)), C, 0.5)
+    assert aside(told) == [A]
+    assert told[-1] == Diverged()
+
+
+def test_microbatches_that_different_pairs_have_answered_are_sent_apart() -> None:
+    """The union of their voters is every worker: as one message nobody could ever take them."""
+    work = coordinator(each=2, workers=[A, B, C], audited=[0, 1])
+    work.answered(adopted(A, 0, "wrong"), 0.1)
+    work.answered(adopted(B, 0), 0.1)
+    work.answered(adopted(B, 1), 0.1)
+    work.answered(adopted(C, 1, "wrong"), 0.1)
+    first = only(sent(work, 0.2))
+    assert [m.index for m in first.shard.microbatches] == [0]
+    assert first.not_for == {A, B}
+    assert aside(work.answered(answer(first, C), 0.3)) == [A]
 
 
 def test_a_second_worker_that_fails_again_and_again_does_not_end_the_run() -> None:
@@ -139,3 +214,69 @@ def test_a_second_worker_that_fails_again_and_again_does_not_end_the_run() -> No
     assert kinds(told) == ["audit_waived"]
     assert [command for command in told if not isinstance(command, Tell)] == []
     assert work.finished
+
+
+# Fingerprints
+
+
+def unpinned(workers: Mapping[str, str], *, audit: bool = True) -> tuple[Coordinator, Standing]:
+    """A run on which nothing is stored yet, and these workers with their fingerprints."""
+    of, audited = Standing(), [0, 1] if audit else []
+    work = Coordinator(shards(2), of, name, audited, is_audited=audit)
+    work.saw_workers(workers, runs=1)
+    return work, of
+
+
+def of_kind(attempt: Attempt, worker: str, fingerprint: str) -> Answer:
+    return replace(answer(attempt, worker, fingerprint), fingerprint=fingerprint)
+
+
+def test_in_an_audit_one_answer_pins_no_fingerprint_but_two_that_agree_do() -> None:
+    work, of = unpinned({A: "bb", B: "aa", C: "aa"})
+    first, second = sent(work, 0.0)
+    assert kinds(work.answered(of_kind(first, A, "bb"), 0.1)) == []
+    assert not of.demanded_fingerprint
+    assert kinds(work.answered(of_kind(only(sent(work, 0.1)), B, "aa"), 0.2)) == []
+    assert kinds(work.answered(of_kind(only(sent(work, 0.2)), C, "aa"), 0.3)) == []
+    assert of.fingerprint == "aa"
+    work.answered(of_kind(second, A, "bb"), 0.4)
+    assert work.attempt(second.id), "an answer of another fingerprint does not count any more"
+    assert of.aside == set(), "a worker of another kind is not wrong"
+
+
+def test_no_audit_is_waived_because_of_a_pin_that_nothing_stored_rests_on() -> None:
+    work, of = unpinned({A: "bb", B: "aa", C: "aa"})
+    first, second = sent(work, 0.0)
+    work.answered(of_kind(first, B, "aa"), 0.1)
+    work.answered(of_kind(only(sent(work, 0.1)), C, "aa"), 0.2)
+    work.answered(of_kind(second, C, "aa"), 0.3)
+    work.saw_workers({A: "bb", C: "aa"}, runs=1)
+    assert kinds(work.woke(0.4)) == ["fingerprint_dropped"]
+    assert of.fingerprint is None
+    assert work.attempt(first.id), "what was held is asked for again"
+
+
+def test_a_pin_goes_with_the_answers_of_the_worker_that_made_it() -> None:
+    work, of = unpinned({A: "bb", B: "aa"}, audit=False)
+    first, second = sent(work, 0.0)
+    work.answered(of_kind(first, A, "bb"), 0.1)
+    assert of.fingerprint == "bb"
+    told: list[Command] = []
+    for now in range(1, 1 + MOST_STRIKES):
+        told += work.invalid(second, A, "wrong", now)
+        second = sent(work, now + 0.5)[-1]
+    assert aside(told) == [A]
+    assert not of.demanded_fingerprint
+    work.answered(of_kind(second, B, "aa"), 9.0)
+    assert of.fingerprint == "aa"
+
+
+def test_a_pin_that_no_living_worker_has_is_dropped_unless_something_rests_on_it() -> None:
+    for is_stored in (False, True):
+        work, of = unpinned({A: "bb", B: "aa"}, audit=False)
+        work.answered(of_kind(sent(work, 0.0)[0], A, "bb"), 0.1)
+        if is_stored:
+            of.confirm()
+        work.saw_workers({B: "aa"}, runs=1)
+        assert kinds(work.woke(1.0)) == ([] if is_stored else ["fingerprint_dropped"])
+        assert of.fingerprint == ("bb" if is_stored else None)

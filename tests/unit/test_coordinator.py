@@ -6,14 +6,21 @@ from types import UnionType
 
 import pytest
 
-from scheduler.commands import Answer, Attempt, Command, Diverged, GiveUp, SetAside, Tell
-from scheduler.coordinator import LEFT_SECONDS, MOST_FAILURES, REFUSED_SECONDS, Coordinator
+from scheduler.commands import Answer, Attempt, Command, Diverged, GiveUp, Pause, SetAside, Tell
+from scheduler.coordinator import (
+    LEFT_SECONDS,
+    MOST_FAILURES,
+    MOST_UNKNOWN_TOLD,
+    REFUSED_SECONDS,
+    Coordinator,
+)
 from scheduler.sharding import Shard
 from scheduler.standing import MOST_STRIKES
 from tests.support.coordination import (
     A,
     B,
     C,
+    alike,
     answer,
     coordinator,
     indices,
@@ -31,6 +38,13 @@ def only(attempts: list[Attempt]) -> Attempt:
 
 def of_kind(commands: list[Command], kind: type | UnionType) -> list[Command]:
     return [command for command in commands if isinstance(command, kind)]
+
+
+def our_own() -> Coordinator:
+    """One whose single worker is its own child."""
+    of = standing()
+    of.trusts_one = True
+    return coordinator(workers=[A], of=of)
 
 
 def adopted(worker: str, microbatches: list[int], bits: str = "right") -> Answer:
@@ -90,7 +104,7 @@ def test_an_invalid_answer_is_told_and_sent_again() -> None:
 def test_an_invalid_answer_of_nobody_known_bars_nobody() -> None:
     work = coordinator(workers=[A, B])
     invalid(work, only(sent(work, 0.0)), None)
-    assert only(sent(work, 0.1)).not_for == frozenset()
+    assert only(sent(work, 0.2)).not_for == frozenset()
 
 
 def test_too_many_invalid_answers_set_a_worker_aside_for_all_its_shards() -> None:
@@ -102,7 +116,7 @@ def test_too_many_invalid_answers_set_a_worker_aside_for_all_its_shards() -> Non
     assert isinstance(aside, SetAside)
     assert aside.worker == A
     again = sent(work, 0.2)
-    assert right.shard.index in indices(again) + indices(sent(work, 70.0))  # its vote is gone
+    assert work.attempt(right.id)  # its vote is gone
     assert {attempt.not_for for attempt in again} == {frozenset({A})}
 
 
@@ -130,7 +144,7 @@ def test_a_run_whose_every_worker_is_set_aside_waits_for_another() -> None:
             worker = A if A not in attempt.not_for else B
             assert of_kind(invalid(work, attempt, worker), GiveUp) == []
     assert sent(work, 99.0) == []
-    work.saw_workers([A, B, C], runs=1)
+    work.saw_workers(alike([A, B, C]), runs=1)
     newcomers = only(sent(work, 100.0))
     assert newcomers.not_for == {A, B}
 
@@ -143,11 +157,63 @@ def test_two_workers_with_nan_mean_that_the_run_diverged() -> None:
     assert work.not_finite(second, B, 0.3) == [Diverged()]
 
 
-def test_nan_twice_from_one_worker_is_believed_only_if_it_is_alone() -> None:
-    beside, alone = coordinator(workers=[A, B]), coordinator(workers=[A])
-    for work, last in ((beside, []), (alone, [Diverged()])):
+def test_nan_twice_from_one_worker_ends_the_run_only_if_it_is_alone_and_our_own() -> None:
+    beside, alone, own = coordinator(workers=[A, B]), coordinator(workers=[A]), our_own()
+    for work, last in ((beside, []), (alone, [Pause]), (own, [Diverged])):
         assert work.not_finite(only(sent(work, 0.0)), A, 0.1) == []
-        assert work.not_finite(only(sent(work, 0.2)), A, 0.3) == last
+        found = work.not_finite(only(sent(work, 0.2)), A, 0.3)
+        assert [type(command) for command in found] == last
+
+
+def test_failures_of_one_worker_end_the_run_only_if_it_is_our_own() -> None:
+    for work, last in ((coordinator(workers=[A]), [Pause]), (our_own(), [GiveUp])):
+        for now in range(MOST_FAILURES):
+            assert work.failed(only(sent(work, now)), A, "an error", now) == []
+        found = work.failed(only(sent(work, 9.0)), A, "an error", 9.0)
+        assert [type(command) for command in found] == last
+
+
+def test_names_that_never_showed_themselves_end_no_run() -> None:
+    work, now = coordinator(workers=[A, B]), 0.0
+    for number in range(4 * MOST_FAILURES):
+        now += 10.0
+        for attempt in sent(work, now):
+            assert work.not_finite(attempt, f"made up {number}", now) == []
+            assert work.failed(attempt, f"made up {number}", "an error", now) == []
+            told = invalid(work, attempt, f"made up {number}")
+            assert len(told) == (number < MOST_UNKNOWN_TOLD)
+    assert only(sent(work, now + 10.0)).not_for == frozenset()
+
+
+def test_before_a_run_ends_every_living_worker_was_asked() -> None:
+    work = coordinator(workers=[A, B, C])
+    assert work.not_finite(only(sent(work, 0.0)), A, 0.1) == []
+    assert work.not_finite(only(sent(work, 0.2)), B, 0.3) == []
+    third = only(sent(work, 0.4))
+    assert third.not_for == {A, B}
+    assert work.not_finite(third, C, 0.5) == [Diverged()]
+
+
+def test_what_failed_often_is_given_to_the_worker_that_has_not_tried_it() -> None:
+    work = coordinator(workers=[A, B, C])
+    told = [
+        command
+        for now in range(2 * MOST_FAILURES)
+        for command in work.failed(only(sent(work, now)), [A, B][now % 2], "an error", now)
+    ]
+    assert told == []
+    assert only(sent(work, 99.0)).not_for == {A, B}
+
+
+def test_where_workers_disagree_on_nan_a_third_decides() -> None:
+    work = coordinator(workers=[A, B, C])
+    work.not_finite(only(sent(work, 0.0)), A, 0.1)
+    work.answered(answer(only(sent(work, 0.2)), B), 0.3)
+    assert not work.finished
+    third = only(sent(work, 0.4))
+    assert third.not_for == {A, B}
+    work.answered(answer(third, C), 0.5)
+    assert work.finished
 
 
 def test_nan_of_a_worker_set_aside_is_no_evidence_even_if_nobody_else_is_seen() -> None:
@@ -262,7 +328,7 @@ def test_a_failure_that_is_played_back_is_one_failure() -> None:
 
 
 def test_one_answer_with_nan_that_is_played_back_ends_no_run() -> None:
-    work = coordinator(workers=[A])
+    work = our_own()
     attempt = only(sent(work, 0.0))
     for _ in range(3):
         assert work.not_finite(attempt, A, 0.1) == []

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tests.support.entries import entry
 from tests.support.messages import message
 from workers.entries import rewritten
 from workers.limits import LARGEST_SHARD_IMAGES, MOST_SHARD_CHUNKS
-from workers.messages import ShardMessage
+from workers.messages import AnswerHeader, SchedulerRecord, ShardMessage, Status, WorkerRecord
 from workers.signing import Purpose, Signer
 
 RIGHT: dict[str, Any] = json.loads(message("run", 0).model_dump_json())
+
+ANSWER = AnswerHeader(
+    attempt_id="run.1.0.0.1",
+    run_id="run",
+    epoch=1,
+    iteration=0,
+    shard=0,
+    attempt=1,
+    parameters_digest="0" * 64,
+    microbatches=(0,),
+    status=Status.DONE,
+    worker="w",
+    fingerprint="ab",
+    seconds=0.5,
+)
 
 #: A number that takes as much room as any.
 LONG = 2**31 - 1
@@ -70,3 +86,30 @@ def test_the_largest_message_that_can_be_asked_fits_into_an_entry_of_the_queue()
     asked = ShardMessage.model_validate_json(text)
     sealed = Signer(b"k" * 32).seal(Purpose.MESSAGE, asked.model_dump_json())
     assert rewritten(entry(sealed))
+
+
+def unbounded(schema: Any, path: str = "") -> Iterator[str]:
+    """The numbers in a JSON schema that may be as large as one likes."""
+    if isinstance(schema, list):
+        for place, part in enumerate(schema):
+            yield from unbounded(part, f"{path}/{place}")
+    if isinstance(schema, dict):
+        is_number = schema.get("type") in {"integer", "number"}
+        if is_number and not schema.keys() & {"maximum", "exclusiveMaximum"}:
+            yield path
+        for name, part in schema.items():
+            yield from unbounded(part, f"{path}/{name}")
+
+
+@pytest.mark.parametrize("kind", [ShardMessage, AnswerHeader, WorkerRecord, SchedulerRecord])
+def test_every_number_in_a_message_has_an_upper_bound(kind: type[BaseModel]) -> None:
+    found = set(unbounded(kind.model_json_schema()))
+    assert {path for path in found if "kernel_sizes" not in path} == set()  # fit into an image
+
+
+@pytest.mark.parametrize("seconds", ["1.7e308", "1e999", "NaN", "-1", "1e7"])
+def test_seconds_that_nobody_could_have_spent_cannot_be_read(seconds: str) -> None:
+    header = ANSWER.model_dump_json().replace('"seconds":0.5', f'"seconds":{seconds}')
+    assert seconds in header
+    with pytest.raises(ValidationError):
+        AnswerHeader.model_validate_json(header)

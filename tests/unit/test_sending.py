@@ -21,6 +21,7 @@ from scheduler.sending import WINDOW_PER_WORKER, window
 from tests.support.coordination import (
     A,
     B,
+    alike,
     answer,
     coordinator,
     indices,
@@ -214,9 +215,9 @@ def test_a_lost_queue_makes_everything_missing_due_at_once() -> None:
 def test_a_worker_that_is_gone_makes_everything_missing_due_and_a_new_one_nothing() -> None:
     work = coordinator(2, [A, B])
     sent(work, 0.0)
-    work.saw_workers([A, B, "c"], runs=1)
+    work.saw_workers(alike([A, B, "c"]), runs=1)
     assert sent(work, 0.1) == []
-    work.saw_workers([A, "c"], runs=1)
+    work.saw_workers(alike([A, "c"]), runs=1)
     assert {send.reason for send in sends(work.woke(0.2))} == {"a worker is gone"}
 
 
@@ -226,7 +227,7 @@ def test_while_no_worker_is_known_a_shard_is_sent_once_and_again_when_one_comes(
     overdue = work.next_wake(0.0) + 1
     assert sent(work, overdue) == []
     assert work.next_wake(overdue) == float("inf")
-    work.saw_workers([A], runs=1)
+    work.saw_workers(alike([A]), runs=1)
     assert [attempt.number for attempt in sent(work, overdue)] == [2]
 
 
