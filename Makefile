@@ -45,7 +45,7 @@ audit: | $(BIN)/python  ## Look for known vulnerabilities of what the locks pin 
 	@test -x $(VENV)/audit/bin/pip-audit || { $(BIN)/python -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; }
 	$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock --requirement requirements-dev.lock
 
-simulate: $(VENV)/.development  ## Run 100,000 simulated schedules of faults
+simulate: $(VENV)/.development  ## Run 100,000 simulated schedules of faults, from a first seed that is drawn and printed
 	$(BIN)/python -m tests.simulation --schedules 100000
 
 fuzz: $(VENV)/.development  ## Try 100,000 mutated messages, answers and payloads

@@ -102,4 +102,11 @@ class Pause:
     reason: str
 
 
-Command = Send | SetAside | Tell | GiveUp | Diverged | Pause
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Withdraw:
+    """Let no worker compute these attempts any more: what they ask for is counted."""
+
+    attempts: tuple[str, ...]
+
+
+Command = Send | SetAside | Tell | GiveUp | Diverged | Pause | Withdraw

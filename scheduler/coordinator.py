@@ -19,6 +19,7 @@ from scheduler.commands import (
     Pause,
     Reason,
     Tell,
+    Withdraw,
 )
 from scheduler.sending import Sending, Slot
 from scheduler.settling import Settling
@@ -110,10 +111,10 @@ class Coordinator:
 
     # Events
 
-    def saw_workers(self, living: Mapping[str, str], runs: int) -> None:
-        """These are alive, each with its fingerprint, to serve one of so many runs."""
+    def saw_workers(self, living: Mapping[str, str], runs: int, queue_length: int = 0) -> None:
+        """These are alive, each with its fingerprint, for so many runs and waiting messages."""
         self._standing.register(living)
-        self._sending.saw_workers(living, runs)
+        self._sending.saw_workers(living, runs, queue_length)
 
     def lost_queue(self, reason: Reason) -> None:
         """What was sent may be gone."""
@@ -143,9 +144,10 @@ class Coordinator:
         touched = {slot.shard.index: slot for slot in map(self._slot_of.__getitem__, answer.bits)}
         for slot in touched.values():
             slot.left = 0
+            slot.answered.add(attempt.id)
             if self._tally.has_votes(self._sending.missing(slot.shard)):
                 slot.due(Reason.AUDIT)
-            commands += self._settling.finite_after_all(slot)
+            commands += self._settling.finite_after_all(slot) + self._withdrawn(slot)
         return commands + self._settling.settle(now)
 
     def failed(self, attempt: Attempt, worker: str, problem: str, now: float) -> list[Command]:
@@ -220,6 +222,11 @@ class Coordinator:
         return []
 
     # What follows from them
+
+    def _withdrawn(self, slot: Slot) -> list[Command]:
+        """Copies of what is counted may still wait in the queue, unless all of them is over."""
+        superseded = self._sending.superseded(slot)
+        return [Withdraw(attempts=superseded)] if superseded and not self.finished else []
 
     def _slot(self, attempt: Attempt) -> Slot:
         return self._sending.slots[attempt.shard.index]

@@ -23,6 +23,7 @@ from scheduler.commands import (
     Send,
     SetAside,
     Tell,
+    Withdraw,
 )
 from scheduler.coordinator import Coordinator
 from scheduler.errors import AnswerInvalid, RunFailed, Undecided, diverged
@@ -105,7 +106,8 @@ class Gathering:
         if not self._published:
             self._link.publish(self._work, self._watcher)
             self._published = True
-        self._coordinator.saw_workers(self._link.living, self._link.runs)
+        link = self._link
+        self._coordinator.saw_workers(link.living, link.runs, link.queue_length)
         now = time.monotonic()
         self._do(self._coordinator.woke(now))
         self._meter.out(self._coordinator.out)
@@ -156,6 +158,8 @@ class Gathering:
                 reason = f"Worker {command.worker} is set aside for this run: {command.reason}."
                 with about(worker=command.worker):
                     self._watcher.notice("worker_set_aside", reason)
+            case Withdraw():
+                self._link.exchange.withdraw(command.attempts)
             case GiveUp():
                 raise RunFailed(
                     f"Shard {command.shard} of iteration {self._work.iteration} failed "

@@ -38,6 +38,7 @@ class Link:
         self.standing = Standing(trusts_one=trusts_one)
         self.living: dict[str, str] = {}  #: workers with the right key, and their fingerprints
         self.runs = 1  #: in progress at this Redis
+        self.queue_length = 0  #: messages of all runs that no worker has taken
         self.server_id = ""
         self._looked_at = float("-inf")
         self._lost_at = float("-inf")
@@ -182,6 +183,7 @@ class Link:
         self.living = {w.name: w.fingerprint or "" for w in ready if w.signing_key == key}
         self._strangers = frozenset(worker.name for worker in ready) - self.living.keys()
         self.runs = self.exchange.runs_in_progress()
+        self.queue_length = self.exchange.queue_length()
         self._looked_at = time.monotonic()
 
     def fingerprints(self) -> frozenset[str]:

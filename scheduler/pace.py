@@ -13,6 +13,11 @@ FIRST_DEADLINE_SECONDS = 10.0
 DEADLINE_FACTOR = 4.0
 DEADLINE_GROWTH = 1.5
 
+#: While messages wait in the queue, one more may wait this many times as long as the latest did,
+#: and no longer than answers are kept.
+QUEUEING_FACTOR = 2.0
+LONGEST_QUEUEING_SECONDS = 600.0
+
 #: An idle worker repeats a shard that takes this many times the expected time, or longer than the
 #: least that is worth a message.
 HEDGE_FACTOR = 2.0
@@ -28,9 +33,11 @@ class Pace:
     def __init__(self) -> None:
         self.seconds: float | None = None  #: from sending to answer
         self.service_seconds: float | None = None  #: in the worker's hands
+        self.queue_seconds: float | None = None  #: of a whole message, before that
 
     def learn(self, seconds: float, service_seconds: float, microbatches: int) -> None:
         """An attempt with so many microbatches took this long."""
+        self.queue_seconds = _moved(self.queue_seconds, max(seconds - service_seconds, 0.0))
         self.seconds = _moved(self.seconds, seconds / microbatches)
         self.service_seconds = _moved(self.service_seconds, service_seconds / microbatches)
 
@@ -45,6 +52,17 @@ class Pace:
             seconds = DEADLINE_FACTOR * self.seconds * ahead
         seconds = max(seconds, SHORTEST_DEADLINE_SECONDS) * DEADLINE_GROWTH ** min(missed, 50)
         return min(seconds, LONGEST_DEADLINE_SECONDS)
+
+    def queueing(self, shards_ahead: float, microbatches: int) -> float:
+        """Seconds that a message may wait behind so many for each worker, all like this one.
+
+        Others' shards may be longer: what was measured counts if it is more.
+        """
+        each = FIRST_DEADLINE_SECONDS
+        if self.service_seconds is not None:
+            each = max(self.service_seconds * microbatches, SHORTEST_DEADLINE_SECONDS)
+        measured = QUEUEING_FACTOR * (self.queue_seconds or 0.0)
+        return min(max(shards_ahead * each, measured), LONGEST_QUEUEING_SECONDS)
 
     def hedge_after(self, microbatches: int) -> float:
         """Seconds after which an idle worker repeats an attempt; never while nothing is known."""

@@ -51,6 +51,7 @@ class Slot:
     hedged: bool = False  #: the latest attempt has a copy
     failed_by: list[str] = field(default_factory=list)  #: a line for each failure
     not_finite_by: list[str] = field(default_factory=list)  #: likewise
+    answered: set[str] = field(default_factory=set)  #: ids of attempts that have come back
     stuck_since: float | None = None  #: its workers do not agree, and no other is there
     stuck: int = 0  #: times that its workers were asked again for that
     _heard: set[tuple[str, str]] = field(default_factory=set)
@@ -91,6 +92,7 @@ class Sending:
         self.workers: frozenset[str] = frozenset()  #: alive, trusted, of the right fingerprint
         self.strangers: frozenset[str] = frozenset()  #: the same, of another fingerprint
         self._living: Mapping[str, str] = {}
+        self.queue_length = 0  #: messages of all runs that nobody has taken, as of the latest look
         self._tally, self._standing, self._name = tally, standing, name
         self._runs = 1
         self.out = 0  #: shards that were sent and not answered, as of the latest look
@@ -99,8 +101,9 @@ class Sending:
         """Its microbatches that still need an answer."""
         return [m.index for m in shard.microbatches if self._tally.is_missing(m.index)]
 
-    def saw_workers(self, living: Mapping[str, str], runs: int) -> None:
-        """These are alive, each with its fingerprint, and so many runs are in progress."""
+    def saw_workers(self, living: Mapping[str, str], runs: int, queue_length: int) -> None:
+        """These are alive, each with its fingerprint, for so many runs and messages."""
+        self.queue_length = queue_length
         gone = self.workers - living.keys()
         self._living, self._runs = living, runs
         self.refit()
@@ -160,8 +163,8 @@ class Sending:
     def woke(self, now: float) -> list[Send]:
         """What is to be sent now; it counts as sent."""
         unfinished = [slot for slot in self.slots.values() if self.missing(slot.shard)]
-        out = [slot for slot in unfinished if slot.due_at > now]
-        due = (slot for slot in unfinished if slot.due_at <= now and self._may_go(slot))
+        out = [slot for slot in unfinished if self._is_out(slot, now)]
+        due = (slot for slot in unfinished if not self._is_out(slot, now) and self._may_go(slot))
         chosen = list(islice(due, max(window(len(self.workers), self._runs) - len(out), 0)))
         ahead = sum(len(self.missing(slot.shard)) for slot in (*out, *chosen))
         sends = [self._send(slot, now, ahead) for slot in chosen]
@@ -183,6 +186,28 @@ class Sending:
             if at > now
         )
         return min(times, default=float("inf"))
+
+    def _is_out(self, slot: Slot, now: float) -> bool:
+        """Whether an answer may still come: in time, or because its message merely waits."""
+        if slot.due_at > now:
+            return True
+        was_sent = slot.number and slot.due_at > NOW and not slot.reason
+        return bool(was_sent) and now < slot.due_at + self._queueing_seconds(slot)
+
+    def _queueing_seconds(self, slot: Slot) -> float:
+        """How much longer a message may have waited in the queue than others did of late."""
+        if not self.queue_length:
+            return 0.0
+        shards_ahead = self.queue_length / max(len(self.workers), 1)
+        pace, microbatches = self._standing.pace, len(slot.shard.microbatches)
+        return pace.queueing(shards_ahead, microbatches)
+
+    def superseded(self, slot: Slot) -> tuple[str, ...]:
+        """Attempts at a shard that are of no use any more, and that nobody has answered."""
+        if slot.number == 1 or self.missing(slot.shard):
+            return ()
+        ids = [self._name(slot.shard, number) for number in range(1, slot.number + 1)]
+        return tuple(one for one in ids if one not in slot.answered)
 
     def _may_go(self, slot: Slot) -> bool:
         """Whether somebody may take it.
@@ -222,7 +247,12 @@ class Sending:
         return slot.sent_at + self._standing.pace.hedge_after(len(self.missing(slot.shard)))
 
     def _hedge(self, out: list[Slot], more: int, now: float) -> list[Send]:
-        """Copies of the oldest attempts for workers that have nothing else to do."""
+        """Copies of the oldest attempts for workers that have nothing else to do.
+
+        None has, while messages wait in the queue.
+        """
+        if self.queue_length:
+            return []
         copies = sum(slot.hedged for slot in out)
         allowed = window(len(self.workers), self._runs)
         idle = min(len(self.workers), allowed) - len(out) - more - copies

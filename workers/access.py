@@ -25,6 +25,7 @@ from workers.keys import (
     network_key,
     payload_key,
     scheduler_key,
+    withdrawn_key,
     worker_key,
 )
 
@@ -88,6 +89,7 @@ def _grant(keys: str | tuple[str, ...], *commands: str) -> Grant:
 WORKER = (
     # What schedulers publish.
     _grant((payload_key("*"), current_key("*"), network_key("*"), aside_key("*"), RUNS_KEY), *READ),
+    _grant(withdrawn_key("*"), *READ),
     # Its answers.
     _grant(answer_key("*"), "hset", "expire"),
     _grant(arrivals_key("*"), "rpush", "expire"),
@@ -112,6 +114,7 @@ SCHEDULER = (
     _grant(RUNS_KEY, "sadd", "srem", "expire", *READ),
     _grant(answer_key("*"), "exists", "hstrlen", "hmget", "hget", "del", "watch"),
     _grant(arrivals_key("*"), "blpop"),
+    _grant(withdrawn_key("*"), "set"),
     _grant(worker_key("*"), *READ),
     _grant(WORKERS_KEY, "srem", *READ),
     _grant(scheduler_key("*"), "set", "del", *READ),

@@ -33,6 +33,7 @@ from workers.keys import (
     network_key,
     payload_key,
     scheduler_key,
+    withdrawn_key,
     worker_key,
 )
 from workers.limits import (
@@ -151,6 +152,13 @@ class Exchange:
                 pipe.srem(RUNS_KEY, run_id)
                 pipe.execute()
 
+    def withdraw(self, attempts: Iterable[str]) -> None:
+        """Let workers drop these attempts unread: what they ask for is counted."""
+        with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
+            for attempt_id in attempts:
+                pipe.set(withdrawn_key(attempt_id), 1, ex=ANSWER_SECONDS)
+            pipe.execute()
+
     # Workers to scheduler
 
     def fetch(self, content_digest: str, largest_bytes: int) -> bytes | None:
@@ -160,12 +168,12 @@ class Exchange:
         return payload if payload and digest(payload) == content_digest else None
 
     def is_stale(self, message: ShardMessage) -> bool:
-        """Whether the run has moved past this message, or has ended."""
-        with redis_client.translated(self.url):
-            current: Any = self._redis.getrange(
-                current_key(message.run_id), 0, LARGEST_CURRENT_BYTES
-            )
-        if not current:
+        """Whether the run has moved past this message or has ended, or it was withdrawn."""
+        with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
+            pipe.getrange(current_key(message.run_id), 0, LARGEST_CURRENT_BYTES)
+            pipe.exists(withdrawn_key(message.attempt_id))
+            current, is_withdrawn = pipe.execute()
+        if not current or is_withdrawn:
             return True
         found = _CURRENT.fullmatch(current)  # what cannot be read spares no work
         stands_at = (int(found[1]), int(found[2])) if found else (0, 0)

@@ -29,6 +29,11 @@ def answer_key(attempt_id: str) -> str:
     return f"{PREFIX}answer:{attempt_id}"
 
 
+def withdrawn_key(attempt_id: str) -> str:
+    """There if nobody needs an answer to this attempt any more."""
+    return f"{PREFIX}withdrawn:{attempt_id}"
+
+
 def arrivals_key(run_id: str) -> str:
     """List of the attempts that have answered, to this owner of the run or to an earlier one."""
     return f"{PREFIX}arrivals:{run_id}"

@@ -1,9 +1,13 @@
-"""Run simulated schedules: `--schedules 100000`, or `--seed N` for one with its whole log."""
+"""Run simulated schedules: `--schedules 100000`, or `--seed N` for one with its whole log.
+
+Every call draws its first seed and prints it, unless `--first-seed` names one.
+"""
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import random
 import sys
 import time
 from collections import Counter
@@ -12,6 +16,9 @@ from tests.simulation.schedule import Failure, Schedule, Seen
 
 #: Schedules between two lines about the progress.
 PROGRESS = 1000
+
+#: First seeds are drawn below.
+LARGEST_SEED = 10**9
 
 
 def _tried(seed: int) -> tuple[Seen | None, str]:
@@ -34,6 +41,7 @@ def _replay(seed: int) -> int:
 
 
 def _many(first: int, count: int, processes: int) -> int:
+    print(f"Schedules {first} to {first + count - 1}", flush=True)
     began, failures, longest, kinds = time.perf_counter(), 0, 0.0, Counter[str]()
     with multiprocessing.Pool(processes) as pool:
         tried = pool.imap_unordered(_tried, range(first, first + count), 100)
@@ -48,7 +56,8 @@ def _many(first: int, count: int, processes: int) -> int:
                 kinds.update(seen.kinds)
     print(*(f"{kinds[kind]:8} schedules saw {kind}" for kind in sorted(kinds)), sep="\n")
     print(
-        f"{count} schedules, {failures} failed, in {time.perf_counter() - began:.0f} seconds; "
+        f"{count} schedules from first seed {first}, {failures} failed, in "
+        f"{time.perf_counter() - began:.0f} seconds; "
         f"complete at most {longest:.0f} simulated seconds after faults stopped."
     )
     return 1 if failures else 0
@@ -58,13 +67,16 @@ def main() -> int:
     """0 if every schedule came out right."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--schedules", type=int, default=2000, help="how many to run")
-    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--first-seed", type=int, help="drawn, if none is named")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     parser.add_argument("--seed", type=int, help="replay this one and show its whole log")
     options = parser.parse_args()
     if options.seed is not None:
         return _replay(options.seed)
-    return _many(options.first_seed, options.schedules, options.processes)
+    first = options.first_seed
+    if first is None:
+        first = random.SystemRandom().randrange(LARGEST_SEED)
+    return _many(first, options.schedules, options.processes)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from workers.messages import (
     AnswerHeader,
     ShardMessage,
     Status,
+    Wanted,
     checksum,
 )
 
@@ -37,6 +38,7 @@ class Misdeed(StrEnum):
 #: rightly end the run.
 MISDEEDS: dict[Kind, tuple[tuple[Misdeed, ...], float, int]] = {
     Kind.LIAR: ((Misdeed.LIE,), 0.7, 1000),
+    Kind.BROKEN: ((Misdeed.LIE,), 0.7, 1000),
     Kind.CORRUPT: ((Misdeed.CORRUPT,), 0.7, MOST_STRIKES),
     Kind.NOT_FINITE: ((Misdeed.NOT_FINITE,), 0.7, 1),
     Kind.FAILING: ((Misdeed.FAIL, Misdeed.UNREADABLE), 0.7, 5),
@@ -69,7 +71,7 @@ def answer(
     """The header, its bytes and the arrays'."""
     if status is Status.DONE and misdeed is Misdeed.FAIL:
         status = Status.FAILED
-    arrays = _arrays(message, worker, misdeed) if status is Status.DONE else b""
+    arrays = _arrays(message, worker, fingerprint, misdeed) if status is Status.DONE else b""
     missing = (message.parameters_digest, *message.chunks.values())
     header = AnswerHeader(
         attempt_id=message.attempt_id,
@@ -88,20 +90,24 @@ def answer(
         payload_checksum=checksum(arrays),
     )
     if misdeed is Misdeed.CORRUPT and arrays:
-        arrays = _arrays(message, worker, Misdeed.LIE)  # not what the checksum is of
+        arrays = _arrays(message, worker, fingerprint, Misdeed.LIE)  # not what the checksum is of
     head = header.model_dump_json().encode()
     return header, head[:-9] if misdeed is Misdeed.UNREADABLE else head, arrays
 
 
-def _arrays(message: ShardMessage, worker: str, misdeed: Misdeed) -> bytes:
+def _arrays(message: ShardMessage, worker: str, fingerprint: str, misdeed: Misdeed) -> bytes:
     name, indices = message.parameters_digest, [m.index for m in message.microbatches]
     if misdeed is Misdeed.LIE:  # another one than that of any other liar
         name += worker
-    losses = np.array([value(name, index) for index in indices], np.float32)
+    values = [value(name, index, fingerprint, message.wanted) for index in indices]
+    losses = np.array(values, np.float32)
     if misdeed is Misdeed.NOT_FINITE:
         losses[-1] = np.nan
+    shapes = message.network.shapes if message.wanted is Wanted.SUMMED else {}
+    sums = {name: np.zeros((len(indices), *shape)) for name, shape in shapes.items()}
     return to_bytes(
-        {
+        sums
+        | {
             LOSSES: losses,
             GRADIENT_NORMS: np.zeros(len(indices), np.float32),
             PREDICTIONS: np.zeros(len(indices), np.int32),

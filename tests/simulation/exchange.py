@@ -71,6 +71,14 @@ class Exchange:
         self._redis.reach()
         return set(self._redis.aside[run_id])
 
+    def queue_length(self) -> int:
+        self._redis.reach()
+        return len(self._redis.queue)
+
+    def withdraw(self, attempts: Iterable[str]) -> None:
+        self._redis.reach()
+        self._redis.withdrawn.update(attempts)
+
     def forget_run(self, run_id: str, epoch: int) -> None:
         self._redis.reach()
         current = self._redis.current.get(run_id)

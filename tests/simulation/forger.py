@@ -21,6 +21,29 @@ SIGNED = 0.25
 MISDEEDS = (Misdeed.LIE, Misdeed.NOT_FINITE, Misdeed.FAIL, Misdeed.CORRUPT, Misdeed.UNREADABLE)
 
 
+class Imposter:
+    """Somebody who has stolen a worker's key: failures and NaN, in names that nobody has."""
+
+    def __init__(self, world: World, redis: Redis, chance: random.Random) -> None:
+        self._world, self._redis, self._chance, self._names = world, redis, chance, 0
+
+    def sees(self, message: ShardMessage) -> None:
+        """A message lies in the queue. It answers while other faults last."""
+        if self._redis.faults and self._chance.random() < 0.6:
+            for _ in range(self._chance.randint(1, 2)):
+                self._world.after(self._chance.uniform(0, 0.3), lambda: self._answer(message))
+
+    def _answer(self, message: ShardMessage) -> None:
+        misdeed = self._chance.choice([Misdeed.NOT_FINITE, Misdeed.FAIL, Misdeed.UNREADABLE])
+        self._names += 1
+        worker = f"made-up-{self._names}"
+        fingerprint = message.fingerprint or FINGERPRINT
+        header, head, arrays = answer(message, Status.DONE, worker, fingerprint, misdeed)
+        signature = self._redis.signer.signature(Purpose.ANSWER, head, arrays).encode()
+        self._world.tell("imposter", f"answers {message.attempt_id} for {worker}: {misdeed}")
+        self._redis.forge(header, head, arrays, signature)
+
+
 class Forger:
     """Answers some of the messages, sooner or later than whoever is asked."""
 

@@ -23,13 +23,16 @@ NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1)
 DATA = ImageData(images=np.zeros((12, 4, 4), np.uint8), labels=np.zeros(12, np.uint8))
 MICROBATCHES = [cut(range(count), 1) for count in range(len(DATA.labels) + 1)]
 
-#: Of the workers that a run can use, and of others.
+#: Of most workers, and of others.
 FINGERPRINT, OTHER_FINGERPRINT = "aa", "bb"
 
 
-def value(parameters_digest: str, microbatch: int) -> int:
-    """The one right answer; as a loss it is exact."""
-    return zlib.crc32(f"{parameters_digest}:{microbatch}".encode()) >> 8
+def value(
+    parameters_digest: str, microbatch: int, fingerprint: str, wanted: str = Wanted.SUMMED
+) -> int:
+    """The one right answer on such a machine; as a loss it is exact."""
+    asked = f"{parameters_digest}:{microbatch}:{fingerprint}:{wanted}"
+    return zlib.crc32(asked.encode()) >> 8
 
 
 def assigned(parameters: bytes, values: Iterable[int]) -> bytes:
@@ -42,23 +45,26 @@ def initial(run_id: str) -> bytes:
     return digest(run_id.encode()).encode()
 
 
-def reference(run_id: str, microbatches: int, iterations: int) -> bytes:
+def reference(run_id: str, microbatches: int, iterations: int, fingerprint: str) -> bytes:
     """The parameters in the end, computed one microbatch after the other."""
     parameters = initial(run_id)
     for _ in range(iterations):
         name = digest(parameters)
-        parameters = assigned(parameters, [value(name, index) for index in range(microbatches)])
+        values = [value(name, index, fingerprint) for index in range(microbatches)]
+        parameters = assigned(parameters, values)
     return parameters
 
 
-def work(claim: Claim, iteration: int, parameters: bytes, run: Run, audit: float) -> Work:
-    """What a dispatcher is given for one iteration."""
+def work(
+    claim: Claim, iteration: int, parameters: bytes, run: Run, audit: float, wanted: Wanted
+) -> Work:
+    """What a dispatcher is given for one iteration, or for an evaluation."""
     return Work(
         run_id=claim.run_id,
         epoch=claim.epoch,
         iteration=iteration,
         network=NETWORK,
-        wanted=Wanted.NOTHING,
+        wanted=wanted,
         parameters=parameters,
         parameters_digest=digest(parameters),
         data=DATA,

@@ -31,6 +31,7 @@ class Redis:
         self.on_arrival: Callable[[str], None] = lambda run_id: None
         self.signer = UNSIGNED  #: of everybody but forgers
         self.heartbeats: dict[str, tuple[str, float]] = {}  #: fingerprint, end
+        self.diverged: set[str] = set()  #: digests of parameters with which nobody finds a number
         self._world = world
         self.forget()
 
@@ -38,6 +39,7 @@ class Redis:
         """Lose all that is held."""
         self.queue: list[ShardMessage] = []
         self.payloads: set[str] = set()
+        self.withdrawn: set[str] = set()
         self.answers: dict[str, tuple[bytes, bytes, bytes]] = {}  #: with signatures
         self.arrivals: defaultdict[str, deque[str]] = defaultdict(deque)
         self.current: dict[str, tuple[int, int]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,19 +11,24 @@ from functools import partial
 from types import SimpleNamespace
 from unittest.mock import patch
 
+from storage.records import Request, RunStatus
 from tests.simulation.exchange import Exchange
 from tests.simulation.faults import Faults, Kind, drawn
-from tests.simulation.forger import KEY, SIGNED, Forger
-from tests.simulation.problem import reference
+from tests.simulation.forger import KEY, SIGNED, Forger, Imposter
+from tests.simulation.problem import FINGERPRINT, initial, reference
 from tests.simulation.redis import Redis
 from tests.simulation.schedulers import Scheduler
-from tests.simulation.store import Store
+from tests.simulation.store import Run, Store
 from tests.simulation.witness import Violation, Witness
 from tests.simulation.workers import Worker
 from tests.simulation.world import World
+from workers.messages import ShardMessage
 
 #: Simulated seconds within which every run is complete once faults have stopped.
 PROGRESS_SECONDS = 240.0
+
+#: Times that a run is resumed which the only worker would end.
+MOST_RESUMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +50,26 @@ class Schedule:
     def __init__(self, seed: int, *, whole_log: bool = False) -> None:
         self.world = World(seed, whole_log=whole_log)
         self._seed = seed
-        self._faults = faults = drawn(self.world.chance)
+        self.seconds_each: float | None = None  #: of a microbatch; drawn, if None
+        self.progress_seconds = PROGRESS_SECONDS
+        self._faults = faults = self._draw()
         self._witness = Witness()
         self._redis = Redis(self.world, faults)
         self._store = Store(self.world, self._witness, faults.commit_silent)
+        self._resumed = Counter[str]()
         self._forger = self._forger_of(seed)
+        self._imposter = (
+            Imposter(self.world, self._redis, random.Random(f"imposter {seed}"))
+            if faults.imposter
+            else None
+        )
+
+    def _draw(self) -> Faults:
+        return drawn(self.world.chance)
+
+    def _numbers(self) -> tuple[int, int]:
+        """Of runs and of schedulers."""
+        return self.world.chance.choice([1, 1, 1, 2, 2, 3, 4]), self.world.chance.randint(1, 3)
 
     def _forger_of(self, seed: int) -> Forger | None:
         chance = random.Random(f"forger {seed}")
@@ -96,22 +117,48 @@ class Schedule:
             yield
 
     def _set_up(self) -> None:
-        world, faults, chance = self.world, self._faults, self.world.chance
-        for number in range(chance.choice([1, 1, 2])):
-            microbatches, shards = chance.randint(1, 8), chance.choice([None, None, 2, 5])
-            self._store.create_run(f"run-{number}", microbatches, chance.randint(1, 3), shards)
+        world, faults = self.world, self._faults
+        runs, schedulers = self._numbers()
+        for number in range(runs):
+            self._store.create_run(self._run(f"run-{number}"))
         self._workers = [
-            Worker(world, self._redis, place, kind) for place, kind in enumerate(faults.kinds)
+            Worker(world, self._redis, place, kind, keeps_name=faults.reuses_names)
+            for place, kind in enumerate(faults.kinds)
         ]
+        if faults.audit == 1.0:
+            placed = zip(self._workers, faults.kinds, strict=True)
+            broken = {worker.fingerprint for worker, kind in placed if kind is Kind.BROKEN}
+            self._witness.broken = broken
+        for worker in self._workers:
+            worker.seconds = self.seconds_each or worker.seconds
+        signer, diverged = self._redis.signer, self._redis.diverged
+        parts = world, self._store, self._witness
         self._schedulers = [
-            Scheduler(world, self._store, self._witness, place, faults.audit, self._redis.signer)
-            for place in range(chance.randint(1, 3))
+            Scheduler(*parts, place, faults.audit, signer, diverged) for place in range(schedulers)
         ]
         self._redis.on_message = self._message
-        if self._forger:
-            self._redis.on_queued = self._forger.sees
+        self._redis.on_queued = self._queued
         self._redis.on_arrival = self._arrival
         self._plan(faults)
+        self._plan_people(faults)
+
+    def _run(self, run_id: str) -> Run:
+        chance, iterations = self.world.chance, self.world.chance.randint(1, 3)
+        return Run(
+            id=run_id,
+            microbatches=chance.randint(1, 8),
+            iterations=iterations,
+            shards=chance.choice([None, None, 2, 5]),
+            parameters=initial(run_id),
+            fingerprint=FINGERPRINT if self._faults.is_pinned else None,
+            evaluates=chance.random() < 0.25,
+            diverges_at=chance.randrange(iterations) if chance.random() < 0.15 else None,
+        )
+
+    def _queued(self, message: ShardMessage) -> None:
+        for one in (self._forger, self._imposter):
+            if one:
+                one.sees(message)
 
     def _message(self) -> None:
         for worker in self.world.chance.sample(self._workers, len(self._workers)):
@@ -142,6 +189,22 @@ class Schedule:
             scheduler, before_commit = chance.choice(self._schedulers), chance.random() < 0.5
             world.at(at, partial(scheduler.freeze, seconds, before_commit=before_commit))
         world.at(faults.until, self._all_is_well)
+
+    def _plan_people(self, faults: Faults) -> None:
+        world, chance = self.world, self.world.chance
+        for at, seconds in faults.pauses:
+            run_id = chance.choice(sorted(self._store.runs))
+            world.at(at, partial(self._store.ask, run_id, Request.PAUSE))
+            world.at(at + seconds, partial(self._store.resume, run_id))
+        for at in faults.cancels:
+            run_id = chance.choice(sorted(self._store.runs))
+            world.at(at, partial(self._store.ask, run_id, Request.CANCEL))
+        for at, seconds in faults.clock_jumps:
+            world.at(at, partial(self._jump, seconds))
+
+    def _jump(self, seconds: float) -> None:
+        self.world.tell("clock", f"jumps by {seconds:.0f} seconds")
+        self.world.clock_error += seconds
 
     def _wipe(self) -> None:
         self.world.tell("redis", "forgets everything")
@@ -178,16 +241,43 @@ class Schedule:
     # Progress
 
     def _go_on(self) -> None:
-        end = self._faults.until + PROGRESS_SECONDS
+        end = max(self._faults.until, *(at + s for at, s in self._faults.pauses), 0.0)
+        end += self.progress_seconds
         while self._store.unfinished:
             if self.world.now > end:
                 raise Violation("the runs are not complete, long after faults stopped")
             self.world.step()
-        if self._forger and set(self._faults.kinds) <= {Kind.HONEST, Kind.FOREIGN}:
+            self._see_to_undecided()
+        honest = {Kind.HONEST, Kind.FOREIGN}
+        if self._forger and set(self._faults.kinds) <= honest and not self._imposter:
             for kind in ("worker_set_aside", "answer_invalid", "audit_mismatch"):
                 if kind in self._witness.happened:
                     raise Violation(f"{kind}, where every worker is honest")
         for run in self._store.runs.values():
-            right = reference(run.id, run.microbatches, run.iterations)
-            if run.parameters != right and run.id not in self._witness.waived_lies:
-                raise Violation(f"{run.id} ends with other parameters than the reference")
+            self._judge(run)
+
+    def _see_to_undecided(self) -> None:
+        """Resume a run that one worker alone would have ended: another may come; or accept it."""
+        for run_id in self._witness.undecided:
+            self._resumed[run_id] += not self._redis.faults
+            if self._resumed[run_id] <= MOST_RESUMED:
+                self.world.after(5.0, partial(self._store.resume, run_id))
+            else:
+                self._store.unfinished.discard(run_id)
+        self._witness.undecided.clear()
+
+    def _judge(self, run: Run) -> None:
+        """It ended as it had to, with the parameters that the reference has then."""
+        if run.id in self._witness.waived_lies:
+            return
+        expected = run.iterations if run.diverges_at is None else run.diverges_at
+        early = run.status in {RunStatus.CANCELLED, RunStatus.PAUSED}
+        if run.completed > expected or (run.completed < expected and not early):
+            raise Violation(f"{run.id} is {run.status} after {run.completed} iterations")
+        if (run.status is RunStatus.FAILED) != (run.diverges_at is not None) and not early:
+            raise Violation(f"{run.id} is {run.status}")
+        if run.status is RunStatus.COMPLETED and run.evaluates and run.evaluated < run.iterations:
+            raise Violation(f"{run.id} was not evaluated in the end")
+        right = reference(run.id, run.microbatches, run.completed, run.fingerprint or "")
+        if run.parameters != right:
+            raise Violation(f"{run.id} ends with other parameters than the reference")

@@ -6,16 +6,18 @@ from contextlib import suppress
 
 from scheduler.celery_dispatcher import RETRY_SECONDS
 from scheduler.control import Lease
+from scheduler.errors import Diverged, Requested, SchedulerError, Undecided
 from scheduler.gathering import Gathering
 from scheduler.link import Link
 from scheduler.service import IDLE_SECONDS
 from storage.errors import LeaseLost, StorageUnreachable
-from storage.records import Claim, RunStatus
-from tests.simulation.problem import FINGERPRINT, NETWORK, assigned, work
+from storage.records import Claim, Request, RunStatus
+from tests.simulation.problem import NETWORK, assigned, work
 from tests.simulation.store import Counted, Store
 from tests.simulation.witness import Witness
 from tests.simulation.world import World
 from workers.errors import RedisUnreachable
+from workers.messages import Wanted
 from workers.signing import Signer
 
 #: What `tapeworks scheduler` claims with.
@@ -32,16 +34,26 @@ class Driven:
     """A claimed run in one scheduler's memory, from claim to release."""
 
     def __init__(
-        self, world: World, store: Store, witness: Witness, link: Link, claim: Claim, audit: float
+        self,
+        world: World,
+        store: Store,
+        witness: Witness,
+        link: Link,
+        claim: Claim,
+        audit: float,
+        diverged: set[str],
     ) -> None:
         run = store.runs[claim.run_id]
         self.claim, self.iteration, self.parameters = claim, run.completed, run.parameters
         self.run, self.waived = run, set[int]()
         self._world, self._store, self._witness = world, store, witness
-        self._link, self._audit = link, audit
+        self._link, self._audit, self._diverged = link, audit, diverged
         self._renewed_at = self._began_at = world.now
         self.gathering: Gathering | None = None
+        self.dropped = False  #: the fingerprint, and the answers that it rested on
+        self.looked_at, self.stuck_since = 0, dict[int, float]()  # for the witness
         self.forgets_tick = False  # it was frozen just behind it
+        self.sleeps = False  #: until it tries Redis again
 
     @property
     def seconds_in_iteration(self) -> float:
@@ -50,18 +62,20 @@ class Driven:
 
     def step(self) -> float | None:
         """What is done without waiting; how long to wait before the next, None at the end."""
-        if self.iteration == self.run.iterations:
+        if self.gathering and self.gathering.finished:
+            return self._store_it(self.gathering)
+        if self.iteration == self.run.iterations and not self._is_to_be_evaluated:
             self._store.leave(self.claim, RunStatus.COMPLETED)
             return None
-        if self.gathering and self.gathering.finished:
-            return self._commit(self.gathering)
         return self._compute()
 
     def tick(self, *, waiting: bool = False) -> None:
-        """Keep the lease."""
+        """Keep the lease, and do what a person wants if it need not wait for the iteration."""
         if self._world.now - self._renewed_at > LEASE.renew_seconds and not self.forgets_tick:
-            self._store.renew(self.claim, LEASE.seconds)
+            run = self._store.renew(self.claim, LEASE.seconds)
             self._renewed_at = self._world.now
+            if run.request is Request.CANCEL or (waiting and run.request):
+                raise Requested(run.request)
         self.forgets_tick = False
 
     def notice(self, kind: str, message: str) -> None:
@@ -69,14 +83,29 @@ class Driven:
         self._world.tell(self.claim.owner, message)
         self._witness.told(self, kind, message)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether nothing can go on before somebody comes."""
+        stands_still = self.gathering is not None and self.gathering.is_waiting
+        return self._link.is_waiting or stands_still
+
+    @property
+    def _is_to_be_evaluated(self) -> bool:
+        run = self._store.runs[self.claim.run_id]
+        return run.evaluates and run.evaluated < self.iteration
+
     def _begin(self) -> Gathering:
-        asked = work(self.claim, self.iteration, self.parameters, self.run, self._audit)
+        wanted = Wanted.NOTHING if self._is_to_be_evaluated else Wanted.SUMMED
+        asked = work(self.claim, self.iteration, self.parameters, self.run, self._audit, wanted)
+        if wanted is Wanted.SUMMED and self.iteration == self.run.diverges_at:
+            self._diverged.add(asked.parameters_digest)
         self._began_at = self._world.now
         self._witness.begins(self)
         return Gathering(self._link, asked, self)
 
     def _compute(self) -> float:
-        self.tick(waiting=self._link.is_waiting)
+        self.tick(waiting=self.is_waiting)
+        self.sleeps = False
         try:
             self._link.join()
             self.gathering = self.gathering or self._begin()
@@ -86,10 +115,11 @@ class Driven:
             self._link.failed(self, str(error))
             if self.gathering:
                 self.gathering.start_over()
+            self.sleeps = True
             return RETRY_SECONDS
         return self._link.exchange.waits_seconds  # type: ignore[attr-defined, no-any-return]
 
-    def _commit(self, gathering: Gathering) -> float:
+    def _store_it(self, gathering: Gathering) -> float:
         outcomes = sorted(gathering.counted(), key=lambda outcome: outcome.microbatch.index)
         ledger = [
             Counted(
@@ -99,12 +129,23 @@ class Driven:
             )
             for outcome in outcomes
         ]
-        parameters = assigned(self.parameters, [line.value for line in ledger])
-        self._store.commit(self.claim, self.iteration, parameters, ledger, self.waived)
-        self._world.tell(self.claim.owner, f"commits iteration {self.iteration}")
-        self.iteration, self.parameters = self.iteration + 1, parameters
+        kind = self._link.standing.fingerprint
+        if self._is_to_be_evaluated:
+            self._store.evaluate(self.claim, ledger, self.waived, str(kind))
+        else:
+            self._commit(ledger, kind)
         self.gathering, self.waived = None, set()
         return 0.0
+
+    def _commit(self, ledger: list[Counted], kind: str | None) -> None:
+        parameters = assigned(self.parameters, [line.value for line in ledger])
+        counted = ledger, self.waived, kind
+        run = self._store.commit(self.claim, self.iteration, parameters, *counted)
+        self._world.tell(self.claim.owner, f"commits iteration {self.iteration}")
+        self.iteration, self.parameters = self.iteration + 1, parameters
+        if run.request is Request.CANCEL or (run.request and run.completed < run.iterations):
+            self.gathering, self.waived = None, set()
+            raise Requested(run.request)
 
 
 class Scheduler:
@@ -118,10 +159,12 @@ class Scheduler:
         place: int,
         audit: float,
         signer: Signer,
+        diverged: set[str],
     ) -> None:
         self.driven: Driven | None = None
         self._world, self._store, self._witness = world, store, witness
         self._place, self._audit, self._signer = place, audit, signer
+        self._diverged = diverged
         self._incarnation, self._alarm = 0, 0
         self._alive = self._frozen = False
         self._freezes_before_commit: float | None = None
@@ -176,7 +219,8 @@ class Scheduler:
 
     def arrival(self, run_id: str) -> None:
         """An answer came, which may be what it waits for."""
-        if self.driven and self.driven.claim.run_id == run_id:
+        driven = self.driven
+        if driven and driven.claim.run_id == run_id and not driven.sleeps:
             self._wake_after(0.0)
 
     def _wake_after(self, seconds: float) -> None:
@@ -196,6 +240,8 @@ class Scheduler:
             self._world.tell(self.owner, f"loses its lease: {error}")
             self._leave()
             self._wake_after(0.0)
+        except (Requested, Diverged, Undecided) as error:
+            self._end(error)
         except StorageUnreachable as error:
             self._world.tell(self.owner, str(error))
             self._without_store()
@@ -204,6 +250,24 @@ class Scheduler:
         if self._freezes_before_commit and self._is_about_to_commit:
             seconds, self._freezes_before_commit = self._freezes_before_commit, None
             self.freeze(seconds, before_commit=True)
+
+    def _end(self, error: SchedulerError) -> None:
+        """Write down how the run is left, when that can be written."""
+        assert self.driven
+        claim = self.driven.claim
+        status = RunStatus.FAILED if isinstance(error, Diverged) else RunStatus.PAUSED
+        try:
+            if isinstance(error, Requested):
+                self._store.heed(claim)
+            else:
+                self._store.leave(claim, status)
+        except (LeaseLost, StorageUnreachable) as gone:
+            self._world.tell(self.owner, str(gone))
+        else:
+            self._world.tell(self.owner, f"leaves its run: {error!r}")
+            self._witness.left(self.driven, error)
+        self._leave()
+        self._wake_after(0.0)
 
     def _without_store(self) -> None:
         """Try again, in which case nobody knows whether it was done, or be started anew."""
@@ -226,9 +290,10 @@ class Scheduler:
         if claim is None:
             return IDLE_SECONDS
         self._world.tell(self.owner, f"claims {claim.run_id} at epoch {claim.epoch}")
-        self._link.begin(claim.run_id, NETWORK, FINGERPRINT, allow_mixed=False)
+        kind = self._store.runs[claim.run_id].fingerprint
+        self._link.begin(claim.run_id, NETWORK, kind, allow_mixed=False)
         parts = self._world, self._store, self._witness, self._link
-        self.driven = Driven(*parts, claim, self._audit)
+        self.driven = Driven(*parts, claim, self._audit, self._diverged)
         return 0.0
 
     def _leave(self) -> None:

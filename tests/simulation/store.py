@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from scheduler.control import Lease
 from storage.errors import LeaseLost, StateConflict, StorageUnreachable
-from storage.records import Claim, RunStatus
-from tests.simulation.problem import initial
+from storage.records import Claim, Request, RunStatus
 from tests.simulation.world import World
 
 if TYPE_CHECKING:
     from tests.simulation.witness import Witness
+
+
+#: A lease that ends later than this was written by a clock that was wrong.
+LEASE_SECONDS = Lease().seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,11 @@ class Run:
     epoch: int = 0
     lease_until: float = 0.0
     completed: int = 0
+    fingerprint: str | None = None
+    evaluated: int = 0  #: evaluations that are stored
+    evaluates: bool = False
+    diverges_at: int | None = None  #: from that iteration on nobody finds a number
+    request: Request | None = None
 
 
 class Store:
@@ -50,22 +59,33 @@ class Store:
         self.dead: set[str] = set()  #: owners that are seen to be dead
         self._world, self._witness = world, witness
 
-    def create_run(
-        self, run_id: str, microbatches: int, iterations: int, shards: int | None
-    ) -> None:
+    def create_run(self, run: Run) -> None:
         """Submit a run."""
-        self.runs[run_id] = Run(
-            id=run_id,
-            microbatches=microbatches,
-            iterations=iterations,
-            shards=shards,
-            parameters=initial(run_id),
-        )
-        self.unfinished.add(run_id)
+        self.runs[run.id] = run
+        self.unfinished.add(run.id)
+
+    def ask(self, run_id: str, request: Request) -> None:
+        """A person wants this; at once if nobody drives the run, else its owner is asked."""
+        run = self.runs[run_id]
+        if run.status is RunStatus.RUNNING:
+            self._write(run, request=request)
+        elif not run.status.is_finished:
+            self._stop(run, request)
+
+    def resume(self, run_id: str) -> None:
+        """A person wants the run to go on."""
+        run = self.runs[run_id]
+        if run.status is RunStatus.PAUSED:
+            self._write(run, status=RunStatus.QUEUED)
+        elif run.request is Request.PAUSE:
+            self._write(run, request=None)
 
     def claim_next(self, owner: str, lease_seconds: float) -> Claim | None:
         """Take the oldest run that nobody drives."""
         self._reach()
+        for left in filter(self._is_free, list(self.runs.values())):
+            if left.request:
+                self._stop(left, left.request)
         run = next(filter(self._is_free, self.runs.values()), None)
         if run is None:
             return None
@@ -74,16 +94,16 @@ class Store:
             status=RunStatus.RUNNING,
             owner=owner,
             epoch=run.epoch + 1,
-            lease_until=self._world.now + lease_seconds,
+            lease_until=self._world.wall + lease_seconds,
         )
         claim = Claim(run_id=run.id, owner=owner, epoch=run.epoch + 1)
         self._witness.claimed(claim)
         return claim
 
-    def renew(self, claim: Claim, lease_seconds: float) -> None:
+    def renew(self, claim: Claim, lease_seconds: float) -> Run:
         """Lengthen the lease."""
         self._reach()
-        self._write(self._held(claim), lease_until=self._world.now + lease_seconds)
+        return self._write(self._held(claim), lease_until=self._world.wall + lease_seconds)
 
     def commit(
         self,
@@ -92,7 +112,8 @@ class Store:
         parameters: bytes,
         ledger: list[Counted],
         waived: set[int],
-    ) -> None:
+        fingerprint: str | None,
+    ) -> Run:
         """Advance the run by one iteration, or nothing; asked again, it is done already."""
         self._reach()
         before = self.runs[claim.run_id]
@@ -101,24 +122,48 @@ class Store:
             self._stands_at(before, iteration)
             if self._world.happens(self.silent / 2):
                 raise StorageUnreachable("the commit was lost")
-            self._write(before, completed=iteration + 1, parameters=parameters)
-            self._witness.commits(claim, before, iteration, ledger, waived)
+            pinned = before.fingerprint or fingerprint
+            self._write(before, completed=iteration + 1, parameters=parameters, fingerprint=pinned)
+            self._witness.commits(claim, before, iteration, ledger, waived, pinned or "")
             if self._world.happens(self.silent / 2):
                 raise StorageUnreachable("the commit's answer was lost")
+        return self.runs[claim.run_id]
+
+    def evaluate(self, claim: Claim, ledger: list[Counted], waived: set[int], kind: str) -> None:
+        """Store an evaluation of the newest parameters; once."""
+        self._reach()
+        before = self._held(claim)
+        if before.evaluated < before.completed:
+            self._write(before, evaluated=before.completed)
+            self._witness.evaluates(claim, before, ledger, waived, kind)
 
     def leave(self, claim: Claim, status: RunStatus) -> None:
         """Give the run up in this status."""
         self._reach()
-        self._write(self._held(claim), status=status, owner="")
+        self._write(self._held(claim), status=status, owner="", request=None)
         if status.is_finished:
             self.unfinished.discard(claim.run_id)
+
+    def heed(self, claim: Claim) -> None:
+        """Do what a person asked for, unless that was taken back."""
+        run = self._held(claim)
+        if run.request:
+            self._stop(run, run.request)
+        else:
+            self.leave(claim, RunStatus.QUEUED)
+
+    def _stop(self, run: Run, request: Request) -> None:
+        self._write(run, status=request.status, owner="", request=None)
+        if request.status.is_finished:
+            self.unfinished.discard(run.id)
 
     def _reach(self) -> None:
         if self.away:
             raise StorageUnreachable("the database is away")
 
     def _is_free(self, run: Run) -> bool:
-        deserted = run.lease_until < self._world.now or run.owner in self.dead
+        now, longest = self._world.wall, self._world.wall + LEASE_SECONDS
+        deserted = not now <= run.lease_until <= longest or run.owner in self.dead
         return run.status is RunStatus.QUEUED or (run.status is RunStatus.RUNNING and deserted)
 
     def _held(self, claim: Claim) -> Run:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from scheduler.commands import Attempt
+from scheduler.commands import Attempt, Command, Diverged
 from scheduler.coordinator import Coordinator
 from scheduler.gathering import Gathering
+from scheduler.sending import Sending, Slot
+from scheduler.settling import Settling
 from scheduler.validation import earlier_attempt, worker_of
 from scheduler.work import Outcome, Work
 from tests.simulation.schedule import Failure, Schedule
@@ -40,6 +43,27 @@ def without_audit(
 ) -> Coordinator:
     """Nobody is checked."""
     return Coordinator(shards, standing, name)
+
+
+def by_shard(sending: Sending, slot: Slot, missing: list[int]) -> tuple[list[int], set[str]]:
+    """Whoever has answered some of it may take nothing of it."""
+    return missing, set().union(*(sending.barred(slot, index) for index in missing))
+
+
+def two_names(coordinator: Coordinator, slot: Slot) -> list[Command]:
+    """Two names are two witnesses."""
+    return [Diverged()] if len(set(slot.not_finite_by)) > 1 else []
+
+
+def pin_the_first(settling: Settling, microbatches: Iterable[int]) -> None:
+    """One answer decides, whether or not it is held."""
+    tally, standing = settling._tally, settling._standing
+    for index in microbatches:
+        for answer in tally._answers(index)[:1]:
+            if standing.fingerprint is None:
+                standing.pin(answer.fingerprint)
+                tally.settle(answer.fingerprint)
+                settling._sending.refit()
 
 
 def of_any_iteration(payload: bytes, work: Work) -> tuple[AnswerHeader, Attempt] | None:
@@ -85,6 +109,24 @@ MUTATIONS: dict[str, list[Mutation]] = {
         ("tests.simulation.store.Store._stands_at", nothing),
         ("tests.simulation.store.Store._is_committed", lambda *arguments: False),
     ],
+    "workers are barred from whole shards": [
+        ("scheduler.sending.Sending._together", by_shard),
+        ("scheduler.sending.Sending.stuck", lambda *arguments: []),
+    ],
+    "names that nobody has end runs": [
+        ("scheduler.coordinator.Coordinator._counts", lambda *arguments: True),
+        ("scheduler.coordinator.Coordinator._diverged", two_names),
+    ],
+    "the first answer pins the fingerprint of an audited run": [
+        ("scheduler.settling.Settling.pin", pin_the_first),
+        ("scheduler.settling.Settling._is_loose", False),
+    ],
+    "workers that do not agree are never asked again": [
+        ("scheduler.settling.patience_ends", lambda slot: float("inf")),
+    ],
+    "a lease of a wrong clock is believed": [
+        ("tests.simulation.store.LEASE_SECONDS", float("inf")),
+    ],
     "signatures are not checked": [("workers.signing.Signer.check", nothing)],
     "no lease is ever over": [
         ("tests.simulation.store.Store._is_free", lambda self, run: not run.epoch)
@@ -120,4 +162,6 @@ def test_a_broken_rule_is_noticed(
 ) -> None:
     for name, stand_in in mutations:
         monkeypatch.setattr(name, stand_in)
-    assert first_caught() is not None
+    caught = first_caught()
+    assert caught is not None
+    print(f"caught by seed {caught}")

@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING
 
 from model.parameters import digest
 from scheduler.commands import Answer
+from scheduler.coordinator import Coordinator
+from scheduler.errors import Diverged, Undecided
 from storage.records import Claim
 from tests.simulation.problem import value
 from tests.simulation.store import Counted, Run
+from workers.messages import Wanted
 
 if TYPE_CHECKING:
     from tests.simulation.schedulers import Driven
 
 #: Attempts that an iteration may need: for each of its microbatches, and for each second.
 MOST_ATTEMPTS, MOST_ATTEMPTS_PER_SECOND = 30, 40
+
+
+#: Seconds within which a way is found for what nobody may take; Redis may be away meanwhile.
+STUCK_SECONDS = 30.0
 
 
 class Violation(AssertionError):
@@ -30,6 +37,8 @@ class Witness:
         self.committed: dict[str, int] = {}
         self.waived_lies: set[str] = set()  #: runs with a wrong answer that no audit looked at
         self.happened: set[str] = set()  #: kinds of events that were told
+        self.undecided: set[str] = set()  #: runs that the only worker would have ended
+        self.broken: set[str] = set()  #: fingerprints of single workers that an audit must find
         self._held: dict[int, tuple[set[str], dict[int, Answer]]] = {}
 
     # The store
@@ -41,9 +50,15 @@ class Witness:
         self.epochs[claim.run_id] = claim.epoch
 
     def commits(
-        self, claim: Claim, before: Run, iteration: int, ledger: list[Counted], waived: set[int]
+        self,
+        claim: Claim,
+        before: Run,
+        iteration: int,
+        ledger: list[Counted],
+        waived: set[int],
+        kind: str,
     ) -> None:
-        """An iteration was stored."""
+        """An iteration was stored, computed by workers of this fingerprint."""
         if claim.epoch != self.epochs[claim.run_id]:
             raise Violation(f"{claim} committed while {self.epochs[claim.run_id]} is the epoch")
         if iteration != self.committed.get(claim.run_id, 0):
@@ -51,27 +66,58 @@ class Witness:
         self.committed[claim.run_id] = iteration + 1
         if [line.microbatch for line in ledger] != list(range(before.microbatches)):
             raise Violation(f"{claim} counted {[line.microbatch for line in ledger]}")
-        self._all_right(claim, before, ledger, waived)
+        self._all_right(claim, before, ledger, waived, kind, Wanted.SUMMED)
+        if iteration == before.diverges_at and claim.run_id not in self.waived_lies:
+            raise Violation(f"{claim} goes on with what is no number")
+
+    def evaluates(
+        self, claim: Claim, before: Run, ledger: list[Counted], waived: set[int], kind: str
+    ) -> None:
+        """An evaluation was stored."""
+        if [line.microbatch for line in ledger] != list(range(before.microbatches)):
+            raise Violation(f"{claim} counted {[line.microbatch for line in ledger]}")
+        self._all_right(claim, before, ledger, waived, kind, Wanted.NOTHING)
 
     def _all_right(
-        self, claim: Claim, before: Run, ledger: Iterable[Counted], waived: set[int]
+        self,
+        claim: Claim,
+        before: Run,
+        ledger: Iterable[Counted],
+        waived: set[int],
+        kind: str,
+        wanted: Wanted,
     ) -> None:
         name = digest(before.parameters)
         for line in ledger:
-            if line.value != value(name, line.microbatch):
+            if line.value != value(name, line.microbatch, kind, wanted):
                 if line.microbatch not in waived:
                     raise Violation(f"{claim} counted a wrong answer: {line}")
                 self.waived_lies.add(claim.run_id)
+            if kind in self.broken and line.microbatch not in waived:
+                raise Violation(f"{claim} rests on the word of one broken worker: {line}")
+
+    def left(self, driven: Driven, error: Exception) -> None:
+        """A run was left before its end."""
+        run = driven.run
+        judged = isinstance(error, Diverged | Undecided)
+        if judged and driven.iteration != run.diverges_at:
+            raise Violation(f"{run.id} did not diverge in iteration {driven.iteration}: {error}")
+        if isinstance(error, Undecided):
+            self.undecided.add(run.id)
 
     # The schedulers
 
     def begins(self, driven: Driven) -> None:
         """A new iteration, of which nothing is held."""
         self._held[id(driven)] = set(), {}
+        driven.looked_at, driven.stuck_since = 0, {}
 
     def told(self, driven: Driven, kind: str, message: str) -> None:
         """An event of the run's history."""
         self.happened.add(kind)
+        driven.dropped |= kind == "fingerprint_dropped"
+        if kind == "fingerprint_dropped":
+            driven.waived.clear()
         if kind == "audit_waived":
             driven.waived.add(int(message.split()[1]))
 
@@ -86,9 +132,29 @@ class Witness:
         aside = set(coordinator._standing.aside)
         self._held[id(driven)] = aside, held
         again = [m for m, answer in held_before.items() if held.get(m) is not answer]
-        if again and aside == aside_before:
+        dropped = driven.gathering._link.standing.fingerprint is None or driven.dropped
+        driven.dropped = False
+        if again and aside == aside_before and not dropped:
             raise Violation(f"microbatches {again} were counted twice")
         self._bounded(driven, len(coordinator._slot_of), driven.gathering.attempts)
+        self._takeable(driven, coordinator)
+
+    def _takeable(self, driven: Driven, coordinator: Coordinator) -> None:
+        """Somebody may take whatever is missing, or those that do not agree are asked again."""
+        sending = coordinator._sending
+        attempts = list(sending.attempts.values())
+        for attempt in attempts[driven.looked_at :]:
+            if sending.workers and not sending._living.keys() - attempt.not_for:
+                raise Violation(f"nobody may take attempt {attempt.id}")
+        driven.looked_at = len(attempts)
+        for slot in sending.slots.values():
+            now = driven._world.now
+            lost = slot.due_at <= now and slot.stuck_since is None and sending.stuck(slot)
+            since = driven.stuck_since.setdefault(slot.shard.index, now)
+            if not lost:
+                del driven.stuck_since[slot.shard.index]
+            elif now - since > STUCK_SECONDS:
+                raise Violation(f"nobody may take microbatches {lost}, ever")
 
     def _bounded(self, driven: Driven, microbatches: int, attempts: int) -> None:
         seconds = driven.seconds_in_iteration

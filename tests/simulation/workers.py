@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.simulation.answers import Character, answer
+from tests.simulation.answers import Character, Misdeed, answer
 from tests.simulation.faults import Kind
 from tests.simulation.problem import FINGERPRINT, OTHER_FINGERPRINT
 from tests.simulation.redis import Redis
@@ -20,25 +20,31 @@ SLOW = 20.0
 
 
 class Worker:
-    """One place for a worker process; who dies comes back under another name."""
+    """One place for a worker process; who dies comes back, mostly under another name."""
 
-    def __init__(self, world: World, redis: Redis, place: int, kind: Kind) -> None:
+    def __init__(
+        self, world: World, redis: Redis, place: int, kind: Kind, *, keeps_name: bool
+    ) -> None:
         self._world, self._redis, self._place = world, redis, place
+        self._keeps_name, self._own_kind = keeps_name, kind
         self._character = Character(world, kind)
         self._incarnation = 0
-        self._seconds = world.chance.choice([0.01, 0.05, 0.2, 0.6])  # for a microbatch
+        self.computed = 0  #: shards
+        self.seconds = world.chance.choice([0.01, 0.05, 0.2, 0.6])  # for a microbatch
         self._alive = self._frozen = self._busy = False
         self.start()
 
     @property
     def name(self) -> str:
-        """New with every start."""
-        return f"worker-{self._place}.{self._incarnation}"
+        """New with every start, unless it keeps it."""
+        return f"worker-{self._place}" + f".{self._incarnation}" * (not self._keeps_name)
 
     @property
     def fingerprint(self) -> str:
         """Told in heartbeats and answers."""
-        return OTHER_FINGERPRINT if self._character.kind is Kind.FOREIGN else FINGERPRINT
+        if self._own_kind is Kind.BROKEN:
+            return f"{self._place:02x}"  # its own
+        return OTHER_FINGERPRINT if self._own_kind is Kind.FOREIGN else FINGERPRINT
 
     # Life
 
@@ -84,10 +90,10 @@ class Worker:
 
     def _later(self, seconds: float, event: Callable[[], None]) -> None:
         """If this very process still lives then; frozen, it does it when it thaws."""
-        name = self.name
+        incarnation = self._incarnation
 
         def happen() -> None:
-            if not self._alive or self.name != name:
+            if not self._alive or self._incarnation != incarnation:
                 return
             if self._frozen:
                 self._world.after(0.5, happen)
@@ -121,6 +127,8 @@ class Worker:
 
     def _is_stale(self, message: ShardMessage) -> bool:
         current = self._redis.current.get(message.run_id)
+        if message.attempt_id in self._redis.withdrawn:
+            return True
         return current is None or current > (message.epoch, message.iteration)
 
     def _status(self, message: ShardMessage) -> Status:
@@ -132,13 +140,16 @@ class Worker:
         return Status.DONE if needed <= self._redis.payloads else Status.MISSING
 
     def _duration(self, message: ShardMessage) -> float:
-        seconds = self._seconds * len(message.microbatches) * self._world.chance.uniform(0.7, 1.3)
+        seconds = self.seconds * len(message.microbatches) * self._world.chance.uniform(0.7, 1.3)
         faults = self._redis.faults
         return seconds * (SLOW if faults and self._world.happens(faults.worker_slow) else 1.0)
 
     def _answer(self, message: ShardMessage, status: Status) -> None:
         misdeed = self._character.misdeed(message)
+        if misdeed is Misdeed.NONE and message.parameters_digest in self._redis.diverged:
+            misdeed = Misdeed.NOT_FINITE  # for real
         self._world.tell(self.name, f"answers {message.attempt_id}: {status} {misdeed}")
+        self.computed += status is Status.DONE
         self._redis.answer(*answer(message, status, self.name, self.fingerprint, misdeed))
         leaves = status in {Status.REFUSED, Status.LEFT}
         self._later(LEAVE_SECONDS if leaves else LOOK_SECONDS, self._free)

@@ -19,6 +19,7 @@ class World:
 
     def __init__(self, seed: int, *, whole_log: bool = False) -> None:
         self.now = 0.0
+        self.clock_error = 0.0  #: of the clock on the wall, which may jump
         self.chance = random.Random(seed)
         self.log: deque[str] = deque(maxlen=None if whole_log else TAIL_LINES)
         self._heap: list[Event] = []
@@ -27,6 +28,11 @@ class World:
     def monotonic(self) -> float:
         """The clock, by the name that `time` has for it."""
         return self.now
+
+    @property
+    def wall(self) -> float:
+        """What the clock on the wall shows."""
+        return self.now + self.clock_error
 
     def at(self, when: float, event: Callable[[], None]) -> None:
         """Let this happen then; what happens at the same time happens in the order of asking."""
