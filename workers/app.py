@@ -27,7 +27,7 @@ from kombu.pools import ProducerPool, get_limit
 from model.errors import VariableUnreadable
 from workers import broker
 from workers.addresses import DEFAULT_URL, redis_url
-from workers.entries import EXPIRES_SECONDS, QUEUE, TASK
+from workers.entries import QUEUE, TASK
 from workers.errors import (
     LogSettingWrong,
     PasswordUnusable,
@@ -125,7 +125,6 @@ def send(message: ShardMessage, signer: Signer = UNSIGNED) -> None:
                 TASK,
                 args=[sealed],
                 queue=QUEUE,
-                expires=EXPIRES_SECONDS,
                 argsrepr="",  # Celery would spell out every number of the message for its logs
                 producer=producer,
             )

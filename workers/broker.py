@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,12 +22,51 @@ logger = logging.getLogger(__name__)
 RESTORE_SECONDS = 5
 
 
+class ServerClock:
+    """Redis' time. kombu notes when a message was taken, and compares, by each machine's own."""
+
+    def __init__(self) -> None:
+        self._ahead: float | None = None  #: of this process's monotonic clock, in seconds
+
+    def __call__(self) -> float:
+        """Seconds since 1970 by Redis' clock; by this machine's before it was asked."""
+        return time.time() if self._ahead is None else time.monotonic() + self._ahead
+
+    @property
+    def is_known(self) -> bool:
+        """Whether Redis was asked."""
+        return self._ahead is not None
+
+    def learn(self, client: Any) -> None:
+        """Ask Redis."""
+        seconds, microseconds = client.time()
+        self._ahead = seconds + microseconds / 1e6 - time.monotonic()
+
+
+CLOCK = ServerClock()
+
+
 class ReleasingQoS(redis.QoS):  # type: ignore[misc]
     """Lays a message down even if Redis cannot be told so.
 
     kombu would keep it in hand for ever: with one message at a time, the worker would take no
     other, and so never notice that its connection is gone.
     """
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note that a message was taken, and when, by Redis' clock."""
+        if not CLOCK.is_known:
+            self._learn_time()
+        super().append(message, delivery_tag)
+
+    def restore_visible(self, *arguments: Any, **named: Any) -> None:
+        """Give back what others died with: what was taken long ago by Redis' clock."""
+        self._learn_time()
+        super().restore_visible(*arguments, **named)
+
+    def _learn_time(self) -> None:
+        with self.channel.conn_or_acquire() as client:
+            CLOCK.learn(client)
 
     def ack(self, delivery_tag: str) -> None:
         """Take the message off Redis' list of unacknowledged ones, and off this worker's hands."""
@@ -67,8 +107,8 @@ def _checked(popped: list[bytes] | None, **_: Any) -> tuple[bytes, bytes] | None
 def _tell_of_dropped() -> None:
     """Once: a warning for each would let a forger fill the disk."""
     logger.warning(
-        "An entry of the queue is dropped: it has expired, or it is no message of a scheduler of "
-        "this version. Others like it will be dropped without a word."
+        "An entry of the queue is dropped: it is no message of a scheduler of this version. "
+        "Others like it will be dropped without a word."
     )
 
 
@@ -92,3 +132,4 @@ def mend() -> None:
     """Let every connection of this process use it."""
     redis.Transport.Channel = CheckingChannel
     redis.Mutex = restoring
+    redis.time = CLOCK

@@ -11,10 +11,9 @@ import base64
 import binascii
 import json
 import uuid
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from workers.limits import LARGEST_ENTRY_BYTES
 
@@ -24,14 +23,10 @@ TASK = "tapeworks.compute_shard"
 #: The one queue.
 QUEUE = "shards"
 
-#: A message that nobody took for so long is dropped; what is missing was sent again by then.
-EXPIRES_SECONDS = 600
-
 
 class _Headers(BaseModel):
     task: Literal["tapeworks.compute_shard"]
     id: Annotated[str, Field(pattern=r"^[0-9a-f-]{1,64}$")]
-    expires: AwareDatetime
 
 
 class _Properties(BaseModel):
@@ -66,14 +61,10 @@ def rewritten(entry: bytes) -> bytes | None:
         body = json.dumps([[argument], {}, {}]).encode()
     except (ValidationError, binascii.Error, ValueError):
         return None
-    now = datetime.now(UTC)
-    if read.headers.expires <= now:
-        return None
-    expires = min(read.headers.expires, now + timedelta(seconds=EXPIRES_SECONDS))
-    return json.dumps(_entry(read.headers.id, expires, body)).encode()
+    return json.dumps(_entry(read.headers.id, body)).encode()
 
 
-def _entry(task_id: str, expires: datetime, body: bytes) -> dict[str, object]:
+def _entry(task_id: str, body: bytes) -> dict[str, object]:
     return {
         "body": base64.b64encode(body).decode(),
         "content-type": "application/json",
@@ -84,7 +75,7 @@ def _entry(task_id: str, expires: datetime, body: bytes) -> dict[str, object]:
             "root_id": task_id,
             "parent_id": None,
             "lang": "py",
-            "expires": expires.isoformat(),
+            "expires": None,  # by two clocks; how far the run is tells what is stale
             "argsrepr": "",
             "kwargsrepr": "",
         },

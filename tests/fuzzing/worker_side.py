@@ -12,7 +12,7 @@ from model.parameters import digest, from_bytes
 from scheduler.gathering import Gathering
 from tests.fuzzing.mutations import Draw, mutated_bytes, mutated_json, mutated_safetensors
 from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, work
-from tests.support.entries import EXPIRES, argument
+from tests.support.entries import argument
 from workers import tasks
 from workers.chunks import chunked
 from workers.compute import shard_arrays
@@ -183,9 +183,7 @@ class WorkerSide:
         gathering = Gathering(self._bench.link, work(wanted), Onlooker())
         with at_work(self._bench):
             gathering.turn()
-        entry = json.loads(self._bench.last_entry())
-        entry["headers"]["expires"] = EXPIRES
-        return json.dumps(entry).encode()
+        return self._bench.last_entry()
 
     @property
     def _canonical(self) -> bytes:

@@ -9,7 +9,6 @@ from typing import Any
 from workers.entries import TASK
 
 #: Later than any test ends.
-EXPIRES = "2999-01-01T00:00:00+00:00"
 
 
 def argument(raw: bytes) -> str:
@@ -36,7 +35,7 @@ def entry(
         "body": body([sealed], {}, {"callbacks": None, "errbacks": None, "chain": None}),
         "content-type": "application/json",
         "content-encoding": "utf-8",
-        "headers": {"task": TASK, "id": "ab-12", "expires": EXPIRES} | (headers or {}),
+        "headers": {"task": TASK, "id": "ab-12", "expires": None} | (headers or {}),
         "properties": {"body_encoding": "base64", "delivery_tag": "t"} | (properties or {}),
     }
     return json.dumps(written | (top or {})).encode()

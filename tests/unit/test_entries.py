@@ -28,6 +28,8 @@ def test_an_entry_keeps_its_argument_and_its_id() -> None:
         {"chord": CANVAS, "group": "g", "timelimit": [0, 0], "retries": -1},
         {"compression": "gzip"},
         {"expires": "2999-01-01T00:00:00+00:00"},
+        {"expires": "2001-01-01T00:00:00+00:00"},
+        {"expires": "0001-01-01T00:00:00+23:59"},
         {"reply_to": "x", "x" * 1000: None},
     ],
 )
@@ -35,7 +37,7 @@ def test_what_else_its_headers_say_is_not_taken(headers: dict[str, Any]) -> None
     [checked] = kept(entry("{}", headers=headers))
     clean = json.loads(checked)
     assert set(clean["headers"]) == set(json.loads(kept(entry("{}"))[0])["headers"])
-    assert clean["headers"]["expires"] < "2999"
+    assert clean["headers"]["expires"] is None, "another machine's clock decides nothing"
 
 
 @pytest.mark.parametrize(
@@ -60,9 +62,6 @@ def test_what_else_its_properties_say_is_not_taken(properties: dict[str, Any]) -
         entry("{}", headers={"task": "celery.group"}),
         entry("{}", headers={"task": [TASK]}),
         entry("{}", headers={"id": "x\n"}),
-        entry("{}", headers={"expires": "2001-01-01T00:00:00+00:00"}),
-        entry("{}", headers={"expires": "0001-01-01T00:00:00+23:59"}),
-        entry("{}", headers={"expires": None}),
         entry("{}", properties={"body_encoding": "x"}),
         entry("{}", top={"content-type": "application/x-python-serialize"}),
         entry("{}", top={"content-encoding": "binary"}),

@@ -172,3 +172,11 @@ class TestAbandonedRuns:
         place, _, _ = current_owner().rpartition(":")
         lost = history.claim(submit(history).id, f"{place}:1", LEASE)
         assert history.claim_next("bob", LEASE) == Claim(run_id=lost.run_id, owner="bob", epoch=2)
+
+
+def test_a_lease_of_a_clock_that_was_wrong_holds_nobody_back(history: History) -> None:
+    run = submit(history)
+    history.claim(run.id, "elsewhere:boot:1:2", lease_seconds=3600.0)
+    taken = history.claim_next(current_owner(), LEASE)
+    assert taken is not None
+    assert taken.run_id == run.id
