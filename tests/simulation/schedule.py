@@ -125,7 +125,7 @@ class Schedule:
             Worker(world, self._redis, place, kind, keeps_name=faults.reuses_names)
             for place, kind in enumerate(faults.kinds)
         ]
-        if faults.audit == 1.0:
+        if faults.audit == 1.0 and faults.reuses_names:  # else it may agree with who it was before
             placed = zip(self._workers, faults.kinds, strict=True)
             broken = {worker.fingerprint for worker, kind in placed if kind is Kind.BROKEN}
             self._witness.broken = broken

@@ -51,6 +51,7 @@ class Driven:
         self._renewed_at = self._began_at = world.now
         self.gathering: Gathering | None = None
         self.dropped = False  #: the fingerprint, and the answers that it rested on
+        self.strangers = frozenset[str]()  #: as of the latest look, for the witness
         self.looked_at, self.stuck_since = 0, dict[int, float]()  # for the witness
         self.forgets_tick = False  # it was frozen just behind it
         self.sleeps = False  #: until it tries Redis again

@@ -118,8 +118,15 @@ class Witness:
         driven.dropped |= kind == "fingerprint_dropped"
         if kind == "fingerprint_dropped":
             driven.waived.clear()
+        if kind == "audit_waived" and self._because_of_a_loose_pin(driven):
+            raise Violation("an audit is waived because of a pin that nothing stored rests on")
         if kind == "audit_waived":
             driven.waived.add(int(message.split()[1]))
+
+    def _because_of_a_loose_pin(self, driven: Driven) -> bool:
+        if driven.gathering is None or driven.gathering._link.standing.is_firm:
+            return False
+        return bool(driven.gathering._coordinator._sending.strangers & driven.strangers)
 
     def looks(self, driven: Driven) -> None:
         """After each of its turns: what is counted stays so, and attempts are no flood."""
@@ -127,6 +134,7 @@ class Witness:
             return
         coordinator = driven.gathering._coordinator
         tally = coordinator._tally
+        driven.strangers = coordinator._sending.strangers
         held = {m: tally.holder(m) for m in coordinator._slot_of if not tally.is_missing(m)}
         aside_before, held_before = self._held[id(driven)]
         aside = set(coordinator._standing.aside)
