@@ -25,6 +25,9 @@ from workers.versions import tapeworks_version
 #: Seconds between two looks at who is there.
 LOOK_SECONDS = 1.0
 
+#: Workers of other fingerprints that a run's events name: names can be made up by the thousand.
+MOST_REFUSED_TOLD = 100
+
 
 class Link:
     """The connection of one run to its workers."""
@@ -223,8 +226,8 @@ class Link:
         return bool(self._condition)
 
     def refuse(self, watcher: Watcher, worker: str, fingerprint: str) -> None:
-        """Tell, once for each that showed itself, that a worker cannot serve this run."""
-        if worker not in self._refused and worker in self.standing.registered:
+        """Tell, once for each of the first, that a worker cannot serve this run."""
+        if worker not in self._refused and len(self._refused) < MOST_REFUSED_TOLD:
             self._refused.add(worker)
             with about(worker=worker):
                 watcher.notice(
