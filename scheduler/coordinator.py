@@ -34,12 +34,11 @@ MOST_FAILURES = 5
 #: Attempts that must agree that a result is not finite before the run counts as diverged.
 DIVERGED_ATTEMPTS = 2
 
-#: Seconds before a shard that a worker of another fingerprint refused is sent again.
-REFUSED_SECONDS = 1.0
-
-#: Seconds before a shard is sent again that a worker left to others; doubles each time, up to
-#: those above.
+#: Seconds before a shard is sent again that a worker left to others or refused; doubles each time.
 LEFT_SECONDS = 0.02
+
+#: The longest of these pauses, in seconds.
+REFUSED_SECONDS = 1.0
 
 #: Answers in an iteration that are told to be of no use though nobody known gave them: anybody who
 #: may write to Redis can write thousands.
@@ -217,8 +216,8 @@ class Coordinator:
         return []
 
     def refused(self, attempt: Attempt, now: float) -> list[Command]:
-        """A worker of another fingerprint took it; soon another may."""
-        self._slot(attempt).due(Reason.REFUSED, now + REFUSED_SECONDS)
+        """A worker of another fingerprint took it; it is sent again for those of the run's own."""
+        self._later(self._slot(attempt), Reason.REFUSED, now)
         return []
 
     # What follows from them

@@ -108,12 +108,15 @@ class Link:
                 watcher.notice("worker_gone", f"Worker {name} is gone; sending again what is out.")
         self._tell_of_strangers(watcher)
         self._tell_of_versions(watcher)
+        for name, kind in sorted(self.living.items()):
+            if not self.standing.accepts(kind):
+                self.refuse(watcher, name, kind)
         self._tell_of_workers(watcher)
         self._tell_of_memory(watcher)
         return lost
 
     def _tell_of_loss(self, run_id: str, server_id: str, watcher: Watcher) -> bool:
-        knows_run = self.exchange.keeps(run_id)
+        knows_run = self.exchange.keeps(run_id, self.standing.demanded_fingerprint)
         if self.server_id != server_id:
             watcher.notice("redis_restarted", "Redis was restarted; sending again.")
         elif not knows_run and self._published:
@@ -186,7 +189,7 @@ class Link:
         self.living = {w.name: w.fingerprint or "" for w in ready if w.signing_key == key}
         self._strangers = frozenset(worker.name for worker in ready) - self.living.keys()
         self.runs = self.exchange.runs_in_progress()
-        self.queue_length = self.exchange.queue_length()
+        self.queue_length = self.exchange.queue_length([self.standing.demanded_fingerprint])
         self._looked_at = time.monotonic()
 
     def fingerprints(self) -> frozenset[str]:
@@ -226,7 +229,7 @@ class Link:
         return bool(self._condition)
 
     def refuse(self, watcher: Watcher, worker: str, fingerprint: str) -> None:
-        """Tell, once for each of the first, that a worker cannot serve this run."""
+        """Report, once for each of the first, that a worker cannot serve this run."""
         if worker not in self._refused and len(self._refused) < MOST_REFUSED_TOLD:
             self._refused.add(worker)
             with about(worker=worker):

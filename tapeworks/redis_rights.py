@@ -104,6 +104,7 @@ def _scheduler_tries() -> list[Try]:
         [("SREM", keys.RUNS_KEY, name)],
         [("SMEMBERS", keys.WORKERS_KEY)],
         [("MGET", keys.worker_key(name))],
+        [("EXPIRE", keys.queue_key(name), 1)],
         [("BLPOP", keys.arrivals_key(name), 0.01)],
         [("HMGET", keys.answer_key(name), "header")],
         [("DEL", keys.answer_key(name))],

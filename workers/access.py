@@ -60,7 +60,7 @@ READ: tuple[str, ...] = (
 )
 READ += ("ttl", "pttl")
 
-#: Celery's own keys: the queue with its lists of other priorities, and how it is bound.
+#: Celery's own keys: the queues with their lists of other priorities, and how it is bound.
 QUEUE_KEYS = f"{QUEUE_KEY}*"
 BINDING_KEYS = tuple(
     f"{PREFIX}{name}.{QUEUE}" for name in ("_kombu.binding", "_kombu.binding_permanent")
@@ -120,7 +120,7 @@ SCHEDULER = (
     _grant(scheduler_key("*"), "set", "del", *READ),
     _grant(SCHEDULERS_KEY, "sadd", "srem", "expire", *READ),
     # Celery's: messages sent.
-    _grant(QUEUE_KEYS, "lpush", "llen"),
+    _grant(QUEUE_KEYS, "lpush", "llen", "expire"),
     _grant(BINDING_KEYS, "sadd", "smembers"),
 )
 

@@ -12,6 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+import kombu
 import redis
 from celery.signals import (
     setup_logging,
@@ -27,7 +28,7 @@ from kombu.pools import ProducerPool, get_limit
 from model.errors import VariableUnreadable
 from workers import broker
 from workers.addresses import DEFAULT_URL, redis_url
-from workers.entries import QUEUE, TASK
+from workers.entries import QUEUE, TASK, queue_name
 from workers.errors import (
     LogSettingWrong,
     PasswordUnusable,
@@ -124,7 +125,7 @@ def send(message: ShardMessage, signer: Signer = UNSIGNED) -> None:
             app.send_task(
                 TASK,
                 args=[sealed],
-                queue=QUEUE,
+                queue=_queue(message.fingerprint),
                 argsrepr="",  # Celery would spell out every number of the message for its logs
                 producer=producer,
             )
@@ -132,6 +133,12 @@ def send(message: ShardMessage, signer: Signer = UNSIGNED) -> None:
         raise unreachable(app.redis_url, error.__cause__ or error) from error
     except (redis.RedisError, OSError) as error:
         raise unreachable(app.redis_url, error) from error
+
+
+def _queue(fingerprint: str | None) -> kombu.Queue:
+    """Declare the common queue, or that of a fingerprint; one exchange serves them all."""
+    name = queue_name(fingerprint)
+    return kombu.Queue(name, kombu.Exchange(QUEUE, type="direct"), routing_key=name)
 
 
 @functools.cache
@@ -153,6 +160,7 @@ def this_worker() -> Worker:
 def _start_worker(**_: Any) -> None:
     try:
         this_worker().start()
+        app.amqp.queues.select_add(_queue(this_worker().fingerprint))
     except SigningKeyUnusable as error:
         logger.critical("This worker cannot start: %s", error)
         os._exit(WRONG_USAGE)

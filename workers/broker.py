@@ -14,12 +14,15 @@ from kombu.transport import redis
 from redis.exceptions import NoPermissionError
 
 from workers.entries import rewritten
-from workers.keys import QUEUE_KEY
+from workers.keys import PREFIX, QUEUE_KEY
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between two looks for messages that a worker died with.
 RESTORE_SECONDS = 5
+
+#: Stands in a key between a queue and a priority, for lists that no scheduler of ours fills.
+PRIORITY_MARK = redis.Channel.sep.encode()
 
 
 class ServerClock:
@@ -92,15 +95,16 @@ def _checked(popped: list[bytes] | None, **_: Any) -> tuple[bytes, bytes] | None
     """Queue and entry; None, as if the queue were empty, for an entry that is dropped."""
     if not popped:
         return None
-    queue, entry = popped
-    if not queue.startswith(QUEUE_KEY.encode()):  # of another Celery program in this process
-        return queue, entry
-    checked = rewritten(entry)
+    key, entry = popped
+    if not key.startswith(QUEUE_KEY.encode()):  # of another Celery program in this process
+        return key, entry
+    queue = key.removeprefix(PREFIX.encode()).partition(PRIORITY_MARK)[0]
+    checked = rewritten(entry, queue.decode())
     if checked is None:
         _tell_of_dropped()
         task_rejected.send(sender=None, message=None, exc=None)
         return None
-    return queue, checked
+    return key, checked
 
 
 @functools.cache

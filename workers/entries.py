@@ -20,7 +20,7 @@ from workers.limits import LARGEST_ENTRY_BYTES
 #: The one task, by name, so that a scheduler can send it without loading TensorFlow.
 TASK = "tapeworks.compute_shard"
 
-#: The one queue.
+#: The queue of messages that any worker may answer.
 QUEUE = "shards"
 
 
@@ -51,8 +51,20 @@ _BODY: TypeAdapter[tuple[tuple[str], dict[str, None], dict[str, None]]] = TypeAd
 )
 
 
-def rewritten(entry: bytes) -> bytes | None:
-    """The entry with nothing from outside but its task's argument; None if it is to be dropped."""
+def queue_name(fingerprint: str | None) -> str:
+    """Return the queue of messages that workers of this fingerprint may answer; None: any worker.
+
+    A worker takes messages from the common queue and from the queue of its own fingerprint. What it
+    could only refuse is not offered to it.
+    """
+    return f"{QUEUE}.{fingerprint}" if fingerprint else QUEUE
+
+
+def rewritten(entry: bytes, queue: str = QUEUE) -> bytes | None:
+    """The entry with nothing from outside but its task's argument; None if it is to be dropped.
+
+    A worker that leaves in order gives it back to the `queue` that it came from.
+    """
     if len(entry) > LARGEST_ENTRY_BYTES:
         return None
     try:
@@ -61,10 +73,10 @@ def rewritten(entry: bytes) -> bytes | None:
         body = json.dumps([[argument], {}, {}]).encode()
     except (ValidationError, binascii.Error, ValueError):
         return None
-    return json.dumps(_entry(read.headers.id, body)).encode()
+    return json.dumps(_entry(read.headers.id, body, queue)).encode()
 
 
-def _entry(task_id: str, body: bytes) -> dict[str, object]:
+def _entry(task_id: str, body: bytes, queue: str) -> dict[str, object]:
     return {
         "body": base64.b64encode(body).decode(),
         "content-type": "application/json",
@@ -82,7 +94,7 @@ def _entry(task_id: str, body: bytes) -> dict[str, object]:
         "properties": {
             "body_encoding": "base64",
             "correlation_id": task_id,
-            "delivery_info": {"exchange": "", "routing_key": QUEUE},
+            "delivery_info": {"exchange": "", "routing_key": queue},
             "delivery_mode": 2,
             "delivery_tag": str(uuid.uuid4()),
             "priority": 0,

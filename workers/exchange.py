@@ -17,7 +17,6 @@ from workers.errors import MessageUnreadable, SignatureWrong
 from workers.keys import (
     ANSWER_SECONDS,
     IN_PROGRESS_SECONDS,
-    QUEUE_KEY,
     RETIRED_SECONDS,
     RUN_SECONDS,
     RUNS_KEY,
@@ -32,6 +31,7 @@ from workers.keys import (
     in_progress_key,
     network_key,
     payload_key,
+    queue_key,
     scheduler_key,
     withdrawn_key,
     worker_key,
@@ -108,15 +108,16 @@ class Exchange:
         with redis_client.translated(self.url):
             self._redis.set(current_key(run_id), f"{epoch}:{iteration}", ex=RUN_SECONDS)
 
-    def keeps(self, run_id: str) -> bool:
-        """Show that the run is in progress; whether Redis still knows where it stands.
+    def keeps(self, run_id: str, fingerprint: str | None = None) -> bool:
+        """Show that the run is in progress; return whether Redis still knows where it stands.
 
-        If it does not, it was emptied.
+        If it does not, it was emptied. The queue that the run uses is kept as long as the run.
         """
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
             pipe.set(in_progress_key(run_id), 1, ex=IN_PROGRESS_SECONDS)
+            pipe.expire(queue_key(fingerprint), RUN_SECONDS)
             pipe.exists(current_key(run_id))
-            _, exists = pipe.execute()
+            *_, exists = pipe.execute()
         return bool(exists)
 
     def runs_in_progress(self) -> int:
@@ -254,10 +255,12 @@ class Exchange:
         header, arrays, signature = (value or b"" for value in values)
         return (header, arrays, signature) if existed else None
 
-    def queue_length(self) -> int:
-        """Messages that no worker has taken yet."""
-        with redis_client.translated(self.url):
-            return int(self._redis.llen(QUEUE_KEY))
+    def queue_length(self, fingerprints: Iterable[str | None] = ()) -> int:
+        """Count the messages that no worker has taken: for any, and for these fingerprints."""
+        with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
+            for fingerprint in {None, *fingerprints}:
+                pipe.llen(queue_key(fingerprint))
+            return sum(map(int, pipe.execute()))
 
     # Workers and schedulers to people
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.entries import QUEUE
+from workers.entries import QUEUE, queue_name
 
 #: Every key of ours starts with it, Celery's too.
 PREFIX = "tapeworks:"
@@ -69,7 +69,12 @@ def scheduler_key(name: str) -> str:
     return f"{PREFIX}scheduler:{name}"
 
 
+def queue_key(fingerprint: str | None) -> str:
+    """List of messages that no worker of this fingerprint (None: of any) has taken, by Celery."""
+    return f"{PREFIX}{queue_name(fingerprint)}"
+
+
 WORKERS_KEY = f"{PREFIX}workers"  #: set of the workers' names
 SCHEDULERS_KEY = f"{PREFIX}schedulers"  #: set of the schedulers' names
 RUNS_KEY = f"{PREFIX}runs"  #: set of the runs in progress
-QUEUE_KEY = f"{PREFIX}{QUEUE}"  #: list of messages that no worker has taken, kept by Celery
+QUEUE_KEY = f"{PREFIX}{QUEUE}"  #: list of messages for any worker that none has taken, by Celery

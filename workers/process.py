@@ -205,7 +205,7 @@ class Worker:
         """End this process if it takes nothing; its supervisor starts another."""
         if self.fingerprint is None:
             return  # it takes nothing yet
-        waiting = self.exchange.queue_length()
+        waiting = self.exchange.queue_length([self.fingerprint])
         if self._watchdog.beat(self._taken, waiting, busy=self._in_hand):
             logger.error(
                 "Worker %s ends itself: it took nothing for %d heartbeats while messages waited "

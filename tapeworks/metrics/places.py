@@ -46,9 +46,10 @@ class RedisPlace(Collector):
         yield by_label("tapeworks_workers", "Workers that are alive", "state", found.workers)
 
     def _queue(self) -> _Queue:
-        states = Counter(worker.state for worker in self._exchange.workers())
+        workers = self._exchange.workers()
+        states = Counter(worker.state for worker in workers)
         return _Queue(
-            messages=self._exchange.queue_length(),
+            messages=self._exchange.queue_length(worker.fingerprint for worker in workers),
             workers={state: states[state] for state in WORKER_STATES},
         )
 

@@ -54,7 +54,7 @@ class Exchange:
         self._redis.reach()
         self._redis.current[run_id] = epoch, iteration
 
-    def keeps(self, run_id: str) -> bool:
+    def keeps(self, run_id: str, fingerprint: str | None = None) -> bool:
         self._redis.reach()
         self._redis.in_progress[run_id] = self._world.now + IN_PROGRESS_SECONDS
         return run_id in self._redis.current
@@ -71,9 +71,10 @@ class Exchange:
         self._redis.reach()
         return set(self._redis.aside[run_id])
 
-    def queue_length(self) -> int:
+    def queue_length(self, fingerprints: Iterable[str | None] = ()) -> int:
         self._redis.reach()
-        return len(self._redis.queue)
+        readable = {None, *fingerprints}
+        return sum(message.fingerprint in readable for message in self._redis.queue)
 
     def withdraw(self, attempts: Iterable[str]) -> None:
         self._redis.reach()

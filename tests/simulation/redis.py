@@ -70,13 +70,14 @@ class Redis:
             raise RedisUnreachable("the answer did not come")
         return None
 
-    def next_message(self) -> ShardMessage | None:
-        """What a free worker finds."""
-        if self.away or not self.queue:
+    def next_message(self, fingerprint: str) -> ShardMessage | None:
+        """Take a message for a free worker of this fingerprint out of the queues that it reads."""
+        readable = {None, fingerprint}
+        places = [at for at, one in enumerate(self.queue) if one.fingerprint in readable]
+        if self.away or not places:
             return None
         shuffled = self.faults and self._world.happens(self.faults.shuffled)
-        place = self._world.chance.randrange(len(self.queue)) if shuffled else 0
-        return self.queue.pop(place)
+        return self.queue.pop(self._world.chance.choice(places) if shuffled else places[0])
 
     def _put(self, message: ShardMessage, seconds: float) -> None:
         server = self.server

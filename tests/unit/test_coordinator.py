@@ -267,12 +267,12 @@ def test_a_failure_of_a_worker_that_is_set_aside_is_its_own() -> None:
         assert commands == []
 
 
-def test_a_refused_shard_waits_a_moment() -> None:
+def test_a_refused_shard_goes_out_again_soon() -> None:
     work = coordinator(workers=[A])
     attempt = only(sent(work, 0.0))
     assert work.refused(attempt, 5.0) == []
-    assert sent(work, 5.0 + REFUSED_SECONDS - 0.001) == []
-    [again] = sends(work.woke(5.0 + REFUSED_SECONDS))
+    assert sent(work, 5.0) == []
+    [again] = sends(work.woke(5.0 + LEFT_SECONDS))
     assert again.reason == "a worker refused it"
 
 

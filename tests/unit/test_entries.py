@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.entries import argument, body, entry
-from workers.entries import TASK, rewritten
+from workers.entries import TASK, queue_name, rewritten
 from workers.limits import LARGEST_ENTRY_BYTES
 
 CANVAS = {"task": "celery.group", "args": [], "kwargs": {}, "options": {"queue": "elsewhere"}}
@@ -49,6 +49,13 @@ def test_what_else_its_properties_say_is_not_taken(properties: dict[str, Any]) -
     assert clean["priority"] == 0
     assert len(clean["delivery_tag"]) == 36
     assert clean["delivery_info"] == {"exchange": "", "routing_key": "shards"}
+
+
+def test_a_message_that_is_given_back_goes_where_it_came_from() -> None:
+    checked = rewritten(entry("{}"), queue_name("0" * 16))
+    assert checked is not None
+    place = json.loads(checked)["properties"]["delivery_info"]
+    assert place == {"exchange": "", "routing_key": f"shards.{'0' * 16}"}
 
 
 @pytest.mark.parametrize(
