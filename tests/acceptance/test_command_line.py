@@ -249,7 +249,7 @@ def test_without_any_worker_a_hint_is_given(
 @pytest.fixture
 def forgotten(shared_fleet: Fleet) -> str:
     """The URL of a Redis database that nobody uses."""
-    return shared_fleet.redis_url.removesuffix("/0") + "/5"
+    return shared_fleet.redis_url.replace("db=0", "db=5")
 
 
 #: Prints which of these are loaded after a command.

@@ -21,9 +21,10 @@ from workers.logs import LEVEL_VARIABLE
 @pytest.fixture
 def named(shared_fleet: Fleet, places: Path) -> dict[str, str]:
     """The environment that names a Redis, and its password in a file."""
-    password, _, place = shared_fleet.redis_url.removeprefix("redis://:").partition("@")
+    scheme, _, rest = shared_fleet.redis_url.partition("://:")
+    password, _, place = rest.partition("@")
     (places / "password").write_text(f"{password}\n")
-    return {REDIS.url_variable: f"redis://{place}", REDIS.file_variable: str(places / "password")}
+    return {REDIS.url_variable: f"{scheme}://{place}", REDIS.file_variable: str(places / "password")}
 
 
 def test_workers_and_commands_find_redis_with_a_password_of_a_file(
