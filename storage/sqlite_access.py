@@ -40,7 +40,7 @@ def access_to(file: Path) -> Access:
     A file that is not there may be made, as far as we know; SQLite tells.
     """
     log, index = (file.with_name(file.name + ending) for ending in ("-wal", "-shm"))
-    if not (file.is_file() and _may(file, os.R_OK)):
+    if not (_may(file, os.R_OK) and file.is_file()):
         return Access.WRITE
     has_log = log.exists() and index.exists()
     if _may(file, os.W_OK) and (
@@ -69,10 +69,10 @@ def changed_while_read(file: Path) -> StorageUnreachable:
 
 
 def stamp(file: Path) -> Stamp | None:
-    """Return the file's stamp, or None if there is no file."""
+    """Return the file's stamp, or None for a file that is not there or cannot be reached."""
     try:
         found = file.stat()
-    except FileNotFoundError:
+    except OSError:  # SQLite says itself what is wrong with it
         return None
     return Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
 

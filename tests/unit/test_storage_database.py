@@ -11,7 +11,11 @@ import pytest
 from sqlalchemy import text
 
 from storage.database import Database
-from storage.errors import StorageError, StorageUnreachable
+from storage.errors import StorageError, StorageRefused, StorageUnreachable
+from tests.support.somebody_else import foreign_directory
+
+#: The number of a user who is not root.
+SOMEBODY = 54_321
 
 
 @pytest.fixture
@@ -83,6 +87,26 @@ def test_a_directory_that_cannot_be_written_to_is_refused(tmp_path: Path) -> Non
     tmp_path.chmod(0o500)
     with pytest.raises(StorageUnreachable, match="Name a file in a directory"):
         Database(tmp_path / "runs.db").check_schema()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be another user")
+def test_a_directory_that_may_not_be_entered_is_refused() -> None:
+    with foreign_directory() as directory:
+        (directory / "closed").mkdir(mode=0o700)
+        (directory / "closed" / "runs.db").touch()
+        os.seteuid(SOMEBODY)
+        try:
+            with pytest.raises(StorageRefused, match="unable to open"):
+                Database(directory / "closed" / "runs.db").check_schema()
+        finally:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize("name", ["loop", 300 * "a"])
+def test_a_name_that_leads_to_no_file_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(StorageRefused, match="unable to open"):
+        Database(tmp_path / name).check_schema()
 
 
 def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
