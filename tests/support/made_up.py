@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from storage.history import History
@@ -46,7 +47,11 @@ def iteration_of(claim: Claim, number: int = 0) -> IterationRecord:
 
 
 def digest_of(completed_iterations: int) -> str:
-    return hashlib.sha256(f"parameters {completed_iterations}".encode()).hexdigest()
+    return hashlib.sha256(_parameters(completed_iterations)).hexdigest()
+
+
+def _parameters(completed_iterations: int) -> bytes:
+    return f"parameters {completed_iterations}".encode()
 
 
 def values_of(number: int = 0) -> ImageValues:
@@ -83,13 +88,16 @@ def commit(
     keep: bool = True,
     parameters: bytes | None = None,
 ) -> None:
-    iteration = iteration_of(claim, number)
+    content = parameters or _parameters(number + 1)
+    iteration = replace(
+        iteration_of(claim, number), parameters_digest=hashlib.sha256(content).hexdigest()
+    )
     history.commit_iteration(
         claim,
         iteration,
         ledger_of(iteration),
         image_values=values_of(number),
-        parameters=parameters or f"parameters {number + 1}".encode(),
+        parameters=content,
         fingerprint="avx2",
         keep_previous_checkpoint=keep,
     )
