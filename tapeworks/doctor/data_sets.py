@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from model import datasets
 from model.config import RunConfig
-from model.environment import AROUND
+from model.environment import variable
 from tapeworks.doctor.findings import Finding, looked, ok
 
 LABEL = "data set"
@@ -16,10 +16,14 @@ DATA_DIR = "TAPEWORKS_DATA_DIR"
 
 
 def check_data_sets(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """The digits; MNIST only where its directory is named, else it would be downloaded."""
+    """Load the digits, and MNIST where its directory is named: else it would be downloaded."""
     yield from looked(LABEL, lambda: [_loaded(RunConfig())])
-    if environment.get(DATA_DIR, "").strip(AROUND):
-        yield from looked(LABEL, lambda: [_loaded(RunConfig(dataset="mnist"))])
+    yield from looked(LABEL, lambda: _mnist(environment))
+
+
+def _mnist(environment: Mapping[str, str]) -> Iterator[Finding]:
+    if variable(environment, DATA_DIR):
+        yield _loaded(RunConfig(dataset="mnist"))
 
 
 def _loaded(config: RunConfig) -> Finding:

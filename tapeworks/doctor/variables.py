@@ -11,11 +11,12 @@ from pathlib import Path
 
 import click
 
-from model.environment import AROUND, path_variable, variable
+from model.environment import path_variable, variable
 from model.flags import ignored_variables
 from tapeworks.doctor.findings import Finding, looked, ok, problem, warning
 from tapeworks.doctor.threads import THREAD_VARIABLES
 from tapeworks.service_options import PORT, PORT_VARIABLE
+from workers.crash_points import VARIABLE as CRASH_POINT
 from workers.foreign import foreign
 from workers.logs import log_settings
 from workers.signing import VARIABLE as SIGNING_KEY
@@ -42,11 +43,7 @@ def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
     """What is set in vain, and secrets that cannot be read, or by too many."""
     ours = {name.removeprefix(PREFIX) for name in environment if name.startswith(PREFIX)}
     wrong = [_unknown(name) for name in sorted(ours - KNOWN)]
-    if environment.get(f"{PREFIX}CRASH_AT", "").strip(AROUND):
-        remedy = "Unset it, unless this is a drill."
-        wrong.append(
-            warning(LABEL, f"{PREFIX}CRASH_AT is set, so that processes end themselves", remedy)
-        )
+    wrong += looked(LABEL, lambda: _drill(environment))
     for name in sorted(SECRET_FILES):
         check = functools.partial(_secret_file, environment, PREFIX + name)
         wrong += looked(LABEL, check)
@@ -77,6 +74,12 @@ def _unknown(name: str) -> Finding:
     if near:
         return problem(LABEL, found, f"Did you mean {PREFIX}{near[0]}? Then rename it.")
     return warning(LABEL, found, "Unset it.")
+
+
+def _drill(environment: Mapping[str, str]) -> Iterator[Finding]:
+    if variable(environment, CRASH_POINT):
+        found = f"{CRASH_POINT} is set, so that processes end themselves"
+        yield warning(LABEL, found, "Unset it, unless this is a drill.")
 
 
 def _values(environment: Mapping[str, str]) -> Iterator[Finding]:

@@ -181,6 +181,16 @@ def test_the_doctor_reports_a_variable_that_cannot_be_read(
     assert "SECRET" not in called.out + called.err
 
 
+def test_the_doctor_takes_a_blank_variable_for_none(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TAPEWORKS_CRASH_AT", "TAPEWORKS_DATA_DIR"):
+        monkeypatch.setenv(name, '""')
+    called = call("doctor")
+    assert "CRASH_AT" not in called.out
+    assert called.out.count("data set") == 1
+
+
 def test_a_worker_process_refuses_what_it_cannot_read() -> None:
     process = subprocess.run(
         [sys.executable, "-m", "workers"],
