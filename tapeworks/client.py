@@ -366,13 +366,18 @@ class Run:
 
 
 def _address(place: Any) -> str | Path:
-    """The URL or path of a database; a `sqlalchemy.URL` with its password, which its text hides."""
+    """Return the URL or path of a database; text may be either, and is read as a variable's.
+
+    A `sqlalchemy.URL` keeps its password, which its own text hides.
+    """
     if isinstance(place, URL):
         return place.render_as_string(hide_password=False)
     if not isinstance(place, str | bytes | os.PathLike):  # not shown: it may hold a password
         raise InvalidValue("the URL or path of a database", "database_url", type(place))
     text = os.fsdecode(place)
-    return text if "://" in text else given.read_path("database_url", text)
+    if "://" in text or (text and isinstance(place, str)):
+        return text
+    return given.read_path("database_url", text)
 
 
 def _settings_of(config: RunConfig) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import tapeworks
 from storage.database import Database
 from storage.errors import StorageUnreachable
 from storage.urls import parse_url
@@ -43,13 +45,14 @@ MISTYPED = [
 ]
 
 
+@pytest.mark.parametrize("read", [Database, tapeworks.connect])
 @pytest.mark.parametrize("url", MISTYPED)
 def test_a_mistyped_url_is_no_file_and_is_not_shown(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    read: Callable[[str], object], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StorageUnreachable, match="Expected the path of a file, or a URL") as told:
-        Database(url)
+        read(url)
     assert "SECRET" not in str(told.value)
     assert list(tmp_path.iterdir()) == []
 
