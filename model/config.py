@@ -45,7 +45,6 @@ LARGEST_MICROBATCH_BYTES = 2**32
 #: from a loss that is usual for such draws, on MNIST and on scikit-learn's digits.
 DEFAULT_SEED = 10
 
-
 #: Settings that are paths, or may be.
 OF_PATHS = ("dataset", "data_dir")
 
@@ -173,8 +172,7 @@ class RunConfig(UpdateConfig, Architecture):
         str, Field(min_length=1, description="digits, mnist, or the path of an .npz file")
     ] = "digits"
     data_dir: Annotated[
-        Text | None,
-        Field(description="directory that holds MNIST's files [TAPEWORKS_DATA_DIR]"),
+        Text | None, Field(description="directory that holds MNIST's files [TAPEWORKS_DATA_DIR]")
     ] = None
     classes: Annotated[
         Labels, Field(min_length=2, max_length=256, description="labels to tell apart, two or more")
@@ -326,7 +324,6 @@ def run_config(values: dict[str, Any]) -> RunConfig:
 
     Raises `ConfigurationError`, one sentence, for an unknown name or a value that cannot work.
     """
-    _check_names(values)
     return RunConfig.model_validate(values)
 
 

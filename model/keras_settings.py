@@ -9,7 +9,6 @@ from contextlib import contextmanager
 #: Names the directory of that file, and of Keras's downloads.
 VARIABLE = "KERAS_HOME"
 
-
 #: A directory that cannot be made, so that nothing is read from it or written into it.
 NOWHERE = f"{os.devnull}/keras"
 

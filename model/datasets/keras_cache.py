@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from model.environment import path_variable
+from model.environment import expand_home, path_variable
 from model.errors import DatasetError
+from model.keras_settings import VARIABLE
 
 #: Where Keras itself gets MNIST from, and what it expects there.
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -20,14 +21,7 @@ def mnist_file() -> Path:
     """
     import pooch
 
-    named = path_variable(os.environ, "KERAS_HOME")
-    home = str(named) if named else os.path.expanduser("~/.keras")  # noqa: PTH111
-    if home.startswith("~"):
-        raise DatasetError(
-            "MNIST is kept in the home directory, and there is none. Give a directory that holds "
-            "its files with --data-dir, or set HOME."
-        )
-    cache = Path(home) / "datasets"
+    cache = _keras_home() / "datasets"
     try:
         path = pooch.retrieve(MNIST_URL, f"sha256:{MNIST_SHA256}", fname="mnist.npz", path=cache)
     except (OSError, ValueError) as error:
@@ -36,3 +30,13 @@ def mnist_file() -> Path:
             "Give a directory that holds its files with --data-dir, or use --dataset digits."
         ) from error
     return Path(path)
+
+
+def _keras_home() -> Path:
+    try:
+        return path_variable(os.environ, VARIABLE) or Path(expand_home("~/.keras"))
+    except ValueError as error:
+        raise DatasetError(
+            "MNIST is kept in the home directory, and there is none. Give a directory that holds "
+            "its files with --data-dir, or set HOME."
+        ) from error
