@@ -116,9 +116,14 @@ def _attributes(path: Path) -> dict[str, bytes]:
 
 
 def _overwrite(content: BinaryIO, place: Path) -> None:
-    """Write into the file itself; without room for it all, it stays as it was."""
-    size = os.fstat(content.fileno()).st_size
-    number = os.open(place, os.O_WRONLY | os.O_CREAT, 0o666)
+    """Write into the file itself; without room for it all, it stays as it was.
+
+    One that has to be made, on another file system, gets the mode of the complete one: a backup is
+    its owner's alone.
+    """
+    found = os.fstat(content.fileno())
+    size = found.st_size
+    number = os.open(place, os.O_WRONLY | os.O_CREAT, stat.S_IMODE(found.st_mode))
     with open(number, "wb") as file:  # noqa: PTH123
         _reserve(number, size)
         shutil.copyfileobj(content, file)

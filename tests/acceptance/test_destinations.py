@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tapeworks.delivery import deliver_file
 from tapeworks.files import check_writable, write_file
 from tests.support.calls import Call
 from tests.support.desk import DONE
@@ -24,6 +25,9 @@ from tests.support.processes import ROOT
 
 #: A user whom nobody knows.
 NOBODY = 54_321
+
+#: A file system of its own on Linux.
+MEMORY = "/dev/shm"  # noqa: S108
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may be another user")
 
@@ -165,6 +169,17 @@ def test_a_new_file_has_the_mode_that_the_user_wants(
     finally:
         os.umask(before)
     assert stat.S_IMODE((desk / "new.csv").stat().st_mode) == 0o640
+
+
+def test_a_new_file_on_another_file_system_is_no_more_open(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as other:
+        if Path(other).stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip(f"{MEMORY} is no other file system")
+        (tmp_path / "complete").write_text("new")
+        (tmp_path / "complete").chmod(0o600)
+        deliver_file(tmp_path / "complete", Path(other) / "new")
+        assert (Path(other) / "new").read_text() == "new"
+        assert stat.S_IMODE((Path(other) / "new").stat().st_mode) == 0o600
 
 
 def test_all_names_of_a_file_show_what_was_written(
