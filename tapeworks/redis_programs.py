@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tapeworks.errors import UsageError
+from workers.redis_client import OLDEST_REDIS
 
 #: The last day with security fixes of each version line. A line that is missing has no date yet.
 #: From https://github.com/redis/redis/security, https://valkey.io/topics/releases and
@@ -59,7 +60,7 @@ class Version:
     @property
     def end_of_life(self) -> date | None:
         """The last day with security fixes, as far as it is known."""
-        major, minor = (*self.parts, 0)[:2]
+        major, minor = (*self.parts, 0, 0)[:2]
         return END_OF_LIFE.get((self.name, (major, minor)))
 
     @property
@@ -94,7 +95,8 @@ def find_program() -> Program:
     if programs:
         return max(programs, key=lambda program: program.version.parts)
     raise UsageError(
-        "There is no redis-server or valkey-server on the PATH, and no package carries one for "
+        "There is no redis-server or valkey-server of version "
+        f"{'.'.join(map(str, OLDEST_REDIS))} or newer on the PATH, and no package carries one for "
         "this machine; install Redis, name a running one with TAPEWORKS_REDIS_URL, or use "
         "--workers 0."
     )
@@ -107,7 +109,8 @@ def executable() -> Path:
 
 def _programs() -> Iterator[Program]:
     for path in _candidates():
-        if version := _version(path):
+        version = _version(path)
+        if version and version.parts >= OLDEST_REDIS:
             yield Program(path=path, version=version)
 
 

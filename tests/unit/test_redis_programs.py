@@ -56,9 +56,13 @@ def test_of_old_servers_alone_the_newest_is_taken(
     assert find_program().path == newer
 
 
-def test_what_prints_no_version_is_no_server(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("printed", ["out of order", "Redis server v=6.0.16 sha=0 malloc=libc"])
+def test_what_prints_no_version_or_one_that_is_of_no_use_is_no_server(
+    printed: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(path, "redis-server", printed)
+    assert find_program().path != path / "redis-server"
     without_packages(monkeypatch)
-    program(path, "redis-server", "out of order")
     with pytest.raises(UsageError, match="There is no redis-server"):
         find_program()
 
