@@ -56,14 +56,14 @@ LARGEST_COUNT = 2**31 - 1
 
 
 class Unfolding(StrEnum):
-    """How a layer's input becomes patches."""
+    """The ways in which a layer's input becomes patches."""
 
     LAYERWISE = "layerwise"  #: each layer unfolds its own input, a whole microbatch at once
     FULL = "full"  #: the image is unfolded once into eight axes, one image at a time
 
 
 class GradientForm(StrEnum):
-    """What a worker returns of a microbatch's gradients."""
+    """The forms in which a worker returns a microbatch's gradients."""
 
     PER_IMAGE = "per-image"  #: every image's gradient, float32
     SUMMED = "summed"  #: their sum in image order, float64
@@ -133,28 +133,28 @@ class NetworkConfig(Architecture):
 
     @property
     def microbatch_bytes(self) -> int:
-        """What a microbatch takes at least: every image's gradients and each layer's maps."""
+        """The least bytes of a microbatch: every image's gradients and each layer's maps."""
         maps = sum(self.filters * side**2 for side in self.sides)
         return 4 * self.microbatch_size * (self.parameter_count + maps)
 
     @property
     def fits(self) -> bool:
-        """Whether a worker can hold it."""
+        """Check that a worker can hold it."""
         return self.has_pixels and self.is_computable and self.is_unfoldable
 
     @property
     def has_pixels(self) -> bool:
-        """Whether the kernels leave any to the last layer."""
+        """Check that the kernels leave some pixels to the last layer."""
         return self.sides[-1] >= 1
 
     @property
     def is_computable(self) -> bool:
-        """Whether there is memory for a microbatch."""
+        """Check that there is memory for a microbatch."""
         return self.microbatch_bytes <= LARGEST_MICROBATCH_BYTES
 
     @property
     def is_unfoldable(self) -> bool:
-        """Whether there is memory for an image, unfolded as it is to be."""
+        """Check that there is memory for an image, unfolded as it is to be."""
         is_full = self.unfolding is Unfolding.FULL
         return not is_full or self.unfolded_bytes <= LARGEST_UNFOLDED_BYTES
 
@@ -292,7 +292,7 @@ class RunConfig(UpdateConfig, Architecture):
 
     @property
     def images_in_an_iteration(self) -> int:
-        """How many images an iteration averages over; the last of a pass may have fewer."""
+        """Images that an iteration averages over; the last of a pass may have fewer."""
         return self.images_per_iteration or self.images
 
     @property

@@ -1,4 +1,4 @@
-"""What can go wrong in the model room; every message is a sentence for the user."""
+"""Errors of the model room; every message is a sentence for the user."""
 
 
 class ModelError(Exception):

@@ -1,4 +1,4 @@
-"""What TensorFlow is told through the environment, and with how many threads it computes."""
+"""TensorFlow's settings in the environment, and the number of threads that it computes with."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ UNFOLDED_CACHE_BYTES = 512 * 2**20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MicrobatchResult:
-    """What one microbatch's computation gives; padding is already dropped."""
+    """The result of one microbatch's computation; padding is already dropped."""
 
     gradients: Arrays  #: per parameter, (images, *shape) float32
     losses: NDArray[np.float32]  #: (images,)

@@ -57,7 +57,7 @@ def assign(parameters: Arrays, mean_gradient: Arrays, learning_rate: float) -> A
 
 
 def all_finite(arrays: Arrays) -> bool:
-    """Whether no array holds a NaN or an infinity."""
+    """Check that no array holds a NaN or an infinity."""
     return all(bool(np.isfinite(array).all()) for array in arrays.values())
 
 

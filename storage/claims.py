@@ -1,4 +1,4 @@
-"""Who may drive a run: claims, leases, and the fence before everything an owner writes."""
+"""Claims to drive a run, their leases, and the fence before everything that an owner writes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LONGEST_LEASE = timedelta(seconds=120)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bid:
-    """Who asks to drive a run, when, and for how long before renewing."""
+    """A request to drive a run: its owner, its time, and how long it holds before it is renewed."""
 
     owner: str
     now: datetime
@@ -162,7 +162,7 @@ def release_abandoned(connection: Connection, now: datetime) -> list[RunRecord]:
 
 
 def is_deserted(run: RunRecord, now: datetime) -> bool:
-    """Whether a running run's lease is over or its owner provably dead."""
+    """Check that a running run's lease is over or its owner provably dead."""
     until = run.lease_until
     is_leased = until is not None and now <= until <= now + LONGEST_LEASE
     return not is_leased or is_gone(run.owner or "")

@@ -57,7 +57,7 @@ class Commit:
 
 
 def is_committed(connection: Connection, iteration: IterationRecord) -> bool:
-    """Whether this very iteration is stored: the commit whose answer its sender did not get."""
+    """Check that this very iteration is stored: its sender did not get the commit's answer."""
     same = select(iterations.c.iteration).where(
         iterations.c.run == number_of(iteration.run_id),
         iterations.c.iteration == iteration.iteration,

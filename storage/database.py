@@ -90,12 +90,12 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether it is an SQLite file."""
+        """True for an SQLite file."""
         return self._engine.dialect.name == "sqlite"
 
     @property
     def dialect(self) -> Dialect:
-        """How SQL is written for it."""
+        """The rules by which SQL is written for it."""
         return self._engine.dialect
 
     @property
@@ -104,7 +104,7 @@ class Database:
         return Path(str(self._url.database)) if self.is_sqlite else None
 
     def owns(self, path: Path) -> bool:
-        """Whether the SQLite file is or lies there, or SQLite may keep one beside it there."""
+        """Check that the SQLite file is or lies there, or SQLite may keep one beside it there."""
         if not self.file:
             return False
         own, place = Path(os.path.realpath(self.file)), Path(os.path.realpath(path))

@@ -19,7 +19,7 @@ from storage.sessions import VALUE_FORMATS, settle
 from storage.sqlite_access import Access, access_to, changed_while_read, stamp, uri_of
 
 #: How long a writer waits for another one, in milliseconds: far longer than any transaction of ours
-#: takes, and short enough that a renewal of a lease of 10 s, begun in time, fails before its end.
+#: takes, and short enough that a renewal of a lease of 10 s, started in time, fails before its end.
 BUSY_TIMEOUT_MS = 5_000
 
 #: How long a PostgreSQL server may work on one statement, in milliseconds; the largest listing

@@ -1,4 +1,4 @@
-"""What can go wrong with the history, each with one sentence for people.
+"""Errors of the history, each with one sentence for people.
 
 Their names say what is the matter; the base class says that it is an error.
 """
@@ -202,7 +202,7 @@ def _shown(value: object) -> str:
 
 
 class StateConflict(StorageError):
-    """What was asked does not fit what the history holds; nothing was written."""
+    """The request does not fit what the history holds; nothing was written."""
 
 
 class LedgerMismatch(StateConflict):
@@ -221,7 +221,7 @@ class HistoryRolledBack(StateConflict):
 
 
 class QueryError(StorageError):
-    """What a person asked in SQL cannot be answered; nothing was changed."""
+    """A person's SQL cannot be answered; nothing was changed."""
 
 
 class NotReadOnly(QueryError):

@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 10.0
 
 
 class Forked(Protocol):
-    """What holds connections."""
+    """An object that holds connections."""
 
     @property
     def guarded_file(self) -> str | None:
@@ -123,7 +123,7 @@ _guard_lock = threading.Lock()
 
 
 def guard() -> _Guard:
-    """Return this process's guard, which is told of every fork from the first call on."""
+    """Return this process's guard, which sees every fork from the first call on."""
     global _guard
     with _guard_lock:
         if _guard is None:

@@ -76,7 +76,7 @@ class History:
 
     @property
     def queue(self) -> Queue:
-        """What anybody may want of runs: new ones, and others paused, resumed or cancelled."""
+        """The requests that anybody may make: new runs, and others paused, resumed or cancelled."""
         return Queue(self.database)
 
     def create_run(self, **values: Any) -> RunRecord:
@@ -96,7 +96,7 @@ class History:
             return fetch(connection, RunRecord, newest_first.limit(limit))
 
     def count_by_status(self) -> dict[RunStatus, int]:
-        """How many runs stand where; a status that no run has is missing."""
+        """Count the runs by their status; one that no run has is missing."""
         counted = select(runs.c.status, func.count()).group_by(runs.c.status)
         with self.database.read() as connection:
             return {RunStatus(status): number for status, number in connection.execute(counted)}
@@ -254,7 +254,7 @@ class History:
 
     @unit_of_work
     def inherited_evaluations(self, run: RunRecord) -> list[tuple[RunRecord, EvaluationRecord]]:
-        """What the runs that it goes on from were measured at on their way to it, in order."""
+        """Return the evaluations of the runs that it goes on from, on their way to it, in order."""
         with self.database.read() as connection:
             return [
                 (ancestor.run, evaluation)
@@ -263,7 +263,7 @@ class History:
             ]
 
     def ledger(self, run_id: str, iteration: int | None = None) -> list[LedgerRecord]:
-        """Who computed which images, of one iteration or of all, in image order."""
+        """Return which worker computed which images, of one iteration or of all, in image order."""
         with self.database.read() as connection:
             return list(read_ledger(connection, run_id, iteration))
 
@@ -274,7 +274,7 @@ class History:
             return {row.key: row.value for row in connection.execute(of_run.order_by(tags.c.key))}
 
     def workers(self, run_id: str) -> list[WorkerSummary]:
-        """Who computed for the run, those with the most images first."""
+        """Return the workers that computed for the run, those with the most images first."""
         with self.database.read() as connection:
             return read_workers(connection, run_id)
 

@@ -1,4 +1,4 @@
-"""What a query found: columns' names and rows of plain values, the same from both databases."""
+"""A query's answer: columns' names and rows of plain values, the same from both databases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Value = str | int | float | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What a query found, as of the moment when it was asked."""
+    """A query's answer, as of the moment when it was asked."""
 
     #: The columns' names, in order. Two may be the same.
     columns: tuple[str, ...]

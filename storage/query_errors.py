@@ -1,4 +1,4 @@
-"""What a database says of a person's SQL, as one sentence for that person."""
+"""A database's words about a person's SQL, as one sentence for that person."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Question:
 
     @property
     def is_query(self) -> bool:
-        """Whether it looks like one; the database decides."""
+        """Check that it looks like one; the database decides."""
         return self.view is not None or _QUERY.match(self.sql) is not None
 
 

@@ -12,7 +12,7 @@ LOWEST_PRIORITY, HIGHEST_PRIORITY = -1_000_000, 1_000_000
 
 
 class RunStatus(StrEnum):
-    """Where a run stands."""
+    """The states of a run."""
 
     #: Waits for a scheduler to claim it.
     QUEUED = "queued"
@@ -33,7 +33,7 @@ class RunStatus(StrEnum):
 
 
 class Request(StrEnum):
-    """What a person wants of a run that is being driven; its owner does it."""
+    """A person's request for a run that is being driven; its owner carries it out."""
 
     #: Stop after the iteration in progress, to be resumed later.
     PAUSE = "pause"
@@ -42,7 +42,7 @@ class Request(StrEnum):
 
     @property
     def status(self) -> RunStatus:
-        """Where the run stands once it is done."""
+        """The run's status once it is done."""
         return RunStatus.PAUSED if self is Request.PAUSE else RunStatus.CANCELLED
 
 
@@ -182,7 +182,7 @@ class LedgerRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageValues:
-    """What is known of each image of an iteration, in the order of the image set."""
+    """The values of each image of an iteration, in the order of the image set."""
 
     #: float32, little-endian.
     losses: bytes
@@ -196,7 +196,7 @@ class ImageValues:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSummary:
-    """What one worker has done for a run."""
+    """The work of one worker for a run."""
 
     #: The run.
     run_id: str
@@ -234,7 +234,7 @@ class CheckpointRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationRecord:
-    """How well a run's parameters do on held-out images."""
+    """The loss and accuracy of a run's parameters on held-out images."""
 
     #: The run.
     run_id: str

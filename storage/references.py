@@ -1,4 +1,4 @@
-"""How runs are named: their ids, their names, and what people type to mean one."""
+"""Names of runs: their ids, their names, and what people type to mean one."""
 
 from __future__ import annotations
 
@@ -113,5 +113,5 @@ def _id_of_start(connection: Connection, reference: str) -> str:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether it is free of the surrogates that stand for bytes a shell passed undecoded."""
+    """Check that it is free of the surrogates that stand for bytes a shell passed undecoded."""
     return text.encode(errors="replace").decode() == text

@@ -1,4 +1,4 @@
-"""Whose tables a database holds, and at which revision ours are."""
+"""The program whose tables a database holds, and the revision of ours."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _ALWAYS_KNOWN = {"created_at", "id"}
 def query(
     database: Database, sql: str, *, seconds: float = DEFAULT_SECONDS, limit: int | None = None
 ) -> Listing:
-    """What one SELECT (or WITH … SELECT) finds, or its first rows.
+    """Return what one SELECT (or WITH … SELECT) finds, or its first rows.
 
     Raises `NotReadOnly` for whatever would do more than read, `QueryTimeout` after so many seconds,
     `UnknownColumn` and `UnknownTable` with the nearest name, and another `QueryError` with the

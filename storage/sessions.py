@@ -1,4 +1,4 @@
-"""What a session on PostgreSQL is set to, whatever its role, its database or libpq says."""
+"""Settings of a session on PostgreSQL, whatever its role, its database or libpq says."""
 
 from __future__ import annotations
 

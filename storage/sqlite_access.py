@@ -1,4 +1,4 @@
-"""How an SQLite file may be opened: for writing, or for reading without a file left beside it."""
+"""Ways to open an SQLite file: for writing, or for reading without a file left beside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MODE_BYTES, _WRITE_AHEAD = slice(18, 20), b"\x02\x02"
 
 
 class Access(StrEnum):
-    """What this process may do with a file."""
+    """The rights of this process on a file."""
 
     WRITE = "write"  #: everything; SQLite makes and removes what it keeps beside the file
     #: Read, with SQLite's locks: either they are in the file, or what stands beside it is complete.
@@ -27,7 +27,7 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What tells a file from itself before it was written to."""
+    """The state of a file, which differs after it was written to."""
 
     inode: int
     size: int

@@ -1,4 +1,4 @@
-"""Which of a run's parameters a command works with: those of `--after` or of `--best`."""
+"""The parameters of a run that a command works with: those of `--after` or of `--best`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """What the user asked for; nothing means the newest parameters."""
+    """The user's choice; none means the newest parameters."""
 
     after: int | None  #: completed iterations
     metric: Metric | None  #: of the best evaluation
 
     @property
     def is_made(self) -> bool:
-        """Whether anything was asked for."""
+        """True if anything was asked for."""
         return self.after is not None or self.metric is not None
 
     def checkpoint(self, history: History, run: RunRecord) -> CheckpointRecord:

@@ -177,7 +177,7 @@ class Client:
         return [self._run(self._history.find_run(str(run_id))) for run_id in found.column("id")]
 
     def query(self, sql: str, *, seconds: float = DEFAULT_SECONDS) -> DataFrame:
-        """What a SELECT over the views finds; nothing can be changed with it.
+        """Return what a SELECT over the views finds; nothing can be changed with it.
 
         Raises storage's `QueryError`, after so many seconds `QueryTimeout`.
         """
@@ -228,17 +228,17 @@ class Run:
 
     @property
     def name(self) -> str | None:
-        """What people call it."""
+        """The name that people call it by."""
         return self.record.name
 
     @property
     def status(self) -> RunStatus:
-        """Where it stood when it was last looked at."""
+        """Its status when it was last looked at."""
         return self.record.status
 
     @property
     def config(self) -> RunConfig:
-        """What it trains, with every setting."""
+        """Its configuration, with every setting."""
         return RunConfig.model_validate(self.record.configuration)
 
     @property
@@ -272,7 +272,7 @@ class Run:
         return _frame(IterationRecord, self._history.iterations(self.id))
 
     def ledger(self, iteration: int | None = None) -> DataFrame:
-        """Who computed which images, of one iteration or of all."""
+        """Return which worker computed which images, of one iteration or of all."""
         chosen = given.read_optional(given.read_whole, "iteration", iteration)
         return _frame(LedgerRecord, self._history.ledger(self.id, chosen))
 
@@ -281,7 +281,7 @@ class Run:
         return _frame(WorkerSummary, self._history.workers(self.id))
 
     def events(self) -> DataFrame:
-        """What happened to it, in order."""
+        """Return its events, in order."""
         return _frame(EventRecord, self._history.events(self.id))
 
     def evaluations(self) -> DataFrame:
@@ -381,7 +381,7 @@ def _address(place: Any) -> str | Path:
 
 
 def _settings_of(config: RunConfig) -> dict[str, Any]:
-    """What the configuration says, to be checked again: a copy of one may say anything."""
+    """Return the configuration's settings, to be checked again: a copy of one may hold anything."""
     if not isinstance(config, RunConfig):
         raise InvalidValue("a tapeworks.RunConfig", "config", config)
     return {name: getattr(config, name) for name in config.model_fields_set}

@@ -1,4 +1,4 @@
-"""What a new run is called and how it is queued: options beside those that decide its result."""
+"""A new run's name and place in the queue: options beside those that decide its result."""
 
 from __future__ import annotations
 

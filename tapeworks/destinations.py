@@ -1,4 +1,4 @@
-"""Where an output goes: to a new file, into one that is there, into a device or a pipe."""
+"""Destinations of outputs: a new file, one that is there, a device or a pipe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_LINKS = 40
 
 
 class Kind(Enum):
-    """How an output is written."""
+    """The ways in which an output is written."""
 
     NEW = auto()  #: complete, under another name, and then renamed
     FILE = auto()  #: likewise, or into the file where it would not stay what it is
@@ -30,7 +30,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Destination:
-    """What a path stands for."""
+    """The meaning of an output's path."""
 
     path: Path  #: as the user named it
     place: Path  #: where its links lead
@@ -39,7 +39,7 @@ class Destination:
 
     @property
     def is_stream(self) -> bool:
-        """Whether what is written there is gone: nothing is replaced, and nothing is kept."""
+        """True if what is written there is gone: nothing is replaced, and nothing is kept."""
         return self.kind in {Kind.PIPE, Kind.DESCRIPTOR}
 
 

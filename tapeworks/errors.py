@@ -13,7 +13,7 @@ from workers import errors as workers
 
 
 class ExitCode(IntEnum):
-    """What a command's exit code means."""
+    """The meanings of a command's exit codes."""
 
     DONE = 0
     RUN_FAILED = 1
@@ -55,7 +55,7 @@ class OutputFailed(Exception):
 
 
 class Unfit(Exception):
-    """What was asked about is not alive, or not fit to do anything."""
+    """The service that was asked about is not alive, or not fit to do anything."""
 
 
 #: The first class that fits decides.

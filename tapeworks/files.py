@@ -81,7 +81,7 @@ def put_path(path: Path) -> None:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Where to write a file or a directory, which is delivered to `path` when it is complete.
+    """Yield where to write a file or directory, which is delivered to `path` when it is complete.
 
     Raises `OutputFailed`.
     """
@@ -119,7 +119,7 @@ def _pour(content: BinaryIO, found: Destination) -> None:
 
 
 def _workshop(found: Destination) -> Path | None:
-    """Where an output is made: beside its place if possible, else among the temporary files."""
+    """Return where an output is made: beside its place if possible, else with temporary files."""
     parent = found.place.parent
     if found.is_stream or not _is_text(parent):
         return None
@@ -176,7 +176,7 @@ def _check_owner(found: Destination) -> None:
 
 
 def _try(found: Destination) -> None:
-    """What is allowed is not always possible: a disk may be full, or read-only."""
+    """Try what is allowed but not always possible: a disk may be full, or read-only."""
     if found.kind is Kind.FILE:
         os.close(os.open(found.place, os.O_WRONLY))
     elif found.kind is Kind.NEW:

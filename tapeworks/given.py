@@ -29,7 +29,7 @@ _Read = TypeVar("_Read")
 
 
 class Described(TypedDict, total=False):
-    """What a run has beside its configuration."""
+    """The description of a run beside its configuration."""
 
     name: str | None
     tags: Tags

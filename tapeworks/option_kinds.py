@@ -42,7 +42,7 @@ class Number(click.FloatRange):
 
 
 class Status(click.Choice[str]):
-    """Where a run stands."""
+    """A status of a run."""
 
     def __init__(self) -> None:
         super().__init__([status.value for status in RunStatus])

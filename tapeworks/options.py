@@ -1,4 +1,4 @@
-"""What `train` and `submit` are asked for: one option per configuration field, or a file."""
+"""The settings of `train` and `submit`: one option per configuration field, or a file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Request:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was asked for."""
+        """True if nothing was asked for."""
         return not (self.given or self.config or self.init_from)
 
     def configuration(self) -> RunConfig:
@@ -50,7 +50,7 @@ class Request:
         return run_config(self.values())
 
     def values(self) -> dict[str, Any]:
-        """What options and file say, unchecked."""
+        """Return the settings of options and file, unchecked."""
         return (read_config_file(self.config) if self.config else {}) | self.given
 
 

@@ -1,4 +1,4 @@
-"""Where a command's results and words go: data to stdout, words to stderr.
+"""A command's results and words: data to stdout, words to stderr.
 
 The streams of the command line never fail: see `workers.streams`.
 """

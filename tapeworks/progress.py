@@ -1,4 +1,4 @@
-"""How far a run is, for whoever watches: a bar on a terminal, a line now and then elsewhere."""
+"""The progress of a run for people: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 

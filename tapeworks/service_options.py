@@ -1,4 +1,4 @@
-"""What `scheduler` and `worker` have in common: where they are measured and how they log."""
+"""Options that `scheduler` and `worker` share: where they are measured and how they log."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Service:
 
     @contextmanager
     def registry(self) -> Iterator[CollectorRegistry | None]:
-        """Where to register what is measured; None if nothing is."""
+        """Yield where to register what is measured; None if nothing is."""
         if not self.metrics_port:
             yield None
             return
@@ -57,7 +57,7 @@ class Service:
             yield registry
 
     def tell_interrupt(self, sentence: str) -> None:
-        """What Ctrl-C does, straight to the descriptor: it may come in the middle of a line."""
+        """Show the sentence of Ctrl-C past the stream: it may come in the middle of a line."""
         if self.logs.is_plain and not self.logs.is_json:
             tell_at_once(sentence)
         else:

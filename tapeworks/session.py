@@ -29,7 +29,7 @@ DRAINING = "Stopping after this iteration"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Means:
-    """What a run is computed with."""
+    """The means by which a run is computed."""
 
     dispatcher: Dispatcher
     #: What the user should know of them, now and then; raises when there is no hope of an answer.
@@ -59,7 +59,7 @@ class Onlooker:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """What `tapeworks train` drives a run with."""
+    """The session in which `tapeworks train` drives a run."""
 
     history: History
     settings: Settings

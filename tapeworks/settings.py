@@ -1,4 +1,4 @@
-"""Where Redis and the database are: from the environment, read once per command."""
+"""The addresses of Redis and the database, read from the environment once per command."""
 
 from __future__ import annotations
 

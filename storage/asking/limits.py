@@ -1,4 +1,4 @@
-"""What a person's query may take, and what it asks."""
+"""The limits of a person's query, and the query itself."""
 
 from __future__ import annotations
 

@@ -41,10 +41,11 @@ CANCEL_SECONDS = 2.0
 
 
 def ask_postgresql(database: Database, statement: Statement, question: Question) -> Listing:
-    """What the statement finds. Raises `QueryError`, or SQLAlchemy's form of a driver's error.
+    """Return what the statement finds.
 
     The statement becomes a cursor's, which can be nothing but one query. Afterwards the connection
-    is closed, so that nothing of it meets another user.
+    is closed, so that nothing of it meets another user. Raises `QueryError`, or SQLAlchemy's form
+    of a driver's error.
     """
     with database.apart() as connection:
         connection.execution_options(postgresql_readonly=True)

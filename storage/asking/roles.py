@@ -1,4 +1,4 @@
-"""What the role may do that asks PostgreSQL: no query is more harmless than its role."""
+"""The rights of the role that asks PostgreSQL: no query is more harmless than its role."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ SAVED_MODEL_MARK = "saved_model.pb"
 
 
 class Form(StrEnum):
-    """What to export."""
+    """The forms of an export."""
 
     CSV = "csv"  #: the history, a row per iteration
     JSON = "json"  #: the run with all its iterations

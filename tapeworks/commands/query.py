@@ -52,7 +52,7 @@ def command(sql: str | None, file: Path | None, seconds: float, form: Form) -> i
 
 
 def _about(role: Role | None) -> str | None:
-    """What is not promised, since the role that asks may do more than read."""
+    """Return what is not promised, since the role that asks may do more than read."""
     if role is None or not (role.rules_server or role.may_write):
         return None
     more = "rule the server with functions" if role.rules_server else "change the history"

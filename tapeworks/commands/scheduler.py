@@ -140,7 +140,7 @@ def _meters(
 
 
 def _telling(meter: Meter) -> Callable[[str, str], None]:
-    """What a driver tells its notices."""
+    """Return what a driver reports its notices to."""
 
     def tell(kind: str, message: str) -> None:
         meter.noticed(kind)
@@ -155,7 +155,7 @@ def _say(event: str, sentence: str, **fields: object) -> None:
 
 
 class _Lines:
-    """What the service says of its runs: beginning and end, and a line now and then."""
+    """The service's lines about its runs: beginning, end, and now and then their progress."""
 
     def __init__(self) -> None:
         self._said_at = float("-inf")

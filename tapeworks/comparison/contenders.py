@@ -1,4 +1,4 @@
-"""What tells runs apart: their settings, what else is known of them, their losses."""
+"""The differences of runs: their settings, what else is known of them, their losses."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Contender:
 
     @property
     def history_digest(self) -> str:
-        """What runs with the same losses share, bit for bit."""
+        """The digest that runs with the same losses share, bit for bit."""
         from model.parameters import history_digest
 
         return history_digest(self.losses)

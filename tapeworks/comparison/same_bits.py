@@ -1,4 +1,4 @@
-"""Whether runs of one configuration have the same bits, and where they part if they do not."""
+"""Compares the bits of runs of one configuration, and finds where they part."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def pairs(history: History, contenders: Sequence[Contender]) -> list[Pair]:
 
 
 def first_parting(ones: Iterable[Stored], others: Iterable[Stored]) -> Parting | None:
-    """Where the bits part, of iterations with equal numbers."""
+    """Find where the bits part, of iterations with equal numbers."""
     partings = (_parting(one, other) for one, other in zip(ones, others, strict=True))
     return next((parting for parting in partings if parting), None)
 

@@ -51,7 +51,7 @@ def bits_lines(pairs: Sequence[Pair], labels: dict[str, str]) -> list[str]:
 
 
 def _lines(contenders: Sequence[Contender], at: Sequence[int]) -> dict[str, list[str]]:
-    """What the table says, by its name, a text for every run."""
+    """Return the table's lines by their names, a text for every run."""
     different = differing_settings([one.run for one in contenders])
     lines = {
         name: [_short(name, value) for value in values]
@@ -103,7 +103,7 @@ def _evaluations(contenders: Sequence[Contender]) -> dict[str, list[str]]:
 
 
 def _differ(records: Sequence[Sequence[Measured]]) -> bool:
-    """Whether they are of different numbers of images."""
+    """Check that they are of different numbers of images."""
     return len({record.images for one in records for record in one}) > 1
 
 

@@ -31,7 +31,7 @@ NETWORK_FILE_SYSTEMS |= {"fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclon
 
 
 def check_database(database: Database) -> Generator[Finding, None, bool]:
-    """Whether it is of any use. Raises a `StorageError` for what cannot be used at all."""
+    """Check that it is of use. Raises a `StorageError` for what cannot be used at all."""
     found = database.revision()
     if found is not None and found > REVISION:
         yield problem(
@@ -60,7 +60,7 @@ def check_database(database: Database) -> Generator[Finding, None, bool]:
 
 
 def latency_findings(taken: Latency) -> Iterator[Finding]:
-    """What is slow."""
+    """Report what is slow."""
     if taken.commit_seconds > SLOW_COMMIT_SECONDS:
         remedy = "Move it to a faster disk; every iteration waits for a commit."
         yield warning(LABEL, f"a commit takes {taken.commit_seconds:.1f} s", remedy)
@@ -70,7 +70,7 @@ def latency_findings(taken: Latency) -> Iterator[Finding]:
 
 
 def file_findings(file: Path, file_systems: Mapping[str, str]) -> Iterator[Finding]:
-    """Where the SQLite file is."""
+    """Report a place that is wrong for the SQLite file."""
     kind = _kind_of(file, file_systems)
     if kind in NETWORK_FILE_SYSTEMS:
         yield warning(
@@ -82,7 +82,7 @@ def file_findings(file: Path, file_systems: Mapping[str, str]) -> Iterator[Findi
 
 
 def room_findings(directory: Path, free_bytes: int) -> Iterator[Finding]:
-    """Whether the history can grow."""
+    """Report a disk on which the history cannot grow."""
     if free_bytes < LITTLE_ROOM_BYTES:
         yield warning(
             LABEL,
@@ -93,7 +93,7 @@ def room_findings(directory: Path, free_bytes: int) -> Iterator[Finding]:
 
 
 def durability_findings(settings: Mapping[str, str]) -> Iterator[Finding]:
-    """What of PostgreSQL's settings lets a committed iteration be lost, or a text be garbled."""
+    """Report settings of PostgreSQL by which a committed iteration is lost, or a text garbled."""
     off = [
         name
         for name in ("fsync", "full_page_writes", "synchronous_commit")
@@ -116,7 +116,7 @@ def durability_findings(settings: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def role_findings(role: Role | None) -> Iterator[Finding]:
-    """Whether a query could do more than read and write the history."""
+    """Report a role whose queries could do more than read and write the history."""
     if role and role.rules_server:
         yield warning(
             LABEL,

@@ -1,4 +1,4 @@
-"""Who may use Redis: passwords, encryption, and what this user is allowed."""
+"""Access to Redis: passwords, encryption, and this user's rights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LABEL = "access"
 
 
 def check_access(client: redis.Redis, url: str) -> Iterator[Finding]:
-    """Whether strangers are kept out, whether anybody can listen in, and this user's rights."""
+    """Check that strangers are kept out and cannot listen in, and this user's rights."""
     if not _is_local(url):
         yield from _exposure(url)
     yield from _rights(client, url)
@@ -34,13 +34,13 @@ def _rights(client: redis.Redis, url: str) -> Iterator[Finding]:
     yield problem(
         LABEL,
         f"user {user} has too few rights; it lacks {'; '.join(lacking)}",
-        "Make its rights anew with: tapeworks secrets DIRECTORY, and restart Redis with them.",
+        "Make its rights again with: tapeworks secrets DIRECTORY, and restart Redis with them.",
         ExitCode.UNREACHABLE,
     )
 
 
 def _exposure(url: str) -> Iterator[Finding]:
-    """What a Redis that is not on this machine has to have."""
+    """Check what a Redis that is not on this machine has to have."""
     if _lets_in_anybody(url):
         yield problem(
             LABEL,
@@ -66,7 +66,7 @@ def _is_local(url: str) -> bool:
 
 
 def _lets_in_anybody(url: str) -> bool:
-    """Whether it answers somebody without a name and a password."""
+    """Check that it answers somebody without a name and a password."""
     stranger = connect(url)
     arguments = stranger.connection_pool.connection_kwargs
     for name in ("username", "password"):

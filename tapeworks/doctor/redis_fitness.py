@@ -50,7 +50,7 @@ def check_redis(client: redis.Redis, url: str) -> Iterator[Finding]:
 
 
 def failed(error: WorkersError) -> Finding:
-    """What to do about a Redis that cannot be used."""
+    """Return what to do about a Redis that cannot be used."""
     found, _, told = str(error).partition(" Start one,")
     cause = error.__cause__
     remedies = [remedy for kinds, remedy in REMEDIES if isinstance(cause, kinds)]
@@ -70,7 +70,7 @@ def version_findings(version: Version) -> Iterator[Finding]:
 
 
 def memory_findings(memory: Mapping[str, Any]) -> Iterator[Finding]:
-    """What its memory and the limit of it say."""
+    """Report memory without a limit, or close to it."""
     used, limit = int(memory.get("used_memory", 0)), int(memory.get("maxmemory", 0))
     raise_it = "redis-cli CONFIG SET maxmemory 1gb"
     if not limit:

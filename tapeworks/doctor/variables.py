@@ -40,7 +40,7 @@ CONTAINER_SECRETS = Path("/run/secrets")
 
 
 def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """What is set in vain, and secrets that cannot be read, or by too many."""
+    """Report what is set in vain, and secrets that cannot be read, or by too many."""
     ours = {name.removeprefix(PREFIX) for name in environment if name.startswith(PREFIX)}
     wrong = [_unknown(name) for name in sorted(ours - KNOWN)]
     wrong += looked(LABEL, lambda: _drill(environment))
@@ -83,7 +83,7 @@ def _drill(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _values(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """What schedulers and workers would not start with."""
+    """Report values that schedulers and workers would not start with."""
     port = variable(environment, PORT_VARIABLE) or "0"
     try:
         PORT(port)
@@ -94,7 +94,7 @@ def _values(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _secret_file(environment: Mapping[str, str], name: str) -> Iterator[Finding]:
-    """Who may read it, and whether the key in it is one; passwords are tried with their servers."""
+    """Check who may read it, and the key in it; passwords are tried with their servers."""
     path = path_variable(environment, name)
     if name == SIGNING_KEY:
         signer(environment)
@@ -107,7 +107,7 @@ def _secret_file(environment: Mapping[str, str], name: str) -> Iterator[Finding]
 
 
 def _is_open_to_all(path: Path) -> bool:
-    """Whether others may read the file, and no directory above keeps them out."""
+    """Check that others may read the file, and no directory above keeps them out."""
     try:
         mode = path.stat().st_mode
         ways = [directory.stat().st_mode & stat.S_IXOTH for directory in path.parents]

@@ -1,4 +1,4 @@
-"""What stands in Redis and in SQL, looked up when Prometheus asks."""
+"""Metrics of Redis and of SQL, looked up when Prometheus asks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RedisPlace(Collector):
         self._look = BoundedLook(self._queue, RedisUnreachable)
 
     def collect(self) -> Iterable[Metric]:
-        """What is found within the time of a look."""
+        """Yield what is found within the time of a look."""
         found = self._look()
         yield redis_up(found is not None)
         if found is None:
@@ -61,7 +61,7 @@ class DatabasePlace(Collector):
         self._look = BoundedLook(history.count_by_status, StorageError)
 
     def collect(self) -> Iterable[Metric]:
-        """What is found within the time of a look."""
+        """Yield what is found within the time of a look."""
         found = self._look()
         yield GaugeMetricFamily(
             "tapeworks_database_up",
@@ -74,7 +74,7 @@ class DatabasePlace(Collector):
 
 
 def redis_up(is_up: bool) -> Metric:
-    """Whether Redis answers."""
+    """Report whether Redis answers."""
     return GaugeMetricFamily("tapeworks_redis_up", "Whether Redis answers", value=float(is_up))
 
 

@@ -16,7 +16,7 @@ LOGARITHMIC_FROM = 100.0
 
 
 class Measure(StrEnum):
-    """What is measured in every iteration."""
+    """The measures of an iteration."""
 
     LOSS = "loss"
     ACCURACY = "accuracy"
@@ -45,7 +45,7 @@ class Curves:
     is_logarithmic: bool
 
     def values(self) -> dict[str, Any]:
-        """What is drawn, as JSON values."""
+        """Return what is drawn, as JSON values."""
         return asdict(self)
 
 

@@ -37,7 +37,7 @@ class ContactSheet:
     images: tuple[HardImage, ...]  #: the highest loss first
 
     def values(self) -> dict[str, Any]:
-        """What is drawn, as JSON values, but for the pixels, which are the data set's."""
+        """Return what is drawn, as JSON values, but for the pixels, which are the data set's."""
         names = ("image", "label", "predicted", "loss")
         return {
             "run_id": self.run_id,

@@ -25,7 +25,7 @@ Content = Curves | HeatMap | Timeline | ContactSheet
 
 
 class Kind(StrEnum):
-    """What a picture shows."""
+    """The kinds of pictures."""
 
     LOSS = "loss"  #: over the iterations, of one or several runs
     ACCURACY = "accuracy"  #: likewise
@@ -36,7 +36,7 @@ class Kind(StrEnum):
 
     @property
     def measure(self) -> Measure | None:
-        """What a picture of curves measures; None of the other kinds, which are of one run."""
+        """The measure of a picture of curves; None of the other kinds, which are of one run."""
         return MEASURES.get(self)
 
 
@@ -79,7 +79,7 @@ def check_call(kind: Kind, runs: int, iteration: int | None) -> None:
 def content(
     kind: Kind, history: History, runs: Sequence[RunRecord], iteration: int | None = None
 ) -> Content:
-    """What a picture of these runs shows. Raises `UsageError` for a run without iterations."""
+    """Return what a picture of these runs shows. Raises `UsageError` for one without iterations."""
     check_call(kind, len(runs), iteration)
     for run in runs:
         _check_iterations(run, iteration)
