@@ -77,6 +77,11 @@ class TestSqlite:
         with pytest.raises(QueryError, match="not authorized"):
             query(filled_sqlite, f"SELECT {call}")
 
+    def test_functions_of_json_may_give_rows(self, filled_sqlite: Database) -> None:
+        for name in ("json_each", "json_tree"):
+            sql = f"SELECT value FROM {name}('[3, 4]') WHERE atom IS NOT NULL"
+            assert query(filled_sqlite, sql).column("value") == [3, 4]
+
     def test_a_file_that_nobody_can_write_to_is_read(
         self, tmp_path: Path, filled_sqlite: Database
     ) -> None:
