@@ -229,7 +229,9 @@ def _listens(connection: socket.socket, process: psutil.Process) -> bool:
     """
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
-        return process.name().endswith("-server")
+        with suppress(psutil.Error):  # it has just ended
+            return process.name().endswith("-server")
+        return False
     peer = connection.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i"))
     return bool(struct.unpack("3i", peer)[0] == process.pid)
 
