@@ -16,11 +16,15 @@ from workers.redis_client import for_celery
 
 
 class OwnLoader(AppLoader):  # type: ignore[misc]
-    """Read no module that CELERY_CONFIG_MODULE or --config names."""
+    """Read no module that CELERY_CONFIG_MODULE or --config names, and none of the user's own."""
 
     def read_configuration(self, env: str = "") -> dict[str, Any]:  # noqa: ARG002
         """Return nothing; the app is configured where it is made."""
         return {}
+
+    def import_from_cwd(self, module: str, imp: Any = None, package: str | None = None) -> Any:
+        """Import from where Python does; Celery would search the working directory first."""
+        return (imp or self.import_module)(module, package=package)
 
 
 class OwnApp(Celery):  # type: ignore[misc]
