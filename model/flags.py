@@ -15,8 +15,9 @@ FLAGS = {
 #: More threads would split sums differently from machine to machine; workers are processes instead.
 THREADS = 1
 
-#: What variables that TensorFlow and XLA read begin with, and those that only decide what they log.
-_PREFIXES, _LOGGING = ("TF_", "TF2_", "XLA_"), "TF_CPP_"
+#: The prefixes of variables that TensorFlow, XLA and oneDNN read, and of those that only decide
+#: what TensorFlow logs. What oneDNN logs goes to standard output, into the midst of JSON.
+_PREFIXES, _LOGGING = ("TF_", "TF2_", "XLA_", "ONEDNN_", "DNNL_"), "TF_CPP_"
 
 
 def ignored_variables(names: Iterable[str]) -> list[str]:
