@@ -232,12 +232,12 @@ class Coordinator:
 
     def _counts(self, worker: str) -> bool:
         """Whether its word against a shard is heard: it showed itself, and is not set aside."""
-        return worker in self._standing.registered and worker not in self._standing.aside
+        return self._standing.knows(worker) and worker not in self._standing.aside
 
     def _may_vote(self, microbatch: int, answer: Answer) -> bool:
         """Whether it may count: where workers are compared, names must not be made up."""
         compared = self._tally.is_audited(microbatch)
-        known = answer.worker in self._standing.registered
+        known = self._standing.knows(answer.worker)
         return self._standing.accepts(answer.fingerprint) and (known or not compared)
 
     def _later(self, slot: Slot, reason: Reason, now: float) -> None:

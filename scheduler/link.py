@@ -28,6 +28,9 @@ LOOK_SECONDS = 1.0
 #: Workers of other fingerprints that a run's events name: names can be made up by the thousand.
 MOST_REFUSED_TOLD = 100
 
+#: Workers that are gone which a run's events name at one look; the others are counted.
+MOST_GONE_TOLD = 10
+
 
 class Link:
     """The connection of one run to its workers."""
@@ -102,10 +105,8 @@ class Link:
             self._lost_at = time.monotonic()
         if time.monotonic() - self._lost_at < WORKER_SECONDS:
             self.living = known | self.living  # records were lost too, and are shown again soon
-        gone = {name for name, kind in known.items() if self.standing.accepts(kind)}
-        for name in sorted(gone - self.living.keys() - self.standing.aside):
-            with about(worker=name):
-                watcher.notice("worker_gone", f"Worker {name} is gone; sending again what is out.")
+        fitting = {name for name, kind in known.items() if self.standing.accepts(kind)}
+        self._tell_of_gone(sorted(fitting - self.living.keys() - self.standing.aside), watcher)
         self._tell_of_strangers(watcher)
         self._tell_of_versions(watcher)
         for name, kind in sorted(self.living.items()):
@@ -114,6 +115,14 @@ class Link:
         self._tell_of_workers(watcher)
         self._tell_of_memory(watcher)
         return lost
+
+    def _tell_of_gone(self, names: list[str], watcher: Watcher) -> None:
+        """Name a few: anybody may write thousands of records, and let them vanish at once."""
+        for name in names[:MOST_GONE_TOLD]:
+            with about(worker=name):
+                watcher.notice("worker_gone", f"Worker {name} is gone; sending again what is out.")
+        if others := names[MOST_GONE_TOLD:]:
+            watcher.notice("worker_gone", f"Gone, too: {_first(others)}.")
 
     def _tell_of_loss(self, run_id: str, server_id: str, watcher: Watcher) -> bool:
         knows_run = self.exchange.keeps(run_id, self.standing.demanded_fingerprint)
@@ -182,8 +191,9 @@ class Link:
     def _count(self) -> None:
         self.server_id = self.exchange.server_id()
         alive = self.exchange.workers()
-        here = tapeworks_version()
-        self._other_versions |= {one.name: one.version for one in alive if one.version != here}
+        if not self._told_of_version:
+            here = tapeworks_version()
+            self._other_versions |= {one.name: one.version for one in alive if one.version != here}
         ready = [worker for worker in alive if worker.fingerprint]
         key = self.exchange.signer.key_id
         self.living = {w.name: w.fingerprint or "" for w in ready if w.signing_key == key}

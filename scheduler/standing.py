@@ -36,7 +36,8 @@ class Standing:
         """
         self.pace = Pace()
         self.aside = set(aside)  #: names of the workers whose answers do not count
-        self.registered: set[str] = set()  #: names that were alive, with the right key
+        self._alive: frozenset[str] = frozenset()  #: with the right key, as of the latest look
+        self._registered: set[str] = set()  #: names that were alive, with the right key
         self.fingerprint, self.is_firm = fingerprint, fingerprint is not None
         self.allow_mixed, self.trusts_one = allow_mixed, trusts_one
         self._strikes: Counter[str] = Counter()
@@ -63,10 +64,15 @@ class Standing:
         self.is_firm = self.fingerprint is not None
 
     def register(self, workers: Iterable[str]) -> None:
-        """Remember that these showed themselves, with the right key."""
-        for worker in workers:
-            if len(self.registered) < MOST_REGISTERED:
-                self.registered.add(worker)
+        """Note that these are alive, with the right key; remember it as long as there is room."""
+        self._alive = frozenset(workers)
+        for worker in self._alive - self._registered:
+            if len(self._registered) < MOST_REGISTERED:
+                self._registered.add(worker)
+
+    def knows(self, worker: str) -> bool:
+        """Return whether it is registered, or was: made-up names that fill the list bar nobody."""
+        return worker in self._alive or worker in self._registered
 
     def strike(self, worker: str) -> bool:
         """Note an invalid answer; whether it was one too many, for the first time."""

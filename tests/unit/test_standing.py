@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduler.standing import MOST_STRIKES, Standing
+from scheduler.standing import MOST_REGISTERED, MOST_STRIKES, Standing
 
 
 def test_the_last_strike_is_one_too_many() -> None:
@@ -19,3 +19,11 @@ def test_who_is_set_aside_already_is_not_so_again() -> None:
     standing = Standing(aside=["a"])
     assert standing.aside == {"a"}
     assert not any(standing.strike("a") for _ in range(MOST_STRIKES + 1))
+
+
+def test_made_up_names_that_fill_the_list_keep_no_living_worker_from_being_heard() -> None:
+    standing = Standing()
+    standing.register(f"made-up-{number}" for number in range(MOST_REGISTERED + 1))
+    standing.register(["a"])
+    assert standing.knows("a")
+    assert not standing.knows("b")

@@ -1,0 +1,84 @@
+"""Workers' records that nobody stands behind: how much of a run's history and memory they get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from model.config import NetworkConfig
+from scheduler.link import MOST_GONE_TOLD, Link
+from tapeworks.redis_server import RedisServer
+from workers.exchange import Exchange
+from workers.messages import WorkerRecord
+from workers.versions import tapeworks_version
+
+MADE_UP = 300
+
+
+class Told:
+    """Keeps what a run's history would tell."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def tick(self, *, waiting: bool = False) -> None:
+        """Nobody keeps a lease."""
+
+    def notice(self, kind: str, message: str) -> None:
+        self.kinds.append(kind)
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    """One of a run that nobody computes."""
+    with RedisServer() as server:
+        made = Link(server.url)
+        made.begin("run", NetworkConfig(), None, allow_mixed=False)
+        made.join()
+        made.exchange.announce_iteration("run", 1, 0)
+        yield made
+        made.exchange._redis.close()
+
+
+def show(exchange: Exchange, wave: int, version: str) -> None:
+    for number in range(MADE_UP):
+        record = WorkerRecord(
+            name=f"made-up-{wave}-{number}",
+            host="nowhere",
+            pid=1,
+            since="",
+            state="idle",
+            fingerprint="aa",
+            version=version,
+        )
+        exchange.show_worker(record)
+
+
+def hide(exchange: Exchange) -> None:
+    for record in exchange.workers():
+        exchange.hide_worker(record.name)
+
+
+def look(link: Link, told: Told) -> None:
+    link._looked_at = float("-inf")
+    link.lost_everything("run", told)
+
+
+def test_made_up_workers_that_vanish_fill_no_history(link: Link) -> None:
+    told = Told()
+    show(link.exchange, 0, tapeworks_version())
+    look(link, told)
+    hide(link.exchange)
+    look(link, told)
+    assert told.kinds.count("worker_gone") == MOST_GONE_TOLD + 1
+
+
+def test_made_up_workers_of_other_versions_are_not_remembered_for_ever(link: Link) -> None:
+    told = Told()
+    for wave in range(3):
+        show(link.exchange, wave, "99.1")
+        look(link, told)
+        hide(link.exchange)
+    assert told.kinds.count("worker_version_differs") == 1
+    assert len(link._other_versions) <= MADE_UP
