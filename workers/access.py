@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from workers.entries import QUEUE
 from workers.keys import (
     PREFIX,
     QUEUE_KEY,
@@ -60,11 +59,8 @@ READ: tuple[str, ...] = (
 )
 READ += ("ttl", "pttl")
 
-#: Celery's own keys: the queues with their lists of other priorities, and how it is bound.
+#: Celery's own keys: the queues with their lists of other priorities.
 QUEUE_KEYS = f"{QUEUE_KEY}*"
-BINDING_KEYS = tuple(
-    f"{PREFIX}{name}.{QUEUE}" for name in ("_kombu.binding", "_kombu.binding_permanent")
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +97,6 @@ WORKER = (
     _grant(f"{PREFIX}unacked", "hset", "hget", "hdel", "watch"),
     _grant(f"{PREFIX}unacked_index", "zadd", "zrem", "zrange"),
     _grant(f"{PREFIX}unacked_mutex", "set"),
-    _grant(BINDING_KEYS, "sadd", "smembers"),
 )
 
 SCHEDULER = (
@@ -121,7 +116,6 @@ SCHEDULER = (
     _grant(SCHEDULERS_KEY, "sadd", "srem", "expire", *READ),
     # Celery's: messages sent.
     _grant(QUEUE_KEYS, "lpush", "llen", "expire"),
-    _grant(BINDING_KEYS, "sadd", "smembers"),
 )
 
 #: How Celery's remote control and events reach those who listen; none of our workers does.

@@ -60,6 +60,9 @@ app = OwnApp("tapeworks", include=["workers.tasks"])
 app.conf.update(
     task_ignore_result=True,  # answers are raw bytes under our own keys
     task_default_queue=QUEUE,
+    # The exchange without a name leads to the queue of that name. Others have a table in Redis,
+    # which workers may write to: it could lead every message to a second queue, too.
+    task_default_exchange="",
     task_serializer="json",
     accept_content=["json"],
     # A message is taken off the queue when its answer is written: a worker that leaves in order
@@ -136,9 +139,9 @@ def send(message: ShardMessage, signer: Signer = UNSIGNED) -> None:
 
 
 def _queue(fingerprint: str | None) -> kombu.Queue:
-    """Declare the common queue, or that of a fingerprint; one exchange serves them all."""
+    """Declare the common queue, or that of a fingerprint."""
     name = queue_name(fingerprint)
-    return kombu.Queue(name, kombu.Exchange(QUEUE, type="direct"), routing_key=name)
+    return kombu.Queue(name, kombu.Exchange(""), routing_key=name)
 
 
 @functools.cache

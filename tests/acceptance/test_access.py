@@ -90,7 +90,7 @@ def test_a_run_completes_over_tls_with_the_rights_of_each_role(
 def writable_by_workers(key: str) -> bool:
     kind = key.split(":")[1]
     return kind in {"answer", "arrivals", "worker", "workers"} or kind.startswith(
-        ("shards", "unacked", "_kombu")
+        ("shards", "unacked")
     )
 
 
@@ -122,6 +122,7 @@ SMEMBERS tapeworks:schedulers; RENAME tapeworks:current:run tapeworks:answer:run
 HGETALL tapeworks:answer:run.1.0.0.1; DEL tapeworks:answer:run.1.0.0.1;
 HDEL tapeworks:answer:run.1 header; LRANGE tapeworks:arrivals:run 0 -1;
 BLPOP tapeworks:arrivals:run 1; DEL tapeworks:arrivals:run; DEL tapeworks:shards;
+SADD tapeworks:_kombu.binding.shards shards;
 LRANGE tapeworks:shards 0 -1; DEL tapeworks:unacked; HGETALL tapeworks:unacked;
 COPY tapeworks:payload:abc tapeworks:answer:abc;
 SORT tapeworks:runs STORE tapeworks:workers; DUMP tapeworks:payload:abc;

@@ -238,6 +238,19 @@ def test_a_queue_lasts_no_longer_than_the_runs_that_use_it(fleet: Fleet) -> None
     fleet.redis.delete(queue_key(FOREIGN))
 
 
+def test_nobody_who_may_write_to_redis_can_lead_messages_to_another_queue(
+    fleet: Fleet, history: History, dispatcher: CeleryDispatcher
+) -> None:
+    tables = [f"{PREFIX}{name}.shards" for name in ("_kombu.binding", "_kombu.binding_permanent")]
+    for table in tables:
+        for queue in (QUEUE_KEY, queue_key(fleet.fingerprint())):
+            name = queue.removeprefix(PREFIX)
+            fleet.redis.sadd(table, f"{name}\x06\x16\x06\x16shards.elsewhere")
+    drive(history, dispatcher, submitted(history, settings()))
+    fleet.redis.delete(*tables)
+    assert fleet.redis.llen(queue_key("elsewhere")) == 0
+
+
 def test_a_worker_names_what_it_misses(fleet: Fleet) -> None:
     header = answered(fleet, message("missing", 3, fleet.fingerprint()))
     assert (header.status, header.missing) == (Status.MISSING, ("0" * 64, "1" * 64))
@@ -411,7 +424,6 @@ def test_a_run_leaves_nothing_in_redis_that_does_not_vanish_by_itself(
 def is_celerys(key: str) -> bool:
     """Whether it is one of the few keys of fixed names that Celery keeps for its queue."""
     return key.removeprefix(PREFIX) in {
-        "_kombu.binding.shards",
         "unacked",
         "unacked_index",
         "unacked_mutex",
