@@ -21,8 +21,8 @@ from scheduler.commands import (
     Tell,
     Withdraw,
 )
-from scheduler.sending import Sending, Slot
-from scheduler.settling import Settling
+from scheduler.sending import NOW, Sending, Slot
+from scheduler.settling import Settling, names
 from scheduler.sharding import Shard
 from scheduler.standing import Standing
 from scheduler.tally import Tally
@@ -39,6 +39,10 @@ LEFT_SECONDS = 0.02
 
 #: The longest of these pauses, in seconds.
 REFUSED_SECONDS = 1.0
+
+#: Seconds before a shard is sent again that has failed twice; doubles each time, as long as the one
+#: above at the most. What passes by itself, such as a full disk, does not end a run in an instant.
+FAILED_SECONDS = 0.25
 
 #: Answers in an iteration that are told to be of no use though nobody known gave them: anybody who
 #: may write to Redis can write thousands.
@@ -143,6 +147,7 @@ class Coordinator:
         touched = {slot.shard.index: slot for slot in map(self._slot_of.__getitem__, answer.bits)}
         for slot in touched.values():
             slot.left = 0
+            slot.hear(answer.worker)
             slot.answered.add(attempt.id)
             if self._tally.has_votes(self._sending.missing(slot.shard)):
                 slot.due(Reason.AUDIT)
@@ -156,8 +161,7 @@ class Coordinator:
         slot = self._slot(attempt)
         if slot.has_heard(attempt, worker):
             return []
-        slot.failed_by.append(worker)
-        slot.due(Reason.FAILED)
+        self._note_failure(slot, worker, Reason.FAILED, now)
         return self._given_up(slot, problem)
 
     def invalid(
@@ -180,8 +184,7 @@ class Coordinator:
             self._unknown_told += 1
             self.left(attempt, now)
             return told if self._unknown_told <= MOST_UNKNOWN_TOLD else []
-        slot.failed_by.append(worker)
-        slot.due(Reason.INVALID)
+        self._note_failure(slot, worker, Reason.INVALID, now)
         told += self._settling.strike(worker, problem)
         return told + self._given_up(slot, f"its answers were invalid: {problem}")
 
@@ -192,6 +195,7 @@ class Coordinator:
         slot = self._slot(attempt)
         if slot.has_heard(attempt, worker):
             return []
+        slot.hear(worker)
         slot.not_finite_by.append(worker)
         slot.due(Reason.NOT_FINITE)
         for microbatch in self._sending.missing(slot.shard):
@@ -245,6 +249,14 @@ class Coordinator:
         slot.due(reason, now + min(LEFT_SECONDS * 2**slot.left, REFUSED_SECONDS))
         slot.left = min(slot.left + 1, 10)
 
+    def _note_failure(self, slot: Slot, worker: str, reason: Reason, now: float) -> None:
+        """Send it again: at once the first time, then less and less soon."""
+        slot.hear(worker)
+        slot.failed_by.append(worker)
+        more = len(slot.failed_by) - 2
+        pause = min(FAILED_SECONDS * 2.0 ** min(more, 10), REFUSED_SECONDS) if more >= 0 else 0.0
+        slot.due(reason, now + pause if pause else NOW)
+
     def _given_up(self, slot: Slot, problem: str) -> list[Command]:
         """Failures of workers that were set aside are theirs, not the shard's.
 
@@ -253,33 +265,54 @@ class Coordinator:
         failed_by = [one for one in slot.failed_by if one not in self._standing.aside]
         if len(failed_by) <= MOST_FAILURES:
             return []
-        waived = self._settling.waive(self._sending.missing(slot.shard), unable=set(failed_by))
-        workers = self._sending.workers
-        if not self._sending.missing(slot.shard) or workers - {*failed_by, *slot.not_finite_by}:
+        missing = self._sending.missing(slot.shard)
+        waived = self._settling.waive(slot, missing, unable=set(failed_by))
+        if not self._sending.missing(slot.shard) or self._may_say_more(slot, failed_by):
             return waived
         shard, failures = slot.shard.index, len(failed_by)
-        if self._may_end(failed_by):
+        if self._may_end(slot, failed_by):
             return [*waived, GiveUp(shard=shard, failures=failures, problem=problem)]
         found = f"shard {shard} failed {failures} times; at last {problem}"
-        return [*waived, _pause(failed_by[-1], found)]
+        return [*waived, self._pause(slot, failed_by[-1], found)]
+
+    def _may_say_more(self, slot: Slot, failed_by: Iterable[str]) -> bool:
+        """Whether a worker is there that has not failed, nor answered while others are silent."""
+        others = self._sending.awaited(slot) - {*failed_by, *slot.not_finite_by}
+        if slot.silent:
+            missing = self._sending.missing(slot.shard)
+            voters = [frozenset(self._tally.voters(one)) for one in missing]
+            others -= frozenset.intersection(*voters)
+        return bool(others)
 
     def _diverged(self, slot: Slot) -> list[Command]:
         """The run ends once every living worker found no numbers, and more than one attempt did."""
         doubters, missing = slot.not_finite_by, self._sending.missing(slot.shard)
-        asked = not self._sending.workers - set(doubters) and not self._tally.has_votes(missing)
-        if not asked or len(doubters) < DIVERGED_ATTEMPTS:
+        others = self._sending.awaited(slot) - set(doubters)
+        if others or self._tally.has_votes(missing) or len(doubters) < DIVERGED_ATTEMPTS:
             return []
-        if self._may_end(doubters):
+        if self._may_end(slot, doubters):
             return [Diverged()]
-        return [_pause(doubters[-1], f"shard {slot.shard.index} gave NaN or infinity twice")]
+        found = f"shard {slot.shard.index} gave NaN or infinity twice"
+        return [self._pause(slot, doubters[-1], found)]
 
-    def _may_end(self, witnesses: Iterable[str]) -> bool:
-        """Whether these may end a run: two workers, or one that is known to be our own."""
-        return len(set(witnesses)) > 1 or self._standing.trusts_one
+    def _may_end(self, slot: Slot, witnesses: Iterable[str]) -> bool:
+        """Whether these may end a run: two workers, or one that is known to be our own.
 
+        Not while another is there that does not answer: somebody may keep it from answering.
+        """
+        enough = len(set(witnesses)) > 1 or self._standing.trusts_one
+        return enough and not slot.silent & self._sending.workers
 
-def _pause(worker: str, found: str) -> Pause:
-    return Pause(
-        reason=f"{worker}, the only worker that is here, says: {found}. One worker alone does not "
-        "end a run: start another and resume the run, or cancel it."
-    )
+    def _pause(self, slot: Slot, worker: str, found: str) -> Pause:
+        silent = slot.silent & self._sending.workers
+        if silent:
+            reason = (
+                f"{worker} says: {found}. {names(silent)}, here too, does not answer: restart "
+                "what does not answer and resume the run, or cancel it."
+            )
+        else:
+            reason = (
+                f"{worker}, the only worker that is here, says: {found}. One worker alone does not "
+                "end a run: start another and resume the run, or cancel it."
+            )
+        return Pause(reason=reason)

@@ -25,6 +25,11 @@ NOW = float("-inf")
 STUCK_SECONDS = 4.0
 STUCK_DOUBLINGS = 4
 
+#: Workers that alone may answer a shard, since all others have, are not waited for any more after
+#: so many attempts and seconds: who shows itself need not be able to answer.
+UNHEARD_ATTEMPTS = 4
+UNHEARD_SECONDS = 120.0
+
 
 def window(workers: int, runs: int) -> int:
     """Shards that a run may have out.
@@ -54,11 +59,28 @@ class Slot:
     answered: set[str] = field(default_factory=set)  #: ids of attempts that have come back
     stuck_since: float | None = None  #: its workers do not agree, and no other is there
     stuck: int = 0  #: times that its workers were asked again for that
+    silent: set[str] = field(default_factory=set)  #: workers that are not waited for any more
+    unheard: int = 0  #: attempts for others than those who have answered
+    unheard_since: float = 0.0  #: the first of these
     _heard: set[tuple[str, str]] = field(default_factory=set)
+    _voices: set[str] = field(default_factory=set)
 
     def due(self, reason: Reason, at: float = NOW) -> None:
         """Its latest attempt came to nothing; it goes out again now, or at that time."""
         self.due_at, self.reason = at, reason
+
+    def hear(self, worker: str) -> None:
+        """Note that the worker has answered; others have as much time again if it is the first."""
+        self.silent.discard(worker)
+        if worker not in self._voices:
+            self._voices.add(worker)
+            self.unheard = 0
+
+    def ask_again(self) -> None:
+        """Forget who has said what, and who has said nothing."""
+        self.not_finite_by, self.unheard = [], 0
+        self.silent.clear()
+        self._voices.clear()
 
     def has_heard(self, attempt: Attempt, worker: str) -> bool:
         """Whether this worker has failed at this attempt before.
@@ -121,13 +143,25 @@ class Sending:
         for slot in self.slots.values():
             slot.due(reason)
 
+    def awaited(self, slot: Slot) -> frozenset[str]:
+        """Return the living workers that may be expected to answer it, or all if these are gone."""
+        return self.workers - slot.silent or self.workers
+
+    def note_silence(self, slot: Slot, now: float) -> None:
+        """Wait no longer for workers that have not answered though it was for them alone."""
+        seconds = UNHEARD_SECONDS + self._queueing_seconds(slot)
+        if slot.unheard >= UNHEARD_ATTEMPTS and now - slot.unheard_since > seconds:
+            _, not_for = self.asked(slot)
+            slot.silent |= self.awaited(slot) - not_for
+            slot.unheard = 0
+
     def barred(self, slot: Slot, microbatch: int) -> set[str]:
         """The workers that have answered it already, with numbers or without.
 
         Where all say that there are none, they may say so again.
         """
         voters = self._tally.voters(microbatch)
-        if slot.not_finite_by and (voters or self.workers - set(slot.not_finite_by)):
+        if slot.not_finite_by and (voters or self.awaited(slot) - set(slot.not_finite_by)):
             voters.update(slot.not_finite_by)
         return voters
 
@@ -136,7 +170,7 @@ class Sending:
         missing = self.missing(slot.shard)
         if not self.workers or not (slot.not_finite_by or self._tally.has_votes(missing)):
             return []
-        return [index for index in missing if not self.workers - self.barred(slot, index)]
+        return [one for one in missing if not self.awaited(slot) - self.barred(slot, one)]
 
     def asked(self, slot: Slot) -> tuple[list[int], frozenset[str]]:
         """As many missing microbatches as one living worker may take together, and who may not.
@@ -148,14 +182,14 @@ class Sending:
         if slot.not_finite_by or self._tally.has_votes(chosen):
             chosen, barred = self._together(slot, chosen)
         avoided = barred | set(slot.failed_by)
-        barred = avoided if self.workers - avoided else barred
+        barred = avoided if self.awaited(slot) - avoided else barred
         return chosen, frozenset(barred & self._living.keys() | self._standing.aside)
 
     def _together(self, slot: Slot, missing: list[int]) -> tuple[list[int], set[str]]:
         chosen, barred = list[int](), set[str]()
         for index in missing:
             more = barred | self.barred(slot, index)
-            if self.workers - more or not self.workers:
+            if self.awaited(slot) - more or not self.workers:
                 chosen.append(index)
                 barred = more
         return chosen, barred
@@ -230,6 +264,9 @@ class Sending:
     def _next_attempt(self, slot: Slot, now: float, reason: Reason) -> Send:
         slot.number += 1
         chosen, not_for = self.asked(slot)
+        if not_for & self.awaited(slot):
+            slot.unheard_since = slot.unheard_since if slot.unheard else now
+            slot.unheard += 1
         wanted = tuple(m for m in slot.shard.microbatches if m.index in set(chosen))
         attempt = Attempt(
             id=self._name(slot.shard, slot.number),

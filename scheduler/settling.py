@@ -110,6 +110,7 @@ class Settling:
         commands: list[Command] = []
         for slot in self._sending.slots.values():
             if slot.due_at <= now:
+                self._sending.note_silence(slot, now)
                 commands += self._settled_shard(slot, now)
         return commands
 
@@ -120,7 +121,9 @@ class Settling:
             return []
         if self._rests_on_pin(slot, stuck):
             return self._start_over()
-        commands = self._outvoted(slot, stuck) or self.waive(stuck, doubted=slot.not_finite_by)
+        commands = self._outvoted(slot, stuck) or self.waive(
+            slot, stuck, doubted=slot.not_finite_by
+        )
         commands += self.finite_after_all(slot)
         stuck = self._sending.stuck(slot)
         return commands + (self._wait_for_another(slot, stuck, now) if stuck else [])
@@ -133,20 +136,24 @@ class Settling:
         return any(tally.is_audited(one) and not tally.is_disputed(one) for one in stuck)
 
     def waive(
-        self, microbatches: Iterable[int], unable: Iterable[str] = (), doubted: Iterable[str] = ()
+        self,
+        slot: Slot,
+        microbatches: Iterable[int],
+        unable: Iterable[str] = (),
+        doubted: Iterable[str] = (),
     ) -> list[Command]:
         """Count microbatches as they are when no second worker is there to look.
 
-        Not if two differ; nor, where an audit was asked for, if another found no numbers. While
-        nobody is seen at all, as after a restart of Redis, a second one may be there.
+        Not if two differ; nor, where an audit was asked for, if another found no numbers or is
+        there and does not answer. While nobody is seen at all, as after a restart of Redis, a
+        second one may be there.
         """
         commands: list[Command] = []
         for index in microbatches:
             tally, voters = self._tally, self._tally.voters(index)
-            alone = self._sending.workers and not (
-                self._sending.workers - voters - set(unable) - set(doubted)
-            )
             is_audited = tally.is_audited(index)
+            there = self._sending.workers if is_audited else self._sending.awaited(slot)
+            alone = there and not there - voters - set(unable) - set(doubted)
             if not voters or tally.is_disputed(index) or not alone or (is_audited and doubted):
                 continue
             tally.waive(index)
@@ -170,23 +177,32 @@ class Settling:
         """Ask those again who do not agree, once nobody else has come for a while."""
         if slot.stuck_since is None:
             slot.stuck_since = now
-            return [] if slot.stuck else [_waits(stuck)]
+            silent = slot.silent & self._sending.workers
+            return [] if slot.stuck else [_waits(stuck, silent)]
         if patience_ends(slot) > now:
             return []
         for index in stuck:
             self._tally.forget(index)
-        slot.not_finite_by, slot.stuck_since, slot.stuck = [], None, slot.stuck + 1
+        slot.ask_again()
+        slot.stuck_since, slot.stuck = None, slot.stuck + 1
         slot.due(Reason.ASKED_AGAIN)
         return []
 
 
-def _waits(microbatches: list[int]) -> Tell:
+def _waits(microbatches: list[int], silent: set[str]) -> Tell:
     indices = ", ".join(map(str, microbatches[:10]))
-    message = (
-        f"The workers that are here do not agree on microbatch {indices}; waiting for another "
-        "one, and asking them again now and then."
-    )
+    problem = f"The workers that are here do not agree on microbatch {indices}"
+    if silent:
+        problem = f"A second worker has to agree on microbatch {indices}, and {names(silent)} "
+        problem += "does not answer"
+    message = f"{problem}; waiting for another one, and asking them again now and then."
     return Tell(kind="audit_waits", message=message)
+
+
+def names(workers: Iterable[str]) -> str:
+    """Return the names of a few workers in words, and how many more there are."""
+    first, *others = sorted(workers)
+    return f"{first} and {len(others)} more" if others else first
 
 
 def _dispute(microbatch: int, voters: set[str]) -> Tell:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import UnionType
 
 import pytest
 
 from scheduler.commands import Answer, Attempt, Command, Diverged, GiveUp, Pause, SetAside, Tell
 from scheduler.coordinator import (
+    FAILED_SECONDS,
     LEFT_SECONDS,
     MOST_FAILURES,
     MOST_UNKNOWN_TOLD,
@@ -81,6 +83,21 @@ def test_too_many_failures_end_the_run_with_the_last_error() -> None:
         assert work.failed(only(sent(work, now)), A, "an error", 0.1) == []
     last = work.failed(only(sent(work, 9.0)), B, "the last error", 0.1)
     assert last == [GiveUp(shard=0, failures=MOST_FAILURES + 1, problem="the last error")]
+
+
+@pytest.mark.parametrize("fails", [Coordinator.failed, Coordinator.invalid])
+def test_a_shard_that_fails_again_and_again_goes_out_less_and_less_soon(
+    fails: Callable[[Coordinator, Attempt, str, str, float], list[Command]],
+) -> None:
+    work, now, waits = coordinator(workers=[A, B, C]), 0.0, list[float]()
+    attempt = only(sent(work, now))
+    for number in range(MOST_FAILURES):
+        fails(work, attempt, [A, B, C][number % 3], "an error", now)
+        again = sent(work, now)
+        at = now if again else work.next_wake(now)
+        waits.append(at - now)
+        attempt, now = only(again or sent(work, at)), at
+    assert waits == [0.0, FAILED_SECONDS, 2 * FAILED_SECONDS, REFUSED_SECONDS, REFUSED_SECONDS]
 
 
 def test_failures_of_other_shards_do_not_add_up() -> None:
