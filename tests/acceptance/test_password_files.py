@@ -24,7 +24,10 @@ def named(shared_fleet: Fleet, places: Path) -> dict[str, str]:
     scheme, _, rest = shared_fleet.redis_url.partition("://:")
     password, _, place = rest.partition("@")
     (places / "password").write_text(f"{password}\n")
-    return {REDIS.url_variable: f"{scheme}://{place}", REDIS.file_variable: str(places / "password")}
+    return {
+        REDIS.url_variable: f"{scheme}://{place}",
+        REDIS.file_variable: str(places / "password"),
+    }
 
 
 def test_workers_and_commands_find_redis_with_a_password_of_a_file(
