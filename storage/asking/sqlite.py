@@ -15,7 +15,13 @@ from sqlalchemy.exc import DBAPIError
 
 from storage.asking import limits, sqlite_child
 from storage.asking.limits import Statement, answer_too_large
-from storage.errors import NotReadOnly, QueryError, QueryTimeout, QueryTooLarge
+from storage.errors import (
+    NotReadOnly,
+    QueryError,
+    QueryTimeout,
+    QueryTooLarge,
+    StorageUnreachable,
+)
 from storage.listing import Listing
 from storage.sqlite_access import Access, access_to, changed_while_read, stamp, uri_of
 
@@ -32,15 +38,7 @@ def ask_sqlite(file: Path, statement: Statement) -> Listing:
     Raises `QueryError`, `StorageUnreachable`, or SQLAlchemy's form of a driver's error.
     """
     access, before = access_to(file), stamp(file)
-    command = [sys.executable, "-I", "-S", sqlite_child.__file__]
-    with subprocess.Popen(  # noqa: S603 - of our own
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
-        start_new_session=True,  # a terminal's Ctrl-C is ours to act on
-    ) as process:
+    with _start(file) as process:
         try:
             request = _request(uri_of(file.absolute(), access), statement)
             out, _ = process.communicate(request, statement.seconds + STARTING_SECONDS)
@@ -52,6 +50,23 @@ def ask_sqlite(file: Path, statement: Statement) -> Listing:
     if access is Access.FROZEN and stamp(file) != before:
         raise changed_while_read(file)
     return _listing(statement, process.returncode, out.splitlines())
+
+
+def _start(file: Path) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # noqa: S603 - of our own
+            [sys.executable, "-I", "-S", sqlite_child.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+            start_new_session=True,  # a terminal's Ctrl-C is ours to act on
+        )
+    except OSError as error:
+        raise StorageUnreachable(
+            f"Cannot query the database {file}: Python cannot be started as the process of its "
+            f"own that a query has: {sys.executable}: {error.strerror}"
+        ) from error
 
 
 def _request(uri: str, statement: Statement) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from storage.asking import limits
 from storage.database import Database
-from storage.errors import QueryError, QueryTimeout, QueryTooLarge
+from storage.errors import QueryError, QueryTimeout, QueryTooLarge, StorageUnreachable
 from storage.search import find_runs, query
 from tests.support.postgres import PostgresServer
 
@@ -76,6 +77,13 @@ class TestSqlite:
     def test_only_functions_of_a_list_are_called(self, filled_sqlite: Database, call: str) -> None:
         with pytest.raises(QueryError, match="not authorized"):
             query(filled_sqlite, f"SELECT {call}")
+
+    def test_a_process_that_cannot_be_started_is_told(
+        self, filled_sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+        with pytest.raises(StorageUnreachable, match="Python cannot be started"):
+            query(filled_sqlite, "SELECT 1")
 
     def test_functions_of_json_may_give_rows(self, filled_sqlite: Database) -> None:
         for name in ("json_each", "json_tree"):
