@@ -15,7 +15,7 @@ from tests.support.postgres import UNPRIVILEGED
 #: Linux' layout of capabilities, of two times three words.
 CAPABILITY_VERSION = 0x20080522
 
-#: CAP_DAC_OVERRIDE: whoever has it may write where modes forbid it.
+#: CAP_DAC_OVERRIDE: a process that has it may write where modes forbid it.
 MODES_IGNORED = 1 << 1
 
 
