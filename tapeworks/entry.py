@@ -19,7 +19,7 @@ def main() -> None:
     if paths := os.environ.get("PYTHONPATH"):
         mine, others = part_paths(paths.split(os.pathsep))
         os.environ["PYTHONPATH"] = os.pathsep.join(mine)  # worker processes inherit it
-        sys.path[:] = [path for path in sys.path if Path(path).resolve() not in others]
+        sys.path[:] = [path for path in sys.path if _resolve(path) not in others]
     from tapeworks.__main__ import main as run_command
 
     run_command()
@@ -29,7 +29,7 @@ def part_paths(paths: Iterable[str], home: Path = HOME) -> tuple[list[str], set[
     """Return the directories that are of use, and those that hide a package of ours."""
     useful, others = list[str](), set[Path]()
     for path in paths:
-        directory = Path(path).resolve()
+        directory = _resolve(path)
         if directory != home and _holds_any(directory):
             others.add(directory)
         else:
@@ -37,6 +37,13 @@ def part_paths(paths: Iterable[str], home: Path = HOME) -> tuple[list[str], set[
     return useful, others
 
 
+def _resolve(path: str) -> Path:
+    return Path(os.path.realpath(path))  # which a loop of links does not keep from an answer
+
+
 def _holds_any(directory: Path) -> bool:
     names = (name for package in PACKAGES for name in (package, f"{package}.py"))
-    return any((directory / name).exists() for name in names)
+    try:
+        return any((directory / name).exists() for name in names)
+    except OSError:  # nothing can be imported from it either
+        return False

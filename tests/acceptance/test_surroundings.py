@@ -41,6 +41,15 @@ def test_modules_of_the_users_own_do_not_get_in_the_workers_way(start: Start, pl
     assert json.loads(train.out)["status"] == "completed"
 
 
+@pytest.mark.parametrize("name", ["loop", 300 * "a"])
+def test_a_directory_on_the_path_that_cannot_be_looked_into_is_left_there(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    path = str(tmp_path / name)
+    assert part_paths([path]) == ([path], set())
+
+
 def test_packages_of_another_project_on_the_path_do_not_get_in_the_way(places: Path) -> None:
     other, useful = places / "other", places / "useful"
     (other / "workers").mkdir(parents=True)
