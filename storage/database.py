@@ -21,7 +21,7 @@ from storage.files import create_private
 from storage.migrations import REVISION
 from storage.schema import read_schema
 from storage.translation import translated
-from storage.urls import parse_url, show_url
+from storage.urls import anchor_url, parse_url, show_url
 
 #: How the names of files end that SQLite keeps beside a database.
 SQLITE_ENDINGS = ("-wal", "-shm", "-journal")
@@ -45,7 +45,7 @@ class Database:
     """
 
     def __init__(self, url: str | Path, observer: Observer = unobserved) -> None:
-        self._url, self._observer = parse_url(url), observer
+        self._url, self._observer = anchor_url(parse_url(url)), observer
         #: The URL as it may be shown: without its password.
         self.address = show_url(self._url)
         self._engine = self._new_engine()

@@ -52,6 +52,22 @@ def parse_url(url: str | Path) -> URL:
     return _file_named(url) if parsed is None else _checked(parsed)
 
 
+def anchor_url(url: URL) -> URL:
+    """Return the URL with the path of an SQLite file made absolute: the process may move.
+
+    Raises `StorageUnreachable` for a relative path in a working directory that is gone.
+    """
+    if url.drivername != "sqlite" or url.database in {None, "", ":memory:"}:
+        return url
+    try:
+        return url.set(database=os.path.abspath(str(url.database)))  # noqa: PTH100 - not via links
+    except OSError as error:
+        raise StorageUnreachable(
+            f"The database {url.database} is looked for in the working directory, which is gone. "
+            "Name it by its whole path, or change to another directory"
+        ) from error
+
+
 def show_url(url: URL) -> str:
     """Return the URL without its password."""
     passwords = [option for option in url.query if "password" in option.lower()]

@@ -40,7 +40,7 @@ def ask_sqlite(file: Path, statement: Statement) -> Listing:
     access, before = access_to(file), stamp(file)
     with _start(file) as process:
         try:
-            request = _request(uri_of(file.absolute(), access), statement)
+            request = _request(uri_of(file, access), statement)
             out, _ = process.communicate(request, statement.seconds + STARTING_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise QueryTimeout(statement.seconds) from error

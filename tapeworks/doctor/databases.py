@@ -45,7 +45,7 @@ def check_database(database: Database) -> Generator[Finding, None, bool]:
     taken = latency(database)
     wrong = list(latency_findings(taken))
     if database.file:
-        wrong += file_findings(database.file.absolute(), _file_systems())
+        wrong += file_findings(database.file, _file_systems())
     else:
         wrong += durability_findings(postgresql_settings(database))
         wrong += role_findings(role_of(database))

@@ -89,6 +89,18 @@ def test_a_working_directory_that_is_gone_is_told_where_it_is_needed(
         assert "cannot be written" in called.err
 
 
+def test_a_relative_database_in_a_working_directory_that_is_gone_is_told(
+    desk: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (desk / "gone").mkdir()
+    monkeypatch.chdir(desk / "gone")
+    (desk / "gone").rmdir()
+    monkeypatch.setenv("TAPEWORKS_DATABASE_URL", "runs.db")
+    called = call("runs")
+    assert (called.code, len(called.err.splitlines())) == (4, 1)
+    assert "working directory, which is gone" in called.err
+
+
 def test_temporary_files_that_cannot_be_written_are_told_before_a_run_is_stored(
     desk: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:

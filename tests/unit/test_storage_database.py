@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from storage.database import Database
 from storage.errors import StorageError, StorageRefused, StorageUnreachable
+from storage.search import query
 from tests.support.somebody_else import foreign_directory
 
 #: The number of a user who is not root.
@@ -115,6 +116,20 @@ def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
     with pytest.raises(StorageUnreachable, match=r"not a database\. Name another file"):
         Database(path).check_schema()
     assert path.read_text().startswith("Dear reader")
+
+
+@pytest.mark.parametrize("url", ["runs.db", "sqlite:///runs.db"])
+def test_a_relative_path_is_the_same_file_after_the_process_has_moved(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    database = Database(url)
+    database.check_schema()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert database.file == tmp_path / "runs.db"
+    assert query(database, "SELECT count(*) FROM runs").rows == ((0,),)
+    database.close()
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
