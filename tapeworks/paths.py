@@ -19,6 +19,8 @@ class PathType(click.ParamType[Path]):
         """Return the path, wherever it leads."""
         if isinstance(value, Path):
             return value
+        if not value:  # which Path takes for the working directory
+            self.fail("Expected a path. Received: an empty text.", param, ctx)
         try:
             return Path(expand_home(str(value)))
         except ValueError as error:

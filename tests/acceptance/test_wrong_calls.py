@@ -62,6 +62,8 @@ WRONG: list[tuple[str, int, str]] = [
     ("train --plot text/curve.png", 2, "does not exist"),
     ("train --name 'two\nlines'", 2, "name"),
     ("train --name ''", 2, "name"),
+    ("train --plot ''", 2, "Received: an empty text"),
+    (f"export {DONE} --output ''", 2, "Received: an empty text"),
     (f"train --name {'x' * 81}", 2, "name"),
     # Files
     ("train --config nowhere.yaml", 2, "cannot be read"),
