@@ -120,7 +120,8 @@ class Client:
 
         A name gets the runs' numbers: name-1, name-2, …
         """
-        described = given.read_described(name=name, tags=tags or {}, note=note, priority=priority)
+        given_tags = {} if tags is None else tags
+        described = given.read_described(name=name, tags=given_tags, note=note, priority=priority)
         label = checked_name(described.pop("name"))
         status = RunStatus.PAUSED if given.read_truth("paused", paused) else RunStatus.QUEUED
         start = given.read_optional(given.read_path, "init_from", init_from)

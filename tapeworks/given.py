@@ -46,7 +46,8 @@ def read_whole(name: str, value: Any, least: int = 0, most: int = LARGEST) -> in
     """Return a whole number between the bounds, which may be written as text or as 2.0."""
     number = _whole(plain(value))
     if number is None or not least <= number <= most:
-        bounds = f"of {least} or more" if most == LARGEST else f"from {least} to {most}"
+        is_open = most == LARGEST and not (number and number > most)
+        bounds = f"of {least} or more" if is_open else f"from {least} to {most}"
         raise InvalidValue(f"a whole number {bounds}", name, value)
     return number
 
@@ -106,8 +107,8 @@ def read_path(name: str, value: Any) -> Path:
 
 
 def read_mapping(name: str, value: Any) -> dict[Any, Any]:
-    """Return values by name."""
-    if not isinstance(value, Mapping):
+    """Return values by name, from a mapping or from what is made of one, as a pandas series is."""
+    if not hasattr(value, "keys"):
         raise InvalidValue("values by name, such as {'seed': 1}", name, value)
     return dict(value)
 

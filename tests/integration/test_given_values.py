@@ -169,6 +169,15 @@ def test_paths_of_any_kind_name_files_and_databases(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {start.name, path.name}
 
 
+def test_values_by_name_may_be_a_series_or_a_data_frame(client: tapeworks.Client) -> None:
+    rows = pd.DataFrame({"seed": [1, 2], "learning_rate": [0.1, 0.2]})
+    grid = loose(client).submit_grid(CONFIG, rows, tags=pd.Series({"fold": 3, "rate": 0.5}))
+    assert [run.config.seed for run in grid] == [1, 1, 2, 2]
+    assert grid[0].tags == {"fold": "3.0", "rate": "0.5"}
+    retried = loose(grid[0]).retry(changes=rows.iloc[1])
+    assert (retried.config.seed, retried.config.learning_rate) == (2, 0.2)
+
+
 Wrong = Callable[[Any, Any], object]
 
 #: Calls with what cannot be meant, the error of each, and words of its sentence.
@@ -187,6 +196,8 @@ WRONG: list[tuple[Wrong, type[Exception], str]] = [
     (lambda c, _: c.submit(CONFIG, tags={"a": True}), InvalidTag, "'a'=True"),
     (lambda c, _: c.submit(CONFIG, tags={1: "a"}), InvalidTag, "1='a'"),
     (lambda c, _: c.submit(CONFIG, tags=["a=b"]), InvalidValue, r"tags=\['a=b'\]"),
+    (lambda c, _: c.submit(CONFIG, tags=""), InvalidValue, "tags=''"),
+    (lambda c, _: c.submit(CONFIG, tags=pd.Series([1])), InvalidTag, "0='1'"),
     (lambda c, _: c.submit(CONFIG, init_from=5), InvalidValue, "a path. .* init_from=5"),
     (lambda c, _: c.submit(CONFIG, init_from="a\0b"), InvalidValue, "a path"),
     (lambda c, _: c.submit_grid(CONFIG, {"seed": 5}), ConfigurationError, "seed, such .* 5"),
@@ -217,7 +228,7 @@ WRONG: list[tuple[Wrong, type[Exception], str]] = [
     (lambda c, _: c.runs(where=5), InvalidValue, "where=5"),
     (lambda c, _: c.runs(descending="no"), InvalidValue, "descending=no"),
     (lambda c, _: c.runs(limit=-1), InvalidValue, "of 1 or more. .* limit=-1"),
-    (lambda c, _: c.runs(limit=2**63), InvalidValue, "limit=9223372036854775808"),
+    (lambda c, _: c.runs(limit=2**63), InvalidValue, "to 922.*807. .* limit=9223372036854775808"),
     (lambda c, _: c.query(5), InvalidValue, "sql=5"),
     (lambda c, _: c.query("SELECT 1", seconds=np.nan), InvalidValue, "0.001 to 86400"),
     (lambda c, _: c.query("SELECT 1", seconds=True), InvalidValue, "seconds=True"),
