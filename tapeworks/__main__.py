@@ -5,6 +5,12 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # `python -m`, before anything is imported from the working directory
+    from tapeworks import entry
+
+    entry.pass_over_working_directory()
+    entry.main()
+
 import errno
 import importlib
 import os
@@ -108,7 +114,3 @@ def run(arguments: list[str]) -> int:
 def _told(sentence: str, code: ExitCode) -> int:
     say(f"tapeworks: {' '.join(sentence.split())}")
     return int(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -25,6 +25,12 @@ def main() -> None:
     run_command()
 
 
+def pass_over_working_directory() -> None:
+    """Remove the directory that `python -m` searches first; nothing there is meant for us."""
+    if not sys.flags.safe_path and sys.path[0] != str(HOME):
+        del sys.path[0]
+
+
 def part_paths(paths: Iterable[str], home: Path = HOME) -> tuple[list[str], set[Path]]:
     """Return the directories that are of use, and those that hide a package of ours."""
     useful, others = list[str](), set[Path]()

@@ -50,6 +50,23 @@ def test_a_directory_on_the_path_that_cannot_be_looked_into_is_left_there(
     assert part_paths([path]) == ([path], set())
 
 
+def test_python_m_takes_no_modules_of_the_users_own(places: Path) -> None:
+    for name in ("model", "click", "numpy", "redis"):
+        (places / f"{name}.py").write_text("raise RuntimeError('of the user')\n")
+    ran = subprocess.run(
+        [sys.executable, "-m", "tapeworks", "runs"],
+        cwd=places,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (
+        0,
+        "There is no run yet; start one with: tapeworks train\n",
+    )
+
+
 def test_packages_of_another_project_on_the_path_do_not_get_in_the_way(places: Path) -> None:
     other, useful = places / "other", places / "useful"
     (other / "workers").mkdir(parents=True)
