@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tapeworks.entry import check_packages
+
 if TYPE_CHECKING:
     from model.config import RunConfig
     from storage.records import RunStatus
@@ -28,4 +30,5 @@ __all__ = ["Client", "Run", "RunConfig", "RunStatus", "connect"]
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'tapeworks' has no attribute {name!r}")
+    check_packages()
     return getattr(importlib.import_module(_PLACES[name]), name)

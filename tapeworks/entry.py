@@ -1,10 +1,11 @@
-"""The `tapeworks` command: finds our packages before those of other projects on PYTHONPATH."""
+"""Finds our packages, not modules of other projects that have their names."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 #: Our packages beside this one, whose names other projects use as well.
@@ -29,6 +30,17 @@ def pass_over_working_directory() -> None:
     """Remove the directory that `python -m` searches first; nothing there is meant for us."""
     if not sys.flags.safe_path and sys.path[0] != str(HOME):
         del sys.path[0]
+
+
+def check_packages() -> None:
+    """Raise `ImportError` if a program's own module has the name of a package of ours."""
+    for name in PACKAGES:
+        spec = find_spec(name)
+        if spec and spec.origin and not Path(spec.origin).resolve().is_relative_to(HOME / name):
+            raise ImportError(
+                f"{spec.origin} hides the package {name!r} of Tapeworks. Rename it, or use "
+                "Tapeworks in a program that does not need it."
+            )
 
 
 def part_paths(paths: Iterable[str], home: Path = HOME) -> tuple[list[str], set[Path]]:

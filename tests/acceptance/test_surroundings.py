@@ -67,6 +67,21 @@ def test_python_m_takes_no_modules_of_the_users_own(places: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("first", ["", "import model; "])
+def test_a_module_of_a_programs_own_that_hides_a_package_is_named(first: str, places: Path) -> None:
+    (places / "model.py").write_text("")
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{first}import tapeworks; tapeworks.connect()"],
+        cwd=places,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    words = f"ImportError: {places / 'model.py'} hides the package 'model' of Tapeworks."
+    assert ran.stderr.splitlines()[-1].startswith(words)
+
+
 def test_packages_of_another_project_on_the_path_do_not_get_in_the_way(places: Path) -> None:
     other, useful = places / "other", places / "useful"
     (other / "workers").mkdir(parents=True)
