@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -21,13 +22,26 @@ def own_style() -> Iterator[None]:
     No back end is chosen: pictures go into files, and each format has its own.
     """
     if "matplotlib" not in sys.modules:
-        with _without_settings(), _away_from_settings():
+        with _without_advice(), _without_settings(), _away_from_settings():
             import matplotlib
     import matplotlib
 
     defaults = matplotlib.rcParamsDefault
-    with matplotlib.rc_context({name: defaults[name] for name in defaults if name != "backend"}):
+    own = matplotlib.rc_context({name: defaults[name] for name in defaults if name != "backend"})
+    with _without_advice(), own:
         yield
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Log errors only: where its cache of fonts cannot be kept, matplotlib works without one."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -75,6 +75,18 @@ def test_tensorflow_neither_reads_nor_writes_a_keras_configuration(tmp_path: Pat
     assert not (tmp_path / "new").exists()
 
 
+def test_a_home_that_cannot_be_written_changes_no_picture_and_needs_no_words(desk: Path) -> None:
+    (desk / "home").touch()
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", "tapeworks", "plot", DONE, "--output", "curve.png"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "HOME": str(desk / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_a_working_directory_that_is_gone_is_told_where_it_is_needed(
     desk: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
