@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
+from tapeworks.output import say
+
 #: What renaming fails with where writing into the file may do: it is a mount point, its directory
 #: is sticky or may not be written, or lies on another file system than what was written.
 UNMOVABLE = {errno.EBUSY, errno.EPERM, errno.EACCES, errno.EXDEV, errno.EROFS}
@@ -36,10 +38,22 @@ def deliver_directory(complete: Path, place: Path) -> None:
 
 
 def pour(content: BinaryIO, place: Path) -> None:
-    """Write into a device or a pipe; of a pipe this waits until a reader opens it."""
-    number = os.open(place, os.O_WRONLY | os.O_NOCTTY)
+    """Write into a device or a pipe; of a pipe this waits until a reader opens it, and says so."""
+    number = _open(place)
     with open(number, "wb") as stream:  # noqa: PTH123
         shutil.copyfileobj(content, stream)
+
+
+def _open(place: Path) -> int:
+    try:
+        number = os.open(place, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        say(f"Waiting for a reader of {place}")
+        return os.open(place, os.O_WRONLY | os.O_NOCTTY)
+    os.set_blocking(number, True)
+    return number
 
 
 def _move(complete: Path, place: Path) -> None:

@@ -68,6 +68,20 @@ def test_a_pipe_is_written_and_stays_one(desk: Path, exported: Callable[[str], s
     assert stat.S_ISFIFO((desk / "pipe.csv").stat().st_mode)
 
 
+def test_a_pipe_without_a_reader_is_waited_for_and_told(desk: Path) -> None:
+    os.mkfifo(desk / "pipe.csv")
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "tapeworks", "export", DONE, "--output", "pipe.csv"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as exporting:
+        assert exporting.stderr is not None
+        assert exporting.stderr.readline() == f"Waiting for a reader of {desk / 'pipe.csv'}\n"
+        assert (desk / "pipe.csv").read_text().startswith("iteration,")
+    assert exporting.returncode == 0
+
+
 def test_a_pipe_whose_reader_ends_is_told(desk: Path, call: Call) -> None:
     os.mkfifo(desk / "pipe")
     with reading(desk / "pipe", size=1):
