@@ -9,18 +9,20 @@ from pathlib import Path
 
 from model.errors import VariableUnreadable
 
-#: What an env file or an editor leaves around a value: blanks, line ends, a byte order mark.
-AROUND = " \t\r\n\v\f\ufeff\xa0"
+#: What an env file, an editor or a web page leaves around a value: blanks, line ends, and marks
+#: that nobody sees, such as those of byte order and of the direction of writing.
+AROUND = " \t\r\n\v\f\xa0\xad\u202f\u3000\ufeff\u2060\u200b\u200c\u200d\u200e\u200f"
+AROUND += "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 #: Quotation marks that open a value, and those that close it.
-QUOTES = {'"': '"', "'": "'", "“": "”"}
+QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "\u2018": "\u2019", "„": "“", "«": "»"}
 
 #: What stands within no value: control characters, and a comment that an env file does not know.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ufeff]")
 _COMMENT = re.compile(r"\s#")
 
-#: A variable that a shell would have replaced. A name may have a `$` within.
-UNEXPANDED = re.compile(r"^\$\w+|\$\{\w+\}")
+#: A variable that a shell, of Windows too, would have replaced. A name may have a `$` within.
+UNEXPANDED = re.compile(r"^\$\w+|\$\{\w+\}|%[A-Za-z]{3}\w*%")
 
 
 def variable(environment: Mapping[str, str], name: str) -> str | None:
@@ -32,7 +34,7 @@ def variable(environment: Mapping[str, str], name: str) -> str | None:
     value = environment.get(name, "").strip(AROUND)
     if len(value) > 1 and QUOTES.get(value[0]) == value[-1]:
         value = value[1:-1].strip(AROUND)
-    if problem := _problem_with(value):
+    if problem := _problem_with(name, value):
         raise VariableUnreadable(f"Expected {name} as one value on one line. Received: {problem}.")
     return value or None
 
@@ -73,7 +75,9 @@ def expand_home(text: str) -> str:
     return expanded
 
 
-def _problem_with(value: str) -> str | None:
+def _problem_with(name: str, value: str) -> str | None:
+    if re.match(rf"(\w+\s+)?{re.escape(name)}\s*=", value):  # `export NAME=value` after a `NAME=`
+        return f"a value that begins with {name}=; write that once, before it"
     if _CONTROL.search(value):
         return "a value with a line break or another control character in it"
     if _COMMENT.search(value):

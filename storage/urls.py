@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -31,8 +32,11 @@ _LIKE_A_URL = re.compile(
     r"[:@]|^//|^[\w+-]+//|\?\w+=|\b(host|hostaddr|port|dbname|user|password|service)\s*=", re.ASCII
 )
 
-#: A variable that a shell would have replaced. A name may have a `$` within.
-_UNEXPANDED = re.compile(r"^\$\w+|\$\{\w+\}")
+#: A variable that a shell, of Windows too, would have replaced. A name may have a `$` within.
+_UNEXPANDED = re.compile(r"^\$\w+|\$\{\w+\}|%[A-Za-z]{3}\w*%")
+
+#: What is no path here, but would be made as one: of Windows, and below a directory called `~`.
+_ELSEWHERE = re.compile(r"([A-Za-z]:)?[\\]|[A-Za-z]:/|/+~\w*/")
 
 #: What an env file or an editor leaves, and nobody means.
 _STRAY = re.compile(r"[\x00-\x1f\x7f\ufeff]|^[\s\"']|[\s\"']$")
@@ -84,8 +88,23 @@ def _checked(url: URL) -> URL:
     if url.drivername in POSTGRESQL | {"postgresql+psycopg"}:
         if re.search("[@:]", url.database or ""):  # one slash too many before a user's password
             raise StorageUnreachable(UNREADABLE)
-        return url.set(drivername="postgresql+psycopg")
+        return _with_socket(url).set(drivername="postgresql+psycopg")
     return url
+
+
+def _with_socket(url: URL) -> URL:
+    """Read `%2Frun%2Fpostgresql` in the place of a host as libpq reads it: a socket's directory."""
+    host = unquote(url.host or "")
+    if not host.startswith("/"):
+        return url
+    place = {"host": host} | ({"port": str(url.port)} if url.port else {})
+    return URL.create(
+        url.drivername,
+        username=url.username,
+        password=url.password,
+        database=url.database,
+        query={**url.query, **place},
+    )
 
 
 def _with_lower_scheme(url: str) -> str:
@@ -109,6 +128,11 @@ def _expanded(path: str) -> str:
         raise StorageUnreachable(
             "Expected the path of a database, in which only ~ is expanded. "
             f"Received: {path}. Write the path in place of {found[0]}"
+        )
+    if _ELSEWHERE.match(path):
+        raise StorageUnreachable(
+            "Expected the path of a database as this system writes paths, such as "
+            f"/data/runs.db or ~/runs.db. Received: {path}"
         )
     expanded = os.path.expanduser(path)  # noqa: PTH111 - Path forgets the ./ of ./~name
     if expanded.startswith("~"):

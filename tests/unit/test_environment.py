@@ -36,6 +36,10 @@ AS_WRITTEN = [
     "\ufeff{}",
     "“{}”",
     "\xa0{}",
+    "{}\u200b",
+    "\u202a{}\u202c",
+    "`{}`",
+    "\u2018{}\u2019",
 ]
 
 
@@ -65,6 +69,8 @@ def test_what_is_within_a_value_is_kept(value: str) -> None:
         ("SEC\nRET", "control character"),
         ("SEC\0RET", "control character"),
         ("SECRET # mine", "a comment after it"),
+        ("NAME=SECRET", "begins with NAME="),
+        ("export NAME = SECRET", "begins with NAME="),
     ],
 )
 def test_what_can_be_read_in_two_ways_is_refused_and_not_shown(value: str, words: str) -> None:

@@ -102,13 +102,29 @@ def test_a_file_is_found_below_home(
         ("$HOME/runs.db", "in place of $HOME"),
         ("sqlite:///${HOME}/runs.db", "in place of ${HOME}"),
         ("sqlite:////data/${WHO}.db", "in place of ${WHO}"),
+        ("sqlite:///%USERPROFILE%/runs.db", "in place of %USERPROFILE%"),
         ("sqlite:///~nosuchuser/runs.db", "no home directory"),
+        ("sqlite:///C:\\runs\\runs.db", "as this system writes paths"),
+        ("sqlite:///c:/runs/runs.db", "as this system writes paths"),
+        ("\\\\server\\runs.db", "as this system writes paths"),
+        ("sqlite:////~/runs.db", "as this system writes paths"),
+        ("/~ada/runs.db", "as this system writes paths"),
     ],
 )
 def test_a_path_that_no_shell_has_expanded_is_refused(url: str, words: str) -> None:
     with pytest.raises(StorageUnreachable) as told:
         Database(url)
     assert words in str(told.value)
+
+
+def test_a_percent_sign_may_be_part_of_a_name() -> None:
+    assert parse_url("/data/100%25/a%20b%20c.db").database == "/data/100%25/a%20b%20c.db"
+
+
+def test_a_sockets_directory_in_the_place_of_a_host_is_found() -> None:
+    url = parse_url("postgresql://me:hush@%2Frun%2Fpostgresql:5433/runs?sslmode=disable")
+    assert (url.host, url.port, url.database, url.password) == (None, None, "runs", "hush")
+    assert url.query == {"host": "/run/postgresql", "port": "5433", "sslmode": "disable"}
 
 
 @pytest.mark.parametrize(
