@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
 from scheduler.errors import Interrupted, Requested
 from scheduler.metering import UNMETERED, Meter
@@ -29,35 +30,47 @@ LONGEST_MESSAGE = 4000
 
 
 class Control:
-    """Set from a signal handler, read by the loop."""
+    """Set from a signal handler, read by the loops of any number of threads.
+
+    No lock: a signal's handler may interrupt another one, or a loop, that has it, for ever then.
+    """
 
     def __init__(self) -> None:
-        self._drain = threading.Event()
-        self._abandon = threading.Event()
+        self._drain = self._abandon = False
+        self._sleepers: dict[SimpleQueue[None], None] = {}
 
     def interrupt(self) -> None:
         """The first time: stop after the iteration in progress. The second: stop at once."""
-        if self._drain.is_set():
-            self._abandon.set()
-        self._drain.set()
+        self._abandon = self._drain
+        self.drain()
 
     def drain(self) -> None:
         """Stop after the iteration in progress."""
-        self._drain.set()
+        self._drain = True
+        for sleeper in tuple(self._sleepers):
+            sleeper.put(None)  # the one way to wake a thread that a handler may use
 
     @property
     def draining(self) -> bool:
         """Whether to stop after the iteration in progress."""
-        return self._drain.is_set()
+        return self._drain
 
     @property
     def abandoning(self) -> bool:
         """Whether to stop at once."""
-        return self._abandon.is_set()
+        return self._abandon
 
     def wait(self, seconds: float) -> bool:
-        """Sleep so long or until interrupted; whether it was."""
-        return self._drain.wait(seconds)
+        """Sleep so long or until interrupted; return whether it was."""
+        sleeper = SimpleQueue[None]()
+        self._sleepers[sleeper] = None
+        try:
+            if not self._drain:
+                with suppress(Empty):
+                    sleeper.get(timeout=seconds)
+        finally:
+            del self._sleepers[sleeper]
+        return self._drain
 
 
 class Keeper:
