@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import text
 
 from storage.claims import is_deserted
 from storage.database import Database
+from storage.errors import DatabaseReadOnly, RightMissing
 from storage.records import RunRecord, RunStatus
 from storage.rows import all_of, fetch
 from storage.tables import runs
@@ -26,15 +28,16 @@ class Latency:
     """How long the database takes, in seconds."""
 
     read_seconds: float
-    commit_seconds: float
+    commit_seconds: float | None  #: None: this user may only read
 
 
 def latency(database: Database) -> Latency:
-    """How long a read and a commit take. What is written is what stands there already."""
-    return Latency(
-        read_seconds=_fastest(lambda: _read_nothing(database)),
-        commit_seconds=_fastest(lambda: _write_nothing(database)),
-    )
+    """Return how long a read and a commit take. What is written is what stands there already."""
+    read_seconds = _fastest(lambda: _read_nothing(database))
+    commit_seconds = None
+    with suppress(DatabaseReadOnly, RightMissing):
+        commit_seconds = _fastest(lambda: _write_nothing(database))
+    return Latency(read_seconds=read_seconds, commit_seconds=commit_seconds)
 
 
 def postgresql_settings(database: Database) -> dict[str, str]:

@@ -41,6 +41,14 @@ REMEDIES = {
     "read-only transaction": "If it is a standby, name the primary; if it protects itself, make"
     " room on its disk; else run: ALTER ROLE user SET default_transaction_read_only = off",
     "unable to open": "Name a file in a directory that can be written to.",
+    "image is malformed": "It is damaged: copy it, look with: sqlite3 FILE 'PRAGMA"
+    " integrity_check', and put a backup in its place.",
+    "connection is bad: invalid": "Correct that in the URL.",
+    "definition of service": "Name one of those in pg_service.conf.",
+    "invalid connection option": "Take it out of the URL; libpq's own are named sslmode=require,"
+    " options=-csearch_path%3DSCHEMA and so on.",
+    "has no equivalent in encoding": "Make a database that holds every text with: createdb"
+    " --encoding UTF8 --template template0",
     "not a database": "Name another file, or move this one away.",
     "no such table": "Run: tapeworks db upgrade",
     "certificate verify failed": "Its certificate has expired, or is signed by nobody that is"
@@ -57,11 +65,17 @@ REMEDIES = {
     " TAPEWORKS_DATABASE_PASSWORD_FILE, or the password in the URL.",
 }
 
+#: The remedy for everything else that keeps a database from being used.
+ELSE = "Check the address, the disk, and that the server is running."
+
 #: What a driver says when waiting does not help: a person must change the database or its address.
 #: An unknown sentence, perhaps in another language, is one of an outage.
 REFUSALS = (
     "unable to open",
     "not a database",
+    "image is malformed",
+    "connection is bad: invalid",
+    "definition of service",
     "certificate",
     "does not match host name",
     "does not support SSL",
@@ -93,11 +107,13 @@ def _ours(address: str, error: SQLAlchemyError) -> StorageError:
             f"{words}"
         )
     if _state(error) == MISSING_RIGHT:
-        return RightMissing(f"The database {address} refused this user: {words}")
+        return RightMissing(
+            f"The database {address} refused this user: {words}. Name a role that may do that"
+        )
     if _is_about_access(error):
-        kind = _kind_of(error, words)
-        return kind(f"Cannot use the database {address}: {words}. {_remedy(words)}")
-    return StorageError(f"The database {address} failed: {words}")
+        kind, remedy = _kind_of(error, words), _remedy(words) or ELSE
+        return kind(f"Cannot use the database {address}: {words}. {remedy}")
+    return StorageError(f"The database {address} failed: {words}. {_remedy(words)}".rstrip(" ."))
 
 
 def _kind_of(error: SQLAlchemyError, words: str) -> type[StorageUnreachable]:
@@ -121,11 +137,12 @@ def _is_about_access(error: SQLAlchemyError) -> bool:
 
 def _words(error: SQLAlchemyError) -> str:
     cause = error.orig if isinstance(error, StatementError) else error
-    return " ".join(str(cause).split()).rstrip(".")
+    words, _question, _rest = " ".join(str(cause).split()).partition(" Is the server running")
+    return words.rstrip(".")
 
 
 def _remedy(words: str) -> str:
     for sign, remedy in REMEDIES.items():
         if sign in words:
             return remedy
-    return "Check the address, the disk, and that the server is running."
+    return ""

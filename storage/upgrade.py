@@ -18,6 +18,9 @@ from storage.views import create_views, drop_views
 #: Any number, the same in every Tapeworks: PostgreSQL's name for "one upgrade at a time".
 UPGRADE_LOCK = 7_413_001
 
+#: PostgreSQL's encodings of databases that hold every text; SQL_ASCII takes all bytes as they are.
+ENCODINGS = {"UTF8", "SQL_ASCII"}
+
 
 def alembic_config(connection: Connection, place: str | None = None) -> Config:
     """Return Alembic's configuration; `place` is PostgreSQL's schema of the version table."""
@@ -74,7 +77,18 @@ def _place(connection: Connection) -> str | None:
             "Expected a schema for new tables. Received: a search_path on which none exists. "
             "Run: CREATE SCHEMA, or correct search_path."
         )
+    _check_encoding(connection)
     return place
+
+
+def _check_encoding(connection: Connection) -> None:
+    """Raise for a database that would refuse a name or an event in the middle of a run."""
+    encoding = connection.scalar(text("SELECT current_setting('server_encoding')"))
+    if encoding not in ENCODINGS:
+        raise StorageError(
+            f"Expected a database whose texts are UTF8. Received: {encoding}. "
+            "Make one with: createdb --encoding UTF8 --template template0"
+        )
 
 
 def _check_foreign_keys(connection: Connection) -> None:

@@ -18,6 +18,7 @@ from scheduler.patience import Beginning
 from scheduler.presence import Presence
 from scheduler.pulse import Pulse
 from scheduler.service import serve_several
+from storage.database import Database
 from storage.history import History
 from storage.owners import current_owner
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
@@ -80,6 +81,12 @@ def _check_redis(exchange: Exchange) -> None:
     check_roles(exchange.url, "scheduler", "scheduler")
 
 
+def _check_database(database: Database) -> None:
+    database.check_schema()
+    with database.write():  # a file that may only be read stays so
+        pass
+
+
 def _serve(max_runs: int, control: Control, registry: CollectorRegistry | None) -> None:
     """Wait for Redis and the database, then take runs until interrupted."""
     places, pulses = settings(), [Pulse() for _ in range(max_runs)]
@@ -89,7 +96,7 @@ def _serve(max_runs: int, control: Control, registry: CollectorRegistry | None) 
     beginning = Beginning(control, _telling(UNMETERED), pulses)
     beginning.wait_for("Redis", lambda: _check_redis(exchange))
     with Presence(exchange, pulses):
-        beginning.wait_for("the database", history.database.check_schema)
+        beginning.wait_for("the database", lambda: _check_database(history.database))
         drivers = [
             Driver(
                 history=history,

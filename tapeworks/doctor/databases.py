@@ -51,17 +51,27 @@ def check_database(database: Database) -> Generator[Finding, None, bool]:
         wrong += role_findings(role_of(database))
     yield from wrong
     if all(finding.level is not Level.PROBLEM for finding in wrong):
-        milliseconds = f"{taken.read_seconds * 1000:.1f} and {taken.commit_seconds * 1000:.1f} ms"
-        yield ok(
-            LABEL,
-            f"{database.address}, revision {REVISION}, reads and commits in {milliseconds}",
-        )
+        yield _usable(f"{database.address}, revision {REVISION}", taken)
     return True
+
+
+def _usable(shown: str, taken: Latency) -> Finding:
+    """What it serves; to read alone is enough for some."""
+    reads = f"{taken.read_seconds * 1000:.1f}"
+    if taken.commit_seconds is None:
+        return warning(
+            LABEL,
+            f"{shown}, reads in {reads} ms, and may only be read by this user",
+            "That serves runs, query, show, watch, compare, plot and export; train, submit and "
+            "scheduler need a database that they may write to.",
+        )
+    commits = f"{taken.commit_seconds * 1000:.1f}"
+    return ok(LABEL, f"{shown}, reads and commits in {reads} and {commits} ms")
 
 
 def latency_findings(taken: Latency) -> Iterator[Finding]:
     """Report what is slow."""
-    if taken.commit_seconds > SLOW_COMMIT_SECONDS:
+    if taken.commit_seconds is not None and taken.commit_seconds > SLOW_COMMIT_SECONDS:
         remedy = "Move it to a faster disk; every iteration waits for a commit."
         yield warning(LABEL, f"a commit takes {taken.commit_seconds:.1f} s", remedy)
     if taken.read_seconds > SLOW_READ_SECONDS:
@@ -111,7 +121,7 @@ def durability_findings(settings: Mapping[str, str]) -> Iterator[Finding]:
         yield warning(
             LABEL,
             f"its texts are encoded as {encoding}, which does not hold every name",
-            "Make the database anew with: createdb --encoding UTF8 --template template0",
+            "Make the database again with: createdb --encoding UTF8 --template template0",
         )
 
 

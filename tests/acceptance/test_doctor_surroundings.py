@@ -40,7 +40,7 @@ def test_no_database_that_could_be_opened(
     call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", str(cluster.places))
-    told(call("doctor"), "problem", "database", "unable to open", "Name a file", 4)
+    told(call("doctor"), "problem", "database", "a directory", "Name another file", 4)
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", "postgresql://u:hush@127.0.0.1:1/none")
     called = call("doctor")
     told(called, "problem", "database", "efused", "that the server is running", 4)

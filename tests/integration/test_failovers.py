@@ -119,6 +119,9 @@ def test_a_pool_that_has_no_connection_left_is_an_outage() -> None:
     [
         ("postgresql://nobody@{}/postgres", 'role "nobody" does not exist'),
         ("postgresql://tapeworks@{}/nothing", 'database "nothing" does not exist'),
+        ("postgresql://tapeworks@{}/postgres?sslmode=on", r'"on"\. Correct that in the URL'),
+        ("postgresql://tapeworks@{}0000/postgres", "invalid port.*Correct that in the URL"),
+        ("postgresql:///?service=none", r"not found\. Name one of those in pg_service.conf"),
     ],
 )
 def test_a_mistake_in_the_address_is_no_outage(postgres_url: str, url: str, words: str) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import OperationalError
 from model.config import RunConfig
 from storage.checkpoints import digest_of
 from storage.database import Database
-from storage.errors import ForeignTables, SchemaMismatch, StateConflict
+from storage.errors import ForeignTables, SchemaMismatch, StateConflict, StorageError
 from storage.history import History
 from storage.migrations import REVISION
 from storage.records import ImageValues, RunStatus
@@ -117,6 +117,29 @@ def test_a_postgresql_database_without_an_encoding_serves(postgres_url: str) -> 
     )
     assert History(database).find_run("ä").id == run.id
     database.close()
+
+
+def test_a_postgresql_database_that_holds_some_texts_only_gets_no_tables(
+    postgres_url: str,
+) -> None:
+    server, _, name = postgres_url.rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}"')
+        connection.execute(
+            f"CREATE DATABASE \"{name}\" ENCODING LATIN1 TEMPLATE template0 LOCALE 'C'"
+        )
+    database = Database(postgres_url)
+    with pytest.raises(StorageError, match=r"are UTF8.* Received: LATIN1\. .*--encoding UTF8"):
+        database.upgrade()
+    assert database.revision() is None
+    with pytest.raises(StorageError, match=r"has no equivalent .*--encoding UTF8"):
+        say_a_rare_word(database)
+    database.close()
+
+
+def say_a_rare_word(database: Database) -> None:
+    with database.read() as connection:
+        connection.execute(text("SELECT CAST(:word AS text)"), {"word": "😀"})
 
 
 def test_migrated_tables_are_the_declared_tables(either: Database) -> None:

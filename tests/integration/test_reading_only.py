@@ -19,6 +19,7 @@ from storage.search import find_runs, query
 from storage.sqlite_access import Access, access_to
 from tests.support.calls import Call
 from tests.support.desk import DONE, WAITING, two_runs_in
+from tests.support.redis_servers import redis_with
 from tests.support.somebody_else import foreign_directory, without_rights
 
 READERS = [
@@ -35,6 +36,10 @@ READERS = [
     "db check",
     "db size",
 ]
+
+
+#: What the doctor says of a history that cannot be written.
+ONLY_READ = "ms, and may only be read by this user. That serves runs, query, show,"
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +206,45 @@ def standbys_url(postgres_url: str) -> str:
     return f"{postgres_url}?options=-c%20default_transaction_read_only%3Don"
 
 
+@pytest.mark.parametrize("address", ["readers_url", "standbys_url"], ids=["role", "standby"])
+def test_the_doctor_tells_in_one_line_that_a_server_is_only_read(
+    address: str,
+    call: Call,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_DATABASE_URL", request.getfixturevalue(address))
+    assert ONLY_READ in told_of_the_database(call)
+
+
+def test_the_doctor_tells_in_one_line_that_a_file_is_only_read(
+    trained: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_DATABASE_URL", str(trained / "runs.db"))
+    assert ONLY_READ not in told_of_the_database(call)
+    with without_rights(trained):
+        assert ONLY_READ in told_of_the_database(call)
+
+
+def told_of_the_database(call: Call) -> str:
+    """What the doctor, who finds no problem with it, says of the database."""
+    lines = call("doctor").out.splitlines()
+    assert not [line for line in lines if line.startswith("problem  database")]
+    [told] = [line for line in lines if "revision" in line]
+    return told
+
+
+def test_a_scheduler_does_not_wait_for_a_file_that_may_only_be_read(
+    trained: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_DATABASE_URL", str(trained / "runs.db"))
+    with redis_with() as url, without_rights(trained):
+        monkeypatch.setenv("TAPEWORKS_REDIS_URL", url)
+        called = call("scheduler")
+    assert called.code == 4
+    assert "Make the file and its directory writable" in called.err
+
+
 @pytest.mark.parametrize(
     ("address", "refusal"), [("readers_url", RightMissing), ("standbys_url", DatabaseReadOnly)]
 )
@@ -214,5 +258,5 @@ def test_who_may_only_select_reads_the_history(
         assert [run.status for run in history.runs()] == [RunStatus.RUNNING]
         assert query(database, "SELECT name FROM runs").rows == (("left",),)
         assert history.events(history.runs()[0].id)
-        with pytest.raises(refusal):
+        with pytest.raises(refusal, match=r"[Nn]ame (a role|the primary)"):
             history.queue.cancel(history.runs()[0].id, None)

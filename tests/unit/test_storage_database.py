@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -78,9 +79,25 @@ def test_a_directory_cannot_be_made_below_a_file(tmp_path: Path) -> None:
         Database(tmp_path / "file" / "below" / "runs.db")
 
 
-def test_a_path_that_is_a_directory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StorageUnreachable, match="Name a file in a directory"):
-        Database(tmp_path).check_schema()
+@pytest.mark.parametrize(
+    ("make", "kind"), [(Path.mkdir, "a directory"), (os.mkfifo, "a pipe, a socket or a device")]
+)
+def test_a_path_that_is_no_file_is_refused(
+    make: Callable[[Path], None], kind: str, tmp_path: Path
+) -> None:
+    make(tmp_path / "runs.db")
+    with pytest.raises(StorageRefused, match=f"Received: {kind}: .*Name another file"):
+        Database(tmp_path / "runs.db").check_schema()
+
+
+def test_a_damaged_file_is_refused_and_kept(tmp_path: Path) -> None:
+    file = tmp_path / "runs.db"
+    with closing(Database(file)) as database:
+        database.check_schema()
+    file.write_bytes(file.read_bytes()[:20_000])
+    with pytest.raises(StorageRefused, match=r"malformed\. It is damaged: .*backup"):
+        Database(file).check_schema()
+    assert file.stat().st_size == 20_000
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
