@@ -27,7 +27,7 @@ def unreachable(url: str, error: BaseException) -> RedisUnreachable:
         )
     if isinstance(error, AuthenticationError) or _lacks_authentication(error):
         return RedisRefused(
-            f"Redis at {place} refuses this user and password: {_words(error)}. Name both in "
+            f"Redis at {place} refuses this user and password: {_refusal(error)}. Name both in "
             f"{REDIS.url_variable}, or the file with the password in {REDIS.file_variable}."
         )
     if isinstance(error, NoPermissionError):
@@ -49,6 +49,13 @@ def unreachable(url: str, error: BaseException) -> RedisUnreachable:
 
 def _lacks_authentication(error: BaseException) -> bool:
     return isinstance(error, redis.ResponseError) and "NOAUTH" in str(error)
+
+
+def _refusal(error: BaseException) -> str:
+    """Redis' words; those about its own protocol come where no password was sent."""
+    words = _words(error)
+    is_protocol = words.startswith(("HELLO", "NOAUTH", "Authentication required"))
+    return "it asks for a password, and none is named" if is_protocol else words
 
 
 def _user(url: str) -> str:

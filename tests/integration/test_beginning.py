@@ -83,8 +83,11 @@ def test_an_interrupt_ends_the_waiting(error: Exception) -> None:
 
 
 def test_a_wrong_password_of_redis_is_a_mistake() -> None:
-    with redis_with("--requirepass", "right") as url, pytest.raises(RedisRefused):
-        Told().beginning.wait_for("Redis", Exchange(url.replace("//", "//:wrong@")).check)
+    with redis_with("--requirepass", "right") as url:
+        with pytest.raises(RedisRefused, match="invalid username-password"):
+            Told().beginning.wait_for("Redis", Exchange(url.replace("//", "//:wrong@")).check)
+        with pytest.raises(RedisRefused, match="it asks for a password, and none is named"):
+            Told().beginning.wait_for("Redis", Exchange(url).check)
 
 
 @pytest.fixture
