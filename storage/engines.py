@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from storage.errors import StorageRefused, StorageUnreachable
+from storage.errors import StorageUnreachable
 from storage.files import create_private
 from storage.sessions import VALUE_FORMATS, settle
 from storage.sqlite_access import Access, access_to, changed_while_read, stamp, uri_of
@@ -159,11 +159,6 @@ def _connect(
 ) -> Any:
     """Open the file, for reading where it may only be read."""
     file = Path(arguments[0])
-    if file.exists() and not file.is_file():
-        kind = "a directory" if file.is_dir() else "a pipe, a socket or a device"
-        raise StorageRefused(
-            f"Expected the file of a database. Received: {kind}: {file}. Name another file"
-        )
     access = access_to(file)
     record.info.update(access=access, file=file, stamp=stamp(file))
     if access is Access.WRITE:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
 
-from storage.errors import StorageUnreachable
+from storage.errors import StorageRefused, StorageUnreachable
 
 #: The bytes of a file's header that say whether it is read with a write-ahead log, and their value.
 _MODE_BYTES, _WRITE_AHEAD = slice(18, 20), b"\x02\x02"
@@ -35,13 +35,19 @@ class Stamp:
 
 
 def access_to(file: Path) -> Access:
-    """Return what may be done with the file. Raises `StorageUnreachable` if part of it is missing.
+    """Return what may be done with the file.
 
+    Raises `StorageUnreachable` if part of it is missing, `StorageRefused` for what is no file.
     A file that is not there may be made, as far as we know; SQLite tells.
     """
     log, index = (file.with_name(file.name + ending) for ending in ("-wal", "-shm"))
-    if not (_may(file, os.R_OK) and file.is_file()):
+    if not _may(file, os.R_OK):
         return Access.WRITE
+    if not file.is_file():
+        kind = "a directory" if file.is_dir() else "a pipe, a socket or a device"
+        raise StorageRefused(
+            f"Expected the file of a database. Received: {kind}: {file}. Name another file"
+        )
     has_log = log.exists() and index.exists()
     if _may(file, os.W_OK) and (
         _may(file.parent, os.W_OK) or (has_log and _may(log, os.W_OK) and _may(index, os.W_OK))
