@@ -160,7 +160,7 @@ class InvalidName(StorageError, ValueError):
     def __init__(self, name: object) -> None:
         super().__init__(
             "Expected a name of 1 to 80 letters, digits, spaces, dots, colons, dashes or "
-            f"underscores. Received: name={_shown(name)}"
+            f"underscores, with no space at its ends. Received: name={_shown(name)}"
         )
 
 

@@ -22,7 +22,7 @@ from storage.records import HIGHEST_PRIORITY, LOWEST_PRIORITY, RunRecord
 from storage.rows import all_of, fetch
 from storage.tables import runs
 
-NAME = re.compile(r"[\w .:-]{1,80}")
+NAME = re.compile(r"(?! )[\w .:-]{1,80}(?<! )")
 TAG_KEY = re.compile(r"[\w.-]{1,40}")
 
 #: Ids that an `AmbiguousRun` lists at most.

@@ -66,7 +66,9 @@ class TestSubmitting:
         assert [run.id for run in history.runs()] == [newest, middle, oldest]
         assert [run.id for run in history.runs(limit=2)] == [newest, middle]
 
-    @pytest.mark.parametrize("name", ["", "a" * 81, "50%", "two\nlines", "newline\n"])
+    @pytest.mark.parametrize(
+        "name", ["", "a" * 81, "50%", "two\nlines", "newline\n", " ", "blank "]
+    )
     def test_a_name_that_cannot_be_one_is_refused(self, history: History, name: str) -> None:
         with pytest.raises(InvalidName, match="Expected a name"):
             submit(history, name)
