@@ -25,7 +25,7 @@ from tapeworks.redis_server import RedisServer
 from workers import app as celery
 from workers import process, tasks
 from workers.exchange import Exchange
-from workers.keys import QUEUE_KEY
+from workers.keys import queue_key
 from workers.log_context import about
 from workers.messages import Wanted
 from workers.signing import UNSIGNED, Signer
@@ -107,8 +107,8 @@ class Bench:
         return self.worker.exchange
 
     def last_entry(self) -> bytes:
-        """What was sent to the queue last, taken from it."""
-        entry = self.redis.lpop(QUEUE_KEY)
+        """What was sent last to the queue of the run's fingerprint, taken from it."""
+        entry = self.redis.lpop(queue_key(self.link.standing.demanded_fingerprint))
         assert isinstance(entry, bytes)
         return entry
 
