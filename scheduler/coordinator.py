@@ -9,6 +9,7 @@ what no living worker may take is settled in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from scheduler.commands import (
     Answer,
@@ -30,6 +31,10 @@ from scheduler.tally import Tally
 #: A shard whose attempts come back without a valid answer more often than this ends the run, if
 #: every living worker has tried.
 MOST_FAILURES = 5
+
+#: Workers that may die in a row with the same shard in hand, before the run is paused. They die of
+#: other things too.
+MOST_DEATHS = 5
 
 #: Attempts that must agree that a result is not finite before the run counts as diverged.
 DIVERGED_ATTEMPTS = 2
@@ -114,10 +119,20 @@ class Coordinator:
 
     # Events
 
-    def saw_workers(self, living: Mapping[str, str], runs: int, queue_length: int = 0) -> None:
-        """These are alive, each with its fingerprint, for so many runs and waiting messages."""
+    def saw_workers(
+        self,
+        living: Mapping[str, str],
+        runs: int,
+        queue_length: int = 0,
+        in_hand: Mapping[str, str] = MappingProxyType({}),
+        now: float = 0.0,
+    ) -> None:
+        """These are alive, each with its fingerprint, for so many runs and waiting messages.
+
+        Some have an attempt `in_hand`, by its id.
+        """
         self._standing.register(living)
-        self._sending.saw_workers(living, runs, queue_length)
+        self._sending.saw_workers(living, runs, queue_length, in_hand, now)
 
     def lost_queue(self, reason: Reason) -> None:
         """What was sent may be gone."""
@@ -125,7 +140,7 @@ class Coordinator:
 
     def woke(self, now: float) -> list[Command]:
         """Time has passed; the attempts to send now count as sent."""
-        return [*self._settling.settle(now), *self._sending.woke(now)]
+        return [*self._spared(), *self._settling.settle(now), *self._sending.woke(now)]
 
     def next_wake(self, now: float) -> float:
         """When, after now, something is to be sent even if nothing happens until then."""
@@ -146,9 +161,7 @@ class Coordinator:
         commands = self._settling.judge(answer.bits)
         touched = {slot.shard.index: slot for slot in map(self._slot_of.__getitem__, answer.bits)}
         for slot in touched.values():
-            slot.left = 0
-            slot.hear(answer.worker)
-            slot.answered.add(attempt.id)
+            slot.note_answer(attempt, answer.worker)
             if self._tally.has_votes(self._sending.missing(slot.shard)):
                 slot.due(Reason.AUDIT)
             commands += self._settling.finite_after_all(slot) + self._withdrawn(slot)
@@ -225,6 +238,14 @@ class Coordinator:
         return []
 
     # What follows from them
+
+    def _spared(self) -> list[Command]:
+        """A shard that workers die of, one after the other, is a matter for a person."""
+        return [
+            _deadly(slot)
+            for slot in self._sending.slots.values()
+            if len(slot.deaths) >= MOST_DEATHS and self._sending.missing(slot.shard)
+        ]
 
     def _withdrawn(self, slot: Slot) -> list[Command]:
         """Copies of what is counted may still wait in the queue, unless all of them is over."""
@@ -316,3 +337,12 @@ class Coordinator:
                 "end a run: start another and resume the run, or cancel it."
             )
         return Pause(reason=reason)
+
+
+def _deadly(slot: Slot) -> Pause:
+    workers = list(slot.deaths.values())
+    return Pause(
+        reason=f"shard {slot.shard.index} was in hand when {len(workers)} workers in a row died or "
+        f"vanished, at last {workers[-1]}: it may need more memory than they have. "
+        "Give them more and resume the run, or submit it again with smaller microbatches."
+    )

@@ -106,9 +106,9 @@ class Gathering:
         if not self._published:
             self._link.publish(self._work, self._watcher)
             self._published = True
-        link = self._link
-        self._coordinator.saw_workers(link.living, link.runs, link.queue_length)
-        now = time.monotonic()
+        link, now = self._link, time.monotonic()
+        seen = link.living, link.runs, link.queue_length, link.in_hand
+        self._coordinator.saw_workers(*seen, now)
         self._do(self._coordinator.woke(now))
         self._meter.out(self._coordinator.out)
         crash_point(CrashPoint.MESSAGES_SENT)

@@ -43,6 +43,7 @@ class Link:
         self._trusts_one = trusts_one
         self.standing = Standing(trusts_one=trusts_one)
         self.living: dict[str, str] = {}  #: workers with the right key, and their fingerprints
+        self.in_hand: dict[str, str] = {}  #: ids of the attempts that they have in hand
         self.runs = 1  #: in progress at this Redis
         self.queue_length = 0  #: messages of all runs that no worker has taken
         self.server_id = ""
@@ -197,6 +198,7 @@ class Link:
         ready = [worker for worker in alive if worker.fingerprint]
         key = self.exchange.signer.key_id
         self.living = {w.name: w.fingerprint or "" for w in ready if w.signing_key == key}
+        self.in_hand = {one.name: one.shard_in_hand for one in ready if one.shard_in_hand}
         self._strangers = frozenset(worker.name for worker in ready) - self.living.keys()
         self.runs = self.exchange.runs_in_progress()
         self.queue_length = self.exchange.queue_length([self.standing.demanded_fingerprint])

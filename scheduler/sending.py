@@ -20,6 +20,10 @@ WINDOW_PER_WORKER = 2
 
 NOW = float("-inf")
 
+#: Seconds before a shard is sent again with which a second worker in a row has died; twice as many
+#: each time. A shard that answers takes less: nobody can make up such deaths beside it.
+DIED_SECONDS = 4.0
+
 #: Seconds that workers who do not agree wait for another one before they are asked again; twice as
 #: many each time, as often as that.
 STUCK_SECONDS = 4.0
@@ -59,6 +63,8 @@ class Slot:
     answered: set[str] = field(default_factory=set)  #: ids of attempts that have come back
     stuck_since: float | None = None  #: its workers do not agree, and no other is there
     stuck: int = 0  #: times that its workers were asked again for that
+    deaths: dict[str, str] = field(default_factory=dict)  #: workers that died with each attempt
+    rests_until: float = NOW  #: not sent again before
     silent: set[str] = field(default_factory=set)  #: workers that are not waited for any more
     unheard: int = 0  #: attempts for others than those who have answered
     unheard_since: float = 0.0  #: the first of these
@@ -67,7 +73,23 @@ class Slot:
 
     def due(self, reason: Reason, at: float = NOW) -> None:
         """Its latest attempt came to nothing; it goes out again now, or at that time."""
-        self.due_at, self.reason = at, reason
+        self.due_at, self.reason = max(at, self.rests_until), reason
+
+    def note_death(self, attempt: Attempt, worker: str, now: float) -> None:
+        """A worker died with it in hand; others are spared for a while if it is not the first."""
+        if attempt.id in self.deaths or worker in self.deaths.values():
+            return
+        self.deaths[attempt.id] = worker
+        if (more := len(self.deaths) - 2) >= 0:
+            self.rests_until = now + DIED_SECONDS * 2.0**more
+
+    def note_answer(self, attempt: Attempt, worker: str) -> None:
+        """Note a valid answer: it is no shard that workers die of."""
+        self.hear(worker)
+        self.answered.add(attempt.id)
+        self.left = 0
+        self.deaths.clear()
+        self.rests_until = NOW
 
     def hear(self, worker: str) -> None:
         """Note that the worker has answered; others have as much time again if it is the first."""
@@ -114,6 +136,7 @@ class Sending:
         self.workers: frozenset[str] = frozenset()  #: alive, trusted, of the right fingerprint
         self.strangers: frozenset[str] = frozenset()  #: the same, of another fingerprint
         self._living: Mapping[str, str] = {}
+        self._in_hand: Mapping[str, str] = {}
         self.queue_length = 0  #: messages of all runs that nobody has taken, as of the latest look
         self._tally, self._standing, self._name = tally, standing, name
         self._runs = 1
@@ -123,10 +146,25 @@ class Sending:
         """Its microbatches that still need an answer."""
         return [m.index for m in shard.microbatches if self._tally.is_missing(m.index)]
 
-    def saw_workers(self, living: Mapping[str, str], runs: int, queue_length: int) -> None:
-        """These are alive, each with its fingerprint, for so many runs and messages."""
+    def saw_workers(
+        self,
+        living: Mapping[str, str],
+        runs: int,
+        queue_length: int,
+        in_hand: Mapping[str, str],
+        now: float,
+    ) -> None:
+        """These are alive, each with its fingerprint, for so many runs and messages.
+
+        Some have an attempt `in_hand`, by its id; those that are gone had one when last seen.
+        """
         self.queue_length = queue_length
         gone = self.workers - living.keys()
+        for worker in gone:
+            attempt = self.attempts.get(self._in_hand.get(worker, ""))
+            if attempt and self.missing(attempt.shard):
+                self.slots[attempt.shard.index].note_death(attempt, worker, now)
+        self._in_hand = in_hand
         self._living, self._runs = living, runs
         self.refit()
         if gone:  # nobody says what they had in hand

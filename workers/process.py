@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import cachetools
@@ -151,8 +151,11 @@ class Worker:
 
     @contextmanager
     def holding(self, shard: ShardMessage) -> Iterator[None]:
-        """Show this shard as the one in hand."""
+        """Show this shard as the one in hand; the first one at once, for it may be the last."""
         self._shard = shard.attempt_id
+        if not self._busy_seconds:
+            with suppress(RedisUnreachable):
+                self.exchange.show_worker(self.record())
         try:
             yield
         finally:

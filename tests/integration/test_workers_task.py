@@ -52,7 +52,8 @@ def test_an_answer_that_does_not_count_decides_no_fingerprint(bench: Bench) -> N
 def test_images_that_were_refused_are_not_counted_as_computed(bench: Bench) -> None:
     with at_work(bench):
         for fingerprint, images in (("cd", 0), (None, 8)):
-            bench.link.standing.fingerprint = fingerprint
+            standing = bench.link.standing
+            standing.fingerprint, standing.is_firm = fingerprint, fingerprint is not None
             Gathering(bench.link, work(Wanted.NOTHING), Onlooker()).turn()
             before = bench.worker.record().images
             tasks.compute_shard(argument(bench.last_entry()))

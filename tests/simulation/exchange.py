@@ -21,6 +21,7 @@ class Seen:
     name: str
     fingerprint: str
     signing_key: str
+    shard_in_hand: str | None
     version: str = tapeworks_version()
 
 
@@ -92,7 +93,7 @@ class Exchange:
         self._redis.reach()
         beats = self._redis.heartbeats.items()
         return [
-            Seen(name, kind, self.signer.key_id)
+            Seen(name, kind, self.signer.key_id, self._redis.in_hand.get(name))
             for name, (kind, end) in beats
             if end > self._world.now
         ]

@@ -31,6 +31,7 @@ class Redis:
         self.on_arrival: Callable[[str], None] = lambda run_id: None
         self.signer = UNSIGNED  #: of everybody but forgers
         self.heartbeats: dict[str, tuple[str, float]] = {}  #: fingerprint, end
+        self.in_hand: dict[str, str] = {}  #: attempts that workers show, or have died with
         self.diverged: set[str] = set()  #: digests of parameters with which nobody finds a number
         self._world = world
         self.forget()

@@ -116,6 +116,7 @@ class Worker:
         if self._is_stale(message):
             self._later(LOOK_SECONDS, self._free)
             return
+        self._redis.in_hand[self.name] = message.attempt_id
         status = self._status(message)
         seconds = self._duration(message) if status is Status.DONE else 0.0
         faults = self._redis.faults
@@ -156,4 +157,5 @@ class Worker:
 
     def _free(self) -> None:
         self._busy = False
+        self._redis.in_hand.pop(self.name, None)
         self.look()
