@@ -39,6 +39,7 @@ class Misdeed(StrEnum):
 MISDEEDS: dict[Kind, tuple[tuple[Misdeed, ...], float, int]] = {
     Kind.LIAR: ((Misdeed.LIE,), 0.7, 1000),
     Kind.BROKEN: ((Misdeed.LIE,), 0.7, 1000),
+    Kind.ODD: ((Misdeed.CORRUPT,), 0.7, MOST_STRIKES),
     Kind.CORRUPT: ((Misdeed.CORRUPT,), 0.7, MOST_STRIKES),
     Kind.NOT_FINITE: ((Misdeed.NOT_FINITE,), 0.7, 1),
     Kind.FAILING: ((Misdeed.FAIL, Misdeed.UNREADABLE), 0.7, 5),
@@ -55,7 +56,7 @@ class Character:
 
     def misdeed(self, message: ShardMessage) -> Misdeed:
         """Honest workers have none."""
-        if self.kind not in MISDEEDS:
+        if self.kind not in MISDEEDS or (self.kind is Kind.ODD and message.iteration):
             return Misdeed.NONE
         choices, probability, most = MISDEEDS[self.kind]
         shard = message.run_id, message.epoch, message.iteration, message.shard

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     FAILING = "failing"  #: an error, a few times
     FOREIGN = "foreign"  #: another fingerprint and other bits, for ever
     BROKEN = "broken"  #: the same, and wrong bits, sometimes
+    ODD = "odd"  #: a fingerprint of its own, and corrupt bytes before anything rests on it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,11 +125,11 @@ def _population(chance: random.Random) -> tuple[float, tuple[Kind, ...]]:
     else:
         kinds = [Kind.HONEST] * chance.randint(1, 4)
         if len(kinds) > 1 and chance.random() < 0.7:
-            kinds[0] = chance.choice([Kind.CORRUPT, Kind.NOT_FINITE, Kind.FAILING])
+            kinds[0] = chance.choice([Kind.CORRUPT, Kind.NOT_FINITE, Kind.FAILING, Kind.ODD])
     foreign = chance.choice([1, 1, 2]) if chance.random() < 0.25 else 0
     if chance.random() < 0.1:
         kinds += [Kind.HONEST] * chance.randint(0, 9 - len(kinds) - foreign)
-    if audit and (foreign or Kind.BROKEN in kinds):
+    if audit and (foreign or {Kind.BROKEN, Kind.ODD} & set(kinds)):
         kinds += [Kind.HONEST] * max(0, 2 - kinds.count(Kind.HONEST))
     kinds += [Kind.FOREIGN] * foreign
     chance.shuffle(kinds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from scheduler.sending import Sending, Slot
 from scheduler.settling import Settling
 from scheduler.validation import earlier_attempt, worker_of
 from scheduler.work import Outcome, Work
+from tests.simulation.faults import Faults, Kind, drawn
 from tests.simulation.schedule import Failure, Schedule
 from workers.messages import AnswerHeader
 
@@ -64,6 +66,14 @@ def pin_the_first(settling: Settling, microbatches: Iterable[int]) -> None:
                 standing.pin(answer.fingerprint)
                 tally.settle(answer.fingerprint)
                 settling._sending.refit()
+
+
+def unaudited(chance: random.Random) -> Faults:
+    """Nobody is audited; who would lie has a fingerprint of its own, and corrupts its answers."""
+    faults = drawn(chance)
+    liars = {Kind.LIAR, Kind.BROKEN}
+    kinds = tuple(Kind.ODD if kind in liars else kind for kind in faults.kinds)
+    return replace(faults, audit=0.0, kinds=kinds)
 
 
 def of_any_iteration(payload: bytes, work: Work) -> tuple[AnswerHeader, Attempt] | None:
@@ -121,6 +131,10 @@ MUTATIONS: dict[str, list[Mutation]] = {
         ("scheduler.settling.Settling.pin", pin_the_first),
         ("scheduler.settling.Settling._is_loose", False),
     ],
+    "without an audit, a quarantined worker's fingerprint stays pinned": [
+        ("tests.simulation.schedule.drawn", unaudited),
+        ("scheduler.settling.Settling._is_loose", False),
+    ],
     "workers that do not agree are never asked again": [
         ("scheduler.settling.patience_ends", lambda slot: float("inf")),
     ],
@@ -154,6 +168,12 @@ def first_caught() -> int | None:
         except Failure:
             return seed
     return None
+
+
+def test_what_no_audit_finds_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.simulation.schedule.drawn", unaudited)
+    for seed in range(200):
+        Schedule(seed).run()
 
 
 @pytest.mark.parametrize("mutations", MUTATIONS.values(), ids=MUTATIONS.keys())

@@ -42,7 +42,7 @@ class Worker:
     @property
     def fingerprint(self) -> str:
         """Told in heartbeats and answers."""
-        if self._own_kind is Kind.BROKEN:
+        if self._own_kind in {Kind.BROKEN, Kind.ODD}:
             return f"{self._place:02x}"  # its own
         return OTHER_FINGERPRINT if self._own_kind is Kind.FOREIGN else FINGERPRINT
 
