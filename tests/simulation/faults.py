@@ -18,6 +18,7 @@ class Kind(StrEnum):
     FAILING = "failing"  #: an error, a few times
     FOREIGN = "foreign"  #: another fingerprint and other bits, for ever
     BROKEN = "broken"  #: the same, and wrong bits, sometimes
+    MUTE = "mute"  #: shows itself, and takes nothing
     ODD = "odd"  #: a fingerprint of its own, and corrupt bytes before anything rests on it
 
 

@@ -106,6 +106,8 @@ class Worker:
 
     def look(self) -> None:
         """Take the next message, if it is free and there is one."""
+        if self._own_kind is Kind.MUTE:
+            return
         if self._alive and not self._frozen and not self._busy:
             message = self._redis.next_message(self.fingerprint)
             if message is not None:
