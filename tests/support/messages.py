@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from model.config import NetworkConfig
 from model.images import cut
+from tests.support.fleet import Fleet
+from tests.support.mischief import Tampering
+from tests.support.waiting import until
+from workers import app as celery
+from workers.keys import answer_key
 from workers.messages import (
     AnswerHeader,
     MicrobatchMessage,
@@ -48,3 +55,20 @@ def message(run_id: str, iteration: int, fingerprint: str | None = None) -> Shar
         microbatches=(MicrobatchMessage(index=0, images=microbatch.images),),
         fingerprint=fingerprint,
     )
+
+
+def answered(
+    fleet: Fleet, asked: ShardMessage, send: Callable[[ShardMessage], None] = celery.send
+) -> AnswerHeader:
+    """Return a worker's answer to this message, which is not stale."""
+    fleet.exchange.announce_iteration(asked.run_id, asked.epoch, asked.iteration)
+    celery.use_redis(fleet.redis_url)
+    send(asked)
+    exchange = Tampering(fleet.redis_url)
+    until(lambda: fleet.redis.exists(answer_key(asked.attempt_id)), "a worker answers")
+    answer = exchange.peek(asked.attempt_id)
+    assert answer is not None
+    fleet.exchange.forget_run(asked.run_id, asked.epoch)
+    header, arrays = answer
+    assert arrays == b""
+    return AnswerHeader.model_validate_json(header)
