@@ -149,14 +149,16 @@ class Coordinator:
     def answered(self, answer: Answer, now: float) -> list[Command]:
         """A valid answer, maybe to an attempt of an earlier owner of the run."""
         attempt = answer.attempt
-        if answer.worker in self._standing.aside:
+        if answer.worker in self._standing.aside or not self._settling.may_pin(answer.fingerprint):
             return self.left(attempt, now)
         if attempt.id in self._sending.attempts:
             waited = now - attempt.sent_at  # a worker's own measure may be anything
             self._standing.pace.learn(waited, min(answer.seconds, waited), len(answer.bits))
-        for microbatch in answer.bits:
-            if self._may_vote(microbatch, answer):
-                self._tally.vote(microbatch, answer)
+        heard = [microbatch for microbatch in answer.bits if self._may_vote(microbatch, answer)]
+        if not heard:  # of somebody who has not registered yet, as after a restart of Redis
+            return self.left(attempt, now)
+        for microbatch in heard:
+            self._tally.vote(microbatch, answer)
         self._settling.pin(answer.bits)
         commands = self._settling.judge(answer.bits)
         touched = {slot.shard.index: slot for slot in map(self._slot_of.__getitem__, answer.bits)}

@@ -176,6 +176,11 @@ class Sending:
         fitting = frozenset(n for n, f in trusted.items() if self._standing.accepts(f))
         self.workers, self.strangers = fitting, frozenset(trusted) - fitting
 
+    def shows(self, fingerprint: str) -> bool:
+        """Return whether a trusted living worker has it, or nobody at all is seen."""
+        trusted = self.workers | self.strangers
+        return not trusted or any(self._living[name] == fingerprint for name in trusted)
+
     def all_due(self, reason: Reason) -> None:
         """Whatever was sent may be gone."""
         for slot in self.slots.values():

@@ -78,6 +78,15 @@ class Settling:
         standing = self._standing
         return standing.demanded_fingerprint is not None and not standing.is_firm
 
+    def may_pin(self, fingerprint: str) -> bool:
+        """Return whether an answer with this fingerprint would not pin one to be dropped at once.
+
+        Its worker is not seen, as for a moment after a restart of Redis, and others are.
+        """
+        standing = self._standing
+        is_open = standing.fingerprint is None and not standing.allow_mixed
+        return not is_open or self._sending.shows(fingerprint)
+
     def pin(self, microbatches: Iterable[int]) -> None:
         """Pin the fingerprint of the first answer that is held; from then on no other counts."""
         held = (index for index in microbatches if not self._tally.is_missing(index))

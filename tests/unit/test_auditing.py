@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
+
 from scheduler.commands import Answer, Attempt, Command, Diverged, SetAside, Tell
 from scheduler.coordinator import MOST_FAILURES, Coordinator
 from scheduler.sending import STUCK_SECONDS
@@ -280,3 +282,31 @@ def test_a_pin_that_no_living_worker_has_is_dropped_unless_something_rests_on_it
         work.saw_workers({B: "aa"}, runs=1)
         assert kinds(work.woke(1.0)) == ([] if is_stored else ["fingerprint_dropped"])
         assert of.fingerprint == ("bb" if is_stored else None)
+
+
+def pauses(work: Coordinator, worker: str, fingerprint: str) -> list[float]:
+    """The seconds between one answer of this worker to a shard and the next attempt at it."""
+    now, found = 0.0, list[float]()
+    for _ in range(6):
+        first = sent(work, now)[0]
+        work.answered(of_kind(first, worker, fingerprint), now)
+        found.append(work.next_wake(now) - now)
+        now = work.next_wake(now)
+    return found
+
+
+@pytest.mark.parametrize("audit", [False, True])
+def test_a_worker_that_nobody_sees_is_not_asked_again_at_once_each_time(audit: bool) -> None:
+    """Its record is gone with a Redis that was restarted, and another's is there already."""
+    work, of = unpinned({A: "bb"}, audit=audit)
+    found = pauses(work, B, "aa")
+    assert of.fingerprint is None
+    assert found == sorted(found)
+    assert found[-1] > 10 * found[0] > 0
+
+
+def test_the_answer_of_a_worker_that_nobody_sees_counts_if_nobody_is_seen_at_all() -> None:
+    work, of = unpinned({}, audit=False)
+    [first, _] = sent(work, 0.0)
+    work.answered(of_kind(first, B, "aa"), 0.1)
+    assert of.fingerprint == "aa"
