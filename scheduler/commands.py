@@ -1,4 +1,4 @@
-"""What passes between the coordinator and its driver: answers in, commands out."""
+"""Messages between the coordinator and its driver: answers in, commands out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scheduler.sharding import Shard
 
 
 class Reason(StrEnum):
-    """Why a shard is sent, in the words that people read; programs read the name."""
+    """The reason for sending a shard, in the words that people read; programs read the name."""
 
     FIRST = ""
     NO_ANSWER = "no answer in time"
@@ -30,7 +30,7 @@ class Reason(StrEnum):
 
     @property
     def is_told(self) -> bool:
-        """Whether people need to know: nothing went wrong with the others."""
+        """True for reasons that people need to know; nothing went wrong with the others."""
         return self not in {Reason.FIRST, Reason.AUDIT, Reason.LEFT}
 
 

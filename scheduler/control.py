@@ -19,7 +19,7 @@ from workers.messages import SchedulerState
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """How long a claim holds. Renewals happen in the waiting loop: a wedged loop loses its run."""
+    """The duration of a claim, renewed in the waiting loop, so that a wedged loop loses its run."""
 
     seconds: float = 10.0  #: without a renewal, until another may take the run over
     renew_seconds: float = 3.0  #: between two renewals
@@ -52,12 +52,12 @@ class Control:
 
     @property
     def draining(self) -> bool:
-        """Whether to stop after the iteration in progress."""
+        """True once the run is to stop after the iteration in progress."""
         return self._drain
 
     @property
     def abandoning(self) -> bool:
-        """Whether to stop at once."""
+        """True once the run is to stop at once."""
         return self._abandon
 
     def wait(self, seconds: float) -> bool:

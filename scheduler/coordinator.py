@@ -87,12 +87,12 @@ class Coordinator:
 
     @property
     def finished(self) -> bool:
-        """Whether every microbatch is held."""
+        """True once every microbatch is held."""
         return self._tally.is_complete
 
     @property
     def is_waiting(self) -> bool:
-        """Whether some microbatch needs a worker that is not there."""
+        """True while some microbatch needs a worker that is not there."""
         return any(
             slot.stuck_since is not None and self._sending.missing(slot.shard)
             for slot in self._sending.slots.values()
@@ -135,7 +135,7 @@ class Coordinator:
         self._sending.saw_workers(living, runs, queue_length, in_hand, now)
 
     def lost_queue(self, reason: Reason) -> None:
-        """What was sent may be gone."""
+        """Make every shard due again, because the messages sent may be gone."""
         self._sending.all_due(reason)
 
     def woke(self, now: float) -> list[Command]:
@@ -143,7 +143,7 @@ class Coordinator:
         return [*self._spared(), *self._settling.settle(now), *self._sending.woke(now)]
 
     def next_wake(self, now: float) -> float:
-        """When, after now, something is to be sent even if nothing happens until then."""
+        """Return when, after now, something is to be sent even if nothing happens until then."""
         return self._sending.next_wake(now)
 
     def answered(self, answer: Answer, now: float) -> list[Command]:
@@ -258,11 +258,11 @@ class Coordinator:
         return self._sending.slots[attempt.shard.index]
 
     def _counts(self, worker: str) -> bool:
-        """Whether its word against a shard is heard: it showed itself, and is not set aside."""
+        """Return whether its word against a shard counts: it was seen and is not set aside."""
         return self._standing.knows(worker) and worker not in self._standing.aside
 
     def _may_vote(self, microbatch: int, answer: Answer) -> bool:
-        """Whether it may count: where workers are compared, names must not be made up."""
+        """Return whether it may count; where workers are compared, its worker must be known."""
         compared = self._tally.is_audited(microbatch)
         known = self._standing.knows(answer.worker)
         return self._standing.accepts(answer.fingerprint) and (known or not compared)
@@ -299,7 +299,7 @@ class Coordinator:
         return [*waived, self._pause(slot, failed_by[-1], found)]
 
     def _may_say_more(self, slot: Slot, failed_by: Iterable[str]) -> bool:
-        """Whether a worker is there that has not failed, nor answered while others are silent."""
+        """Check for a worker that has not failed, nor answered while others are silent."""
         others = self._sending.awaited(slot) - {*failed_by, *slot.not_finite_by}
         if slot.silent:
             missing = self._sending.missing(slot.shard)
@@ -319,7 +319,7 @@ class Coordinator:
         return [self._pause(slot, doubters[-1], found)]
 
     def _may_end(self, slot: Slot, witnesses: Iterable[str]) -> bool:
-        """Whether these may end a run: two workers, or one that is known to be our own.
+        """Return whether these may end a run: two workers, or one that is known to be our own.
 
         Not while another is there that does not answer: somebody may keep it from answering.
         """

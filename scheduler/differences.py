@@ -1,4 +1,4 @@
-"""What the history says of an iteration against what it is when it is computed again."""
+"""Comparison of an iteration in the history with the same iteration computed again."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
-    """What the history says of one iteration."""
+    """The records of one iteration in the history."""
 
     run: RunRecord
     record: IterationRecord
@@ -95,7 +95,7 @@ def iteration_difference(stored: Stored, computed: Computed) -> Difference | Non
 def checkpoint_difference(
     run: RunRecord, completed_iterations: int, checkpoint: CheckpointRecord | None, claimed: str
 ) -> Difference | None:
-    """Whether the stored parameters' bytes have the digest that they and their iteration claim."""
+    """Compare the stored parameters' digest with the one that they and their iteration claim."""
     received = digest(checkpoint.parameters) if checkpoint else NOTHING
     is_initial = completed_iterations == run.first_iteration
     for expected in (checkpoint.digest if checkpoint else claimed, claimed):
@@ -113,7 +113,7 @@ def checkpoint_difference(
 def state_difference(
     run: RunRecord, checkpoint: CheckpointRecord, computed: bytes | None
 ) -> Difference | None:
-    """Whether what the optimizer carries on, as it is stored, has the bits of what was computed."""
+    """Compare the bits of the stored optimizer state with those of the computed one."""
     if checkpoint.optimizer_state == computed:
         return None
     return _of_state(run, checkpoint, digest(computed) if computed else NOTHING)
@@ -174,7 +174,7 @@ def _of_ledger(ledger: Sequence[LedgerRecord], images: int) -> Iterator[_Found]:
 def image_values_differences(
     stored: ImageValues, computed: ImageValues
 ) -> Iterator[tuple[str, object, object, int | None]]:
-    """What differs, each of the two values, and the image's place, if it is one's."""
+    """Yield what differs, each of the two values, and the image's place if it belongs to one."""
     if stored == computed:
         return
     expected, received = _arrays(stored), _arrays(computed)
@@ -188,7 +188,7 @@ def image_values_differences(
 
 
 def _arrays(values: ImageValues) -> dict[str, NDArray[Any]]:
-    """What is there, but for the part of a number that damage leaves at an end."""
+    """Return the arrays that are there, without a partial number that damage left at an end."""
     arrays = {}
     for name, (_, dtype) in OF_AN_IMAGE.items():
         content = getattr(values, name)
@@ -207,7 +207,7 @@ def _described(values: ImageValues) -> str:
 
 
 def _first_place(expected: NDArray[Any], received: NDArray[Any]) -> int | None:
-    """Where the bits differ first."""
+    """Return the first place at which the bits differ, or None."""
     width = f"u{expected.itemsize}"
     places = np.flatnonzero(expected.view(width) != received.view(width))
     return int(places[0]) if len(places) else None

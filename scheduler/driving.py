@@ -64,7 +64,7 @@ def defect(error: Exception) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Driver:
-    """What runs are driven with; the same for one run or for many, one after the other."""
+    """The means of driving runs; the same for one run or for many, one after the other."""
 
     history: History
     dispatcher: Dispatcher
@@ -200,7 +200,7 @@ class Driver:
         return data, images_digest(data)
 
     def _end_of(self, error: BaseException) -> tuple[RunStatus, str]:
-        """Where a run stands after this error, and why."""
+        """Return the status of a run after this error, and the reason."""
         if isinstance(error, RunFailed):
             return RunStatus.FAILED, str(error)
         if isinstance(error, OF_ONE_RUN):

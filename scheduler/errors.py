@@ -1,4 +1,4 @@
-"""What can end a run, or a scheduler's hold on it."""
+"""Errors that can end a run, or a scheduler's hold on it."""
 
 from __future__ import annotations
 

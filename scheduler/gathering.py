@@ -80,12 +80,12 @@ class Gathering:
 
     @property
     def finished(self) -> bool:
-        """Whether every microbatch is held, and all that follows from it is done."""
+        """True once every microbatch is held and all that follows from it is done."""
         return self._coordinator.finished and not self._commands
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it stands still until another worker comes, or those that are here agree."""
+        """True while nothing can go on until another worker comes or those that are here agree."""
         return self._coordinator.is_waiting
 
     @property
@@ -251,7 +251,7 @@ class Gathering:
             return self._count(header, attempt, arrays, Verdict.EARLIER)
 
     def _earlier(self, head: bytes, payload: bytes) -> tuple[AnswerHeader, Attempt, Arrays] | None:
-        """What an earlier owner had asked for, if it is right: this owner has not asked for it."""
+        """Return a valid answer that an earlier owner asked for, and this owner did not."""
         found = earlier_attempt(head, self._work)
         if found is None or not self._link.standing.accepts(found[0].fingerprint):
             return None
@@ -309,7 +309,7 @@ class Gathering:
 
 
 class _Bits(Mapping[int, str]):
-    """What two workers must agree on, by microbatch; computed only where somebody compares."""
+    """The bits that two workers must agree on, by microbatch; computed only when compared."""
 
     def __init__(self, outcomes: Mapping[int, Outcome]) -> None:
         self._outcomes, self._known = outcomes, dict[int, str]()
@@ -336,7 +336,7 @@ def _digest_of(outcome: Outcome) -> str:
 
 
 def _about(attempt: Attempt | None) -> AbstractContextManager[None]:
-    """What the lines are about that are logged meanwhile."""
+    """Name the shard and the attempt in the lines logged meanwhile."""
     if attempt is None:
         return nullcontext()
     return about(shard=attempt.shard.index, attempt=attempt.number)

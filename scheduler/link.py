@@ -1,4 +1,4 @@
-"""What the Celery dispatcher keeps from one iteration of a run to the next."""
+"""State that the Celery dispatcher keeps from one iteration of a run to the next."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ class Link:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the run stands still until Redis or a worker comes back."""
+        """True while the run stands still until Redis or a worker comes back."""
         return bool(self._condition)
 
     def refuse(self, watcher: Watcher, worker: str, fingerprint: str) -> None:

@@ -1,4 +1,4 @@
-"""What can be measured of a scheduler's runs, told to whoever counts it; by default nobody does."""
+"""Measurements of a scheduler's runs, passed to a meter; the default one ignores them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOTICES = (
 
 
 class Verdict(StrEnum):
-    """What became of an answer."""
+    """The outcome of an answer."""
 
     COUNTED = "counted"
     EARLIER = "earlier"  #: counted too, though an earlier owner of the run had asked for it

@@ -1,4 +1,4 @@
-"""How long microbatches take, learned from a run's answers. Pure: seconds are arguments."""
+"""The time that microbatches take, learned from a run's answers. Pure: seconds are arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scheduler does while its database or Redis cannot be used: it waits, and says so once."""
+"""Waiting while a scheduler's database or Redis cannot be used, reported once."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Patience:
         )
 
     def __call__(self, unit: Callable[[], _Result], /) -> _Result:
-        """What the unit gives in the end. Raises `Interrupted` when the user will not wait."""
+        """Return the unit's result. Raises `Interrupted` when the user will not wait."""
         try:
             result = self._retrying(unit)
         except (LeaseLost, HistoryRolledBack):  # says a database that is back

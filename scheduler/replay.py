@@ -94,7 +94,7 @@ class Replay:
         return None
 
     def _unfit(self, checkpoint: CheckpointRecord) -> Difference | None:
-        """Why a span cannot begin at this checkpoint."""
+        """Return the difference for which a span cannot begin at this checkpoint, or None."""
         run, network, completed = self.run, self.config.network, checkpoint.completed_iterations
         claimed = self._claimed(completed) or checkpoint.digest
         if found := checkpoint_difference(run, completed, checkpoint, claimed):
@@ -190,7 +190,7 @@ def _chosen(run: RunRecord, wanted: Sequence[range]) -> list[int]:
 def _spans(
     history: History, run: RunRecord, iterations: Sequence[int], checkpoint_every: int
 ) -> list[range]:
-    """What to compute for these iterations: no iteration twice, and as few as possible."""
+    """Return the spans to compute for these iterations: none twice, and as few as possible."""
     spans: list[range] = []
     for iteration in iterations:
         last = spans[-1].stop if spans else 0

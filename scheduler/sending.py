@@ -1,4 +1,4 @@
-"""Which shards of an iteration are out, due, overdue or worth a copy. Pure: time is an argument.
+"""The shards of an iteration that are out, due, overdue or worth a copy. Pure: time is passed in.
 
 The queue may lose a message, deliver it twice or late, and say that it took what it did not, or the
 other way round. So completeness is kept here: what is missing is sent again when it is overdue.
@@ -105,7 +105,7 @@ class Slot:
         self._voices.clear()
 
     def has_heard(self, attempt: Attempt, worker: str) -> bool:
-        """Whether this worker has failed at this attempt before.
+        """Record this worker's failure at this attempt; return whether it was known before.
 
         It says so twice if its answer is delivered twice, or played back by somebody else.
         """
@@ -115,7 +115,7 @@ class Slot:
 
 
 def patience_ends(slot: Slot) -> float:
-    """When the workers that do not agree on a shard are asked again; never if there are none."""
+    """Return when workers that do not agree on a shard are asked again; never if there are none."""
     if slot.stuck_since is None:
         return float("inf")
     return slot.stuck_since + STUCK_SECONDS * 2.0 ** min(slot.stuck, STUCK_DOUBLINGS)
@@ -238,7 +238,7 @@ class Sending:
         return chosen, barred
 
     def woke(self, now: float) -> list[Send]:
-        """What is to be sent now; it counts as sent."""
+        """Return what is to be sent now, and count it as sent."""
         unfinished = [slot for slot in self.slots.values() if self.missing(slot.shard)]
         out = [slot for slot in unfinished if self._is_out(slot, now)]
         due = (slot for slot in unfinished if not self._is_out(slot, now) and self._may_go(slot))
@@ -251,7 +251,7 @@ class Sending:
         return sends
 
     def next_wake(self, now: float) -> float:
-        """When, after now, the next attempt is overdue, worth a copy, or worth asking again.
+        """Return when, after now, the next attempt is overdue, worth a copy, or worth asking again.
 
         What is so already and was not sent now has no room: only an event can give it some.
         """
@@ -265,14 +265,14 @@ class Sending:
         return min(times, default=float("inf"))
 
     def _is_out(self, slot: Slot, now: float) -> bool:
-        """Whether an answer may still come: in time, or because its message merely waits."""
+        """Return whether an answer may still come: in time, or because its message merely waits."""
         if slot.due_at > now:
             return True
         was_sent = slot.number and slot.due_at > NOW and not slot.reason
         return bool(was_sent) and now < slot.due_at + self._queueing_seconds(slot)
 
     def _queueing_seconds(self, slot: Slot) -> float:
-        """How much longer a message may have waited in the queue than others did of late."""
+        """Return how much longer a message may have waited in the queue than others did of late."""
         if not self.queue_length:
             return 0.0
         shards_ahead = self.queue_length / max(len(self.workers), 1)
@@ -287,7 +287,7 @@ class Sending:
         return tuple(one for one in ids if one not in slot.answered)
 
     def _may_go(self, slot: Slot) -> bool:
-        """Whether somebody may take it.
+        """Return whether some worker may take the shard.
 
         While no worker is known one may be there unseen, but one message is enough for it.
         """

@@ -1,4 +1,4 @@
-"""What follows from answers: who is set aside, which fingerprint is pinned, what is not audited.
+"""Consequences of answers: workers set aside, the fingerprint pinned, audits waived.
 
 Its rule is that somebody may take whatever is missing. Where no living worker may, the microbatch
 counts as it is, or waits for another worker, or its workers are asked again. Pure.
@@ -74,7 +74,7 @@ class Settling:
 
     @property
     def _is_loose(self) -> bool:
-        """Whether the fingerprint is pinned, but nothing rests on it that is stored."""
+        """True while the fingerprint is pinned, but nothing stored rests on it."""
         standing = self._standing
         return standing.demanded_fingerprint is not None and not standing.is_firm
 
@@ -138,7 +138,7 @@ class Settling:
         return commands + (self._wait_for_another(slot, stuck, now) if stuck else [])
 
     def _rests_on_pin(self, slot: Slot, stuck: Iterable[int]) -> bool:
-        """Whether an audit would be waived because of a pin that nothing stored rests on."""
+        """Return whether an audit would be waived because of a pin that nothing stored rests on."""
         if not (self._is_loose and self._sending.strangers) or slot.not_finite_by:
             return False
         tally = self._tally

@@ -1,4 +1,4 @@
-"""What a run has learned of its workers, kept from iteration to iteration. Pure."""
+"""Knowledge of a run about its workers, kept from iteration to iteration. Pure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Standing:
         return None if self.allow_mixed else self.fingerprint
 
     def accepts(self, fingerprint: str) -> bool:
-        """Whether an answer with this fingerprint may count."""
+        """Return whether an answer with this fingerprint may count."""
         return self.demanded_fingerprint in (None, fingerprint)
 
     def pin(self, fingerprint: str) -> None:

@@ -146,7 +146,7 @@ def _initial_of_retry(run: RunRecord, config: RunConfig, checkpoint: CheckpointR
 
 
 def _bound(run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord) -> dict[str, Any]:
-    """What must be the same for the bits that the parent would have had."""
+    """Return what must be the same to give the bits that the parent would have had."""
     old, bound = run_config(run.configuration), dict[str, Any]()
     if config.optimizer is old.optimizer and checkpoint.completed_iterations:
         bound["optimizer_state"] = checkpoint.optimizer_state

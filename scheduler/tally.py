@@ -1,4 +1,4 @@
-"""Which microbatches are held, and by whose answers. Pure."""
+"""The microbatches that are held, and the workers whose answers hold them. Pure."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class Tally:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every microbatch is held."""
+        """True once every microbatch is held."""
         return not self._open
 
     def is_missing(self, microbatch: int) -> bool:
-        """Whether it still needs an answer."""
+        """Return whether the microbatch still needs an answer."""
         return microbatch in self._open
 
     def is_audited(self, microbatch: int) -> bool:
-        """Whether two workers must agree on it, though none found it not finite."""
+        """Return whether two workers must agree on it, though none found it not finite."""
         return self._polls[microbatch].is_audited or self._must_agree
 
     def vote(self, microbatch: int, answer: Answer) -> None:
@@ -69,17 +69,17 @@ class Tally:
         return set(self._polls[microbatch].votes)
 
     def has_votes(self, microbatches: Iterable[int]) -> bool:
-        """Whether any of them was answered by some worker."""
+        """Return whether any of them was answered by some worker."""
         return any(self._polls[microbatch].votes for microbatch in microbatches)
 
     def is_disputed(self, microbatch: int) -> bool:
-        """Whether two workers found different bits, and none was proved right yet."""
+        """Return whether two workers found different bits, and none was proved right yet."""
         if microbatch not in self._open or len(self._polls[microbatch].votes) < AUDIT_VOTES:
             return False
         return len({self._found(microbatch, one) for one in self._answers(microbatch)}) > 1
 
     def is_foreign(self, microbatch: int) -> bool:
-        """Whether its answers come from workers of different fingerprints."""
+        """Return whether its answers come from workers of different fingerprints."""
         return len({answer.fingerprint for answer in self._answers(microbatch)}) > 1
 
     def proved_wrong(self, microbatch: int) -> list[tuple[str, str]]:
@@ -124,7 +124,7 @@ class Tally:
             self._close(microbatch)
 
     def rests_on(self, fingerprint: str | None) -> bool:
-        """Whether any answer is left that has this fingerprint."""
+        """Return whether any answer is left that has this fingerprint."""
         answers = (answer for poll in self._polls.values() for answer in poll.votes.values())
         return any(answer.fingerprint == fingerprint for answer in answers)
 
@@ -150,7 +150,7 @@ class Tally:
         return list(self._polls[microbatch].votes.values())
 
     def _found(self, microbatch: int, answer: Answer) -> tuple[str, str]:
-        """What must be equal: bits, and where they came about, unless that may vary."""
+        """Return what must be equal: the bits, and the fingerprint unless that may vary."""
         fingerprint = "" if self._allow_mixed else answer.fingerprint
         return fingerprint, answer.bits[microbatch]
 

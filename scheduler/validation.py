@@ -93,7 +93,7 @@ def read_header(payload: bytes, work: Work, attempt: Attempt) -> AnswerHeader:
 
 
 def _shown(value: object) -> str:
-    """What ends up in SQL and on terminals: no more of it than a person would read."""
+    """Return the text for SQL and terminals, cut to what a person would read."""
     text = str(value)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 

@@ -1,4 +1,4 @@
-"""What a dispatcher is given, and what it gives back."""
+"""The work that a dispatcher is given, and the results that it gives back."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Outcome:
 
 
 class Watcher(Protocol):
-    """Whoever drives the run; called while a dispatcher waits."""
+    """The driver of the run, called while a dispatcher waits."""
 
     def tick(self, *, waiting: bool = False) -> None:
         """Keep the lease. Raises when the run must be left at once.
@@ -74,7 +74,7 @@ class Watcher(Protocol):
 
 
 class RunWatcher(Watcher, Protocol):
-    """Who watches a whole run, not only one computation."""
+    """A watcher of a whole run, not only of one computation."""
 
     def committed(self, run: RunRecord) -> None:
         """An iteration is in the history, and everybody has been told. Raises to leave the run."""

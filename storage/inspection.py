@@ -1,4 +1,4 @@
-"""What a look at the database itself finds: how fast and how safe it is, and runs without owner."""
+"""Inspection of the database itself: its speed, its safety, and runs without an owner."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POSTGRESQL_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit", "serve
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Latency:
-    """How long the database takes, in seconds."""
+    """The time that the database takes, in seconds."""
 
     read_seconds: float
     commit_seconds: float | None  #: None: this user may only read

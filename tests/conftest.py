@@ -1,4 +1,4 @@
-"""What tests of every level share."""
+"""Fixtures and helpers that tests of every level share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each Redis user may do, as rules of Redis' own: what it needs to, on these keys only.
+"""The rights of each Redis user as Redis' own rules: only the commands and keys it needs.
 
 Redis 7 or newer understands them. Each grant is a selector of its own, so that a command that is
 meant for one kind of key cannot be given to another.

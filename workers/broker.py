@@ -37,7 +37,7 @@ class ServerClock:
 
     @property
     def is_known(self) -> bool:
-        """Whether Redis was asked."""
+        """True once Redis was asked for its time."""
         return self._ahead is not None
 
     def learn(self, client: Any) -> None:

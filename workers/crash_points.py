@@ -24,7 +24,7 @@ ASKED = re.compile(r"(?P<point>[a-z_]+)(:(?P<count>[1-9][0-9]{0,8}))?")
 
 
 class CrashPoint(StrEnum):
-    """What has happened at a point, and what has not. First the scheduler's, then a worker's."""
+    """A point, by what has happened there and what has not: the scheduler's, then a worker's."""
 
     # A run is taken up.
     RUN_CLAIMED = "run_claimed"  #: the run is ours in SQL; nothing of it is read yet
@@ -89,7 +89,7 @@ class Drill:
 
 
 def drill(text: str) -> Drill | None:
-    """What the variable's text asks for; nothing if it is empty. Raises `CrashPointUnknown`."""
+    """Return the drill that the text asks for, None if it is empty. Raises `CrashPointUnknown`."""
     if not text:
         return None
     asked = ASKED.fullmatch(text)
@@ -124,5 +124,5 @@ def crash_point(point: CrashPoint) -> None:
 
 
 def at_commit(moment: str) -> None:
-    """What a `Database` calls before and after it commits; storage knows nothing of points."""
+    """Pass a crash point before or after a `Database` commits; storage knows nothing of points."""
     crash_point(CrashPoint(moment))

@@ -1,4 +1,4 @@
-"""What can go wrong between scheduler, Redis and workers."""
+"""Errors between scheduler, Redis and workers."""
 
 
 class WorkersError(Exception):
@@ -42,7 +42,7 @@ class SigningKeyUnusable(WorkersError):
 
 
 class SignatureWrong(WorkersError):
-    """What was read from Redis is not signed with this process's key."""
+    """Data read from Redis that is not signed with this process's key."""
 
 
 class MessageUnreadable(WorkersError):

@@ -1,4 +1,4 @@
-"""What passes through Redis, both ends."""
+"""The exchange through Redis, both ends."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class Exchange:
         return payload if payload and digest(payload) == content_digest else None
 
     def is_stale(self, message: ShardMessage) -> bool:
-        """Whether the run has moved past this message or has ended, or it was withdrawn."""
+        """Return whether the run is past this message or has ended, or it was withdrawn."""
         with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
             pipe.getrange(current_key(message.run_id), 0, LARGEST_CURRENT_BYTES)
             pipe.exists(withdrawn_key(message.attempt_id))
@@ -303,7 +303,7 @@ class Exchange:
         return [network for value in self._announced() if (network := self._network(value))]
 
     def reads_no_run(self) -> bool:
-        """Whether runs are in progress, and none so that we can read what its network is."""
+        """Return whether runs are in progress, but the network of none of them can be read."""
         values = self._announced()
         return bool(values) and not any(map(self._network, values))
 

@@ -41,7 +41,7 @@ logger = logging.getLogger("tapeworks")
 
 
 class LogFormat(StrEnum):
-    """How lines are written."""
+    """The format in which lines are written."""
 
     TEXT = "text"
     JSON = "json"
@@ -49,7 +49,7 @@ class LogFormat(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogSettings:
-    """How and how much is logged."""
+    """The format and the amount of logging."""
 
     format: LogFormat = LogFormat.TEXT
     level: str = "warning"
@@ -57,7 +57,7 @@ class LogSettings:
 
     @property
     def is_json(self) -> bool:
-        """Whether each line is for programs."""
+        """True when each line is for programs."""
         return self.format is LogFormat.JSON
 
     def environment(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What scheduler and workers say to each other; everything is checked as it is read."""
+"""Messages between scheduler and workers; everything is checked as it is read."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def checksum(payload: bytes) -> str:
 
 
 class Wanted(StrEnum):
-    """What a shard's answer holds beside losses, gradient norms and predictions."""
+    """The contents of a shard's answer beside losses, gradient norms and predictions."""
 
     PER_IMAGE = "per-image"  #: every image's gradient, float32
     SUMMED = "summed"  #: each microbatch's sum of gradients, float64
@@ -54,7 +54,7 @@ class Wanted(StrEnum):
 
 
 class Status(StrEnum):
-    """How an attempt ended."""
+    """The end of an attempt."""
 
     DONE = "done"  #: computed; the arrays are beside the header
     MISSING = "missing"  #: images or parameters are gone from Redis
@@ -119,7 +119,7 @@ class ShardMessage(_Message):
 
     @model_validator(mode="after")
     def _asks_for_little(self) -> Self:
-        """Whoever takes this message allocates no more than is stated."""
+        """Limit what a worker that takes this message allocates to what is stated."""
         if not self.network.fits:
             raise ValueError("Expected a network that a worker can hold.")
         images = [len(microbatch.images) for microbatch in self.microbatches]
@@ -137,7 +137,7 @@ class ShardMessage(_Message):
 
 
 class AnswerHeader(_Message):
-    """What a worker says of its attempt; the arrays stand beside it as safetensors bytes."""
+    """A worker's report of its attempt; the arrays stand beside it as safetensors bytes."""
 
     attempt_id: Name
     run_id: Name
@@ -159,7 +159,7 @@ class AnswerHeader(_Message):
 
 
 class _Record(BaseModel):
-    """What a process shows of itself, every second. Informs people, never correctness.
+    """The record that a process shows of itself every second, for people, never for correctness.
 
     Processes of other versions show less, or more, and are to be seen all the same: what is not
     told is empty, what is not known is left out.
@@ -192,7 +192,7 @@ class WorkerRecord(_Record):
 
 
 class SchedulerState(StrEnum):
-    """What a scheduler is at."""
+    """The present activity of a scheduler."""
 
     IDLE = "idle"  #: no run is queued
     DRIVING = "driving"

@@ -20,7 +20,7 @@ _WITH_ROOM = re.compile(r"^([\w+.-]+://)(?:([^:/?#@]*)@)?((?!:)[^@?]*(?:\?.*)?)$
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
-    """Where the environment names a server, and the file with its password."""
+    """The variables that name a server and the file with its password."""
 
     url_variable: str
     file_variable: str

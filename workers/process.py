@@ -137,7 +137,7 @@ class Worker:
         self._in_hand = True
 
     def lay_down(self) -> None:
-        """What was taken is dealt with."""
+        """Record that the message in hand is dealt with."""
         self._in_hand = False
 
     def is_worn(self) -> bool:
@@ -167,7 +167,7 @@ class Worker:
         self._images += sum(len(microbatch.images) for microbatch in shard.microbatches)
 
     def record(self) -> WorkerRecord:
-        """What `tapeworks workers` shows."""
+        """Return the record that `tapeworks workers` shows."""
         busy = "busy" if self._shard else "idle"
         return WorkerRecord(
             name=self.name,

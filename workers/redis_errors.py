@@ -1,4 +1,4 @@
-"""What redis-py raises, in one sentence with what to do about it."""
+"""The errors of redis-py, each in one sentence with what to do about it."""
 
 from __future__ import annotations
 

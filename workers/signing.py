@@ -35,7 +35,7 @@ REMEDY = f"Scheduler and workers need the same {VARIABLE}"
 
 
 class Purpose(StrEnum):
-    """What a signature is for; one for one purpose fits no other."""
+    """The purpose of a signature; one for one purpose fits no other."""
 
     MESSAGE = "tapeworks-message"
     ANSWER = "tapeworks-answer"

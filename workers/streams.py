@@ -53,7 +53,7 @@ class Stream(io.FileIO):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StandardStreams:
-    """What lies under `sys.stdout` and `sys.stderr`."""
+    """The streams under `sys.stdout` and `sys.stderr`."""
 
     stdout: Stream
     stderr: Stream

@@ -56,7 +56,7 @@ def check_database(database: Database) -> Generator[Finding, None, bool]:
 
 
 def _usable(shown: str, taken: Latency) -> Finding:
-    """What it serves; to read alone is enough for some."""
+    """Report which commands the database serves; reading alone is enough for some."""
     reads = f"{taken.read_seconds * 1000:.1f}"
     if taken.commit_seconds is None:
         return warning(

@@ -37,7 +37,7 @@ def users_client(secured: SecuredRedis, user: str) -> redis.Redis:
 
 @pytest.fixture
 def worker(secured: SecuredRedis) -> Iterator[redis.Redis]:
-    """What somebody who has stolen a worker's credentials has."""
+    """Yield a client with a worker's credentials, such as a thief would have."""
     with users_client(secured, "worker") as client:
         yield client
 

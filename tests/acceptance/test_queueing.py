@@ -117,7 +117,7 @@ def test_a_grid_goes_through_one_scheduler_two_runs_at_a_time(
 
 
 def most_at_once(runs: list[RunRecord]) -> int:
-    """How many runs were being driven at the same time, at the most."""
+    """Return the largest number of runs that were driven at the same time."""
     moments = [(run.started_at, 1) for run in runs] + [(run.ended_at, -1) for run in runs]
     now, most = 0, 0
     for _, change in sorted(moments, key=lambda moment: (str(moment[0]), moment[1])):

@@ -104,7 +104,7 @@ class Terminal:
         self.environment[name] = self.run(f'{self.typed(line)}; printf %s "${name}"')
 
     def run(self, line: str) -> str:
-        """What a command says on both streams; it must succeed."""
+        """Return what a command prints on both streams; it must succeed."""
         ended = subprocess.run(
             ["bash", "-o", "pipefail", "-c", line],
             cwd=self.directory,

@@ -1,4 +1,4 @@
-"""What lies about where a user works does not change what they get."""
+"""Independence of the results from whatever lies in the directory where a user works."""
 
 from __future__ import annotations
 

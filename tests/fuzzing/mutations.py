@@ -96,7 +96,7 @@ def _overwritten(draw: Draw, data: bytes, at: int, _: bytes) -> bytes:
 
 
 def _wrong_length(draw: Draw, data: bytes, at: int, _: bytes) -> bytes:
-    """Where safetensors has the length of its header."""
+    """Replace the first eight bytes, where safetensors has the length of its header."""
     size: int = draw(st.sampled_from([0, 1, 8, len(data), 2**31, 2**40, 2**63, 2**64 - 1]))
     return size.to_bytes(8, "little") + data[8:]
 

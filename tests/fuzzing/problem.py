@@ -1,4 +1,4 @@
-"""What is fuzzed: a tiny piece of work, and a worker in this process whose engine costs nothing."""
+"""The fuzzed problem: a tiny piece of work, and a worker in this process with a trivial engine."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Bench:
         return self.worker.exchange
 
     def last_entry(self) -> bytes:
-        """What was sent last to the queue of the run's fingerprint, taken from it."""
+        """Take the entry that was sent last from the queue of the run's fingerprint."""
         entry = self.redis.lpop(queue_key(self.link.standing.demanded_fingerprint))
         assert isinstance(entry, bytes)
         return entry

@@ -122,7 +122,7 @@ class WorkerSide:
             self._bench.exchange.publish(payload, 3600)
 
     def _records(self, draw: Draw) -> None:
-        """What processes show of themselves and of runs."""
+        """Damage the records that processes show of themselves and of runs, and have them read."""
         redis, exchange = self._bench.redis, self._bench.exchange
         values = {
             network_key("run"): NETWORK.model_dump_json(),

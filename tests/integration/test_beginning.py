@@ -25,7 +25,7 @@ from workers.exchange import Exchange
 
 
 class Told:
-    """What the user is told of the waiting."""
+    """The notices to the user about the waiting."""
 
     def __init__(self) -> None:
         self.kinds: list[str] = []

@@ -1,4 +1,4 @@
-"""What a program gives the client: values of other libraries work, the rest gets one sentence."""
+"""Values from programs to the client: those of other libraries work, the rest get one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which worker a message is offered to, and what it answers, on a real Redis with real workers."""
+"""The choice of workers for a message, and their answers, on a real Redis with real workers."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_another_program_locks_the_database_and_lets_go(
 
 @pytest.fixture
 def pages(history: History) -> list[int]:
-    """How many pages the SQLite file may have, if any is put here; none of them is unused."""
+    """Return a list for the most pages that the SQLite file may have; none of them is unused."""
     history.database.shrink()
     limit: list[int] = []
 

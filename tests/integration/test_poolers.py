@@ -30,7 +30,7 @@ def pooled_url(request: pytest.FixtureRequest, postgres_url: str) -> Iterator[st
 
 
 def limits(database: Database) -> list[str]:
-    """What holds in a transaction that reads."""
+    """Return the limits that hold in a transaction that reads."""
     with database.read() as connection:
         return [connection.execute(text(f"SHOW {name}")).scalar_one() for name in LIMITS]
 

@@ -1,4 +1,4 @@
-"""Who can be a training's private Redis, and where it can be reached."""
+"""The servers that can be a training's private Redis, and the address to reach them."""
 
 from __future__ import annotations
 

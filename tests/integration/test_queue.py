@@ -209,7 +209,7 @@ class WhileWaiting(Tampering):
 
     @property
     def has_acted(self) -> bool:
-        """Whether it was done."""
+        """True once the action was done."""
         return self._wait <= 0
 
     def next_arrival(self, run_id: str, timeout_seconds: float) -> str | None:
@@ -355,7 +355,7 @@ def test_a_run_leaves_nothing_in_redis_that_does_not_vanish_by_itself(
 
 
 def is_celerys(key: str) -> bool:
-    """Whether it is one of the few keys of fixed names that Celery keeps for its queue."""
+    """Return whether it is one of the few keys of fixed names that Celery keeps for its queue."""
     return key.removeprefix(PREFIX) in {
         "unacked",
         "unacked_index",

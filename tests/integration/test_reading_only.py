@@ -227,7 +227,7 @@ def test_the_doctor_tells_in_one_line_that_a_file_is_only_read(
 
 
 def told_of_the_database(call: Call) -> str:
-    """What the doctor, who finds no problem with it, says of the database."""
+    """Return what the doctor reports on the database, with which it finds no problem."""
     lines = call("doctor").out.splitlines()
     assert not [line for line in lines if line.startswith("problem  database")]
     [told] = [line for line in lines if "revision" in line]

@@ -97,7 +97,7 @@ def test_a_full_redis_says_what_to_do(write: str, exchange: Exchange, client: re
 
 
 def refused_answers(client: redis.Redis) -> int:
-    """How often a full Redis has refused an answer."""
+    """Return how often a full Redis has refused an answer."""
     statistics = client.info("commandstats").get("cmdstat_hset", {})
     return int(statistics.get("rejected_calls", 0))
 

@@ -1,4 +1,4 @@
-"""How much of Redis a long run takes, and what is said when there is none left."""
+"""The room that a long run takes in Redis, and the messages when there is none left."""
 
 from __future__ import annotations
 

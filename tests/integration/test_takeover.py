@@ -67,7 +67,7 @@ class Scheduler:
         return self.process.stdout.readline().strip()
 
     def lines(self) -> list[str]:
-        """What else it says until it ends, now that its input does."""
+        """Close the input of the process and return what else it prints until it ends."""
         return self.process.communicate()[0].splitlines()
 
     def is_frozen(self) -> bool:

@@ -24,7 +24,7 @@ from workers.messages import (
 
 
 class Misdeed(StrEnum):
-    """What is wrong with one answer."""
+    """The fault in one answer."""
 
     NONE = ""
     LIE = "lies"

@@ -16,7 +16,7 @@ from workers.versions import tapeworks_version
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a scheduler reads of a worker's record."""
+    """The part of a worker's record that a scheduler reads."""
 
     name: str
     fingerprint: str

@@ -1,4 +1,4 @@
-"""What goes wrong in a schedule, drawn from its seed."""
+"""The faults of a schedule, drawn from its seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """How a worker behaves while faults last."""
+    """The behaviour of a worker while faults last."""
 
     HONEST = "honest"
     LIAR = "liar"  #: wrong bits of the right form, sometimes

@@ -1,4 +1,4 @@
-"""What the simulated runs compute: a pure function of parameters and microbatch."""
+"""The computation of the simulated runs: a pure function of parameters and microbatch."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def reference(run_id: str, microbatches: int, iterations: int, fingerprint: str)
 def work(
     claim: Claim, iteration: int, parameters: bytes, run: Run, audit: float, wanted: Wanted
 ) -> Work:
-    """What a dispatcher is given for one iteration, or for an evaluation."""
+    """Return the work that a dispatcher is given for one iteration, or for an evaluation."""
     return Work(
         run_id=claim.run_id,
         epoch=claim.epoch,

@@ -20,7 +20,7 @@ DELAY_SECONDS = 8.0
 
 
 class Redis:
-    """What it holds, and what becomes of what it is given."""
+    """A simulated Redis: the data that it holds, and the fate of whatever it is given."""
 
     def __init__(self, world: World, faults: Faults) -> None:
         self.faults: Faults | None = faults  #: None once all is well

@@ -33,7 +33,7 @@ MOST_RESUMED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What a schedule was like."""
+    """The characteristics of a schedule that ended well."""
 
     seconds: float  #: simulated, until all was done
     after_faults: float  #: of those, since faults stopped

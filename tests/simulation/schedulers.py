@@ -62,7 +62,7 @@ class Driven:
         return self._world.now - self._began_at
 
     def step(self) -> float | None:
-        """What is done without waiting; how long to wait before the next, None at the end."""
+        """Do what needs no waiting; return the seconds before the next step, None at the end."""
         if self.gathering and self.gathering.finished:
             return self._store_it(self.gathering)
         if self.iteration == self.run.iterations and not self._is_to_be_evaluated:
@@ -86,7 +86,7 @@ class Driven:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether nothing can go on before somebody comes."""
+        """True while nothing can go on until Redis or a worker comes back."""
         stands_still = self.gathering is not None and self.gathering.is_waiting
         return self._link.is_waiting or stands_still
 

@@ -48,7 +48,7 @@ def without_audit(
 
 
 def by_shard(sending: Sending, slot: Slot, missing: list[int]) -> tuple[list[int], set[str]]:
-    """Whoever has answered some of it may take nothing of it."""
+    """Bar workers that have answered some microbatches of a shard from all of it."""
     return missing, set().union(*(sending.barred(slot, index) for index in missing))
 
 

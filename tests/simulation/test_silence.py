@@ -25,7 +25,7 @@ class Silent(Schedule):
         return replace(super()._run(run_id), diverges_at=0)
 
     def left(self) -> RunStatus:
-        """How the run is left once it was resumed a few times."""
+        """Return the status of the run once it was resumed a few times."""
         self.progress_seconds = 1000.0
         self.run()
         [run] = self._store.runs.values()

@@ -1,4 +1,4 @@
-"""What must hold after every event, seen from outside."""
+"""Invariants that must hold after every event, seen from outside."""
 
 from __future__ import annotations
 

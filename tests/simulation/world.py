@@ -31,7 +31,7 @@ class World:
 
     @property
     def wall(self) -> float:
-        """What the clock on the wall shows."""
+        """The time that the wall clock shows, with its error."""
         return self.now + self.clock_error
 
     def at(self, when: float, event: Callable[[], None]) -> None:
@@ -52,5 +52,5 @@ class World:
         self.log.append(f"{self.now:9.3f} {who:12} {what}")
 
     def happens(self, probability: float) -> bool:
-        """Whether something of this probability does; costs no chance if it cannot."""
+        """Draw whether an event of this probability happens; draw nothing if it cannot."""
         return probability > 0 and self.chance.random() < probability

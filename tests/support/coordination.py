@@ -65,7 +65,7 @@ def sends(commands: Iterable[Command]) -> list[Send]:
 
 
 def sent(work: Coordinator, now: float) -> list[Attempt]:
-    """What goes out now."""
+    """Return the attempts that go out now."""
     return [send.attempt for send in sends(work.woke(now))]
 
 

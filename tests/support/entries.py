@@ -12,7 +12,7 @@ from workers.entries import TASK
 
 
 def argument(raw: bytes) -> str:
-    """What Celery would hand to the task."""
+    """Return the argument that Celery would hand to the task."""
     [[sealed], _, _] = json.loads(base64.b64decode(json.loads(raw)["body"]))
     assert isinstance(sealed, str)
     return sealed

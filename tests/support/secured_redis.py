@@ -49,7 +49,7 @@ class SecuredRedis:
 
     @property
     def secrets(self) -> Path:
-        """Where the passwords are."""
+        """The directory of the passwords."""
         return self.directory / "secrets"
 
     def make_secrets(self) -> None:
@@ -59,7 +59,7 @@ class SecuredRedis:
         (self.directory / "users.acl").write_text(users + ADMIN)
 
     def password(self, user: str) -> str:
-        """What this user logs in with."""
+        """Return the password with which this user logs in."""
         return (self.secrets / secret_files.PASSWORDS[user]).read_text().strip()
 
     def url(self, user: str) -> str:

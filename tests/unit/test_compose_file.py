@@ -83,7 +83,7 @@ def test_tls_adds_to_redis_and_takes_nothing_away() -> None:
 
 
 def test_the_worker_of_another_machine_is_the_worker_but_for_its_redis() -> None:
-    """What differs is where Redis is, how it is known, and what can only be waited for at home."""
+    """Find differences only in Redis' place and identity, and in waiting for local services."""
     home = load(FILES[0]).services["worker"]
     away = load(FILES[1], environment=ENVIRONMENT).services["worker"]
     changed = {key for key in home.keys() | away.keys() if home.get(key) != away.get(key)}

@@ -23,7 +23,7 @@ WRITTEN = re.compile(r"echo '(\w+)=.*' >> \.env")
 
 
 def compose_calls() -> list[list[str]]:
-    """What follows `docker compose`, in blocks and in the text."""
+    """Return the words after each `docker compose`, in blocks and in the text."""
     inline = [" ".join(code.split()) for code in re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", TEXT)]
     called = [line for line in [*LINES, *inline] if line.startswith("docker compose ")]
     return [shlex.split(line)[2:] for line in called if "/" not in line.split()[2]]
@@ -50,7 +50,7 @@ def test_a_call_of_compose_names_services_files_and_options_that_exist(words: li
 
 
 def _compose() -> argparse.ArgumentParser:
-    """What the document uses of `docker compose`."""
+    """Build a parser for the part of `docker compose` that the document uses."""
     parser = argparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--file", default="docker-compose.yml")
     parser.add_argument("--profile")

@@ -23,7 +23,7 @@ REQUIREMENT = re.compile(r"^(?P<name>[a-z0-9][a-z0-9.-]*)==\S+", re.MULTILINE)
 
 
 def steps(instruction: str) -> list[str]:
-    """What follows each occurrence of this instruction, continuation lines joined."""
+    """Return what follows each occurrence of this instruction, continuation lines joined."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
     return re.findall(rf"^{instruction} (.*)$", text, re.MULTILINE)
 
@@ -46,7 +46,7 @@ def project() -> dict[str, Any]:
 
 
 def sent_to_the_builder(name: str) -> bool:
-    """Whether .dockerignore lets this name through; its last matching line decides."""
+    """Return whether .dockerignore lets this name through; its last matching line decides."""
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     sent = True
     for line in (line for line in lines if line and not line.startswith("#")):

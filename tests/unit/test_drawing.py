@@ -1,4 +1,4 @@
-"""What is drawn has its lines, its words and its scales; how it looks is for people to judge."""
+"""The lines, words and scales of drawings; their looks are for people to judge."""
 
 from __future__ import annotations
 

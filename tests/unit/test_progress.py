@@ -1,4 +1,4 @@
-"""How far a run is, as it is shown: the accuracy on held-out images as it comes."""
+"""The progress of a run as it is shown: the accuracy on held-out images as it comes."""
 
 from __future__ import annotations
 

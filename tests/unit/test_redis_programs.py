@@ -1,4 +1,4 @@
-"""Which server a private Redis runs, of those that a machine has."""
+"""The choice of a private Redis' server among those that a machine has."""
 
 from __future__ import annotations
 

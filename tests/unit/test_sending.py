@@ -1,4 +1,4 @@
-"""What goes out, when and again, under a queue that loses, doubles and delays at will."""
+"""Sending, once and again, under a queue that loses, doubles and delays at will."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may drive a run: claiming, taking over, and what becomes of abandoned runs."""
+"""The right to drive a run: claiming, taking over, and the fate of abandoned runs."""
 
 from __future__ import annotations
 

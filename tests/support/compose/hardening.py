@@ -1,4 +1,4 @@
-"""Whether the services of a Compose project have the least that they need, and time to stop."""
+"""Checks that the services of a Compose project have the least they need, and time to stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in for each image: this machine's programs, started as the image would start them."""
+"""Stand-ins for the images: this machine's programs, started as the image would start them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ exec "$@"
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """How a container of an image starts, where the Compose file says nothing else."""
+    """The way a container of an image starts, where the Compose file says nothing else."""
 
     entrypoint: Sequence[str]
     command: Sequence[str]
@@ -54,7 +54,7 @@ class Image:
 
 
 def image_of(service: Mapping[str, Any], directory: Path) -> Image:
-    """What stands in for the service's image; the directory keeps what has to be made for it."""
+    """Return the stand-in for the service's image; files made for it go to the directory."""
     name = service["image"].partition(":")[0]
     return {"redis": _redis, "postgres": _postgres}.get(name, _tapeworks)(directory)
 

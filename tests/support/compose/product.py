@@ -1,4 +1,4 @@
-"""What the product offers to those who deploy it: commands, options, variables, secret files."""
+"""The product as those who deploy it see it: commands, options, variables, secret files."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def variables() -> frozenset[str]:
 
 
 def objection(words: Sequence[str]) -> str | None:
-    """What `tapeworks` would say against being called with these words."""
+    """Return the objection of `tapeworks` to being called with these words, or None."""
     command: click.Command = cli
     context = click.Context(cli, info_name="tapeworks")
     rest = list(words)

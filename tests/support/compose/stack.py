@@ -101,14 +101,14 @@ class Stack:
         return self.project.services[re.sub(r"-\d+$", "", name)]
 
     def said(self, name: str) -> str:
-        """What the service and its health checks said at last."""
+        """Return the last output of the service and of its health checks."""
         container = self.container(name)
         checks = container.directory / "exec"
         checked = checks.read_text(errors="replace")[-2000:] if checks.exists() else ""
         return f"{name} ({container.code}): {container.out[-2000:]}{container.err[-4000:]}{checked}"
 
     def command(self, name: str, arguments: Sequence[str] | None) -> list[str]:
-        """What the container runs: the service's own words, or else those of the image."""
+        """Return the container's command: the service's own words, or else those of the image."""
         service, image = self.service(name), self._image(name)
         if "entrypoint" in service:
             return [*service["entrypoint"], *(arguments or [])]

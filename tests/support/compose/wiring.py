@@ -1,4 +1,4 @@
-"""Whether the services of a Compose project find each other, and what they are told exists."""
+"""Checks that the services of a Compose project find each other, and what they name exists."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def health_is_asked_for(project: Project) -> Iterator[str]:
 
 
 def is_ours(service: dict[str, Any]) -> bool:
-    """Whether the service is made from the repository."""
+    """Return whether the service is built from the repository."""
     return "build" in service
 
 
