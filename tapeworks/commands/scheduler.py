@@ -20,7 +20,6 @@ from scheduler.pulse import Pulse
 from scheduler.service import serve_several
 from storage.database import Database
 from storage.history import History
-from storage.inspection import write_nothing
 from storage.owners import current_owner
 from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
 from tapeworks.connection import connected_history
@@ -84,7 +83,7 @@ def _check_redis(exchange: Exchange) -> None:
 
 def _check_database(database: Database) -> None:
     database.check_schema()
-    write_nothing(database)  # a file that may only be read stays so
+    database.check_writable()  # a file that may only be read stays so
 
 
 def _serve(max_runs: int, control: Control, registry: CollectorRegistry | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from tests.support.forging import Change, again, counting, emptied, forge_ledger
 from tests.support.mischief import Mischief
 from tests.support.processes import ROOT
 from tests.support.training import SETTINGS, drive, settings, submitted, through
+from workers.messages import WorkerRecord
+from workers.versions import tapeworks_version
 
 #: Every image of every iteration, with each line of the ledger that counts it.
 COUNTED = """
@@ -86,6 +89,28 @@ def test_sql_shows_every_image_counted_once_and_finds_every_forgery(
         assert asked(forged, VIOLATIONS) != [], name
 
 
+@pytest.fixture
+def liars(fleet: Fleet) -> Iterator[None]:
+    """Have workers registered in whose names answers are spoilt, so that they are heard."""
+    names = [f"liar-{number}" for number in range(6)]
+    for name in names:
+        fleet.exchange.show_worker(
+            WorkerRecord(
+                name=name,
+                host="here",
+                pid=1,
+                since="2026-01-01",
+                state="idle",
+                fingerprint=fleet.fingerprint(),
+                version=tapeworks_version(),
+            )
+        )
+    yield
+    for name in names:
+        fleet.exchange.hide_worker(name)
+
+
+@pytest.mark.usefixtures("liars")
 def test_the_ledger_names_the_attempt_that_was_counted(history: History, fleet: Fleet) -> None:
     exchange = Mischief(fleet.redis_url, shards=3)
     run = submitted(history, settings(iterations=2, shards=3))

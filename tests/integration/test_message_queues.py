@@ -12,8 +12,8 @@ from workers import app as celery
 from workers.keys import PREFIX, QUEUE_KEY, RUN_SECONDS, queue_key
 from workers.messages import ShardMessage, Status
 
-#: A fingerprint that no worker here has.
-FOREIGN = "0" * 16
+#: A fingerprint that no worker here has, and no run of another test.
+FOREIGN = "f0" * 8
 
 
 def test_a_worker_refuses_a_message_for_another_fingerprint(fleet: Fleet) -> None:
