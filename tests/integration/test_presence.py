@@ -39,7 +39,7 @@ HERE = socket.gethostname()
 @pytest.fixture
 def exchange(shared_fleet: Fleet) -> Iterator[Exchange]:
     """A Redis database in which nobody shows himself."""
-    quiet = Exchange(shared_fleet.redis_url.removesuffix("/0") + "/6")
+    quiet = Exchange(shared_fleet.redis_url.replace("db=0", "db=6"))
     yield quiet
     quiet._redis.flushdb()
 
