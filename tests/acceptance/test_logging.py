@@ -95,7 +95,7 @@ def test_no_secret_is_logged_through_outages_and_a_wrong_password(observed: Obse
 @pytest.mark.parametrize(
     "options", ["", "--log-format json", "--log-format json --log-level debug"]
 )
-@pytest.mark.parametrize("command", ["scheduler", "worker"])
+@pytest.mark.parametrize("command", ["worker"])
 def test_an_expected_error_is_one_line_without_the_password(
     command: str, options: str, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
