@@ -152,7 +152,7 @@ def test_two_schedulers_share_the_queue_and_no_run_has_two_owners(
 
 def taken_over(history: History) -> Claim:
     """A claim on the run that another scheduler holds, as soon as its lease allows."""
-    claim = until(lambda: history.claim_next("another:boot:1:2", 600.0), "the run is taken over")
+    claim = until(lambda: history.claim_next("another:boot:1:2", 60.0), "the run is taken over")
     assert claim is not None
     return claim
 
