@@ -119,11 +119,15 @@ def test_a_drawing_that_fails_in_any_way_leaves_a_completed_run(
 
 def test_a_terminal_that_is_closed_drains_however_often_it_says_so() -> None:
     control = Control()
-    with interruptible(control, "Stopping"):
-        signal.raise_signal(signal.SIGHUP)
-        signal.raise_signal(signal.SIGHUP)
-        assert (control.draining, control.abandoning) == (True, False)
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup would have it ignored
+    try:
+        with interruptible(control, "Stopping"):
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+            assert (control.draining, control.abandoning) == (True, False)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_hang_up_that_the_caller_ignores_stays_ignored() -> None:
