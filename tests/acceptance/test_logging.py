@@ -1,4 +1,4 @@
-"""What scheduler and workers log: what it is about in each line, and never a secret."""
+"""Lines that scheduler and workers log: each names its run, and none holds a secret."""
 
 from __future__ import annotations
 
