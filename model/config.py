@@ -54,6 +54,10 @@ MOST_SHOWN, LONGEST_SHOWN = 300, 200
 #: Above every number that a run can reach, and within a database's whole numbers.
 LARGEST_COUNT = 2**31 - 1
 
+#: Bytes of all the per-image gradients of an iteration up to which `auto` has them returned: those
+#: of 393 images of the default network.
+MOST_PER_IMAGE_BYTES = 4 * 2**20
+
 
 class Unfolding(StrEnum):
     """The ways in which a layer's input becomes patches."""
@@ -67,6 +71,14 @@ class GradientForm(StrEnum):
 
     PER_IMAGE = "per-image"  #: every image's gradient, float32
     SUMMED = "summed"  #: their sum in image order, float64
+
+
+class GradientChoice(StrEnum):
+    """The forms that a configuration may ask for."""
+
+    AUTO = "auto"  #: per-image while all of an iteration's are small, else summed
+    PER_IMAGE = GradientForm.PER_IMAGE.value
+    SUMMED = GradientForm.SUMMED.value
 
 
 def _split(value: Any) -> Any:
@@ -197,8 +209,9 @@ class RunConfig(UpdateConfig, Architecture):
         int, Field(ge=0, lt=2**63, description="draws the initial parameters and the image sets")
     ] = DEFAULT_SEED
     gradients: Annotated[
-        GradientForm, Field(description="what workers return: every image's gradient, or sums")
-    ] = GradientForm.PER_IMAGE
+        GradientChoice,
+        Field(description="what workers return: every image's gradient, or sums; auto: by size"),
+    ] = GradientChoice.AUTO
     microbatch_size: Annotated[
         int | None,
         Field(ge=1, le=65536, description="images computed together; default follows the images"),
@@ -294,6 +307,15 @@ class RunConfig(UpdateConfig, Architecture):
     def images_in_an_iteration(self) -> int:
         """Images that an iteration averages over; the last of a pass may have fewer."""
         return self.images_per_iteration or self.images
+
+    @property
+    def gradient_form(self) -> GradientForm:
+        """The form in which workers return gradients; the bits of a run are the same in either."""
+        if self.gradients is not GradientChoice.AUTO:
+            return GradientForm(self.gradients.value)
+        per_image_bytes = 4 * self.network.parameter_count * self.images_in_an_iteration
+        is_small = per_image_bytes <= MOST_PER_IMAGE_BYTES
+        return GradientForm.PER_IMAGE if is_small else GradientForm.SUMMED
 
     @property
     def network(self) -> NetworkConfig:

@@ -91,7 +91,7 @@ def iteration_work(
     data: ImageData,
 ) -> Work:
     """What one iteration asks of a dispatcher: which images, in microbatches."""
-    images, wanted = image_set(config, iteration), Wanted(config.gradients)
+    images, wanted = image_set(config, iteration), Wanted(config.gradient_form)
     return _work(config, run_id, epoch, iteration, parameters, data, images, wanted)
 
 

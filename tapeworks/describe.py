@@ -21,6 +21,7 @@ def run_values(history: History, run: RunRecord) -> dict[str, Any]:
     losses = [record.loss for record in history.iterations(run.id)]
     return {
         **asdict(run),
+        "gradient_form": gradient_form(run),
         "tags": history.tags(run.id),
         "history_digest": history_digest(losses),
         "losses": losses,
@@ -51,8 +52,17 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
         ("parameters", run.parameters_digest),
         ("history", values["history_digest"]),
     ]
-    settings = ((name, _setting(value)) for name, value in run.configuration.items())
-    return lines + [(f"  {name}", value) for name, value in settings]
+    return lines + [(f"  {name}", value) for name, value in _settings(run).items()]
+
+
+def gradient_form(run: RunRecord) -> str | None:
+    """The form in which workers return the run's gradients, also where it was left to `auto`."""
+    chosen = run.configuration.get("gradients")
+    if chosen != "auto":
+        return chosen
+    from model.config import run_config
+
+    return run_config(run.configuration).gradient_form.value
 
 
 def evaluation_lines(evaluations: Sequence[EvaluationRecord]) -> list[tuple[str, str]]:
@@ -109,6 +119,13 @@ def size(count: int) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _settings(run: RunRecord) -> dict[str, str]:
+    settings = {name: _setting(value) for name, value in run.configuration.items()}
+    if settings.get("gradients") == "auto":
+        settings["gradients"] += f": {gradient_form(run)}"
+    return settings
 
 
 def _setting(value: Any) -> str:

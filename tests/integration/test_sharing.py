@@ -46,7 +46,7 @@ def first_work(run: RunRecord, config: RunConfig, epoch: int, history: History) 
         epoch=epoch,
         iteration=0,
         network=config.network,
-        wanted=Wanted(config.gradients),
+        wanted=Wanted(config.gradient_form),
         parameters=payload,
         parameters_digest=digest(payload),
         data=datasets.load(config).training,

@@ -142,7 +142,7 @@ def test_the_defaults_are_the_seeds_numbers() -> None:
     assert config.images == 50
     assert config.iterations == 50
     assert config.learning_rate == 1e-3
-    assert config.gradients is GradientForm.PER_IMAGE
+    assert config.gradient_form is GradientForm.PER_IMAGE
     assert config.unfolding is Unfolding.LAYERWISE
 
 
@@ -317,6 +317,30 @@ def test_a_stored_record_with_an_unknown_setting_is_not_believed() -> None:
 
     with pytest.raises(ConfigurationError, match="nesterov"):
         RunConfig.model_validate(record)
+
+
+# Gradients
+
+
+@pytest.mark.parametrize(
+    ("settings", "form"),
+    [
+        ({"images": 393}, "per-image"),
+        ({"images": 394}, "summed"),
+        ({"images": 60_000, "images_per_iteration": 393}, "per-image"),
+        ({"images": 60_000, "images_per_iteration": 394}, "summed"),
+        ({"images": 89, "classes": range(10)}, "per-image"),
+        ({"images": 90, "classes": range(10)}, "summed"),
+    ],
+)
+def test_auto_has_gradients_of_more_than_4_mib_summed(settings: dict[str, Any], form: str) -> None:
+    assert run_config(settings).gradient_form == form
+
+
+@pytest.mark.parametrize("form", ["per-image", "summed"])
+@pytest.mark.parametrize("images", [1, 10_000])
+def test_a_chosen_form_of_gradients_is_kept(form: str, images: int) -> None:
+    assert run_config({"gradients": form, "images": images}).gradient_form == form
 
 
 # Microbatches
