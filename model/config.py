@@ -224,7 +224,7 @@ class RunConfig(UpdateConfig, Architecture):
     ] = 1
     audit: Annotated[
         float,
-        Field(ge=0, le=1, description="share of the microbatches that two workers must agree on"),
+        Field(ge=0, le=1, description="share of the shards that two workers must agree on"),
     ] = 0.0
     allow_mixed_workers: Annotated[
         bool, Field(description="accept workers of other fingerprints, giving up equal bits")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,7 +21,6 @@ class Reason(StrEnum):
     NOT_FINITE = "its answer was not finite"
     PAYLOAD_GONE = "images or parameters were gone"
     REFUSED = "a worker refused it"
-    SET_ASIDE = "its worker was set aside"
     AUDIT = "a second worker has to agree"
     STARTED_OVER = "the iteration was started over"
     ASKED_AGAIN = "its workers did not agree and are asked again"
@@ -30,13 +28,13 @@ class Reason(StrEnum):
 
     @property
     def is_told(self) -> bool:
-        """True for reasons that people need to know; nothing went wrong with the others."""
-        return self not in {Reason.FIRST, Reason.AUDIT, Reason.LEFT}
+        """True for reasons that people need to know, and are not told in other words."""
+        return self not in {Reason.FIRST, Reason.AUDIT, Reason.LEFT, Reason.STARTED_OVER}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One sending of one shard, or of what is still missing of it."""
+    """One sending of one shard."""
 
     id: str
     shard: Shard
@@ -49,11 +47,11 @@ class Attempt:
 class Answer:
     """A valid answer. It is itself alone: a doubled message gives two, maybe with other bits."""
 
-    attempt: Attempt  #: perhaps one of an earlier owner of the run
+    attempt: Attempt
     worker: str
-    bits: Mapping[int, str]  #: what must be equal where two workers are compared, by microbatch
     seconds: float  #: the worker's time for all of it
     fingerprint: str = ""  #: the worker's
+    bits: str = ""  #: a digest of all that it found; empty where nobody is compared with it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +60,18 @@ class Send:
 
     attempt: Attempt
     reason: Reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Count:
+    """Add up what this answer found: its shard is counted, and no other answer to it will be."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartOver:
+    """Drop all that was added up in this iteration: it is void, and every shard is asked again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,4 +119,4 @@ class Withdraw:
     attempts: tuple[str, ...]
 
 
-Command = Send | SetAside | Tell | GiveUp | Diverged | Pause | Withdraw
+Command = Send | Count | StartOver | SetAside | Tell | GiveUp | Diverged | Pause | Withdraw

@@ -1,9 +1,8 @@
 """The scheduler's core for one iteration: events in, commands out. Pure: time is an argument.
 
-A microbatch is missing until an answer to it was counted. What is sent, and when, is decided in
-`scheduler.sending`; here answers and failures are judged. Somebody may take whatever is missing:
-what no living worker may take is settled in
-`scheduler.settling`.
+A shard is missing until an answer to it is counted, as a whole or not at all. What is sent, and
+when, is decided in `scheduler.sending`; here answers and failures are judged. Somebody may take
+whatever is missing: what no living worker may take is settled in `scheduler.settling`.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from scheduler.commands import (
     Answer,
     Attempt,
     Command,
+    Count,
     Diverged,
     GiveUp,
     Pause,
@@ -55,7 +55,10 @@ MOST_UNKNOWN_TOLD = 3
 
 
 class Coordinator:
-    """Has every microbatch of one iteration answered, each counted once."""
+    """Has every shard of one iteration answered, each counted once.
+
+    Events return the commands that follow from them, to be carried out in their order.
+    """
 
     def __init__(
         self,
@@ -68,33 +71,31 @@ class Coordinator:
     ) -> None:
         """`name` gives an attempt's id from its shard and number.
 
-        The `audited` microbatches need two workers that find the same bits; of an audited run all
-        do until a fingerprint is pinned.
+        The `audited` shards need two workers that find the same bits; of an audited run all do
+        until a fingerprint is pinned.
         """
         cut = list(shards)
-        places = {
-            microbatch.index: shard.index for shard in cut for microbatch in shard.microbatches
-        }
-        must_agree = is_audited and standing.fingerprint is None and not standing.allow_mixed
         self._tally = Tally(
-            places, audited, must_agree=must_agree, allow_mixed=standing.allow_mixed
+            (shard.index for shard in cut),
+            audited,
+            must_agree=is_audited and standing.is_open,
+            allow_mixed=standing.allow_mixed,
         )
         self._standing = standing
         self._sending = Sending(cut, self._tally, standing, name)
-        self._slot_of = {index: self._sending.slots[shard] for index, shard in places.items()}
         self._settling = Settling(self._sending, self._tally, standing, is_audited=is_audited)
         self._unknown_told = 0
 
     @property
     def finished(self) -> bool:
-        """True once every microbatch is held."""
+        """True once every shard is counted."""
         return self._tally.is_complete
 
     @property
     def is_waiting(self) -> bool:
-        """True while some microbatch needs a worker that is not there."""
+        """True while some shard needs a worker that is not there."""
         return any(
-            slot.stuck_since is not None and self._sending.missing(slot.shard)
+            slot.stuck_since is not None and self._sending.is_missing(slot)
             for slot in self._sending.slots.values()
         )
 
@@ -108,14 +109,14 @@ class Coordinator:
         """Shards that were sent and not answered when last something could be sent."""
         return self._sending.out
 
-    def counted(self) -> dict[int, Answer]:
-        """The one answer that is counted for each microbatch, once it is finished."""
-        return {microbatch: self._tally.holder(microbatch) for microbatch in self._slot_of}
-
     def attempt(self, attempt_id: str) -> Attempt | None:
-        """The attempt of this id, if anything of it is still missing."""
+        """The attempt of this id, if its shard is still missing."""
         attempt = self._sending.attempts.get(attempt_id)
-        return attempt if attempt and self._sending.missing(attempt.shard) else None
+        return attempt if attempt and self._tally.is_missing(attempt.shard.index) else None
+
+    def needs_bits(self, attempt: Attempt) -> bool:
+        """Return whether an answer to it must tell its bits, for two workers must agree."""
+        return self._tally.needs_two(attempt.shard.index)
 
     # Events
 
@@ -140,44 +141,40 @@ class Coordinator:
 
     def woke(self, now: float) -> list[Command]:
         """Time has passed; the attempts to send now count as sent."""
-        return [*self._spared(), *self._settling.settle(now), *self._sending.woke(now)]
+        commands = [*self._spared(), *self._settling.settle(now), *self._sending.woke(now)]
+        return self._with_counts(commands)
 
     def next_wake(self, now: float) -> float:
         """Return when, after now, something is to be sent even if nothing happens until then."""
         return self._sending.next_wake(now)
 
     def answered(self, answer: Answer, now: float) -> list[Command]:
-        """A valid answer, maybe to an attempt of an earlier owner of the run."""
-        attempt = answer.attempt
+        """A valid answer to an attempt whose shard is missing, with its bits if it needs them."""
+        attempt, slot = answer.attempt, self._slot(answer.attempt)
         if answer.worker in self._standing.aside or not self._settling.may_pin(answer.fingerprint):
             return self.left(attempt, now)
-        if attempt.id in self._sending.attempts:
-            waited = now - attempt.sent_at  # a worker's own measure may be anything
-            self._standing.pace.learn(waited, min(answer.seconds, waited), len(answer.bits))
-        heard = [microbatch for microbatch in answer.bits if self._may_vote(microbatch, answer)]
-        if not heard:  # of somebody who has not registered yet, as after a restart of Redis
+        self._learn(answer, now)
+        if not self._may_vote(answer):  # as one that has not registered yet, after Redis restarted
             return self.left(attempt, now)
-        for microbatch in heard:
-            self._tally.vote(microbatch, answer)
-        self._settling.pin(answer.bits)
-        commands = self._settling.judge(answer.bits)
-        touched = {slot.shard.index: slot for slot in map(self._slot_of.__getitem__, answer.bits)}
-        for slot in touched.values():
-            slot.note_answer(attempt, answer.worker)
-            if self._tally.has_votes(self._sending.missing(slot.shard)):
-                slot.due(Reason.AUDIT)
-            commands += self._settling.finite_after_all(slot) + self._withdrawn(slot)
-        return commands + self._settling.settle(now)
+        slot.note_answer(attempt, answer.worker)
+        shard = slot.shard.index
+        self._tally.vote(shard, answer)
+        self._settling.pin(shard)
+        commands = self._settling.judge(shard)
+        if self._sending.is_missing(slot) and self._tally.voters(shard):
+            slot.due(Reason.AUDIT)
+        commands += self._settling.finite_after_all(slot) + self._withdrawn(slot)
+        return self._with_counts(commands + self._settling.settle(now))
 
     def failed(self, attempt: Attempt, worker: str, problem: str, now: float) -> list[Command]:
         """The worker could not compute it, through no fault that is known to be its own."""
-        if not self._counts(worker):
+        if not self._is_heard(worker):
             return self.left(attempt, now)
         slot = self._slot(attempt)
         if slot.has_heard(attempt, worker):
             return []
         self._note_failure(slot, worker, Reason.FAILED, now)
-        return self._given_up(slot, problem)
+        return self._with_counts(self._given_up(slot, problem))
 
     def invalid(
         self, attempt: Attempt, worker: str | None, problem: str, now: float
@@ -195,17 +192,18 @@ class Coordinator:
                 worker=worker,
             )
         ]
-        if worker is None or not self._counts(worker):
+        if worker is None or not self._is_heard(worker):
             self._unknown_told += 1
             self.left(attempt, now)
             return told if self._unknown_told <= MOST_UNKNOWN_TOLD else []
         self._note_failure(slot, worker, Reason.INVALID, now)
         told += self._settling.strike(worker, problem)
-        return told + self._given_up(slot, f"its answers were invalid: {problem}")
+        told += self._given_up(slot, f"its answers were invalid: {problem}")
+        return self._with_counts(told)
 
     def not_finite(self, attempt: Attempt, worker: str, now: float) -> list[Command]:
         """An answer with NaN or infinity: the run has diverged, if all other workers agree."""
-        if not self._counts(worker):
+        if not self._is_heard(worker):
             return self.left(attempt, now)
         slot = self._slot(attempt)
         if slot.has_heard(attempt, worker):
@@ -213,9 +211,8 @@ class Coordinator:
         slot.hear(worker)
         slot.not_finite_by.append(worker)
         slot.due(Reason.NOT_FINITE)
-        for microbatch in self._sending.missing(slot.shard):
-            self._tally.doubt(microbatch)
-        return self._settling.settle(now) + self._diverged(slot)
+        self._tally.doubt(slot.shard.index)
+        return self._with_counts(self._settling.settle(now) + self._diverged(slot))
 
     def missed(self, attempt: Attempt, now: float) -> list[Command]:
         """The worker lacked images or parameters, which are there now."""
@@ -230,8 +227,7 @@ class Coordinator:
         A worker that the attempt was not for has left it to others, or somebody answered who is
         not trusted.
         """
-        if attempt.id in self._sending.attempts:
-            self._later(self._slot(attempt), Reason.LEFT, now)
+        self._later(self._slot(attempt), Reason.LEFT, now)
         return []
 
     def refused(self, attempt: Attempt, now: float) -> list[Command]:
@@ -241,12 +237,21 @@ class Coordinator:
 
     # What follows from them
 
+    def _with_counts(self, commands: list[Command]) -> list[Command]:
+        """Add what is counted now; what a start over made void is not among it."""
+        return [*commands, *(Count(answer=answer) for answer in self._tally.take_counted())]
+
+    def _learn(self, answer: Answer, now: float) -> None:
+        waited = now - answer.attempt.sent_at  # a worker's own measure may be anything
+        microbatches = len(answer.attempt.shard.microbatches)
+        self._standing.pace.learn(waited, min(answer.seconds, waited), microbatches)
+
     def _spared(self) -> list[Command]:
         """A shard that workers die of, one after the other, is a matter for a person."""
         return [
             _deadly(slot)
             for slot in self._sending.slots.values()
-            if len(slot.deaths) >= MOST_DEATHS and self._sending.missing(slot.shard)
+            if len(slot.deaths) >= MOST_DEATHS and self._sending.is_missing(slot)
         ]
 
     def _withdrawn(self, slot: Slot) -> list[Command]:
@@ -257,13 +262,13 @@ class Coordinator:
     def _slot(self, attempt: Attempt) -> Slot:
         return self._sending.slots[attempt.shard.index]
 
-    def _counts(self, worker: str) -> bool:
+    def _is_heard(self, worker: str) -> bool:
         """Return whether its word against a shard counts: it was seen and is not set aside."""
         return self._standing.knows(worker) and worker not in self._standing.aside
 
-    def _may_vote(self, microbatch: int, answer: Answer) -> bool:
+    def _may_vote(self, answer: Answer) -> bool:
         """Return whether it may count; where workers are compared, its worker must be known."""
-        compared = self._tally.is_audited(microbatch)
+        compared = self._tally.is_audited(answer.attempt.shard.index)
         known = self._standing.knows(answer.worker)
         return self._standing.accepts(answer.fingerprint) and (known or not compared)
 
@@ -288,9 +293,8 @@ class Coordinator:
         failed_by = [one for one in slot.failed_by if one not in self._standing.aside]
         if len(failed_by) <= MOST_FAILURES:
             return []
-        missing = self._sending.missing(slot.shard)
-        waived = self._settling.waive(slot, missing, unable=set(failed_by))
-        if not self._sending.missing(slot.shard) or self._may_say_more(slot, failed_by):
+        waived = self._settling.waive(slot, unable=set(failed_by))
+        if not self._sending.is_missing(slot) or self._may_say_more(slot, failed_by):
             return waived
         shard, failures = slot.shard.index, len(failed_by)
         if self._may_end(slot, failed_by):
@@ -302,16 +306,14 @@ class Coordinator:
         """Check for a worker that has not failed, nor answered while others are silent."""
         others = self._sending.awaited(slot) - {*failed_by, *slot.not_finite_by}
         if slot.silent:
-            missing = self._sending.missing(slot.shard)
-            voters = [frozenset(self._tally.voters(one)) for one in missing]
-            others -= frozenset.intersection(*voters)
+            others -= self._tally.voters(slot.shard.index)
         return bool(others)
 
     def _diverged(self, slot: Slot) -> list[Command]:
         """The run ends once every living worker found no numbers, and more than one attempt did."""
-        doubters, missing = slot.not_finite_by, self._sending.missing(slot.shard)
+        doubters, voters = slot.not_finite_by, self._tally.voters(slot.shard.index)
         others = self._sending.awaited(slot) - set(doubters)
-        if others or self._tally.has_votes(missing) or len(doubters) < DIVERGED_ATTEMPTS:
+        if others or voters or len(doubters) < DIVERGED_ATTEMPTS:
             return []
         if self._may_end(slot, doubters):
             return [Diverged()]

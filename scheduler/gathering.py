@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 from pydantic import ValidationError
@@ -16,22 +16,23 @@ from scheduler.commands import (
     Answer,
     Attempt,
     Command,
+    Count,
     Diverged,
     GiveUp,
     Pause,
     Reason,
     Send,
     SetAside,
+    StartOver,
     Tell,
     Withdraw,
 )
 from scheduler.coordinator import Coordinator
-from scheduler.errors import AnswerInvalid, RunFailed, Undecided, diverged
+from scheduler.errors import AnswerInvalid, RunFailed, SchedulerError, Undecided, diverged
 from scheduler.link import Link
 from scheduler.metering import UNMETERED, Meter, Verdict
 from scheduler.sharding import Shard, shard_count, split
 from scheduler.validation import (
-    earlier_attempt,
     fewest_shards,
     largest_bytes,
     outcomes,
@@ -54,7 +55,7 @@ logger = logging.getLogger(__name__)
 ARRIVAL_SECONDS = 0.5
 SHORTEST_WAIT_SECONDS = 0.01
 
-#: Which microbatches are audited is nobody's guess.
+#: Which shards are audited is nobody's guess.
 CHANCE = random.SystemRandom()
 
 
@@ -66,21 +67,21 @@ class Gathering:
         service = link.standing.pace.service_seconds
         count = shard_count(work.shards, len(work.microbatches), len(link.workers), service)
         count = min(max(count, fewest_shards(work)), len(work.microbatches))
-        audited = [m.index for m in work.microbatches if CHANCE.random() < work.audit]
         shards = split(work.microbatches, count)
+        audited = [shard.index for shard in shards if CHANCE.random() < work.audit]
         is_audited = work.audit > 0
         self._coordinator = Coordinator(
             shards, link.standing, self._name, audited, is_audited=is_audited
         )
-        self._whole = Shard(index=-1, microbatches=tuple(work.microbatches))
-        self._outcomes: dict[tuple[Answer, int], Outcome] = {}
+        self._uncounted: dict[Answer, list[Outcome]] = {}
+        self._outcomes: dict[int, list[Outcome]] = {}  # of counted shards
         self._commands: deque[Command] = deque()
         self._published = False
         self.shards = count
 
     @property
     def finished(self) -> bool:
-        """True once every microbatch is held and all that follows from it is done."""
+        """True once every shard is counted and all that follows from it is done."""
         return self._coordinator.finished and not self._commands
 
     @property
@@ -96,8 +97,7 @@ class Gathering:
     def counted(self) -> list[Outcome]:
         """Every microbatch's outcome, once it is finished. What it rests on is kept for good."""
         self._link.standing.confirm()
-        counted = self._coordinator.counted()
-        return [self._outcomes[answer, microbatch] for microbatch, answer in counted.items()]
+        return [outcome for shard in sorted(self._outcomes) for outcome in self._outcomes[shard]]
 
     def turn(self) -> None:
         """Send what is due, then wait a moment for an answer and judge it."""
@@ -160,15 +160,30 @@ class Gathering:
                     self._watcher.notice("worker_set_aside", reason)
             case Withdraw():
                 self._link.exchange.withdraw(command.attempts)
+            case Count() | StartOver():
+                self._add_up(command)
+            case GiveUp() | Pause() | Diverged():
+                raise self._ending(command)
+
+    def _add_up(self, command: Count | StartOver) -> None:
+        match command:
+            case Count(answer=answer):
+                self._outcomes[answer.attempt.shard.index] = self._uncounted.pop(answer)
+            case StartOver():
+                self._outcomes.clear()
+                self._uncounted.clear()
+
+    def _ending(self, command: GiveUp | Pause | Diverged) -> SchedulerError:
+        match command:
             case GiveUp():
-                raise RunFailed(
+                return RunFailed(
                     f"Shard {command.shard} of iteration {self._work.iteration} failed "
                     f"{command.failures} times; at last {command.problem}."
                 )
             case Pause():
-                raise Undecided(f"In iteration {self._work.iteration} {command.reason}")
+                return Undecided(f"In iteration {self._work.iteration} {command.reason}")
             case Diverged():
-                raise diverged(self._work.iteration)
+                return diverged(self._work.iteration)
 
     def _send(self, command: Send) -> None:
         work, attempt = self._work, command.attempt
@@ -216,13 +231,13 @@ class Gathering:
     # Events in
 
     def _take(self, attempt_id: str, attempt: Attempt | None) -> list[Command]:
-        if attempt is None and attempt_id.startswith(f"{self._work.run_id}.{self._work.epoch}."):
-            self._link.exchange.drop_answer(attempt_id)  # late or twice: counted already
+        if attempt is None:  # late, twice, of an earlier iteration or to an earlier owner
+            self._link.exchange.drop_answer(attempt_id)
             self._judged(attempt_id, Verdict.LATE)
             return []
-        wanted = attempt.shard if attempt else self._whole
+        largest = largest_bytes(self._work, attempt.shard)
         try:
-            taken = self._link.exchange.take_answer(attempt_id, largest_bytes(self._work, wanted))
+            taken = self._link.exchange.take_answer(attempt_id, largest)
         except SignatureWrong as error:
             self._link.forged(self._watcher, attempt_id, error)
             self._judged(attempt_id, Verdict.FORGED)
@@ -231,35 +246,12 @@ class Gathering:
             self._judged(attempt_id, Verdict.GONE)
             return []
         crash_point(CrashPoint.ANSWER_TAKEN)
-        if attempt is None:
-            return self._take_earlier(attempt_id, *taken)
         try:
             return self._judge(read_header(taken[0], self._work, attempt), taken[1], attempt)
         except AnswerInvalid as error:
             worker = worker_of(taken[0])
             self._judged(attempt_id, Verdict.INVALID, worker)
             return self._coordinator.invalid(attempt, worker, str(error), time.monotonic())
-
-    def _take_earlier(self, attempt_id: str, head: bytes, payload: bytes) -> list[Command]:
-        """Late, twice, or of an earlier iteration: nothing; an earlier owner's is still good."""
-        found = self._earlier(head, payload)
-        if found is None:
-            self._judged(attempt_id, Verdict.LATE)
-            return []
-        header, attempt, arrays = found
-        with _about(attempt):
-            return self._count(header, attempt, arrays, Verdict.EARLIER)
-
-    def _earlier(self, head: bytes, payload: bytes) -> tuple[AnswerHeader, Attempt, Arrays] | None:
-        """Return a valid answer that an earlier owner asked for, and this owner did not."""
-        found = earlier_attempt(head, self._work)
-        if found is None or not self._link.standing.accepts(found[0].fingerprint):
-            return None
-        try:
-            arrays = read_arrays(payload, found[0], self._work, found[1])
-        except AnswerInvalid:
-            return None
-        return (*found, arrays) if all_finite(arrays) else None
 
     def _judge(self, header: AnswerHeader, payload: bytes, attempt: Attempt) -> list[Command]:
         match header.status:
@@ -282,57 +274,29 @@ class Gathering:
         if not all_finite(arrays):
             self._judged(attempt.id, Verdict.NOT_FINITE, header.worker)
             return self._coordinator.not_finite(attempt, header.worker, time.monotonic())
-        return self._count(header, attempt, arrays, Verdict.COUNTED)
+        return self._count(header, attempt, arrays)
 
     def _judged(self, attempt_id: str, verdict: Verdict, worker: str | None = None) -> None:
         self._meter.judged(verdict)
         event = {"event": f"answer_{verdict}", "worker": worker}
         logger.debug("The answer to attempt %s: %s", attempt_id, verdict, extra=event)
 
-    def _count(
-        self, header: AnswerHeader, attempt: Attempt, arrays: Arrays, verdict: Verdict
-    ) -> list[Command]:
+    def _count(self, header: AnswerHeader, attempt: Attempt, arrays: Arrays) -> list[Command]:
         is_aside = header.worker in self._link.standing.aside
-        self._judged(attempt.id, Verdict.ASIDE if is_aside else verdict, header.worker)
-        found = {o.microbatch.index: o for o in outcomes(arrays, header, self._work, attempt)}
+        verdict = Verdict.ASIDE if is_aside else Verdict.COUNTED
+        self._judged(attempt.id, verdict, header.worker)
+        needs_bits = self._coordinator.needs_bits(attempt)
         answer = Answer(
             attempt=attempt,
             worker=header.worker,
-            bits=_Bits(found),
             seconds=header.seconds,
             fingerprint=header.fingerprint,
+            bits=digest(to_bytes(arrays)) if needs_bits else "",
         )
-        self._outcomes |= {(answer, index): outcome for index, outcome in found.items()}
-        held = self._coordinator.answered(answer, time.monotonic())
+        self._uncounted[answer] = outcomes(arrays, header, self._work, attempt)
+        commands = self._coordinator.answered(answer, time.monotonic())
         crash_point(CrashPoint.ANSWER_COUNTED)
-        return held
-
-
-class _Bits(Mapping[int, str]):
-    """The bits that two workers must agree on, by microbatch; computed only when compared."""
-
-    def __init__(self, outcomes: Mapping[int, Outcome]) -> None:
-        self._outcomes, self._known = outcomes, dict[int, str]()
-
-    def __getitem__(self, microbatch: int) -> str:
-        if microbatch not in self._known:
-            self._known[microbatch] = _digest_of(self._outcomes[microbatch])
-        return self._known[microbatch]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._outcomes)
-
-    def __len__(self) -> int:
-        return len(self._outcomes)
-
-
-def _digest_of(outcome: Outcome) -> str:
-    values = {
-        "losses": outcome.losses,
-        "gradient_norms": outcome.gradient_norms,
-        "predictions": outcome.predictions,
-    }
-    return digest(to_bytes(outcome.sums | values))
+        return commands
 
 
 def _about(attempt: Attempt | None) -> AbstractContextManager[None]:

@@ -17,8 +17,8 @@ NOTICES = (
     "audit_waived",
     "database_back",
     "database_unreachable",
-    "fingerprint_dropped",
     "going_on",
+    "iteration_started_over",
     "lease_lost",
     "no_workers",
     "redis_emptied",
@@ -40,7 +40,6 @@ class Verdict(StrEnum):
     """The outcome of an answer."""
 
     COUNTED = "counted"
-    EARLIER = "earlier"  #: counted too, though an earlier owner of the run had asked for it
     LATE = "late"  #: nobody waits for it any more; dropped unread
     GONE = "gone"  #: announced, but not there
     FORGED = "forged"  #: not signed as it should be

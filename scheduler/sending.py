@@ -7,7 +7,7 @@ other way round. So completeness is kept here: what is missing is sent again whe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
 from scheduler.commands import Attempt, Reason, Send
@@ -142,9 +142,9 @@ class Sending:
         self._runs = 1
         self.out = 0  #: shards that were sent and not answered, as of the latest look
 
-    def missing(self, shard: Shard) -> list[int]:
-        """Its microbatches that still need an answer."""
-        return [m.index for m in shard.microbatches if self._tally.is_missing(m.index)]
+    def is_missing(self, slot: Slot) -> bool:
+        """Return whether no answer to the shard is counted."""
+        return self._tally.is_missing(slot.shard.index)
 
     def saw_workers(
         self,
@@ -162,7 +162,7 @@ class Sending:
         gone = self.workers - living.keys()
         for worker in gone:
             attempt = self.attempts.get(self._in_hand.get(worker, ""))
-            if attempt and self.missing(attempt.shard):
+            if attempt and self._tally.is_missing(attempt.shard.index):
                 self.slots[attempt.shard.index].note_death(attempt, worker, now)
         self._in_hand = in_hand
         self._living, self._runs = living, runs
@@ -194,56 +194,39 @@ class Sending:
         """Wait no longer for workers that have not answered though it was for them alone."""
         seconds = UNHEARD_SECONDS + self._queueing_seconds(slot)
         if slot.unheard >= UNHEARD_ATTEMPTS and now - slot.unheard_since > seconds:
-            _, not_for = self.asked(slot)
-            slot.silent |= self.awaited(slot) - not_for
+            slot.silent |= self.awaited(slot) - self.not_for(slot)
             slot.unheard = 0
 
-    def barred(self, slot: Slot, microbatch: int) -> set[str]:
+    def barred(self, slot: Slot) -> set[str]:
         """The workers that have answered it already, with numbers or without.
 
         Where all say that there are none, they may say so again.
         """
-        voters = self._tally.voters(microbatch)
+        voters = self._tally.voters(slot.shard.index)
         if slot.not_finite_by and (voters or self.awaited(slot) - set(slot.not_finite_by)):
             voters.update(slot.not_finite_by)
         return voters
 
-    def stuck(self, slot: Slot) -> list[int]:
-        """Its missing microbatches that no living worker may take."""
-        missing = self.missing(slot.shard)
-        if not self.workers or not (slot.not_finite_by or self._tally.has_votes(missing)):
-            return []
-        return [one for one in missing if not self.awaited(slot) - self.barred(slot, one)]
+    def is_stuck(self, slot: Slot) -> bool:
+        """Return whether the shard is missing, and no living worker may take it."""
+        if not self.workers or not self.is_missing(slot):
+            return False
+        return not self.awaited(slot) - self.barred(slot)
 
-    def asked(self, slot: Slot) -> tuple[list[int], frozenset[str]]:
-        """As many missing microbatches as one living worker may take together, and who may not.
-
-        Workers are barred by microbatch: each may have been answered by others. Who failed is
-        avoided if there is anybody else.
-        """
-        chosen, barred = self.missing(slot.shard), set[str]()
-        if slot.not_finite_by or self._tally.has_votes(chosen):
-            chosen, barred = self._together(slot, chosen)
+    def not_for(self, slot: Slot) -> frozenset[str]:
+        """The workers that may not take it. Who failed is avoided if there is anybody else."""
+        barred = self.barred(slot)
         avoided = barred | set(slot.failed_by)
         barred = avoided if self.awaited(slot) - avoided else barred
-        return chosen, frozenset(barred & self._living.keys() | self._standing.aside)
-
-    def _together(self, slot: Slot, missing: list[int]) -> tuple[list[int], set[str]]:
-        chosen, barred = list[int](), set[str]()
-        for index in missing:
-            more = barred | self.barred(slot, index)
-            if self.awaited(slot) - more or not self.workers:
-                chosen.append(index)
-                barred = more
-        return chosen, barred
+        return frozenset(barred & self._living.keys() | self._standing.aside)
 
     def woke(self, now: float) -> list[Send]:
         """Return what is to be sent now, and count it as sent."""
-        unfinished = [slot for slot in self.slots.values() if self.missing(slot.shard)]
+        unfinished = [slot for slot in self.slots.values() if self.is_missing(slot)]
         out = [slot for slot in unfinished if self._is_out(slot, now)]
         due = (slot for slot in unfinished if not self._is_out(slot, now) and self._may_go(slot))
         chosen = list(islice(due, max(window(len(self.workers), self._runs) - len(out), 0)))
-        ahead = sum(len(self.missing(slot.shard)) for slot in (*out, *chosen))
+        ahead = sum(len(slot.shard.microbatches) for slot in (*out, *chosen))
         sends = [self._send(slot, now, ahead) for slot in chosen]
         if next(due, None) is None:  # nothing waits for room
             sends += self._hedge(out, len(chosen), now)
@@ -258,7 +241,7 @@ class Sending:
         times = (
             at
             for slot in self.slots.values()
-            if self.missing(slot.shard)
+            if self.is_missing(slot)
             for at in (slot.due_at, self._hedge_at(slot), patience_ends(slot))
             if at > now
         )
@@ -281,7 +264,7 @@ class Sending:
 
     def superseded(self, slot: Slot) -> tuple[str, ...]:
         """Attempts at a shard that are of no use any more, and that nobody has answered."""
-        if slot.number == 1 or self.missing(slot.shard):
+        if slot.number == 1 or self.is_missing(slot):
             return ()
         ids = [self._name(slot.shard, number) for number in range(1, slot.number + 1)]
         return tuple(one for one in ids if one not in slot.answered)
@@ -291,14 +274,14 @@ class Sending:
 
         While no worker is known one may be there unseen, but one message is enough for it.
         """
-        return bool(self.asked(slot)[0]) if self.workers else slot.number == 0
+        return not self.is_stuck(slot) if self.workers else slot.number == 0
 
     def _send(self, slot: Slot, now: float, ahead: int) -> Send:
         reason = slot.reason
         if slot.number and slot.due_at > NOW and not reason:
             slot.missed += 1
             reason = Reason.NO_ANSWER
-        alone = len(self.missing(slot.shard)) * len(self.workers)  # one worker computes all of it
+        alone = len(slot.shard.microbatches) * len(self.workers)  # one worker computes all of it
         deadline = self._standing.pace.deadline(max(ahead, alone), len(self.workers), slot.missed)
         slot.due_at = now + deadline
         slot.sent_at, slot.hedged, slot.reason = now, False, Reason.FIRST
@@ -306,14 +289,13 @@ class Sending:
 
     def _next_attempt(self, slot: Slot, now: float, reason: Reason) -> Send:
         slot.number += 1
-        chosen, not_for = self.asked(slot)
+        not_for = self.not_for(slot)
         if not_for & self.awaited(slot):
             slot.unheard_since = slot.unheard_since if slot.unheard else now
             slot.unheard += 1
-        wanted = tuple(m for m in slot.shard.microbatches if m.index in set(chosen))
         attempt = Attempt(
             id=self._name(slot.shard, slot.number),
-            shard=replace(slot.shard, microbatches=wanted),
+            shard=slot.shard,
             number=slot.number,
             sent_at=now,
             not_for=not_for,
@@ -324,7 +306,7 @@ class Sending:
     def _hedge_at(self, slot: Slot) -> float:
         if slot.hedged or not slot.number:
             return float("inf")
-        return slot.sent_at + self._standing.pace.hedge_after(len(self.missing(slot.shard)))
+        return slot.sent_at + self._standing.pace.hedge_after(len(slot.shard.microbatches))
 
     def _hedge(self, out: list[Slot], more: int, now: float) -> list[Send]:
         """Copies of the oldest attempts for workers that have nothing else to do.

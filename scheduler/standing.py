@@ -47,6 +47,11 @@ class Standing:
         """The fingerprint that a worker must have to take a message; None for any."""
         return None if self.allow_mixed else self.fingerprint
 
+    @property
+    def is_open(self) -> bool:
+        """True until a fingerprint is pinned, where it must be one."""
+        return self.fingerprint is None and not self.allow_mixed
+
     def accepts(self, fingerprint: str) -> bool:
         """Return whether an answer with this fingerprint may count."""
         return self.demanded_fingerprint in (None, fingerprint)

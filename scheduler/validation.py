@@ -21,7 +21,6 @@ from workers.messages import (
     LOSSES,
     PREDICTIONS,
     AnswerHeader,
-    Status,
     Wanted,
     checksum,
 )
@@ -104,31 +103,6 @@ def worker_of(payload: bytes) -> str | None:
         return AnswerHeader.model_validate_json(payload).worker
     except ValidationError:
         return None
-
-
-def earlier_attempt(payload: bytes, work: Work) -> tuple[AnswerHeader, Attempt] | None:
-    """An answer to an earlier owner of the run that this iteration can still use; None if not.
-
-    Answers are a pure function of parameters and microbatches, whoever asked.
-    """
-    try:
-        header = AnswerHeader.model_validate_json(payload)
-    except ValidationError:
-        return None
-    found = (header.run_id, header.iteration, header.parameters_digest)
-    if found != (work.run_id, work.iteration, work.parameters_digest):
-        return None
-    if header.epoch >= work.epoch or header.status is not Status.DONE:
-        return None
-    if header.attempt_id != work.attempt_id(header.epoch, header.shard, header.attempt):
-        return None
-    known = {microbatch.index: microbatch for microbatch in work.microbatches}
-    distinct = set(header.microbatches)
-    if not distinct <= set(known) or len(distinct) < len(header.microbatches):
-        return None
-    microbatches = tuple(known[index] for index in header.microbatches)
-    shard = Shard(index=header.shard, microbatches=microbatches)
-    return header, Attempt(id=header.attempt_id, shard=shard, number=header.attempt, sent_at=0.0)
 
 
 def read_arrays(payload: bytes, header: AnswerHeader, work: Work, attempt: Attempt) -> Arrays:

@@ -50,7 +50,7 @@ class Driven:
         self._link, self._audit, self._diverged = link, audit, diverged
         self._renewed_at = self._began_at = world.now
         self.gathering: Gathering | None = None
-        self.dropped = False  #: the fingerprint, and the answers that it rested on
+        self.started_over = False  #: since the witness looked
         self.strangers = frozenset[str]()  #: as of the latest look, for the witness
         self.looked_at, self.stuck_since = 0, dict[int, float]()  # for the witness
         self.forgets_tick = False  # it was frozen just behind it
@@ -125,12 +125,14 @@ class Driven:
         ledger = [
             Counted(
                 microbatch=outcome.microbatch.index,
+                shard=outcome.shard,
                 value=int(outcome.losses[0]),
                 worker=outcome.worker,
             )
             for outcome in outcomes
         ]
         kind = self._link.standing.fingerprint
+        self._witness.counts(self, ledger, self._link.standing.aside)
         if self._is_to_be_evaluated:
             self._store.evaluate(self.claim, ledger, self.waived, str(kind))
         else:

@@ -23,6 +23,7 @@ class Counted:
     """A line of the ledger: which answer is counted for a microbatch, and what it says."""
 
     microbatch: int
+    shard: int
     value: int
     worker: str
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from scheduler.commands import Attempt, Command, Diverged
+from scheduler.commands import Answer, Attempt, Command, Diverged
 from scheduler.coordinator import Coordinator
-from scheduler.gathering import Gathering
-from scheduler.sending import Sending, Slot
+from scheduler.errors import AnswerInvalid
+from scheduler.sending import Slot
 from scheduler.settling import Settling
-from scheduler.validation import earlier_attempt, worker_of
-from scheduler.work import Outcome, Work
+from scheduler.tally import Tally
+from scheduler.validation import worker_of
+from scheduler.work import Work
 from tests.simulation.faults import Faults, Kind, drawn
 from tests.simulation.schedule import Failure, Schedule
 from workers.messages import AnswerHeader
@@ -30,9 +30,9 @@ def nothing(*arguments: object, **named: object) -> None:
     """Do nothing where something was to be done."""
 
 
-def everything_received(gathering: Gathering) -> list[Outcome]:
+def count(tally: Tally, shard: int, answer: Answer) -> None:
     """Each answer counts as often as it comes."""
-    return list(gathering._outcomes.values())
+    tally._close(shard, answer)
 
 
 def known(coordinator: Coordinator, attempt_id: str) -> Attempt | None:
@@ -47,25 +47,19 @@ def without_audit(
     return Coordinator(shards, standing, name)
 
 
-def by_shard(sending: Sending, slot: Slot, missing: list[int]) -> tuple[list[int], set[str]]:
-    """Bar workers that have answered some microbatches of a shard from all of it."""
-    return missing, set().union(*(sending.barred(slot, index) for index in missing))
-
-
 def two_names(coordinator: Coordinator, slot: Slot) -> list[Command]:
     """Two names are two witnesses."""
     return [Diverged()] if len(set(slot.not_finite_by)) > 1 else []
 
 
-def pin_the_first(settling: Settling, microbatches: Iterable[int]) -> None:
-    """One answer decides, whether or not it is held."""
+def pin_the_first(settling: Settling, shard: int) -> None:
+    """One answer decides, whether or not it is counted."""
     tally, standing = settling._tally, settling._standing
-    for index in microbatches:
-        for answer in tally._answers(index)[:1]:
-            if standing.fingerprint is None:
-                standing.pin(answer.fingerprint)
-                tally.settle(answer.fingerprint)
-                settling._sending.refit()
+    for answer in list(tally._polls[shard].votes.values())[:1]:
+        if standing.fingerprint is None:
+            standing.pin(answer.fingerprint)
+            tally.settle(answer.fingerprint)
+            settling._sending.refit()
 
 
 def unaudited(chance: random.Random) -> Faults:
@@ -76,18 +70,37 @@ def unaudited(chance: random.Random) -> Faults:
     return replace(faults, audit=0.0, kinds=kinds)
 
 
-def of_any_iteration(payload: bytes, work: Work) -> tuple[AnswerHeader, Attempt] | None:
-    """An earlier owner's answer is good whatever the parameters were."""
+def of_any_iteration(coordinator: Coordinator, attempt_id: str) -> Attempt | None:
+    """An answer is good for its shard, whatever iteration it was of."""
+    shard, number = map(int, attempt_id.split(".")[-2:])
+    slot = coordinator._sending.slots.get(shard)
+    if slot is None or not slot.number or not coordinator._sending.is_missing(slot):
+        return None
+    return Attempt(id=attempt_id, shard=slot.shard, number=number, sent_at=slot.sent_at)
+
+
+def any_header(payload: bytes, work: Work, attempt: Attempt) -> AnswerHeader:
+    """A header that can be read is good."""
     if worker_of(payload) is None:
-        return None  # it cannot be read
-    header = AnswerHeader.model_validate_json(payload)
-    asked = replace(work, iteration=header.iteration, parameters_digest=header.parameters_digest)
-    return earlier_attempt(payload, asked)
+        raise AnswerInvalid("its header cannot be read")
+    return AnswerHeader.model_validate_json(payload)
+
+
+class AnyText:
+    """Equal to everything."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    __hash__ = object.__hash__
 
 
 MUTATIONS: dict[str, list[Mutation]] = {
     "an answer that comes twice is counted twice": [
-        ("scheduler.gathering.Gathering.counted", everything_received),
+        ("scheduler.tally.Tally.vote", count),
         ("scheduler.coordinator.Coordinator.attempt", known),
     ],
     "an attempt's answers are taken for one another": [
@@ -106,8 +119,15 @@ MUTATIONS: dict[str, list[Mutation]] = {
     "a message may go to whoever has answered it": [
         ("scheduler.sending.Sending.barred", lambda *arguments: set()),
     ],
-    "answers to other parameters are adopted": [
-        ("scheduler.gathering.earlier_attempt", of_any_iteration),
+    "answers to other iterations are counted": [
+        ("scheduler.coordinator.Coordinator.attempt", of_any_iteration),
+        ("scheduler.gathering.read_header", any_header),
+    ],
+    "what was counted of a quarantined worker stays so": [
+        ("scheduler.tally.Tally.rests_on", lambda *arguments: False),
+    ],
+    "what was added up is kept when an iteration is started over": [
+        ("scheduler.gathering.StartOver", AnyText),
     ],
     "checksums are not compared": [
         ("scheduler.validation.checksum", lambda payload: AnyText()),
@@ -119,9 +139,8 @@ MUTATIONS: dict[str, list[Mutation]] = {
         ("tests.simulation.store.Store._stands_at", nothing),
         ("tests.simulation.store.Store._is_committed", lambda *arguments: False),
     ],
-    "workers are barred from whole shards": [
-        ("scheduler.sending.Sending._together", by_shard),
-        ("scheduler.sending.Sending.stuck", lambda *arguments: []),
+    "what nobody may take is sent all the same": [
+        ("scheduler.sending.Sending.is_stuck", lambda *arguments: False),
     ],
     "names that nobody has end runs": [
         ("scheduler.coordinator.Coordinator._counts", lambda *arguments: True),
@@ -146,18 +165,6 @@ MUTATIONS: dict[str, list[Mutation]] = {
         ("tests.simulation.store.Store._is_free", lambda self, run: not run.epoch)
     ],
 }
-
-
-class AnyText:
-    """Equal to everything."""
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    def __ne__(self, other: object) -> bool:
-        return False
-
-    __hash__ = object.__hash__
 
 
 def first_caught() -> int | None:

@@ -15,9 +15,10 @@ from tests.simulation.store import Counted, Run
 from workers.messages import Wanted
 
 if TYPE_CHECKING:
+    from scheduler.gathering import Gathering
     from tests.simulation.schedulers import Driven
 
-#: Attempts that an iteration may need: for each of its microbatches, and for each second.
+#: Attempts that an iteration may need: for each of its shards, and for each second.
 MOST_ATTEMPTS, MOST_ATTEMPTS_PER_SECOND = 30, 40
 
 
@@ -39,7 +40,7 @@ class Witness:
         self.happened: set[str] = set()  #: kinds of events that were told
         self.undecided: set[str] = set()  #: runs that the only worker would have ended
         self.broken: set[str] = set()  #: fingerprints of single workers that an audit must find
-        self._held: dict[int, tuple[set[str], dict[int, Answer]]] = {}
+        self._counted: dict[int, dict[int, Answer]] = {}  # by shard, for each run in hand
 
     # The store
 
@@ -90,11 +91,16 @@ class Witness:
         name = digest(before.parameters)
         for line in ledger:
             if line.value != value(name, line.microbatch, kind, wanted):
-                if line.microbatch not in waived:
+                if line.shard not in waived:
                     raise Violation(f"{claim} counted a wrong answer: {line}")
                 self.waived_lies.add(claim.run_id)
-            if kind in self.broken and line.microbatch not in waived:
+            if kind in self.broken and line.shard not in waived:
                 raise Violation(f"{claim} rests on the word of one broken worker: {line}")
+
+    def counts(self, driven: Driven, ledger: Iterable[Counted], aside: set[str]) -> None:
+        """An iteration or an evaluation is about to be stored."""
+        if wrong := [line for line in ledger if line.worker in aside]:
+            raise Violation(f"{driven.claim} counted what quarantined workers found: {wrong}")
 
     def left(self, driven: Driven, error: Exception) -> None:
         """A run was left before its end."""
@@ -108,15 +114,15 @@ class Witness:
     # The schedulers
 
     def begins(self, driven: Driven) -> None:
-        """A new iteration, of which nothing is held."""
-        self._held[id(driven)] = set(), {}
+        """A new iteration, of which nothing is counted."""
+        self._counted[id(driven)] = {}
         driven.looked_at, driven.stuck_since = 0, {}
 
     def told(self, driven: Driven, kind: str, message: str) -> None:
         """An event of the run's history."""
         self.happened.add(kind)
-        driven.dropped |= kind == "fingerprint_dropped"
-        if kind == "fingerprint_dropped":
+        if kind == "iteration_started_over":
+            driven.started_over = True
             driven.waived.clear()
         if kind == "audit_waived" and self._because_of_a_loose_pin(driven):
             raise Violation("an audit is waived because of a pin that nothing stored rests on")
@@ -129,23 +135,28 @@ class Witness:
         return bool(driven.gathering._coordinator._sending.strangers & driven.strangers)
 
     def looks(self, driven: Driven) -> None:
-        """After each of its turns: what is counted stays so, and attempts are no flood."""
+        """After each of its turns: each shard is counted once, and attempts are no flood."""
         if driven.gathering is None:
             return
         coordinator = driven.gathering._coordinator
-        tally = coordinator._tally
         driven.strangers = coordinator._sending.strangers
-        held = {m: tally.holder(m) for m in coordinator._slot_of if not tally.is_missing(m)}
-        aside_before, held_before = self._held[id(driven)]
-        aside = set(coordinator._standing.aside)
-        self._held[id(driven)] = aside, held
-        again = [m for m, answer in held_before.items() if held.get(m) is not answer]
-        dropped = driven.gathering._link.standing.fingerprint is None or driven.dropped
-        driven.dropped = False
-        if again and aside == aside_before and not dropped:
-            raise Violation(f"microbatches {again} were counted twice")
-        self._bounded(driven, len(coordinator._slot_of), driven.gathering.attempts)
+        if not driven.gathering._commands:  # Redis is away, if some are left over
+            self._counted_once(driven, driven.gathering, coordinator)
+        self._bounded(driven, len(coordinator._sending.slots), driven.gathering.attempts)
         self._takeable(driven, coordinator)
+
+    def _counted_once(self, driven: Driven, gathering: Gathering, coordinator: Coordinator) -> None:
+        """What is counted stays so, unless all is void; and just that is added up."""
+        tally, shards = coordinator._tally, coordinator._sending.slots
+        counted = {s: tally.counted(s) for s in shards if not tally.is_missing(s)}
+        before, self._counted[id(driven)] = self._counted[id(driven)], counted
+        again = [shard for shard, answer in before.items() if counted.get(shard) is not answer]
+        if again and not driven.started_over:
+            raise Violation(f"shards {again} were counted twice")
+        driven.started_over = False
+        added = {shard: found[0].worker for shard, found in gathering._outcomes.items()}
+        if added != {shard: answer.worker for shard, answer in counted.items()}:
+            raise Violation(f"shards {sorted(added)} are added up, {sorted(counted)} are counted")
 
     def _takeable(self, driven: Driven, coordinator: Coordinator) -> None:
         """Somebody may take whatever is missing, or those that do not agree are asked again."""
@@ -157,14 +168,14 @@ class Witness:
         driven.looked_at = len(attempts)
         for slot in sending.slots.values():
             now = driven._world.now
-            lost = slot.due_at <= now and slot.stuck_since is None and sending.stuck(slot)
+            lost = slot.due_at <= now and slot.stuck_since is None and sending.is_stuck(slot)
             since = driven.stuck_since.setdefault(slot.shard.index, now)
             if not lost:
                 del driven.stuck_since[slot.shard.index]
             elif now - since > STUCK_SECONDS:
-                raise Violation(f"nobody may take microbatches {lost}, ever")
+                raise Violation(f"nobody may take shard {slot.shard.index}, ever")
 
-    def _bounded(self, driven: Driven, microbatches: int, attempts: int) -> None:
+    def _bounded(self, driven: Driven, shards: int, attempts: int) -> None:
         seconds = driven.seconds_in_iteration
-        if attempts > MOST_ATTEMPTS * microbatches + MOST_ATTEMPTS_PER_SECOND * seconds:
-            raise Violation(f"{attempts} attempts at {microbatches} microbatches")
+        if attempts > MOST_ATTEMPTS * shards + MOST_ATTEMPTS_PER_SECOND * seconds:
+            raise Violation(f"{attempts} attempts at {shards} shards")

@@ -7,10 +7,18 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.commands import Answer, Attempt, Command, Diverged, SetAside, Tell
+from scheduler.commands import (
+    Answer,
+    Attempt,
+    Command,
+    Count,
+    Diverged,
+    SetAside,
+    StartOver,
+    Tell,
+)
 from scheduler.coordinator import MOST_FAILURES, Coordinator
 from scheduler.sending import STUCK_SECONDS
-from scheduler.sharding import Shard
 from scheduler.standing import MOST_STRIKES, Standing
 from tests.support.coordination import (
     A,
@@ -19,6 +27,7 @@ from tests.support.coordination import (
     alike,
     answer,
     coordinator,
+    counts,
     indices,
     name,
     sent,
@@ -47,13 +56,6 @@ def finds_nan(work: Coordinator, attempt: Attempt) -> list[Command]:
     return work.not_finite(attempt, B, 0.3)
 
 
-def adopted(worker: str, microbatch: int, bits: str = "right") -> Answer:
-    """An answer to an earlier owner, who had cut other shards."""
-    [whole] = shards(1, 2)
-    one = Shard(index=9, microbatches=(whole.microbatches[microbatch],))
-    return answer(Attempt(id="earlier", shard=one, number=1, sent_at=0.0), worker, bits)
-
-
 def disputed() -> tuple[Coordinator, Attempt]:
     """A lies, B does not, and what was sent for a third to decide."""
     work = coordinator(workers=[A, B, C], audited=[0])
@@ -65,19 +67,22 @@ def disputed() -> tuple[Coordinator, Attempt]:
 
 def test_an_audited_shard_goes_out_again_at_once_to_somebody_else() -> None:
     work = coordinator(workers=[A, B], audited=[0])
-    assert work.answered(answer(only(sent(work, 0.0)), A), 0.1) == []
+    first = answer(only(sent(work, 0.0)), A)
+    assert work.answered(first, 0.1) == []
     assert not work.finished
     second = only(sent(work, 0.1))
     assert second.not_for == {A}
-    assert work.answered(answer(second, B), 0.2) == []
+    assert work.answered(answer(second, B), 0.2) == [Count(answer=first)]
     assert work.finished
 
 
 def test_only_what_is_audited_is_asked_for_twice() -> None:
-    work = coordinator(each=3, workers=[A, B], audited=[1])
-    work.answered(answer(only(sent(work, 0.0)), A), 0.1)
-    second = only(sent(work, 0.1))
-    assert [microbatch.index for microbatch in second.shard.microbatches] == [1]
+    work = coordinator(2, workers=[A, B], audited=[1])
+    first, audited = sent(work, 0.0)
+    assert [work.needs_bits(attempt) for attempt in (first, audited)] == [False, True]
+    for attempt in (first, audited):
+        work.answered(answer(attempt, A), 0.1)
+    assert indices(sent(work, 0.1)) == [1]
 
 
 def test_an_answer_that_comes_twice_does_not_confirm_itself() -> None:
@@ -94,7 +99,7 @@ def test_a_third_worker_decides_and_the_wrong_one_is_set_aside_and_named() -> No
     told = work.answered(answer(third, C), 0.5)
     assert aside(told) == [A]
     assert work.finished
-    assert work.counted()[0].worker == B
+    assert [answer.worker for answer in counts(told)] == [B]
     [command] = [one for one in told if isinstance(one, SetAside)]
     assert f"replay ({A})" in command.reason
 
@@ -112,20 +117,37 @@ def test_the_right_one_of_two_answers_to_the_same_attempt_is_counted() -> None:
     truth, lie = answer(doubled, A), answer(doubled, B, "wrong")
     work.answered(truth, 0.1)
     work.answered(lie, 0.2)
-    assert aside(work.answered(answer(only(sent(work, 0.3)), C), 0.4)) == [B]
-    assert work.counted()[0] is truth
+    told = work.answered(answer(only(sent(work, 0.3)), C), 0.4)
+    assert aside(told) == [B]
+    assert counts(told) == [truth]
 
 
-def test_votes_of_the_one_set_aside_are_gone_from_the_whole_iteration() -> None:
+def test_counted_answers_of_the_one_set_aside_start_the_whole_iteration_over() -> None:
     work = coordinator(2, workers=[A, B, C], audited=[0])
     audited, other = sent(work, 0.0)
     work.answered(answer(other, A, "wrong"), 0.1)
     work.answered(answer(audited, A, "wrong"), 0.1)
     work.answered(answer(only(sent(work, 0.2)), B), 0.3)
-    work.answered(answer(only(sent(work, 0.4)), C), 0.5)
-    again = only(sent(work, 0.6))
-    assert indices([again]) == [other.shard.index]
-    assert again.not_for == {A}
+    told = work.answered(answer(only(sent(work, 0.4)), C), 0.5)
+    assert aside(told) == [A]
+    assert [type(command) for command in told if isinstance(command, Count | StartOver)] == [
+        StartOver
+    ]
+    again = sent(work, 0.6)
+    assert indices(again) == [0, 1]
+    assert {attempt.not_for for attempt in again} == {frozenset({A})}
+
+
+def test_uncounted_answers_of_the_one_set_aside_start_nothing_over() -> None:
+    work = coordinator(2, workers=[A, B, C], audited=[0, 1])
+    first, second = sent(work, 0.0)
+    for attempt in (first, second):
+        work.answered(answer(attempt, A, "wrong"), 0.1)
+    work.answered(answer(sent(work, 0.2)[0], B), 0.3)
+    told = work.answered(answer(only(sent(work, 0.4)), C), 0.5)
+    assert aside(told) == [A]
+    assert [answer.worker for answer in counts(told)] == [B]
+    assert not [command for command in told if isinstance(command, StartOver)]
 
 
 def test_without_a_second_worker_an_audit_is_waived_and_told() -> None:
@@ -194,19 +216,6 @@ def test_two_that_find_nan_outvote_one_that_does_not() -> None:
     assert told[-1] == Diverged()
 
 
-def test_microbatches_that_different_pairs_have_answered_are_sent_apart() -> None:
-    """The union of their voters is every worker: as one message nobody could ever take them."""
-    work = coordinator(each=2, workers=[A, B, C], audited=[0, 1])
-    work.answered(adopted(A, 0, "wrong"), 0.1)
-    work.answered(adopted(B, 0), 0.1)
-    work.answered(adopted(B, 1), 0.1)
-    work.answered(adopted(C, 1, "wrong"), 0.1)
-    first = only(sent(work, 0.2))
-    assert [m.index for m in first.shard.microbatches] == [0]
-    assert first.not_for == {A, B}
-    assert aside(work.answered(answer(first, C), 0.3)) == [A]
-
-
 def test_a_second_worker_that_fails_again_and_again_does_not_end_the_run() -> None:
     work = coordinator(workers=[A, B], audited=[0])
     work.answered(answer(only(sent(work, 0.0)), A), 0.1)
@@ -214,7 +223,7 @@ def test_a_second_worker_that_fails_again_and_again_does_not_end_the_run() -> No
     for now in range(1, 2 + MOST_FAILURES):
         told += work.failed(only(sent(work, now)), B, "out of memory", now)
     assert kinds(told) == ["audit_waived"]
-    assert [command for command in told if not isinstance(command, Tell)] == []
+    assert {type(command) for command in told} == {Tell, Count}
     assert work.finished
 
 
@@ -253,7 +262,7 @@ def test_no_audit_is_waived_because_of_a_pin_that_nothing_stored_rests_on() -> N
     work.answered(of_kind(only(sent(work, 0.1)), C, "aa"), 0.2)
     work.answered(of_kind(second, C, "aa"), 0.3)
     work.saw_workers({A: "bb", C: "aa"}, runs=1)
-    assert kinds(work.woke(0.4)) == ["fingerprint_dropped"]
+    assert kinds(work.woke(0.4)) == ["iteration_started_over"]
     assert of.fingerprint is None
     assert work.attempt(first.id), "what was held is asked for again"
 
@@ -280,7 +289,7 @@ def test_a_pin_that_no_living_worker_has_is_dropped_unless_something_rests_on_it
         if is_stored:
             of.confirm()
         work.saw_workers({B: "aa"}, runs=1)
-        assert kinds(work.woke(1.0)) == ([] if is_stored else ["fingerprint_dropped"])
+        assert kinds(work.woke(1.0)) == ([] if is_stored else ["iteration_started_over"])
         assert of.fingerprint == ("bb" if is_stored else None)
 
 

@@ -7,7 +7,7 @@ from types import UnionType
 
 import pytest
 
-from scheduler.commands import Answer, Attempt, Command, Diverged, GiveUp, Pause, SetAside, Tell
+from scheduler.commands import Attempt, Command, Diverged, GiveUp, Pause, SetAside, StartOver, Tell
 from scheduler.coordinator import (
     FAILED_SECONDS,
     LEFT_SECONDS,
@@ -16,7 +16,6 @@ from scheduler.coordinator import (
     REFUSED_SECONDS,
     Coordinator,
 )
-from scheduler.sharding import Shard
 from scheduler.standing import MOST_STRIKES
 from tests.support.coordination import (
     A,
@@ -25,10 +24,10 @@ from tests.support.coordination import (
     alike,
     answer,
     coordinator,
+    counts,
     indices,
     sends,
     sent,
-    shards,
     standing,
 )
 
@@ -47,13 +46,6 @@ def our_own() -> Coordinator:
     of = standing()
     of.trusts_one = True
     return coordinator(workers=[A], of=of)
-
-
-def adopted(worker: str, microbatches: list[int], bits: str = "right") -> Answer:
-    """An answer to an earlier owner of the run, who had cut other shards."""
-    every = shards(1, 10)[0].microbatches
-    shard = Shard(index=99, microbatches=tuple(every[index] for index in microbatches))
-    return answer(Attempt(id="earlier", shard=shard, number=1, sent_at=0.0), worker, bits)
 
 
 def test_a_failed_attempt_is_due_at_once_and_avoids_the_worker_if_another_is_there() -> None:
@@ -125,16 +117,48 @@ def test_an_invalid_answer_of_nobody_known_bars_nobody() -> None:
 
 
 def test_too_many_invalid_answers_set_a_worker_aside_for_all_its_shards() -> None:
-    work = coordinator(MOST_STRIKES + 1, workers=[A, B])
-    *wrong, right = sent(work, 0.0)
-    work.answered(answer(right, A), 0.1)
-    told = [command for attempt in wrong for command in invalid(work, attempt, A)]
+    work = coordinator(MOST_STRIKES, workers=[A, B])
+    told = [command for attempt in sent(work, 0.0) for command in invalid(work, attempt, A)]
     [aside] = of_kind(told, SetAside)
     assert isinstance(aside, SetAside)
     assert aside.worker == A
-    again = sent(work, 0.2)
-    assert work.attempt(right.id)  # its vote is gone
-    assert {attempt.not_for for attempt in again} == {frozenset({A})}
+    assert of_kind(told, StartOver) == [], "nothing of it was counted"
+    assert {attempt.not_for for attempt in sent(work, 0.2)} == {frozenset({A})}
+
+
+def quarantined() -> tuple[Coordinator, list[Command], dict[str, Attempt]]:
+    """A was set aside when an answer of its and one of B were counted, as these commands say."""
+    work = coordinator(MOST_STRIKES + 2, workers=[A, B])
+    own, other, *wrong = sent(work, 0.0) + sent(work, 0.0)
+    work.answered(answer(own, A), 0.1)
+    work.answered(answer(other, B), 0.1)
+    wrong += sent(work, 0.1)
+    told = [command for attempt in wrong for command in invalid(work, attempt, A)]
+    return work, told, {A: own, B: other}
+
+
+def test_what_was_counted_with_answers_of_a_worker_that_is_set_aside_is_void() -> None:
+    work, told, counted = quarantined()
+    assert len(of_kind(told, StartOver)) == 1
+    assert [one.kind for one in told if isinstance(one, Tell)][-1] == "iteration_started_over"
+    assert all(work.attempt(attempt.id) for attempt in counted.values())
+    again = sends(work.woke(0.2))
+    assert indices(send.attempt for send in again) == [0, 1]
+    assert {send.attempt.not_for for send in again} == {frozenset({A})}
+    assert not any(send.reason.is_told for send in again), "it is told once"
+
+
+def test_started_over_every_shard_is_counted_once_more() -> None:
+    work, _, before = quarantined()
+    late = answer(before[A], A)
+    assert counts(work.answered(late, 0.2)) == [], "of a worker that is set aside"
+    counted, now = list[int](), 1.0
+    while not work.finished:
+        for attempt in sent(work, now):
+            found = counts(work.answered(answer(attempt, B), now))
+            counted += [one.attempt.shard.index for one in found]
+        now += 1.0
+    assert sorted(counted) == list(range(MOST_STRIKES + 2))
 
 
 def test_nothing_of_a_worker_that_was_set_aside_counts() -> None:
@@ -249,14 +273,6 @@ def test_nan_where_another_finds_numbers_is_a_strike_each_time() -> None:
     assert [command.worker for command in told if isinstance(command, SetAside)] == [A]
 
 
-def test_numbers_for_a_part_do_not_refute_nan_in_the_rest() -> None:
-    work = coordinator(each=2, workers=[A, B])
-    work.not_finite(only(sent(work, 0.0)), A, 0.1)
-    work.answered(adopted(C, [0]), 0.2)
-    rest = only(sent(work, 0.3))
-    assert work.not_finite(rest, B, 0.4) == [Diverged()]
-
-
 def test_missing_images_are_no_failure() -> None:
     work = coordinator(workers=[A])
     for now in range(MOST_FAILURES + 2):
@@ -304,36 +320,6 @@ def test_a_shard_that_was_left_goes_out_soon_and_then_less_and_less_often() -> N
     assert abs(waits[0] - LEFT_SECONDS) < 1e-6
     assert abs(waits[1] - 2 * LEFT_SECONDS) < 1e-6
     assert abs(waits[-1] - REFUSED_SECONDS) < 1e-6
-
-
-def test_an_attempt_of_an_earlier_owner_that_was_left_is_none_of_ours() -> None:
-    work = coordinator(workers=[A, B])
-    sent(work, 0.0)
-    assert work.left(adopted(A, [0]).attempt, 0.1) == []
-    assert sent(work, 0.2) == []
-
-
-def test_an_earlier_owners_answer_may_cover_parts_of_several_shards() -> None:
-    work = coordinator(3, each=2, workers=[A])
-    first, second = sent(work, 0.0)
-    work.answered(adopted(B, [1, 2, 3]), 0.1)
-    assert work.attempt(second.id) is None
-    assert work.attempt(first.id) == first
-    assert not work.finished
-    assert indices(sent(work, 0.2)) == [2]
-
-
-def test_a_shard_sent_again_asks_only_for_what_is_missing() -> None:
-    work = coordinator(each=3, workers=[A])
-    whole = only(sent(work, 0.0))
-    work.answered(adopted(B, [1]), 0.1)
-    work.failed(whole, A, "an error", 0.1)
-    rest = only(sent(work, 0.2))
-    assert [microbatch.index for microbatch in rest.shard.microbatches] == [0, 2]
-    work.answered(answer(rest, A), 0.3)
-    counted = work.counted()
-    assert work.finished
-    assert [counted[index].worker for index in range(3)] == [A, B, A]
 
 
 def test_a_failure_that_is_played_back_is_one_failure() -> None:

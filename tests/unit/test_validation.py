@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from scheduler import validation
 from scheduler.errors import AnswerInvalid
 from scheduler.sharding import Shard
 from scheduler.validation import (
-    earlier_attempt,
     fewest_shards,
     largest_bytes,
     outcomes,
@@ -84,9 +82,6 @@ def test_an_answer_to_an_evaluation_is_none_to_the_iteration_that_comes_next() -
         late = header(answered, answer(answered)).model_dump_json().encode()
         with pytest.raises(AnswerInvalid, match="expected attempt_id="):
             read_header(late, asked, attempt(asked))
-        anew = replace(asked, epoch=3)
-        assert earlier_attempt(late, anew) is None
-        assert earlier_attempt(late, replace(answered, epoch=3)) is not None
 
 
 @pytest.mark.parametrize(
