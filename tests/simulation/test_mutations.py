@@ -143,7 +143,7 @@ MUTATIONS: dict[str, list[Mutation]] = {
         ("scheduler.sending.Sending.is_stuck", lambda *arguments: False),
     ],
     "names that nobody has end runs": [
-        ("scheduler.coordinator.Coordinator._counts", lambda *arguments: True),
+        ("scheduler.coordinator.Coordinator._is_heard", lambda *arguments: True),
         ("scheduler.coordinator.Coordinator._diverged", two_names),
     ],
     "the first answer pins the fingerprint of an audited run": [
