@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test check audit format simulate fuzz bench bench-engine bench-scaling bench-signing bench-sizing bench-history chaos lock clean
+.PHONY: help train test check audit format simulate fuzz bench bench-engine bench-scaling bench-paced bench-signing bench-sizing bench-history chaos lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -58,9 +58,6 @@ format: $(VENV)/.development  ## Let ruff rewrite the code
 bench: $(VENV)/.runtime  ## Time the main job beside the seed's own program
 	$(BIN)/python -m benchmarks.main_job
 
-bench-scaling: $(VENV)/.runtime  ## Time two workers against one (MNIST in TAPEWORKS_DATA_DIR)
-	$(BIN)/python -m benchmarks.scaling
-
 bench-sizing: $(VENV)/.runtime  ## Measure what an iteration costs each part (MNIST in TAPEWORKS_DATA_DIR)
 	$(BIN)/python -m benchmarks.sizing
 
@@ -70,14 +67,20 @@ bench-signing: $(VENV)/.runtime  ## Time training with a signing key and without
 bench-history: $(VENV)/.development  ## Ask 20,000 runs of 2,000,000 iterations, on SQLite and PostgreSQL (3 GB of disk)
 	$(BIN)/python -m benchmarks.history
 
-# Unpinned: the peers are measured as their users get them, and nothing else needs them.
-$(VENV)/.bench: $(VENV)/.runtime
-	@echo "Installing JAX and PyTorch to measure against"
+# In no lock: the peers are measured as their users get them, and nothing else needs them.
+$(VENV)/.bench: $(VENV)/.runtime pyproject.toml
+	@echo "Installing JAX, PyTorch, Ray and Dask to measure against"
 	$(INSTALL) --no-build-isolation --config-settings editable_mode=compat --editable '.[bench]'
 	@touch $@
 
 bench-engine: $(VENV)/.bench  ## Measure the gradient engine beside JAX, PyTorch and the seed's program
 	$(BIN)/python -m benchmarks.engine
+
+bench-scaling: $(VENV)/.bench  ## Time 0, 1 and 2 workers beside PyTorch DDP (MNIST in TAPEWORKS_DATA_DIR)
+	$(BIN)/python -m benchmarks.scaling --document docs/scaling.md
+
+bench-paced: $(VENV)/.bench  ## Measure how busy one scheduler keeps dozens of workers, beside Ray and Dask
+	$(BIN)/python -m benchmarks.paced --document docs/scaling.md --plot docs/scaling.png
 
 chaos: $(VENV)/.development  ## Strike real trainings with seeded faults and judge what is left (half an hour)
 	$(BIN)/python -m benchmarks.chaos --seeds 1,2,3 --faults 35 --control

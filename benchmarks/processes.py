@@ -33,7 +33,7 @@ def run(command: Sequence[str], **variables: str) -> tuple[float, str]:
     return seconds, done.stdout
 
 
-def require_success(code: int, command: Sequence[str], words: str) -> None:
+def require_success(code: int, command: object, words: str) -> None:
     """Raise with the command's last words unless it ended well: its time would mean nothing."""
     if code:
-        raise RuntimeError(f"{' '.join(command)} ended with {code}: {words[-2000:]}")
+        raise RuntimeError(f"{command} ended with {code}: {words[-2000:]}")

@@ -1,81 +1,195 @@
-"""Two workers against one, and where the time of an iteration goes: `make bench-scaling`.
+"""Iterations with 0, 1 and 2 workers, beside bare engines and PyTorch DDP: `make bench-scaling`.
 
-Runs of MNIST's 3s and 6s through a private Redis, with one worker and with two by turns, in both
-gradient forms. Told are medians over all iterations but each run's first. The files of MNIST are
-looked for as `tapeworks train --dataset mnist` does: set TAPEWORKS_DATA_DIR.
+Every round measures everything once, one after the other, so that a slow minute of the machine
+falls on all of it; every busy process has a core of its own. An iteration lasts from its start to
+the next one's, as the history has it; told are medians over all iterations but each run's first
+ones. MNIST's files are looked for as `tapeworks train --dataset mnist` does: set
+TAPEWORKS_DATA_DIR. What is not installed is left out.
+
+The last line is for programs. Each of its values is a quotient of two times of this run, so that
+more is better:
+
+two_workers      1,968 images, summed: one process without a queue / two workers
+engine_share     1,968 images, summed: two bare engines / two workers
+small_vs_alone   64 images, per-image: one process without a queue / two workers
+small_vs_ddp     64 images, per-image: PyTorch DDP / two workers
+large_vs_ddp     1,968 images, summed: PyTorch DDP / two workers
+seed             the seed's job, 50 images, two workers: the seed's program / Tapeworks
+default_64, default_2000, default_9000
+                 ten classes: whole `train --workers 0` / whole `train` without --workers
+default_iteration_64, default_iteration_2000, default_iteration_9000
+                 the same, of an iteration
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import json
+import math
 import os
-import sqlite3
-import statistics
+import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from benchmarks.processes import TAPEWORKS, run
+from benchmarks import seed_job
+from benchmarks.document import fill
+from benchmarks.processes import run
 from benchmarks.rounds import announced, count
+from benchmarks.scaling_report import (
+    BARE,
+    DDP,
+    DEFAULT,
+    DEFAULT_WHOLE,
+    IN_PROCESS,
+    PINNED_IN_PROCESS,
+    SEED_PROGRAM,
+    WHOLE,
+    Samples,
+    defaults_table,
+    iterations_table,
+    told,
+    with_workers,
+)
+from benchmarks.train_run import WARM_UP, Job, time_train
 from model.config import GradientForm
 
-#: Every 3 and 6 of MNIST's 10,000 test images.
-IMAGES, ITERATIONS = 1968, 20
+#: Every 3 and 6 of MNIST's 10,000 test images; of ten classes, most of them.
+TEN = "0,1,2,3,4,5,6,7,8,9"
+JOBS = [
+    Job(images=64, iterations=60),
+    Job(images=1968, iterations=30),
+    Job(images=9000, classes=TEN, iterations=12),
+]
 
-#: Iterations with their seconds, and the seconds that workers spent on their shards.
-QUERY = """
-SELECT i.seconds, sum(s.seconds) FROM iterations AS i
-JOIN (SELECT DISTINCT iteration, shard, attempt, seconds FROM ledger) AS s USING (iteration)
-WHERE i.iteration > 0 GROUP BY i.iteration
-"""
+#: What is run as a user runs it, with `--workers 0` and without --workers.
+DEFAULT_JOBS = [
+    Job(images=64, classes=TEN, iterations=100),
+    Job(images=2000, classes=TEN, iterations=50),
+    Job(images=9000, classes=TEN, iterations=30),
+]
 
-#: Seconds of iterations, and parts of the workers' time that went into shards.
-Samples = tuple[list[float], list[float]]
+#: The seed's numbers.
+SEED_JOB = Job(dataset="digits", images=50, iterations=50)
+
+#: Workers beside the process without a queue.
+WORKERS = (1, 2)
+
+#: What can be measured apart.
+PARTS = ("workers", "seed", "defaults")
+
+#: How nearly the first iteration's loss must be the same with PyTorch.
+SAME_LOSS = 1e-5
+
+Measure = Callable[[Samples], None]
 
 
 def main() -> None:
-    """Measure by turns, print a table and a line for programs."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    parser.add_argument("--rounds", type=count, default=3, help="[default: 3]")
-    samples: dict[tuple[str, int], Samples] = defaultdict(lambda: ([], []))
-    rounds = parser.parse_args().rounds
-    for _ in announced(rounds):
-        for form in map(str, GradientForm):
-            for workers in (1, 2):
-                measure(form, workers, samples[form, workers])
-    print("\n".join(_table(samples)))
-    ratios = {form: _ratio(samples[form, 1], samples[form, 2]) for form in map(str, GradientForm)}
-    told = " ".join(f"{form.replace('-', '_')}={ratio:.3f}" for form, ratio in ratios.items())
-    print(f"scaling: {told}")
+    """Measure round after round, then print the tables and the line for programs."""
+    arguments = _arguments()
+    samples: Samples = defaultdict(list)
+    measures = list(_measures(arguments))
+    for _ in announced(arguments.rounds):
+        for measure in measures:
+            measure(samples)
+    tables = {"iterations": iterations_table(samples), "defaults": defaults_table(samples)}
+    print("\n\n".join("\n".join(lines) for lines in tables.values() if lines))
+    if arguments.document:
+        fill(arguments.document, tables)
+    print(told(samples))
 
 
-def _table(samples: dict[tuple[str, int], Samples]) -> Iterator[str]:
-    yield f"{IMAGES} images in an iteration; what is not spent on shards is the workers' waiting"
-    yield "gradients  workers  s/iteration  images/s  in shards"
-    for (form, workers), (seconds, shares) in samples.items():
-        median, share = statistics.median(seconds), statistics.median(shares)
-        yield f"{form:10} {workers:7} {median:12.4f} {IMAGES / median:9,.0f} {share:10.1%}"
+def _measures(arguments: argparse.Namespace) -> Iterator[Measure]:
+    def chosen(jobs: list[Job]) -> list[Job]:
+        wanted = arguments.images or [job.images for job in jobs]
+        return [job.of(arguments.iterations) for job in jobs if job.images in wanted]
+
+    if "workers" in arguments.parts:
+        for job in chosen(JOBS):
+            yield from _with_and_without_workers(job)
+    if "seed" in arguments.parts:
+        yield partial(_beside_the_seed, SEED_JOB.of(arguments.iterations))
+    if "defaults" in arguments.parts:
+        for job in chosen(DEFAULT_JOBS):
+            yield partial(_as_users_do, job)
 
 
-def measure(form: str, workers: int, samples: Samples, **variables: str) -> None:
-    """One run in this gradient form with so many workers, in this environment."""
+def _with_and_without_workers(job: Job) -> Iterator[Measure]:
+    first_losses: list[float] = []
+    yield partial(_in_process, job, first_losses)
+    for form in GradientForm:
+        for workers in WORKERS:
+            yield partial(_workers, job, workers, form)
+    yield partial(_bare_engines, job)
+    if importlib.util.find_spec("torch"):
+        yield partial(_ddp, job, first_losses)
+    else:
+        print("PyTorch DDP is left out: pip install '.[bench]'", file=sys.stderr)
+
+
+def _in_process(job: Job, first_losses: list[float], samples: Samples) -> None:
+    timing = time_train(job, workers=0)
+    samples[job.images, PINNED_IN_PROCESS] += timing.periods
+    first_losses.append(timing.first_loss)
+
+
+def _workers(job: Job, workers: int, form: GradientForm, samples: Samples) -> None:
+    timing = time_train(job, workers=workers, gradients=form.value)
+    samples[job.images, with_workers(workers, form)] += timing.periods
+
+
+def _bare_engines(job: Job, samples: Samples) -> None:
+    samples[job.images, BARE] += json.loads(_answer("benchmarks.bare_engine", job))[WARM_UP:]
+
+
+def _ddp(job: Job, first_losses: list[float], samples: Samples) -> None:
+    """Raises if it does not compute the same."""
+    found = json.loads(_answer("benchmarks.peers.torch_ddp", job))
+    if not math.isclose(found["first_loss"], first_losses[-1], rel_tol=SAME_LOSS):
+        expected = f"Expected a first loss of {first_losses[-1]} of PyTorch DDP as of Tapeworks."
+        raise RuntimeError(f"{expected} Received: {found['first_loss']}")
+    samples[job.images, DDP] += found["seconds"][WARM_UP:]
+
+
+def _answer(module: str, job: Job) -> str:
+    words = [str(job.images), job.classes, str(job.iterations)]
+    data = {"TAPEWORKS_DATA_DIR": os.environ.get("TAPEWORKS_DATA_DIR", "")}
+    return run([sys.executable, "-m", module, *words], **data)[1]
+
+
+def _beside_the_seed(job: Job, samples: Samples) -> None:
+    form = GradientForm.PER_IMAGE
+    timing = time_train(job, workers=2, gradients=form.value)
+    samples[job.images, with_workers(2, form)] += timing.periods
     with tempfile.TemporaryDirectory(prefix="tapeworks-bench-") as place:
-        database = Path(place) / "runs.db"
-        options = f"--dataset mnist --images {IMAGES} --iterations {ITERATIONS} --gradients {form}"
-        command = [TAPEWORKS, "train", *options.split(), "--workers", str(workers)]
-        command += ["--plot", str(Path(place) / "curve.svg")]
-        data = os.environ.get("TAPEWORKS_DATA_DIR", "")
-        run(command, TAPEWORKS_DATABASE_URL=str(database), TAPEWORKS_DATA_DIR=data, **variables)
-        with closing(sqlite3.connect(database)) as connection:
-            for seconds, in_shards in connection.execute(QUERY):
-                samples[0].append(seconds)
-                samples[1].append(in_shards / (workers * seconds))
+        measured = dict(seed_job.measure(Path(place), full=False))
+    samples[job.images, SEED_PROGRAM].append(measured["seed_iteration_seconds"])
 
 
-def _ratio(one: Samples, two: Samples) -> float:
-    return statistics.median(one[0]) / statistics.median(two[0])
+def _as_users_do(job: Job, samples: Samples) -> None:
+    for iteration, whole, workers in ((IN_PROCESS, WHOLE, 0), (DEFAULT, DEFAULT_WHOLE, None)):
+        timing = time_train(job, workers=workers, pinned=False)
+        samples[job.images, iteration] += timing.periods
+        samples[job.images, whole].append(timing.seconds)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scaling",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=count, default=3, help="[default: 3]")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure [default: all]"
+    )
+    parser.add_argument("--images", nargs="+", type=int, help="only with so many images")
+    parser.add_argument("--iterations", type=count, help="of every run [default: by its images]")
+    parser.add_argument("--document", type=Path, help="write the tables into docs/scaling.md")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
