@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,27 +10,23 @@ from numpy.typing import NDArray
 from model.parameters import Arrays
 
 
-def microbatch_sums(gradients: Arrays) -> Arrays:
-    """Per parameter, the float64 sum over one microbatch's images, added in image order."""
-    return {name: _sum_rows(array) for name, array in gradients.items()}
+def microbatch_sums(gradients: Arrays, microbatch_size: int) -> Arrays:
+    """Per parameter, each microbatch's sum over its images, added in image order to 0.
+
+    From (images, *shape) to (microbatches, *shape) float64; the last one may have fewer images.
+    """
+    return {name: _sum_groups(array, microbatch_size) for name, array in gradients.items()}
 
 
-def mean_gradient(sums: Iterable[Arrays], image_count: int) -> Arrays:
-    """The float32 mean over all images, from microbatch sums given in microbatch order."""
-    ordered = iter(sums)
-    total = {name: array.astype(np.float64) for name, array in next(ordered).items()}
-    for microbatch in ordered:
-        for name, array in microbatch.items():
-            total[name] += array
+def mean_gradient(total: Arrays, image_count: int) -> Arrays:
+    """The float32 mean of that many images, from their float64 sum."""
     return {name: (array / image_count).astype(np.float32) for name, array in total.items()}
 
 
-def total_loss(losses: Iterable[float]) -> float:
+def total_loss(losses: NDArray[np.floating]) -> float:
     """The loss of an iteration: its images' losses added in image order, in float64."""
-    total = 0.0
-    for loss in losses:
-        total += float(loss)
-    return total
+    from_zero = np.concatenate([np.zeros(1), losses])
+    return float(np.add.accumulate(from_zero)[-1])
 
 
 def global_norm(gradient: Arrays) -> float:
@@ -40,11 +35,19 @@ def global_norm(gradient: Arrays) -> float:
     return float(np.sqrt(sum(squares)))
 
 
-def _sum_rows(array: NDArray[Any]) -> NDArray[np.float64]:
+def _sum_groups(array: NDArray[Any], size: int) -> NDArray[np.float64]:
     rows = np.ascontiguousarray(array).reshape(len(array), -1)
-    if rows.shape[1] == 1:  # the one shape whose rows NumPy adds in pairs, not one by one
-        total = np.cumsum(rows, axis=0, dtype=np.float64)[-1]
-    else:
-        total = np.add.reduce(rows, axis=0, dtype=np.float64)
-    summed: NDArray[np.float64] = total.reshape(array.shape[1:])
-    return summed
+    whole, columns = len(rows) // size, rows.shape[1]
+    sums = np.empty((-(-len(rows) // size), columns))
+    _add_in_order(rows[: whole * size].reshape(whole, size, columns), sums[:whole])
+    if whole < len(sums):
+        _add_in_order(rows[np.newaxis, whole * size :], sums[whole:])
+    return sums.reshape(-1, *array.shape[1:])
+
+
+def _add_in_order(groups: NDArray[Any], sums: NDArray[np.float64]) -> None:
+    """Sum (groups, members, columns) over the members, one after the other, beginning with 0."""
+    if groups.shape[2] > 1:
+        np.add.reduce(groups, axis=1, dtype=np.float64, initial=0.0, out=sums)
+    else:  # the one shape whose members NumPy adds in pairs
+        sums[:] = np.add.accumulate(groups, axis=1, dtype=np.float64)[:, -1] + 0.0

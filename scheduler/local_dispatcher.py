@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from model.average import microbatch_sums
 from model.config import NetworkConfig
 from model.parameters import all_finite, from_bytes
+from model.reduction import block_sums
 from scheduler.errors import diverged, other_bits
 from scheduler.work import Outcome, Watcher, Work
 from workers.messages import GRADIENT_NORMS, LOSSES, Wanted
@@ -55,6 +55,7 @@ class LocalDispatcher:
         self.attempts = self.shards = 1
         compute, parameters = engine(work.network), from_bytes(work.parameters)
         began, computed = time.perf_counter(), []
+        size = work.network.microbatch_size
         for microbatch in work.microbatches:
             watcher.tick()
             images = np.array(microbatch.images)
@@ -62,10 +63,11 @@ class LocalDispatcher:
             # A norm overflows before its gradient does; answers through a queue are judged so too.
             if not all_finite({LOSSES: result.losses, GRADIENT_NORMS: result.gradient_norms}):
                 raise diverged(work.iteration)
+            sums = {} if work.wanted is Wanted.NOTHING else block_sums(result.gradients, 0, size)
             computed.append(
                 Outcome(
                     microbatch=microbatch,
-                    sums={} if work.wanted is Wanted.NOTHING else microbatch_sums(result.gradients),
+                    sums={name: array[0] for name, array in sums.items()},
                     losses=result.losses,
                     gradient_norms=result.gradient_norms,
                     predictions=result.predictions,

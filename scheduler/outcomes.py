@@ -41,7 +41,7 @@ def gather(dispatcher: Dispatcher, work: Work, watcher: Watcher) -> list[Outcome
 
 def loss_of(outcomes: list[Outcome]) -> float:
     """Sum of all images' losses, in image order."""
-    return total_loss(loss for outcome in outcomes for loss in outcome.losses)
+    return total_loss(np.concatenate([outcome.losses for outcome in outcomes]))
 
 
 def accuracy_of(outcomes: list[Outcome], data: ImageData) -> float:

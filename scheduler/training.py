@@ -6,12 +6,15 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+import numpy as np
+
 from model.average import global_norm, mean_gradient
 from model.config import RunConfig
 from model.datasets.data import ImageData
 from model.images import cut, image_set
 from model.optimizers import direction, read_state, state_bytes
 from model.parameters import all_finite, assign, digest, from_bytes, to_bytes
+from model.reduction import Reduction
 from model.schedules import learning_rate
 from scheduler.cadence import is_kept
 from scheduler.errors import diverged
@@ -108,9 +111,11 @@ def compute_iteration(
     # Every image's gradient, computed wherever the dispatcher finds workers.
     outcomes = gather(dispatcher, work, watcher)
 
-    # Average in image order; the way that the optimizer makes of it; assign.
-    images = sum(len(microbatch.images) for microbatch in work.microbatches)
-    gradient = mean_gradient((outcome.sums for outcome in outcomes), images)
+    # The mean of the whole image set; the way that the optimizer makes of it; assign.
+    images, reduction = sum(len(microbatch.images) for microbatch in work.microbatches), Reduction()
+    for place, outcome in enumerate(outcomes):
+        reduction.add(place, 1, {name: sums[np.newaxis] for name, sums in outcome.sums.items()})
+    gradient = mean_gradient(reduction.total(len(outcomes)), images)
     towards, state = direction(config, remembered, gradient)
     rate = learning_rate(config, work.iteration)
     parameters = assign(from_bytes(work.parameters), towards, rate)

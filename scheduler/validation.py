@@ -163,4 +163,6 @@ def _sums(arrays: Arrays, work: Work, place: int, rows: slice) -> Arrays:
         return {}
     if work.wanted is Wanted.SUMMED:
         return {name: arrays[name][place] for name in work.network.shapes}
-    return microbatch_sums({name: arrays[name][rows] for name in work.network.shapes})
+    gradients = {name: arrays[name][rows] for name in work.network.shapes}
+    sums = microbatch_sums(gradients, work.network.microbatch_size)
+    return {name: array[0] for name, array in sums.items()}

@@ -6,7 +6,7 @@ what the project computes is compared with this, and this with finite difference
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,3 +128,30 @@ def _convolve_backward(maps: Array, filters: Array, slope: Array) -> tuple[Array
         filter_gradient[number] += slope[number, row, column] * maps[here].sum(axis=0)
         map_slope[here] += slope[number, row, column] * filters[number]
     return filter_gradient, map_slope
+
+
+def microbatch_sum(images: Sequence[NDArray[np.floating]] | NDArray[np.floating]) -> Array:
+    """One microbatch's gradients added to 0, image by image."""
+    total = np.zeros(np.shape(images[0]))
+    for image in images:
+        total = total + image.astype(np.float64)
+    return total
+
+
+def block_sum(microbatches: Sequence[Array], first: int, width: int) -> Array:
+    """The sum of the block of `width` microbatches from `first` on, as far as they exist."""
+    if width == 1:
+        return microbatches[first]
+    middle = first + width // 2
+    left = block_sum(microbatches, first, width // 2)
+    if middle >= len(microbatches):
+        return left
+    return left + block_sum(microbatches, middle, width // 2)
+
+
+def image_set_sum(microbatches: Sequence[Array]) -> Array:
+    """The sum of all microbatches: that of the smallest block that holds them all."""
+    width = 1
+    while width < len(microbatches):
+        width = 2 * width
+    return block_sum(microbatches, 0, width)

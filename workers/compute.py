@@ -70,8 +70,8 @@ def answer_arrays(results: list[MicrobatchResult], wanted: Wanted) -> Arrays:
     if wanted is Wanted.NOTHING:
         return arrays
     if wanted is Wanted.SUMMED:
-        sums = [microbatch_sums(result.gradients) for result in results]
-        return arrays | {name: np.stack([s[name] for s in sums]) for name in sums[0]}
+        sums = [microbatch_sums(result.gradients, len(result.losses)) for result in results]
+        return arrays | {name: np.concatenate([s[name] for s in sums]) for name in sums[0]}
     names = results[0].gradients
     return arrays | {
         name: np.concatenate([result.gradients[name] for result in results]) for name in names

@@ -30,15 +30,15 @@ app.conf.task_acks_late = True
 @app.task(name="gradients")  # type: ignore[untyped-decorator]
 def gradients(iteration: int, parameters: str, microbatches: list[int]) -> list[str]:
     """Each microbatch's losses and float64 sums of gradients, as base64 of safetensors."""
-    from model.average import microbatch_sums
     from model.parameters import from_bytes, to_bytes
+    from model.reduction import block_sums
 
     compute, images, labels, size = _problem()
     answers = []
     for index in microbatches:
         rows = slice(index * size, (index + 1) * size)
         result = compute(from_bytes(base64.b64decode(parameters)), images[rows], labels[rows])
-        arrays = microbatch_sums(result.gradients) | {"losses": result.losses}
+        arrays = block_sums(result.gradients, index, size) | {"losses": result.losses}
         answers.append(base64.b64encode(to_bytes(arrays)).decode())
     with Path(os.environ[LOG_VARIABLE]).open("a", encoding="utf-8") as log:
         log.write(f"{iteration} {microbatches[0]}\n")

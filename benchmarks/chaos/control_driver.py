@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from model.average import mean_gradient, total_loss
 from model.config import RunConfig
 from model.images import cut
 from model.parameters import Arrays, assign, from_bytes, initial, to_bytes
+from model.reduction import Reduction
 
 #: Tasks in a group.
 TASKS = 4
@@ -40,11 +42,17 @@ def main(checkpoint: Path, iterations: int, seed: int) -> None:
         answers = [answer for part in tasks.apply_async().get() for answer in part]
         arrays = [dict(from_bytes(base64.b64decode(answer))) for answer in answers]
         values = np.concatenate([array.pop(LOSSES) for array in arrays])
-        parameters = assign(
-            parameters, mean_gradient(iter(arrays), config.images), config.learning_rate
-        )
+        total = _total(arrays)
+        parameters = assign(parameters, mean_gradient(total, config.images), config.learning_rate)
         losses.append(total_loss(values))
         _write(checkpoint, parameters | {LOSSES: np.array(losses)})
+
+
+def _total(sums: Sequence[Arrays]) -> Arrays:
+    reduction = Reduction()
+    for microbatch, arrays in enumerate(sums):
+        reduction.add(microbatch, 1, arrays)
+    return reduction.total(len(sums))
 
 
 def _state(checkpoint: Path, config: RunConfig) -> Arrays:

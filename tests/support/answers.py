@@ -89,4 +89,5 @@ def header(asked: Work, payload: bytes) -> AnswerHeader:
 
 def image_sums(results: list[MicrobatchResult]) -> list[Arrays]:
     """The microbatches' float64 sums, as a worker adds them."""
-    return [microbatch_sums(result.gradients) for result in results]
+    every = [microbatch_sums(result.gradients, len(result.losses)) for result in results]
+    return [{name: array[0] for name, array in sums.items()} for sums in every]

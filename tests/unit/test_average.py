@@ -7,13 +7,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from model.average import global_norm, mean_gradient, microbatch_sums, total_loss
-from model.images import cut
-from model.parameters import Arrays, from_bytes, to_bytes
+from model.parameters import Arrays, to_bytes
+from model.reduction import Reduction, block_sums
 
 #: In float64, added one after the other: ((2⁵³ + 1) + 1) − 2⁵³ = 0, as each 1 is rounded away.
 #: Backwards they give 2, in pairs 1, exactly 2.
@@ -36,14 +34,6 @@ def random_gradients(count: int, seed: int = 0) -> Arrays:
     return {"conv_1": array(2, 3, 3), "dense_1": array(2, 2, 4, 4)}
 
 
-def slices(gradients: Arrays, size: int) -> list[Arrays]:
-    count = len(gradients["conv_1"])
-    return [
-        {name: array[list(part.images)] for name, array in gradients.items()}
-        for part in cut(range(count), size)
-    ]
-
-
 def added_one_by_one(values: NDArray[np.generic]) -> NDArray[np.float64]:
     """Python's own float addition, entry by entry, first row first."""
     columns = np.asarray(values, np.float64).reshape(len(values), -1).T.tolist()
@@ -57,27 +47,40 @@ def added_one_by_one(values: NDArray[np.generic]) -> NDArray[np.float64]:
 
 
 def test_a_microbatch_is_summed_in_image_order() -> None:
-    assert microbatch_sums(rows(ORDER_MATTERS))["conv_1"].tolist() == [0.0]
-    assert microbatch_sums(rows(ORDER_MATTERS[::-1]))["conv_1"].tolist() == [2.0]
+    assert microbatch_sums(rows(ORDER_MATTERS), 4)["conv_1"].tolist() == [[0.0]]
+    assert microbatch_sums(rows(ORDER_MATTERS[::-1]), 4)["conv_1"].tolist() == [[2.0]]
 
 
 def test_a_long_microbatch_is_not_summed_in_pairs() -> None:
     values = ORDER_MATTERS[:1] + [1.0] * 30 + ORDER_MATTERS[-1:]
 
-    assert microbatch_sums(rows(values))["conv_1"].tolist() == [0.0]
+    assert microbatch_sums(rows(values), 32)["conv_1"].tolist() == [[0.0]]
 
 
-def test_microbatches_are_added_in_their_order() -> None:
-    sums = [{"conv_1": np.array([value])} for value in ORDER_MATTERS]
+def test_the_last_microbatch_may_be_shorter() -> None:
+    sums = microbatch_sums(rows([1.0, 2.0, 4.0, 8.0, 16.0]), 2)
 
-    assert mean_gradient(sums, 4)["conv_1"].tolist() == [0.0]
-    assert mean_gradient(reversed(sums), 4)["conv_1"].tolist() == [0.5]
+    assert sums["conv_1"].tolist() == [[3.0], [12.0], [16.0]]
+
+
+@pytest.mark.parametrize("shape", [(1,), (2, 1)])
+def test_a_sum_begins_with_zero_whatever_the_shape(shape: tuple[int, ...]) -> None:
+    sums = microbatch_sums({"conv_1": np.full((3, *shape), -0.0, np.float32)}, 2)
+
+    assert sums["conv_1"].tolist() == np.zeros((2, *shape)).tolist()
+    assert not np.signbit(sums["conv_1"]).any()
 
 
 def test_losses_are_added_in_image_order() -> None:
-    assert total_loss(ORDER_MATTERS) == 0.0
-    assert total_loss(reversed(ORDER_MATTERS)) == 2.0
-    assert total_loss([]) == 0.0
+    assert total_loss(np.array(ORDER_MATTERS)) == 0.0
+    assert total_loss(np.array(ORDER_MATTERS[::-1])) == 2.0
+    assert str(total_loss(np.array([-0.0], np.float32))) == "0.0"
+
+
+def test_losses_have_the_bits_of_adding_one_by_one() -> None:
+    losses = random_gradients(1000)["conv_1"].ravel()
+
+    assert total_loss(losses) == sum(losses.tolist(), 0.0)
 
 
 def test_float32_losses_are_added_in_float64() -> None:
@@ -87,49 +90,25 @@ def test_float32_losses_are_added_in_float64() -> None:
 
 
 def test_a_microbatchs_sum_is_float64_and_loses_nothing_of_float32() -> None:
-    sums = microbatch_sums(rows([2.0**24, 1.0, 1.0]))
+    sums = microbatch_sums(rows([2.0**24, 1.0, 1.0]), 3)
 
     assert sums["conv_1"].dtype == np.float64
-    assert sums["conv_1"].tolist() == [2.0**24 + 2.0]
+    assert sums["conv_1"].tolist() == [[2.0**24 + 2.0]]
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_microbatchs_sum_has_the_bits_of_adding_one_by_one(seed: int) -> None:
     gradients = random_gradients(50, seed)
 
-    sums = microbatch_sums(gradients)
+    sums = microbatch_sums(gradients, 50)
 
     for name, array in gradients.items():
         assert sums[name].tobytes() == added_one_by_one(array).tobytes()
 
 
-@settings(deadline=None)
-@given(count=st.integers(1, 40), size=st.integers(1, 45), seed=st.integers(0, 99))
-def test_summed_by_the_worker_or_by_the_scheduler_the_mean_has_the_same_bits(
-    count: int, size: int, seed: int
-) -> None:
-    parts = slices(random_gradients(count, seed), size)
-
-    per_image = [from_bytes(to_bytes(part)) for part in parts]
-    summed = [from_bytes(to_bytes(microbatch_sums(part))) for part in parts]
-
-    by_scheduler = mean_gradient((microbatch_sums(part) for part in per_image), count)
-    by_worker = mean_gradient(summed, count)
-    by_hand = {
-        name: added_one_by_one(np.stack([added_one_by_one(part[name]) for part in parts]))
-        for name in parts[0]
-    }
-    for name, total in by_hand.items():
-        expected = np.float32(total / count)
-        assert by_scheduler[name].tobytes() == expected.tobytes()
-        assert by_worker[name].tobytes() == expected.tobytes()
-
-
 def test_the_mean_is_rounded_to_float32_once() -> None:
     # 2²⁴ + 1 is no float32: rounding the sum before dividing by 5 would give 3355443.25.
-    sums = [{"conv_1": np.array([value])} for value in (2.0**24, 1.0, 0.0, 0.0, 0.0)]
-
-    mean = mean_gradient(sums, 5)["conv_1"]
+    mean = mean_gradient({"conv_1": np.array([2.0**24 + 1.0])}, 5)["conv_1"]
 
     assert mean.dtype == np.float32
     assert mean.tolist() == [3355443.5]
@@ -140,7 +119,9 @@ def test_the_mean_is_the_exact_mean_rounded(size: int) -> None:
     source = np.random.default_rng(1)
     gradients: Arrays = {"conv_1": source.standard_normal((50, 5, 3, 3)).astype(np.float32)}
 
-    mean = mean_gradient(map(microbatch_sums, slices(gradients, size)), 50)["conv_1"]
+    reduction = Reduction()
+    reduction.add(0, -(-50 // size), block_sums(gradients, 0, size))
+    mean = mean_gradient(reduction.total(-(-50 // size)), 50)["conv_1"]
 
     columns = gradients["conv_1"].reshape(50, -1).T.tolist()
     for computed, column in zip(mean.ravel().tolist(), columns, strict=True):
@@ -151,12 +132,12 @@ def test_the_mean_is_the_exact_mean_rounded(size: int) -> None:
 
 def test_averaging_changes_nothing_that_it_was_given() -> None:
     gradients = random_gradients(4)
-    sums = [microbatch_sums(part) for part in slices(gradients, 2)]
-    before = to_bytes(gradients), [to_bytes(part) for part in sums]
+    sums = microbatch_sums(gradients, 2)
+    before = to_bytes(gradients), to_bytes(sums)
 
     mean_gradient(sums, 4)
 
-    assert (to_bytes(gradients), [to_bytes(part) for part in sums]) == before
+    assert (to_bytes(gradients), to_bytes(sums)) == before
 
 
 def test_the_global_norm_is_taken_over_all_parameters_together() -> None:

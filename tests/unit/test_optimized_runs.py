@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import text
 
 from model import datasets
-from model.average import mean_gradient, microbatch_sums
 from model.config import NetworkConfig, RunConfig
 from model.errors import ParametersError
 from model.gradients import Engine
@@ -26,6 +25,7 @@ from scheduler.work import Outcome, Watcher, Work
 from storage.checkpoints import digest_of
 from storage.history import History
 from storage.records import RunRecord, RunStatus
+from tests.reference_numpy import image_set_sum, microbatch_sum
 from tests.reference_optimizers import Adam, moved
 from tests.support.desk import SMALL
 from tests.support.replaying import Replayed, replayed
@@ -102,8 +102,9 @@ def _mean_gradient(
     for microbatch in cut(images, config.network.microbatch_size):
         rows = list(microbatch.images)
         result = engine_of(config.network)(parameters, data.images[rows], data.labels[rows])
-        sums.append(microbatch_sums(result.gradients))
-    return mean_gradient(sums, len(images))
+        sums.append({name: microbatch_sum(array) for name, array in result.gradients.items()})
+    totals = {name: image_set_sum([arrays[name] for arrays in sums]) for name in parameters}
+    return {name: (total / len(images)).astype(np.float32) for name, total in totals.items()}
 
 
 @OPTIMIZERS

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.average import mean_gradient, microbatch_sums, total_loss
+from model.average import mean_gradient, total_loss
 from model.config import NetworkConfig, RunConfig, Unfolding
 from model.gradients import Engine
 from model.images import cut, image_set
 from model.parameters import Arrays, assign
+from model.reduction import Reduction, block_sums
 from tests.support.closeness import assert_close
 
 EngineOf = Callable[[NetworkConfig], Engine]
@@ -61,13 +62,15 @@ def test_five_iterations_are_the_seeds(
 
     losses = []
     for iteration in range(config.iterations):
-        results = [
-            compute(parameters, images[list(microbatch.images)], labels[list(microbatch.images)])
-            for microbatch in cut(image_set(config, iteration), config.network.microbatch_size)
-        ]
-        losses.append(total_loss(loss for result in results for loss in result.losses))
-        sums = (microbatch_sums(result.gradients) for result in results)
-        parameters = assign(parameters, mean_gradient(sums, config.images), config.learning_rate)
+        size, reduction, every_loss = config.network.microbatch_size, Reduction(), []
+        for microbatch in cut(image_set(config, iteration), size):
+            rows = list(microbatch.images)
+            result = compute(parameters, images[rows], labels[rows])
+            reduction.add(microbatch.index, 1, block_sums(result.gradients, microbatch.index, size))
+            every_loss.append(result.losses)
+        losses.append(total_loss(np.concatenate(every_loss)))
+        total = reduction.total(len(every_loss))
+        parameters = assign(parameters, mean_gradient(total, config.images), config.learning_rate)
 
     np.testing.assert_allclose(losses, seed_reference["losses"], rtol=1e-5)
     for name, last in parameters.items():

@@ -1,0 +1,136 @@
+"""The fixed binary tree along which microbatches' sums are merged, the same bits in any order.
+
+A block is a node of the tree, the microbatches [index·2^level, (index+1)·2^level) of an image set.
+Its sum is the left half's plus the right half's; where the image set ends before the right half
+begins, it is the left half's, unchanged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.average import microbatch_sums
+from model.parameters import Arrays
+
+Sum = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A node of the tree."""
+
+    level: int  #: 0 is a single microbatch
+    index: int  #: among the blocks of its level
+
+    @property
+    def first(self) -> int:
+        """Its first microbatch."""
+        return self.index << self.level
+
+    @property
+    def sibling(self) -> Block:
+        """The other half of the block above."""
+        return Block(self.level, self.index ^ 1)
+
+    @property
+    def parent(self) -> Block:
+        """The block above."""
+        return Block(self.level + 1, self.index >> 1)
+
+
+def blocks(first: int, count: int) -> list[Block]:
+    """The fewest blocks that make up the microbatches [first, first + count), from left to right.
+
+    Each is complete, so that they do not depend on where the image set ends.
+    """
+    found = []
+    while count > 0:
+        largest = count.bit_length() - 1
+        level = min((first & -first).bit_length() - 1, largest) if first else largest
+        found.append(Block(level, first >> level))
+        first, count = first + (1 << level), count - (1 << level)
+    return found
+
+
+def block_sums(gradients: Arrays, first_microbatch: int, microbatch_size: int) -> Arrays:
+    """Sums of the blocks that neighbouring microbatches make up, (blocks, *shape) float64.
+
+    `gradients` are per image, (images, *shape) float32; only the last microbatch may have fewer
+    images than `microbatch_size`.
+    """
+    sums = microbatch_sums(gradients, microbatch_size)
+    return {name: _merge_neighbours(array, first_microbatch) for name, array in sums.items()}
+
+
+def _merge_neighbours(sums: Sum, first: int) -> Sum:
+    """Merge (microbatches, *shape) in place, level by level; a block's sum is at its first row."""
+    count, half = len(sums), 1
+    while 2 * half <= count:
+        start = -first % (2 * half)
+        end = start + (count - start) // (2 * half) * 2 * half
+        sums[start : end : 2 * half] += sums[start + half : end : 2 * half]
+        half *= 2
+    return sums[[block.first - first for block in blocks(first, count)]]
+
+
+class Reduction:
+    """The sums of one image set's blocks, merged as they arrive, in any order.
+
+    It holds a block's sum until the other half of the block above is there: ⌈log₂ n⌉ of them at
+    the most where they arrive from left to right.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[Block, Sum] = {}  # all parameters in one row, one behind the other
+        self._shapes: dict[str, tuple[int, ...]] = {}
+
+    @property
+    def held(self) -> list[Block]:
+        """The blocks whose sums are held, from left to right."""
+        return sorted(self._held, key=lambda block: block.first)
+
+    def add(self, first: int, count: int, sums: Arrays) -> None:
+        """Take the `block_sums` of the microbatches [first, first + count), each only once."""
+        if not self._shapes:
+            self._shapes = {name: array.shape[1:] for name, array in sums.items()}
+        rows = [sums[name].reshape(len(sums[name]), -1) for name in self._shapes]
+        for block, *parts in zip(blocks(first, count), *rows, strict=True):
+            self._put(block, np.concatenate(parts, dtype=np.float64))
+
+    def _put(self, block: Block, total: Sum) -> None:
+        while (other := self._held.pop(block.sibling, None)) is not None:
+            total += other
+            block = block.parent
+        if block in self._held:
+            raise ValueError(f"Expected each sum once. Received: {_named([block])} again")
+        self._held[block] = total
+
+    def sums(self) -> Arrays:
+        """What is held, as `block_sums` would have it."""
+        return self._separate(np.stack([self._held[block] for block in self.held]))
+
+    def total(self, microbatches: int) -> Arrays:
+        """The sum of the whole image set, float64; it must have been added, nothing of it twice."""
+        if self.held != blocks(0, microbatches):
+            raise ValueError(
+                f"Expected the sums of {microbatches} microbatches. Received: {_named(self.held)}"
+            )
+        *rest, total = (self._held[block] for block in self.held)
+        for left in reversed(rest):
+            total = left + total
+        return {name: array[0] for name, array in self._separate(total[np.newaxis]).items()}
+
+    def _separate(self, rows: Sum) -> Arrays:
+        ends = np.cumsum([np.prod(shape, dtype=int) for shape in self._shapes.values()])
+        columns = np.split(rows, ends[:-1], axis=1)
+        return {
+            name: part.reshape(len(rows), *shape)
+            for (name, shape), part in zip(self._shapes.items(), columns, strict=True)
+        }
+
+
+def _named(found: list[Block]) -> str:
+    return ", ".join(f"block {block.index} of level {block.level}" for block in found) or "none"
