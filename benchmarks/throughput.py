@@ -35,11 +35,12 @@ def images_per_second(unfolding: Unfolding) -> float:
 def _pass_seconds(config: RunConfig) -> Iterator[float]:
     from model import datasets  # this and the next load what the benchmark's own process can spare
     from model.gradients import engine
-    from model.images import cut, image_set
+    from model.images import image_set
     from model.parameters import initial
 
     data, parameters = datasets.load(config).training, initial(config.network, config.seed)
-    batches = [list(b.images) for b in cut(image_set(config, 0), config.network.microbatch_size)]
+    images, size = image_set(config, 0), config.network.microbatch_size
+    batches = [images[first : first + size] for first in range(0, len(images), size)]
     compute = engine(config.network)
 
     def one_pass() -> float:

@@ -1,10 +1,8 @@
-"""Which images an iteration is computed on, and how they are grouped."""
+"""Which images an iteration is computed on, and how the network gets them."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -15,16 +13,7 @@ from model.config import RunConfig
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Microbatch:
-    """Neighbours in the image set that are always computed together, in this order."""
-
-    index: int  #: place among the iteration's microbatches
-    first: int  #: place of its first image in the image set
-    images: tuple[int, ...]  #: numbers of its images in the run's data
-
-
-def image_set(config: RunConfig, iteration: int) -> Sequence[int]:
+def image_set(config: RunConfig, iteration: int) -> NDArray[np.int64]:
     """Numbers of the images that this iteration averages over, in their fixed order.
 
     All of them in the data's order, or a slice of a pass over all of them in an order that is drawn
@@ -32,13 +21,13 @@ def image_set(config: RunConfig, iteration: int) -> Sequence[int]:
     """
     size = config.images_in_an_iteration
     if size == config.images:
-        return range(size)
+        return np.arange(size)
     number, place = divmod(iteration, -(-config.images // size))
     return _drawn_order(config.seed, number, config.images)[place * size : (place + 1) * size]
 
 
 @functools.lru_cache(maxsize=2)
-def _drawn_order(seed: int, number: int, images: int) -> tuple[int, ...]:
+def _drawn_order(seed: int, number: int, images: int) -> NDArray[np.int64]:
     """All images in the order of one pass: sorted by raw numbers of PCG64, one for each.
 
     As with `parameters.initial`, the same bits with every NumPy, which promises them neither of its
@@ -46,15 +35,9 @@ def _drawn_order(seed: int, number: int, images: int) -> tuple[int, ...]:
     repeats the numbers of the initial parameters.
     """
     source = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(number,)))
-    return tuple(np.argsort(source.random_raw(images), kind="stable").tolist())
-
-
-def cut(images: Sequence[int], microbatch_size: int) -> list[Microbatch]:
-    """The image set as microbatches of `microbatch_size` neighbours; the last may have fewer."""
-    return [
-        Microbatch(index=index, first=first, images=tuple(images[first : first + microbatch_size]))
-        for index, first in enumerate(range(0, len(images), microbatch_size))
-    ]
+    order: NDArray[np.int64] = np.argsort(source.random_raw(images), kind="stable")
+    order.flags.writeable = False
+    return order
 
 
 def normalised(images: NDArray[np.uint8]) -> NDArray[np.float32]:

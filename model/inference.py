@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from model import network as networks
 from model.config import NetworkConfig, Unfolding
 from model.errors import ParametersError
-from model.images import cut, normalised, padded
+from model.images import normalised, padded
 from model.parameters import Arrays
 from model.runtime import tf
 from model.unfold import unfold_fully
@@ -27,9 +27,10 @@ def logits(
     """
     compute = (_full if network.unfolding is Unfolding.FULL else _layerwise)(network)
     arrays = [tf.constant(parameters[name]) for name in network.shapes]
+    size = network.microbatch_size
     parts = [
-        compute(normalised(images[list(microbatch.images)]), arrays)
-        for microbatch in cut(range(len(images)), network.microbatch_size)
+        compute(normalised(images[first : first + size]), arrays)
+        for first in range(0, len(images), size)
     ]
     found: NDArray[np.float32] = np.concatenate(parts)
     if not np.isfinite(found).all():

@@ -1,16 +1,15 @@
-"""The Celery dispatcher: shards out through Redis, answers back, each microbatch counted once."""
+"""The Celery dispatcher: shards out through Redis, answers back, each shard counted once."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
 
 from model.config import NetworkConfig
 from scheduler.gathering import Gathering
 from scheduler.link import Link
 from scheduler.metering import UNMETERED, Meter
-from scheduler.work import Outcome, Watcher, Work
+from scheduler.work import Result, Watcher, Work
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import RedisUnreachable
 from workers.log_context import about
@@ -58,13 +57,13 @@ class CeleryDispatcher:
         except RedisUnreachable:
             return frozenset()
 
-    def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
-        """Every microbatch's outcome exactly once, when all are there."""
+    def compute(self, work: Work, watcher: Watcher) -> Result:
+        """Have every shard computed by some worker, and count each once."""
         evaluation = work.wanted is Wanted.NOTHING or None
         with about(iteration=work.iteration, evaluation=evaluation):
             gathering = self._gather(work, watcher)
-        yield from gathering.counted()
         self.attempts, self.shards = gathering.attempts, gathering.shards
+        return gathering.result()
 
     def _gather(self, work: Work, watcher: Watcher) -> Gathering:
         gathering: Gathering | None = None

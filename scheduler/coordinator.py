@@ -243,7 +243,7 @@ class Coordinator:
 
     def _learn(self, answer: Answer, now: float) -> None:
         waited = now - answer.attempt.sent_at  # a worker's own measure may be anything
-        microbatches = len(answer.attempt.shard.microbatches)
+        microbatches = answer.attempt.shard.microbatches
         self._standing.pace.learn(waited, min(answer.seconds, waited), microbatches)
 
     def _spared(self) -> list[Command]:

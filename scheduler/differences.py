@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.parameters import digest
-from scheduler.outcomes import Computed
+from scheduler.outcomes import Computed, images_of
 from storage.records import (
     CheckpointRecord,
     ImageValues,
@@ -80,7 +80,7 @@ def iteration_difference(stored: Stored, computed: Computed) -> Difference | Non
     if found is None:
         return None
     what, expected, received, place = found
-    images = [image for outcome in computed.outcomes for image in outcome.microbatch.images]
+    images = images_of(computed.outcomes)
     return Difference(
         run_id=stored.run.id,
         iteration=stored.record.iteration,
@@ -88,7 +88,7 @@ def iteration_difference(stored: Stored, computed: Computed) -> Difference | Non
         expected=str(expected),
         computed=str(received),
         place=place,
-        image=None if place is None else dict(enumerate(images)).get(place),
+        image=int(images[place]) if place in range(len(images)) else None,
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 from pydantic import ValidationError
 
 from model.parameters import Arrays, all_finite, digest, to_bytes
+from model.reduction import Reduction
 from scheduler.commands import (
     Answer,
     Attempt,
@@ -35,19 +36,20 @@ from scheduler.sharding import Shard, shard_count, split
 from scheduler.validation import (
     fewest_shards,
     largest_bytes,
-    outcomes,
+    outcome_of,
     read_arrays,
     read_header,
+    sums_of,
     worker_of,
 )
-from scheduler.work import Outcome, Watcher, Work
+from scheduler.work import Outcome, Result, Watcher, Work
 from workers import app as celery
 from workers.chunks import CHUNK_IMAGES
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import SignatureWrong
 from workers.limits import MOST_WORKERS
 from workers.log_context import about
-from workers.messages import AnswerHeader, MicrobatchMessage, ShardMessage, Status
+from workers.messages import AnswerHeader, ShardMessage, Status, Wanted
 
 logger = logging.getLogger(__name__)
 
@@ -65,16 +67,18 @@ class Gathering:
     def __init__(self, link: Link, work: Work, watcher: Watcher, meter: Meter = UNMETERED) -> None:
         self._link, self._work, self._watcher, self._meter = link, work, watcher, meter
         service = link.standing.pace.service_seconds
-        count = shard_count(work.shards, len(work.microbatches), len(link.workers), service)
-        count = min(max(count, fewest_shards(work)), len(work.microbatches))
-        shards = split(work.microbatches, count)
+        count = shard_count(work.shards, work.microbatches, len(link.workers), service)
+        count = min(max(count, fewest_shards(work)), work.microbatches)
+        shards = split(work.images, work.network.microbatch_size, count)
         audited = [shard.index for shard in shards if CHANCE.random() < work.audit]
         is_audited = work.audit > 0
         self._coordinator = Coordinator(
             shards, link.standing, self._name, audited, is_audited=is_audited
         )
-        self._uncounted: dict[Answer, list[Outcome]] = {}
-        self._outcomes: dict[int, list[Outcome]] = {}  # of counted shards
+        #: By shard: outcomes and sums of the answers that came and are not counted.
+        self._uncounted = defaultdict[int, dict[Answer, tuple[Outcome, Arrays]]](dict)
+        self._outcomes: dict[int, Outcome] = {}  # of counted shards
+        self._reduction = Reduction()
         self._commands: deque[Command] = deque()
         self._published = False
         self.shards = count
@@ -94,10 +98,14 @@ class Gathering:
         """Messages sent so far."""
         return self._coordinator.sent
 
-    def counted(self) -> list[Outcome]:
-        """Every microbatch's outcome, once it is finished. What it rests on is kept for good."""
+    def result(self) -> Result:
+        """What was computed, once it is finished. What it rests on is kept for good."""
         self._link.standing.confirm()
-        return [outcome for shard in sorted(self._outcomes) for outcome in self._outcomes[shard]]
+        is_summed = self._work.wanted is not Wanted.NOTHING
+        return Result(
+            outcomes=[outcome for _, outcome in sorted(self._outcomes.items())],
+            sums=self._reduction.total(self._work.microbatches) if is_summed else {},
+        )
 
     def turn(self) -> None:
         """Send what is due, then wait a moment for an answer and judge it."""
@@ -168,10 +176,15 @@ class Gathering:
     def _add_up(self, command: Count | StartOver) -> None:
         match command:
             case Count(answer=answer):
-                self._outcomes[answer.attempt.shard.index] = self._uncounted.pop(answer)
+                shard = answer.attempt.shard
+                outcome, sums = self._uncounted.pop(shard.index)[answer]
+                self._outcomes[shard.index] = outcome
+                if sums:
+                    self._reduction.add(shard.first_microbatch, shard.microbatches, sums)
             case StartOver():
                 self._outcomes.clear()
                 self._uncounted.clear()
+                self._reduction = Reduction()
 
     def _ending(self, command: GiveUp | Pause | Diverged) -> SchedulerError:
         match command:
@@ -213,10 +226,8 @@ class Gathering:
                 parameters_digest=work.parameters_digest,
                 chunk_images=CHUNK_IMAGES,
                 chunks=self._link.chunks(work.data).needed(shard.images),
-                microbatches=tuple(
-                    MicrobatchMessage(index=microbatch.index, images=microbatch.images)
-                    for microbatch in shard.microbatches
-                ),
+                first_microbatch=shard.first_microbatch,
+                images=tuple(shard.images.tolist()),
                 fingerprint=self._link.standing.demanded_fingerprint,
                 not_for=tuple(sorted(attempt.not_for))[:MOST_WORKERS],
             )
@@ -293,7 +304,8 @@ class Gathering:
             fingerprint=header.fingerprint,
             bits=digest(to_bytes(arrays)) if needs_bits else "",
         )
-        self._uncounted[answer] = outcomes(arrays, header, self._work, attempt)
+        found = outcome_of(arrays, header, attempt), sums_of(arrays, self._work, attempt.shard)
+        self._uncounted[attempt.shard.index][answer] = found
         commands = self._coordinator.answered(answer, time.monotonic())
         crash_point(CrashPoint.ANSWER_COUNTED)
         return commands

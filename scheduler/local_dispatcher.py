@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.config import NetworkConfig
-from model.parameters import all_finite, from_bytes
-from model.reduction import block_sums
+from model.parameters import Arrays, all_finite, from_bytes
+from model.reduction import Reduction
 from scheduler.errors import diverged, other_bits
-from scheduler.work import Outcome, Watcher, Work
-from workers.messages import GRADIENT_NORMS, LOSSES, Wanted
+from scheduler.sharding import split
+from scheduler.work import Outcome, Result, Watcher, Work
+from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS, Wanted
+
+if TYPE_CHECKING:
+    from model.gradients import MicrobatchResult
 
 #: What the ledger says in place of a worker's name.
 IN_PROCESS = "in-process"
 
 
 class LocalDispatcher:
-    """Computes every microbatch in this process, in order."""
+    """Computes every image in this process, in order."""
 
     def __init__(self) -> None:
         self.attempts = 0
@@ -48,40 +52,53 @@ class LocalDispatcher:
         """Return this process's own, once it is known."""
         return frozenset(filter(None, [self.fingerprint]))
 
-    def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
-        """One microbatch after the other; together they are one shard's answer."""
-        from model.gradients import engine
+    def compute(self, work: Work, watcher: Watcher) -> Result:
+        """One slice of images after the other; together they are one shard's answer."""
+        from workers.compute import answer_arrays, compute_slices
 
         self.attempts = self.shards = 1
-        compute, parameters = engine(work.network), from_bytes(work.parameters)
-        began, computed = time.perf_counter(), []
-        size = work.network.microbatch_size
-        for microbatch in work.microbatches:
+        [shard] = split(work.images, work.network.microbatch_size, 1)
+        wanted = work.wanted if work.wanted is Wanted.NOTHING else Wanted.SUMMED
+
+        def take(rows: slice) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
             watcher.tick()
-            images = np.array(microbatch.images)
-            result = compute(parameters, work.data.images[images], work.data.labels[images])
-            # A norm overflows before its gradient does; answers through a queue are judged so too.
-            if not all_finite({LOSSES: result.losses, GRADIENT_NORMS: result.gradient_norms}):
-                raise diverged(work.iteration)
-            sums = {} if work.wanted is Wanted.NOTHING else block_sums(result.gradients, 0, size)
-            computed.append(
-                Outcome(
-                    microbatch=microbatch,
-                    sums={name: array[0] for name, array in sums.items()},
-                    losses=result.losses,
-                    gradient_norms=result.gradient_norms,
-                    predictions=result.predictions,
-                    shard=0,
-                    attempt=1,
-                    epoch=work.epoch,
-                    worker=IN_PROCESS,
-                    seconds=0.0,  # of the whole shard, known when it is done
-                    received_at=datetime.now(UTC),
-                )
-            )
-        seconds, received_at = time.perf_counter() - began, datetime.now(UTC)
-        for outcome in computed:
-            yield replace(outcome, seconds=seconds, received_at=received_at)
+            numbers = work.images[rows]
+            return work.data.images[numbers], work.data.labels[numbers]
+
+        began, parameters = time.perf_counter(), from_bytes(work.parameters)
+        results = compute_slices(work.network, parameters, len(work.images), take)
+        finite = (_checked(result, work.iteration) for result in results)
+        arrays = answer_arrays(finite, work.network, wanted)
+        outcome = Outcome(
+            shard=shard,
+            losses=arrays[LOSSES],
+            gradient_norms=arrays[GRADIENT_NORMS],
+            predictions=arrays[PREDICTIONS],
+            attempt=1,
+            epoch=work.epoch,
+            worker=IN_PROCESS,
+            seconds=time.perf_counter() - began,
+            received_at=datetime.now(UTC),
+        )
+        return Result(outcomes=[outcome], sums=_total(arrays, work))
 
     def end(self, run_id: str, epoch: int) -> None:
         """Nothing lies about."""
+
+
+def _checked(result: MicrobatchResult, iteration: int) -> MicrobatchResult:
+    """The result, if it is finite, as answers through a queue must be.
+
+    A norm overflows before its gradient does.
+    """
+    if not all_finite({LOSSES: result.losses, GRADIENT_NORMS: result.gradient_norms}):
+        raise diverged(iteration)
+    return result
+
+
+def _total(arrays: Arrays, work: Work) -> Arrays:
+    if work.wanted is Wanted.NOTHING:
+        return {}
+    reduction = Reduction()
+    reduction.add(0, work.microbatches, {name: arrays[name] for name in work.network.shapes})
+    return reduction.total(work.microbatches)

@@ -1,16 +1,16 @@
-"""What an iteration's outcomes add up to, in image order whatever the order of arrival."""
+"""The loss, accuracy, values and ledger of an iteration, from its shards' outcomes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.average import total_loss
 from model.datasets.data import ImageData
-from scheduler.work import Dispatcher, Outcome, Watcher, Work
+from scheduler.work import Outcome
 from storage.records import Claim, ImageValues, LedgerRecord
 
 
@@ -18,7 +18,7 @@ from storage.records import Claim, ImageValues, LedgerRecord
 class Computed:
     """One iteration as it was computed: what training stores and a replay compares."""
 
-    outcomes: list[Outcome]  #: in image order
+    outcomes: list[Outcome]  #: one per shard, in the image set's order
     images: int
     loss: float
     accuracy: float
@@ -34,11 +34,6 @@ class Computed:
         return len({outcome.worker for outcome in self.outcomes})
 
 
-def gather(dispatcher: Dispatcher, work: Work, watcher: Watcher) -> list[Outcome]:
-    """Every microbatch's outcome, in image order."""
-    return sorted(dispatcher.compute(work, watcher), key=lambda outcome: outcome.microbatch.index)
-
-
 def loss_of(outcomes: list[Outcome]) -> float:
     """Sum of all images' losses, in image order."""
     return total_loss(np.concatenate([outcome.losses for outcome in outcomes]))
@@ -46,21 +41,28 @@ def loss_of(outcomes: list[Outcome]) -> float:
 
 def accuracy_of(outcomes: list[Outcome], data: ImageData) -> float:
     """Part of the images whose class the parameters predict."""
-    right = sum(
-        int((outcome.predictions == data.labels[list(outcome.microbatch.images)]).sum())
-        for outcome in outcomes
-    )
-    return right / sum(len(outcome.losses) for outcome in outcomes)
+    truth, predictions = _classes(outcomes, data)
+    return int((predictions == truth).sum()) / len(truth)
 
 
 def confusion_of(outcomes: list[Outcome], data: ImageData, class_count: int) -> list[list[int]]:
     """How many images of each class (row) are predicted to be of each class (column)."""
+    truth, predictions = _classes(outcomes, data)
     counts = np.zeros((class_count, class_count), np.int64)
-    for outcome in outcomes:
-        truth = data.labels[list(outcome.microbatch.images)]
-        np.add.at(counts, (truth, outcome.predictions), 1)
+    np.add.at(counts, (truth, predictions), 1)
     rows: list[list[int]] = counts.tolist()
     return rows
+
+
+def images_of(outcomes: list[Outcome]) -> NDArray[np.int64]:
+    """Numbers of the images in the run's data, in the image set's order."""
+    return np.concatenate([outcome.shard.images for outcome in outcomes])
+
+
+def _classes(outcomes: list[Outcome], data: ImageData) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Each image's true class, and the predicted one."""
+    predictions = np.concatenate([outcome.predictions for outcome in outcomes])
+    return data.labels[images_of(outcomes)], predictions
 
 
 def image_values(outcomes: list[Outcome]) -> ImageValues:
@@ -68,40 +70,30 @@ def image_values(outcomes: list[Outcome]) -> ImageValues:
     losses = np.concatenate([outcome.losses for outcome in outcomes])
     norms = np.concatenate([outcome.gradient_norms for outcome in outcomes])
     predictions = np.concatenate([outcome.predictions for outcome in outcomes])
-    numbers = [image for outcome in outcomes for image in outcome.microbatch.images]
-    in_place = numbers == list(range(len(numbers)))
+    numbers = images_of(outcomes)
+    in_place = np.array_equal(numbers, np.arange(len(numbers)))
     return ImageValues(
         losses=losses.astype("<f4").tobytes(),
         gradient_norms=norms.astype("<f4").tobytes(),
         predictions=predictions.astype(np.uint8).tobytes(),
-        image_numbers=None if in_place else np.array(numbers, "<i4").tobytes(),
+        image_numbers=None if in_place else numbers.astype("<i4").tobytes(),
     )
 
 
 def ledger_of(outcomes: list[Outcome], claim: Claim, iteration: int) -> list[LedgerRecord]:
-    """A line for neighbouring microbatches of one answer: counted once, from whom, when."""
-    lines = []
-    for answer, group in groupby(outcomes, _answer):
-        together = list(group)
-        lines.append(
-            LedgerRecord(
-                run_id=claim.run_id,
-                iteration=iteration,
-                first_image=together[0].microbatch.first,
-                image_count=sum(len(outcome.microbatch.images) for outcome in together),
-                **answer,
-            )
+    """A line for each shard: which of its attempts was counted, from whom, when."""
+    return [
+        LedgerRecord(
+            run_id=claim.run_id,
+            iteration=iteration,
+            first_image=outcome.shard.first_image,
+            image_count=len(outcome.shard.images),
+            shard=outcome.shard.index,
+            attempt=outcome.attempt,
+            epoch=outcome.epoch,
+            worker=outcome.worker,
+            seconds=outcome.seconds,
+            received_at=outcome.received_at,
         )
-    return lines
-
-
-def _answer(outcome: Outcome) -> dict[str, Any]:
-    """What tells the answer that the outcome came with."""
-    return {
-        "shard": outcome.shard,
-        "attempt": outcome.attempt,
-        "epoch": outcome.epoch,
-        "worker": outcome.worker,
-        "seconds": outcome.seconds,
-        "received_at": outcome.received_at,
-    }
+        for outcome in outcomes
+    ]

@@ -226,7 +226,7 @@ class Sending:
         out = [slot for slot in unfinished if self._is_out(slot, now)]
         due = (slot for slot in unfinished if not self._is_out(slot, now) and self._may_go(slot))
         chosen = list(islice(due, max(window(len(self.workers), self._runs) - len(out), 0)))
-        ahead = sum(len(slot.shard.microbatches) for slot in (*out, *chosen))
+        ahead = sum(slot.shard.microbatches for slot in (*out, *chosen))
         sends = [self._send(slot, now, ahead) for slot in chosen]
         if next(due, None) is None:  # nothing waits for room
             sends += self._hedge(out, len(chosen), now)
@@ -259,7 +259,7 @@ class Sending:
         if not self.queue_length:
             return 0.0
         shards_ahead = self.queue_length / max(len(self.workers), 1)
-        pace, microbatches = self._standing.pace, len(slot.shard.microbatches)
+        pace, microbatches = self._standing.pace, slot.shard.microbatches
         return pace.queueing(shards_ahead, microbatches)
 
     def superseded(self, slot: Slot) -> tuple[str, ...]:
@@ -281,7 +281,7 @@ class Sending:
         if slot.number and slot.due_at > NOW and not reason:
             slot.missed += 1
             reason = Reason.NO_ANSWER
-        alone = len(slot.shard.microbatches) * len(self.workers)  # one worker computes all of it
+        alone = slot.shard.microbatches * len(self.workers)  # one worker computes all of it
         deadline = self._standing.pace.deadline(max(ahead, alone), len(self.workers), slot.missed)
         slot.due_at = now + deadline
         slot.sent_at, slot.hedged, slot.reason = now, False, Reason.FIRST
@@ -306,7 +306,7 @@ class Sending:
     def _hedge_at(self, slot: Slot) -> float:
         if slot.hedged or not slot.number:
             return float("inf")
-        return slot.sent_at + self._standing.pace.hedge_after(len(slot.shard.microbatches))
+        return slot.sent_at + self._standing.pace.hedge_after(slot.shard.microbatches)
 
     def _hedge(self, out: list[Slot], more: int, now: float) -> list[Send]:
         """Copies of the oldest attempts for workers that have nothing else to do.

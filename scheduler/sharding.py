@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from model.images import Microbatch
+import numpy as np
+from numpy.typing import NDArray
 
 #: A worker is given this many shards in an iteration where each would still hold as many
 #: microbatches: small enough to level out slow workers, large enough to be worth a message.
@@ -17,17 +17,15 @@ SMALLEST_SPLIT_SHARD = 4
 LONGEST_SHARD_SECONDS = 1.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Shard:
-    """The work of one Celery task."""
+    """The work of one Celery task: neighbouring microbatches."""
 
     index: int  #: place among the iteration's shards
-    microbatches: tuple[Microbatch, ...]
-
-    @property
-    def images(self) -> list[int]:
-        """Numbers of its images in the run's data."""
-        return [image for microbatch in self.microbatches for image in microbatch.images]
+    first_microbatch: int  #: place of its first one among the iteration's
+    microbatches: int  #: how many there are
+    first_image: int  #: place of its first image in the image set
+    images: NDArray[np.int64]  #: numbers of its images in the run's data
 
 
 def shard_count(
@@ -45,10 +43,17 @@ def shard_count(
     return min(wanted, microbatches)
 
 
-def split(microbatches: Sequence[Microbatch], count: int) -> list[Shard]:
-    """`count` shards of neighbours, whose lengths differ by one microbatch at most."""
-    bounds = [len(microbatches) * index // count for index in range(count + 1)]
+def split(images: NDArray[np.int64], microbatch_size: int, count: int) -> list[Shard]:
+    """The image set as `count` shards, whose lengths differ by one microbatch at most."""
+    microbatches = -(-len(images) // microbatch_size)
+    bounds = [microbatches * index // count for index in range(count + 1)]
     return [
-        Shard(index=index, microbatches=tuple(microbatches[first:end]))
+        Shard(
+            index=index,
+            first_microbatch=first,
+            microbatches=end - first,
+            first_image=first * microbatch_size,
+            images=images[first * microbatch_size : end * microbatch_size],
+        )
         for index, (first, end) in enumerate(pairwise(bounds))
     ]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.average import global_norm, mean_gradient
 from model.config import RunConfig
 from model.datasets.data import ImageData
-from model.images import cut, image_set
+from model.images import image_set
 from model.optimizers import direction, read_state, state_bytes
 from model.parameters import all_finite, assign, digest, from_bytes, to_bytes
-from model.reduction import Reduction
 from model.schedules import learning_rate
 from scheduler.cadence import is_kept
 from scheduler.errors import diverged
@@ -22,7 +22,6 @@ from scheduler.outcomes import (
     Computed,
     accuracy_of,
     confusion_of,
-    gather,
     image_values,
     ledger_of,
     loss_of,
@@ -108,14 +107,11 @@ def compute_iteration(
     """One iteration, from its images to the parameters after it; a replay computes it here too."""
     remembered = read_state(config, optimizer_state)
 
-    # Every image's gradient, computed wherever the dispatcher finds workers.
-    outcomes = gather(dispatcher, work, watcher)
+    # Every image's gradient, computed wherever the dispatcher finds workers, and their sum.
+    result = dispatcher.compute(work, watcher)
 
     # The mean of the whole image set; the way that the optimizer makes of it; assign.
-    images, reduction = sum(len(microbatch.images) for microbatch in work.microbatches), Reduction()
-    for place, outcome in enumerate(outcomes):
-        reduction.add(place, 1, {name: sums[np.newaxis] for name, sums in outcome.sums.items()})
-    gradient = mean_gradient(reduction.total(len(outcomes)), images)
+    gradient = mean_gradient(result.sums, len(work.images))
     towards, state = direction(config, remembered, gradient)
     rate = learning_rate(config, work.iteration)
     parameters = assign(from_bytes(work.parameters), towards, rate)
@@ -124,12 +120,12 @@ def compute_iteration(
 
     payload = to_bytes(parameters)
     return Computed(
-        outcomes=outcomes,
-        images=images,
-        loss=loss_of(outcomes),
-        accuracy=accuracy_of(outcomes, work.data),
+        outcomes=result.outcomes,
+        images=len(work.images),
+        loss=loss_of(result.outcomes),
+        accuracy=accuracy_of(result.outcomes, work.data),
         gradient_norm=global_norm(gradient),
-        image_values=image_values(outcomes),
+        image_values=image_values(result.outcomes),
         parameters=payload,
         parameters_digest=digest(payload),
         optimizer_state=state_bytes(state),
@@ -161,9 +157,10 @@ def measure(
     watcher: Watcher,
 ) -> EvaluationRecord:
     """How a run's parameters do on images; the workers compute them as they do an iteration's."""
-    done, images = checkpoint.completed_iterations, range(len(held_out.labels))
+    done, images = checkpoint.completed_iterations, np.arange(len(held_out.labels))
     source = checkpoint.run_id, epoch, done, checkpoint.parameters, held_out
-    outcomes = gather(dispatcher, _work(config, *source, images, Wanted.NOTHING), watcher)
+    work = _work(config, *source, images, Wanted.NOTHING)
+    outcomes = dispatcher.compute(work, watcher).outcomes
     return EvaluationRecord(
         run_id=checkpoint.run_id,
         completed_iterations=done,
@@ -181,7 +178,7 @@ def _work(
     iteration: int,
     parameters: bytes,
     data: ImageData,
-    images: Sequence[int],
+    images: NDArray[np.int64],
     wanted: Wanted,
 ) -> Work:
     return Work(
@@ -193,7 +190,7 @@ def _work(
         parameters=parameters,
         parameters_digest=digest(parameters),
         data=data,
-        microbatches=cut(images, config.network.microbatch_size),
+        images=images,
         shards=config.shards,
         audit=config.audit,
     )

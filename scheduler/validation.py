@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import numpy as np
 from pydantic import ValidationError
 
-from model.average import microbatch_sums
 from model.errors import ParametersError
 from model.parameters import Arrays, from_bytes
+from model.reduction import block_sums, blocks
 from scheduler.commands import Attempt
 from scheduler.errors import AnswerInvalid
-from scheduler.sharding import Shard
+from scheduler.sharding import Shard, split
 from scheduler.work import Outcome, Work
 from workers.limits import ARRAYS_HEADER_BYTES, LARGEST_SHARD_IMAGES, USUAL_ANSWER_BYTES
 from workers.messages import (
@@ -33,7 +33,7 @@ Layout = dict[str, tuple[type[np.generic], tuple[int, ...]]]
 
 def layout(work: Work, shard: Shard) -> Layout:
     """The dtype and shape of every array that an answer to this shard must hold, and no other."""
-    images, microbatches = len(shard.images), len(shard.microbatches)
+    images, sums = len(shard.images), len(blocks(shard.first_microbatch, shard.microbatches))
     arrays: Layout = {
         LOSSES: (np.float32, (images,)),
         GRADIENT_NORMS: (np.float32, (images,)),
@@ -43,7 +43,7 @@ def layout(work: Work, shard: Shard) -> Layout:
         if work.wanted is Wanted.PER_IMAGE:
             arrays[name] = (np.float32, (images, *shape))
         elif work.wanted is Wanted.SUMMED:
-            arrays[name] = (np.float64, (microbatches, *shape))
+            arrays[name] = (np.float64, (sums, *shape))
     return arrays
 
 
@@ -58,9 +58,9 @@ def largest_bytes(work: Work, shard: Shard) -> int:
 def fewest_shards(work: Work) -> int:
     """Shards into which the work is cut so that each fits into a message and an answer.
 
-    Twice as many as their sums need: shards differ by a microbatch.
+    Twice as many as they need: shards differ by a microbatch, and in the number of their sums.
     """
-    whole = Shard(index=0, microbatches=tuple(work.microbatches))
+    [whole] = split(work.images, work.network.microbatch_size, 1)
     parts = (
         len(whole.images) / LARGEST_SHARD_IMAGES,
         largest_bytes(work, whole) / USUAL_ANSWER_BYTES,
@@ -82,7 +82,6 @@ def read_header(payload: bytes, work: Work, attempt: Attempt) -> AnswerHeader:
         "shard": attempt.shard.index,
         "attempt": attempt.number,
         "parameters_digest": work.parameters_digest,
-        "microbatches": tuple(microbatch.index for microbatch in attempt.shard.microbatches),
     }
     for name, value in expected.items():
         if getattr(header, name) != value:
@@ -134,35 +133,26 @@ def read_arrays(payload: bytes, header: AnswerHeader, work: Work, attempt: Attem
     return arrays
 
 
-def outcomes(arrays: Arrays, header: AnswerHeader, work: Work, attempt: Attempt) -> list[Outcome]:
-    """A checked answer, microbatch by microbatch."""
-    received_at, row, separate = datetime.now(UTC), 0, []
-    for place, microbatch in enumerate(attempt.shard.microbatches):
-        rows = slice(row, row + len(microbatch.images))
-        separate.append(
-            Outcome(
-                microbatch=microbatch,
-                sums=_sums(arrays, work, place, rows),
-                losses=arrays[LOSSES][rows],
-                gradient_norms=arrays[GRADIENT_NORMS][rows],
-                predictions=arrays[PREDICTIONS][rows],
-                shard=attempt.shard.index,
-                attempt=attempt.number,
-                epoch=header.epoch,
-                worker=header.worker,
-                seconds=header.seconds,
-                received_at=received_at,
-            )
-        )
-        row = rows.stop
-    return separate
+def outcome_of(arrays: Arrays, header: AnswerHeader, attempt: Attempt) -> Outcome:
+    """A checked answer, without its gradients."""
+    return Outcome(
+        shard=attempt.shard,
+        losses=arrays[LOSSES],
+        gradient_norms=arrays[GRADIENT_NORMS],
+        predictions=arrays[PREDICTIONS],
+        attempt=attempt.number,
+        epoch=header.epoch,
+        worker=header.worker,
+        seconds=header.seconds,
+        received_at=datetime.now(UTC),
+    )
 
 
-def _sums(arrays: Arrays, work: Work, place: int, rows: slice) -> Arrays:
+def sums_of(arrays: Arrays, work: Work, shard: Shard) -> Arrays:
+    """The sums of the shard's blocks in a checked answer; none in an evaluation's."""
     if work.wanted is Wanted.NOTHING:
         return {}
+    gradients = {name: arrays[name] for name in work.network.shapes}
     if work.wanted is Wanted.SUMMED:
-        return {name: arrays[name][place] for name in work.network.shapes}
-    gradients = {name: arrays[name][rows] for name in work.network.shapes}
-    sums = microbatch_sums(gradients, work.network.microbatch_size)
-    return {name: array[0] for name, array in sums.items()}
+        return gradients
+    return block_sums(gradients, shard.first_microbatch, work.network.microbatch_size)

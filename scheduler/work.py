@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 
 from model.config import NetworkConfig
 from model.datasets.data import ImageData
-from model.images import Microbatch
 from model.parameters import Arrays
+from scheduler.sharding import Shard
 from storage.records import RunRecord
 from workers.messages import Wanted
 
@@ -29,10 +28,15 @@ class Work:
     wanted: Wanted
     parameters: bytes  #: safetensors
     parameters_digest: str
-    data: ImageData  #: what the microbatches' image numbers refer to
-    microbatches: list[Microbatch]
+    data: ImageData  #: what the image numbers refer to
+    images: NDArray[np.int64]  #: the image set: numbers of its images in the data
     shards: int | None  #: None lets the dispatcher choose
-    audit: float = 0.0  #: share of the microbatches that two workers must agree on
+    audit: float = 0.0  #: share of the shards that two workers must agree on
+
+    @property
+    def microbatches(self) -> int:
+        """How many there are; only the last one may have fewer images than the others."""
+        return -(-len(self.images) // self.network.microbatch_size)
 
     def attempt_id(self, epoch: int, shard: int, attempt: int) -> str:
         """`run.epoch.iteration.shard.attempt`; what differs from it is no answer to this work.
@@ -45,19 +49,25 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Outcome:
-    """One microbatch, computed and checked; counted once."""
+    """One shard, computed and checked; counted once."""
 
-    microbatch: Microbatch
-    sums: Arrays  #: float64 sums of its per-image gradients; empty for an evaluation
+    shard: Shard
     losses: NDArray[np.float32]  #: a row per image, as are the next two
     gradient_norms: NDArray[np.float32]
     predictions: NDArray[np.int32]
-    shard: int
     attempt: int  #: the attempt that was counted, from 1
     epoch: int  #: the claim under which that attempt was sent
     worker: str
-    seconds: float  #: the worker's time for the whole shard
+    seconds: float  #: the worker's time for it
     received_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Result:
+    """A whole work, computed; each image counted once."""
+
+    outcomes: list[Outcome]  #: one per shard, in their order, which is the image set's
+    sums: Arrays  #: of all images' gradients, float64; empty for an evaluation
 
 
 class Watcher(Protocol):
@@ -81,7 +91,7 @@ class RunWatcher(Watcher, Protocol):
 
 
 class Dispatcher(Protocol):
-    """Has microbatches computed, somewhere."""
+    """Has works computed, somewhere."""
 
     attempts: int  #: sent for the latest work
     shards: int  #: cut for the latest work
@@ -95,8 +105,8 @@ class Dispatcher(Protocol):
     ) -> None:
         """Get ready for a run whose fingerprint may be pinned already, or may vary."""
 
-    def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
-        """Every microbatch's outcome exactly once, in any order."""
+    def compute(self, work: Work, watcher: Watcher) -> Result:
+        """Have every shard of this work computed, and count each once."""
 
     def fingerprints(self) -> frozenset[str]:
         """Return those of the workers that are there for any run; none where it is not known."""

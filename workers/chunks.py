@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +28,9 @@ class ChunkedImages:
         """One digest for all the images together."""
         return digest("".join(self.digests).encode())
 
-    def needed(self, images: Iterable[int]) -> dict[int, str]:
+    def needed(self, images: NDArray[np.integer]) -> dict[int, str]:
         """Digest of every chunk that holds one of these images, by the chunk's number."""
-        numbers = sorted({image // CHUNK_IMAGES for image in images})
+        numbers = np.unique(images // CHUNK_IMAGES).tolist()
         return {number: self.digests[number] for number in numbers}
 
     def payload(self, content_digest: str) -> bytes | None:
@@ -63,15 +63,17 @@ def opened(payloads: Mapping[int, bytes]) -> dict[int, Arrays]:
 
 
 def pick(
-    chunks: Mapping[int, Arrays], images: Iterable[int], chunk_images: int
+    chunks: Mapping[int, Arrays], images: NDArray[np.integer], chunk_images: int, side: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """These images and their labels, in this order, out of the chunks that hold them."""
-    numbers, rows = np.divmod(np.fromiter(images, np.int64), chunk_images)
-    of_chunk = {number: np.flatnonzero(numbers == number) for number in np.unique(numbers).tolist()}
-    order = np.argsort(np.concatenate(list(of_chunk.values())))
+    """These images, of so many rows and columns, and their labels, in this order.
 
-    def taken(name: str) -> NDArray[np.uint8]:
-        parts = [chunks[number][name][rows[places]] for number, places in of_chunk.items()]
-        return np.concatenate(parts)[order]
-
-    return taken("images"), taken("labels")
+    Raises `KeyError`, `IndexError` or `ValueError` for what the chunks do not hold.
+    """
+    numbers, rows = np.divmod(images, chunk_images)
+    pixels = np.empty((len(images), side, side), np.uint8)
+    labels = np.empty(len(images), np.uint8)
+    for number in np.unique(numbers).tolist():
+        here = numbers == number
+        pixels[here] = chunks[number]["images"][rows[here]]
+        labels[here] = chunks[number]["labels"][rows[here]]
+    return pixels, labels

@@ -30,7 +30,7 @@ LARGEST_SHARD_BYTES = 2**32
 #: Room for the names and shapes that stand before the arrays of safetensors, in bytes.
 ARRAYS_HEADER_BYTES = 64 * 1024
 
-#: Bytes of an answer's header: a few hundred, the numbers of its microbatches, missing digests.
+#: Bytes of an answer's header: a few hundred, and missing digests.
 LARGEST_HEADER_BYTES = 2 * 2**20
 
 #: Bytes of a worker's record of itself, of an announced network, of where a run stands.

@@ -9,6 +9,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.config import NetworkConfig
+from model.reduction import blocks
 from workers.limits import (
     ARRAYS_HEADER_BYTES,
     LARGEST_ANSWER_BYTES,
@@ -49,7 +50,7 @@ class Wanted(StrEnum):
     """The contents of a shard's answer beside losses, gradient norms and predictions."""
 
     PER_IMAGE = "per-image"  #: every image's gradient, float32
-    SUMMED = "summed"  #: each microbatch's sum of gradients, float64
+    SUMMED = "summed"  #: the sum of gradients of each block that the shard covers, float64
     NOTHING = "nothing"  #: nothing else: an evaluation
 
 
@@ -67,13 +68,6 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class MicrobatchMessage(_Message):
-    """A microbatch, by the numbers of its images in the run's data."""
-
-    index: Number
-    images: Annotated[tuple[Number, ...], Field(min_length=1, max_length=LARGEST_SHARD_IMAGES)]
-
-
 class ShardMessage(_Message):
     """One attempt at one shard: all that a worker needs to know, but for the bytes in Redis."""
 
@@ -89,12 +83,19 @@ class ShardMessage(_Message):
     chunk_images: Annotated[int, Field(ge=1, le=65536)]  #: images in a chunk
     #: Digest of each chunk that holds images of this shard, by number.
     chunks: Annotated[dict[Number, Digest], Field(max_length=MOST_SHARD_CHUNKS)]
-    microbatches: Annotated[
-        tuple[MicrobatchMessage, ...], Field(min_length=1, max_length=LARGEST_SHARD_IMAGES)
-    ]
+    first_microbatch: Number  #: place of its first one in the image set
+    #: Numbers of its images in the run's data. Each `network.microbatch_size` of them are a
+    #: microbatch; fewer at the end are the last one of the image set. That nothing follows them
+    #: there only the scheduler can know, which takes no answer of another length.
+    images: Annotated[tuple[Number, ...], Field(min_length=1, max_length=LARGEST_SHARD_IMAGES)]
     fingerprint: Fingerprint | None  #: the only one that may answer; None accepts any
     #: Names of workers that must leave it to others.
     not_for: Annotated[tuple[Name, ...], Field(max_length=MOST_WORKERS)] = ()
+
+    @property
+    def microbatches(self) -> int:
+        """How many there are; its images make up all but the last one wholly."""
+        return -(-len(self.images) // self.network.microbatch_size)
 
     @property
     def largest_chunk_bytes(self) -> int:
@@ -109,23 +110,19 @@ class ShardMessage(_Message):
     @property
     def answer_bytes(self) -> int:
         """The arrays that this asks for: three numbers for each image, and gradients."""
-        images = sum(len(microbatch.images) for microbatch in self.microbatches)
-        each = {
-            Wanted.PER_IMAGE: 4 * images,
-            Wanted.SUMMED: 8 * len(self.microbatches),
+        rows = {
+            Wanted.PER_IMAGE: 4 * len(self.images),
+            Wanted.SUMMED: 8 * len(blocks(self.first_microbatch, self.microbatches)),
             Wanted.NOTHING: 0,
         }
-        return 12 * images + each[self.wanted] * self.network.parameter_count
+        return 12 * len(self.images) + rows[self.wanted] * self.network.parameter_count
 
     @model_validator(mode="after")
     def _asks_for_little(self) -> Self:
         """Limit what a worker that takes this message allocates to what is stated."""
         if not self.network.fits:
             raise ValueError("Expected a network that a worker can hold.")
-        images = [len(microbatch.images) for microbatch in self.microbatches]
         for name, received, most in (
-            ("images of a microbatch", max(images), self.network.microbatch_size),
-            ("images of a shard", sum(images), LARGEST_SHARD_IMAGES),
             ("bytes of an answer", self.answer_bytes, LARGEST_ANSWER_BYTES),
             ("bytes of parameters", self.largest_parameters_bytes, LARGEST_PAYLOAD_BYTES),
             ("bytes of a chunk", self.largest_chunk_bytes, LARGEST_PAYLOAD_BYTES),
@@ -146,8 +143,6 @@ class AnswerHeader(_Message):
     shard: Number
     attempt: Number
     parameters_digest: Name
-    #: Indices, in the order of the arrays' rows.
-    microbatches: Annotated[tuple[Number, ...], Field(max_length=LARGEST_SHARD_IMAGES)]
     status: Status
     detail: Text = ""  #: the error, if it failed
     #: Digests that were not in Redis.

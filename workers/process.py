@@ -164,7 +164,7 @@ class Worker:
     def computed(self, shard: ShardMessage, seconds: float) -> None:
         """Count its images, and what they took."""
         self._busy_seconds += seconds
-        self._images += sum(len(microbatch.images) for microbatch in shard.microbatches)
+        self._images += len(shard.images)
 
     def record(self) -> WorkerRecord:
         """Return the record that `tapeworks workers` shows."""

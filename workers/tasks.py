@@ -134,7 +134,6 @@ def _header(shard: ShardMessage, seconds: float, outcome: dict[str, Any]) -> Ans
         shard=shard.shard,
         attempt=shard.attempt,
         parameters_digest=shard.parameters_digest,
-        microbatches=tuple(microbatch.index for microbatch in shard.microbatches),
         worker=worker.name,
         fingerprint=worker.fingerprint or "",
         seconds=seconds,

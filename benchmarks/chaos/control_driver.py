@@ -17,7 +17,6 @@ from celery import group
 from benchmarks.chaos.control_app import IMAGES_VARIABLE, gradients
 from model.average import mean_gradient, total_loss
 from model.config import RunConfig
-from model.images import cut
 from model.parameters import Arrays, assign, from_bytes, initial, to_bytes
 from model.reduction import Reduction
 
@@ -34,8 +33,8 @@ def main(checkpoint: Path, iterations: int, seed: int) -> None:
     state = _state(checkpoint, config)
     losses = state.pop(LOSSES).tolist()
     parameters = state
-    microbatches = cut(range(config.images), config.network.microbatch_size)
-    shards = [part.tolist() for part in np.array_split(np.arange(len(microbatches)), TASKS)]
+    microbatches = -(-config.images // config.network.microbatch_size)
+    shards = [part.tolist() for part in np.array_split(np.arange(microbatches), TASKS)]
     for iteration in range(len(losses), iterations):
         named = base64.b64encode(to_bytes(parameters)).decode()
         tasks = group(gradients.s(iteration, named, shard) for shard in shards)

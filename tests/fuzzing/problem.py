@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from model.config import NetworkConfig
 from model.datasets.data import ImageData
 from model.gradients import Engine, MicrobatchResult
-from model.images import cut
 from model.parameters import Arrays, digest, initial, to_bytes
 from scheduler.link import Link
 from scheduler.work import Work
@@ -71,7 +70,7 @@ def work(wanted: Wanted = Wanted.PER_IMAGE) -> Work:
         parameters=parameters,
         parameters_digest=digest(parameters),
         data=ImageData(images=pixels, labels=np.arange(8, dtype=np.uint8) % 2),
-        microbatches=cut(range(8), NETWORK.microbatch_size),
+        images=np.arange(8),
         shards=1,
     )
 

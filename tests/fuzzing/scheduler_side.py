@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scheduler.errors import RunFailed
 from scheduler.gathering import Gathering
 from scheduler.standing import Standing
-from scheduler.work import Outcome
+from scheduler.work import Result
 from tests.fuzzing.mutations import Draw, mutated_bytes, mutated_json, mutated_safetensors
 from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, work
 from tests.support.entries import argument
@@ -65,7 +65,7 @@ class SchedulerSide:
             self._bench.seen["ended the run"] += 1
             return
         assert gathering.finished, "the true answer counts"
-        self._judge(_known(gathering.counted()), right)
+        self._judge(_known(gathering.result()), right)
         # What was learned of the workers' pace cuts the next iteration's shards.
         Gathering(self._bench.link, replace(work(wanted), shards=None), self._onlooker)
         self._bench.seen["counted, being true" if early else "not counted"] += 1
@@ -109,7 +109,7 @@ class SchedulerSide:
         fields = {name.decode(): value for name, value in found.items()}
         gathering.turn()
         assert gathering.finished
-        return fields, _known(gathering.counted())
+        return fields, _known(gathering.result())
 
     def _spoilt(self, draw: Draw, arrival: bytes, fields: Fields) -> tuple[bytes, Fields]:
         """The arrival and the fields of an answer that somebody tampered with."""
@@ -156,15 +156,15 @@ def _lie(draw: Draw, fields: Fields) -> Fields:
     return {"header": head, "arrays": arrays, "signature": signature}
 
 
-def _known(outcomes: list[Outcome]) -> list[Any]:
-    """All bits that an iteration makes of its outcomes."""
-    return [
+def _known(result: Result) -> list[Any]:
+    """All bits that an iteration makes of its result."""
+    values = [
         (
-            outcome.microbatch,
-            {name: array.tobytes() for name, array in outcome.sums.items()},
+            outcome.shard.images.tobytes(),
             outcome.losses.tobytes(),
             outcome.gradient_norms.tobytes(),
             outcome.predictions.tobytes(),
         )
-        for outcome in sorted(outcomes, key=lambda outcome: outcome.microbatch.index)
+        for outcome in result.outcomes
     ]
+    return [values, {name: array.tobytes() for name, array in result.sums.items()}]

@@ -1,4 +1,4 @@
-"""Work that changes hands: from a dead owner to the next, from a slow worker to an idle one."""
+"""Work that changes hands, from a slow worker to an idle one, and is shared by runs."""
 
 from __future__ import annotations
 
@@ -10,72 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from model import datasets
 from model.config import RunConfig
-from model.images import cut
-from model.parameters import digest, from_bytes, to_bytes
 from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.gathering import Gathering
-from scheduler.work import Work
 from storage.history import History
-from storage.owners import current_owner
-from storage.records import IterationRecord, RunRecord
+from storage.records import IterationRecord
 from tests.support.fleet import Fleet
 from tests.support.training import Digests, drive, settings, submitted
-from tests.support.waiting import until
-from workers.keys import arrivals_key
-from workers.messages import Wanted
 
 Undisturbed = Callable[[RunConfig], Digests]
-
-
-class Unwatched:
-    """A watcher of an owner that nobody will hear of again."""
-
-    def tick(self, *, waiting: bool = False) -> None:
-        """Nobody keeps the lease."""
-
-    def notice(self, kind: str, message: str) -> None:
-        """Nobody writes it down."""
-
-
-def first_work(run: RunRecord, config: RunConfig, epoch: int, history: History) -> Work:
-    payload = to_bytes(from_bytes(history.checkpoint(run.id).parameters))
-    return Work(
-        run_id=run.id,
-        epoch=epoch,
-        iteration=0,
-        network=config.network,
-        wanted=Wanted(config.gradient_form),
-        parameters=payload,
-        parameters_digest=digest(payload),
-        data=datasets.load(config).training,
-        microbatches=cut(range(config.images), config.network.microbatch_size),
-        shards=config.shards,
-    )
-
-
-def test_answers_to_a_dead_owner_are_counted_by_the_next_one(
-    fleet: Fleet, history: History, undisturbed: Undisturbed
-) -> None:
-    config = settings(shards=2)
-    run = submitted(history, config)
-    dead = history.claim(run.id, current_owner(), lease_seconds=-1)
-    dispatcher = CeleryDispatcher(fleet.redis_url)
-    dispatcher.begin(run.id, config.network, None, allow_mixed=False)
-    work = first_work(run, config, dead.epoch, history)
-    link = dispatcher._link
-    link.join()
-    link.exchange.next_arrival = lambda *_: None  # type: ignore[method-assign]
-    Gathering(link, work, Unwatched()).turn()
-    until(lambda: fleet.redis.llen(arrivals_key(run.id)) == 2, "both shards are answered")
-
-    driven = drive(history, CeleryDispatcher(fleet.redis_url), run)
-    assert driven.digests == undisturbed(settings())
-    assert driven.run.epoch == dead.epoch + 1
-    epochs = {entry.epoch for entry in history.ledger(run.id, iteration=0)}
-    assert epochs == {dead.epoch}
-    assert {entry.epoch for entry in history.ledger(run.id, iteration=1)} == {dead.epoch + 1}
 
 
 def test_an_idle_worker_repeats_what_a_frozen_one_has_in_hand(

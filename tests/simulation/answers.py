@@ -7,6 +7,7 @@ from enum import StrEnum
 import numpy as np
 
 from model.parameters import to_bytes
+from model.reduction import blocks
 from scheduler.standing import MOST_STRIKES
 from tests.simulation.faults import Kind
 from tests.simulation.problem import value
@@ -82,7 +83,6 @@ def answer(
         shard=message.shard,
         attempt=message.attempt,
         parameters_digest=message.parameters_digest,
-        microbatches=tuple(microbatch.index for microbatch in message.microbatches),
         status=status,
         missing=missing if status is Status.MISSING else (),
         worker=worker,
@@ -97,15 +97,23 @@ def answer(
 
 
 def _arrays(message: ShardMessage, worker: str, fingerprint: str, misdeed: Misdeed) -> bytes:
-    name, indices = message.parameters_digest, [m.index for m in message.microbatches]
+    name, first = message.parameters_digest, message.first_microbatch
     if misdeed is Misdeed.LIE:  # another one than that of any other liar
         name += worker
+    indices = range(first, first + message.microbatches)
     values = [value(name, index, fingerprint, message.wanted) for index in indices]
     losses = np.array(values, np.float32)
     if misdeed is Misdeed.NOT_FINITE:
         losses[-1] = np.nan
     shapes = message.network.shapes if message.wanted is Wanted.SUMMED else {}
-    sums = {name: np.zeros((len(indices), *shape)) for name, shape in shapes.items()}
+    totals = [
+        float(sum(values[block.first - first :][: 1 << block.level]))
+        for block in blocks(first, message.microbatches)
+    ]
+    sums = {
+        name: np.stack([np.full(shape, total) for total in totals])
+        for name, shape in shapes.items()
+    }
     return to_bytes(
         sums
         | {

@@ -10,7 +10,6 @@ import numpy as np
 
 from model.config import NetworkConfig
 from model.datasets.data import ImageData
-from model.images import cut
 from model.parameters import digest
 from scheduler.work import Work
 from storage.records import Claim
@@ -19,9 +18,8 @@ from workers.messages import Wanted
 if TYPE_CHECKING:
     from tests.simulation.store import Run
 
-NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1)
+NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=1)
 DATA = ImageData(images=np.zeros((12, 4, 4), np.uint8), labels=np.zeros(12, np.uint8))
-MICROBATCHES = [cut(range(count), 1) for count in range(len(DATA.labels) + 1)]
 
 #: Of most workers, and of others.
 FINGERPRINT, OTHER_FINGERPRINT = "aa", "bb"
@@ -68,7 +66,7 @@ def work(
         parameters=parameters,
         parameters_digest=digest(parameters),
         data=DATA,
-        microbatches=MICROBATCHES[run.microbatches],
+        images=np.arange(run.microbatches),
         shards=run.shards,
         audit=audit,
     )

@@ -121,18 +121,19 @@ class Driven:
         return self._link.exchange.waits_seconds  # type: ignore[attr-defined, no-any-return]
 
     def _store_it(self, gathering: Gathering) -> float:
-        outcomes = sorted(gathering.counted(), key=lambda outcome: outcome.microbatch.index)
+        result = gathering.result()
         ledger = [
             Counted(
-                microbatch=outcome.microbatch.index,
-                shard=outcome.shard,
-                value=int(outcome.losses[0]),
+                microbatch=outcome.shard.first_microbatch + row,
+                shard=outcome.shard.index,
+                value=int(loss),
                 worker=outcome.worker,
             )
-            for outcome in outcomes
+            for outcome in result.outcomes
+            for row, loss in enumerate(outcome.losses.tolist())
         ]
         kind = self._link.standing.fingerprint
-        self._witness.counts(self, ledger, self._link.standing.aside)
+        self._witness.counts(self, ledger, result.sums, self._link.standing.aside)
         if self._is_to_be_evaluated:
             self._store.evaluate(self.claim, ledger, self.waived, str(kind))
         else:

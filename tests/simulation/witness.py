@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from model.parameters import digest
+from model.parameters import Arrays, digest
 from scheduler.commands import Answer
 from scheduler.coordinator import Coordinator
 from scheduler.errors import Diverged, Undecided
@@ -97,8 +97,13 @@ class Witness:
             if kind in self.broken and line.shard not in waived:
                 raise Violation(f"{claim} rests on the word of one broken worker: {line}")
 
-    def counts(self, driven: Driven, ledger: Iterable[Counted], aside: set[str]) -> None:
+    def counts(
+        self, driven: Driven, ledger: Sequence[Counted], sums: Arrays, aside: set[str]
+    ) -> None:
         """An iteration or an evaluation is about to be stored."""
+        total = sum(line.value for line in ledger)  # exact, as the sums are
+        if wrong_sums := [array for array in sums.values() if (array != total).any()]:
+            raise Violation(f"{driven.claim} added up {wrong_sums} of values that make {total}")
         if wrong := [line for line in ledger if line.worker in aside]:
             raise Violation(f"{driven.claim} counted what quarantined workers found: {wrong}")
 
@@ -154,7 +159,7 @@ class Witness:
         if again and not driven.started_over:
             raise Violation(f"shards {again} were counted twice")
         driven.started_over = False
-        added = {shard: found[0].worker for shard, found in gathering._outcomes.items()}
+        added = {shard: found.worker for shard, found in gathering._outcomes.items()}
         if added != {shard: answer.worker for shard, answer in counted.items()}:
             raise Violation(f"shards {sorted(added)} are added up, {sorted(counted)} are counted")
 

@@ -143,7 +143,7 @@ class Worker:
         return Status.DONE if needed <= self._redis.payloads else Status.MISSING
 
     def _duration(self, message: ShardMessage) -> float:
-        seconds = self.seconds * len(message.microbatches) * self._world.chance.uniform(0.7, 1.3)
+        seconds = self.seconds * message.microbatches * self._world.chance.uniform(0.7, 1.3)
         faults = self._redis.faults
         return seconds * (SLOW if faults and self._world.happens(faults.worker_slow) else 1.0)
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.average import microbatch_sums
 from model.config import NetworkConfig
 from model.datasets.data import ImageData
 from model.gradients import MicrobatchResult
-from model.images import cut
-from model.parameters import Arrays, digest, initial, to_bytes
+from model.parameters import digest, initial, to_bytes
 from scheduler.commands import Attempt
 from scheduler.sharding import split
 from scheduler.work import Work
@@ -35,14 +33,14 @@ def work(wanted: Wanted = Wanted.PER_IMAGE) -> Work:
         parameters=parameters,
         parameters_digest=digest(parameters),
         data=data,
-        microbatches=cut(range(IMAGES), NETWORK.microbatch_size),
+        images=np.arange(IMAGES),
         shards=1,
     )
 
 
 def attempt(asked: Work) -> Attempt:
     """The second attempt at the work's only shard."""
-    [shard] = split(asked.microbatches, 1)
+    [shard] = split(asked.images, asked.network.microbatch_size, 1)
     return Attempt(id=asked.attempt_id(2, 0, 2), shard=shard, number=2, sent_at=0.0)
 
 
@@ -53,17 +51,16 @@ def results(asked: Work, seed: int = 0) -> list[MicrobatchResult]:
     def random(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         return source.standard_normal(shape).astype(np.float32)
 
+    size = NETWORK.microbatch_size
+    counts = [min(size, IMAGES - first) for first in range(0, len(asked.images), size)]
     return [
         MicrobatchResult(
-            gradients={
-                name: random(len(microbatch.images), *shape)
-                for name, shape in NETWORK.shapes.items()
-            },
-            losses=random(len(microbatch.images)),
-            gradient_norms=random(len(microbatch.images)),
-            predictions=np.arange(len(microbatch.images), dtype=np.int32) % NETWORK.class_count,
+            gradients={name: random(count, *shape) for name, shape in NETWORK.shapes.items()},
+            losses=random(count),
+            gradient_norms=random(count),
+            predictions=np.arange(count, dtype=np.int32) % NETWORK.class_count,
         )
-        for microbatch in asked.microbatches
+        for count in counts
     ]
 
 
@@ -78,16 +75,9 @@ def header(asked: Work, payload: bytes) -> AnswerHeader:
         shard=to.shard.index,
         attempt=to.number,
         parameters_digest=asked.parameters_digest,
-        microbatches=tuple(microbatch.index for microbatch in to.shard.microbatches),
         status=Status.DONE,
         worker="worker-1",
         fingerprint="abc",
         seconds=0.5,
         payload_checksum=checksum(payload),
     )
-
-
-def image_sums(results: list[MicrobatchResult]) -> list[Arrays]:
-    """The microbatches' float64 sums, as a worker adds them."""
-    every = [microbatch_sums(result.gradients, len(result.losses)) for result in results]
-    return [{name: array[0] for name, array in sums.items()} for sums in every]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from model.images import cut
+import numpy as np
+
 from scheduler.commands import Answer, Attempt, Command, Count, Send
 from scheduler.coordinator import Coordinator
 from scheduler.pace import Pace
@@ -19,7 +20,7 @@ KIND = "aa"
 
 
 def shards(count: int, microbatches_each: int = 1) -> list[Shard]:
-    return split(cut(range(count * microbatches_each), 1), count)
+    return split(np.arange(count * microbatches_each), 1, count)
 
 
 def name(shard: Shard, number: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from model.config import NetworkConfig
-from model.images import cut
 from tests.support.fleet import Fleet
 from tests.support.mischief import Tampering
 from tests.support.waiting import until
@@ -13,7 +12,6 @@ from workers import app as celery
 from workers.keys import answer_key
 from workers.messages import (
     AnswerHeader,
-    MicrobatchMessage,
     ShardMessage,
     Status,
     Wanted,
@@ -28,7 +26,6 @@ HEADER = AnswerHeader(
     shard=0,
     attempt=1,
     parameters_digest="",
-    microbatches=(0,),
     status=Status.DONE,
     worker="worker-1",
     fingerprint="abc",
@@ -39,7 +36,6 @@ HEADER = AnswerHeader(
 def message(run_id: str, iteration: int, fingerprint: str | None = None) -> ShardMessage:
     """A message that a worker could answer, if it were not stale."""
     network = NetworkConfig()
-    [microbatch, *_] = cut(range(8), 8)
     return ShardMessage(
         attempt_id=f"{run_id}.1.{iteration}.99.1",
         run_id=run_id,
@@ -52,7 +48,8 @@ def message(run_id: str, iteration: int, fingerprint: str | None = None) -> Shar
         parameters_digest="0" * 64,
         chunk_images=256,
         chunks={0: "1" * 64},
-        microbatches=(MicrobatchMessage(index=0, images=microbatch.images),),
+        first_microbatch=0,
+        images=tuple(range(8)),
         fingerprint=fingerprint,
     )
 

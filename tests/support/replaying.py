@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scheduler.differences import Difference
 from scheduler.local_dispatcher import LocalDispatcher
 from scheduler.replay import prepare
-from scheduler.work import Outcome, Watcher, Work
+from scheduler.work import Result, Watcher, Work
 from storage.history import History
 from storage.records import RunRecord
 
@@ -32,9 +31,9 @@ class Counting(LocalDispatcher):
         self.iterations: list[int] = []
         self.ended = False
 
-    def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
+    def compute(self, work: Work, watcher: Watcher) -> Result:
         self.iterations.append(work.iteration)
-        yield from super().compute(work, watcher)
+        return super().compute(work, watcher)
 
     def end(self, run_id: str, epoch: int) -> None:
         self.ended = True

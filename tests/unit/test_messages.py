@@ -26,7 +26,6 @@ ANSWER = AnswerHeader(
     shard=0,
     attempt=1,
     parameters_digest="0" * 64,
-    microbatches=(0,),
     status=Status.DONE,
     worker="w",
     fingerprint="ab",
@@ -58,13 +57,15 @@ def network(**values: Any) -> dict[str, Any]:
         {"chunk_images": 0},
         {"chunks": {str(number): "1" * 64 for number in range(MOST_SHARD_CHUNKS + 1)}},
         {"chunks": {"0": "not a digest"}},
-        {"microbatches": []},
-        {"microbatches": [{"index": 0, "images": []}]},
-        {"microbatches": [{"index": 0, "images": [-1]}]},
-        {"microbatches": [{"index": 0, "images": [0] * 17}]},
-        {"microbatches": [{"index": 0, "images": [0]}] * (LARGEST_SHARD_IMAGES + 1)},
-        {"wanted": "per-image", "microbatches": [{"index": 0, "images": [0] * 16}] * 4000}
-        | network(filters=30),
+        {"images": []},
+        {"images": [-1]},
+        {"images": [0] * (LARGEST_SHARD_IMAGES + 1)},
+        {"images": [2**31]},
+        {"first_microbatch": -1},
+        {"first_microbatch": 2**31},
+        {"wanted": "per-image", "images": [0] * 64_000} | network(filters=30),
+        {"wanted": "summed", "first_microbatch": 1, "images": [0] * 64_000}
+        | network(filters=1024, microbatch_size=1, image_side=72, kernel_sizes=[3]),
         {"run_id": "x" * 401},
         {"iteration": 2**31},
         {"not_for": ["x" * 401]},
@@ -81,7 +82,8 @@ def test_the_largest_message_that_can_be_asked_fits_into_an_entry_of_the_queue()
         run_id="x" * 400,
         wanted="nothing",
         chunks={str(LONG - number): "1" * 64 for number in range(MOST_SHARD_CHUNKS)},
-        microbatches=[{"index": LONG, "images": [LONG]}] * LARGEST_SHARD_IMAGES,
+        first_microbatch=LONG,
+        images=[LONG] * LARGEST_SHARD_IMAGES,
     )
     asked = ShardMessage.model_validate_json(text)
     sealed = Signer(b"k" * 32).seal(Purpose.MESSAGE, asked.model_dump_json())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,14 +14,14 @@ from model import datasets
 from model.config import NetworkConfig, RunConfig
 from model.errors import ParametersError
 from model.gradients import Engine
-from model.images import cut, image_set
+from model.images import image_set
 from model.optimizers import initial_state, state_bytes
 from model.parameters import Arrays, digest, from_bytes, initial, to_bytes
 from model.schedules import learning_rate
 from scheduler.errors import RunFailed
 from scheduler.local_dispatcher import LocalDispatcher
 from scheduler.submission import retry
-from scheduler.work import Outcome, Watcher, Work
+from scheduler.work import Result, Watcher, Work
 from storage.checkpoints import digest_of
 from storage.history import History
 from storage.records import RunRecord, RunStatus
@@ -98,9 +98,9 @@ def test_a_run_is_what_plain_loops_make_of_its_images_and_rates(
 def _mean_gradient(
     engine_of: EngineOf, config: RunConfig, iteration: int, parameters: Arrays, data: Any
 ) -> Arrays:
-    images, sums = image_set(config, iteration), []
-    for microbatch in cut(images, config.network.microbatch_size):
-        rows = list(microbatch.images)
+    images, sums, size = image_set(config, iteration), [], config.network.microbatch_size
+    for first in range(0, len(images), size):
+        rows = images[first : first + size]
         result = engine_of(config.network)(parameters, data.images[rows], data.labels[rows])
         sums.append({name: microbatch_sum(array) for name, array in result.gradients.items()})
     totals = {name: image_set_sum([arrays[name] for arrays in sums]) for name in parameters}
@@ -158,10 +158,10 @@ def test_a_run_does_not_go_on_without_its_state(state: bytes | None, history: Hi
 class Exaggerating(LocalDispatcher):
     """Finds sums whose squares are beyond float32, and losses like anybody's."""
 
-    def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
-        for outcome in super().compute(work, watcher):
-            sums = {name: np.full_like(array, 1e25) for name, array in outcome.sums.items()}
-            yield replace(outcome, sums=sums)
+    def compute(self, work: Work, watcher: Watcher) -> Result:
+        result = super().compute(work, watcher)
+        sums = {name: np.full_like(array, 1e25) for name, array in result.sums.items()}
+        return replace(result, sums=sums)
 
 
 def test_a_state_that_is_no_number_ends_the_run_although_the_parameters_stand(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from scheduler.differences import Difference
 from scheduler.errors import CannotContinueHere, CannotReplay, Interrupted
 from scheduler.local_dispatcher import LocalDispatcher
 from scheduler.replay import prepare
-from scheduler.work import Dispatcher, Outcome, Watcher, Work
+from scheduler.work import Dispatcher, Result, Watcher, Work
 from storage.errors import IterationNotFound
 from storage.history import History
 from storage.packing import packed
@@ -39,14 +38,13 @@ SETTINGS: dict[str, Any] = SMALL | {"iterations": 5, "microbatch_size": 3, "lear
 
 
 class Faulty(LocalDispatcher):
-    """A machine that miscalculates: one sum of one microbatch, in one iteration."""
+    """A machine that miscalculates one sum in one iteration."""
 
-    def compute(self, work: Work, watcher: Watcher) -> Iterator[Outcome]:
-        for outcome in super().compute(work, watcher):
-            sums = {name: array.copy() for name, array in outcome.sums.items()}
-            if work.iteration == 2 and outcome.microbatch.index == 1:
-                sums["conv_1"][0, 0, 0] += 0.001
-            yield replace(outcome, sums=sums)
+    def compute(self, work: Work, watcher: Watcher) -> Result:
+        result = super().compute(work, watcher)
+        if work.iteration == 2:
+            result.sums["conv_1"][0, 0, 0] += 0.001
+        return result
 
 
 def trained(history: History, dispatcher: Dispatcher | None = None, **values: Any) -> RunRecord:

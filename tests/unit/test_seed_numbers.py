@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from model.average import mean_gradient, total_loss
 from model.config import NetworkConfig, RunConfig, Unfolding
 from model.gradients import Engine
-from model.images import cut, image_set
 from model.parameters import Arrays, assign
 from model.reduction import Reduction, block_sums
 from tests.support.closeness import assert_close
@@ -33,18 +32,12 @@ def test_the_first_gradients_are_the_seeds(
     parameters: Arrays = {name: seed_reference[f"init_{name}"] for name in names}
     images, labels = seed_digits
 
-    results = [
-        engine_of(config.network)(
-            parameters, images[list(microbatch.images)], labels[list(microbatch.images)]
-        )
-        for microbatch in cut(image_set(config, 0), config.network.microbatch_size)
-    ]
+    result = engine_of(config.network)(parameters, images, labels)
 
-    losses = np.concatenate([result.losses for result in results])
-    np.testing.assert_allclose(losses, seed_reference["per_image_losses0"], rtol=1e-5)
+    np.testing.assert_allclose(result.losses, seed_reference["per_image_losses0"], rtol=1e-5)
     for name in names:
-        gradients = np.concatenate([result.gradients[name] for result in results])
-        for computed, expected in zip(gradients, seed_reference[f"grad0_{name}"], strict=True):
+        expected_gradients = seed_reference[f"grad0_{name}"]
+        for computed, expected in zip(result.gradients[name], expected_gradients, strict=True):
             assert_close(computed, expected)
 
 
@@ -61,16 +54,13 @@ def test_five_iterations_are_the_seeds(
     images, labels = seed_digits
 
     losses = []
-    for iteration in range(config.iterations):
-        size, reduction, every_loss = config.network.microbatch_size, Reduction(), []
-        for microbatch in cut(image_set(config, iteration), size):
-            rows = list(microbatch.images)
-            result = compute(parameters, images[rows], labels[rows])
-            reduction.add(microbatch.index, 1, block_sums(result.gradients, microbatch.index, size))
-            every_loss.append(result.losses)
-        losses.append(total_loss(np.concatenate(every_loss)))
-        total = reduction.total(len(every_loss))
-        parameters = assign(parameters, mean_gradient(total, config.images), config.learning_rate)
+    for _ in range(config.iterations):
+        result = compute(parameters, images, labels)
+        losses.append(total_loss(result.losses))
+        reduction = Reduction()
+        reduction.add(0, 1, block_sums(result.gradients, 0, config.images))
+        mean = mean_gradient(reduction.total(1), config.images)
+        parameters = assign(parameters, mean, config.learning_rate)
 
     np.testing.assert_allclose(losses, seed_reference["losses"], rtol=1e-5)
     for name, last in parameters.items():

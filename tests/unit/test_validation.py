@@ -18,29 +18,32 @@ from scheduler.sharding import Shard
 from scheduler.validation import (
     fewest_shards,
     largest_bytes,
-    outcomes,
+    outcome_of,
     read_arrays,
     read_header,
+    sums_of,
 )
 from scheduler.work import Outcome, Work
-from tests.support.answers import NETWORK, attempt, header, image_sums, results, work
+from tests.reference_numpy import microbatch_sum
+from tests.support.answers import NETWORK, attempt, header, results, work
 from workers.compute import answer_arrays
-from workers.limits import ARRAYS_HEADER_BYTES
+from workers.limits import ARRAYS_HEADER_BYTES, LONGEST_NAME
 from workers.messages import Wanted, checksum
 
 EVERY_FORM = pytest.mark.parametrize("wanted", list(Wanted))
 
 
 def answer(asked: Work) -> bytes:
-    return to_bytes(answer_arrays(results(asked), asked.wanted))
+    return to_bytes(answer_arrays(results(asked), asked.network, asked.wanted))
 
 
-def read(asked: Work, payload: bytes, header_bytes: bytes | None = None) -> list[Outcome]:
+def read(asked: Work, payload: bytes, header_bytes: bytes | None = None) -> tuple[Outcome, Arrays]:
     """As the scheduler reads an answer, with the header that names the right checksum."""
     to = attempt(asked)
     given_header = header_bytes or header(asked, payload).model_dump_json().encode()
     judged = read_header(given_header, asked, to)
-    return outcomes(read_arrays(payload, judged, asked, to), judged, asked, to)
+    arrays = read_arrays(payload, judged, asked, to)
+    return outcome_of(arrays, judged, to), sums_of(arrays, asked, to.shard)
 
 
 def changed_header(asked: Work, **values: Any) -> bytes:
@@ -49,31 +52,31 @@ def changed_header(asked: Work, **values: Any) -> bytes:
 
 
 @EVERY_FORM
-def test_the_right_answer_is_taken_microbatch_by_microbatch(wanted: Wanted) -> None:
+def test_the_right_answer_is_taken_whole(wanted: Wanted) -> None:
     asked = work(wanted)
-    counted = read(asked, answer(asked))
-    assert [outcome.microbatch for outcome in counted] == asked.microbatches
-    for outcome, expected in zip(counted, results(asked), strict=True):
-        np.testing.assert_array_equal(outcome.losses, expected.losses)
-        np.testing.assert_array_equal(outcome.gradient_norms, expected.gradient_norms)
-        np.testing.assert_array_equal(outcome.predictions, expected.predictions)
-        assert (outcome.shard, outcome.attempt) == (0, 2)
-        assert (outcome.worker, outcome.seconds) == ("worker-1", 0.5)
+    outcome, _ = read(asked, answer(asked))
+    for name in ("losses", "gradient_norms", "predictions"):
+        expected = np.concatenate([getattr(result, name) for result in results(asked)])
+        np.testing.assert_array_equal(getattr(outcome, name), expected)
+    assert outcome.shard.images.tolist() == asked.images.tolist()
+    assert (outcome.shard.index, outcome.attempt, outcome.epoch) == (0, 2, 2)
+    assert (outcome.worker, outcome.seconds) == ("worker-1", 0.5)
 
 
 def test_sums_have_the_same_bits_whether_the_worker_or_the_scheduler_adds() -> None:
     per_image, summed = work(Wanted.PER_IMAGE), work(Wanted.SUMMED)
-    here = [outcome.sums for outcome in read(per_image, answer(per_image))]
-    there = [outcome.sums for outcome in read(summed, answer(summed))]
-    expected = image_sums(results(summed))
-    assert [to_bytes(sums) for sums in here] == [to_bytes(sums) for sums in expected]
-    assert [to_bytes(sums) for sums in there] == [to_bytes(sums) for sums in expected]
-    assert all(array.dtype == np.float64 for sums in there for array in sums.values())
+    (_, here), (_, there) = read(per_image, answer(per_image)), read(summed, answer(summed))
+    assert to_bytes(here) == to_bytes(there)
+    by_microbatch = [result.gradients for result in results(summed)]
+    for name, array in there.items():
+        first, second, third = (microbatch_sum(part[name]) for part in by_microbatch)
+        assert array.dtype == np.float64
+        assert array.tobytes() == np.stack([first + second, third]).tobytes()
 
 
 def test_an_evaluation_brings_no_sums() -> None:
     asked = work(Wanted.NOTHING)
-    assert [outcome.sums for outcome in read(asked, answer(asked))] == [{}, {}, {}]
+    assert read(asked, answer(asked))[1] == {}
 
 
 def test_an_answer_to_an_evaluation_is_none_to_the_iteration_that_comes_next() -> None:
@@ -96,9 +99,6 @@ def test_an_answer_to_an_evaluation_is_none_to_the_iteration_that_comes_next() -
         ("shard", 1),
         ("attempt", 1),
         ("parameters_digest", "0" * 64),
-        ("microbatches", [0, 1]),
-        ("microbatches", [2, 1, 0]),
-        ("microbatches", [0, 1, 2, 2]),
     ],
 )
 def test_a_header_of_another_attempt_is_refused_and_named(field: str, value: Any) -> None:
@@ -243,7 +243,7 @@ def whole(asked: Work) -> Shard:
 
 def test_no_more_of_an_answer_is_told_than_a_person_reads() -> None:
     asked = work()
-    long = changed_header(asked, microbatches=list(range(10_000)))
+    long = changed_header(asked, parameters_digest="x" * LONGEST_NAME)
     with pytest.raises(AnswerInvalid) as raised:
         read(asked, answer(asked), long)
     assert len(str(raised.value)) < 600
