@@ -59,6 +59,11 @@ LARGEST_COUNT = 2**31 - 1
 MOST_PER_IMAGE_BYTES = 4 * 2**20
 
 
+#: The order in which the sums of gradients are made (model/reduction.py). It is no setting, but is
+#: stored beside a run's: a run does not go on in another one.
+SUM_ORDER = "binary tree over microbatches"
+
+
 class Unfolding(StrEnum):
     """The ways in which a layer's input becomes patches."""
 
@@ -347,6 +352,21 @@ def run_config(values: dict[str, Any]) -> RunConfig:
     Raises `ConfigurationError`, one sentence, for an unknown name or a value that cannot work.
     """
     return RunConfig.model_validate(values)
+
+
+def record(config: RunConfig) -> dict[str, Any]:
+    """What is stored of a configuration: its settings, and the order of sums."""
+    return config.model_dump(mode="json") | {"sum_order": SUM_ORDER}
+
+
+def recorded_settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in what is stored of a configuration."""
+    return {name: value for name, value in record.items() if name != "sum_order"}
+
+
+def recorded_config(record: Mapping[str, Any]) -> RunConfig:
+    """The configuration of which this is stored; raises like `run_config`."""
+    return run_config(recorded_settings(record))
 
 
 def _check_names(names: Iterable[Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 from model import datasets
-from model.config import RunConfig, run_config
+from model.config import RunConfig, recorded_config
 from model.datasets.data import Split
 from scheduler.background import in_background
 from scheduler.control import Control, Keeper, Lease
@@ -24,6 +24,7 @@ from scheduler.evaluating import Evaluations
 from scheduler.metering import UNMETERED, Meter
 from scheduler.patience import Patience
 from scheduler.pulse import Pulse
+from scheduler.submission import check_order
 from scheduler.training import train
 from scheduler.work import Dispatcher
 from storage.errors import LeaseLost
@@ -132,7 +133,8 @@ class Driver:
     ) -> Generator[IterationRecord | EvaluationRecord, None, tuple[RunStatus, str | None, int]]:
         crash_point(CrashPoint.RUN_CLAIMED)
         run = history.find_run(claim.run_id)
-        config = run_config(run.configuration)
+        check_order(run)
+        config = recorded_config(run.configuration)
         keeper = Keeper(
             history,
             claim,
@@ -178,7 +180,7 @@ class Driver:
         """Raise `GivenBack` if the living workers cannot compute the run, but a queued one."""
         there = self.dispatcher.fingerprints()
         fits = run.fingerprint is None or run.fingerprint in there
-        mixed = run_config(run.configuration).allow_mixed_workers
+        mixed = recorded_config(run.configuration).allow_mixed_workers
         if self.stopped_status is not RunStatus.QUEUED or fits or mixed:
             return
         if there and history.has_queued(there):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from model.config import SUM_ORDER
 from model.errors import ModelError
 from storage.errors import CheckpointDamaged, NotFound, StorageError
 from workers.errors import WorkersError
@@ -75,6 +76,15 @@ def other_bits(run_id: str, expected: str | None, received: str | None) -> Canno
     return CannotContinueHere(
         f"Run {run_id} was begun on machines with fingerprint {expected}; this one has {received} "
         "and would give other bits. Resume or replay it on such a machine."
+    )
+
+
+def other_order(run_id: str, received: str | None) -> CannotContinueHere:
+    """The error for a run whose sums were made in another order than this version's."""
+    return CannotContinueHere(
+        f"Run {run_id} was computed with another order of sums than here, and would get other "
+        f"bits: expected {SUM_ORDER!r}. Received: {received or 'none'}. Go on with the version of "
+        "Tapeworks that began it, or submit it again."
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from model import datasets
-from model.config import RunConfig, run_config
+from model.config import RunConfig, recorded_config
 from model.datasets.data import ImageData
 from model.errors import ParametersError
 from model.optimizers import read_state
@@ -26,6 +26,7 @@ from scheduler.differences import (
 from scheduler.driving import check_images, images_digest
 from scheduler.errors import CannotReplay, Diverged
 from scheduler.outcomes import Computed
+from scheduler.submission import check_order
 from scheduler.training import compute_iteration, iteration_work
 from scheduler.work import Dispatcher, Watcher
 from storage.errors import CheckpointNotFound, IterationNotFound
@@ -150,7 +151,8 @@ def prepare(history: History, run: RunRecord, wanted: Sequence[range]) -> Replay
     Raises `IterationNotFound` for what is not committed, `CannotReplay` for a run that has no
     single fingerprint, and `CannotContinueHere` if this machine's images are not the run's.
     """
-    config = run_config(run.configuration)
+    check_order(run)
+    config = recorded_config(run.configuration)
     iterations = _chosen(run, wanted)
     if config.allow_mixed_workers:
         raise CannotReplay(

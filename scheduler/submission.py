@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from model import datasets, optimizers, parameters
-from model.config import RunConfig, run_config
+from model.config import (
+    SUM_ORDER,
+    RunConfig,
+    record,
+    recorded_config,
+    recorded_settings,
+    run_config,
+)
 from model.errors import ConfigurationError
 from model.parameters import Arrays
+from scheduler.errors import other_order
 from storage.history import History
 from storage.queue import NewRun
 from storage.records import CheckpointRecord, RunRecord
@@ -43,7 +51,7 @@ def new_run(config: RunConfig, initial: Arrays, *, name: str | None, **described
     begun: dict[str, Any] = {"optimizer_state": state}
     return NewRun(
         name=name,
-        configuration=resolved.model_dump(mode="json"),
+        configuration=record(resolved),
         iterations=resolved.iterations,
         parameters=payload,
         parameters_digest=parameters.digest(payload),
@@ -61,6 +69,13 @@ def submit(
 ) -> RunRecord:
     """Store a run with its initial parameters, for a scheduler to take if it is queued."""
     return history.queue.submit([new_run(config, initial, name=name, **described)])[0]
+
+
+def check_order(run: RunRecord) -> None:
+    """Raise `CannotContinueHere` if what is computed of the run was summed in another order."""
+    recorded = run.configuration.get("sum_order")
+    if run.completed_iterations and recorded != SUM_ORDER:
+        raise other_order(run.id, recorded)
 
 
 def grid(values: Mapping[str, Any], vary: Mapping[str, Iterable[Any]]) -> list[RunConfig]:
@@ -110,8 +125,10 @@ def retry(
     they had used it up. Initial parameters that were drawn are drawn with the
     new settings. Raises `CheckpointNotFound` for parameters that were not kept.
     """
-    config = run_config(run.configuration | dict(changes or {}))
+    config = run_config(recorded_settings(run.configuration) | dict(changes or {}))
     start = run.first_iteration if after is None else after
+    if start:
+        check_order(run)
     if start >= config.iterations:
         raise ConfigurationError(
             f"Expected to begin before the last of {config.iterations} iterations; ask for more "
@@ -132,7 +149,7 @@ def retry(
 
 def _initial_of_retry(run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord) -> Arrays:
     """The checkpoint's parameters; drawn anew if they were only drawn, and the draw has changed."""
-    old, start = run_config(run.configuration), checkpoint.completed_iterations
+    old, start = recorded_config(run.configuration), checkpoint.completed_iterations
     drawn = parameters.digest(parameters.to_bytes(parameters.initial(old.network, old.seed)))
     if start == 0 and drawn == checkpoint.digest:
         return parameters.initial(config.network, config.seed)
@@ -147,7 +164,7 @@ def _initial_of_retry(run: RunRecord, config: RunConfig, checkpoint: CheckpointR
 
 def _bound(run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord) -> dict[str, Any]:
     """Return what must be the same to give the bits that the parent would have had."""
-    old, bound = run_config(run.configuration), dict[str, Any]()
+    old, bound = recorded_config(run.configuration), dict[str, Any]()
     if config.optimizer is old.optimizer and checkpoint.completed_iterations:
         bound["optimizer_state"] = checkpoint.optimizer_state
     if all(getattr(config, name) == getattr(old, name) for name in OF_IMAGES):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Never, Unpack
 
 from sqlalchemy import URL
 
-from model.config import RunConfig
+from model.config import RunConfig, recorded_config
 from model.parameters import Arrays, from_bytes
 from scheduler.submission import grid, initial_parameters, new_run, retry
 from storage.asking.limits import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
@@ -240,7 +240,7 @@ class Run:
     @property
     def config(self) -> RunConfig:
         """Its configuration, with every setting."""
-        return RunConfig.model_validate(self.record.configuration)
+        return recorded_config(self.record.configuration)
 
     @property
     def tags(self) -> dict[str, str]:

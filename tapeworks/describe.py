@@ -60,9 +60,9 @@ def gradient_form(run: RunRecord) -> str | None:
     chosen = run.configuration.get("gradients")
     if chosen != "auto":
         return chosen
-    from model.config import run_config
+    from model.config import recorded_config
 
-    return run_config(run.configuration).gradient_form.value
+    return recorded_config(run.configuration).gradient_form.value
 
 
 def evaluation_lines(evaluations: Sequence[EvaluationRecord]) -> list[tuple[str, str]]:

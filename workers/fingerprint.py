@@ -1,7 +1,8 @@
 """What this process's arithmetic looks like: equal fingerprints give equal bits.
 
 Other instruction sets or library versions round differently, so every worker computes golden
-microbatches when it starts. The hash of their bits, with versions and flags, is its fingerprint.
+microbatches when it starts. The hash of their bits, with versions, flags and
+the order of sums, is its fingerprint.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 
 import numpy as np
 
-from model.config import NetworkConfig, Unfolding
+from model.config import SUM_ORDER, NetworkConfig, Unfolding
 from model.flags import FLAGS, THREADS
 from model.gradients import engine
 from model.parameters import digest, initial, to_bytes
@@ -33,6 +34,7 @@ def fingerprint() -> str:
     """This process's fingerprint; the first call computes the golden microbatches."""
     facts = {
         "golden": [golden_digest(network) for network in GOLDEN_NETWORKS],
+        "sums": SUM_ORDER,
         "tensorflow": tf.__version__,
         "flags": FLAGS,
         "threads": THREADS,

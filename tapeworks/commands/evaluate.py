@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import click
 
 from model import datasets
-from model.config import RunConfig, run_config
+from model.config import RunConfig, recorded_config
 from model.datasets.data import ImageData
 from scheduler.control import Control
 from scheduler.driving import check_images, images_digest
@@ -69,7 +69,7 @@ def command(run: str, choice: Choice, test_images: int | None, workers: int, jso
 
 
 def _configuration(run: RunRecord, test_images: int | None) -> RunConfig:
-    config = run_config(run.configuration)
+    config = recorded_config(run.configuration)
     if not (config.test_images or test_images):
         raise UsageError(
             f"Run {run.id} holds no images out; say how many to take with --test-images."

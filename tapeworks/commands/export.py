@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from model.config import run_config
+from model.config import recorded_config
 from storage.history import History
 from storage.records import IterationRecord, RunRecord
 from tapeworks.checkpoints import Choice, parameters_of, with_choice
@@ -151,7 +151,7 @@ def _write_network(
     checkpoint = choice.checkpoint(history, run)
     from tapeworks import keras_export  # takes seconds: it loads TensorFlow and Keras
 
-    config = run_config(run.configuration)
+    config = recorded_config(run.configuration)
     arrays = parameters_of(checkpoint, config.network)
     model = keras_export.keras_model(config.network, arrays)
     with written_whole(output) as complete:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from model.config import RunConfig, run_config
+from model.config import RunConfig, recorded_config
 from model.datasets.sources import KNOWN
 from tapeworks.checkpoints import Choice, parameters_of, with_choice
 from tapeworks.commands.show import run_argument
@@ -40,7 +40,7 @@ def command(run: str, files: tuple[Path, ...], choice: Choice, json: bool) -> in
     """
     history = connected_history()
     record = history.find_run(run)
-    config = run_config(record.configuration)
+    config = recorded_config(record.configuration)
     parameters = parameters_of(choice.checkpoint(history, record), config.network)
     pictures = [read(file, config) for file in files]
     for each in pictures:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from model import datasets
-from model.config import run_config
+from model.config import recorded_config
 from scheduler.control import Control
 from scheduler.submission import initial_parameters, submit
 from storage.history import History
@@ -83,13 +83,13 @@ def command(
             raise UsageError("--resume goes on with a run's own settings; leave out all others.")
         history = connected_history(at_commit)
         run = _resumable(history, resume, stop_after)
-        data = datasets.load(run_config(run.configuration))
+        data = datasets.load(recorded_config(run.configuration))
         _check_redis(places, count)
     session = Session(
         history=history, settings=places, control=Control(), workers=count, stop_after=stop_after
     )
     began = time.monotonic()
-    run = session.run(run, run_config(run.configuration), data)
+    run = session.run(run, recorded_config(run.configuration), data)
     seconds = time.monotonic() - began
     is_complete = _report(history, run, seconds, plot, json=json)
     code = _exit_code(run, stop_after)

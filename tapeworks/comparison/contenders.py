@@ -65,7 +65,7 @@ def mean_loss(record: IterationRecord | EvaluationRecord) -> float:
 
 def settings_of(run: RunRecord) -> dict[str, Any]:
     """A run's settings; of those that are younger than the run, the defaults."""
-    return RunConfig().model_dump(mode="json") | run.configuration
+    return RunConfig().model_dump(mode="json") | {"sum_order": None} | run.configuration
 
 
 def differing_settings(runs: Sequence[RunRecord]) -> dict[str, list[Any]]:

@@ -53,12 +53,12 @@ def contact_sheet(history: History, run: RunRecord, iteration: int | None = None
     `CannotContinueHere` where it holds other images than the run was trained on.
     """
     from model import datasets  # here: other pictures need no data set
-    from model.config import run_config
+    from model.config import recorded_config
     from scheduler.driving import check_images, images_digest
 
     chosen = run.completed_iterations - 1 if iteration is None else iteration
     values = history.image_values(run.id, chosen)
-    config = run_config(run.configuration)
+    config = recorded_config(run.configuration)
     data = datasets.load(config)
     check_images(run, images_digest(data))
     places = hardest_places(values)
