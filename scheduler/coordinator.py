@@ -94,10 +94,7 @@ class Coordinator:
     @property
     def is_waiting(self) -> bool:
         """True while some shard needs a worker that is not there."""
-        return any(
-            slot.stuck_since is not None and self._sending.is_missing(slot)
-            for slot in self._sending.slots.values()
-        )
+        return self._settling.is_waiting
 
     @property
     def sent(self) -> int:
@@ -130,9 +127,9 @@ class Coordinator:
     ) -> None:
         """These are alive, each with its fingerprint, for so many runs and waiting messages.
 
-        Some have an attempt `in_hand`, by its id.
+        Some have an attempt `in_hand`, by its id. A mapping is not changed after it was handed over
+        here: the same ones as last time say nothing new, which costs nothing.
         """
-        self._standing.register(living)
         self._sending.saw_workers(living, runs, queue_length, in_hand, now)
 
     def lost_queue(self, reason: Reason) -> None:
@@ -146,7 +143,7 @@ class Coordinator:
 
     def next_wake(self, now: float) -> float:
         """Return when, after now, something is to be sent even if nothing happens until then."""
-        return self._sending.next_wake(now)
+        return min(self._sending.next_wake(now), self._settling.next_wake(now))
 
     def answered(self, answer: Answer, now: float) -> list[Command]:
         """A valid answer to an attempt whose shard is missing, with its bits if it needs them."""
@@ -162,7 +159,7 @@ class Coordinator:
         self._settling.pin(shard)
         commands = self._settling.judge(shard)
         if self._sending.is_missing(slot) and self._tally.voters(shard):
-            slot.due(Reason.AUDIT)
+            self._sending.due(slot, Reason.AUDIT)
         commands += self._settling.finite_after_all(slot) + self._withdrawn(slot)
         return self._with_counts(commands + self._settling.settle(now))
 
@@ -210,7 +207,7 @@ class Coordinator:
             return []
         slot.hear(worker)
         slot.not_finite_by.append(worker)
-        slot.due(Reason.NOT_FINITE)
+        self._sending.due(slot, Reason.NOT_FINITE)
         self._tally.doubt(slot.shard.index)
         return self._with_counts(self._settling.settle(now) + self._diverged(slot))
 
@@ -250,7 +247,7 @@ class Coordinator:
         """A shard that workers die of, one after the other, is a matter for a person."""
         return [
             _deadly(slot)
-            for slot in self._sending.slots.values()
+            for slot in self._sending.struck.values()
             if len(slot.deaths) >= MOST_DEATHS and self._sending.is_missing(slot)
         ]
 
@@ -274,7 +271,7 @@ class Coordinator:
 
     def _later(self, slot: Slot, reason: Reason, now: float) -> None:
         """Send it again soon, and less soon each time that this comes to nothing."""
-        slot.due(reason, now + min(LEFT_SECONDS * 2**slot.left, REFUSED_SECONDS))
+        self._sending.due(slot, reason, now + min(LEFT_SECONDS * 2**slot.left, REFUSED_SECONDS))
         slot.left = min(slot.left + 1, 10)
 
     def _note_failure(self, slot: Slot, worker: str, reason: Reason, now: float) -> None:
@@ -283,7 +280,7 @@ class Coordinator:
         slot.failed_by.append(worker)
         more = len(slot.failed_by) - 2
         pause = min(FAILED_SECONDS * 2.0 ** min(more, 10), REFUSED_SECONDS) if more >= 0 else 0.0
-        slot.due(reason, now + pause if pause else NOW)
+        self._sending.due(slot, reason, now + pause if pause else NOW)
 
     def _given_up(self, slot: Slot, problem: str) -> list[Command]:
         """Failures of workers that were set aside are theirs, not the shard's.

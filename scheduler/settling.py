@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scheduler.commands import Command, Reason, SetAside, StartOver, Tell
-from scheduler.sending import Sending, Slot, patience_ends
+from scheduler.sending import Sending, Slot
 from scheduler.standing import MOST_STRIKES, Standing
 from scheduler.tally import AUDIT_VOTES, Tally
+
+#: Seconds that workers who do not agree wait for another one before they are asked again; twice as
+#: many each time, as often as that.
+STUCK_SECONDS = 4.0
+STUCK_DOUBLINGS = 4
 
 
 class Settling:
@@ -23,6 +28,7 @@ class Settling:
         """Until a fingerprint is pinned, of an audited run two must agree on everything."""
         self._sending, self._tally, self._standing = sending, tally, standing
         self._is_audited = is_audited
+        self._stuck_since: dict[int, float] = {}  # shards whose workers do not agree, with no other
 
     def strike(self, worker: str, problem: str) -> list[Command]:
         """Note an invalid answer, and set the worker aside if it was one too many."""
@@ -96,7 +102,8 @@ class Settling:
             standing.unpin()
         self._tally.start_over(must_agree=self._is_audited and standing.is_open)
         for slot in self._sending.slots.values():
-            slot.not_finite_by, slot.stuck_since = [], None
+            slot.not_finite_by = []
+        self._stuck_since.clear()
         self._sending.refit()
         self._sending.all_due(Reason.STARTED_OVER)
         message = f"{problem}; it is started over.{dropped}"
@@ -109,15 +116,14 @@ class Settling:
         if self._is_loose and self._sending.strangers and not self._sending.workers:
             return self._start_over(self._nobody_left())
         commands: list[Command] = []
-        for slot in self._sending.slots.values():
-            if slot.due_at <= now:
-                self._sending.note_silence(slot, now)
-                commands += self._settled_shard(slot, now)
+        for slot in self._sending.find_due(now):
+            self._sending.note_silence(slot, now)
+            commands += self._settled_shard(slot, now)
         return commands
 
     def _settled_shard(self, slot: Slot, now: float) -> list[Command]:
         if not self._sending.is_stuck(slot):
-            slot.stuck_since = None
+            self._stuck_since.pop(slot.shard.index, None)
             return []
         if self._rests_on_pin(slot):
             return self._start_over(self._nobody_left())
@@ -171,18 +177,36 @@ class Settling:
             commands += self._set_aside(wrong, _mismatch(shard, wrong, doubters[0]))
         return commands
 
+    # Who waits for whom
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while some shard needs a worker that is not there."""
+        return any(map(self._tally.is_missing, self._stuck_since))
+
+    def next_wake(self, now: float) -> float:
+        """Return when, after now, workers that do not agree on a shard are asked again."""
+        waiting = filter(self._tally.is_missing, self._stuck_since)
+        times = map(self._patience_ends, waiting)
+        return min((at for at in times if at > now), default=float("inf"))
+
+    def _patience_ends(self, shard: int) -> float:
+        doublings = min(self._sending.slots[shard].asked_again, STUCK_DOUBLINGS)
+        return self._stuck_since[shard] + STUCK_SECONDS * 2.0**doublings
+
     def _wait_for_another(self, slot: Slot, now: float) -> list[Command]:
         """Ask those again who do not agree, once nobody else has come for a while."""
-        if slot.stuck_since is None:
-            slot.stuck_since = now
+        shard = slot.shard.index
+        if shard not in self._stuck_since:
+            self._stuck_since[shard] = now
             silent = slot.silent & self._sending.workers
-            return [] if slot.stuck else [_waits(slot.shard.index, silent)]
-        if patience_ends(slot) > now:
+            return [] if slot.asked_again else [_waits(shard, silent)]
+        if self._patience_ends(shard) > now:
             return []
-        self._tally.forget(slot.shard.index)
+        del self._stuck_since[shard]
+        self._tally.forget(shard)
         slot.ask_again()
-        slot.stuck_since, slot.stuck = None, slot.stuck + 1
-        slot.due(Reason.ASKED_AGAIN)
+        self._sending.due(slot, Reason.ASKED_AGAIN)
         return []
 
 

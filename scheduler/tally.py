@@ -42,6 +42,11 @@ class Tally:
         """True once every shard is counted."""
         return not self._missing
 
+    @property
+    def missing(self) -> int:
+        """Shards of which no answer is counted."""
+        return len(self._missing)
+
     def is_missing(self, shard: int) -> bool:
         """Return whether no answer to the shard is counted."""
         return shard in self._missing

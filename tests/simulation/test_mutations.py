@@ -155,7 +155,7 @@ MUTATIONS: dict[str, list[Mutation]] = {
         ("scheduler.settling.Settling._is_loose", False),
     ],
     "workers that do not agree are never asked again": [
-        ("scheduler.settling.patience_ends", lambda slot: float("inf")),
+        ("scheduler.settling.Settling._patience_ends", lambda *arguments: float("inf")),
     ],
     "a lease of a wrong clock is believed": [
         ("tests.simulation.store.LEASE_SECONDS", float("inf")),

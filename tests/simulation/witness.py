@@ -173,7 +173,8 @@ class Witness:
         driven.looked_at = len(attempts)
         for slot in sending.slots.values():
             now = driven._world.now
-            lost = slot.due_at <= now and slot.stuck_since is None and sending.is_stuck(slot)
+            waits = slot.shard.index in coordinator._settling._stuck_since
+            lost = slot.due_at <= now and not waits and sending.is_stuck(slot)
             since = driven.stuck_since.setdefault(slot.shard.index, now)
             if not lost:
                 del driven.stuck_since[slot.shard.index]

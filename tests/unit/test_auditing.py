@@ -18,7 +18,7 @@ from scheduler.commands import (
     Tell,
 )
 from scheduler.coordinator import MOST_FAILURES, Coordinator
-from scheduler.sending import STUCK_SECONDS
+from scheduler.settling import STUCK_SECONDS
 from scheduler.standing import MOST_STRIKES, Standing
 from tests.support.coordination import (
     A,

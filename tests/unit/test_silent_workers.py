@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from scheduler.commands import Attempt, Command, Pause, Tell
 from scheduler.coordinator import MOST_FAILURES, Coordinator
-from scheduler.sending import STUCK_SECONDS, UNHEARD_SECONDS
+from scheduler.sending import UNHEARD_SECONDS
+from scheduler.settling import STUCK_SECONDS
 from tests.support.coordination import A, B, C, answer, coordinator, sends
 
 #: Long enough for everything that is to happen.
