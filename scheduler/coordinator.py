@@ -239,9 +239,12 @@ class Coordinator:
         return [*commands, *(Count(answer=answer) for answer in self._tally.take_counted())]
 
     def _learn(self, answer: Answer, now: float) -> None:
-        waited = now - answer.attempt.sent_at  # a worker's own measure may be anything
+        pace, waited = self._standing.pace, now - answer.attempt.sent_at
+        service = min(answer.seconds, waited)  # a worker's own measure may be anything
         microbatches = answer.attempt.shard.microbatches
-        self._standing.pace.learn(waited, min(answer.seconds, waited), microbatches)
+        pace.learn(waited, service, microbatches)
+        if self._standing.knows(answer.worker):
+            pace.measure(answer.worker, service, microbatches)
 
     def _spared(self) -> list[Command]:
         """A shard that workers die of, one after the other, is a matter for a person."""

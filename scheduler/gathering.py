@@ -66,8 +66,8 @@ class Gathering:
 
     def __init__(self, link: Link, work: Work, watcher: Watcher, meter: Meter = UNMETERED) -> None:
         self._link, self._work, self._watcher, self._meter = link, work, watcher, meter
-        service = link.standing.pace.service_seconds
-        count = shard_count(work.shards, work.microbatches, len(link.workers), service)
+        pace = link.standing.pace
+        count = shard_count(work.shards, work.microbatches, link.workers, pace)
         count = min(max(count, fewest_shards(work)), work.microbatches)
         shards = split(work.images, work.network.microbatch_size, count)
         audited = [shard.index for shard in shards if CHANCE.random() < work.audit]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from functools import partial
+
 #: Bounds in seconds of the time an attempt has before another is sent.
 SHORTEST_DEADLINE_SECONDS = 1.0
 LONGEST_DEADLINE_SECONDS = 60.0
@@ -26,6 +30,13 @@ SHORTEST_HEDGE_SECONDS = 0.25
 #: Share of the newest measurement in what is expected.
 NEWEST_SHARE = 0.3
 
+#: Anything shorter counts as if it took as long.
+SHORTEST_SECONDS = 1e-6
+
+#: Measurements of each worker of which the median tells how fast it is: one that was disturbed, or
+#: compiled its network first, does not make it slow.
+NEWEST_MEASURED = 3
+
 
 class Pace:
     """Expected seconds per microbatch: from sending to answer, and in the worker's hands."""
@@ -34,12 +45,29 @@ class Pace:
         self.seconds: float | None = None  #: from sending to answer
         self.service_seconds: float | None = None  #: in the worker's hands
         self.queue_seconds: float | None = None  #: of a whole message, before that
+        newest = partial(deque[float], maxlen=NEWEST_MEASURED)
+        self._newest: defaultdict[str, deque[float]] = defaultdict(newest)  # by worker
 
     def learn(self, seconds: float, service_seconds: float, microbatches: int) -> None:
         """An attempt with so many microbatches took this long."""
         self.queue_seconds = _moved(self.queue_seconds, max(seconds - service_seconds, 0.0))
         self.seconds = _moved(self.seconds, seconds / microbatches)
         self.service_seconds = _moved(self.service_seconds, service_seconds / microbatches)
+
+    def measure(self, worker: str, service_seconds: float, microbatches: int) -> None:
+        """Note how long this worker took for so many."""
+        self._newest[worker].append(service_seconds / microbatches)
+
+    def spread(self, workers: Iterable[str]) -> float | None:
+        """Return how many times as long the slowest of these takes as the fastest.
+
+        None unless all of them were measured.
+        """
+        newest = [sorted(self._newest.get(worker, ())) for worker in workers]
+        if not newest or not all(newest):
+            return None
+        times = [measured[(len(measured) - 1) // 2] for measured in newest]
+        return max(times) / max(min(times), SHORTEST_SECONDS)
 
     def deadline(self, microbatches_ahead: int, workers: int, missed: int) -> float:
         """Seconds an attempt has when so many microbatches are out.

@@ -14,6 +14,7 @@ from scheduler.pace import (
     NEWEST_SHARE,
     SHORTEST_DEADLINE_SECONDS,
     SHORTEST_HEDGE_SECONDS,
+    SHORTEST_SECONDS,
     Pace,
 )
 from tests.support.coordination import known_pace
@@ -61,3 +62,28 @@ def test_the_pace_follows_what_is_measured() -> None:
 def test_a_copy_is_worth_it_after_twice_the_expected_time_but_not_at_once() -> None:
     assert known_pace(1.0).hedge_after(3) == HEDGE_FACTOR * 3.0
     assert known_pace(0.001).hedge_after(3) == SHORTEST_HEDGE_SECONDS
+
+
+def test_workers_are_compared_once_all_of_them_were_measured() -> None:
+    pace = Pace()
+    assert pace.spread([]) is None
+    pace.measure("a", 1.0, microbatches=4)
+    assert pace.spread(["a", "b"]) is None
+    assert pace.spread(["a"]) == 1.0
+    pace.measure("b", 6.0, microbatches=8)
+    assert pace.spread(["a", "b"]) == pytest.approx(3.0)
+    pace.measure("c", 0.0, microbatches=1)
+    assert pace.spread(["a", "c"]) == pytest.approx(0.25 / SHORTEST_SECONDS)
+
+
+def test_a_worker_that_was_disturbed_once_is_not_slow() -> None:
+    pace = Pace()
+    for seconds in (9.0, 1.0):
+        pace.measure("a", seconds, microbatches=1)
+    pace.measure("b", 1.0, microbatches=1)
+    assert pace.spread(["a", "b"]) == 1.0, "the first answer may hold the network's compilation"
+    for seconds in (1.0, 5.0):
+        pace.measure("a", seconds, microbatches=1)
+    assert pace.spread(["a", "b"]) == 1.0
+    pace.measure("a", 5.0, microbatches=1)
+    assert pace.spread(["a", "b"]) == 5.0
