@@ -18,6 +18,7 @@ from scheduler.pace import (
     SHORTEST_DEADLINE_SECONDS,
 )
 from scheduler.sending import WINDOW_PER_WORKER, window
+from scheduler.tally import Tally
 from tests.support.coordination import (
     A,
     B,
@@ -298,3 +299,53 @@ def test_the_copys_answer_counts_and_the_first_ones_does_no_more() -> None:
     assert counts(work.answered(copied, 2.5)) == [copied]
     assert work.finished
     assert work.attempt(first.id) is None
+
+
+def test_a_shard_that_goes_out_again_soon_anyway_is_not_repeated() -> None:
+    work = coordinator(1, [A, B], of=standing(1.0))
+    [attempt] = sent(work, 0.0)
+    work.left(attempt, 2.0)
+    assert sent(work, 2.0) == []
+    [again] = sends(work.woke(work.next_wake(2.0)))
+    assert again.reason == "it was left to another worker"
+
+
+def test_a_message_that_waits_in_the_queue_is_late_when_it_has_waited_longer_than_others() -> None:
+    work = coordinator(1, [A], of=standing(1.0))
+    work.saw_workers(alike([A]), runs=1, queue_length=3)
+    sent(work, 0.0)
+    overdue = work.next_wake(2.5)  # past the time for a copy, which nobody is there to take
+    assert sent(work, overdue) == [], "three shards of a second each are ahead of it"
+    assert work.next_wake(overdue) == overdue + 3
+    [again] = sends(work.woke(overdue + 3))
+    assert again.reason == "no answer in time"
+
+
+# Cost
+
+
+def looks(shards: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return how often an ordinary answer has a shard looked at, and the turn that follows it."""
+    work, seen, looked = coordinator(shards, workers(shards)), alike(workers(shards)), list[int]()
+    work.saw_workers(seen, runs=1)
+    first, *_ = sent(work, 0.0)
+    is_missing = Tally.is_missing
+
+    def look(tally: Tally, shard: int) -> bool:
+        looked.append(shard)
+        return is_missing(tally, shard)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tally, "is_missing", look)
+        work.answered(answer(first), 0.1)
+        work.saw_workers(seen, runs=1)
+        assert not work.is_waiting
+        assert sent(work, 0.1) == []
+        assert work.next_wake(0.1) > 0.1
+    return len(looked)
+
+
+def test_an_ordinary_answer_is_no_reason_to_look_at_all_shards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert 0 < looks(100, monkeypatch) == looks(10, monkeypatch) < 20
