@@ -43,7 +43,6 @@ from scheduler.validation import (
     worker_of,
 )
 from scheduler.work import Outcome, Result, Watcher, Work
-from workers import app as celery
 from workers.chunks import CHUNK_IMAGES
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import SignatureWrong
@@ -206,7 +205,7 @@ class Gathering:
                 f"Shard {attempt.shard.index} of iteration {work.iteration} sent again, "
                 f"attempt {attempt.number}: {command.reason}.",
             )
-        celery.send(self._message(attempt), self._link.exchange.signer)
+        self._link.exchange.send([self._message(attempt)])
         self._meter.sent(work, command.reason)
         logger.debug("Attempt %s is sent", attempt.id, extra={"event": "attempt_sent"})
         crash_point(CrashPoint.BETWEEN_MESSAGES)

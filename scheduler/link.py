@@ -10,7 +10,6 @@ from model.datasets.data import ImageData
 from scheduler.background import in_background
 from scheduler.standing import Standing
 from scheduler.work import Watcher, Work
-from workers import app as celery
 from workers.addresses import without_password
 from workers.chunks import ChunkedImages, chunked
 from workers.crash_points import CrashPoint, crash_point
@@ -59,7 +58,6 @@ class Link:
         self._other_versions: dict[str, str] = {}  #: of workers seen for this run, by name
         self._told_of_stranger = self._told_of_forgery = self._told_of_version = False
         self._told_of_full = False
-        celery.use_redis(redis_url)
 
     def begin(
         self, run_id: str, network: NetworkConfig, fingerprint: str | None, *, allow_mixed: bool

@@ -37,12 +37,12 @@ def _run() -> None:
     from celery.exceptions import SecurityWarning
     from celery.worker import state
 
-    from workers.app import UNREACHABLE, WRONG_USAGE, app, use_redis
+    from workers.app import UNREACHABLE, WRONG_USAGE, app
 
     try:
         check_crash_point()
         signer()
-        use_redis(redis_url(os.environ))
+        app.use_redis(redis_url(os.environ))
         settings = log_settings(os.environ)
     except (
         CrashPointUnknown,

@@ -33,7 +33,6 @@ PLAIN: tuple[str, ...] = (
     "ping",
     "select",
     "info",
-    "time",
     "multi",
     "exec",
     "discard",
@@ -59,7 +58,7 @@ READ: tuple[str, ...] = (
 )
 READ += ("ttl", "pttl")
 
-#: Celery's own keys: the queues with their lists of other priorities.
+#: The common queue and those of fingerprints.
 QUEUE_KEYS = f"{QUEUE_KEY}*"
 
 
@@ -87,16 +86,13 @@ WORKER = (
     _grant((payload_key("*"), current_key("*"), network_key("*"), aside_key("*"), RUNS_KEY), *READ),
     _grant(withdrawn_key("*"), *READ),
     # Its answers.
-    _grant(answer_key("*"), "hset", "expire"),
+    _grant(answer_key("*"), "set"),
     _grant(arrivals_key("*"), "rpush", "expire"),
     # Its record, and those of others, so that a supervisor sees its own workers.
     _grant(worker_key("*"), "set", "del", *READ),
     _grant(WORKERS_KEY, "sadd", "srem", "expire", *READ),
-    # Celery's: messages taken, given back, and restored when a worker died with them.
-    _grant(QUEUE_KEYS, "brpop", "lpush", "rpush", "llen"),
-    _grant(f"{PREFIX}unacked", "hset", "hget", "hdel", "watch"),
-    _grant(f"{PREFIX}unacked_index", "zadd", "zrem", "zrange"),
-    _grant(f"{PREFIX}unacked_mutex", "set"),
+    # Messages taken.
+    _grant(QUEUE_KEYS, "brpop", "llen"),
 )
 
 SCHEDULER = (
@@ -107,14 +103,14 @@ SCHEDULER = (
     ),  # in one command, when a run ends
     _grant(aside_key("*"), "sadd", "expire", *READ),
     _grant(RUNS_KEY, "sadd", "srem", "expire", *READ),
-    _grant(answer_key("*"), "exists", "hstrlen", "hmget", "hget", "del", "watch"),
+    _grant(answer_key("*"), "unlink", *READ),
     _grant(arrivals_key("*"), "blpop"),
     _grant(withdrawn_key("*"), "set"),
     _grant(worker_key("*"), *READ),
     _grant(WORKERS_KEY, "srem", *READ),
     _grant(scheduler_key("*"), "set", "del", *READ),
     _grant(SCHEDULERS_KEY, "sadd", "srem", "expire", *READ),
-    # Celery's: messages sent.
+    # Messages sent.
     _grant(QUEUE_KEYS, "lpush", "llen", "expire"),
 )
 

@@ -13,7 +13,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import kombu
-import redis
 from celery.signals import (
     setup_logging,
     task_postrun,
@@ -22,13 +21,11 @@ from celery.signals import (
     worker_init,
     worker_shutdown,
 )
-from kombu.exceptions import OperationalError
-from kombu.pools import ProducerPool, get_limit
 
 from model.errors import VariableUnreadable
 from workers import broker
 from workers.addresses import DEFAULT_URL, redis_url
-from workers.entries import QUEUE, TASK, queue_name
+from workers.entries import QUEUE, queue_name
 from workers.errors import (
     LogSettingWrong,
     PasswordUnusable,
@@ -40,11 +37,9 @@ from workers.exchange import Exchange
 from workers.keys import PREFIX
 from workers.log_context import about_nothing
 from workers.logs import log_settings, log_to_stderr
-from workers.messages import ShardMessage
 from workers.own_app import OwnApp
 from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
-from workers.redis_errors import unreachable
-from workers.signing import UNSIGNED, Purpose, Signer, signer
+from workers.signing import signer
 
 if TYPE_CHECKING:
     from workers.process import Worker
@@ -63,41 +58,28 @@ app.conf.update(
     # The exchange without a name leads to the queue of that name. Others have a table in Redis,
     # which workers may write to: it could lead every message to a second queue, too.
     task_default_exchange="",
-    task_serializer="json",
     accept_content=["json"],
-    # A message is taken off the queue when its answer is written: a worker that leaves in order
-    # gives it back. Completeness does not rest on it, the scheduler sends again what is missing.
-    task_acks_late=True,
-    task_acks_on_failure_or_timeout=True,
     worker_pool="solo",
     worker_concurrency=1,
     worker_prefetch_multiplier=1,  # no hoarding behind a slow shard
     worker_enable_remote_control=False,  # nothing to command, less to attack
     worker_send_task_events=False,
-    worker_cancel_long_running_tasks_on_connection_loss=False,  # a late answer is still good
     worker_soft_shutdown_timeout=10,
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,  # for ever: Redis may be away for an hour
     broker_transport_options={
         "global_keyprefix": PREFIX,
-        "visibility_timeout": 60,
-        "unacked_restore_interval": broker.RESTORE_SECONDS,
-        "unacked_restore_throttle": 1,
+        # A message that was taken is in no list: completeness rests on the scheduler, which sends
+        # again what does not come back.
+        "ack_emulation": False,
+        "priority_steps": [0],  # one list for each queue
         "socket_timeout": ANSWER_TIMEOUT_SECONDS,
         "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "socket_keepalive": True,
         "health_check_interval": 5,
-        "max_retries": 0,  # of connecting, when a message is sent
     },
-    # Fail fast; the scheduler's own loop tries again.
-    task_publish_retry=False,
 )
-
-
-def use_redis(url: str) -> None:
-    """Send and take messages at this Redis from now on. Raises `RedisUnreachable`."""
-    app.use_redis(url)
 
 
 def _heed_environment() -> None:
@@ -109,46 +91,21 @@ def _heed_environment() -> None:
     try:
         if is_celery:
             log_settings(os.environ)
-        use_redis(redis_url(os.environ))
+        app.use_redis(redis_url(os.environ))
     except (LogSettingWrong, PasswordUnusable, RedisUnreachable, VariableUnreadable) as error:
         if is_celery:
             sys.stderr.write(f"celery: {error}\n")
             sys.exit(UNREACHABLE if isinstance(error, RedisUnreachable) else WRONG_USAGE)
-        use_redis(DEFAULT_URL)
+        app.use_redis(DEFAULT_URL)
 
 
 _heed_environment()
-
-
-def send(message: ShardMessage, signer: Signer = UNSIGNED) -> None:
-    """Put a shard's message on the queue. After `RedisUnreachable` it may be there or not."""
-    sealed = signer.seal(Purpose.MESSAGE, message.model_dump_json())
-    try:
-        with _producers(app.redis_url).acquire(block=True) as producer:
-            app.send_task(
-                TASK,
-                args=[sealed],
-                queue=_queue(message.fingerprint),
-                argsrepr="",  # Celery would spell out every number of the message for its logs
-                producer=producer,
-            )
-    except OperationalError as error:  # kombu's, around redis-py's
-        raise unreachable(app.redis_url, error.__cause__ or error) from error
-    except (redis.RedisError, OSError) as error:
-        raise unreachable(app.redis_url, error) from error
 
 
 def _queue(fingerprint: str | None) -> kombu.Queue:
     """Declare the common queue, or that of a fingerprint."""
     name = queue_name(fingerprint)
     return kombu.Queue(name, kombu.Exchange(""), routing_key=name)
-
-
-@functools.cache
-def _producers(_url: str) -> ProducerPool:
-    """Celery's own pool stays with the first Redis, and kombu's does not tell CAs apart."""
-    limit = get_limit()
-    return ProducerPool(app.connection_for_write().Pool(limit), limit=limit)
 
 
 @functools.cache

@@ -71,7 +71,7 @@ class CrashPoint(StrEnum):
     PAYLOADS_FETCHED = "payloads_fetched"  #: parameters and images are here; nothing is computed
     SHARD_COMPUTED = "shard_computed"  #: the gradients are in this process's memory only
     ANSWER_PREPARED = "answer_prepared"  #: answer and announcement, one transaction, are not sent
-    ANSWER_SENT = "answer_sent"  #: both are in Redis; the message is not acknowledged
+    ANSWER_SENT = "answer_sent"  #: both are in Redis; no other message is taken
 
 
 @dataclass(slots=True)

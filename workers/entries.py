@@ -1,19 +1,17 @@
-"""The queue's entries as Celery writes them, taken apart before Celery reads them.
+"""The queue's entries, in Celery's message protocol (version 2), written and read byte by byte.
 
-An entry carries more than a message: the name of any task, a content type, tasks to run afterwards,
-a time to wait for, a place to put it back to. Nothing of it is signed, so nothing of it is taken
-but the one argument of the one task; the rest is written anew. What is no such entry is dropped.
+An entry could carry more than a message: the name of any task, a content type, tasks to run
+afterwards, a time to wait for. Nothing of that is signed, so no entry counts but one that is, in
+every byte, what `entry` writes for its id, its queue and its one argument. Celery's workers read it
+as they read any message.
 """
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
+import re
 import uuid
-from typing import Annotated, Literal
-
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from workers.limits import LARGEST_ENTRY_BYTES
 
@@ -23,32 +21,16 @@ TASK = "tapeworks.compute_shard"
 #: The queue of messages that any worker may answer.
 QUEUE = "shards"
 
+#: An entry up to its id, and its end behind the body.
+_BEGINNING, _END = f'{{"headers": {{"task": "{TASK}", "id": "', b'"}'
 
-class _Headers(BaseModel):
-    task: Literal["tapeworks.compute_shard"]
-    id: Annotated[str, Field(pattern=r"^[0-9a-f-]{1,64}$")]
+#: The id is random: an attempt that is sent twice are two messages to Celery.
+_ID = re.compile(rb"[0-9a-f]{32}")
 
+#: The body around the argument: no named arguments, and nothing to be done afterwards.
+_OPENING, _CLOSING = "[[", "], {}, {}]"
 
-class _Properties(BaseModel):
-    body_encoding: Literal["base64"]
-
-
-class _Entry(BaseModel):
-    body: str
-    content_type: Annotated[Literal["application/json"], Field(alias="content-type")]
-    content_encoding: Annotated[Literal["utf-8"], Field(alias="content-encoding")]
-    headers: _Headers
-    properties: _Properties
-
-
-#: Arguments, named arguments, and what Celery would do afterwards: nothing.
-_BODY: TypeAdapter[tuple[tuple[str], dict[str, None], dict[str, None]]] = TypeAdapter(
-    tuple[
-        tuple[str],
-        Annotated[dict[str, None], Field(max_length=0)],
-        Annotated[dict[str, None], Field(max_length=16)],
-    ]
-)
+_DECODER = json.JSONDecoder()
 
 
 def queue_name(fingerprint: str | None) -> str:
@@ -60,43 +42,43 @@ def queue_name(fingerprint: str | None) -> str:
     return f"{QUEUE}.{fingerprint}" if fingerprint else QUEUE
 
 
-def rewritten(entry: bytes, queue: str = QUEUE) -> bytes | None:
-    """The entry with nothing from outside but its task's argument; None if it is to be dropped.
+def entry(argument: str, queue: str = QUEUE) -> bytes:
+    """Return a message to the one task with this argument, ready to be pushed onto this queue."""
+    body = f"{_OPENING}{json.dumps(argument)}{_CLOSING}"
+    head = _head(uuid.uuid4().hex, queue)
+    return head + binascii.b2a_base64(body.encode(), newline=False) + _END
 
-    A worker that leaves in order gives it back to the `queue` that it came from.
-    """
-    if len(entry) > LARGEST_ENTRY_BYTES:
+
+def argument(raw: bytes, queue: str = QUEUE) -> str | None:
+    """Return the argument of an entry of this queue; None for what `entry` does not write."""
+    task_id = raw[len(_BEGINNING) :][:32]
+    if len(raw) > LARGEST_ENTRY_BYTES or not _ID.fullmatch(task_id):
+        return None
+    head = _head(task_id.decode(), queue)
+    if not (raw.startswith(head) and raw.endswith(_END)):
         return None
     try:
-        read = _Entry.model_validate_json(entry)
-        (argument,), _, _ = _BODY.validate_json(base64.b64decode(read.body, validate=True))
-        body = json.dumps([[argument], {}, {}]).encode()
-    except (ValidationError, binascii.Error, ValueError):
+        return _only_argument(
+            binascii.a2b_base64(raw[len(head) : -len(_END)], strict_mode=True).decode()
+        )
+    except ValueError:  # no base64, no text, no JSON
         return None
-    return json.dumps(_entry(read.headers.id, body, queue)).encode()
 
 
-def _entry(task_id: str, body: bytes, queue: str) -> dict[str, object]:
-    return {
-        "body": base64.b64encode(body).decode(),
-        "content-type": "application/json",
-        "content-encoding": "utf-8",
-        "headers": {
-            "task": TASK,
-            "id": task_id,
-            "root_id": task_id,
-            "parent_id": None,
-            "lang": "py",
-            "expires": None,  # by two clocks; how far the run is tells what is stale
-            "argsrepr": "",
-            "kwargsrepr": "",
-        },
-        "properties": {
-            "body_encoding": "base64",
-            "correlation_id": task_id,
-            "delivery_info": {"exchange": "", "routing_key": queue},
-            "delivery_mode": 2,
-            "delivery_tag": str(uuid.uuid4()),
-            "priority": 0,
-        },
-    }
+def _only_argument(body: str) -> str | None:
+    """Return the one string of a body; a body of anything else is not parsed at all."""
+    if not body.startswith(f'{_OPENING}"'):
+        return None
+    found: tuple[str, int] = _DECODER.raw_decode(body, len(_OPENING))
+    return found[0] if body[found[1] :] == _CLOSING else None
+
+
+def _head(task_id: str, queue: str) -> bytes:
+    """Return all that stands before the body. What Celery has a default for is left out."""
+    return (
+        f'{_BEGINNING}{task_id}", "root_id": "{task_id}", "lang": "py"}}, "properties": '
+        f'{{"correlation_id": "{task_id}", "delivery_tag": "{task_id}", "delivery_mode": 2, '
+        f'"delivery_info": {{"exchange": "", "routing_key": "{queue}"}}, "priority": 0, '
+        '"body_encoding": "base64"}, "content-type": "application/json", '
+        '"content-encoding": "utf-8", "body": "'
+    ).encode()

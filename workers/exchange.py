@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-import redis
 from pydantic import ValidationError
 
 from model.config import NetworkConfig
 from model.parameters import digest
 from workers import redis_client
 from workers.crash_points import CrashPoint, crash_point
+from workers.entries import entry, queue_name
 from workers.errors import MessageUnreadable, SignatureWrong
 from workers.keys import (
     ANSWER_SECONDS,
@@ -50,6 +51,9 @@ from workers.signing import SIGNATURE_DIGITS, UNSIGNED, Purpose, Signer
 
 _Shown = WorkerRecord | SchedulerRecord
 _Record = TypeVar("_Record", WorkerRecord, SchedulerRecord)
+
+#: What stands before an answer's arrays: signature and header, each with the line's end.
+LARGEST_HEAD_BYTES = SIGNATURE_DIGITS + 1 + LARGEST_HEADER_BYTES + 1
 
 #: Where a run stands, as it is announced.
 _CURRENT = re.compile(rb"(\d{1,10}):(\d{1,10})")
@@ -153,6 +157,17 @@ class Exchange:
                 pipe.srem(RUNS_KEY, run_id)
                 pipe.execute()
 
+    def send(self, messages: Iterable[ShardMessage]) -> None:
+        """Put messages on their queues. After `RedisUnreachable` they may be there or not."""
+        entries = defaultdict[str | None, list[bytes]](list)
+        for message in messages:
+            sealed = self.signer.seal(Purpose.MESSAGE, message.model_dump_json())
+            entries[message.fingerprint].append(entry(sealed, queue_name(message.fingerprint)))
+        with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
+            for fingerprint, ready in entries.items():
+                pipe.lpush(queue_key(fingerprint), *ready)
+            pipe.execute()
+
     def withdraw(self, attempts: Iterable[str]) -> None:
         """Let workers drop these attempts unread: what they ask for is counted."""
         with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
@@ -197,13 +212,10 @@ class Exchange:
     def answer(self, header: AnswerHeader, arrays: bytes) -> None:
         """Write an answer and announce it, in one transaction."""
         head = header.model_dump_json().encode()
-        fields: dict[Any, Any] = {"header": head, "arrays": arrays}
-        if signature := self.signer.signature(Purpose.ANSWER, head, arrays):
-            fields["signature"] = signature
-        arrivals = arrivals_key(header.run_id)
+        signature = self.signer.signature(Purpose.ANSWER, head, arrays).encode()
+        key, arrivals = answer_key(header.attempt_id), arrivals_key(header.run_id)
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-            pipe.hset(answer_key(header.attempt_id), mapping=fields)
-            pipe.expire(answer_key(header.attempt_id), ANSWER_SECONDS)
+            pipe.set(key, packed(signature, head, arrays), ex=ANSWER_SECONDS)
             pipe.rpush(arrivals, header.attempt_id)
             pipe.expire(arrivals, ANSWER_SECONDS)
             crash_point(CrashPoint.ANSWER_PREPARED)
@@ -218,42 +230,26 @@ class Exchange:
     def drop_answer(self, attempt_id: str) -> None:
         """Remove an answer that nobody waits for, unread."""
         with redis_client.translated(self.url):
-            self._redis.delete(answer_key(attempt_id))
+            self._redis.unlink(answer_key(attempt_id))
 
     def take_answer(self, attempt_id: str, largest_bytes: int) -> tuple[bytes, bytes] | None:
         """An answer's header and arrays, removed from Redis; None if there is none.
 
-        Lengths are checked before anything is read: an answer that is too long is removed unread
-        and comes back as two empty strings. Raises `SignatureWrong`.
+        No more is read than a valid one has: one that is longer comes back as two empty strings.
+        Raises `SignatureWrong`.
         """
-        taken = self._taken(answer_key(attempt_id), largest_bytes)
-        if taken is None:
-            return None
-        header, arrays, signature = taken
-        self.signer.check(signature, Purpose.ANSWER, header, arrays)
-        return header, arrays
-
-    def _taken(self, key: str, largest_bytes: int) -> tuple[bytes, bytes, bytes] | None:
-        limits = {
-            "header": LARGEST_HEADER_BYTES,
-            "arrays": largest_bytes,
-            "signature": SIGNATURE_DIGITS,
-        }
+        key, most = answer_key(attempt_id), LARGEST_HEAD_BYTES + largest_bytes
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-            pipe.watch(key)  # type: ignore[no-untyped-call]
-            lengths = [pipe.hstrlen(key, field) for field in limits]
-            if any(length > most for length, most in zip(lengths, limits.values(), strict=True)):
-                self._redis.delete(key)
-                return b"", b"", b""
-            pipe.multi()
-            pipe.hmget(key, list(limits))
-            pipe.delete(key)
-            try:
-                values, existed = pipe.execute()
-            except redis.WatchError:  # whoever changed it has announced it once more
-                return None
-        header, arrays, signature = (value or b"" for value in values)
-        return (header, arrays, signature) if existed else None
+            pipe.getrange(key, 0, most)
+            pipe.unlink(key)
+            value, existed = pipe.execute()
+        if not existed:
+            return None
+        signature, head, arrays = unpacked(value)
+        if len(value) > most or len(arrays) > largest_bytes:
+            return b"", b""
+        self.signer.check(signature, Purpose.ANSWER, head, arrays)
+        return head, arrays
 
     def queue_length(self, fingerprints: Iterable[str | None] = ()) -> int:
         """Count the messages that no worker has taken: for any, and for these fingerprints."""
@@ -359,6 +355,20 @@ class Exchange:
             for key in keys:
                 pipe.getrange(key, 0, largest_bytes)
             return [value if len(value) <= largest_bytes else b"" for value in pipe.execute()]
+
+
+def packed(signature: bytes, header: bytes, arrays: bytes) -> bytes:
+    """An answer as it lies in Redis; the signature is empty without a key."""
+    return b"\n".join((signature, header, arrays))
+
+
+def unpacked(answer: bytes) -> tuple[bytes, bytes, bytes]:
+    """Signature, header and arrays of an answer; all of them empty if it has no such form."""
+    first = answer.find(b"\n", 0, SIGNATURE_DIGITS + 1)
+    second = answer.find(b"\n", first + 1, first + 1 + LARGEST_HEADER_BYTES + 1)
+    if first < 0 or second < 0:
+        return b"", b"", b""
+    return answer[:first], answer[first + 1 : second], answer[second + 1 :]
 
 
 def _text(value: bytes | str) -> str:

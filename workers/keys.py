@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workers.entries import QUEUE, queue_name
 
-#: Every key of ours starts with it, Celery's too.
+#: Every key of ours starts with it.
 PREFIX = "tapeworks:"
 
 #: Lifetimes in seconds. What expires while it is still needed is published again.
@@ -25,7 +25,7 @@ def payload_key(content_digest: str) -> str:
 
 
 def answer_key(attempt_id: str) -> str:
-    """A hash of `header` (JSON), `arrays` (safetensors) and, with a key, their `signature`."""
+    """Lines of a signature (empty without a key) and a header (JSON), then arrays (safetensors)."""
     return f"{PREFIX}answer:{attempt_id}"
 
 
@@ -70,11 +70,11 @@ def scheduler_key(name: str) -> str:
 
 
 def queue_key(fingerprint: str | None) -> str:
-    """List of messages that no worker of this fingerprint (None: of any) has taken, by Celery."""
+    """List of messages that no worker of this fingerprint (None: of any) has taken."""
     return f"{PREFIX}{queue_name(fingerprint)}"
 
 
 WORKERS_KEY = f"{PREFIX}workers"  #: set of the workers' names
 SCHEDULERS_KEY = f"{PREFIX}schedulers"  #: set of the schedulers' names
 RUNS_KEY = f"{PREFIX}runs"  #: set of the runs in progress
-QUEUE_KEY = f"{PREFIX}{QUEUE}"  #: list of messages for any worker that none has taken, by Celery
+QUEUE_KEY = f"{PREFIX}{QUEUE}"  #: list of messages for any worker that none has taken

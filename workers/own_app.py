@@ -39,7 +39,7 @@ class OwnApp(Celery):  # type: ignore[misc]
         self._broker, _ = for_celery(DEFAULT_URL)
 
     def use_redis(self, url: str) -> None:
-        """Send and take messages at this Redis from now on. Raises `RedisUnreachable`."""
+        """Take messages from this Redis from now on. Raises `RedisUnreachable`."""
         self._broker, options = for_celery(url)
         self.redis_url = url
         self.conf.update(broker_use_ssl=options)

@@ -212,7 +212,7 @@ def test_a_redis_user_without_a_right(
             called,
             "problem",
             "access",
-            "for a worker HSET and EXPIRE tapeworks:answer",
+            "for a worker SET tapeworks:answer",
             "restart Redis",
             4,
         )

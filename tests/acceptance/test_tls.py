@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 import trustme
 
 from model.config import RunConfig
@@ -21,16 +22,15 @@ from storage.history import History
 from tapeworks.settings import DATABASE
 from tests.support.calls import Call
 from tests.support.desk import told_in_one_sentence
-from tests.support.messages import message
 from tests.support.postgres import PostgresServer
 from tests.support.processes import ROOT
 from tests.support.secured_redis import SecuredRedis
 from tests.support.tls_front import pem, tls_front
 from tests.support.training import Digests, digests
-from workers import app as celery
 from workers.addresses import REDIS
-from workers.errors import RedisUnreachable
+from workers.app import app
 from workers.redis_client import for_celery
+from workers.redis_errors import unreachable
 
 LONG_AGO, LATER = (datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) for year in (2020, 2021))
 
@@ -116,24 +116,25 @@ def test_a_connection_to_redis_that_cannot_be_trusted_is_refused_with_the_reason
 def test_celery_refuses_it_as_well(
     wrong: str, redis_ports: Ports, files: Path, secured: SecuredRedis
 ) -> None:
-    named = secured.named("scheduler", address(wrong, redis_ports, files))
-    celery.use_redis(str(REDIS.named(named, None)))
-    with pytest.raises(RedisUnreachable) as told:
-        celery.send(message("no-run", iteration=0))
+    named = secured.named("worker", address(wrong, redis_ports, files))
+    url = str(REDIS.named(named, None))
+    app.use_redis(url)
+    with app.connection_for_read() as connection, pytest.raises(redis.ConnectionError) as met:
+        connection.connect()
 
-    assert WRONG[wrong][3] in str(told.value)
-    assert secured.password("scheduler") not in str(told.value)
+    told = str(unreachable(url, met.value))
+    assert WRONG[wrong][3] in told
+    assert secured.password("worker") not in told
 
 
 def test_celery_reaches_a_redis_whose_certificate_is_good(
     redis_ports: Ports, files: Path, secured: SecuredRedis
 ) -> None:
     url = f"rediss://localhost:{redis_ports['good']}/0?ssl_ca_certs={files}/ca.pem"
-    celery.use_redis(str(REDIS.named(secured.named("scheduler", url), None)))
-    celery.send(message("no-run", iteration=0))
-
-    assert secured.admin.llen("tapeworks:shards") == 1
-    secured.admin.delete("tapeworks:shards")
+    app.use_redis(str(REDIS.named(secured.named("worker", url), None)))
+    with app.connection_for_read() as connection:
+        connection.connect()
+        assert connection.connected
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from model.parameters import Arrays, digest, initial, to_bytes
 from scheduler.link import Link
 from scheduler.work import Work
 from tapeworks.redis_server import RedisServer
-from workers import app as celery
 from workers import process, tasks
 from workers.exchange import Exchange
 from workers.keys import queue_key
@@ -134,7 +133,6 @@ def benches() -> Iterator[dict[str, Bench]]:
 
 @contextmanager
 def at_work(bench: Bench) -> Iterator[None]:
-    """This process's worker and its queue are the bench's; what its lines are about ends here."""
-    celery.use_redis(bench.exchange.url)
+    """This process's worker is the bench's; what its lines are about ends here."""
     with patch.object(tasks, "this_worker", lambda: bench.worker), about():
         yield

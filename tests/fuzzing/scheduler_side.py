@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -19,11 +18,13 @@ from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work
 from tests.support.entries import argument
 from workers import tasks
 from workers.errors import RedisUnreachable
+from workers.exchange import packed, unpacked
 from workers.keys import answer_key, arrivals_key
 from workers.messages import Wanted, checksum
 from workers.signing import Purpose, Signer
 
-#: An answer as it lies in Redis.
+#: The parts of an answer, in the order in which they lie in Redis.
+FIELDS = ("signature", "header", "arrays")
 Fields = dict[str, bytes]
 
 OTHER_KEY = Signer(b"o" * 32)
@@ -35,6 +36,11 @@ HARMLESS = {"answer_forged", "going_on", "redis_unreachable", "no_workers", "wor
 def attempt_id(wanted: Wanted) -> str:
     """Of the first attempt at the one shard."""
     return work(wanted).attempt_id(2, 0, 1)
+
+
+def joined(fields: Fields) -> bytes:
+    """An answer as it lies in Redis."""
+    return packed(*(fields[name] for name in FIELDS))
 
 
 class SchedulerSide:
@@ -59,7 +65,7 @@ class SchedulerSide:
             self._arrives(gathering, attempt, arrival, spoilt)
             early = gathering.finished
             if not early:
-                self._arrives(gathering, attempt, attempt.encode(), fields)
+                self._arrives(gathering, attempt, attempt.encode(), joined(fields))
         except RunFailed:  # the word of somebody who is trusted
             assert not self._bench.signer.key
             self._bench.seen["ended the run"] += 1
@@ -83,18 +89,20 @@ class SchedulerSide:
         gathering._published = True
         return gathering
 
-    def _arrives(self, gathering: Gathering, attempt: str, arrival: bytes, fields: Fields) -> None:
+    def _arrives(
+        self, gathering: Gathering, attempt: str, arrival: bytes, answer: bytes | None
+    ) -> None:
         key, arrivals = answer_key(attempt), arrivals_key("run")
         with self._bench.redis.pipeline() as pipe:
             pipe.delete(key, arrivals)
-            if fields:
-                pipe.hset(key, mapping=fields)  # type: ignore[arg-type]
+            if isinstance(answer, bytes):
+                pipe.set(key, answer)
             else:
-                pipe.set(key, "no hash")
+                pipe.rpush(key, "no string")
             pipe.rpush(arrivals, arrival)
             pipe.execute()
         try:
-            with patch("scheduler.gathering.celery", SimpleNamespace(send=lambda *_: None)):
+            with patch.object(self._bench.link.exchange, "send"):
                 gathering.turn()
         except RedisUnreachable:
             self._bench.seen["Redis refused"] += 1
@@ -105,29 +113,33 @@ class SchedulerSide:
         with at_work(bench):
             gathering.turn()
             tasks.compute_shard(argument(bench.last_entry()))
-        found: Any = bench.redis.hgetall(answer_key(attempt_id(wanted)))
-        fields = {name.decode(): value for name, value in found.items()}
+        found: Any = bench.redis.get(answer_key(attempt_id(wanted)))
+        fields = dict(zip(FIELDS, unpacked(found), strict=True))
         gathering.turn()
         assert gathering.finished
         return fields, _known(gathering.result())
 
-    def _spoilt(self, draw: Draw, arrival: bytes, fields: Fields) -> tuple[bytes, Fields]:
-        """The arrival and the fields of an answer that somebody tampered with."""
+    def _spoilt(self, draw: Draw, arrival: bytes, fields: Fields) -> tuple[bytes, bytes | None]:
+        """The arrival and an answer that somebody tampered with; None for one that is no string."""
         fields = dict(fields)
         kinds = ["header", "structure", "structure", "arrays", "signature", "lost", "arrival"]
+        kinds += ["whole", "no string"]
         kind = draw(st.sampled_from(kinds + ["lie", "lie"] * bool(self._bench.signer.key)))
         self._bench.seen[f"answer: {kind}"] += 1
         match kind:
             case "arrival":
                 arrival = mutated_bytes(draw, arrival, b"run.1.5.0.1")
             case "lost":
-                kept = draw(st.sets(st.sampled_from([*fields])))
-                fields = {name: fields[name] for name in kept}
+                fields |= dict.fromkeys(draw(st.sets(st.sampled_from(FIELDS))), b"")
+            case "whole":
+                return arrival, mutated_bytes(draw, joined(fields), fields["header"])
+            case "no string":
+                return arrival, None
             case "lie":
                 fields = _lie(draw, fields)
             case _:
                 fields |= _changed(draw, kind, fields)
-        return arrival, fields
+        return arrival, joined(fields)
 
 
 def _changed(draw: Draw, kind: str, fields: Fields) -> Fields:
@@ -138,7 +150,7 @@ def _changed(draw: Draw, kind: str, fields: Fields) -> Fields:
             return {"header": mutated_json(draw, json.loads(fields["header"])).encode()}
         case "arrays":
             return {"arrays": mutated_safetensors(draw, fields["arrays"], fields["header"])}
-    return {"signature": mutated_bytes(draw, fields.get("signature", b""), b"0" * 64)}
+    return {"signature": mutated_bytes(draw, fields["signature"], b"0" * 64)}
 
 
 def _lie(draw: Draw, fields: Fields) -> Fields:

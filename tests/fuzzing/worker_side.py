@@ -12,11 +12,12 @@ from model.parameters import digest, from_bytes
 from scheduler.gathering import Gathering
 from tests.fuzzing.mutations import Draw, mutated_bytes, mutated_json, mutated_safetensors
 from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, work
-from tests.support.entries import argument
+from tests.support.entries import argument as unchecked
 from workers import tasks
 from workers.chunks import chunked
 from workers.compute import shard_arrays
-from workers.entries import rewritten
+from workers.entries import argument
+from workers.exchange import unpacked
 from workers.keys import (
     RUNS_KEY,
     WORKERS_KEY,
@@ -45,7 +46,7 @@ class WorkerSide:
         bench.link.begin("run", NETWORK, FINGERPRINT, allow_mixed=False)
         bench.link.join()
         self._entries = [self._sent(wanted) for wanted in Wanted]
-        self._sealed = {argument(entry) for entry in self._entries}
+        self._sealed = {unchecked(entry) for entry in self._entries}
         asked = work()
         chunks = chunked(asked.data.images, asked.data.labels)
         self._payloads = [asked.parameters, *chunks.payloads]
@@ -73,16 +74,19 @@ class WorkerSide:
                 text = mutated_bytes(draw, body, entry)
                 entry = json.dumps(envelope | {"body": base64.b64encode(text).decode()}).encode()
         self._count(f"entry: {kind}")
-        checked = rewritten(entry)
+        checked = argument(entry)
         if checked is None:
             self._count("entries dropped")
             return
-        assert set(json.loads(checked)["headers"]) == set(json.loads(self._canonical)["headers"])
-        self._computed(argument(checked))
+        envelope = json.loads(entry)
+        for part in ("headers", "properties"):
+            assert set(envelope[part]) == set(json.loads(self._entries[0])[part])
+        assert unchecked(entry) == checked, "Celery reads the same"
+        self._computed(checked)
 
     def _message(self, draw: Draw) -> None:
         """As the task gets it: signed, unsigned, or signed by somebody else."""
-        sealed = argument(draw(st.sampled_from(self._entries)))
+        sealed = unchecked(draw(st.sampled_from(self._entries)))
         text = self._bench.signer.unseal(Purpose.MESSAGE, sealed)
         kind = draw(st.sampled_from(["bytes", "structure", "structure", "sealed"]))
         match kind:
@@ -105,7 +109,7 @@ class WorkerSide:
         place = draw(st.integers(0, len(self._payloads) - 1))
         payload = self._payloads[place]
         spoilt = mutated_safetensors(draw, payload, self._payloads[place - 1])
-        sealed = argument(draw(st.sampled_from(self._entries)))
+        sealed = unchecked(draw(st.sampled_from(self._entries)))
         name = digest(payload)
         if draw(st.booleans()):
             text = self._bench.signer.unseal(Purpose.MESSAGE, sealed)
@@ -117,7 +121,7 @@ class WorkerSide:
         try:
             self._computed(sealed)
         finally:
-            self._sealed = {argument(entry) for entry in self._entries}
+            self._sealed = {unchecked(entry) for entry in self._entries}
             self._bench.redis.delete(payload_key(name))
             self._bench.exchange.publish(payload, 3600)
 
@@ -146,7 +150,7 @@ class WorkerSide:
         exchange.runs_in_progress()
         exchange.set_aside_workers()
         self._bench.link._count()
-        self._computed(argument(self._entries[0]))
+        self._computed(unchecked(self._entries[0]))
         redis.delete(RUNS_KEY, WORKERS_KEY, *values)
         exchange.announce_run("run", NETWORK)
         exchange.announce_iteration("run", 2, 5)
@@ -157,26 +161,27 @@ class WorkerSide:
         with at_work(self._bench):
             tasks.compute_shard(sealed)
         answers: Any = self._bench.redis.keys(answer_key("*"))
-        found: list[Any] = [self._bench.redis.hgetall(key) for key in answers]
+        found: list[Any] = [self._bench.redis.get(key) for key in answers]
         arrivals: Any = self._bench.redis.keys(arrivals_key("*"))
         self._bench.redis.delete(b"none", *answers, *arrivals)
         if not found:
             self._count("messages refused")
-        for fields in found:
-            self._judge(sealed, fields)
+        for answer in found:
+            self._judge(sealed, answer)
 
-    def _judge(self, sealed: str, fields: dict[bytes, bytes]) -> None:
+    def _judge(self, sealed: str, answer: bytes) -> None:
         signer = self._bench.signer
         if signer.key:
             assert sealed in self._sealed, "what nobody signed is not answered"
         message = ShardMessage.model_validate_json(signer.unseal(Purpose.MESSAGE, sealed))
-        header = AnswerHeader.model_validate_json(fields[b"header"])
+        _, head, arrays = unpacked(answer)
+        header = AnswerHeader.model_validate_json(head)
         for name in ("attempt_id", "run_id", "epoch", "iteration", "shard", "attempt"):
             assert getattr(header, name) == getattr(message, name)
         self._count(f"answered: {header.status.value}")
         if header.status is Status.DONE:
             again = shard_arrays(message, self._bench.exchange.fetch)
-            assert fields[b"arrays"] == again, "done is what the message asks for"
+            assert arrays == again, "done is what the message asks for"
             assert set(from_bytes(again)) >= {"losses", "gradient_norms", "predictions"}
 
     def _sent(self, wanted: Wanted) -> bytes:
@@ -184,12 +189,6 @@ class WorkerSide:
         with at_work(self._bench):
             gathering.turn()
         return self._bench.last_entry()
-
-    @property
-    def _canonical(self) -> bytes:
-        checked = rewritten(self._entries[0])
-        assert checked
-        return checked
 
     def _count(self, what: str) -> None:
         self._bench.seen[what] += 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from model.parameters import digest
@@ -124,26 +122,3 @@ def test_what_cannot_be_read_of_where_a_run_stands_stops_nobody(
     shared_fleet.redis.set(current_key("no-run"), current, ex=60)
     assert exchange.is_stale(message("no-run", 0)) is stale
     shared_fleet.redis.delete(current_key("no-run"))
-
-
-def test_an_answer_that_is_changed_while_it_is_taken_is_left_to_its_next_arrival(
-    exchange: Tampering, shared_fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    exchange.put(ATTEMPT, (b"header", b"arrays"))
-    pipeline = exchange._redis.pipeline
-
-    def raced() -> Any:
-        pipe = pipeline()
-        begin = pipe.multi
-
-        def changed_before() -> None:
-            exchange.put(ATTEMPT, (b"header", bytes(100)))
-            begin()
-
-        monkeypatch.setattr(pipe, "multi", changed_before)
-        return pipe
-
-    monkeypatch.setattr(exchange._redis, "pipeline", raced)
-    assert exchange.take_answer(ATTEMPT, largest_bytes=6) is None
-    monkeypatch.undo()
-    assert exchange.take_answer(ATTEMPT, largest_bytes=6) == (b"", b"")

@@ -22,7 +22,6 @@ from tests.support.messages import answered, message
 from tests.support.mischief import Mischief, OnceSpoilt, Tampering, not_a_number, of_another_epoch
 from tests.support.training import Digests, drive, settings, submitted, through
 from tests.support.waiting import until
-from workers import app as celery
 from workers.keys import (
     PREFIX,
     answer_key,
@@ -129,8 +128,7 @@ def test_late_and_unknown_arrivals_are_ignored_and_their_answers_removed(
 def test_a_message_of_an_earlier_iteration_is_dropped_by_the_workers(fleet: Fleet) -> None:
     old = message("moved on", iteration=3)
     fleet.exchange.announce_iteration(old.run_id, old.epoch, 4)
-    celery.use_redis(fleet.redis_url)
-    celery.send(old)
+    fleet.exchange.send([old])
     answered(fleet, message("moved on", iteration=4))
     nothing_is_under_way(fleet)
     assert not fleet.redis.exists(answer_key(old.attempt_id))
@@ -138,17 +136,20 @@ def test_a_message_of_an_earlier_iteration_is_dropped_by_the_workers(fleet: Flee
 
 def test_a_message_of_a_run_that_has_ended_is_dropped_by_the_workers(fleet: Fleet) -> None:
     old = message("over", iteration=3)
-    celery.use_redis(fleet.redis_url)
-    celery.send(old)
+    fleet.exchange.send([old])
     answered(fleet, message("another", iteration=3))
     nothing_is_under_way(fleet)
     assert not fleet.redis.exists(answer_key(old.attempt_id))
 
 
 def nothing_is_under_way(fleet: Fleet) -> None:
-    """Wait until no message is in the queue or in a worker's hand."""
-    queue, in_hand = f"{PREFIX}shards", f"{PREFIX}unacked"
-    until(lambda: not fleet.redis.exists(queue, in_hand), "every message is dealt with")
+    """Wait until every worker waits for a message, and so has none in hand."""
+
+    def waiting() -> int:
+        return sum("b" in c["flags"] and c["cmd"] == "brpop" for c in fleet.redis.client_list())
+
+    until(lambda: waiting() == len(fleet.process_ids()), "every message is dealt with")
+    assert fleet.exchange.queue_length([fleet.fingerprint()]) == 0
 
 
 def test_images_and_parameters_gone_from_redis_are_published_again(
@@ -349,18 +350,8 @@ def test_a_run_leaves_nothing_in_redis_that_does_not_vanish_by_itself(
     nothing_is_under_way(fleet)
     left = {key.decode() for key in fleet.redis.scan_iter()}
     assert [key for key in left if run.id in key] == []
-    lasting = {key for key in left if fleet.redis.ttl(key) == -1}
-    assert all(is_celerys(key) for key in lasting), lasting
+    assert {key for key in left if fleet.redis.ttl(key) == -1} == set()
     assert all(key.startswith(PREFIX) for key in left), left
-
-
-def is_celerys(key: str) -> bool:
-    """Return whether it is one of the few keys of fixed names that Celery keeps for its queue."""
-    return key.removeprefix(PREFIX) in {
-        "unacked",
-        "unacked_index",
-        "unacked_mutex",
-    }
 
 
 def test_an_interrupted_run_leaves_nothing_of_itself_in_redis_either(

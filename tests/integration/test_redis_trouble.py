@@ -21,7 +21,6 @@ from tests.support.fleet import Fleet
 from tests.support.messages import HEADER, message
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
-from workers import app as celery
 from workers import process
 from workers.errors import RedisUnreachable
 from workers.exchange import Exchange
@@ -34,7 +33,7 @@ Undisturbed = Callable[[RunConfig], Digests]
 USES: dict[str, Callable[[Exchange], object]] = {
     "server id": lambda exchange: exchange.server_id(),
     "arrival": lambda exchange: exchange.next_arrival("no-run", 0.5),
-    "message": lambda _: celery.send(message("no-run", iteration=0)),
+    "message": lambda exchange: exchange.send([message("no-run", iteration=0)]),
     "workers": lambda exchange: exchange.workers(),
 }
 
@@ -50,7 +49,6 @@ WRITES: dict[str, Callable[[Exchange], object]] = {
 def server() -> Iterator[RedisServer]:
     """A Redis of the test's own."""
     with RedisServer() as server:
-        celery.use_redis(server.url)
         yield server
 
 
@@ -98,7 +96,7 @@ def test_a_full_redis_says_what_to_do(write: str, exchange: Exchange, client: re
 
 def refused_answers(client: redis.Redis) -> int:
     """Return how often a full Redis has refused an answer."""
-    statistics = client.info("commandstats").get("cmdstat_hset", {})
+    statistics = client.info("commandstats").get("cmdstat_set", {})
     return int(statistics.get("rejected_calls", 0))
 
 

@@ -19,7 +19,7 @@ from scheduler.errors import Interrupted, RunFailed
 from storage.history import History
 from tests.fuzzing.mutations import mutated_bytes
 from tests.support.calls import Call
-from tests.support.entries import body, entry
+from tests.support.entries import body, changed
 from tests.support.fleet import Fleet, running_fleet
 from tests.support.messages import message
 from tests.support.mischief import Tampering, not_a_number, with_arrays
@@ -27,6 +27,7 @@ from tests.support.training import Digests, drive, submitted, through
 from tests.support.training import settings as run_settings
 from tests.support.waiting import until
 from workers import messages
+from workers.entries import entry
 from workers.exchange import Exchange
 from workers.keys import QUEUE_KEY, answer_key
 from workers.messages import AnswerHeader, Status
@@ -73,19 +74,18 @@ class Forger(Tampering):
     def __init__(self, url: str) -> None:
         super().__init__(url, KEY)
         self.forged = 0
-        self._true: dict[str, dict[Any, Any]] = {}
+        self._true: dict[str, Any] = {}
 
     def next_arrival(self, run_id: str, timeout_seconds: float) -> str | None:
         """A forged one, then the true one, which lies there again."""
         if self._true:
-            attempt_id, fields = self._true.popitem()
-            self._redis.hset(answer_key(attempt_id), mapping=fields)
+            attempt_id, true = self._true.popitem()
+            self._redis.set(answer_key(attempt_id), true, ex=60)
             return attempt_id
         arrival = super().next_arrival(run_id, timeout_seconds)
         right = self.peek(arrival) if arrival else None
         if arrival and right:
-            self._true[arrival] = self._redis.hgetall(answer_key(arrival))
-            self._redis.delete(answer_key(arrival))
+            self._true[arrival] = self._redis.getdel(answer_key(arrival))
             self._forge(arrival, right)
         return arrival
 
@@ -97,8 +97,7 @@ class Forger(Tampering):
         lies = [with_arrays(right, "conv_1", 1e-3), not_a_number(right), (failed, b""), right]
         forged = lies[self.forged % len(lies)]
         signatures = ["", OTHER.signature(Purpose.ANSWER, *forged), "0" * 64]
-        self.put(attempt_id, forged)
-        self._redis.hset(answer_key(attempt_id), "signature", signatures[self.forged % 3])
+        self.put(attempt_id, forged, signatures[self.forged % 3])
         self.forged += 1
 
 
@@ -164,14 +163,15 @@ def test_only_signed_networks_are_compiled(shared_fleet: Fleet) -> None:
 
 #: What Celery would do on behalf of anybody.
 CANVAS = {"task": "tapeworks.compute_shard", "args": ["x"], "kwargs": {}, "options": {}}
+RIGHT = entry("{}")
 COMMANDS = [
-    entry("{}", top={"content-type": "application/x-python-serialize", "body": "gASVAAAA"}),
-    entry("{}", headers={"task": "celery.group"}),
-    entry("{}", headers={"task": "celery.backend_cleanup"}, top={"body": body([], {}, {})}),
-    entry("{}", headers={"eta": "2999-01-01T00:00:00+00:00", "timelimit": [0.001, 0.001]}),
-    entry("{}", properties={"priority": 10**9, "delivery_tag": None, "delivery_info": "x"}),
-    entry("{}", top={"body": body(["{}"], {}, {"callbacks": [CANVAS], "errbacks": [CANVAS]})}),
-    entry("{}", top={"body": body(["{}"], {}, {"chain": [CANVAS], "chord": CANVAS})}),
+    changed(RIGHT, top={"content-type": "application/x-python-serialize", "body": "gASVAAAA"}),
+    changed(RIGHT, headers={"task": "celery.group"}),
+    changed(RIGHT, headers={"task": "celery.backend_cleanup"}, top={"body": body([], {}, {})}),
+    changed(RIGHT, headers={"eta": "2999-01-01T00:00:00+00:00", "timelimit": [0.001, 0.001]}),
+    changed(RIGHT, properties={"priority": 10**9, "delivery_tag": None, "delivery_info": "x"}),
+    changed(RIGHT, top={"body": body(["{}"], {}, {"callbacks": [CANVAS], "errbacks": [CANVAS]})}),
+    changed(RIGHT, top={"body": body(["{}"], {}, {"chain": [CANVAS], "chord": CANVAS})}),
     b"",
     b"null",
     b"[" * 200_000,

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import redis
 
 from scheduler.celery_dispatcher import CeleryDispatcher
 from storage.history import History
@@ -21,11 +20,9 @@ from tests.support.messages import message
 from tests.support.processes import ROOT
 from tests.support.training import drive, settings, submitted
 from tests.support.waiting import DEADLINE_SECONDS, until
-from workers import app as celery
 from workers import supervisor as supervising
 from workers.errors import WorkerExited
 from workers.exchange import Exchange
-from workers.keys import PREFIX
 from workers.process import NOT_CONSUMING, WORN
 from workers.supervisor import Supervisor
 
@@ -117,7 +114,6 @@ def test_workers_that_cannot_start_are_given_up(
 def test_a_worker_that_is_up_but_takes_nothing_ends_itself_and_says_why(
     redis_url: str, tmp_path: Path
 ) -> None:
-    celery.use_redis(redis_url)
     log = tmp_path / "worker.log"
     with log.open("wb") as output:
         deaf = subprocess.Popen(
@@ -130,7 +126,7 @@ def test_a_worker_that_is_up_but_takes_nothing_ends_itself_and_says_why(
     try:
         until(lambda: ready(Exchange(redis_url)), "the worker is ready")
         assert deaf.poll() is None  # an empty queue is no reason to end
-        celery.send(message("unheard", iteration=0))
+        Exchange(redis_url).send([message("unheard", iteration=0)])
         assert deaf.wait(DEADLINE_SECONDS) == NOT_CONSUMING, log.read_text()
     finally:
         deaf.kill()
@@ -173,5 +169,3 @@ def test_a_worker_that_has_compiled_all_it_may_hold_answers_and_leaves_in_order(
         small.wait()
     assert driven.run.status is RunStatus.COMPLETED
     assert exchange.workers() == []
-    with redis.Redis.from_url(redis_url) as client:
-        assert not client.exists(f"{PREFIX}unacked")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from queue import Empty
@@ -16,7 +15,6 @@ from tests.fuzzing.problem import NETWORK, Bench, Onlooker, at_work, benches, wo
 from tests.support.entries import argument
 from tests.support.messages import message
 from workers import tasks
-from workers.broker import ServerClock
 from workers.exchange import Exchange
 from workers.keys import QUEUE_KEY, RUNS_KEY
 from workers.messages import Wanted
@@ -88,14 +86,3 @@ def test_entries_of_other_programs_in_this_process_are_theirs() -> None:
             queue.put("nobody's")
             with pytest.raises(Empty):
                 queue.get(timeout=1)
-
-
-def test_when_a_message_was_taken_is_told_by_the_clock_of_redis(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = time.time
-    monkeypatch.setattr("workers.broker.time.time", lambda: real() + 600.0)
-    clock = ServerClock()
-    assert not clock.is_known
-    clock.learn(bench.redis)
-    assert abs(clock() - real()) < 300.0, "this machine's clock is ten minutes fast"

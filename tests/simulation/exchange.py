@@ -10,6 +10,7 @@ from model.parameters import digest
 from tests.simulation.redis import Redis
 from tests.simulation.world import World
 from workers.keys import IN_PROGRESS_SECONDS
+from workers.messages import ShardMessage
 from workers.signing import Purpose, Signer
 from workers.versions import tapeworks_version
 
@@ -76,6 +77,10 @@ class Exchange:
         self._redis.reach()
         readable = {None, *fingerprints}
         return sum(message.fingerprint in readable for message in self._redis.queue)
+
+    def send(self, messages: Iterable[ShardMessage]) -> None:
+        for message in messages:
+            self._redis.send(message)
 
     def withdraw(self, attempts: Iterable[str]) -> None:
         self._redis.reach()

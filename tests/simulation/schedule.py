@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from types import SimpleNamespace
 from unittest.mock import patch
 
 from storage.records import Request, RunStatus
@@ -99,18 +98,13 @@ class Schedule:
 
     @contextmanager
     def _seams(self) -> Iterator[None]:
-        """Time, chance, Redis and Celery of the scheduler's room are the simulated ones."""
+        """Time, chance and Redis of the scheduler's room are the simulated ones."""
         world, redis = self.world, self._redis
-        queue = SimpleNamespace(
-            send=lambda message, signer: redis.send(message), use_redis=lambda url: None
-        )
         with ExitStack() as stack:
             for name, stand_in in {
                 "gathering.time": world,
-                "gathering.celery": queue,
                 "gathering.CHANCE": world.chance,
                 "link.time": world,
-                "link.celery": queue,
                 "link.Exchange": lambda url, signer: Exchange(world, redis, signer),
             }.items():
                 stack.enter_context(patch(f"scheduler.{name}", stand_in))

@@ -1,4 +1,4 @@
-"""Entries of the queue, made by hand."""
+"""Entries of the queue, taken apart and spoilt by hand."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import base64
 import json
 from typing import Any
 
-from workers.entries import TASK
-
-#: Later than any test ends.
+#: What Celery writes of what is to be done afterwards, if nothing is.
+EMBEDDED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
 def argument(raw: bytes) -> str:
@@ -23,19 +22,15 @@ def body(*parts: Any) -> str:
     return base64.b64encode(json.dumps(parts).encode()).decode()
 
 
-def entry(
-    sealed: str,
+def changed(
+    raw: bytes,
     *,
     headers: dict[str, Any] | None = None,
     properties: dict[str, Any] | None = None,
     top: dict[str, Any] | None = None,
 ) -> bytes:
-    """As Celery writes it, but for what is given."""
-    written = {
-        "body": body([sealed], {}, {"callbacks": None, "errbacks": None, "chain": None}),
-        "content-type": "application/json",
-        "content-encoding": "utf-8",
-        "headers": {"task": TASK, "id": "ab-12", "expires": None} | (headers or {}),
-        "properties": {"body_encoding": "base64", "delivery_tag": "t"} | (properties or {}),
-    }
+    """Return the entry with these fields added or in the place of what it has."""
+    written = json.loads(raw)
+    written["headers"] |= headers or {}
+    written["properties"] |= properties or {}
     return json.dumps(written | (top or {})).encode()

@@ -8,7 +8,6 @@ from model.config import NetworkConfig
 from tests.support.fleet import Fleet
 from tests.support.mischief import Tampering
 from tests.support.waiting import until
-from workers import app as celery
 from workers.keys import answer_key
 from workers.messages import (
     AnswerHeader,
@@ -55,12 +54,14 @@ def message(run_id: str, iteration: int, fingerprint: str | None = None) -> Shar
 
 
 def answered(
-    fleet: Fleet, asked: ShardMessage, send: Callable[[ShardMessage], None] = celery.send
+    fleet: Fleet, asked: ShardMessage, send: Callable[[ShardMessage], None] | None = None
 ) -> AnswerHeader:
     """Return a worker's answer to this message, which is not stale."""
     fleet.exchange.announce_iteration(asked.run_id, asked.epoch, asked.iteration)
-    celery.use_redis(fleet.redis_url)
-    send(asked)
+    if send:
+        send(asked)
+    else:
+        fleet.exchange.send([asked])
     exchange = Tampering(fleet.redis_url)
     until(lambda: fleet.redis.exists(answer_key(asked.attempt_id)), "a worker answers")
     answer = exchange.peek(asked.attempt_id)

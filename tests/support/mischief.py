@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from model.parameters import from_bytes, to_bytes
-from workers.exchange import Exchange
+from workers.exchange import Exchange, packed, unpacked
 from workers.keys import answer_key
 from workers.messages import AnswerHeader, Status, checksum
 
@@ -27,16 +27,15 @@ class Tampering(Exchange):
 
     def peek(self, attempt_id: str) -> Answer | None:
         """The answer that lies there."""
-        header, arrays = self._redis.hmget(answer_key(attempt_id), ["header", "arrays"])
-        if isinstance(header, bytes) and isinstance(arrays, bytes):
-            return header, arrays
-        return None
+        value = self._redis.get(answer_key(attempt_id))
+        if not isinstance(value, bytes):
+            return None
+        _, header, arrays = unpacked(value)
+        return header, arrays
 
-    def put(self, attempt_id: str, answer: Answer) -> None:
+    def put(self, attempt_id: str, answer: Answer, signature: str = "") -> None:
         """Put an answer there."""
-        header, arrays = answer
-        self._redis.hset(answer_key(attempt_id), mapping={"header": header, "arrays": arrays})
-        self._redis.expire(answer_key(attempt_id), 600)
+        self._redis.set(answer_key(attempt_id), packed(signature.encode(), *answer), ex=600)
 
 
 class Mischief(Tampering):
