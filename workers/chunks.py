@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.parameters import Arrays, digest, from_bytes, to_bytes
+from model.parameters import Arrays, digest, to_bytes
 
 #: Images in one chunk: 190 KB of MNIST, so that a worker fetches little that it does not need.
 CHUNK_IMAGES = 256
@@ -55,11 +55,6 @@ def chunked(images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]) -> Chun
         for first in range(0, len(images), CHUNK_IMAGES)
     )
     return ChunkedImages(payloads=payloads, digests=tuple(map(digest, payloads)))
-
-
-def opened(payloads: Mapping[int, bytes]) -> dict[int, Arrays]:
-    """Chunks by number, from their bytes."""
-    return {number: from_bytes(payload) for number, payload in payloads.items()}
 
 
 def pick(

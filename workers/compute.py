@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from model.config import NetworkConfig, Unfolding
 from model.errors import ParametersError
 from model.gradients import MicrobatchResult, engine
-from model.parameters import Arrays, from_bytes, to_bytes
+from model.parameters import Arrays, to_bytes
 from model.reduction import Reduction, block_sums
-from workers.chunks import opened, pick
+from workers.chunks import pick
 from workers.crash_points import CrashPoint, crash_point
 from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS, ShardMessage, Wanted
 
@@ -24,8 +24,8 @@ SLICE_BYTES = 32 * 2**20
 #: Images and labels of these rows.
 Take = Callable[[slice], tuple[NDArray[np.uint8], NDArray[np.integer]]]
 
-#: Content by digest, of no more than so many bytes, or None where it cannot be had.
-Fetch = Callable[[str, int], bytes | None]
+#: The shard's parameters and chunks of images by digest, but for those that cannot be had.
+Fetch = Callable[[ShardMessage], Mapping[str, Arrays]]
 
 
 class Missing(Exception):
@@ -43,16 +43,13 @@ def shard_arrays(shard: ShardMessage, fetch: Fetch) -> bytes:
 
 def compute(shard: ShardMessage, fetch: Fetch) -> Arrays:
     """The answer's arrays. Raises `Missing`."""
-    largest = {shard.parameters_digest: shard.largest_parameters_bytes}
-    largest |= dict.fromkeys(shard.chunks.values(), shard.largest_chunk_bytes)
-    payloads = {name: fetch(name, most) for name, most in largest.items()}
-    found = {name: payload for name, payload in payloads.items() if payload is not None}
-    if len(found) < len(payloads):
-        raise Missing(tuple(name for name in payloads if name not in found))
+    found = fetch(shard)
+    if missing := tuple(name for name in shard.payload_limits if name not in found):
+        raise Missing(missing)
     crash_point(CrashPoint.PAYLOADS_FETCHED)
-    parameters = from_bytes(found[shard.parameters_digest])
+    parameters = found[shard.parameters_digest]
     _check_shapes(parameters, shard.network.shapes)
-    chunks = opened({number: found[name] for number, name in shard.chunks.items()})
+    chunks = {number: found[name] for number, name in shard.chunks.items()}
     numbers = np.array(shard.images)
 
     def take(rows: slice) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:

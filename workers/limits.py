@@ -14,8 +14,8 @@ LARGEST_ENTRY_BYTES = 8 * 2**20
 LARGEST_SHARD_IMAGES = 2**16
 MOST_SHARD_CHUNKS = 2**14
 
-#: Bytes of an answer's arrays: the largest value that Redis takes.
-LARGEST_ANSWER_BYTES = 2**29
+#: Bytes of an answer's arrays: the largest value that Redis takes, but for what stands before them.
+LARGEST_ANSWER_BYTES = 2**29 - 4 * 2**20
 
 #: Work is cut so that the arrays of an answer are no longer than this, unless one microbatch is: a
 #: Redis that bounds what clients send and have not read has room for several at a time.
@@ -26,6 +26,9 @@ LARGEST_PAYLOAD_BYTES = 2**29
 
 #: Bytes of all chunks that one shard needs, which a worker holds at once.
 LARGEST_SHARD_BYTES = 2**32
+
+#: Bytes that one reading round trip may bring, unless a single value is longer.
+LARGEST_READING_BYTES = 2**26
 
 #: Room for the names and shapes that stand before the arrays of safetensors, in bytes.
 ARRAYS_HEADER_BYTES = 64 * 1024

@@ -108,6 +108,12 @@ class ShardMessage(_Message):
         return 4 * self.network.parameter_count + ARRAYS_HEADER_BYTES
 
     @property
+    def payload_limits(self) -> dict[str, int]:
+        """Digests of the parameters and chunks that it needs, and how long each may be."""
+        limits = {self.parameters_digest: self.largest_parameters_bytes}
+        return limits | dict.fromkeys(self.chunks.values(), self.largest_chunk_bytes)
+
+    @property
     def answer_bytes(self) -> int:
         """The arrays that this asks for: three numbers for each image, and gradients."""
         rows = {

@@ -15,6 +15,7 @@ import cachetools
 import psutil
 import tenacity
 
+from model.parameters import Arrays, from_bytes
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import RedisRefused, RedisUnreachable
 from workers.exchange import Exchange
@@ -29,7 +30,10 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 1.0
 
 #: Images and parameters kept by one worker, in bytes.
-CACHE_BYTES = 256 * 2**20
+CHUNKS_BYTES, PARAMETERS_BYTES = 128 * 2**20, 128 * 2**20
+
+#: Parameters kept at most: those of iterations that are over are of no use.
+MOST_PARAMETERS = 8
 
 #: How often an answer is written before it is given up, and the longest pause between, in seconds.
 DELIVERY_TRIES = 12
@@ -51,18 +55,63 @@ WORN = 5
 REFUSED = 4
 
 
+_Kept = cachetools.LRUCache[str, Arrays]
+
+
+class Payloads:
+    """Images and parameters, parsed, the latest used of them; none is fetched or parsed twice."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._fetched: dict[str, bytes] = {}  # parameters of the shard in hand
+        self._chunks: _Kept = cachetools.LRUCache(CHUNKS_BYTES, _size)
+        self._parameters: _Kept = cachetools.LRUCache(
+            PARAMETERS_BYTES, lambda arrays: max(_size(arrays), PARAMETERS_BYTES // MOST_PARAMETERS)
+        )
+
+    def look(self, shard: ShardMessage) -> bool:
+        """Return whether the shard is stale; its parameters come with the same round trip."""
+        name, most = shard.parameters_digest, shard.largest_parameters_bytes
+        limits = {} if name in self._parameters else {name: most}
+        is_stale, self._fetched = self._exchange.look(shard, limits)
+        return is_stale
+
+    def fetch(self, shard: ShardMessage) -> dict[str, Arrays]:
+        """Return what the shard needs by digest; what is gone from Redis is left out.
+
+        Raises `ParametersError` for what is not safetensors.
+        """
+        limits = shard.payload_limits
+        found = {name: kept for name in limits if (kept := self._kept(shard, name).get(name))}
+        missing = limits.keys() - found.keys() - self._fetched.keys()
+        fetched = self._exchange.fetch({name: limits[name] for name in missing})
+        for name, payload in (self._fetched | fetched).items():
+            found[name] = from_bytes(payload)
+            with suppress(ValueError):  # too large to be kept
+                self._kept(shard, name)[name] = found[name]
+        self._fetched = {}
+        return found
+
+    def _kept(self, shard: ShardMessage, name: str) -> _Kept:
+        return self._parameters if name == shard.parameters_digest else self._chunks
+
+
+def _size(arrays: Arrays) -> int:
+    return sum(array.nbytes for array in arrays.values())
+
+
 class Worker:
     """State of a worker process. The heartbeat thread reads what the task's thread changes."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.name = f"{socket.gethostname()}-{os.getpid()}"
+        self.payloads = Payloads(exchange)
         self.fingerprint: str | None = None
         self._since = datetime.now(UTC)
         self._shard: str | None = None
         self._images = 0
         self._busy_seconds = 0.0
-        self._cache: cachetools.LRUCache[str, bytes] = cachetools.LRUCache(CACHE_BYTES, len)
         self._taken = 0
         self._in_hand = False
         self._watchdog = Watchdog()
@@ -109,15 +158,6 @@ class Worker:
             self.exchange.hide_worker(self.name)
         except RedisUnreachable as error:
             logger.warning("%s", error, extra={"event": "redis_unreachable"})
-
-    def payloads(self, content_digest: str, largest_bytes: int) -> bytes | None:
-        """Images or parameters by digest, kept from earlier or fetched."""
-        payload = self._cache.get(content_digest)
-        if payload is None:
-            payload = self.exchange.fetch(content_digest, largest_bytes)
-            if payload is not None and len(payload) <= CACHE_BYTES:
-                self._cache[content_digest] = payload
-        return payload
 
     def deliver(self, header: AnswerHeader, arrays: bytes) -> None:
         """Write an answer to Redis, which may be full or away for a while: a late one is good."""

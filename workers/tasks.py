@@ -66,7 +66,7 @@ def _tell_of_refused(reason: str) -> None:
 
 def _answer(shard: ShardMessage) -> None:
     worker = this_worker()
-    if worker.exchange.is_stale(shard):
+    if worker.payloads.look(shard):
         stale = {"event": "message_stale"}
         logger.debug("Attempt %s is dropped: the run has moved on", shard.attempt_id, extra=stale)
         return
@@ -94,7 +94,7 @@ def _attempt(shard: ShardMessage) -> tuple[AnswerHeader, bytes]:
         outcome = {"status": Status.REFUSED}
     else:
         try:
-            arrays = shard_arrays(shard, worker.payloads)
+            arrays = shard_arrays(shard, worker.payloads.fetch)
             outcome = {"status": Status.DONE, "payload_checksum": checksum(arrays)}
         except Missing as error:
             outcome = {"status": Status.MISSING, "missing": error.digests}

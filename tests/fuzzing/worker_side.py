@@ -30,6 +30,7 @@ from workers.keys import (
     worker_key,
 )
 from workers.messages import AnswerHeader, ShardMessage, Status, Wanted, WorkerRecord
+from workers.process import Payloads
 from workers.signing import Purpose, Signer
 
 OTHER_KEY = Signer(b"o" * 32)
@@ -157,7 +158,7 @@ class WorkerSide:
 
     def _computed(self, sealed: str) -> None:
         """Let the task have it; an answer is one to what was validly asked."""
-        self._bench.worker._cache.clear()
+        self._bench.worker.payloads = Payloads(self._bench.exchange)
         with at_work(self._bench):
             tasks.compute_shard(sealed)
         answers: Any = self._bench.redis.keys(answer_key("*"))
@@ -180,7 +181,7 @@ class WorkerSide:
             assert getattr(header, name) == getattr(message, name)
         self._count(f"answered: {header.status.value}")
         if header.status is Status.DONE:
-            again = shard_arrays(message, self._bench.exchange.fetch)
+            again = shard_arrays(message, Payloads(self._bench.exchange).fetch)
             assert arrays == again, "done is what the message asks for"
             assert set(from_bytes(again)) >= {"losses", "gradient_norms", "predictions"}
 

@@ -8,7 +8,7 @@ from model.parameters import digest
 from tests.support.fleet import Fleet
 from tests.support.messages import HEADER, message
 from tests.support.mischief import Tampering
-from workers import exchange as exchanging
+from workers import registry
 from workers.keys import (
     ANSWER_SECONDS,
     WORKERS_KEY,
@@ -63,9 +63,9 @@ def test_what_is_not_what_its_digest_says_counts_as_missing(
     exchange: Tampering, shared_fleet: Fleet
 ) -> None:
     exchange.publish(b"images", lifetime_seconds=60)
-    assert exchange.fetch(digest(b"images"), 6) == b"images"
+    assert exchange.fetch({digest(b"images"): 6}) == {digest(b"images"): b"images"}
     shared_fleet.redis.set(payload_key(digest(b"images")), b"imagez", ex=60)
-    assert exchange.fetch(digest(b"images"), 6) is None
+    assert exchange.fetch({digest(b"images"): 6}) == {}
 
 
 def test_a_worker_of_another_version_is_passed_over_and_a_dead_one_forgotten(
@@ -86,8 +86,8 @@ def test_a_worker_of_another_version_is_passed_over_and_a_dead_one_forgotten(
 
 def test_a_payload_longer_than_it_can_be_is_not_read(exchange: Tampering) -> None:
     exchange.publish(b"images!", lifetime_seconds=60)
-    assert exchange.fetch(digest(b"images!"), 7) == b"images!"
-    assert exchange.fetch(digest(b"images!"), 6) is None
+    assert exchange.fetch({digest(b"images!"): 7}) == {digest(b"images!"): b"images!"}
+    assert exchange.fetch({digest(b"images!"): 6}) == {}
 
 
 def test_names_and_records_that_are_too_long_are_passed_over(
@@ -106,7 +106,7 @@ def test_names_and_records_that_are_too_long_are_passed_over(
 def test_of_too_many_names_some_are_looked_at(
     exchange: Tampering, shared_fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchanging, "MOST_WORKERS", 10)
+    monkeypatch.setattr(registry, "MOST_WORKERS", 10)
     exchange.set_aside("no-run", map(str, range(1000)))
     assert len(exchange.aside("no-run")) == 10
     exchange.forget_run("no-run", 0)
@@ -120,5 +120,5 @@ def test_what_cannot_be_read_of_where_a_run_stands_stops_nobody(
     current: str, stale: bool, exchange: Tampering, shared_fleet: Fleet
 ) -> None:
     shared_fleet.redis.set(current_key("no-run"), current, ex=60)
-    assert exchange.is_stale(message("no-run", 0)) is stale
+    assert exchange.look(message("no-run", 0), {}) == (stale, {})
     shared_fleet.redis.delete(current_key("no-run"))

@@ -46,7 +46,9 @@ def is_used_by_both_clients(server: RedisServer) -> bool:
     url, _ = for_celery(server.url)
     with Connection(url) as connection, closing(connection.SimpleQueue("one")) as queue:
         queue.put("sent")
-        return bool(queue.get(timeout=5).payload == "sent")
+        message = queue.get(timeout=5)
+        message.ack()
+        return bool(message.payload == "sent")
 
 
 @pytest.mark.parametrize("name", NAMES)

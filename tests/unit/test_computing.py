@@ -54,9 +54,11 @@ def shard(first: int, microbatches: int, wanted: Wanted) -> ShardMessage:
     )
 
 
-def fetch(name: str, largest_bytes: int) -> bytes:
-    assert len(STORED[name]) <= largest_bytes
-    return STORED[name]
+def fetch(asked: ShardMessage) -> dict[str, Arrays]:
+    """What is stored of what it needs."""
+    found = {name: STORED[name] for name in asked.payload_limits if name in STORED}
+    assert all(len(payload) <= asked.payload_limits[name] for name, payload in found.items())
+    return {name: from_bytes(payload) for name, payload in found.items()}
 
 
 def answered(first: int, microbatches: int, wanted: Wanted) -> Arrays:
@@ -138,7 +140,7 @@ def test_what_is_gone_from_redis_is_named() -> None:
     gone = CHUNKS.digests[1]
 
     with pytest.raises(Missing) as raised:
-        shard_arrays(asked, lambda name, _: None if name == gone else STORED[name])
+        shard_arrays(asked, lambda asked: {n: a for n, a in fetch(asked).items() if n != gone})
 
     assert raised.value.digests == (gone,)
 
@@ -155,8 +157,9 @@ def test_an_image_that_no_chunk_of_the_message_holds_is_no_image(number: int) ->
 def test_images_of_another_size_are_refused() -> None:
     asked = shard(0, 1, Wanted.SUMMED)
     other = NETWORK.model_copy(update={"image_side": 10})
-    parameters = to_bytes(initial(other, seed=0))
-    changed = asked.model_copy(update={"network": other, "parameters_digest": digest(parameters)})
+    others = {digest(to_bytes(initial(other, seed=0))): initial(other, seed=0)}
+    [name] = others
+    changed = asked.model_copy(update={"network": other, "parameters_digest": name})
 
     with pytest.raises(ValueError, match="shape"):
-        shard_arrays(changed, lambda name, _: STORED.get(name, parameters))
+        shard_arrays(changed, lambda _: fetch(asked) | others)

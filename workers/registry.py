@@ -1,0 +1,260 @@
+"""What schedulers and workers show of themselves at Redis, and of the runs in progress.
+
+Whatever is read has a limit: no more of it is read than it may be long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from model.config import NetworkConfig
+from workers import redis_client
+from workers.errors import SignatureWrong
+from workers.keys import (
+    IN_PROGRESS_SECONDS,
+    RUN_SECONDS,
+    RUNS_KEY,
+    SCHEDULER_SECONDS,
+    SCHEDULERS_KEY,
+    WORKER_SECONDS,
+    WORKERS_KEY,
+    arrivals_key,
+    aside_key,
+    current_key,
+    in_progress_key,
+    network_key,
+    queue_key,
+    scheduler_key,
+    worker_key,
+)
+from workers.limits import (
+    LARGEST_CURRENT_BYTES,
+    LARGEST_NETWORK_BYTES,
+    LARGEST_READING_BYTES,
+    LARGEST_RECORD_BYTES,
+    LONGEST_NAME,
+    MOST_RUNS,
+    MOST_WORKERS,
+)
+from workers.messages import SchedulerRecord, WorkerRecord
+from workers.signing import UNSIGNED, Purpose, Signer
+
+_Shown = WorkerRecord | SchedulerRecord
+_Record = TypeVar("_Record", WorkerRecord, SchedulerRecord)
+
+
+class Registry:
+    """The runs, schedulers and workers at one Redis. Every method may raise `RedisUnreachable`."""
+
+    def __init__(self, url: str, signer: Signer = UNSIGNED) -> None:
+        self.url, self.signer = url, signer
+        self._redis = redis_client.connect(url)
+
+    def check(self) -> None:
+        """Raise unless Redis answers and is fit for use."""
+        redis_client.check(self._redis, self.url)
+
+    def server_id(self) -> str:
+        """Changes when Redis was restarted, and with it everything it held is gone."""
+        with redis_client.translated(self.url):
+            return str(self._redis.info("server")["run_id"])
+
+    def memory_use(self) -> float:
+        """The used part of the memory that Redis may use; 0 where it has no limit."""
+        with redis_client.translated(self.url):
+            return redis_client.memory_use(self._redis.info("memory"))
+
+    # Runs in progress
+
+    def announce_run(self, run_id: str, network: NetworkConfig) -> None:
+        """Let workers that start from now on compile this run's network before anything else."""
+        sealed = self.signer.seal(Purpose.NETWORK, network.model_dump_json())
+        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+            pipe.set(network_key(run_id), sealed, ex=RUN_SECONDS)
+            pipe.sadd(RUNS_KEY, run_id)
+            pipe.expire(RUNS_KEY, RUN_SECONDS)
+            pipe.execute()
+
+    def keeps(self, run_id: str, fingerprint: str | None = None) -> bool:
+        """Show that the run is in progress; return whether Redis still knows where it stands.
+
+        If it does not, it was emptied. The queue that the run uses is kept as long as the run.
+        """
+        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+            pipe.set(in_progress_key(run_id), 1, ex=IN_PROGRESS_SECONDS)
+            pipe.expire(queue_key(fingerprint), RUN_SECONDS)
+            pipe.exists(current_key(run_id))
+            *_, exists = pipe.execute()
+        return bool(exists)
+
+    def runs_in_progress(self) -> int:
+        """Runs that share the workers."""
+        with redis_client.translated(self.url):
+            runs = self._members(RUNS_KEY, MOST_RUNS)
+            return sum(map(bool, self._values((in_progress_key(run), 1) for run in runs)))
+
+    def set_aside(self, run_id: str, workers: Iterable[str]) -> None:
+        """Remember that these workers do not serve the run any more."""
+        names = list(workers)
+        if names:
+            with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+                pipe.sadd(aside_key(run_id), *names)
+                pipe.expire(aside_key(run_id), RUN_SECONDS)
+                pipe.execute()
+
+    def aside(self, run_id: str) -> set[str]:
+        """The workers that are set aside for the run."""
+        with redis_client.translated(self.url):
+            return set(self._members(aside_key(run_id), MOST_WORKERS))
+
+    def forget_run(self, run_id: str, epoch: int) -> None:
+        """Remove what a run left here, but for content that other runs may share.
+
+        What a later epoch has announced since then is left to its owner.
+        """
+        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+            current = self._read(current_key(run_id), LARGEST_CURRENT_BYTES)
+            if not current or current.startswith(b"%d:" % epoch):
+                keys = (arrivals_key, current_key, network_key, in_progress_key)
+                pipe.delete(*[key(run_id) for key in keys])
+                pipe.srem(RUNS_KEY, run_id)
+                pipe.execute()
+
+    def networks(self) -> list[NetworkConfig]:
+        """Networks of the runs in progress, as far as they are signed as they should be."""
+        return [network for value in self._announced() if (network := self._network(value))]
+
+    def reads_no_run(self) -> bool:
+        """Return whether runs are in progress, but the network of none of them can be read."""
+        values = self._announced()
+        return bool(values) and not any(map(self._network, values))
+
+    def _announced(self) -> list[bytes]:
+        with redis_client.translated(self.url):
+            runs = self._members(RUNS_KEY, MOST_RUNS)
+            limits = ((network_key(run), LARGEST_NETWORK_BYTES) for run in runs)
+            return list(self._values(limits))
+
+    def _network(self, value: bytes) -> NetworkConfig | None:
+        try:
+            text = self.signer.unseal(Purpose.NETWORK, as_text(value))
+            network = NetworkConfig.model_validate_json(text)
+        except (ValidationError, SignatureWrong):
+            return None  # of another version, or of nobody whom we know; it only saves time
+        return network if network.fits else None
+
+    # Workers and schedulers
+
+    def show_worker(self, record: WorkerRecord) -> None:
+        """Refresh a worker's record; it vanishes when this is no longer called."""
+        self._show(WORKERS_KEY, worker_key(record.name), record, WORKER_SECONDS)
+
+    def hide_worker(self, name: str) -> None:
+        """Remove a worker's record at once, because it is leaving."""
+        self._hide(WORKERS_KEY, worker_key(name), name)
+
+    def workers(self) -> list[WorkerRecord]:
+        """The workers that were alive in the last seconds, by name; forgets the others."""
+        return self._shown(WORKERS_KEY, worker_key, WorkerRecord)
+
+    def show_scheduler(self, record: SchedulerRecord) -> None:
+        """Refresh a scheduler's record; it vanishes when this is no longer called."""
+        self._show(SCHEDULERS_KEY, scheduler_key(record.name), record, SCHEDULER_SECONDS)
+
+    def hide_scheduler(self, name: str) -> None:
+        """Remove a scheduler's record at once, because it is leaving."""
+        self._hide(SCHEDULERS_KEY, scheduler_key(name), name)
+
+    def schedulers(self) -> list[SchedulerRecord]:
+        """The schedulers that were alive in the last seconds, by name; forgets the others."""
+        return self._shown(SCHEDULERS_KEY, scheduler_key, SchedulerRecord)
+
+    def set_aside_workers(self) -> dict[str, list[str]]:
+        """The runs in progress for which a worker is set aside, by the worker's name."""
+        with redis_client.translated(self.url):
+            runs = self._members(RUNS_KEY, MOST_RUNS)
+        found: dict[str, list[str]] = {}
+        for run in runs:
+            for name in self.aside(run):
+                found.setdefault(name, []).append(run)
+        return found
+
+    def queue_length(self, fingerprints: Iterable[str | None] = ()) -> int:
+        """Count the messages that no worker has taken: for any, and for these fingerprints."""
+        with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
+            for fingerprint in {None, *fingerprints}:
+                pipe.llen(queue_key(fingerprint))
+            return sum(map(int, pipe.execute()))
+
+    def _show(self, names_key: str, key: str, record: _Shown, seconds: int) -> None:
+        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+            pipe.set(key, record.model_dump_json(), ex=seconds)
+            pipe.sadd(names_key, record.name)
+            pipe.expire(names_key, RUN_SECONDS)
+            pipe.execute()
+
+    def _hide(self, names_key: str, key: str, name: str) -> None:
+        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+            pipe.delete(key)
+            pipe.srem(names_key, name)
+            pipe.execute()
+
+    def _shown(
+        self, names_key: str, key_of: Callable[[str], str], kind: type[_Record]
+    ) -> list[_Record]:
+        with redis_client.translated(self.url):
+            names = self._members(names_key, MOST_WORKERS)
+            values = list(self._values((key_of(name), LARGEST_RECORD_BYTES) for name in names))
+            gone = [name for name, value in zip(names, values, strict=True) if not value]
+            if gone:
+                self._redis.srem(names_key, *gone)
+        return [record for value in values if (record := _record(kind, value))]
+
+    def _members(self, key: str, most: int) -> list[str]:
+        """A set's members in order, no more than so many; what is too long for a name is none."""
+        members: Any = self._redis.srandmember(key, most)
+        return sorted(as_text(member) for member in members or () if len(member) <= LONGEST_NAME)
+
+    def _read(self, key: str, largest_bytes: int) -> bytes:
+        """A string, empty if there is none or if it is longer than that; then it is not read on."""
+        [value] = self._values([(key, largest_bytes)])
+        return value
+
+    def _values(self, limits: Iterable[tuple[str, int]]) -> Iterator[bytes]:
+        """Read strings by key, each as `_read` does, in few round trips."""
+        for batch in _batches(limits):
+            with self._redis.pipeline(transaction=False) as pipe:
+                for key, most in batch:
+                    pipe.getrange(key, 0, most)
+                values = pipe.execute()
+            for value, (_, most) in zip(values, batch, strict=True):
+                yield value if len(value) <= most else b""
+
+
+def _batches(limits: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
+    """Cut keys into lists whose limits come to no more than one round trip may bring."""
+    batch, size = list[tuple[str, int]](), 0
+    for key, most in limits:
+        if batch and size + most > LARGEST_READING_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append((key, most))
+        size += most
+    if batch:
+        yield batch
+
+
+def as_text(value: bytes | str) -> str:
+    """Text of bytes that may be none."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _record(kind: type[_Record], value: bytes) -> _Record | None:
+    """None too for what is not understood: it informs people, no more."""
+    try:
+        return kind.model_validate_json(value) if value else None
+    except ValidationError:
+        return None
