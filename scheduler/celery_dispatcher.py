@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 
 from model.config import NetworkConfig
+from scheduler.errors import SchedulerError
 from scheduler.gathering import Gathering
 from scheduler.link import Link
 from scheduler.metering import UNMETERED, Meter
 from scheduler.work import Result, Watcher, Work
 from workers.crash_points import CrashPoint, crash_point
-from workers.errors import RedisUnreachable
+from workers.errors import RedisUnreachable, WorkersError
 from workers.log_context import about
 from workers.messages import Wanted
 from workers.signing import UNSIGNED, Signer
 
 #: Seconds before Redis is tried again.
 RETRY_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 class CeleryDispatcher:
@@ -37,6 +41,7 @@ class CeleryDispatcher:
         """
         self.attempts = 0
         self.shards = 0
+        self.gathering: Gathering | None = None  #: of the work in progress
         self._link, self._meter = Link(redis_url, signer, trusts_one=trusts_one), meter
 
     @property
@@ -57,34 +62,76 @@ class CeleryDispatcher:
         except RedisUnreachable:
             return frozenset()
 
+    def start(self, work: Work, watcher: Watcher) -> None:
+        """Send the work's shards, and look at no answer before `compute` is called.
+
+        What keeps a shard from going out is left to `compute`, which meets it again.
+        """
+        self.gathering = None
+        if self._link.is_waiting:
+            return
+        with _about(work):
+            self.gathering = Gathering(self._link, work, watcher, self._meter)
+            try:
+                self.gathering.start()
+            except RedisUnreachable:
+                self.gathering.start_over()
+            except (SchedulerError, WorkersError) as error:
+                logger.debug("Iteration %d is not all sent: %s", work.iteration, error)
+
     def compute(self, work: Work, watcher: Watcher) -> Result:
         """Have every shard computed by some worker, and count each once."""
-        evaluation = work.wanted is Wanted.NOTHING or None
-        with about(iteration=work.iteration, evaluation=evaluation):
+        with _about(work):
             gathering = self._gather(work, watcher)
         self.attempts, self.shards = gathering.attempts, gathering.shards
         return gathering.result()
 
+    def turn(self, work: Work, watcher: Watcher) -> bool:
+        """Send what is due and judge an answer; return whether Redis could be reached."""
+        if self.gathering and self.gathering.work is not work:
+            self.gathering = None
+        watcher.tick(waiting=self.is_waiting)
+        try:
+            self._link.join()
+            if self.gathering is None:
+                self.gathering = Gathering(self._link, work, watcher, self._meter)
+            self.gathering.turn()
+            self._link.succeeded(watcher)
+        except RedisUnreachable as error:
+            self._link.failed(watcher, str(error))
+            if self.gathering:
+                self.gathering.start_over()
+            return False
+        return True
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while nothing can go on until Redis or a worker comes back."""
+        stands_still = self.gathering is not None and self.gathering.is_waiting
+        return self._link.is_waiting or stands_still
+
     def _gather(self, work: Work, watcher: Watcher) -> Gathering:
-        gathering: Gathering | None = None
-        while gathering is None or not gathering.finished:
-            stands_still = gathering is not None and gathering.is_waiting
-            watcher.tick(waiting=self._link.is_waiting or stands_still)
-            try:
-                self._link.join()
-                gathering = gathering or Gathering(self._link, work, watcher, self._meter)
-                gathering.turn()
-                self._link.succeeded(watcher)
-            except RedisUnreachable as error:
-                self._link.failed(watcher, str(error))
-                if gathering:
-                    gathering.start_over()
+        while True:
+            is_reached = self.turn(work, watcher)
+            if self.gathering and self.gathering.finished:
+                break
+            if not is_reached:
                 time.sleep(RETRY_SECONDS)
+        gathering, self.gathering = self.gathering, None
         crash_point(CrashPoint.ALL_COUNTED)
         self._meter.out(0)
         return gathering
 
     def end(self, run_id: str, epoch: int) -> None:
-        """Take the run's keys out of Redis; they would vanish by themselves."""
+        """Take the run's keys out of Redis, where they would vanish by themselves.
+
+        Messages of what was started and not computed are stale from then on.
+        """
+        self.gathering = None
         with contextlib.suppress(RedisUnreachable):
             self._link.end(run_id, epoch)
+
+
+def _about(work: Work) -> contextlib.AbstractContextManager[None]:
+    """Name the iteration in the lines logged meanwhile."""
+    return about(iteration=work.iteration, evaluation=work.wanted is Wanted.NOTHING or None)

@@ -93,6 +93,12 @@ class Keeper:
         self._lease, self._pulse, self._meter = lease, pulse, meter
         self._on_notice, self._on_tick, self._on_wait = on_notice, on_tick, on_wait
         self._renewed_at = time.monotonic()
+        self._is_wanted = True  #: by the person who submitted the run, as of the latest renewal
+
+    @property
+    def goes_on(self) -> bool:
+        """False once it is known that the run is left after the iteration in progress."""
+        return self._is_wanted and not self._control.draining
 
     def tick(self, *, waiting: bool = False) -> None:
         """Renew the lease when it is time. Raises `Interrupted`, `Requested` or `LeaseLost`."""
@@ -104,6 +110,7 @@ class Keeper:
         if time.monotonic() - self._renewed_at > self._lease.renew_seconds:
             run = self._history.renew(self._claim, self._lease.seconds)
             self._renewed_at = time.monotonic()
+            self._is_wanted = run.request is None
             self._meter.renewed()
             crash_point(CrashPoint.LEASE_RENEWED)
             if run.request is Request.CANCEL or waiting:

@@ -80,7 +80,8 @@ class Gathering:
         self._reduction = Reduction()
         self._commands: deque[Command] = deque()
         self._published = False
-        self.shards = count
+        self._left_at: float | None = None  # by `start`, until `turn` has caught up
+        self.work, self.shards = work, count
 
     @property
     def finished(self) -> bool:
@@ -106,8 +107,30 @@ class Gathering:
             sums=self._reduction.total(self._work.microbatches) if is_summed else {},
         )
 
+    def start(self) -> None:
+        """Send what is due and leave; what comes back is judged by `turn`, when that is called."""
+        self._send_due()
+        self._left_at = time.monotonic()
+
     def turn(self) -> None:
         """Send what is due, then wait a moment for an answer and judge it."""
+        self._catch_up()
+        self._send_due()
+        if not self.finished:
+            now = time.monotonic()
+            self._take_next(self._wait_seconds(self._coordinator.next_wake(now)))
+
+    def _catch_up(self) -> None:
+        """Judge what came while nobody looked, if anything would count as overdue otherwise."""
+        if self._left_at is None:
+            return
+        if self._coordinator.next_wake(self._left_at) <= time.monotonic():
+            for _ in range(self._coordinator.out):
+                if self.finished or not self._take_next(SHORTEST_WAIT_SECONDS):
+                    break
+        self._left_at = None
+
+    def _send_due(self) -> None:
         if self._link.lost_everything(self._work.run_id, self._watcher) and self._published:
             self.start_over()
         if not self._published:
@@ -119,15 +142,16 @@ class Gathering:
         self._do(self._coordinator.woke(now))
         self._meter.out(self._coordinator.out)
         crash_point(CrashPoint.MESSAGES_SENT)
-        if self.finished:
-            return
-        seconds = self._wait_seconds(self._coordinator.next_wake(now))
+
+    def _take_next(self, seconds: float) -> bool:
+        """Judge the next answer; return whether one came in that time."""
         attempt_id = self._link.exchange.next_arrival(self._work.run_id, seconds)
         if attempt_id:
             crash_point(CrashPoint.ARRIVAL_POPPED)
             attempt = self._coordinator.attempt(attempt_id)
             with _about(attempt):
                 self._do(self._take(attempt_id, attempt))
+        return bool(attempt_id)
 
     def start_over(self) -> None:
         """Redis failed: whatever was sent may be lost, and what was published too."""
@@ -305,9 +329,16 @@ class Gathering:
         )
         found = outcome_of(arrays, header, attempt), sums_of(arrays, self._work, attempt.shard)
         self._uncounted[attempt.shard.index][answer] = found
-        commands = self._coordinator.answered(answer, time.monotonic())
+        commands = self._coordinator.answered(answer, self._came_at(attempt, header.seconds))
         crash_point(CrashPoint.ANSWER_COUNTED)
         return commands
+
+    def _came_at(self, attempt: Attempt, seconds: float) -> float:
+        """Return when an answer came, as far as can be told of one that lay there unread."""
+        now = time.monotonic()
+        if self._left_at is None:
+            return now
+        return min(max(attempt.sent_at + seconds, self._left_at), now)
 
 
 def _about(attempt: Attempt | None) -> AbstractContextManager[None]:

@@ -52,6 +52,9 @@ class LocalDispatcher:
         """Return this process's own, once it is known."""
         return frozenset(filter(None, [self.fingerprint]))
 
+    def start(self, work: Work, watcher: Watcher) -> None:
+        """Nothing: nobody else is here who could compute meanwhile."""
+
     def compute(self, work: Work, watcher: Watcher) -> Result:
         """One slice of images after the other; together they are one shard's answer."""
         from workers.compute import answer_arrays, compute_slices

@@ -86,6 +86,10 @@ class Watcher(Protocol):
 class RunWatcher(Watcher, Protocol):
     """A watcher of a whole run, not only of one computation."""
 
+    @property
+    def goes_on(self) -> bool:
+        """False once it is known that the run is left after the iteration in progress."""
+
     def committed(self, run: RunRecord) -> None:
         """An iteration is in the history, and everybody has been told. Raises to leave the run."""
 
@@ -105,11 +109,21 @@ class Dispatcher(Protocol):
     ) -> None:
         """Get ready for a run whose fingerprint may be pinned already, or may vary."""
 
+    def start(self, work: Work, watcher: Watcher) -> None:
+        """Hand out what `compute` is asked for next, and return without waiting for an answer.
+
+        The caller commits the iteration before meanwhile: nothing of this work is counted yet.
+        Raises nothing that would keep the caller from that, but what a lost lease raises.
+        """
+
     def compute(self, work: Work, watcher: Watcher) -> Result:
-        """Have every shard of this work computed, and count each once."""
+        """Have every shard of this work computed, and count each once.
+
+        Goes on with the work if it is started; other work that was started is dropped.
+        """
 
     def fingerprints(self) -> frozenset[str]:
         """Return those of the workers that are there for any run; none where it is not known."""
 
     def end(self, run_id: str, epoch: int) -> None:
-        """The run is left; remove what it has lying about."""
+        """The run is left; drop what is started, and remove what lies about."""

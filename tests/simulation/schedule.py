@@ -22,6 +22,7 @@ from tests.simulation.witness import Violation, Witness
 from tests.simulation.workers import Worker
 from tests.simulation.world import World
 from workers.messages import ShardMessage
+from workers.signing import Signer
 
 #: Simulated seconds within which every run is complete once faults have stopped.
 PROGRESS_SECONDS = 240.0
@@ -36,7 +37,7 @@ class Seen:
 
     seconds: float  #: simulated, until all was done
     after_faults: float  #: of those, since faults stopped
-    kinds: frozenset[str]  #: of events told to people
+    kinds: frozenset[str]  #: of events told to people, and what else is rare
 
 
 class Failure(AssertionError):
@@ -149,6 +150,10 @@ class Schedule:
             diverges_at=chance.randrange(iterations) if chance.random() < 0.15 else None,
         )
 
+    def _send(self, message: ShardMessage, _: Signer) -> None:
+        self._witness.sends(message)
+        self._redis.send(message)
+
     def _queued(self, message: ShardMessage) -> None:
         for one in (self._forger, self._imposter):
             if one:
@@ -178,7 +183,8 @@ class Schedule:
             world.at(at + seconds, lambda: self._store_away(False))
         for at in faults.crashes:
             scheduler, seen = chance.choice(self._schedulers), chance.random() < 0.5
-            world.at(at, partial(scheduler.crash, seen=seen))
+            before_commit = chance.random() < 0.5
+            world.at(at, partial(scheduler.crash, seen=seen, before_commit=before_commit))
         for at, seconds in faults.freezes:
             scheduler, before_commit = chance.choice(self._schedulers), chance.random() < 0.5
             world.at(at, partial(scheduler.freeze, seconds, before_commit=before_commit))
@@ -229,8 +235,7 @@ class Schedule:
         for worker in self._workers:
             worker.is_well()
         for scheduler in self._schedulers:
-            scheduler.start()
-            scheduler.thaw()
+            scheduler.is_well()
 
     # Progress
 

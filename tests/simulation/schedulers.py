@@ -1,22 +1,24 @@
-"""Schedulers: the real gathering and link, driven as `service` and `driving` drive them."""
+"""Schedulers: the real dispatcher, driven as `service`, `driving` and `training` drive it."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
-from scheduler.celery_dispatcher import RETRY_SECONDS
+from scheduler.celery_dispatcher import RETRY_SECONDS, CeleryDispatcher
 from scheduler.control import Lease
 from scheduler.errors import Diverged, Requested, SchedulerError, Undecided
 from scheduler.gathering import Gathering
 from scheduler.link import Link
 from scheduler.service import IDLE_SECONDS
+from scheduler.work import Work
 from storage.errors import LeaseLost, StorageUnreachable
 from storage.records import Claim, Request, RunStatus
 from tests.simulation.problem import NETWORK, assigned, work
 from tests.simulation.store import Counted, Store
 from tests.simulation.witness import Witness
 from tests.simulation.world import World
-from workers.errors import RedisUnreachable
 from workers.messages import Wanted
 from workers.signing import Signer
 
@@ -29,6 +31,19 @@ TURN_SECONDS = 0.001
 #: Seconds before a scheduler that lost its database is started again.
 RESTART_SECONDS = 1.0
 
+#: Seconds that a commit may take, while the next iteration is computed.
+COMMIT_SECONDS = (0.0, 0.002, 0.05, 0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computed:
+    """An iteration that is computed, and not committed yet."""
+
+    parameters: bytes  #: after it
+    ledger: list[Counted]
+    waived: set[int]
+    kind: str | None  #: of the workers that computed it
+
 
 class Driven:
     """A claimed run in one scheduler's memory, from claim to release."""
@@ -38,7 +53,7 @@ class Driven:
         world: World,
         store: Store,
         witness: Witness,
-        link: Link,
+        dispatcher: CeleryDispatcher,
         claim: Claim,
         audit: float,
         diverged: set[str],
@@ -47,14 +62,26 @@ class Driven:
         self.claim, self.iteration, self.parameters = claim, run.completed, run.parameters
         self.run, self.waived = run, set[int]()
         self._world, self._store, self._witness = world, store, witness
-        self._link, self._audit, self._diverged = link, audit, diverged
+        self._dispatcher, self._audit, self._diverged = dispatcher, audit, diverged
         self._renewed_at = self._began_at = world.now
-        self.gathering: Gathering | None = None
         self.started_over = False  #: since the witness looked
+        self._work: Work | None = None
+        self.computed: Computed | None = None  #: what comes next is to commit it
+        self.is_wanted = True  #: nobody has asked for a pause, as of the latest renewal
         self.strangers = frozenset[str]()  #: as of the latest look, for the witness
         self.looked_at, self.stuck_since = 0, dict[int, float]()  # for the witness
         self.forgets_tick = False  # it was frozen just behind it
-        self.sleeps = False  #: until it tries Redis again
+        self.sleeps = False  #: until it tries Redis again, or has committed
+
+    @property
+    def gathering(self) -> Gathering | None:
+        """Of the iteration that is being computed, also while the one before is committed."""
+        return self._dispatcher.gathering
+
+    @property
+    def link(self) -> Link:
+        """What its scheduler keeps from one iteration to the next."""
+        return self._dispatcher._link
 
     @property
     def seconds_in_iteration(self) -> float:
@@ -63,8 +90,10 @@ class Driven:
 
     def step(self) -> float | None:
         """Do what needs no waiting; return the seconds before the next step, None at the end."""
+        if self.computed:
+            return self._commit(self.computed)
         if self.gathering and self.gathering.finished:
-            return self._store_it(self.gathering)
+            return self._finish(self.gathering)
         if self.iteration == self.run.iterations and not self._is_to_be_evaluated:
             self._store.leave(self.claim, RunStatus.COMPLETED)
             return None
@@ -74,7 +103,7 @@ class Driven:
         """Keep the lease, and do what a person wants if it need not wait for the iteration."""
         if self._world.now - self._renewed_at > LEASE.renew_seconds and not self.forgets_tick:
             run = self._store.renew(self.claim, LEASE.seconds)
-            self._renewed_at = self._world.now
+            self._renewed_at, self.is_wanted = self._world.now, run.request is None
             if run.request is Request.CANCEL or (waiting and run.request):
                 raise Requested(run.request)
         self.forgets_tick = False
@@ -85,42 +114,27 @@ class Driven:
         self._witness.told(self, kind, message)
 
     @property
-    def is_waiting(self) -> bool:
-        """True while nothing can go on until Redis or a worker comes back."""
-        stands_still = self.gathering is not None and self.gathering.is_waiting
-        return self._link.is_waiting or stands_still
-
-    @property
     def _is_to_be_evaluated(self) -> bool:
         run = self._store.runs[self.claim.run_id]
         return run.evaluates and run.evaluated < self.iteration
 
-    def _begin(self) -> Gathering:
-        wanted = Wanted.NOTHING if self._is_to_be_evaluated else Wanted.SUMMED
-        asked = work(self.claim, self.iteration, self.parameters, self.run, self._audit, wanted)
-        if wanted is Wanted.SUMMED and self.iteration == self.run.diverges_at:
+    def _begin(self, iteration: int, parameters: bytes, wanted: Wanted) -> Work:
+        asked = work(self.claim, iteration, parameters, self.run, self._audit, wanted)
+        if wanted is Wanted.SUMMED and iteration == self.run.diverges_at:
             self._diverged.add(asked.parameters_digest)
         self._began_at = self._world.now
         self._witness.begins(self)
-        return Gathering(self._link, asked, self)
+        return asked
 
     def _compute(self) -> float:
-        self.tick(waiting=self.is_waiting)
-        self.sleeps = False
-        try:
-            self._link.join()
-            self.gathering = self.gathering or self._begin()
-            self.gathering.turn()
-            self._link.succeeded(self)
-        except RedisUnreachable as error:
-            self._link.failed(self, str(error))
-            if self.gathering:
-                self.gathering.start_over()
-            self.sleeps = True
+        wanted = Wanted.NOTHING if self._is_to_be_evaluated else Wanted.SUMMED
+        self._work = self._work or self._begin(self.iteration, self.parameters, wanted)
+        self.sleeps = not self._dispatcher.turn(self._work, self)
+        if self.sleeps:
             return RETRY_SECONDS
-        return self._link.exchange.waits_seconds  # type: ignore[attr-defined, no-any-return]
+        return self.link.exchange.waits_seconds  # type: ignore[attr-defined, no-any-return]
 
-    def _store_it(self, gathering: Gathering) -> float:
+    def _finish(self, gathering: Gathering) -> float:
         result = gathering.result()
         ledger = [
             Counted(
@@ -132,24 +146,38 @@ class Driven:
             for outcome in result.outcomes
             for row, loss in enumerate(outcome.losses.tolist())
         ]
-        kind = self._link.standing.fingerprint
-        self._witness.counts(self, ledger, result.sums, self._link.standing.aside)
+        kind, waived = self.link.standing.fingerprint, self.waived
+        self._witness.counts(self, ledger, result.sums, self.link.standing.aside)
         if self._is_to_be_evaluated:
-            self._store.evaluate(self.claim, ledger, self.waived, str(kind))
-        else:
-            self._commit(ledger, kind)
-        self.gathering, self.waived = None, set()
-        return 0.0
-
-    def _commit(self, ledger: list[Counted], kind: str | None) -> None:
+            self._store.evaluate(self.claim, ledger, waived, str(kind))
+            self._leave_it()
+            return 0.0
         parameters = assigned(self.parameters, [line.value for line in ledger])
-        counted = ledger, self.waived, kind
-        run = self._store.commit(self.claim, self.iteration, parameters, *counted)
+        self.computed = Computed(parameters=parameters, ledger=ledger, waived=waived, kind=kind)
+        self._leave_it()
+        self._start_next(self.iteration + 1, parameters)
+        self.sleeps = True
+        return self._world.chance.choice(COMMIT_SECONDS)
+
+    def _leave_it(self) -> None:
+        """Go on to what comes next."""
+        self._dispatcher.gathering, self._work, self.waived = None, None, set()
+
+    def _start_next(self, iteration: int, parameters: bytes) -> None:
+        """Send the next iteration's messages, to be computed while this one is committed."""
+        if iteration < self.run.iterations and not self.run.evaluates and self.is_wanted:
+            self._work = self._begin(iteration, parameters, Wanted.SUMMED)
+            self._dispatcher.start(self._work, self)
+
+    def _commit(self, computed: Computed) -> float:
+        counted = computed.ledger, computed.waived, computed.kind
+        run = self._store.commit(self.claim, self.iteration, computed.parameters, *counted)
         self._world.tell(self.claim.owner, f"commits iteration {self.iteration}")
-        self.iteration, self.parameters = self.iteration + 1, parameters
+        self.iteration, self.parameters = self.iteration + 1, computed.parameters
+        self.computed, self.sleeps = None, False
         if run.request is Request.CANCEL or (run.request and run.completed < run.iterations):
-            self.gathering, self.waived = None, set()
             raise Requested(run.request)
+        return 0.0
 
 
 class Scheduler:
@@ -171,7 +199,7 @@ class Scheduler:
         self._diverged = diverged
         self._incarnation, self._alarm = 0, 0
         self._alive = self._frozen = False
-        self._freezes_before_commit: float | None = None
+        self._at_commit: Callable[[], None] | None = None  # what happens just before the next one
         self.start()
 
     @property
@@ -184,13 +212,26 @@ class Scheduler:
         if not self._alive:
             self._incarnation += 1
             self._alive, self._frozen, self.driven = True, False, None
-            self._link = Link(self.owner, self._signer)
+            self._dispatcher = CeleryDispatcher(self.owner, self._signer)
             self._wake_after(0.0)
 
-    def crash(self, *, seen: bool) -> None:
-        """SIGKILL; others may see that it is dead, or must wait for its lease to end."""
-        if self._alive:
+    def is_well(self) -> None:
+        """Nothing goes wrong with it any more."""
+        self._at_commit = None
+        self.start()
+        self.thaw()
+
+    def crash(self, *, seen: bool, before_commit: bool) -> None:
+        """SIGKILL: now, or when it is about to commit.
+
+        Others may see that it is dead, or must wait for its lease to end.
+        """
+        if before_commit and not self._is_about_to_commit:
+            self._at_commit = partial(self.crash, seen=seen, before_commit=True)
+        elif self._alive:
             self._world.tell(self.owner, "crashes")
+            if self.driven:
+                self._witness.crashes(self.driven)
             self._alive = False
             if seen:
                 self._store.dead.add(self.owner)
@@ -202,7 +243,7 @@ class Scheduler:
         Now may be between looking after its lease and what it does with it.
         """
         if before_commit and not self._is_about_to_commit:
-            self._freezes_before_commit = seconds
+            self._at_commit = partial(self.freeze, seconds, before_commit=True)
         elif self._alive and not self._frozen:
             self._world.tell(self.owner, f"freezes for {seconds:.1f} seconds")
             self._frozen = True
@@ -212,8 +253,7 @@ class Scheduler:
 
     @property
     def _is_about_to_commit(self) -> bool:
-        gathering = self.driven.gathering if self.driven else None
-        return gathering is not None and gathering.finished
+        return self.driven is not None and self.driven.computed is not None
 
     def thaw(self) -> None:
         """SIGCONT: it goes on as if nothing had happened."""
@@ -251,9 +291,9 @@ class Scheduler:
             self._without_store()
         if self.driven:
             self._witness.looks(self.driven)
-        if self._freezes_before_commit and self._is_about_to_commit:
-            seconds, self._freezes_before_commit = self._freezes_before_commit, None
-            self.freeze(seconds, before_commit=True)
+        if self._at_commit and self._is_about_to_commit:
+            happen, self._at_commit = self._at_commit, None
+            happen()
 
     def _end(self, error: SchedulerError) -> None:
         """Write down how the run is left, when that can be written."""
@@ -295,14 +335,13 @@ class Scheduler:
             return IDLE_SECONDS
         self._world.tell(self.owner, f"claims {claim.run_id} at epoch {claim.epoch}")
         kind = self._store.runs[claim.run_id].fingerprint
-        self._link.begin(claim.run_id, NETWORK, kind, allow_mixed=False)
-        parts = self._world, self._store, self._witness, self._link
+        self._dispatcher.begin(claim.run_id, NETWORK, kind, allow_mixed=False)
+        parts = self._world, self._store, self._witness, self._dispatcher
         self.driven = Driven(*parts, claim, self._audit, self._diverged)
         return 0.0
 
     def _leave(self) -> None:
         if self.driven:
             claim = self.driven.claim
-            with suppress(RedisUnreachable):
-                self._link.end(claim.run_id, claim.epoch)
+            self._dispatcher.end(claim.run_id, claim.epoch)
         self.driven = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from scheduler.celery_dispatcher import CeleryDispatcher
 from scheduler.commands import Answer, Attempt, Command, Diverged
 from scheduler.coordinator import Coordinator
 from scheduler.errors import AnswerInvalid
@@ -15,9 +16,10 @@ from scheduler.sending import Slot
 from scheduler.settling import Settling
 from scheduler.tally import Tally
 from scheduler.validation import worker_of
-from scheduler.work import Work
+from scheduler.work import Watcher, Work
 from tests.simulation.faults import Faults, Kind, drawn
 from tests.simulation.schedule import Failure, Schedule
+from tests.simulation.schedulers import Driven
 from workers.messages import AnswerHeader
 
 #: Of the schedules in the ordinary test run.
@@ -68,6 +70,27 @@ def unaudited(chance: random.Random) -> Faults:
     liars = {Kind.LIAR, Kind.BROKEN}
     kinds = tuple(Kind.ODD if kind in liars else kind for kind in faults.kinds)
     return replace(faults, audit=0.0, kinds=kinds)
+
+
+def counting_ahead(driven: Driven) -> float | None:
+    """Look at the answers to the next iteration before this one is committed."""
+    if driven.computed and driven.gathering and not driven.gathering.finished:
+        return driven._compute()
+    return _step(driven)
+
+
+def begin_anew(dispatcher: CeleryDispatcher, work: Work, watcher: Watcher) -> None:
+    """Send the next iteration's messages and forget that."""
+    _start(dispatcher, work, watcher)
+    dispatcher.gathering = None
+
+
+def start_one_more(driven: Driven, iteration: int, parameters: bytes) -> None:
+    """Send the messages of the iteration after the next one, whose parameters nobody knows."""
+    _start_next(driven, iteration + 1, parameters)
+
+
+_step, _start, _start_next = Driven.step, CeleryDispatcher.start, Driven._start_next
 
 
 def of_any_iteration(coordinator: Coordinator, attempt_id: str) -> Attempt | None:
@@ -159,6 +182,15 @@ MUTATIONS: dict[str, list[Mutation]] = {
     ],
     "a lease of a wrong clock is believed": [
         ("tests.simulation.store.LEASE_SECONDS", float("inf")),
+    ],
+    "the next iteration is counted before this one is committed": [
+        ("tests.simulation.schedulers.Driven.step", counting_ahead),
+    ],
+    "what was sent ahead is forgotten": [
+        ("scheduler.celery_dispatcher.CeleryDispatcher.start", begin_anew),
+    ],
+    "the iteration after the next one is sent": [
+        ("tests.simulation.schedulers.Driven._start_next", start_one_more),
     ],
     "signatures are not checked": [("workers.signing.Signer.check", nothing)],
     "no lease is ever over": [

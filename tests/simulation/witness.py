@@ -12,7 +12,7 @@ from scheduler.errors import Diverged, Undecided
 from storage.records import Claim
 from tests.simulation.problem import value
 from tests.simulation.store import Counted, Run
-from workers.messages import Wanted
+from workers.messages import ShardMessage, Wanted
 
 if TYPE_CHECKING:
     from scheduler.gathering import Gathering
@@ -37,9 +37,10 @@ class Witness:
         self.epochs: dict[str, int] = {}
         self.committed: dict[str, int] = {}
         self.waived_lies: set[str] = set()  #: runs with a wrong answer that no audit looked at
-        self.happened: set[str] = set()  #: kinds of events that were told
+        self.happened: set[str] = set()  #: kinds of events that were told, and what else is rare
         self.undecided: set[str] = set()  #: runs that the only worker would have ended
         self.broken: set[str] = set()  #: fingerprints of single workers that an audit must find
+        self._sent: set[str] = set()
         self._counted: dict[int, dict[int, Answer]] = {}  # by shard, for each run in hand
 
     # The store
@@ -118,6 +119,23 @@ class Witness:
 
     # The schedulers
 
+    def sends(self, message: ShardMessage) -> None:
+        """A scheduler sends a message: an attempt of its own, one iteration ahead at the most."""
+        if message.attempt_id in self._sent:
+            raise Violation(f"attempt {message.attempt_id} is sent twice")
+        self._sent.add(message.attempt_id)
+        run_id, epoch = message.run_id, message.epoch
+        stored = self.committed.get(run_id, 0)
+        if epoch == self.epochs[run_id] and message.iteration > stored + 1:
+            raise Violation(f"{message.attempt_id} is out, and iteration {stored} is not stored")
+        if message.iteration > stored:
+            self.happened.add("next_started")
+
+    def crashes(self, driven: Driven) -> None:
+        """A scheduler ends without a word."""
+        if driven.computed and driven.gathering:
+            self.happened.add("crashed_before_commit")
+
     def begins(self, driven: Driven) -> None:
         """A new iteration, of which nothing is counted."""
         self._counted[id(driven)] = {}
@@ -135,7 +153,7 @@ class Witness:
             driven.waived.add(int(message.split()[1]))
 
     def _because_of_a_loose_pin(self, driven: Driven) -> bool:
-        if driven.gathering is None or driven.gathering._link.standing.is_firm:
+        if driven.gathering is None or driven.link.standing.is_firm:
             return False
         return bool(driven.gathering._coordinator._sending.strangers & driven.strangers)
 
@@ -156,6 +174,8 @@ class Witness:
         counted = {s: tally.counted(s) for s in shards if not tally.is_missing(s)}
         before, self._counted[id(driven)] = self._counted[id(driven)], counted
         again = [shard for shard, answer in before.items() if counted.get(shard) is not answer]
+        if counted and driven.computed:
+            raise Violation(f"shards {sorted(counted)} are counted before the commit that is due")
         if again and not driven.started_over:
             raise Violation(f"shards {again} were counted twice")
         driven.started_over = False
