@@ -19,6 +19,13 @@ def is_evaluated(config: RunConfig, completed_iterations: int) -> bool:
     return completed_iterations == config.iterations or _is_nth(config, completed_iterations)
 
 
+def next_follows(config: RunConfig, completed_iterations: int) -> bool:
+    """Report whether after so many iterations another one comes, with no evaluation before it."""
+    return completed_iterations < config.iterations and not is_evaluated(
+        config, completed_iterations
+    )
+
+
 def is_kept(config: RunConfig, completed_iterations: int) -> bool:
     """Whether the parameters after so many iterations stay when newer ones are there.
 

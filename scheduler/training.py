@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from model.images import image_set
 from model.optimizers import direction, read_state, state_bytes
 from model.parameters import all_finite, assign, digest, from_bytes, to_bytes
 from model.schedules import learning_rate
-from scheduler.cadence import is_kept
+from scheduler.cadence import is_kept, next_follows
 from scheduler.errors import diverged
 from scheduler.outcomes import (
     Computed,
@@ -44,32 +45,27 @@ def train(
     """Drive a claimed run from its last committed iteration to its end, one yield for each."""
     checkpoint = history.checkpoint(claim.run_id)
     parameters, state = checkpoint.parameters, checkpoint.optimizer_state
+    ask = partial(iteration_work, config, claim.run_id, claim.epoch, data=data)
+    work: Work | None = None
 
     for iteration in range(checkpoint.completed_iterations, config.iterations):
-        began, started_at = time.perf_counter(), datetime.now(UTC)
-
         # Which images; then their gradients, the mean, the next parameters, as told below.
-        work = iteration_work(config, claim.run_id, claim.epoch, iteration, parameters, data)
+        if work is None:
+            lap, work = Lap(), ask(iteration, parameters)
         computed = compute_iteration(config, work, state, dispatcher, watcher)
         parameters, state = computed.parameters, computed.optimizer_state
         crash_point(CrashPoint.UPDATE_COMPUTED)
+        record = _record(claim, iteration, computed, dispatcher, lap)
+
+        # Workers compute the next iteration while this one is committed. Nothing of it is counted
+        # before, and it is dropped if the run is left here.
+        lap, work = Lap(), None
+        if next_follows(config, iteration + 1) and watcher.goes_on:
+            work = ask(iteration + 1, parameters)
+            dispatcher.start(work, watcher)
+            crash_point(CrashPoint.NEXT_STARTED)
 
         # Loss, parameters and ledger, in one transaction.
-        record = IterationRecord(
-            run_id=claim.run_id,
-            iteration=iteration,
-            images=computed.images,
-            loss=computed.loss,
-            accuracy=computed.accuracy,
-            gradient_norm=computed.gradient_norm,
-            parameters_digest=computed.parameters_digest,
-            epoch=claim.epoch,
-            shards=dispatcher.shards,
-            attempts=dispatcher.attempts,
-            workers=computed.workers,
-            started_at=started_at,
-            seconds=time.perf_counter() - began,
-        )
         run = history.commit_iteration(
             claim,
             record,
@@ -82,6 +78,38 @@ def train(
         )
         yield record
         watcher.committed(run)
+
+
+class Lap:
+    """The time of one iteration, from now on."""
+
+    def __init__(self) -> None:
+        self.started_at, self._began = datetime.now(UTC), time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Until now."""
+        return time.perf_counter() - self._began
+
+
+def _record(
+    claim: Claim, iteration: int, computed: Computed, dispatcher: Dispatcher, lap: Lap
+) -> IterationRecord:
+    return IterationRecord(
+        run_id=claim.run_id,
+        iteration=iteration,
+        images=computed.images,
+        loss=computed.loss,
+        accuracy=computed.accuracy,
+        gradient_norm=computed.gradient_norm,
+        parameters_digest=computed.parameters_digest,
+        epoch=claim.epoch,
+        shards=dispatcher.shards,
+        attempts=dispatcher.attempts,
+        workers=computed.workers,
+        started_at=lap.started_at,
+        seconds=lap.seconds,
+    )
 
 
 def iteration_work(

@@ -150,7 +150,7 @@ class IterationRecord:
     workers: int
     #: When its computation began.
     started_at: datetime
-    #: How long it took.
+    #: Until the parameters after it were known; the commit of the one before may fall into it.
     seconds: float
 
 

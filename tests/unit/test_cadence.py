@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from model.config import RunConfig
-from scheduler.cadence import is_evaluated, is_kept, reason_to_stop
+from scheduler.cadence import is_evaluated, is_kept, next_follows, reason_to_stop
 from storage.records import EvaluationRecord
 
 
@@ -33,6 +33,12 @@ def test_parameters_are_evaluated_every_so_often_and_at_the_end(
     evaluated = [done for done in range(11) if is_evaluated(config(evaluate_every=every), done)]
 
     assert evaluated == expected
+
+
+def test_an_iteration_follows_at_once_unless_an_evaluation_is_due_or_it_is_the_last() -> None:
+    following = [done for done in range(11) if next_follows(config(evaluate_every=4), done)]
+    assert following == [0, 1, 2, 3, 5, 6, 7, 9]
+    assert next_follows(config(evaluate_every=0), 4)
 
 
 def test_without_held_out_images_nothing_is_evaluated() -> None:

@@ -1,0 +1,123 @@
+"""The training loop's order: the next iteration is started, this one is committed, then told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from scheduler.control import Control, Keeper, Lease
+from scheduler.local_dispatcher import LocalDispatcher
+from scheduler.pulse import Pulse
+from scheduler.work import Result, Watcher, Work
+from storage.history import History
+from storage.records import Claim, IterationRecord
+from tests.support.desk import SMALL
+from tests.support.made_up import LEASE, submit_and_claim
+from tests.support.training import drive, settings, submitted
+from workers.messages import Wanted
+
+
+class Noting(LocalDispatcher):
+    """Notes what it is asked for, and by which object."""
+
+    def __init__(self, events: list[str]) -> None:
+        super().__init__()
+        self._events, self._started = events, list[Work]()
+
+    def start(self, work: Work, watcher: Watcher) -> None:
+        """Note it."""
+        self._events.append(f"start {work.iteration}")
+        self._started.append(work)
+
+    def compute(self, work: Work, watcher: Watcher) -> Result:
+        """Note it, and whether it is what was started."""
+        if work.wanted is Wanted.NOTHING:
+            self._events.append(f"evaluate {work.iteration}")
+        else:
+            begun = "go on with" if work in self._started else "begin"
+            self._events.append(f"{begun} {work.iteration}")
+        return super().compute(work, watcher)
+
+    def end(self, run_id: str, epoch: int) -> None:
+        """Note it."""
+        self._events.append("end")
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What happens, commits included."""
+    noted: list[str] = []
+    commit = History.commit_iteration
+
+    def noting(self: History, claim: Claim, record: IterationRecord, **values: Any) -> object:
+        noted.append(f"commit {record.iteration}")
+        return commit(self, claim, record, **values)
+
+    monkeypatch.setattr(History, "commit_iteration", noting)
+    return noted
+
+
+def test_the_next_iteration_is_started_before_a_commit_unless_an_evaluation_is_due(
+    history: History, events: list[str]
+) -> None:
+    config = settings(**SMALL | {"iterations": 4, "evaluate_every": 2, "test_images": 8})
+    told = events.append
+    drive(
+        history,
+        Noting(events),
+        submitted(history, config),
+        on_iteration=lambda record: told(f"tell {record.iteration}"),
+    )
+    first = ["begin 0", "start 1", "commit 0", "tell 0"]
+    second = ["go on with 1", "commit 1", "tell 1", "evaluate 2"]
+    third = ["begin 2", "start 3", "commit 2", "tell 2"]
+    last = ["go on with 3", "commit 3", "tell 3", "evaluate 4", "end"]
+    assert events == first + second + third + last
+
+
+def test_a_run_that_is_to_stop_is_committed_and_nothing_more_is_started(
+    history: History, events: list[str]
+) -> None:
+    control = Control()
+    control.drain()
+    run = submitted(history, settings(**SMALL | {"iterations": 4}))
+    driven = drive(history, Noting(events), run, control=control)
+    assert events == ["begin 0", "commit 0", "end"]
+    assert driven.run.completed_iterations == 1
+
+
+def test_an_iteration_that_follows_begins_before_the_commit_of_the_one_before(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[datetime] = []
+    commit = History.commit_iteration
+
+    def noting(self: History, claim: Claim, record: IterationRecord, **values: Any) -> object:
+        commits.append(datetime.now(UTC))
+        return commit(self, claim, record, **values)
+
+    monkeypatch.setattr(History, "commit_iteration", noting)
+    run = submitted(history, settings(**SMALL | {"iterations": 4}))
+    drive(history, LocalDispatcher(), run)
+    _, *following = history.iterations(run.id)
+    assert all(one.started_at <= at for one, at in zip(following, commits, strict=False))
+
+
+def test_who_keeps_a_run_goes_on_until_somebody_wants_it_to_stop(history: History) -> None:
+    claim, control = submit_and_claim(history), Control()
+    parts = (lambda *_: None), (lambda: None), Lease(seconds=LEASE, renew_seconds=0.0), Pulse()
+    keeper = Keeper(history, claim, control, *parts)
+
+    def goes_on() -> bool:
+        keeper.tick()
+        return keeper.goes_on
+
+    assert goes_on()
+    history.queue.pause(claim.run_id)
+    assert not goes_on()
+    history.queue.resume(claim.run_id)
+    assert goes_on()
+    control.drain()
+    assert not goes_on()
