@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from model.config import (
+    SUM_ORDER,
     GradientForm,
     NetworkConfig,
     RunConfig,
     Unfolding,
     default_microbatch_size,
+    record,
+    recorded_config,
+    recorded_settings,
     run_config,
 )
 from model.errors import ConfigurationError
@@ -289,6 +293,22 @@ def test_a_configuration_survives_json(values: dict[str, Any]) -> None:
     assert back == config
     assert hash(back) == hash(config)
     assert back.network == config.network
+
+
+@pytest.mark.parametrize("values", VALID)
+def test_what_is_stored_names_the_order_of_sums_beside_the_settings(values: dict[str, Any]) -> None:
+    config = run_config(values)
+
+    stored = record(config)
+
+    assert stored["sum_order"] == SUM_ORDER
+    assert recorded_config(json.loads(json.dumps(stored))) == config
+    assert set(recorded_settings(stored)) == set(RunConfig.model_fields)
+
+
+def test_the_order_of_sums_is_no_setting() -> None:
+    with pytest.raises(ConfigurationError, match="no setting named 'sum_order'"):
+        run_config({"sum_order": SUM_ORDER})
 
 
 def test_every_setting_differs_from_its_default_in_a_stored_example() -> None:

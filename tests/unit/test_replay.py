@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
+from model.config import SUM_ORDER
 from model.parameters import digest, from_bytes, initial, to_bytes
 from scheduler.differences import Difference
 from scheduler.errors import CannotContinueHere, CannotReplay, Interrupted
 from scheduler.local_dispatcher import LocalDispatcher
 from scheduler.replay import prepare
+from scheduler.submission import retry
 from scheduler.work import Dispatcher, Result, Watcher, Work
 from storage.errors import IterationNotFound
 from storage.history import History
@@ -50,6 +53,15 @@ class Faulty(LocalDispatcher):
 def trained(history: History, dispatcher: Dispatcher | None = None, **values: Any) -> RunRecord:
     run = submitted(history, settings(**SETTINGS | values))
     return drive(history, dispatcher or LocalDispatcher(), run).run
+
+
+def with_order(history: History, run: RunRecord, order: str | None) -> RunRecord:
+    """The run as a version would have left it, in its middle, that made its sums in this order."""
+    record = {name: value for name, value in run.configuration.items() if name != "sum_order"}
+    record |= {"sum_order": order} if order else {}
+    change = "configuration = :record, status = 'paused', completed_iterations = 3"
+    forged(history, f"UPDATE stored_runs SET {change}", record=json.dumps(record))
+    return history.find_run(run.id)
 
 
 class TestAnHonestHistory:
@@ -334,6 +346,19 @@ class TestARunThatCannotBeReplayedHere:
         replay = prepare(history, history.find_run(run.id), [])
         with pytest.raises(CannotContinueHere, match="fingerprint 0000; this one has"):
             list(replay.compare(LocalDispatcher(), Bystander()))
+
+    @pytest.mark.parametrize("order", ["image order", None])
+    def test_another_order_of_sums(self, order: str | None, history: History) -> None:
+        run = with_order(history, trained(history), order)
+        expected = f"expected '{SUM_ORDER}'. Received: {order or 'none'}."
+        for go_on in (
+            lambda: prepare(history, run, []),
+            lambda: retry(history, run, after=2),
+            lambda: drive(history, LocalDispatcher(), run),
+        ):
+            with pytest.raises(CannotContinueHere) as refused:
+                go_on()
+            assert expected in str(refused.value)
 
     def test_mixed_workers(self, history: History) -> None:
         run = trained(history, allow_mixed_workers=True)
