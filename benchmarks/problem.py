@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -50,17 +49,3 @@ class Problem:
 def named(network: NetworkConfig, arrays: Any) -> Arrays:
     """Gradients in the network's order, by name and as NumPy arrays."""
     return {name: np.asarray(array) for name, array in zip(network.shapes, arrays, strict=True)}
-
-
-def multiply_adds(network: NetworkConfig) -> int:
-    """Those of one image's gradients that no formulation can do without.
-
-    Each layer convolves the sum of the maps below: once forward, once for the gradients of its
-    filters and, but for the first, once for the slopes of the layer below. So does the dense array.
-    """
-    layers = [
-        side**2 * network.filters * size**2
-        for side, size in zip(network.sides, network.kernel_sizes, strict=True)
-    ]
-    dense = prod(network.shapes["dense_1"])
-    return 3 * sum(layers) - layers[0] + 3 * dense

@@ -16,6 +16,7 @@ import psutil
 import tenacity
 
 from model.parameters import Arrays, from_bytes
+from workers.cores import core_count
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import RedisRefused, RedisUnreachable
 from workers.exchange import Exchange
@@ -224,7 +225,7 @@ class Worker:
             version=tapeworks_version(),
             python=python_version(),
             tensorflow=tensorflow_version(),
-            cores=_cores(),
+            cores=core_count(),
             clock=datetime.now(UTC).isoformat(),
             signing_key=self.exchange.signer.key_id,
         )
@@ -260,13 +261,6 @@ class Worker:
             )
             self.stop()
             os._exit(NOT_CONSUMING)  # whatever hangs, hangs in the thread that would end in order
-
-
-def _cores() -> int:
-    """Cores that this process may run on, as far as the system tells."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 0
 
 
 def _tell_supervisor() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import click
 
 from model import datasets
-from model.config import recorded_config
+from model.config import RunConfig, recorded_config
 from scheduler.control import Control
 from scheduler.submission import initial_parameters, submit
 from storage.history import History
@@ -22,6 +21,7 @@ from tapeworks.descriptions import with_name_options
 from tapeworks.destinations import is_stdout, shown
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.files import check_writable, write_file
+from tapeworks.forecast import Forecast
 from tapeworks.options import Request, with_run_options
 from tapeworks.output import put, say, succeeds, visible
 from tapeworks.paths import PathType
@@ -30,6 +30,7 @@ from tapeworks.redis_rights import check_roles
 from tapeworks.redis_server import check_private_redis
 from tapeworks.session import Session
 from tapeworks.settings import Settings, settings
+from workers.cores import core_count
 from workers.crash_points import at_commit
 from workers.exchange import Exchange
 
@@ -40,7 +41,7 @@ from workers.exchange import Exchange
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
-    help="worker processes; 0 needs no queue  [default: the cores]",
+    help="worker processes; 0 needs no queue  [default: as many as make it faster]",
 )
 @click.option("--resume", metavar="RUN", help="go on with this run")
 @click.option(
@@ -63,18 +64,19 @@ def command(
     plot: Path,
     json: bool,
 ) -> int:
-    """Train on this machine, with a queue and worker processes of its own.
+    """Train on this machine: in this process, or with a queue and worker processes of its own.
 
-    Uses the Redis at TAPEWORKS_REDIS_URL, or starts a private one.
+    Workers use the Redis at TAPEWORKS_REDIS_URL, or a private one that is started.
     """
     picture_format(plot)
     check_writable(plot)
     if json and is_stdout(plot):
         raise UsageError("--json goes to standard output; name another --plot.")
-    places, count = settings(), _cores() if workers is None else workers
+    places = settings()
     if resume is None:
         config = request.configuration()
         initial, data = initial_parameters(config, request.init_from), datasets.load(config)
+        count, told = _choose_workers(config, workers, stop_after)
         _check_redis(places, count)
         history = connected_history(at_commit)
         run = submit(history, config, initial, status=RunStatus.PAUSED, **described)
@@ -83,13 +85,17 @@ def command(
             raise UsageError("--resume goes on with a run's own settings; leave out all others.")
         history = connected_history(at_commit)
         run = _resumable(history, resume, stop_after)
-        data = datasets.load(recorded_config(run.configuration))
+        config = recorded_config(run.configuration)
+        data = datasets.load(config)
+        count, told = _choose_workers(config, workers, stop_after, run.completed_iterations)
         _check_redis(places, count)
+    if told:
+        say(told)
     session = Session(
         history=history, settings=places, control=Control(), workers=count, stop_after=stop_after
     )
     began = time.monotonic()
-    run = session.run(run, recorded_config(run.configuration), data)
+    run = session.run(run, config, data)
     seconds = time.monotonic() - began
     is_complete = _report(history, run, seconds, plot, json=json)
     code = _exit_code(run, stop_after)
@@ -114,6 +120,16 @@ def _exit_code(run: RunRecord, stop_after: int | None) -> ExitCode:
     return ExitCode.DONE if run.completed_iterations == stop_after else ExitCode.INTERRUPTED
 
 
+def _choose_workers(
+    config: RunConfig, asked: int | None, stop_after: int | None, completed: int = 0
+) -> tuple[int, str | None]:
+    """Return the number of workers, and what to tell of it."""
+    iterations = min(config.iterations, stop_after or config.iterations) - completed
+    forecast = Forecast(config=config, iterations=iterations, cores=core_count())
+    count = forecast.choose_workers() if asked is None else asked
+    return count, forecast.explain(asked)
+
+
 def _check_redis(places: Settings, workers: int) -> None:
     """Find out before a run is stored that it could not be driven."""
     if workers:
@@ -123,12 +139,6 @@ def _check_redis(places: Settings, workers: int) -> None:
         check_roles(places.named_redis_url, "train", "scheduler", "worker")
     elif workers:
         check_private_redis()
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    allowed = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _resumable(history: History, reference: str, stop_after: int | None) -> RunRecord:

@@ -13,7 +13,7 @@ from scheduler.celery_dispatcher import CeleryDispatcher
 from storage.history import History
 from storage.records import IterationRecord
 from tests.support.calls import Call
-from tests.support.endless import TRAIN, Undisturbed, begun, goes_on_to_the_same_bits
+from tests.support.endless import TRAIN, Undisturbed, begun, drained, goes_on_to_the_same_bits
 from tests.support.fleet import Fleet
 from tests.support.processes import Start, all_gone, workers_of
 from tests.support.training import drive, settings, submitted
@@ -25,12 +25,7 @@ def test_ctrl_c_once_ends_after_the_iteration_and_leaves_nothing_behind(
 ) -> None:
     training = start(*TRAIN, "--workers", "1")
     begun(training)
-    training.interrupt()
-    assert training.ended() == 130
-    all_gone(training)
-    assert "Stopping after this iteration" in training.err
-    assert "tapeworks train --resume" in training.err
-    assert "Traceback" not in training.err
+    drained(training)
     values = call("show it --json").values
     assert (values["status"], values["owner"]) == ("paused", None)
     assert "paused" in training.out

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from model.config import RunConfig, run_config
 from tests.support.calls import Call
-from tests.support.processes import Started
+from tests.support.processes import Started, all_gone
 from tests.support.training import Digests
 from tests.support.waiting import until
 
@@ -33,15 +33,28 @@ def iterations(database: Path) -> int:
     return int(count)
 
 
-def begun(started: Started, more_than: int = 3) -> None:
-    """Wait until a training has committed some iterations, and remember its processes."""
+def begun(started: Started, more_than: int = 3, processes: int = 2) -> None:
+    """Wait until a training has committed some iterations, and remember its processes.
+
+    It must have started so many at least: Redis and a worker, or none.
+    """
 
     def look() -> bool:
         assert started.process.poll() is None, started.err
         return iterations(started.directory / "runs.db") > more_than
 
     until(look, "some iterations are committed")
-    assert len(started.descendants()) >= 2  # Redis and a worker at least
+    assert len(started.descendants()) >= processes
+
+
+def drained(training: Started) -> None:
+    """Press Ctrl-C once: it ends after the iteration, says how to go on, and leaves nothing."""
+    training.interrupt()
+    assert training.ended() == 130
+    all_gone(training)
+    assert "Stopping after this iteration" in training.err
+    assert "tapeworks train --resume" in training.err
+    assert "Traceback" not in training.err
 
 
 def goes_on_to_the_same_bits(call: Call, undisturbed: Undisturbed) -> None:
