@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from pydantic import ValidationError
@@ -79,7 +79,7 @@ class Gathering:
         self._outcomes: dict[int, Outcome] = {}  # of counted shards
         self._reduction = Reduction()
         self._commands: deque[Command] = deque()
-        self._published = False
+        self._is_open = False  #: Redis knows the iteration and its parameters
         self._left_at: float | None = None  # by `start`, until `turn` has caught up
         self.work, self.shards = work, count
 
@@ -118,7 +118,7 @@ class Gathering:
         self._send_due()
         if not self.finished:
             now = time.monotonic()
-            self._take_next(self._wait_seconds(self._coordinator.next_wake(now)))
+            self._take_arrived(self._wait_seconds(self._coordinator.next_wake(now)))
 
     def _catch_up(self) -> None:
         """Judge what came while nobody looked, if anything would count as overdue otherwise."""
@@ -126,36 +126,45 @@ class Gathering:
             return
         if self._coordinator.next_wake(self._left_at) <= time.monotonic():
             for _ in range(self._coordinator.out):
-                if self.finished or not self._take_next(SHORTEST_WAIT_SECONDS):
+                if self.finished or not self._take_arrived(SHORTEST_WAIT_SECONDS):
                     break
         self._left_at = None
 
     def _send_due(self) -> None:
-        if self._link.lost_everything(self._work.run_id, self._watcher) and self._published:
+        if self._link.lost_everything(self._work.run_id, self._watcher) and self._is_open:
             self.start_over()
-        if not self._published:
-            self._link.publish(self._work, self._watcher)
-            self._published = True
+        if not self._is_open:
+            self._link.prepare(self._work, self._watcher)
         link, now = self._link, time.monotonic()
         seen = link.living, link.runs, link.queue_length, link.in_hand
         self._coordinator.saw_workers(*seen, now)
         self._do(self._coordinator.woke(now))
+        if not self._is_open:
+            self._send([])
         self._meter.out(self._coordinator.out)
         crash_point(CrashPoint.MESSAGES_SENT)
 
-    def _take_next(self, seconds: float) -> bool:
-        """Judge the next answer; return whether one came in that time."""
-        attempt_id = self._link.exchange.next_arrival(self._work.run_id, seconds)
-        if attempt_id:
+    def _take_arrived(self, seconds: float) -> bool:
+        """Judge the answers that have arrived; return whether one came in that time."""
+        exchange = self._link.exchange
+        arrived = exchange.arrivals(self._work.run_id, seconds)
+        if arrived:
             crash_point(CrashPoint.ARRIVAL_POPPED)
-            attempt = self._coordinator.attempt(attempt_id)
-            with _about(attempt):
-                self._do(self._take(attempt_id, attempt))
-        return bool(attempt_id)
+            limits = {
+                attempt_id: largest_bytes(self._work, attempt.shard)
+                for attempt_id in arrived
+                if (attempt := self._coordinator.attempt(attempt_id))
+            }
+            self._drop([attempt_id for attempt_id in arrived if attempt_id not in limits])
+            for attempt_id, answer in exchange.take_answers(limits):
+                attempt = self._coordinator.attempt(attempt_id)
+                with _about(attempt):
+                    self._do(self._take(attempt_id, attempt, answer))
+        return bool(arrived)
 
     def start_over(self) -> None:
         """Redis failed: whatever was sent may be lost, and what was published too."""
-        self._published = False
+        self._is_open = False
         self._link.forget_published()
         self._commands = deque(c for c in self._commands if not isinstance(c, Send))
         self._coordinator.lost_queue(Reason.REDIS_FAILED)
@@ -172,15 +181,17 @@ class Gathering:
         """Carry them out in order; those that Redis' failure leaves over come first next time."""
         self._commands.extend(commands)
         while self._commands:
-            self._carry_out(self._commands[0])
-            self._commands.popleft()
+            sends = list(_leading_sends(self._commands))
+            if sends:
+                self._send(sends)
+            else:
+                self._carry_out(self._commands[0])
+            for _ in range(len(sends) or 1):
+                self._commands.popleft()
             self._watcher.tick()
 
     def _carry_out(self, command: Command) -> None:
         match command:
-            case Send():
-                with _about(command.attempt):
-                    self._send(command)
             case Tell():
                 with about(worker=command.worker):
                     self._watcher.notice(command.kind, command.message)
@@ -221,18 +232,28 @@ class Gathering:
             case Diverged():
                 return diverged(self._work.iteration)
 
-    def _send(self, command: Send) -> None:
-        work, attempt = self._work, command.attempt
+    def _send(self, sends: Sequence[Send]) -> None:
+        """Put attempts on the queue in one round trip, the first with all that they rest on."""
+        for command in sends:
+            self._tell_of_repetition(command)
+        messages = [self._message(command.attempt) for command in sends]
+        self._link.send(self._work, messages, is_first=not self._is_open)
+        self._is_open = True
+        for command in sends:
+            self._meter.sent(self._work, command.reason)
+            with _about(command.attempt):
+                event = {"event": "attempt_sent"}
+                logger.debug("Attempt %s is sent", command.attempt.id, extra=event)
+
+    def _tell_of_repetition(self, command: Send) -> None:
         if command.reason.is_told:
-            self._watcher.notice(
-                "sent_again",
-                f"Shard {attempt.shard.index} of iteration {work.iteration} sent again, "
-                f"attempt {attempt.number}: {command.reason}.",
-            )
-        self._link.exchange.send([self._message(attempt)])
-        self._meter.sent(work, command.reason)
-        logger.debug("Attempt %s is sent", attempt.id, extra={"event": "attempt_sent"})
-        crash_point(CrashPoint.BETWEEN_MESSAGES)
+            attempt = command.attempt
+            with _about(attempt):
+                self._watcher.notice(
+                    "sent_again",
+                    f"Shard {attempt.shard.index} of iteration {self._work.iteration} sent again, "
+                    f"attempt {attempt.number}: {command.reason}.",
+                )
 
     def _message(self, attempt: Attempt) -> ShardMessage:
         work, shard = self._work, attempt.shard
@@ -264,26 +285,31 @@ class Gathering:
 
     # Events in
 
-    def _take(self, attempt_id: str, attempt: Attempt | None) -> list[Command]:
-        if attempt is None:  # late, twice, of an earlier iteration or to an earlier owner
-            self._link.exchange.drop_answer(attempt_id)
+    def _drop(self, attempts: Collection[str]) -> None:
+        """Late, twice, of an earlier iteration or to an earlier owner: nobody waits for them."""
+        if attempts:
+            self._link.exchange.drop_answers(attempts)
+        for attempt_id in attempts:
             self._judged(attempt_id, Verdict.LATE)
+
+    def _take(
+        self, attempt_id: str, attempt: Attempt | None, answer: bytes | None
+    ) -> list[Command]:
+        if attempt is None or answer is None:
+            self._judged(attempt_id, Verdict.LATE if attempt is None else Verdict.GONE)
             return []
         largest = largest_bytes(self._work, attempt.shard)
         try:
-            taken = self._link.exchange.take_answer(attempt_id, largest)
+            header, arrays = self._link.exchange.open_answer(answer, largest)
         except SignatureWrong as error:
             self._link.forged(self._watcher, attempt_id, error)
             self._judged(attempt_id, Verdict.FORGED)
             return []  # not even a strike: anybody may have named that worker
-        if taken is None:
-            self._judged(attempt_id, Verdict.GONE)
-            return []
         crash_point(CrashPoint.ANSWER_TAKEN)
         try:
-            return self._judge(read_header(taken[0], self._work, attempt), taken[1], attempt)
+            return self._judge(read_header(header, self._work, attempt), arrays, attempt)
         except AnswerInvalid as error:
-            worker = worker_of(taken[0])
+            worker = worker_of(header)
             self._judged(attempt_id, Verdict.INVALID, worker)
             return self._coordinator.invalid(attempt, worker, str(error), time.monotonic())
 
@@ -339,6 +365,13 @@ class Gathering:
         if self._left_at is None:
             return now
         return min(max(attempt.sent_at + seconds, self._left_at), now)
+
+
+def _leading_sends(commands: Iterable[Command]) -> Iterator[Send]:
+    for command in commands:
+        if not isinstance(command, Send):
+            return
+        yield command
 
 
 def _about(attempt: Attempt | None) -> AbstractContextManager[None]:

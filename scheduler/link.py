@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from model.config import NetworkConfig
 from model.datasets.data import ImageData
@@ -14,10 +14,12 @@ from workers.addresses import without_password
 from workers.chunks import ChunkedImages, chunked
 from workers.crash_points import CrashPoint, crash_point
 from workers.errors import SignatureWrong
-from workers.exchange import Exchange
+from workers.exchange import Exchange, Opening
 from workers.keys import IMAGES_SECONDS, PARAMETERS_SECONDS, WORKER_SECONDS
 from workers.log_context import about
+from workers.messages import ShardMessage
 from workers.redis_client import FILLING, FULL
+from workers.registry import Survey
 from workers.signing import REMEDY, UNSIGNED, Signer
 from workers.versions import tapeworks_version
 
@@ -51,6 +53,7 @@ class Link:
         self._chunks: list[tuple[ImageData, ChunkedImages]] = []
         self._published: set[tuple[str, str]] = set()
         self._parameters = ""  #: digest of those that were published last
+        self._is_prepared = False  #: this Redis knows the run
         self._condition = ""
         self._newcomer: tuple[str, NetworkConfig] | None = None
         self._refused: set[str] = set()
@@ -73,7 +76,7 @@ class Link:
         self._refused.clear()
         self._other_versions.clear()
         self._told_of_stranger = self._told_of_forgery = self._told_of_version = False
-        self._newcomer = run_id, network
+        self._newcomer, self._is_prepared = (run_id, network), False
 
     def join(self) -> None:
         """Announce the run that has begun, and see who is there for it; once."""
@@ -82,15 +85,19 @@ class Link:
         run_id, network = self._newcomer
         self.standing.aside |= self.exchange.aside(run_id)
         self.exchange.announce_run(run_id, network)
+        self._is_prepared = True
         crash_point(CrashPoint.RUN_ANNOUNCED)
-        self._count()
+        self._look(run_id)
         self._newcomer = None
 
     def end(self, run_id: str, epoch: int) -> None:
         """Leave the run; what it kept in Redis for itself is removed."""
         self._chunks.clear()
         self._published.clear()
-        self._retire_all_but("")
+        self._is_prepared = False
+        if self._parameters:
+            self.exchange.retire(self._parameters)
+            self._parameters = ""
         self.exchange.forget_run(run_id, epoch)
 
     def lost_everything(self, run_id: str, watcher: Watcher) -> bool:
@@ -98,8 +105,8 @@ class Link:
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return False
         known, server = dict(self.living), self.server_id
-        self._count()
-        lost = self._tell_of_loss(run_id, server, watcher)
+        seen = self._look(run_id)
+        lost = self._tell_of_loss(seen, server, watcher)
         if lost:
             self._lost_at = time.monotonic()
         if time.monotonic() - self._lost_at < WORKER_SECONDS:
@@ -112,7 +119,7 @@ class Link:
             if not self.standing.accepts(kind):
                 self.refuse(watcher, name, kind)
         self._tell_of_workers(watcher)
-        self._tell_of_memory(watcher)
+        self._tell_of_memory(seen.memory_use, watcher)
         return lost
 
     def _tell_of_gone(self, names: list[str], watcher: Watcher) -> None:
@@ -123,13 +130,13 @@ class Link:
         if others := names[MOST_GONE_TOLD:]:
             watcher.notice("worker_gone", f"Gone, too: {_first(others)}.")
 
-    def _tell_of_loss(self, run_id: str, server_id: str, watcher: Watcher) -> bool:
-        knows_run = self.exchange.keeps(run_id, self.standing.demanded_fingerprint)
-        if self.server_id != server_id:
+    def _tell_of_loss(self, seen: Survey, server_id: str, watcher: Watcher) -> bool:
+        is_emptied = bool(self._parameters) and not seen.knows_run
+        if seen.server_id != server_id:
             watcher.notice("redis_restarted", "Redis was restarted; sending again.")
-        elif not knows_run and self._published:
+        elif is_emptied:
             watcher.notice("redis_emptied", "Redis was emptied; sending again.")
-        return not knows_run or self.server_id != server_id
+        return is_emptied or seen.server_id != server_id
 
     def _tell_of_strangers(self, watcher: Watcher) -> None:
         """Once for the run: records are unsigned, and anybody may write thousands of them."""
@@ -172,9 +179,8 @@ class Link:
         other = " that is not set aside" if self.standing.aside else ""
         self._wait_for("no_workers", watcher, f"No worker{kind}{other} is ready; waiting for one.")
 
-    def _tell_of_memory(self, watcher: Watcher) -> None:
+    def _tell_of_memory(self, used: float, watcher: Watcher) -> None:
         """Tell of a full Redis even if it is the workers alone whom it refuses."""
-        used = self.exchange.memory_use()
         if used > FULL and not self._told_of_full:
             self._told_of_full = True
             watcher.notice(
@@ -187,20 +193,20 @@ class Link:
             self._told_of_full = False
             watcher.notice("going_on", "Redis has room again; going on.")
 
-    def _count(self) -> None:
-        self.server_id = self.exchange.server_id()
-        alive = self.exchange.workers()
+    def _look(self, run_id: str) -> Survey:
+        seen = self.exchange.survey(run_id, self.standing.demanded_fingerprint)
         if not self._told_of_version:
             here = tapeworks_version()
-            self._other_versions |= {one.name: one.version for one in alive if one.version != here}
-        ready = [worker for worker in alive if worker.fingerprint]
+            others = {one.name: one.version for one in seen.workers if one.version != here}
+            self._other_versions |= others
+        ready = [worker for worker in seen.workers if worker.fingerprint]
         key = self.exchange.signer.key_id
         self.living = {w.name: w.fingerprint or "" for w in ready if w.signing_key == key}
         self.in_hand = {one.name: one.shard_in_hand for one in ready if one.shard_in_hand}
         self._strangers = frozenset(worker.name for worker in ready) - self.living.keys()
-        self.runs = self.exchange.runs_in_progress()
-        self.queue_length = self.exchange.queue_length([self.standing.demanded_fingerprint])
+        self.server_id, self.runs, self.queue_length = seen.server_id, seen.runs, seen.queue_length
         self._looked_at = time.monotonic()
+        return seen
 
     def fingerprints(self) -> frozenset[str]:
         """Return those of all workers that are there and have this scheduler's key."""
@@ -249,16 +255,15 @@ class Link:
                     f"fingerprint {self.standing.fingerprint}. Received: {fingerprint}.",
                 )
 
-    def publish(self, work: Work, watcher: Watcher) -> None:
-        """Put all that the work's messages rest on into this Redis; it may take its time."""
-        self.exchange.announce_run(work.run_id, work.network)
-        self.exchange.announce_iteration(work.run_id, work.epoch, work.iteration)
-        crash_point(CrashPoint.ITERATION_ANNOUNCED)
-        self.exchange.set_aside(work.run_id, self.standing.aside)
-        self.exchange.publish(work.parameters, PARAMETERS_SECONDS)
-        self._retire_all_but(work.parameters_digest)
-        crash_point(CrashPoint.PARAMETERS_PUBLISHED)
-        chunks = in_background(lambda: self.chunks(work.data), watcher.tick)
+    def prepare(self, work: Work, watcher: Watcher) -> None:
+        """Put what lasts for many iterations into this Redis; the first time it takes a while."""
+        if not self._is_prepared:
+            self.exchange.announce_run(work.run_id, work.network)
+            self.exchange.set_aside(work.run_id, self.standing.aside)
+            self._is_prepared = True
+        chunks = self._known_chunks(work.data)
+        if chunks is None:
+            chunks = in_background(lambda: self.chunks(work.data), watcher.tick)
         for name, payload in zip(chunks.digests, chunks.payloads, strict=True):
             if (self.server_id, name) not in self._published:
                 self.exchange.publish(payload, IMAGES_SECONDS)
@@ -266,11 +271,21 @@ class Link:
                 watcher.tick()
         crash_point(CrashPoint.IMAGES_PUBLISHED)
 
-    def _retire_all_but(self, current: str) -> None:
-        """Retire those of the iteration before: no attempt that may still count needs them."""
-        if self._parameters not in ("", current):
-            self.exchange.retire(self._parameters)
-        self._parameters = current
+    def send(self, work: Work, messages: Iterable[ShardMessage], *, is_first: bool) -> None:
+        """Put messages on the queue; the first of a work with what they rest on.
+
+        The parameters of the iteration before go: no attempt that may still count needs them.
+        """
+        opening = Opening(
+            run_id=work.run_id,
+            epoch=work.epoch,
+            iteration=work.iteration,
+            parameters=work.parameters,
+            parameters_digest=work.parameters_digest,
+            retired=self._parameters,
+        )
+        self.exchange.send(messages, opening if is_first else None)
+        self._parameters = work.parameters_digest
 
     def publish_missing(self, work: Work, digests: tuple[str, ...]) -> None:
         """Put again what a worker did not find."""
@@ -285,15 +300,18 @@ class Link:
     def forget_published(self) -> None:
         """Redis was emptied, or may have been."""
         self._published.clear()
+        self._is_prepared = False
 
     def chunks(self, data: ImageData) -> ChunkedImages:
         """The data in chunks; cut once."""
-        for known, chunks in self._chunks:
-            if known is data:
-                return chunks
-        chunks = chunked(data.images, data.labels)
-        self._chunks.append((data, chunks))
+        chunks = self._known_chunks(data)
+        if chunks is None:
+            chunks = chunked(data.images, data.labels)
+            self._chunks.append((data, chunks))
         return chunks
+
+    def _known_chunks(self, data: ImageData) -> ChunkedImages | None:
+        return next((chunks for known, chunks in self._chunks if known is data), None)
 
 
 def _first(names: Collection[str]) -> str:

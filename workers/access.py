@@ -97,14 +97,14 @@ WORKER = (
 
 SCHEDULER = (
     _grant(payload_key("*"), "set", "expire", *READ),
-    _grant((current_key("*"), network_key("*"), in_progress_key("*")), "set", *READ),
+    _grant((current_key("*"), network_key("*"), in_progress_key("*")), "set", "expire", *READ),
     _grant(
         (arrivals_key("*"), current_key("*"), network_key("*"), in_progress_key("*")), "del"
     ),  # in one command, when a run ends
     _grant(aside_key("*"), "sadd", "expire", *READ),
     _grant(RUNS_KEY, "sadd", "srem", "expire", *READ),
     _grant(answer_key("*"), "unlink", *READ),
-    _grant(arrivals_key("*"), "blpop"),
+    _grant(arrivals_key("*"), "blpop", "lpop"),
     _grant(withdrawn_key("*"), "set"),
     _grant(worker_key("*"), *READ),
     _grant(WORKERS_KEY, "srem", *READ),

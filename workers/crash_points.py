@@ -32,10 +32,7 @@ class CrashPoint(StrEnum):
     RUN_ANNOUNCED = "run_announced"  #: workers may compile its network; no parameters, no work
 
     # Its work goes out.
-    ITERATION_ANNOUNCED = "iteration_announced"  #: older messages are stale; no parameters yet
-    PARAMETERS_PUBLISHED = "parameters_published"  #: parameters are in Redis, images may not be
-    IMAGES_PUBLISHED = "images_published"  #: all that messages rest on is there; no message is
-    BETWEEN_MESSAGES = "between_messages"  #: a message is sent; the next one, if any, is not
+    IMAGES_PUBLISHED = "images_published"  #: images are in Redis; parameters and messages are not
     MESSAGES_SENT = (
         "messages_sent"  #: all that is due is sent; nothing that came back was looked at
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
+from redis.client import Pipeline
 
 from model.parameters import digest
 from workers import redis_client
@@ -15,6 +18,7 @@ from workers.entries import entry, queue_name
 from workers.errors import MessageUnreadable
 from workers.keys import (
     ANSWER_SECONDS,
+    PARAMETERS_SECONDS,
     RETIRED_SECONDS,
     RUN_SECONDS,
     answer_key,
@@ -28,9 +32,10 @@ from workers.limits import (
     LARGEST_CURRENT_BYTES,
     LARGEST_HEADER_BYTES,
     LONGEST_NAME,
+    MOST_ARRIVALS,
 )
 from workers.messages import AnswerHeader, ShardMessage
-from workers.registry import Registry, as_text
+from workers.registry import Registry, as_text, batches
 from workers.signing import SIGNATURE_DIGITS, Purpose
 
 #: Images and parameters, by digest.
@@ -41,6 +46,18 @@ LARGEST_HEAD_BYTES = SIGNATURE_DIGITS + 1 + LARGEST_HEADER_BYTES + 1
 
 #: Where a run stands, as it is announced.
 _CURRENT = re.compile(rb"(\d{1,10}):(\d{1,10})")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opening:
+    """What an iteration's messages rest on, beside images."""
+
+    run_id: str
+    epoch: int
+    iteration: int  #: messages of earlier ones are stale from now on
+    parameters: bytes  #: safetensors
+    parameters_digest: str
+    retired: str = ""  #: digest of parameters that this run is done with
 
 
 class Exchange(Registry):
@@ -64,18 +81,18 @@ class Exchange(Registry):
         with redis_client.translated(self.url):
             self._redis.expire(payload_key(content_digest), RETIRED_SECONDS)
 
-    def announce_iteration(self, run_id: str, epoch: int, iteration: int) -> None:
-        """Let workers drop messages of earlier iterations unread."""
-        with redis_client.translated(self.url):
-            self._redis.set(current_key(run_id), f"{epoch}:{iteration}", ex=RUN_SECONDS)
+    def send(self, messages: Iterable[ShardMessage], opening: Opening | None = None) -> None:
+        """Put messages on their queues, behind what they rest on, in one round trip.
 
-    def send(self, messages: Iterable[ShardMessage]) -> None:
-        """Put messages on their queues. After `RedisUnreachable` they may be there or not."""
+        After `RedisUnreachable` any of it may be there or not.
+        """
         entries = defaultdict[str | None, list[bytes]](list)
         for message in messages:
             sealed = self.signer.seal(Purpose.MESSAGE, message.model_dump_json())
             entries[message.fingerprint].append(entry(sealed, queue_name(message.fingerprint)))
         with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
+            if opening:
+                _open(pipe, opening)
             for fingerprint, ready in entries.items():
                 pipe.lpush(queue_key(fingerprint), *ready)
             pipe.execute()
@@ -138,35 +155,65 @@ class Exchange(Registry):
             crash_point(CrashPoint.ANSWER_PREPARED)
             pipe.execute()
 
-    def next_arrival(self, run_id: str, timeout_seconds: float) -> str | None:
-        """The next attempt that has answered, waiting at most so long."""
+    def arrivals(self, run_id: str, timeout_seconds: float) -> list[str]:
+        """All attempts that have answered, once there is one; none if none comes in that time."""
+        key = arrivals_key(run_id)
+        with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
+            pipe.blpop([key], timeout=timeout_seconds)
+            pipe.lpop(key, MOST_ARRIVALS)
+            first, others = pipe.execute()
+        arrived = [first[1], *(others or ())] if first else others or ()
+        return [as_text(one) for one in arrived if len(one) <= LONGEST_NAME]
+
+    def drop_answers(self, attempts: Iterable[str]) -> None:
+        """Remove answers that nobody waits for, unread."""
         with redis_client.translated(self.url):
-            arrival = self._redis.blpop([arrivals_key(run_id)], timeout=timeout_seconds)
-        return as_text(arrival[1]) if arrival and len(arrival[1]) <= LONGEST_NAME else None
+            self._redis.unlink(*map(answer_key, attempts))
 
-    def drop_answer(self, attempt_id: str) -> None:
-        """Remove an answer that nobody waits for, unread."""
-        with redis_client.translated(self.url):
-            self._redis.unlink(answer_key(attempt_id))
+    def take_answers(self, limits: Mapping[str, int]) -> Iterator[tuple[str, bytes | None]]:
+        """Answers as they lie in Redis, by attempt, removed from there; None if there is none.
 
-    def take_answer(self, attempt_id: str, largest_bytes: int) -> tuple[bytes, bytes] | None:
-        """An answer's header and arrays, removed from Redis; None if there is none.
+        No more is read than a valid one has, whose arrays have at the most so many bytes, and no
+        more at a time than `LARGEST_READING_BYTES`.
+        """
+        sizes = ((name, LARGEST_HEAD_BYTES + most) for name, most in limits.items())
+        for batch in batches(sizes):
+            with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+                for name, most in batch:
+                    pipe.getrange(answer_key(name), 0, most)
+                pipe.unlink(*(answer_key(name) for name, _ in batch))
+                *values, _ = map(_read, pipe.execute(raise_on_error=False))
+            for (name, _), value in zip(batch, values, strict=True):
+                yield name, value or None
 
-        No more is read than a valid one has: one that is longer comes back as two empty strings.
+    def open_answer(self, answer: bytes, largest_bytes: int) -> tuple[bytes, bytes]:
+        """An answer's header and arrays, both empty if it is too long or has no such form.
+
         Raises `SignatureWrong`.
         """
-        key, most = answer_key(attempt_id), LARGEST_HEAD_BYTES + largest_bytes
-        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-            pipe.getrange(key, 0, most)
-            pipe.unlink(key)
-            value, existed = pipe.execute()
-        if not existed:
-            return None
-        signature, head, arrays = unpacked(value)
-        if len(value) > most or len(arrays) > largest_bytes:
+        signature, head, arrays = unpacked(answer)
+        if len(arrays) > largest_bytes:
             return b"", b""
         self.signer.check(signature, Purpose.ANSWER, head, arrays)
         return head, arrays
+
+
+def _open(pipe: Pipeline, opening: Opening) -> None:
+    key = payload_key(opening.parameters_digest)
+    pipe.set(key, opening.parameters, ex=PARAMETERS_SECONDS)
+    if opening.retired not in ("", opening.parameters_digest):
+        pipe.expire(payload_key(opening.retired), RETIRED_SECONDS)
+    stands_at = f"{opening.epoch}:{opening.iteration}"
+    pipe.set(current_key(opening.run_id), stands_at, ex=RUN_SECONDS)
+
+
+def _read(reply: Any) -> Any:
+    """Return a reply, None where something else than a string lies; raise any other error."""
+    if isinstance(reply, Exception):
+        if str(reply).startswith("WRONGTYPE"):
+            return None
+        raise reply
+    return reply
 
 
 def packed(signature: bytes, header: bytes, arrays: bytes) -> bytes:

@@ -30,6 +30,9 @@ LARGEST_SHARD_BYTES = 2**32
 #: Bytes that one reading round trip may bring, unless a single value is longer.
 LARGEST_READING_BYTES = 2**26
 
+#: Attempts whose arrival is heard of at a time.
+MOST_ARRIVALS = 1000
+
 #: Room for the names and shapes that stand before the arrays of safetensors, in bytes.
 ARRAYS_HEADER_BYTES = 64 * 1024
 

@@ -5,7 +5,8 @@ Whatever is read has a limit: no more of it is read than it may be long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -46,6 +47,18 @@ _Shown = WorkerRecord | SchedulerRecord
 _Record = TypeVar("_Record", WorkerRecord, SchedulerRecord)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Survey:
+    """What a run's scheduler sees at Redis, once a second."""
+
+    server_id: str  #: another one after a restart
+    memory_use: float  #: the used part of the memory that Redis may use; 0 without a limit
+    knows_run: bool  #: Redis holds where the run stands; if it did and does not, it was emptied
+    queue_length: int  #: messages that this run's workers may take, of all runs
+    runs: int  #: in progress
+    workers: list[WorkerRecord]
+
+
 class Registry:
     """The runs, schedulers and workers at one Redis. Every method may raise `RedisUnreachable`."""
 
@@ -62,10 +75,33 @@ class Registry:
         with redis_client.translated(self.url):
             return str(self._redis.info("server")["run_id"])
 
-    def memory_use(self) -> float:
-        """The used part of the memory that Redis may use; 0 where it has no limit."""
-        with redis_client.translated(self.url):
-            return redis_client.memory_use(self._redis.info("memory"))
+    def survey(self, run_id: str, fingerprint: str | None) -> Survey:
+        """See who and what is there, in two round trips; show that the run is in progress.
+
+        What the run keeps here for a long time, and the queue that it uses, is kept as long as it.
+        """
+        with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
+            pipe.info("server")
+            pipe.info("memory")
+            pipe.set(in_progress_key(run_id), 1, ex=IN_PROGRESS_SECONDS)
+            pipe.expire(current_key(run_id), RUN_SECONDS)
+            for key in (network_key(run_id), aside_key(run_id), RUNS_KEY, queue_key(fingerprint)):
+                pipe.expire(key, RUN_SECONDS)
+            for kind in {None, fingerprint}:
+                pipe.llen(queue_key(kind))
+            pipe.srandmember(RUNS_KEY, MOST_RUNS)
+            pipe.srandmember(WORKERS_KEY, MOST_WORKERS)
+            server, memory, _, knows_run, _, _, _, _, *lengths, runs, names = pipe.execute()
+        in_progress = [(in_progress_key(run), 1) for run in _names(runs)]
+        workers, rest = self._records(WORKERS_KEY, worker_key, WorkerRecord, names, in_progress)
+        return Survey(
+            server_id=str(server["run_id"]),
+            memory_use=redis_client.memory_use(memory),
+            knows_run=bool(knows_run),
+            queue_length=sum(lengths),
+            runs=sum(map(bool, rest)),
+            workers=workers,
+        )
 
     # Runs in progress
 
@@ -77,24 +113,6 @@ class Registry:
             pipe.sadd(RUNS_KEY, run_id)
             pipe.expire(RUNS_KEY, RUN_SECONDS)
             pipe.execute()
-
-    def keeps(self, run_id: str, fingerprint: str | None = None) -> bool:
-        """Show that the run is in progress; return whether Redis still knows where it stands.
-
-        If it does not, it was emptied. The queue that the run uses is kept as long as the run.
-        """
-        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-            pipe.set(in_progress_key(run_id), 1, ex=IN_PROGRESS_SECONDS)
-            pipe.expire(queue_key(fingerprint), RUN_SECONDS)
-            pipe.exists(current_key(run_id))
-            *_, exists = pipe.execute()
-        return bool(exists)
-
-    def runs_in_progress(self) -> int:
-        """Runs that share the workers."""
-        with redis_client.translated(self.url):
-            runs = self._members(RUNS_KEY, MOST_RUNS)
-            return sum(map(bool, self._values((in_progress_key(run), 1) for run in runs)))
 
     def set_aside(self, run_id: str, workers: Iterable[str]) -> None:
         """Remember that these workers do not serve the run any more."""
@@ -206,17 +224,32 @@ class Registry:
         self, names_key: str, key_of: Callable[[str], str], kind: type[_Record]
     ) -> list[_Record]:
         with redis_client.translated(self.url):
-            names = self._members(names_key, MOST_WORKERS)
-            values = list(self._values((key_of(name), LARGEST_RECORD_BYTES) for name in names))
-            gone = [name for name, value in zip(names, values, strict=True) if not value]
+            names = self._redis.srandmember(names_key, MOST_WORKERS)
+            records, _ = self._records(names_key, key_of, kind, names)
+        return records
+
+    def _records(
+        self,
+        names_key: str,
+        key_of: Callable[[str], str],
+        kind: type[_Record],
+        members: Any,
+        others: Sequence[tuple[str, int]] = (),
+    ) -> tuple[list[_Record], list[bytes]]:
+        """Read the records of these names, and other strings with them; forget who has none."""
+        names = _names(members)
+        asked: list[tuple[str, int]] = [(key_of(name), LARGEST_RECORD_BYTES) for name in names]
+        with redis_client.translated(self.url):
+            values = list(self._values([*asked, *others]))
+            found, rest = values[: len(names)], values[len(names) :]
+            gone = [name for name, value in zip(names, found, strict=True) if not value]
             if gone:
                 self._redis.srem(names_key, *gone)
-        return [record for value in values if (record := _record(kind, value))]
+        return [record for value in found if (record := _record(kind, value))], rest
 
     def _members(self, key: str, most: int) -> list[str]:
         """A set's members in order, no more than so many; what is too long for a name is none."""
-        members: Any = self._redis.srandmember(key, most)
-        return sorted(as_text(member) for member in members or () if len(member) <= LONGEST_NAME)
+        return _names(self._redis.srandmember(key, most))
 
     def _read(self, key: str, largest_bytes: int) -> bytes:
         """A string, empty if there is none or if it is longer than that; then it is not read on."""
@@ -225,7 +258,7 @@ class Registry:
 
     def _values(self, limits: Iterable[tuple[str, int]]) -> Iterator[bytes]:
         """Read strings by key, each as `_read` does, in few round trips."""
-        for batch in _batches(limits):
+        for batch in batches(limits):
             with self._redis.pipeline(transaction=False) as pipe:
                 for key, most in batch:
                     pipe.getrange(key, 0, most)
@@ -234,7 +267,11 @@ class Registry:
                 yield value if len(value) <= most else b""
 
 
-def _batches(limits: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
+def _names(members: Any) -> list[str]:
+    return sorted(as_text(member) for member in members or () if len(member) <= LONGEST_NAME)
+
+
+def batches(limits: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
     """Cut keys into lists whose limits come to no more than one round trip may bring."""
     batch, size = list[tuple[str, int]](), 0
     for key, most in limits:

@@ -86,7 +86,7 @@ class SchedulerSide:
 
     def _gathering(self, wanted: Wanted) -> Gathering:
         gathering = Gathering(self._bench.link, work(wanted), self._onlooker)
-        gathering._published = True
+        gathering._is_open = True
         return gathering
 
     def _arrives(

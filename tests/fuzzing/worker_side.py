@@ -13,6 +13,7 @@ from scheduler.gathering import Gathering
 from tests.fuzzing.mutations import Draw, mutated_bytes, mutated_json, mutated_safetensors
 from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, work
 from tests.support.entries import argument as unchecked
+from tests.support.messages import announce
 from workers import tasks
 from workers.chunks import chunked
 from workers.compute import shard_arrays
@@ -148,13 +149,12 @@ class WorkerSide:
             assert network.fits
             assert not self._bench.signer.key or network == NETWORK
         exchange.workers()
-        exchange.runs_in_progress()
         exchange.set_aside_workers()
-        self._bench.link._count()
+        self._bench.link._look("run")
         self._computed(unchecked(self._entries[0]))
         redis.delete(RUNS_KEY, WORKERS_KEY, *values)
         exchange.announce_run("run", NETWORK)
-        exchange.announce_iteration("run", 2, 5)
+        announce(exchange, "run", 2, 5)
 
     def _computed(self, sealed: str) -> None:
         """Let the task have it; an answer is one to what was validly asked."""

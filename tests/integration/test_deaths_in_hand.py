@@ -28,7 +28,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         bench = made["signed"]
         bench.link.begin("run", NETWORK, None, allow_mixed=False)
         bench.link.join()
-        bench.link.publish(work(), Onlooker())
+        bench.link.prepare(work(), Onlooker())
         yield bench
 
 

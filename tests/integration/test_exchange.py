@@ -9,6 +9,7 @@ from tests.support.fleet import Fleet
 from tests.support.messages import HEADER, message
 from tests.support.mischief import Tampering
 from workers import registry
+from workers.exchange import LARGEST_HEAD_BYTES
 from workers.keys import (
     ANSWER_SECONDS,
     WORKERS_KEY,
@@ -32,8 +33,27 @@ def exchange(shared_fleet: Fleet) -> Tampering:
 
 def test_an_answer_is_taken_once(exchange: Tampering) -> None:
     exchange.put(ATTEMPT, (b"header", b"arrays"))
-    assert exchange.take_answer(ATTEMPT, largest_bytes=6) == (b"header", b"arrays")
-    assert exchange.take_answer(ATTEMPT, largest_bytes=6) is None
+    [(taken, answer)] = exchange.take_answers({ATTEMPT: 6})
+    assert taken == ATTEMPT
+    assert answer is not None
+    assert exchange.open_answer(answer, largest_bytes=6) == (b"header", b"arrays")
+    assert list(exchange.take_answers({ATTEMPT: 6})) == [(ATTEMPT, None)]
+
+
+def test_all_answers_that_have_arrived_are_taken_at_once(
+    exchange: Tampering, shared_fleet: Fleet
+) -> None:
+    names = [f"no-run.1.0.{shard}.1" for shard in range(5)]
+    for name in names:
+        exchange.answer(HEADER.model_copy(update={"attempt_id": name}), name.encode())
+    assert exchange.arrivals("no-run", timeout_seconds=10) == names
+    shared_fleet.redis.delete(answer_key(names[1]))
+    shared_fleet.redis.delete(answer_key(names[2]))
+    shared_fleet.redis.rpush(answer_key(names[2]), "no string")
+    found = dict(exchange.take_answers(dict.fromkeys(names, 100)))
+    assert list(found) == names
+    assert [name for name, answer in found.items() if answer is None] == names[1:3]
+    assert not shared_fleet.redis.exists(*map(answer_key, names))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +63,10 @@ def test_an_answer_that_is_too_long_is_removed_unread(
     answer: tuple[bytes, bytes], exchange: Tampering
 ) -> None:
     exchange.put(ATTEMPT, answer)
-    assert exchange.take_answer(ATTEMPT, largest_bytes=6) == (b"", b"")
+    [(_, taken)] = exchange.take_answers({ATTEMPT: 6})
+    assert taken is not None
+    assert len(taken) <= LARGEST_HEAD_BYTES + 6 + 1
+    assert exchange.open_answer(taken, largest_bytes=6) == (b"", b"")
     assert exchange.peek(ATTEMPT) is None
 
 
@@ -53,9 +76,9 @@ def test_an_answer_and_its_arrival_come_together_and_vanish_by_themselves(
     exchange.answer(HEADER.model_copy(update={"attempt_id": ATTEMPT}), b"arrays")
     for key in (answer_key(ATTEMPT), arrivals_key("no-run")):
         assert 0 < shared_fleet.redis.ttl(key) <= ANSWER_SECONDS
-    assert exchange.next_arrival("no-run", timeout_seconds=10) == ATTEMPT
-    assert exchange.next_arrival("no-run", timeout_seconds=0.01) is None
-    exchange.drop_answer(ATTEMPT)
+    assert exchange.arrivals("no-run", timeout_seconds=10) == [ATTEMPT]
+    assert not exchange.arrivals("no-run", timeout_seconds=0.01)
+    exchange.drop_answers([ATTEMPT])
     assert exchange.peek(ATTEMPT) is None
 
 
@@ -100,7 +123,7 @@ def test_names_and_records_that_are_too_long_are_passed_over(
     shared_fleet.redis.srem(WORKERS_KEY, long)
     exchange.hide_worker(name)
     shared_fleet.redis.rpush(arrivals_key("no-run"), long)
-    assert exchange.next_arrival("no-run", timeout_seconds=10) is None
+    assert not exchange.arrivals("no-run", timeout_seconds=10)
 
 
 def test_of_too_many_names_some_are_looked_at(

@@ -20,6 +20,7 @@ from storage.database import Database
 from storage.errors import ForkedInUse, NotCopied, RunNotFound, SchemaMismatch, StorageError
 from storage.history import History
 from tapeworks.redis_server import RedisServer
+from tests.support.messages import announce as stand_at
 from tests.support.training import settings
 from workers.exchange import Exchange
 
@@ -167,16 +168,16 @@ def test_a_child_has_connections_to_redis_of_its_own() -> None:
         def announce(by: str) -> None:
             for number in range(50):
                 exchange.announce_run(f"{by}-{number}", NetworkConfig())
-                assert exchange.keeps(f"{by}-{number}") is False
-                exchange.announce_iteration(f"{by}-{number}", 1, number)
-                assert exchange.keeps(f"{by}-{number}") is True
+                assert exchange.survey(f"{by}-{number}", None).knows_run is False
+                stand_at(exchange, f"{by}-{number}", 1, number)
+                assert exchange.survey(f"{by}-{number}", None).knows_run is True
 
         announce("before")
         names = [f"child {number}" for number in range(CHILDREN)]
         children = [forked(lambda name=name: announce(name)) for name in names]  # type: ignore[misc]
         announce("parent")
         assert [code_of(child) for child in children] == [0] * CHILDREN
-        assert exchange.runs_in_progress() == 50 * (2 + CHILDREN)
+        assert exchange.survey("parent-0", None).runs == 50 * (2 + CHILDREN)
 
 
 @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])

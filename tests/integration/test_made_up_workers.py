@@ -9,6 +9,7 @@ import pytest
 from model.config import NetworkConfig
 from scheduler.link import MOST_GONE_TOLD, Link
 from tapeworks.redis_server import RedisServer
+from tests.support.messages import announce
 from workers.exchange import Exchange
 from workers.messages import WorkerRecord
 from workers.versions import tapeworks_version
@@ -36,7 +37,7 @@ def link() -> Iterator[Link]:
         made = Link(server.url)
         made.begin("run", NetworkConfig(), None, allow_mixed=False)
         made.join()
-        made.exchange.announce_iteration("run", 1, 0)
+        announce(made.exchange, "run", 1, 0)
         yield made
         made.exchange._redis.close()
 

@@ -53,7 +53,7 @@ def test_a_message_is_offered_to_workers_of_its_fingerprint_only(fleet: Fleet) -
 
 def test_a_queue_lasts_no_longer_than_the_runs_that_use_it(fleet: Fleet) -> None:
     fleet.exchange.send([message("elsewhere", iteration=3, fingerprint=FOREIGN)])
-    fleet.exchange.keeps("elsewhere", FOREIGN)
+    fleet.exchange.survey("elsewhere", FOREIGN)
     assert 0 < fleet.redis.ttl(queue_key(FOREIGN)) <= RUN_SECONDS
     fleet.redis.delete(queue_key(FOREIGN))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from sqlalchemy import update
@@ -18,16 +18,18 @@ from storage.history import History
 from storage.records import IterationRecord, LedgerRecord, RunStatus
 from storage.tables import runs
 from tests.support.fleet import Fleet
-from tests.support.messages import answered, message
+from tests.support.messages import announce, answered, message
 from tests.support.mischief import Mischief, OnceSpoilt, Tampering, not_a_number, of_another_epoch
 from tests.support.training import Digests, drive, settings, submitted, through
 from tests.support.waiting import until
+from workers.exchange import Opening
 from workers.keys import (
     PREFIX,
     answer_key,
     arrivals_key,
+    payload_key,
 )
-from workers.messages import AnswerHeader
+from workers.messages import AnswerHeader, ShardMessage
 from workers.versions import tapeworks_version
 
 Undisturbed = Callable[[RunConfig], Digests]
@@ -127,7 +129,7 @@ def test_late_and_unknown_arrivals_are_ignored_and_their_answers_removed(
 
 def test_a_message_of_an_earlier_iteration_is_dropped_by_the_workers(fleet: Fleet) -> None:
     old = message("moved on", iteration=3)
-    fleet.exchange.announce_iteration(old.run_id, old.epoch, 4)
+    announce(fleet.exchange, old.run_id, old.epoch, 4)
     fleet.exchange.send([old])
     answered(fleet, message("moved on", iteration=4))
     nothing_is_under_way(fleet)
@@ -166,7 +168,7 @@ def test_images_and_parameters_gone_from_redis_are_published_again(
 
 
 class Losing(Tampering):
-    """Loses whatever is published for the first time."""
+    """Loses whatever is published for the first time, an iteration's parameters as well."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -177,6 +179,13 @@ class Losing(Tampering):
         if (name := parameters.digest(payload)) in self.lost:
             super().publish(payload, lifetime_seconds)
         self.lost.add(name)
+
+    def send(self, messages: Iterable[ShardMessage], opening: Opening | None = None) -> None:
+        """As the real one, but for parameters that are gone as soon as they are there."""
+        super().send(messages, opening)
+        if opening:
+            self._redis.delete(payload_key(opening.parameters_digest))
+            self.lost.add(opening.parameters_digest)
 
 
 def test_what_a_worker_misses_is_published_for_it(
@@ -213,12 +222,12 @@ class WhileWaiting(Tampering):
         """True once the action was done."""
         return self._wait <= 0
 
-    def next_arrival(self, run_id: str, timeout_seconds: float) -> str | None:
+    def arrivals(self, run_id: str, timeout_seconds: float) -> list[str]:
         """As the real one, but for what happens before the wait of this number."""
         self._wait -= 1
         if self._wait == 0:
             self._action()
-        return super().next_arrival(run_id, timeout_seconds)
+        return super().arrivals(run_id, timeout_seconds)
 
 
 def test_an_emptied_redis_is_filled_again_within_an_iteration(

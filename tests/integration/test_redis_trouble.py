@@ -32,7 +32,7 @@ Undisturbed = Callable[[RunConfig], Digests]
 #: What a Redis is asked for: (what, how).
 USES: dict[str, Callable[[Exchange], object]] = {
     "server id": lambda exchange: exchange.server_id(),
-    "arrival": lambda exchange: exchange.next_arrival("no-run", 0.5),
+    "arrival": lambda exchange: exchange.arrivals("no-run", 0.5),
     "message": lambda exchange: exchange.send([message("no-run", iteration=0)]),
     "workers": lambda exchange: exchange.workers(),
 }
@@ -111,8 +111,8 @@ def test_a_worker_writes_its_answer_once_a_full_redis_has_room(
     finally:
         client.config_set("maxmemory", 0)
         delivering.join()
-    assert exchange.next_arrival("no-run", timeout_seconds=0.1) == HEADER.attempt_id
-    assert exchange.next_arrival("no-run", timeout_seconds=0.1) is None
+    assert exchange.arrivals("no-run", timeout_seconds=0.1) == [HEADER.attempt_id]
+    assert not exchange.arrivals("no-run", timeout_seconds=0.1)
 
 
 def test_a_worker_gives_an_answer_up_when_redis_stays_full(

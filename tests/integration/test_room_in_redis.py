@@ -14,6 +14,7 @@ from tapeworks.redis_server import RedisServer
 from tests.support.fleet import Fleet
 from tests.support.training import Digests, drive, settings, submitted
 from workers.keys import PARAMETERS_SECONDS, RETIRED_SECONDS, payload_key
+from workers.redis_client import memory_use
 
 
 def parameters_in_use(fleet: Fleet) -> int:
@@ -76,7 +77,7 @@ def test_a_run_tells_once_that_redis_is_full_and_once_that_it_has_room_again() -
         limit = int(client.info("memory")["used_memory"] * 1.02)
         for maxmemory in (limit, limit, 0, 0, limit):
             client.config_set("maxmemory", maxmemory)
-            link._tell_of_memory(told)
+            link._tell_of_memory(memory_use(client.info("memory")), told)
         client.close()
     assert [kind for kind, _ in told.notices] == ["redis_full", "going_on", "redis_full"]
     assert "% of its maxmemory are in use" in told.notices[0][1]

@@ -76,18 +76,19 @@ class Forger(Tampering):
         self.forged = 0
         self._true: dict[str, Any] = {}
 
-    def next_arrival(self, run_id: str, timeout_seconds: float) -> str | None:
-        """A forged one, then the true one, which lies there again."""
+    def arrivals(self, run_id: str, timeout_seconds: float) -> list[str]:
+        """Forged ones, then the true ones, which lie there again."""
         if self._true:
-            attempt_id, true = self._true.popitem()
-            self._redis.set(answer_key(attempt_id), true, ex=60)
-            return attempt_id
-        arrival = super().next_arrival(run_id, timeout_seconds)
-        right = self.peek(arrival) if arrival else None
-        if arrival and right:
-            self._true[arrival] = self._redis.getdel(answer_key(arrival))
-            self._forge(arrival, right)
-        return arrival
+            for attempt_id, true in self._true.items():
+                self._redis.set(answer_key(attempt_id), true, ex=60)
+            arrived, self._true = list(self._true), {}
+            return arrived
+        arrived = super().arrivals(run_id, timeout_seconds)
+        for arrival in arrived:
+            if right := self.peek(arrival):
+                self._true[arrival] = self._redis.getdel(answer_key(arrival))
+                self._forge(arrival, right)
+        return arrived
 
     def _forge(self, attempt_id: str, right: tuple[bytes, bytes]) -> None:
         header = AnswerHeader.model_validate_json(right[0])
@@ -235,9 +236,9 @@ def test_a_key_that_is_none_is_told_before_anything_starts(
 def test_a_shard_that_no_worker_may_be_asked_ends_the_run_in_plain_words(
     shared_fleet: Fleet, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages, "LARGEST_SHARD_IMAGES", 7)
+    monkeypatch.setattr(messages, "LARGEST_ANSWER_BYTES", 7)
     exchange = Exchange(shared_fleet.redis_url)
     run = submitted(history, run_settings(shards=1))
-    with pytest.raises(RunFailed, match=r"Expected at most 7 images of a shard\. Received: 100"):
+    with pytest.raises(RunFailed, match=r"Expected at most 7 bytes of an answer\. Received: "):
         drive(history, through(exchange), run)
     exchange._redis.close()  # which the error would keep open

@@ -19,6 +19,7 @@ from storage.owners import current_owner
 from storage.records import RunRecord, RunStatus
 from storage.tables import runs
 from tests.support.fleet import Fleet
+from tests.support.messages import announce
 from tests.support.mischief import Answer, OnceSpoilt
 from tests.support.training import drive, settings, submitted, through
 from workers.exchange import Exchange
@@ -85,7 +86,7 @@ def test_a_run_that_cannot_go_on_here_is_paused_and_the_next_one_is_served(
 def test_an_owner_of_yesterday_leaves_the_keys_of_todays(fleet: Fleet) -> None:
     exchange, redis = Exchange(fleet.redis_url), fleet.redis
     exchange.announce_run("handed-over", settings().network)
-    exchange.announce_iteration("handed-over", epoch=2, iteration=5)
+    announce(exchange, "handed-over", epoch=2, iteration=5)
     redis.rpush(arrivals_key("handed-over"), "late")
     exchange.forget_run("handed-over", epoch=1)
     assert redis.get(current_key("handed-over")) == b"2:5"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from model.config import NetworkConfig
 from model.parameters import digest
 from tests.simulation.redis import Redis
 from tests.simulation.world import World
+from workers.exchange import Opening, packed, unpacked
 from workers.keys import IN_PROGRESS_SECONDS
 from workers.messages import ShardMessage
+from workers.registry import Survey
 from workers.signing import Purpose, Signer
 from workers.versions import tapeworks_version
 
@@ -45,25 +47,21 @@ class Exchange:
         self._redis.reach()
         self._redis.payloads.discard(content_digest)
 
-    def memory_use(self) -> float:
-        self._redis.reach()
-        return 0.0
-
     def announce_run(self, run_id: str, network: NetworkConfig) -> None:
         self._redis.reach()
 
-    def announce_iteration(self, run_id: str, epoch: int, iteration: int) -> None:
-        self._redis.reach()
-        self._redis.current[run_id] = epoch, iteration
-
-    def keeps(self, run_id: str, fingerprint: str | None = None) -> bool:
+    def survey(self, run_id: str, fingerprint: str | None) -> Survey:
         self._redis.reach()
         self._redis.in_progress[run_id] = self._world.now + IN_PROGRESS_SECONDS
-        return run_id in self._redis.current
-
-    def runs_in_progress(self) -> int:
-        self._redis.reach()
-        return sum(end > self._world.now for end in self._redis.in_progress.values())
+        waiting = [one for one in self._redis.queue if one.fingerprint in {None, fingerprint}]
+        return Survey(
+            server_id=str(self._redis.server),
+            memory_use=0.0,
+            knows_run=run_id in self._redis.current,
+            queue_length=len(waiting),
+            runs=sum(end > self._world.now for end in self._redis.in_progress.values()),
+            workers=self.workers(),  # type: ignore[arg-type]
+        )
 
     def set_aside(self, run_id: str, workers: Iterable[str]) -> None:
         self._redis.reach()
@@ -73,12 +71,15 @@ class Exchange:
         self._redis.reach()
         return set(self._redis.aside[run_id])
 
-    def queue_length(self, fingerprints: Iterable[str | None] = ()) -> int:
-        self._redis.reach()
-        readable = {None, *fingerprints}
-        return sum(message.fingerprint in readable for message in self._redis.queue)
-
-    def send(self, messages: Iterable[ShardMessage]) -> None:
+    def send(self, messages: Iterable[ShardMessage], opening: Opening | None = None) -> None:
+        """Any command of the round trip may be the first that fails."""
+        if opening:
+            self._redis.reach()
+            self._redis.payloads.add(opening.parameters_digest)
+            if opening.retired != opening.parameters_digest:
+                self._redis.payloads.discard(opening.retired)
+            self._redis.reach()
+            self._redis.current[opening.run_id] = opening.epoch, opening.iteration
         for message in messages:
             self._redis.send(message)
 
@@ -103,24 +104,27 @@ class Exchange:
             if end > self._world.now
         ]
 
-    def next_arrival(self, run_id: str, timeout_seconds: float) -> str | None:
+    def arrivals(self, run_id: str, timeout_seconds: float) -> list[str]:
         self.waits_seconds = timeout_seconds
         self._redis.reach()
-        arrivals = self._redis.arrivals[run_id]
-        if not arrivals:
-            return None
-        self.waits_seconds = 0.0
-        return arrivals.popleft()
+        arrived = list(self._redis.arrivals[run_id])
+        self._redis.arrivals[run_id].clear()
+        if arrived:
+            self.waits_seconds = 0.0
+        return arrived
 
-    def drop_answer(self, attempt_id: str) -> None:
+    def drop_answers(self, attempts: Iterable[str]) -> None:
         self._redis.reach()
-        self._redis.answers.pop(attempt_id, None)
+        for attempt_id in attempts:
+            self._redis.answers.pop(attempt_id, None)
 
-    def take_answer(self, attempt_id: str, largest_bytes: int) -> tuple[bytes, bytes] | None:
+    def take_answers(self, limits: Mapping[str, int]) -> Iterator[tuple[str, bytes | None]]:
         self._redis.reach()
-        taken = self._redis.answers.pop(attempt_id, None)
-        if taken is None:
-            return None
-        header, arrays, signature = taken
+        for attempt_id in limits:
+            taken = self._redis.answers.pop(attempt_id, None)
+            yield attempt_id, packed(taken[2], *taken[:2]) if taken else None
+
+    def open_answer(self, answer: bytes, largest_bytes: int) -> tuple[bytes, bytes]:
+        signature, header, arrays = unpacked(answer)
         self.signer.check(signature, Purpose.ANSWER, header, arrays)
         return header, arrays

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from model.config import NetworkConfig
+from model.parameters import digest
 from tests.support.fleet import Fleet
 from tests.support.mischief import Tampering
 from tests.support.waiting import until
+from workers.exchange import Exchange, Opening
 from workers.keys import answer_key
 from workers.messages import (
     AnswerHeader,
@@ -53,11 +55,24 @@ def message(run_id: str, iteration: int, fingerprint: str | None = None) -> Shar
     )
 
 
+def announce(exchange: Exchange, run_id: str, epoch: int, iteration: int) -> None:
+    """Let the run stand there, with parameters that nobody needs."""
+    parameters = b"none"
+    opening = Opening(
+        run_id=run_id,
+        epoch=epoch,
+        iteration=iteration,
+        parameters=parameters,
+        parameters_digest=digest(parameters),
+    )
+    exchange.send([], opening)
+
+
 def answered(
     fleet: Fleet, asked: ShardMessage, send: Callable[[ShardMessage], None] | None = None
 ) -> AnswerHeader:
     """Return a worker's answer to this message, which is not stale."""
-    fleet.exchange.announce_iteration(asked.run_id, asked.epoch, asked.iteration)
+    announce(fleet.exchange, asked.run_id, asked.epoch, asked.iteration)
     if send:
         send(asked)
     else:

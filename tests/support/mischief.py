@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -47,21 +47,21 @@ class Mischief(Tampering):
         self._shards = shards
         self._waiting: Iterator[str] = iter(())
 
-    def next_arrival(self, run_id: str, timeout_seconds: float) -> str | None:
-        """As the real one, but for the order and the company of what arrives."""
+    def arrivals(self, run_id: str, timeout_seconds: float) -> list[str]:
+        """As the real one, but for the order and the company of what arrives, one by one."""
         arrival = next(self._waiting, None)
         if arrival is None:
             self._waiting = self._hand_out(self._hold_back(run_id))
             arrival = next(self._waiting, None)
-        return arrival
+        return [arrival] if arrival else []
 
     def _hold_back(self, run_id: str) -> list[str]:
         held: list[str] = []
         while len(held) < self._shards:
-            arrival = super().next_arrival(run_id, SILENCE_SECONDS)
-            if arrival is None:
+            arrived = super().arrivals(run_id, SILENCE_SECONDS)
+            if not arrived:
                 break
-            held.append(arrival)
+            held += arrived
         return held
 
     def _hand_out(self, held: list[str]) -> Iterator[str]:
@@ -87,13 +87,14 @@ class OnceSpoilt(Tampering):
         super().__init__(url)
         self._spoil, self._left = spoil, times
 
-    def take_answer(self, attempt_id: str, largest_bytes: int) -> Answer | None:
+    def take_answers(self, limits: Mapping[str, int]) -> Iterator[tuple[str, bytes | None]]:
         """As the real one; what it takes is spoilt first."""
-        answer = self.peek(attempt_id)
-        if answer is not None and self._left and is_done(answer):
-            self._left -= 1
-            self.put(attempt_id, self._spoil(answer))
-        return super().take_answer(attempt_id, largest_bytes)
+        for attempt_id in limits:
+            answer = self.peek(attempt_id)
+            if answer is not None and self._left and is_done(answer):
+                self._left -= 1
+                self.put(attempt_id, self._spoil(answer))
+        return super().take_answers(limits)
 
 
 class LyingWorker(Tampering):
@@ -104,13 +105,14 @@ class LyingWorker(Tampering):
         self.liar, self.lies = liar, 0
         self._spoil = spoil
 
-    def take_answer(self, attempt_id: str, largest_bytes: int) -> Answer | None:
+    def take_answers(self, limits: Mapping[str, int]) -> Iterator[tuple[str, bytes | None]]:
         """As the real one; what the liar answered is spoilt first."""
-        answer = self.peek(attempt_id)
-        if answer is not None and self._is_the_liars(answer):
-            self.lies += 1
-            self.put(attempt_id, self._spoil(answer))
-        return super().take_answer(attempt_id, largest_bytes)
+        for attempt_id in limits:
+            answer = self.peek(attempt_id)
+            if answer is not None and self._is_the_liars(answer):
+                self.lies += 1
+                self.put(attempt_id, self._spoil(answer))
+        return super().take_answers(limits)
 
     def _is_the_liars(self, answer: Answer) -> bool:
         worker = AnswerHeader.model_validate_json(answer[0]).worker
