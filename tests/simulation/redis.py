@@ -27,6 +27,7 @@ class Redis:
         self.away = False
         self.server = 1
         self.on_message: Callable[[], None] = lambda: None
+        self.on_sent: Callable[[ShardMessage], None] = lambda message: None
         self.on_queued: Callable[[ShardMessage], None] = lambda message: None
         self.on_arrival: Callable[[str], None] = lambda run_id: None
         self.signer = UNSIGNED  #: of everybody but forgers
@@ -57,6 +58,7 @@ class Redis:
 
     def send(self, message: ShardMessage) -> None:
         """Put a message on the queue, or say so."""
+        self.on_sent(message)
         faults, happens = self.faults, self._world.happens
         if self.away:
             raise RedisUnreachable("Redis does not answer")

@@ -22,7 +22,6 @@ from tests.simulation.witness import Violation, Witness
 from tests.simulation.workers import Worker
 from tests.simulation.world import World
 from workers.messages import ShardMessage
-from workers.signing import Signer
 
 #: Simulated seconds within which every run is complete once faults have stopped.
 PROGRESS_SECONDS = 240.0
@@ -131,6 +130,7 @@ class Schedule:
         self._schedulers = [
             Scheduler(*parts, place, faults.audit, signer, diverged) for place in range(schedulers)
         ]
+        self._redis.on_sent = self._witness.sends
         self._redis.on_message = self._message
         self._redis.on_queued = self._queued
         self._redis.on_arrival = self._arrival
@@ -149,10 +149,6 @@ class Schedule:
             evaluates=chance.random() < 0.25,
             diverges_at=chance.randrange(iterations) if chance.random() < 0.15 else None,
         )
-
-    def _send(self, message: ShardMessage, _: Signer) -> None:
-        self._witness.sends(message)
-        self._redis.send(message)
 
     def _queued(self, message: ShardMessage) -> None:
         for one in (self._forger, self._imposter):
