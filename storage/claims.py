@@ -245,8 +245,16 @@ def hold(
     )
     row = connection.execute(statement).one_or_none()
     if row is None:
-        raise _refusal(_owned(connection, claim), claim)
+        raise refusal(connection, claim)
     return RunRecord(**row._asdict())
+
+
+def refusal(connection: Connection, claim: Claim) -> StorageError:
+    """Return the error for a write that does not follow on what is stored.
+
+    Raises `LeaseLost` if the run was deleted.
+    """
+    return _refusal(_owned(connection, claim), claim)
 
 
 def expect_remembered(connection: Connection, claim: Claim, completed_iterations: int) -> None:

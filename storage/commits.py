@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import (
+    Connection,
+    Double,
+    Text,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 
+from storage import claims
 from storage.checkpoints import digest_of
-from storage.claims import hold
 from storage.errors import LedgerMismatch, StateConflict
 from storage.iterations import number_of, store_iteration
 from storage.records import (
@@ -18,9 +29,11 @@ from storage.records import (
     IterationRecord,
     LedgerRecord,
     RunRecord,
+    RunStatus,
 )
-from storage.rows import store
-from storage.tables import checkpoints, iterations, runs
+from storage.references import run_by_id
+from storage.rows import columns_of, store
+from storage.tables import checkpoints, iterations, runs, workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +69,55 @@ class Commit:
             )
 
 
-def is_committed(connection: Connection, iteration: IterationRecord) -> bool:
-    """Check that this very iteration is stored: its sender did not get the commit's answer."""
+def store_commit(connection: Connection, claim: Claim, commit: Commit) -> RunRecord:
+    """Advance the run by one iteration and store what the iteration left behind.
+
+    One that is stored already is left as it is: its sender did not get the commit's answer.
+    """
+    advanced = _advance(connection, claim, commit)
+    if advanced is None:
+        return _stored(connection, claim, commit)
+    number, run = advanced
+    numbers = _credit(connection, number, commit.ledger)
+    store_iteration(
+        connection, number, numbers, commit.iteration, commit.ledger, commit.image_values
+    )
+    _store_checkpoint(connection, run, commit)
+    return run
+
+
+def _advance(connection: Connection, claim: Claim, commit: Commit) -> tuple[int, RunRecord] | None:
+    """Return the run and its number; None if it does not stand at this iteration in our hands.
+
+    The row is locked from here on, as `claims.wait_for_writers` would lock it.
+    """
+    iteration = commit.iteration
+    given = {
+        "of_run": claim.run_id,
+        "of_owner": claim.owner,
+        "of_epoch": claim.epoch,
+        "of_iteration": iteration.iteration,
+        "new_digest": iteration.parameters_digest,
+        "new_fingerprint": commit.fingerprint,
+        "new_loss": iteration.loss,
+    }
+    row = connection.execute(_ADVANCE, given).one_or_none()
+    if row is None:
+        return None
+    values = row._asdict()
+    return values.pop("number"), RunRecord(**values)
+
+
+def _stored(connection: Connection, claim: Claim, commit: Commit) -> RunRecord:
+    """The run, if this very iteration is stored; else raise what stands in its way."""
+    claims.wait_for_writers(connection, claim.run_id)
+    if _is_committed(connection, commit.iteration):
+        return run_by_id(connection, claim.run_id)
+    claims.expect_remembered(connection, claim, commit.iteration.iteration)
+    raise claims.refusal(connection, claim)
+
+
+def _is_committed(connection: Connection, iteration: IterationRecord) -> bool:
     same = select(iterations.c.iteration).where(
         iterations.c.run == number_of(iteration.run_id),
         iterations.c.iteration == iteration.iteration,
@@ -67,44 +127,126 @@ def is_committed(connection: Connection, iteration: IterationRecord) -> bool:
     return connection.scalar(same) is not None
 
 
-def store_commit(connection: Connection, claim: Claim, commit: Commit) -> RunRecord:
-    """Advance the run by one iteration and store what the iteration left behind."""
-    run = _advance(connection, claim, commit)
-    run_id, number = claim.run_id, commit.iteration.iteration
-    store_iteration(connection, commit.iteration, commit.ledger, commit.image_values)
+def _credit(connection: Connection, run: int, ledger: Sequence[LedgerRecord]) -> dict[str, int]:
+    """Add the ledger to its workers' sums; return the number of each, by name."""
+    entries = defaultdict[str, list[LedgerRecord]](list)
+    for entry in ledger:
+        entries[entry.worker].append(entry)
+    known = connection.execute(_NUMBERS, {"of_run": run, "names": list(entries)})
+    numbers = {row.name: row.number for row in known}
+    if numbers:
+        more = [
+            {"of_run": run, "of_number": number} | _share(entries[name])
+            for name, number in numbers.items()
+        ]
+        connection.execute(_ADD, more)
+    new = [name for name in entries if name not in numbers]
+    if new:
+        numbers |= _register(connection, run, {name: entries[name] for name in new})
+    return numbers
+
+
+def _register(
+    connection: Connection, run: int, entries: Mapping[str, list[LedgerRecord]]
+) -> dict[str, int]:
+    """Add workers that have not computed for the run before."""
+    taken = select(func.coalesce(func.max(workers.c.number), 0)).where(workers.c.run == run)
+    first = (connection.scalar(taken) or 0) + 1
+    numbers = {name: first + place for place, name in enumerate(entries)}
+    rows = [
+        {
+            "run": run,
+            "number": numbers[name],
+            "name": name,
+            "images": share["more_images"],
+            "answers": share["more_answers"],
+            "seconds": share["more_seconds"],
+            "first_at": min(entry.received_at for entry in lines),
+            "last_at": share["new_last_at"],
+        }
+        for name, lines in entries.items()
+        if (share := _share(lines))
+    ]
+    connection.execute(insert(workers), rows)
+    return numbers
+
+
+def _share(entries: Sequence[LedgerRecord]) -> dict[str, Any]:
+    """What one worker did for an iteration."""
+    answers = {(entry.epoch, entry.shard, entry.attempt): entry.seconds for entry in entries}
+    return {
+        "more_images": sum(entry.image_count for entry in entries),
+        "more_answers": len(answers),
+        "more_seconds": sum(answers.values()),
+        "new_last_at": max(entry.received_at for entry in entries),
+    }
+
+
+def _store_checkpoint(connection: Connection, run: RunRecord, commit: Commit) -> None:
+    """Store the parameters in place of those before, unless these are to be kept."""
+    before = commit.iteration.iteration
     checkpoint = CheckpointRecord(
-        run_id=run_id,
-        completed_iterations=number + 1,
+        run_id=run.id,
+        completed_iterations=before + 1,
         digest=commit.iteration.parameters_digest,
         parameters=commit.parameters,
         optimizer_state=commit.optimizer_state,
         state_digest=digest_of(commit.optimizer_state),
     )
+    if before > run.first_iteration and not commit.keep_previous_checkpoint:
+        values = {f"new_{name}": getattr(checkpoint, name) for name in _OF_CHECKPOINT}
+        given = values | {"of_run": run.id, "of_iteration": before}
+        if connection.execute(_REPLACE_CHECKPOINT, given).rowcount:
+            return
     store(connection, [checkpoint])
-    if number > run.first_iteration and not commit.keep_previous_checkpoint:
-        _drop_checkpoint(connection, run_id, number)
-    return run
 
 
-def _advance(connection: Connection, claim: Claim, commit: Commit) -> RunRecord:
-    iteration = commit.iteration
-    return hold(
-        connection,
-        claim,
-        runs.c.completed_iterations == iteration.iteration,
+# Statements are made once: making and hashing them for each commit costs more than the database.
+
+_ADVANCE = (
+    update(runs)
+    .where(
+        runs.c.id == bindparam("of_run"),
+        runs.c.status == RunStatus.RUNNING,
+        runs.c.owner == bindparam("of_owner"),
+        runs.c.epoch == bindparam("of_epoch"),
+        runs.c.completed_iterations == bindparam("of_iteration"),
         runs.c.completed_iterations < runs.c.iterations,
-        completed_iterations=iteration.iteration + 1,
-        parameters_digest=iteration.parameters_digest,
-        fingerprint=func.coalesce(runs.c.fingerprint, commit.fingerprint),
-        first_loss=func.coalesce(runs.c.first_loss, iteration.loss),
-        final_loss=iteration.loss,
     )
-
-
-def _drop_checkpoint(connection: Connection, run_id: str, completed_iterations: int) -> None:
-    connection.execute(
-        delete(checkpoints).where(
-            checkpoints.c.run_id == run_id,
-            checkpoints.c.completed_iterations == completed_iterations,
-        )
+    .values(
+        completed_iterations=runs.c.completed_iterations + 1,
+        parameters_digest=bindparam("new_digest"),
+        fingerprint=func.coalesce(runs.c.fingerprint, bindparam("new_fingerprint", type_=Text)),
+        first_loss=func.coalesce(runs.c.first_loss, bindparam("new_loss", type_=Double)),
+        final_loss=bindparam("new_loss", type_=Double),
     )
+    .returning(runs.c.number, *columns_of(RunRecord))
+)
+
+_NUMBERS = select(workers.c.name, workers.c.number).where(
+    workers.c.run == bindparam("of_run"),
+    workers.c.name.in_(bindparam("names", expanding=True)),
+)
+
+_ADD = (
+    update(workers)
+    .where(workers.c.run == bindparam("of_run"), workers.c.number == bindparam("of_number"))
+    .values(
+        images=workers.c.images + bindparam("more_images"),
+        answers=workers.c.answers + bindparam("more_answers"),
+        seconds=workers.c.seconds + bindparam("more_seconds"),
+        last_at=bindparam("new_last_at"),
+    )
+)
+
+#: What tells a checkpoint from the one before of the same run.
+_OF_CHECKPOINT = ("completed_iterations", "digest", "parameters", "optimizer_state", "state_digest")
+
+_REPLACE_CHECKPOINT = (
+    update(checkpoints)
+    .where(
+        checkpoints.c.run_id == bindparam("of_run"),
+        checkpoints.c.completed_iterations == bindparam("of_iteration"),
+    )
+    .values({name: bindparam(f"new_{name}") for name in _OF_CHECKPOINT})
+)

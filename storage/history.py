@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, delete, func, select
 from storage import claims, references
 from storage.checkpoints import check_digests, read_checkpoint
 from storage.claims import Bid
-from storage.commits import Commit, is_committed, store_commit
+from storage.commits import Commit, store_commit
 from storage.database import Database, Observer, unobserved
 from storage.errors import DatabaseReadOnly, NotCopied, RightMissing
 from storage.iterations import read_image_values, read_iterations, read_ledger, read_workers
@@ -206,10 +206,6 @@ class History:
         )
         commit.check(claim)
         with self.database.write() as connection:
-            claims.wait_for_writers(connection, claim.run_id)
-            if is_committed(connection, iteration):
-                return references.run_by_id(connection, claim.run_id)
-            claims.expect_remembered(connection, claim, iteration.iteration)
             return store_commit(connection, claim, commit)
 
     @unit_of_work

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, ScalarSelect, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, ScalarSelect, Select, insert, select
 
 from storage.errors import IterationNotFound
 from storage.records import ImageValues, IterationRecord, LedgerRecord, WorkerSummary
 from storage.tables import iterations, runs, workers
 
 _MICROSECOND = timedelta(microseconds=1)
+
+#: Made once: making it for each iteration costs more than the database.
+_INSERT = insert(iterations)
 
 #: The columns that hold an `IterationRecord`, but for its run.
 NUMBERS = (
@@ -39,26 +41,25 @@ def number_of(run_id: str) -> ScalarSelect[Any]:
 
 def store_iteration(
     connection: Connection,
+    run: int,
+    numbers: Mapping[str, int],
     record: IterationRecord,
     ledger: Sequence[LedgerRecord],
     values: ImageValues,
 ) -> None:
-    """Insert the iteration's one row, and add to the sums of the workers in its ledger."""
+    """Insert the iteration's one row, of the run and of workers with these numbers."""
     from storage.packing import packed  # NumPy is loaded by then; a listing goes without
 
-    run = connection.scalar(select(runs.c.number).where(runs.c.id == record.run_id))
-    numbers = _credit(connection, run, ledger)
     connection.execute(
-        insert(iterations).values(
-            {name: getattr(record, name) for name in NUMBERS}
-            | {
-                "run": run,
-                "ledger": [_line(entry, record, numbers) for entry in ledger],
-                "predictions": packed(values.predictions),
-                "image_numbers": values.image_numbers or b"",
-                "image_values": values.losses + values.gradient_norms,
-            }
-        )
+        _INSERT,
+        {name: getattr(record, name) for name in NUMBERS}
+        | {
+            "run": run,
+            "ledger": [_line(entry, record, numbers) for entry in ledger],
+            "predictions": packed(values.predictions),
+            "image_numbers": values.image_numbers or b"",
+            "image_values": values.losses + values.gradient_norms,
+        },
     )
 
 
@@ -121,7 +122,7 @@ def _of(run_id: str, *names: str) -> Select[Any]:
     return select(*columns).where(iterations.c.run == number_of(run_id))
 
 
-def _line(entry: LedgerRecord, record: IterationRecord, numbers: dict[str, int]) -> list[int]:
+def _line(entry: LedgerRecord, record: IterationRecord, numbers: Mapping[str, int]) -> list[int]:
     """A ledger's entry in few characters, its times in microseconds since the iteration began."""
     return [
         entry.first_image,
@@ -149,47 +150,3 @@ def _entries(run_id: str, row: Row[Any], names: dict[int, str]) -> Iterator[Ledg
             seconds=microseconds / 1e6,
             received_at=row.started_at + received * _MICROSECOND,
         )
-
-
-def _credit(connection: Connection, run: Any, ledger: Sequence[LedgerRecord]) -> dict[str, int]:
-    """Add the ledger to its workers' sums; the number of each, by name."""
-    by_worker = defaultdict(list)
-    for entry in ledger:
-        by_worker[entry.worker].append(entry)
-    return {
-        name: _credit_one(connection, run, name, entries) for name, entries in by_worker.items()
-    }
-
-
-def _credit_one(connection: Connection, run: Any, name: str, entries: list[LedgerRecord]) -> int:
-    answers = {(entry.epoch, entry.shard, entry.attempt): entry.seconds for entry in entries}
-    received = [entry.received_at for entry in entries]
-    images = sum(entry.image_count for entry in entries)
-    statement = (
-        update(workers)
-        .where(workers.c.run == run, workers.c.name == name)
-        .values(
-            images=workers.c.images + images,
-            answers=workers.c.answers + len(answers),
-            seconds=workers.c.seconds + sum(answers.values()),
-            last_at=max(received),
-        )
-        .returning(workers.c.number)
-    )
-    number = connection.scalar(statement)
-    if number is None:
-        taken = select(func.coalesce(func.max(workers.c.number), 0)).where(workers.c.run == run)
-        number = (connection.scalar(taken) or 0) + 1
-        connection.execute(
-            insert(workers).values(
-                run=run,
-                number=number,
-                name=name,
-                images=images,
-                answers=len(answers),
-                seconds=sum(answers.values()),
-                first_at=min(received),
-                last_at=max(received),
-            )
-        )
-    return int(number)
