@@ -46,6 +46,8 @@ def embedded_cluster(
     control: Control,
     say: Callable[[str], None],
     signer: Signer,
+    *,
+    pinned: bool,
 ) -> Iterator[Cluster]:
     """Have so many workers ready for this network; they find the signer's key by themselves.
 
@@ -61,7 +63,7 @@ def embedded_cluster(
         exchange.announce_run(announced, network)
         stack.callback(_forget, exchange, announced)
         log = stack.enter_context(temporary_file())
-        supervisor = Supervisor(url, workers, log)
+        supervisor = Supervisor(url, workers, log, pinned=pinned)
         # Behind a private Redis nobody waits for what a worker has in hand.
         stack.callback(supervisor.stop, 0.0 if server else DRAIN_SECONDS)
         supervisor.start()

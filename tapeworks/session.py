@@ -65,6 +65,7 @@ class Session:
     settings: Settings
     control: Control
     workers: int  #: 0 computes in this process
+    pinned: bool  #: has each worker on a core of its own, if there are as many
     stop_after: int | None  #: iterations after which the run is paused
 
     def run(self, run: RunRecord, config: RunConfig, data: Split) -> RunRecord:
@@ -76,7 +77,9 @@ class Session:
             redis_url, control = self.settings.named_redis_url, self.control
             with (
                 interruptible(control, DRAINING),
-                means_for(run, config, self.workers, redis_url, control) as means,
+                means_for(
+                    run, config, self.workers, redis_url, control, pinned=self.pinned
+                ) as means,
             ):
                 return self._drive(run, config, data, means)
         except Unreleased as error:
@@ -126,7 +129,13 @@ def _driven(driver: Driver, run_id: str) -> Iterator[IterationRecord | Evaluatio
 
 @contextmanager
 def means_for(
-    run: RunRecord, config: RunConfig, workers: int, redis_url: str | None, control: Control
+    run: RunRecord,
+    config: RunConfig,
+    workers: int,
+    redis_url: str | None,
+    control: Control,
+    *,
+    pinned: bool = False,
 ) -> Iterator[Means]:
     """This process, or so many workers behind this Redis, or behind a private one."""
     if workers == 0:
@@ -138,7 +147,9 @@ def means_for(
         yield Means(dispatcher=local, check=lambda: None)
         return
     signer = settings().signer()
-    with embedded_cluster(redis_url, workers, config.network, control, say, signer) as cluster:
+    with embedded_cluster(
+        redis_url, workers, config.network, control, say, signer, pinned=pinned
+    ) as cluster:
         from scheduler.celery_dispatcher import CeleryDispatcher
 
         expected, received = run.fingerprint, cluster.fingerprints

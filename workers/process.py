@@ -110,6 +110,8 @@ class Worker:
         self.payloads = Payloads(exchange)
         self.fingerprint: str | None = None
         self._since = datetime.now(UTC)
+        #: Of its supervisor's workers together; it may be kept on one of them.
+        self._cores = core_count(int(os.environ.get(SUPERVISOR_VARIABLE, 0)))
         self._shard: str | None = None
         self._images = 0
         self._busy_seconds = 0.0
@@ -225,7 +227,7 @@ class Worker:
             version=tapeworks_version(),
             python=python_version(),
             tensorflow=tensorflow_version(),
-            cores=core_count(),
+            cores=self._cores,
             clock=datetime.now(UTC).isoformat(),
             signing_key=self.exchange.signer.key_id,
         )

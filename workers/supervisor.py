@@ -18,6 +18,7 @@ from typing import IO
 
 from workers.addresses import REDIS
 from workers.addresses import redis_url as named_redis
+from workers.cores import cores_for, pin
 from workers.errors import PasswordUnusable, WorkerExited
 from workers.foreign import without_foreign
 from workers.messages import WorkerRecord
@@ -41,6 +42,7 @@ DRAIN_SECONDS = 10.0
 
 @dataclass(slots=True)
 class _Slot:
+    core: int | None  #: on which every process of this place is kept
     process: subprocess.Popen[bytes] | None = None
     readiness: IO[bytes] | None = None  #: where its worker writes once, when it is ready
     not_before: float = 0.0
@@ -67,10 +69,14 @@ class Supervisor:
         count: int,
         log: IO[bytes] | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
+        *,
+        pinned: bool = False,
     ) -> None:
         """Workers write what they have to say to `log`, or to this process's stderr.
 
         They have the environment of this process but for other programs' variables, and this one.
+        If they are pinned and exactly as many as the cores, each has a core of its own: two busy
+        processes may share one for seconds otherwise.
         """
         self._environment = {
             **without_foreign(os.environ),
@@ -78,7 +84,8 @@ class Supervisor:
             **_address(redis_url),
             SUPERVISOR_VARIABLE: str(os.getpid()),
         }
-        self._slots = [_Slot() for _ in range(count)]
+        cores = cores_for(count) if pinned else [None] * count
+        self._slots = [_Slot(core) for core in cores]
         self.starts = 0  #: of processes
         self.early_deaths = 0  #: of processes that never were ready
         self._log = log
@@ -186,6 +193,8 @@ class Supervisor:
                 start_new_session=True,
             )
             self.starts += 1
+            if slot.core is not None:
+                pin(slot.process.pid, slot.core)
         finally:
             os.close(writing)
 

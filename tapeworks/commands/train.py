@@ -43,6 +43,11 @@ from workers.exchange import Exchange
     type=click.IntRange(min=0),
     help="worker processes; 0 needs no queue  [default: as many as make it faster]",
 )
+@click.option(
+    "--no-pin",
+    is_flag=True,
+    help="let the system place the workers; else each has its own core if there are as many",
+)
 @click.option("--resume", metavar="RUN", help="go on with this run")
 @click.option(
     "--stop-after", type=click.IntRange(min=1), help="pause when so many iterations are committed"
@@ -59,6 +64,7 @@ def command(
     request: Request,
     described: dict[str, Any],
     workers: int | None,
+    no_pin: bool,
     resume: str | None,
     stop_after: int | None,
     plot: Path,
@@ -92,7 +98,12 @@ def command(
     if told:
         say(told)
     session = Session(
-        history=history, settings=places, control=Control(), workers=count, stop_after=stop_after
+        history=history,
+        settings=places,
+        control=Control(),
+        workers=count,
+        pinned=not no_pin,
+        stop_after=stop_after,
     )
     began = time.monotonic()
     run = session.run(run, config, data)

@@ -35,8 +35,13 @@ LOOK_SECONDS = 0.5
     show_default=True,
     help="worker processes, at best one per core",
 )
+@click.option(
+    "--no-pin",
+    is_flag=True,
+    help="let the system place the processes; else each has its own core if there are as many",
+)
 @with_service_options
-def command(processes: int, service: Service) -> int:
+def command(processes: int, no_pin: bool, service: Service) -> int:
     """Compute shards for the scheduler that uses the same Redis, until Ctrl-C.
 
     Needs the Redis at TAPEWORKS_REDIS_URL and nothing else: no database, no data set.
@@ -47,7 +52,8 @@ def command(processes: int, service: Service) -> int:
         exchange.check()
         check_roles(url, "worker", "worker")
         logs = service.process_logs.environment()
-        supervisor, ready = Supervisor(url, processes, environment=logs), set[str]()
+        supervisor = Supervisor(url, processes, environment=logs, pinned=not no_pin)
+        ready = set[str]()
         _measure(registry, supervisor, exchange)
         with interruptible(control, "Stopping after the shards in hand", service.tell_interrupt):
             workers = "1 worker" if processes == 1 else f"{processes} workers"
