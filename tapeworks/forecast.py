@@ -29,8 +29,9 @@ SHARD_SECONDS = 1e-3
 #: Seconds for each byte of per-image gradients, from the worker to their sum.
 BYTE_SECONDS = 4e-9
 
-#: Workers pay where they take at most this share of the time without them.
-WORTH_IT = 0.95
+#: Workers are started where they take at most this share of the time without them: what counts as
+#: two cores may be one with two threads, and is rarely idle.
+WORTH_IT = 0.8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,11 +51,7 @@ class Forecast:
             return self.cores
         counts = range(2, min(self.cores, self._microbatches) + 1)
         best = min(counts, key=self.seconds, default=0)
-        return best if self.pays(best) else 0
-
-    def pays(self, workers: int) -> bool:
-        """Return True if so many workers are faster than this process alone."""
-        return workers > 0 and self.seconds(workers) <= WORTH_IT * self.seconds(0)
+        return best if self.seconds(best) <= WORTH_IT * self.seconds(0) else 0
 
     def seconds(self, workers: int) -> float:
         """Estimate the seconds of the iterations and of starting the workers."""
@@ -74,8 +71,8 @@ class Forecast:
         work = f"{_count(self.iterations, 'iteration')} of {_count(images, 'image')}"
         if asked is None and not self.choose_workers():
             workers = _count(self.cores, "worker")
-            return f"Computing in this process: {workers} would not be faster for {work}"
-        if not asked or self._needs_queue or self.pays(asked):
+            return f"Computing in this process: {workers} would hardly be faster for {work}"
+        if not asked or self._needs_queue or self.seconds(asked) < self.seconds(0):
             return None
         are = "is" if asked == 1 else "are"
         return (

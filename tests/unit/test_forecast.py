@@ -77,9 +77,9 @@ def test_what_only_a_queue_can_do_is_given_one(setting: dict[str, Any]) -> None:
 
 def test_the_sentence_says_how_little_there_is_to_do() -> None:
     one = forecast(2, 1, images=1)
-    told = "Computing in this process: 2 workers would not be faster for 1 iteration of 1 image"
+    told = "Computing in this process: 2 workers would hardly be faster for 1 iteration of 1 image"
     assert one.explain(None) == told
-    assert "1 worker would not be faster for 5,000 iterations of 50 images" in str(
+    assert "1 worker would hardly be faster for 5,000 iterations of 50 images" in str(
         forecast(1, 5000).explain(None)
     )
 
