@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test check audit format simulate fuzz bench bench-engine bench-scaling bench-paced bench-signing bench-sizing bench-history chaos lock clean
+.PHONY: help train test check audit format simulate fuzz bench bench-engine bench-scaling bench-paced bench-long bench-large bench-signing bench-history chaos lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -58,8 +58,11 @@ format: $(VENV)/.development  ## Let ruff rewrite the code
 bench: $(VENV)/.runtime  ## Time the main job beside the seed's own program
 	$(BIN)/python -m benchmarks.main_job
 
-bench-sizing: $(VENV)/.runtime  ## Measure what an iteration costs each part (MNIST in TAPEWORKS_DATA_DIR)
-	$(BIN)/python -m benchmarks.sizing
+bench-long: $(VENV)/.runtime  ## Look at what grows in 10,000 iterations of one run (some minutes)
+	$(BIN)/python -m benchmarks.long_run --document docs/scaling.md --plot docs/long_run.png
+
+bench-large: $(VENV)/.runtime  ## Measure iterations over 60,000 images, and their memory (MNIST in TAPEWORKS_DATA_DIR)
+	$(BIN)/python -m benchmarks.large_run --document docs/scaling.md
 
 bench-signing: $(VENV)/.runtime  ## Time training with a signing key and without (MNIST in TAPEWORKS_DATA_DIR)
 	$(BIN)/python -m benchmarks.signing

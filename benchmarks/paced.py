@@ -26,17 +26,17 @@ import argparse
 import importlib.util
 import json
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from benchmarks.document import fill
+from benchmarks.pacing.paced_run import measure
 from benchmarks.pacing.points import FLEETS, PACED, SHARD_IMAGES, Point
 from benchmarks.pacing.report import Results, draw, fleets_table, formula, paced_table, told
-from benchmarks.pacing.site import Site
 from benchmarks.processes import run
 from benchmarks.rounds import announced, count
+from benchmarks.site import Site
 from benchmarks.train_run import WARM_UP
 
 #: Peers by their module here and by the package that they need.
@@ -51,8 +51,8 @@ def main() -> None:
     results = Results()
     measures = list(_measures(arguments.points, arguments.seconds))
     for _ in announced(arguments.rounds):
-        for measure in measures:
-            measure(results)
+        for take in measures:
+            take(results)
     tables = {
         "paced": paced_table(results),
         "fleets": fleets_table(results),
@@ -81,19 +81,21 @@ def _measures(names: list[str] | None, seconds: float) -> Iterator[Measure]:
 
 
 def _paced(point: Point, iterations: int, results: Results) -> None:
-    with tempfile.TemporaryDirectory(prefix="tapeworks-bench-") as place, Site(Path(place)) as site:
+    with Site() as site:
         seconds = point.shard_ms / 1000 / SHARD_IMAGES
-        site.start_workers("benchmarks.pacing.workers", point.workers, seconds)
-        results.paced[point].append(site.run(point, iterations))
+        site.start_workers(_program("workers", point, seconds), point.workers)
+        results.paced[point].append(measure(site, point, iterations))
 
 
 def _fleet(point: Point, iterations: int, results: Results) -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="tapeworks-bench-") as place,
-        Site(Path(place), round_trip_ms=point.round_trip_ms, apart=True) as site,
-    ):
-        site.start_workers("benchmarks.pacing.fleet", point.workers, point.shard_ms / 1000)
-        results.fleets[point].append(site.run(point, iterations))
+    with Site(round_trip_ms=point.round_trip_ms, apart=True) as site:
+        site.start_workers(_program("fleet", point, point.shard_ms / 1000), point.workers)
+        results.fleets[point].append(measure(site, point, iterations))
+
+
+def _program(name: str, point: Point, seconds: float) -> list[str]:
+    """Return what stands in for this point's workers."""
+    return [sys.executable, "-m", f"benchmarks.pacing.{name}", str(point.workers), str(seconds)]
 
 
 def _peer(name: str, module: str, point: Point, iterations: int, results: Results) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.pacing.paced_run import Measured
 from benchmarks.pacing.points import Point
-from benchmarks.pacing.site import SCHEDULER, WORKERS, Measured
+from benchmarks.site import REDIS, SCHEDULER, WORKERS
 
 #: The fleets that show what a shard costs beyond what an iteration does.
 FEW_SHARDS, MANY_SHARDS = Point(workers=16, shard_ms=100), Point(workers=64, shard_ms=100)
@@ -22,6 +23,9 @@ BUSY = Point(workers=16, shard_ms=64)
 
 #: Times of a shard for which the formula is drawn, in milliseconds, and the most workers.
 DRAWN_MS, MOST_WORKERS = (26, 100, 256, 1000), 300
+
+#: Efficiencies for which it is told how many workers have them.
+EFFICIENCIES = (0.9, 0.8, 0.5)
 
 #: Dots per inch of a picture of 8 by 5 inches.
 RESOLUTION = 110
@@ -66,7 +70,7 @@ def fleets_table(results: Results) -> list[str]:
     if not results.fleets:
         return []
     heads = ["workers × time of a shard", "added round trip", "efficiency"]
-    heads += ["scheduler, an iteration", "fleet, a shard", "sent again"]
+    heads += ["scheduler, an iteration", "Redis, a shard", "fleet, a shard", "sent again"]
     return [
         _row(heads),
         _row(["---"] * len(heads)),
@@ -79,12 +83,13 @@ def _fleet_cells(point: Point, runs: list[Measured]) -> Iterator[str]:
     yield f"{1000 * statistics.median(run.round_trip for run in runs):.1f} ms"
     yield f"{point.efficiency(_period(runs)):.3f}"
     yield f"{_processor_ms(runs, SCHEDULER):.1f} ms"
-    yield f"{_processor_ms(runs, WORKERS) / point.shards:.2f} ms"
+    for kind in (REDIS, WORKERS):
+        yield f"{_processor_ms(runs, kind) / point.shards:.2f} ms"
     yield str(sum(run.sent_again for run in runs))
 
 
 def formula(results: Results) -> list[str]:
-    """Return what an iteration takes beyond its shards, from the fleets; the times fitted."""
+    """Return what an iteration takes beyond its shards, from the fleets, and what follows."""
     if len(_near(results)) < 2:
         return []
     fixed, each = fitted(results)
@@ -92,7 +97,26 @@ def formula(results: Results) -> list[str]:
         "```text",
         f"iteration = time of a shard + {1000 * fixed:.1f} ms + {1000 * each:.2f} ms × shards",
         "```",
+        "",
+        *worth_table(fixed, each),
     ]
+
+
+def worth_table(fixed: float, each: float) -> list[str]:
+    """Markdown: the most workers that are still as efficient, by the time of their shards."""
+    heads = ["time of a shard", *(f"{part:.0%} computing" for part in EFFICIENCIES)]
+    return [
+        _row(heads),
+        _row(["---"] * len(heads)),
+        *(_row(_worth_cells(shard_ms, fixed, each)) for shard_ms in DRAWN_MS),
+    ]
+
+
+def _worth_cells(shard_ms: int, fixed: float, each: float) -> Iterator[str]:
+    yield f"{shard_ms:,} ms"
+    for part in EFFICIENCIES:
+        workers = (shard_ms / 1000 * (1 - part) / part - fixed) / each
+        yield f"{workers:,.0f}" if workers >= 1 else "none"
 
 
 def fitted(results: Results) -> tuple[float, float]:

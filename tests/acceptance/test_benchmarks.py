@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from benchmarks import long_run
 from benchmarks.processes import ROOT, environment
 
 
@@ -45,9 +48,39 @@ def test_paced_measures_workers_that_wait_and_a_fleet_behind_a_longer_way() -> N
     words = ["--rounds", "1", "--seconds", "1", "--points", "4x26", "fleet_16x100_2ms"]
     lines = _run("benchmarks.paced", *words)
 
-    told = dict(word.split("=") for word in lines[-1].split()[1:])
-    assert lines[-1].startswith("paced: ")
+    told = _told(lines[-1], "paced")
     assert {"paced_4x26", "fleet_16x100_2ms"} <= told.keys()
-    assert all(0 < float(told[name]) <= 1 for name in ("paced_4x26", "fleet_16x100_2ms"))
+    assert all(0 < told[name] <= 1 for name in ("paced_4x26", "fleet_16x100_2ms"))
     [fleet] = [line for line in lines if line.startswith("| 16 × 100 ms")]
     assert fleet.endswith("| 0 |"), "no answer of the fleet was refused or late"
+
+
+def test_a_long_run_tells_what_has_grown(tmp_path: Path) -> None:
+    drawn = tmp_path / "drawn.png"
+    lines = _run("benchmarks.long_run", "--iterations", "40", "--plot", str(drawn))
+
+    told = _told(lines[-1], "long_run")
+    assert told.pop("iterations") == 40
+    assert told.keys() == long_run.LABELS.keys()
+    assert all(quotient > 0 for quotient in told.values())
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_large_run_tells_memory_and_how_often_images_were_fetched(mnist_dir: Path) -> None:
+    words = ["--images", "600", "--iterations", "4"]
+    lines = _run("benchmarks.large_run", *words, data_dir=mnist_dir)
+
+    told = _told(lines[-1], "large_run")
+    assert told["images"] == 600
+    assert told["data_mb"] == pytest.approx(600 * (27**2 + 1) / 1e6, abs=0.001)
+    assert all(told[f"{process}_mb"] > 1 for process in ("scheduler", "worker", "redis"))
+    assert told["chunks"] == 3
+    assert told["published"] == told["most_published"] == 1
+    assert 1 <= told["fetched"] <= told["most_fetched"] <= 2, "once by each worker at the most"
+
+
+def _told(line: str, benchmark: str) -> dict[str, float]:
+    """Values of a line for programs."""
+    head, *words = line.split()
+    assert head == f"{benchmark}:"
+    return {name: float(value) for name, value in (word.split("=") for word in words)}

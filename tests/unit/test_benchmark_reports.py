@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import large_run, long_run
 from benchmarks.document import fill
+from benchmarks.long_run import TIME, Series
+from benchmarks.pacing.paced_run import Measured
 from benchmarks.pacing.points import PACED, Point
-from benchmarks.pacing.report import Results, draw, fitted, fleets_table, paced_table
+from benchmarks.pacing.report import Results, draw, fitted, fleets_table, paced_table, worth_table
 from benchmarks.pacing.report import told as told_of_paced
-from benchmarks.pacing.site import REDIS, SCHEDULER, WORKERS, Measured
 from benchmarks.scaling_report import (
     BARE,
     DDP,
@@ -27,6 +29,7 @@ from benchmarks.scaling_report import (
     iterations_table,
     told,
 )
+from benchmarks.site import REDIS, SCHEDULER, WORKERS
 
 #: Seconds of iterations and commands; the median counts.
 SAMPLES: Samples = {
@@ -106,6 +109,54 @@ def test_paced_tables_show_every_point(results: Results, tmp_path: Path) -> None
 
     draw(results, tmp_path / "drawn.png")
     assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_formula_says_how_many_workers_are_worth_it() -> None:
+    rows = worth_table(fixed=0.005, each=0.0005)[2:]
+
+    assert rows[0] == "| 26 ms | none | 3 | 42 |"  # 26 ms / (26 + 5 + 42 · 0.5) is a half
+    assert rows[2] == "| 256 ms | 47 | 118 | 502 |"
+
+
+def test_the_last_tenth_of_a_long_run_is_compared_with_the_first() -> None:
+    flat = Series(range(1, 101), [1e-3] * 100)
+    growing = Series([10, 50, 100], [2e6, 3e6, 4e6])
+    found = {TIME: flat, "redis_memory": growing}
+
+    assert long_run.told(found, 100) == ("long_run: iterations=100 time=1.000 redis_memory=2.000")
+    assert list(long_run.table(found, 100))[2:] == [
+        "| time of an iteration [ms] | 1.0 | 1.0 | 1.0 |",
+        "| memory of Redis [MB] | 2.0 | 4.0 | 4.0 |",
+    ]
+
+
+def test_a_part_of_a_long_run_that_nobody_looked_at_has_the_next_value() -> None:
+    series = Series([40, 90], [1.0, 2.0])
+
+    assert [series.part(number, 100) for number in (0, 3, 5, 9)] == [1.0, 1.0, 2.0, 2.0]
+
+
+def test_the_line_of_a_large_run_tells_of_the_chunk_that_was_fetched_most() -> None:
+    megabyte = 10**6
+    found = large_run.Measured(
+        images=100,
+        data=10 * megabyte,
+        periods=[0.5, 0.25, 0.25],
+        published=[1, 1, 2, 1],
+        fetched=[2, 1, 2, 1],
+        received=megabyte,
+        sent=2 * megabyte,
+        scheduler=200 * megabyte,
+        worker=900 * megabyte,
+        redis=20 * megabyte,
+    )
+
+    assert large_run.told(found) == (
+        "large_run: images=100 seconds_per_iteration=0.250 scheduler_mb=200.000 "
+        "worker_mb=900.000 redis_mb=20.000 data_mb=10.000 received_mb=1.000 sent_mb=2.000 "
+        "chunks=4.000 published=1.250 most_published=2.000 fetched=1.500 most_fetched=2.000"
+    )
+    assert "| memory of the scheduler, at the most | 200 MB |" in list(large_run.table(found))
 
 
 def test_a_point_says_what_an_iteration_takes_at_best() -> None:
