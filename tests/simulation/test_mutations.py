@@ -132,7 +132,7 @@ MUTATIONS: dict[str, list[Mutation]] = {
     ],
     "nothing is sent again": [
         ("scheduler.sending.Sending._may_go", lambda self, slot: slot.number == 0),
-        ("scheduler.sending.Sending._hedge", lambda *arguments: []),
+        ("scheduler.sending.Sending._copy", lambda *arguments: []),
     ],
     "no attempt is ever overdue": [
         ("scheduler.pace.Pace.deadline", lambda *arguments: float("inf")),
