@@ -85,8 +85,7 @@ def _is_allowed(client: redis.Redis, url: str, commands: Try) -> bool:
 
 
 def _name(commands: Try) -> str:
-    key = str(commands[0][1])
-    kind = key.rpartition(":")[0] if _nobody() in key else key
+    kind = str(commands[0][1]).replace(_nobody(), "").rstrip(":.")
     return f"{' and '.join(str(command[0]) for command in commands)} {kind}"
 
 

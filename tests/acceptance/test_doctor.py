@@ -212,11 +212,11 @@ def test_a_redis_user_without_a_right(
             called,
             "problem",
             "access",
-            "for a worker SET tapeworks:answer",
+            "LPUSH and EXPIRE tapeworks:shards; for a worker RPUSH and EXPIRE tapeworks:arrivals",
             "restart Redis",
             4,
         )
-        assert client.keys("tapeworks:answer:*") == []  # which nobody could let expire
+        assert client.keys("tapeworks:arrivals:*") == []  # which nobody could let expire
         client.execute_command("ACL", "SETUSER", "half", "+expire")  # type: ignore[no-untyped-call]
         assert "user half may do what a worker has to do" in call("doctor").out
         client.close()
