@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.config import Wanted
 from model.parameters import Arrays
 
 
@@ -16,6 +17,13 @@ def microbatch_sums(gradients: Arrays, microbatch_size: int) -> Arrays:
     From (images, *shape) to (microbatches, *shape) float64; the last one may have fewer images.
     """
     return {name: _sum_groups(array, microbatch_size) for name, array in gradients.items()}
+
+
+def gradients_as_wanted(gradients: Arrays, wanted: Wanted, microbatch_size: int) -> Arrays:
+    """Of per-image gradients: themselves, their sums by microbatch, or nothing."""
+    if wanted is Wanted.SUMMED:
+        return microbatch_sums(gradients, microbatch_size)
+    return gradients if wanted is Wanted.PER_IMAGE else {}
 
 
 def mean_gradient(total: Arrays, image_count: int) -> Arrays:

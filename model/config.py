@@ -86,6 +86,14 @@ class GradientChoice(StrEnum):
     SUMMED = GradientForm.SUMMED.value
 
 
+class Wanted(StrEnum):
+    """The gradients that are wanted of a computation, beside losses, norms and predictions."""
+
+    PER_IMAGE = "per-image"  #: every image's, float32
+    SUMMED = "summed"  #: their sums in image order, float64
+    NOTHING = "nothing"  #: none: an evaluation
+
+
 def _split(value: Any) -> Any:
     return value.split(",") if isinstance(value, str) else value
 

@@ -52,7 +52,7 @@ def filter_gradients(slopes: Any, maps: Any, kernel_size: int) -> Any:
 
     def blocks(turn: Any) -> tuple[Any, Any]:
         row, first = turn // parts, turn % parts * columns * images
-        return _block(by_turn, (turn, 0, 0), 1), _block(maps, (row, first), kernel_size, width)
+        return block_of(by_turn, (turn, 0, 0), 1), block_of(maps, (row, first), kernel_size, width)
 
     def add(_: Any, total: Any, slope: Any, window: Any) -> Any:
         of_column = tf.split(tf.reshape(slope, (count, 1, 1, -1)), columns, axis=3)
@@ -75,7 +75,7 @@ def _convolved(maps: Any, filters: Any) -> Any:
 
     def blocks(turn: Any) -> tuple[Any, Any]:
         row, part = turn // parts, turn % parts
-        return _block(maps, (row + part * height, 0), height), _block(by_part, (part, 0, 0), 1)
+        return block_of(maps, (row + part * height, 0), height), block_of(by_part, (part, 0, 0), 1)
 
     def add(turn: Any, result: Any, window: Any, entries: Any) -> Any:
         slices = [
@@ -84,7 +84,7 @@ def _convolved(maps: Any, filters: Any) -> Any:
             for column in range(kernel_size)
         ]
         done = _sum_of_products(entries[0], slices)[tf.newaxis]
-        return _added(result, (turn // parts, 0, 0), done)
+        return block_added(result, (turn // parts, 0, 0), done)
 
     return _each_turn(side * parts, blocks, add, tf.zeros((side, count, side * images)))
 
@@ -100,7 +100,7 @@ def _spread(slopes: Any, filters: Any) -> Any:
     by_turn = tf.reshape(slopes, (side * parts, of_turn, run))
 
     def blocks(turn: Any) -> tuple[Any, Any]:
-        return _block(by_turn, (turn, 0, 0), 1), _block(by_part, (turn % parts, 0, 0), 1)
+        return block_of(by_turn, (turn, 0, 0), 1), block_of(by_part, (turn % parts, 0, 0), 1)
 
     def add(turn: Any, result: Any, slope: Any, entries: Any) -> Any:
         wide = tf.pad(slope[0], [[0, 0], [border, border]])
@@ -109,7 +109,7 @@ def _spread(slopes: Any, filters: Any) -> Any:
             for number in range(of_turn)
             for column in range(kernel_size)
         ]
-        return _added(result, (turn // parts, 0), _sum_of_products(entries[0], slices))
+        return block_added(result, (turn // parts, 0), _sum_of_products(entries[0], slices))
 
     return _each_turn(side * parts, blocks, add, tf.zeros((below, below * images)))
 
@@ -141,11 +141,11 @@ def _each_turn(
     return tf.while_loop(lambda turn, *_: turn < turns, take, state, maximum_iterations=turns)[1]
 
 
-def _block(array: Any, origin: tuple[Any, ...], *sizes: int) -> Any:
+def block_of(array: Any, origin: tuple[Any, ...], *sizes: int) -> Any:
     """Of these sizes, and whole in the other axes; past the end XLA takes the last one instead."""
     return xla.dynamic_slice(array, tf.stack(origin), (*sizes, *array.shape[len(sizes) :]))
 
 
-def _added(array: Any, origin: tuple[Any, ...], block: Any) -> Any:
-    before = _block(array, origin, *block.shape)
+def block_added(array: Any, origin: tuple[Any, ...], block: Any) -> Any:
+    before = block_of(array, origin, *block.shape)
     return xla.dynamic_update_slice(array, before + block, tf.stack(origin))

@@ -19,3 +19,7 @@ class ParametersError(ModelError):
 
 class VariableUnreadable(ModelError):
     """An environment variable holds what can be read in no way, or in several."""
+
+
+class ArithmeticUnsound(ModelError):
+    """This machine computes other bits for the same image in another place, or for the same sum."""

@@ -1,82 +1,78 @@
-"""Every image's loss gradient for every parameter, a microbatch at a time."""
+"""Every image's loss gradient for every parameter, or the sums of microbatches."""
 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model import network as networks
-from model.config import NetworkConfig, Unfolding
-from model.convolution import filter_gradients
-from model.images import normalised, one_hot, padded
+from model.average import gradients_as_wanted
+from model.config import NetworkConfig, Unfolding, Wanted
+from model.images import normalised, one_hot
+from model.layerwise import CallResults, LayerwiseCalls
 from model.loss import binary_cross_entropy
 from model.parameters import Arrays
 from model.runtime import tf
 from model.unfold import unfold_fully
 
-#: A microbatch is computed on a whole multiple of so many images, padded: an image's gradient then
-#: has the same bits in a microbatch of any size.
-LANES = 8
-
-#: Compiled networks that one process holds. What one takes, some 40 MB, never comes back to the
-#: system, nor do the seconds that it took: nothing is gained by dropping one for the next.
+#: Compiled networks that one process holds, whatever their microbatches' size. What one takes,
+#: some 40 MB, never comes back to the system, nor do the seconds that it took: nothing is gained
+#: by dropping one for the next.
 MOST_NETWORKS = 16
 
 #: Unfolded images kept for one network of the full unfolding, in bytes (the seed's 50 images).
 UNFOLDED_CACHE_BYTES = 512 * 2**20
 
+#: Below this, TensorFlow may make a zero of a product, where NumPy keeps some of its digits.
+SMALLEST_PRODUCT = 2.0**-125
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MicrobatchResult:
-    """The result of one microbatch's computation; padding is already dropped."""
+class EngineResult:
+    """The result of some images' computation, in their order."""
 
-    gradients: Arrays  #: per parameter, (images, *shape) float32
+    gradients: Arrays  #: per parameter, what was wanted; see `Engine`
     losses: NDArray[np.float32]  #: (images,)
     gradient_norms: NDArray[np.float32]  #: (images,) Euclidean norm over all parameters
     predictions: NDArray[np.int32]  #: (images,) the class of the largest logit
 
 
-#: (parameters, images uint8 (n, side, side), labels (n,)) → result, for n up to a microbatch.
-Engine = Callable[[Arrays, NDArray[np.uint8], NDArray[np.integer]], MicrobatchResult]
+class Engine(Protocol):
+    """Computes any number of images of one network, (images, side, side), and their labels.
+
+    The gradients are per image, (images, *shape) float32; or summed over each microbatch's images
+    in their order, (microbatches, *shape) float64, the first image being a microbatch's first; or
+    none.
+    """
+
+    def __call__(
+        self,
+        parameters: Arrays,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.integer],
+        wanted: Wanted = Wanted.PER_IMAGE,
+    ) -> EngineResult: ...
 
 
-@functools.lru_cache(maxsize=MOST_NETWORKS)
+@functools.lru_cache(maxsize=2 * MOST_NETWORKS)
 def engine(network: NetworkConfig) -> Engine:
-    """The function that computes this network's microbatches; compiled at its first call."""
-    names = list(network.shapes)
-    build = _full_engine if network.unfolding is Unfolding.FULL else _layerwise_engine
-    compute = build(network)
-
-    def compute_microbatch(
-        parameters: Arrays, images: NDArray[np.uint8], labels: NDArray[np.integer]
-    ) -> MicrobatchResult:
-        truth = one_hot(labels, network.class_count)
-        gradients, losses, norms, predictions = compute(
-            normalised(images), truth, [parameters[name] for name in names]
-        )
-        return MicrobatchResult(
-            gradients=dict(zip(names, gradients, strict=True)),
-            losses=losses,
-            gradient_norms=norms,
-            predictions=predictions,
-        )
-
-    return compute_microbatch
+    """The engine of this network. The first with these shapes compiles."""
+    compute = _computation(network.model_copy(update={"microbatch_size": 1}))
+    return functools.partial(compute, network.microbatch_size)
 
 
 def compiled_networks() -> int:
     """Return how many networks this process has compiled, dropped ones included."""
-    return engine.cache_info().misses
+    return _computation.cache_info().misses
 
 
 def warm_up(network: NetworkConfig) -> None:
-    """Compile this network's microbatch function, so that the first real call does not have to."""
+    """Compile this network's function, so that the first real call does not have to."""
     blank = np.zeros((1, network.image_side, network.image_side), np.uint8)
     parameters: Arrays = {
         name: np.zeros(shape, np.float32) for name, shape in network.shapes.items()
@@ -84,49 +80,141 @@ def warm_up(network: NetworkConfig) -> None:
     engine(network)(parameters, blank, np.zeros(1, np.int64))
 
 
-def _layerwise_engine(network: NetworkConfig) -> Callable[..., Any]:
-    size, side = -(-network.microbatch_size // LANES) * LANES, network.image_side
-    sizes = [math.prod(shape) for shape in network.shapes.values()]
+@functools.lru_cache(maxsize=MOST_NETWORKS)
+def _computation(network: NetworkConfig) -> Callable[..., EngineResult]:
+    """An engine that is told a microbatch's size beforehand; the network's own is ignored."""
+    return (_full if network.unfolding is Unfolding.FULL else _layerwise)(network)
 
-    def microbatch(images: Any, truth: Any, flat: Any) -> Any:
-        shaped = zip(tf.split(flat, sizes), network.shapes.values(), strict=True)
-        return _layerwise_microbatch(images, truth, *(tf.reshape(*pair) for pair in shaped))
 
-    # Three arguments, and called as it was traced: TensorFlow's own part of a call takes longer
-    # than the computation of some images.
-    function = tf.function(microbatch, jit_compile=True, autograph=False)
-    inputs = [(size, side, side), (size, network.class_count), (sum(sizes),)]
-    compiled = function.get_concrete_function(*map(tf.TensorSpec, inputs))
+def _layerwise(network: NetworkConfig) -> Callable[..., EngineResult]:
+    calls = LayerwiseCalls(network)
 
-    def compute(images: Any, truth: Any, parameters: list[Any]) -> Any:
-        count, flat = len(images), np.concatenate([array.ravel() for array in parameters])
-        results = compiled(*map(tf.constant, (padded(images, size), padded(truth, size), flat)))
-        gradients, *rest = tf.nest.map_structure(lambda tensor: tensor.numpy()[:count], results)
-        return gradients, *rest
+    def compute(
+        microbatch_size: int,
+        parameters: Arrays,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.integer],
+        wanted: Wanted = Wanted.PER_IMAGE,
+    ) -> EngineResult:
+        flat = tf.constant(np.concatenate([parameters[name].ravel() for name in network.shapes]))
+        size = microbatch_size if wanted is Wanted.SUMMED else None
+        gradients = _empty_gradients(network, wanted, len(images), microbatch_size)
+        values, results = np.empty((3, len(images)), np.float32), None
+        for part in _parts(len(images), size, calls):
+            pixels, classes = images[part.images], labels[part.images].astype(np.int32)
+            results = calls(flat, pixels, classes, size, results if part.continues else None)
+            values[:, part.images] = results.values[: len(pixels)].T
+            if wanted is Wanted.SUMMED:
+                _put_sums(gradients, part.microbatches, results)
+            elif wanted is Wanted.PER_IMAGE:
+                _put_gradients(gradients, part.images, results)
+        losses, norms, predictions = values
+        return EngineResult(
+            gradients=gradients,
+            losses=losses,
+            gradient_norms=norms,
+            predictions=predictions.astype(np.int32),
+        )
 
     return compute
 
 
-def _layerwise_microbatch(images: Any, truth: Any, *parameters: Any) -> Any:
-    *convolutions, dense = parameters
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        forward = networks.layerwise(images, convolutions, dense, tape)
-        losses = binary_cross_entropy(forward.logits, truth)
-    *slopes, of_logits = tape.gradient(losses, [*forward.preactivations, forward.logits])
-    by_filter = [
-        filter_gradients(slope, maps, filters.shape[1])
-        for slope, maps, filters in zip(slopes, forward.maps, convolutions, strict=True)
-    ]
-    gradients = [tf.transpose(gradient, (3, 0, 1, 2)) for gradient in by_filter]
-    factors = tf.reshape(of_logits, (*of_logits.shape, 1, 1, 1))
-    gradients.append(factors * tf.expand_dims(forward.features, 1))
-    # The dense array's gradient is an outer product: its norm is the product of the two norms.
-    of_dense = _squares(of_logits, -1) * _squares(forward.activation, 0, 1, 2)
-    norms = tf.sqrt(tf.add_n([*(_squares(each, 0, 1, 2) for each in by_filter), of_dense]))
-    return gradients, losses, norms, _predictions(forward.logits)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Part:
+    """Images that are computed in one call."""
+
+    images: slice
+    microbatches: slice  #: those that they belong to, if these are summed
+    continues: bool  #: the call before had earlier images of the same microbatch
 
 
-def _full_engine(network: NetworkConfig) -> Callable[..., Any]:
+def _parts(images: int, microbatch_size: int | None, calls: LayerwiseCalls) -> Iterator[_Part]:
+    """Each has as many whole microbatches as a call has room for, or a part of one."""
+    size = microbatch_size or calls.images
+    together = size * max(min(calls.images // size, calls.sums), 1)
+    for first in range(0, images, together):
+        end = min(first + together, images)
+        for start in range(first, end, calls.images):
+            yield _Part(
+                images=slice(start, min(start + calls.images, end)),
+                microbatches=slice(first // size, -(-end // size)),
+                continues=start > first,
+            )
+
+
+def _empty_gradients(
+    network: NetworkConfig, wanted: Wanted, images: int, microbatch_size: int
+) -> Arrays:
+    if wanted is Wanted.NOTHING:
+        return {}
+    summed = wanted is Wanted.SUMMED
+    rows, kind = (-(-images // microbatch_size), "f8") if summed else (images, "f4")
+    return {name: np.empty((rows, *shape), kind) for name, shape in network.shapes.items()}
+
+
+def _put_sums(sums: Arrays, rows: slice, results: CallResults) -> None:
+    count = rows.stop - rows.start
+    *convolutions, dense = sums.values()
+    _put_filters(convolutions, rows, results.filter_sums[:count])
+    dense[rows] = results.dense_sums[:count].reshape(dense[rows].shape)
+
+
+def _put_gradients(gradients: Arrays, rows: slice, results: CallResults) -> None:
+    count = rows.stop - rows.start
+    *convolutions, dense = gradients.values()
+    _put_filters(convolutions, rows, results.filters[:count])
+    slopes, features = results.slopes[:count], results.features[:count]
+    products = dense[rows].reshape(*slopes.shape, -1)
+    _multiply(slopes[:, :, np.newaxis], features[:, np.newaxis, :], products)
+
+
+def _put_filters(arrays: list[NDArray[Any]], rows: slice, filters: NDArray[Any]) -> None:
+    first = 0
+    for array in arrays:
+        size = array[0].size
+        array[rows] = filters[:, first : first + size].reshape(array[rows].shape)
+        first += size
+
+
+def _multiply(slopes: NDArray[Any], features: NDArray[Any], products: NDArray[Any]) -> None:
+    """Multiply as TensorFlow does, which takes numbers below 2⁻¹²⁶ for zeros; NumPy is faster."""
+    if _smallest(np.abs(slopes)) * _smallest(features) < SMALLEST_PRODUCT:
+        products[:] = tf.multiply(slopes, features)
+        return
+    with np.errstate(over="ignore", invalid="ignore"):  # their norm is infinite or NaN, too
+        np.multiply(slopes, features, out=products)
+
+
+def _smallest(array: NDArray[np.float32]) -> float:
+    return float(array.min(where=array > 0, initial=np.inf))
+
+
+def _full(network: NetworkConfig) -> Callable[..., EngineResult]:
+    compute_images = _full_images(network)
+
+    def compute(
+        microbatch_size: int,
+        parameters: Arrays,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.integer],
+        wanted: Wanted = Wanted.PER_IMAGE,
+    ) -> EngineResult:
+        truth = one_hot(labels, network.class_count)
+        slopes, losses, norms, predictions = compute_images(
+            normalised(images), truth, [parameters[name] for name in network.shapes]
+        )
+        gradients = dict(zip(network.shapes, slopes, strict=True))
+        return EngineResult(
+            gradients=gradients_as_wanted(gradients, wanted, microbatch_size),
+            losses=losses,
+            gradient_norms=norms,
+            predictions=predictions,
+        )
+
+    return compute
+
+
+def _full_images(network: NetworkConfig) -> Callable[..., Any]:
     traced = tf.function(_full_image, autograph=False)
     kept = max(1, UNFOLDED_CACHE_BYTES // network.unfolded_bytes)
 
@@ -156,13 +244,5 @@ def _full_image(unfolded: Any, truth: Any, *parameters: Any) -> Any:
         losses = binary_cross_entropy(logits, truth)
     gradients = [tf.expand_dims(slope, 0) for slope in tape.gradient(losses, parameters)]
     norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(slope)) for slope in gradients]))
-    return gradients, losses, tf.expand_dims(norm, 0), _predictions(logits)
-
-
-def _squares(array: Any, *axes: int) -> Any:
-    """Sum of squares over these axes; the one that is left is the images'."""
-    return tf.reduce_sum(tf.square(array), axis=axes)
-
-
-def _predictions(logits: Any) -> Any:
-    return tf.argmax(logits, axis=-1, output_type=tf.int32)
+    predictions = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    return gradients, losses, tf.expand_dims(norm, 0), predictions

@@ -49,8 +49,9 @@ def padded(array: NDArray[_Scalar], length: int) -> NDArray[_Scalar]:
     """The array with zeros behind its rows, up to `length` rows."""
     if len(array) == length:
         return array
-    widths = [(0, length - len(array))] + [(0, 0)] * (array.ndim - 1)
-    return np.pad(array, widths)
+    whole = np.zeros((length, *array.shape[1:]), array.dtype)
+    whole[: len(array)] = array
+    return whole
 
 
 def one_hot(labels: NDArray[np.integer], class_count: int) -> NDArray[np.float32]:

@@ -61,11 +61,15 @@ def block_sums(gradients: Arrays, first_microbatch: int, microbatch_size: int) -
     `gradients` are per image, (images, *shape) float32; only the last microbatch may have fewer
     images than `microbatch_size`.
     """
-    sums = microbatch_sums(gradients, microbatch_size)
-    return {name: _merge_neighbours(array, first_microbatch) for name, array in sums.items()}
+    return merge_neighbours(microbatch_sums(gradients, microbatch_size), first_microbatch)
 
 
-def _merge_neighbours(sums: Sum, first: int) -> Sum:
+def merge_neighbours(sums: Arrays, first_microbatch: int) -> Arrays:
+    """From the sums of neighbouring microbatches, in place, to those of their blocks."""
+    return {name: _merge_rows(array, first_microbatch) for name, array in sums.items()}
+
+
+def _merge_rows(sums: Sum, first: int) -> Sum:
     """Merge (microbatches, *shape) in place, level by level; a block's sum is at its first row."""
     count, half = len(sums), 1
     while 2 * half <= count:

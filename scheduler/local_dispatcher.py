@@ -18,7 +18,7 @@ from scheduler.work import Outcome, Result, Watcher, Work
 from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS, Wanted
 
 if TYPE_CHECKING:
-    from model.gradients import MicrobatchResult
+    from model.gradients import EngineResult
 
 #: What the ledger says in place of a worker's name.
 IN_PROCESS = "in-process"
@@ -69,7 +69,7 @@ class LocalDispatcher:
             return work.data.images[numbers], work.data.labels[numbers]
 
         began, parameters = time.perf_counter(), from_bytes(work.parameters)
-        results = compute_slices(work.network, parameters, len(work.images), take)
+        results = compute_slices(work.network, parameters, len(work.images), take, wanted)
         finite = (_checked(result, work.iteration) for result in results)
         arrays = answer_arrays(finite, work.network, wanted)
         outcome = Outcome(
@@ -89,7 +89,7 @@ class LocalDispatcher:
         """Nothing lies about."""
 
 
-def _checked(result: MicrobatchResult, iteration: int) -> MicrobatchResult:
+def _checked(result: EngineResult, iteration: int) -> EngineResult:
     """The result, if it is finite, as answers through a queue must be.
 
     A norm overflows before its gradient does.

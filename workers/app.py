@@ -22,7 +22,7 @@ from celery.signals import (
     worker_shutdown,
 )
 
-from model.errors import VariableUnreadable
+from model.errors import ArithmeticUnsound, VariableUnreadable
 from workers import broker
 from workers.addresses import DEFAULT_URL, redis_url
 from workers.entries import QUEUE, queue_name
@@ -121,7 +121,7 @@ def _start_worker(**_: Any) -> None:
     try:
         this_worker().start()
         app.amqp.queues.select_add(_queue(this_worker().fingerprint))
-    except SigningKeyUnusable as error:
+    except (ArithmeticUnsound, SigningKeyUnusable) as error:
         logger.critical("This worker cannot start: %s", error)
         os._exit(WRONG_USAGE)
     except RedisRefused as error:

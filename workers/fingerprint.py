@@ -11,10 +11,13 @@ import functools
 import json
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model.config import SUM_ORDER, NetworkConfig, Unfolding
+from model.average import microbatch_sums
+from model.config import SUM_ORDER, NetworkConfig, Unfolding, Wanted
+from model.errors import ArithmeticUnsound
 from model.flags import FLAGS, THREADS
-from model.gradients import engine
+from model.gradients import EngineResult, engine
 from model.parameters import digest, initial, to_bytes
 from model.runtime import tf
 
@@ -31,7 +34,7 @@ FINGERPRINT_DIGITS = 16
 
 @functools.cache
 def fingerprint() -> str:
-    """This process's fingerprint; the first call computes the golden microbatches."""
+    """This process's fingerprint; the first call computes it. Raises `ArithmeticUnsound`."""
     facts = {
         "golden": [golden_digest(network) for network in GOLDEN_NETWORKS],
         "sums": SUM_ORDER,
@@ -43,10 +46,33 @@ def fingerprint() -> str:
 
 
 def golden_digest(network: NetworkConfig) -> str:
-    """Digest of one microbatch's gradients and losses, for fixed images and parameters."""
-    shape = (network.microbatch_size, network.image_side, network.image_side)
+    """Digest of fixed images' gradients, losses and norms, and of the gradients' sums.
+
+    Raises `ArithmeticUnsound` if they depend on the images' places, or the sums on who adds.
+    """
+    images, labels = _golden_images(network)
+    compute, parameters = engine(network), initial(network, seed=0)
+    result = compute(parameters, images, labels)
+    forwards, backwards = _bits(result), compute(parameters, images[::-1], labels[::-1])
+    sums = to_bytes(compute(parameters, images, labels, Wanted.SUMMED).gradients)
+    added = to_bytes(microbatch_sums(result.gradients, network.microbatch_size))
+    if forwards != _bits(backwards, step=-1) or sums != added:
+        raise ArithmeticUnsound(
+            "Expected the same bits for an image in every place, and for sums whoever adds. "
+            f"Received others from TensorFlow {tf.__version__} on this machine, whose results "
+            "would not be reproducible: use another version, or another kind of machine."
+        )
+    return digest(forwards + sums)
+
+
+def _golden_images(network: NetworkConfig) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
+    """Two microbatches and an image, so that there are several groups, and a padded one."""
+    count = 2 * network.microbatch_size + 1
+    shape = (count, network.image_side, network.image_side)
     pixels = np.random.PCG64(0).random_raw(int(np.prod(shape))) >> np.uint64(56)
-    images = pixels.astype(np.uint8).reshape(shape)
-    labels = np.arange(network.microbatch_size) % network.class_count
-    result = engine(network)(initial(network, seed=0), images, labels)
-    return digest(to_bytes(result.gradients | {"losses": result.losses}))
+    return pixels.astype(np.uint8).reshape(shape), np.arange(count) % network.class_count
+
+
+def _bits(result: EngineResult, step: int = 1) -> bytes:
+    arrays = {"losses": result.losses, "norms": result.gradient_norms} | result.gradients
+    return to_bytes({name: array[::step] for name, array in arrays.items()})

@@ -9,6 +9,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.config import NetworkConfig
+from model.config import Wanted as Wanted
 from model.reduction import blocks
 from workers.limits import (
     ARRAYS_HEADER_BYTES,
@@ -44,14 +45,6 @@ def checksum(payload: bytes) -> str:
     SHA-256 would take a quarter of the time that computing the gradients takes.
     """
     return xxhash.xxh3_128_hexdigest(payload)
-
-
-class Wanted(StrEnum):
-    """The contents of a shard's answer beside losses, gradient norms and predictions."""
-
-    PER_IMAGE = "per-image"  #: every image's gradient, float32
-    SUMMED = "summed"  #: the sum of gradients of each block that the shard covers, float64
-    NOTHING = "nothing"  #: nothing else: an evaluation
 
 
 class Status(StrEnum):

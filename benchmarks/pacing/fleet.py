@@ -135,7 +135,7 @@ def _arrays(
     network: NetworkConfig, wanted: Wanted, first_microbatch: int, images: int
 ) -> tuple[bytes, str]:
     """An answer's arrays, and their checksum; the same in every iteration."""
-    results = [made_up_result(network, images)]
+    results = [made_up_result(network, images, wanted)]
     arrays = to_bytes(answer_arrays(results, network, wanted, first_microbatch))
     return arrays, checksum(arrays)
 

@@ -6,22 +6,25 @@ import functools
 
 import numpy as np
 
-from model.config import NetworkConfig
-from model.gradients import MicrobatchResult
+from model.average import gradients_as_wanted
+from model.config import NetworkConfig, Wanted
+from model.gradients import EngineResult
+from model.parameters import Arrays
 
 #: Of workers that compute nothing.
 FINGERPRINT = "0" * 16
 
 
 @functools.cache
-def made_up_result(network: NetworkConfig, images: int) -> MicrobatchResult:
+def made_up_result(network: NetworkConfig, images: int, wanted: Wanted) -> EngineResult:
     """The result of one call of the engine; the same for every call."""
     source = np.random.default_rng(1)
-    return MicrobatchResult(
-        gradients={
-            name: source.standard_normal((images, *shape)).astype(np.float32)
-            for name, shape in network.shapes.items()
-        },
+    gradients: Arrays = {
+        name: source.standard_normal((images, *shape)).astype(np.float32)
+        for name, shape in network.shapes.items()
+    }
+    return EngineResult(
+        gradients=gradients_as_wanted(gradients, wanted, network.microbatch_size),
         losses=source.random(images).astype(np.float32),
         gradient_norms=source.random(images).astype(np.float32),
         predictions=np.zeros(images, np.int32),

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.pacing.made_up import FINGERPRINT, made_up_result
 from model import gradients
-from model.config import NetworkConfig
+from model.config import NetworkConfig, Wanted
 from model.parameters import Arrays
 from workers import __main__ as worker
 from workers import compute, fingerprint
@@ -43,9 +43,11 @@ def replace_engine(seconds: float) -> None:
     """Let this process wait so long for each image instead of computing it."""
 
     def engine(network: NetworkConfig) -> Callable[..., Any]:
-        def wait(_: Arrays, images: NDArray[np.uint8], __: NDArray[np.integer]) -> Any:
+        def wait(
+            _: Arrays, images: NDArray[np.uint8], __: NDArray[np.integer], wanted: Wanted
+        ) -> Any:
             time.sleep(len(images) * seconds)
-            return made_up_result(network, len(images))
+            return made_up_result(network, len(images), wanted)
 
         return wait
 

@@ -14,9 +14,10 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
+from model.average import gradients_as_wanted
 from model.config import NetworkConfig
 from model.datasets.data import ImageData
-from model.gradients import Engine, MicrobatchResult
+from model.gradients import Engine, EngineResult
 from model.parameters import Arrays, digest, initial, to_bytes
 from scheduler.link import Link
 from scheduler.work import Work
@@ -39,15 +40,19 @@ def engine(network: NetworkConfig) -> Engine:
     """Numbers that depend on every byte that they should depend on."""
 
     def compute(
-        parameters: Arrays, images: NDArray[np.uint8], labels: NDArray[np.integer]
-    ) -> MicrobatchResult:
+        parameters: Arrays,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.integer],
+        wanted: Wanted = Wanted.PER_IMAGE,
+    ) -> EngineResult:
         used = to_bytes(parameters | {"images": images, "labels": labels})
         source, count = np.random.default_rng(zlib.crc32(used)), len(images)
-        return MicrobatchResult(
-            gradients={
-                name: source.standard_normal((count, *shape)).astype(np.float32)
-                for name, shape in network.shapes.items()
-            },
+        gradients: Arrays = {
+            name: source.standard_normal((count, *shape)).astype(np.float32)
+            for name, shape in network.shapes.items()
+        }
+        return EngineResult(
+            gradients=gradients_as_wanted(gradients, wanted, network.microbatch_size),
             losses=source.random(count, np.float32),
             gradient_norms=source.random(count, np.float32),
             predictions=source.integers(0, network.class_count, count, np.int32),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from model.average import gradients_as_wanted
 from model.config import NetworkConfig
 from model.datasets.data import ImageData
-from model.gradients import MicrobatchResult
+from model.gradients import EngineResult
 from model.parameters import digest, initial, to_bytes
 from scheduler.commands import Attempt
 from scheduler.sharding import split
@@ -44,8 +45,8 @@ def attempt(asked: Work) -> Attempt:
     return Attempt(id=asked.attempt_id(2, 0, 2), shard=shard, number=2, sent_at=0.0)
 
 
-def results(asked: Work, seed: int = 0) -> list[MicrobatchResult]:
-    """What an engine might give for the work's microbatches."""
+def results(asked: Work, seed: int = 0) -> list[EngineResult]:
+    """What an engine might give for the work's microbatches, each by itself."""
     source = np.random.default_rng(seed)
 
     def random(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -54,8 +55,12 @@ def results(asked: Work, seed: int = 0) -> list[MicrobatchResult]:
     size = NETWORK.microbatch_size
     counts = [min(size, IMAGES - first) for first in range(0, len(asked.images), size)]
     return [
-        MicrobatchResult(
-            gradients={name: random(count, *shape) for name, shape in NETWORK.shapes.items()},
+        EngineResult(
+            gradients=gradients_as_wanted(
+                {name: random(count, *shape) for name, shape in NETWORK.shapes.items()},
+                asked.wanted,
+                size,
+            ),
             losses=random(count),
             gradient_norms=random(count),
             predictions=np.arange(count, dtype=np.int32) % NETWORK.class_count,

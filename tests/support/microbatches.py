@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import NetworkConfig
-from model.gradients import MicrobatchResult
+from model.gradients import EngineResult
 
 SMALL = NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
 
@@ -32,7 +32,7 @@ def labels_of(count: int, network: NetworkConfig) -> NDArray[np.int64]:
     return np.arange(count, dtype=np.int64) % network.class_count
 
 
-def row_bits(result: MicrobatchResult, row: int) -> dict[str, bytes]:
+def row_bits(result: EngineResult, row: int) -> dict[str, bytes]:
     """One image's results, byte by byte."""
     arrays = dict(result.gradients)
     arrays |= {"losses": result.losses, "norms": result.gradient_norms}

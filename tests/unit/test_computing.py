@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.config import NetworkConfig, Unfolding
+from model.config import NetworkConfig
 from model.gradients import Engine
 from model.parameters import Arrays, digest, from_bytes, initial, to_bytes
 from model.reduction import Reduction, blocks
@@ -76,37 +75,10 @@ def per_image(engine_of: EngineOf) -> dict[str, NDArray[np.float32]]:
     return {name: np.concatenate([part.gradients[name] for part in parts]) for name in SMALL.shapes}
 
 
-@pytest.fixture(params=[4, 8, 64], ids=["one", "two", "all"])
+@pytest.fixture(params=[1, 2 * NETWORK.microbatch_bytes, 2**30], ids=["one", "two", "all"])
 def slices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many microbatches are computed at a time."""
-    monkeypatch.setattr(compute, "SLICE_IMAGES", request.param)
-
-
-@pytest.mark.parametrize(
-    ("changes", "images"),
-    [
-        ({"microbatch_size": 1}, 64),
-        ({"microbatch_size": 16}, 64),
-        ({"microbatch_size": 24}, 192),
-        ({"microbatch_size": 100}, 1600),
-        ({"microbatch_size": 1000}, 1000),  # 64 of them would take too much memory
-        ({"microbatch_size": 8, "filters": 160}, 8 * 7),
-        ({"microbatch_size": 8, "unfolding": Unfolding.FULL}, 8),
-    ],
-)
-def test_a_slice_has_whole_microbatches_for_whole_calls_of_the_engine_as_far_as_they_fit(
-    changes: dict[str, Any], images: int
-) -> None:
-    network = NetworkConfig(**changes)
-    taken: list[int] = []
-
-    def take(rows: slice) -> Any:
-        taken.append(rows.stop - rows.start)
-        raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        next(compute.compute_slices(network, {}, 10_000, take))
-    assert taken == [images]
+    monkeypatch.setattr(compute, "SLICE_BYTES", request.param)
 
 
 @pytest.mark.usefixtures("slices")

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model.config import NetworkConfig, Unfolding
-from model.gradients import Engine, MicrobatchResult, engine, warm_up
+from model.gradients import Engine, EngineResult, engine, warm_up
 from model.images import normalised, one_hot
 from model.parameters import Arrays, initial
 from tests import reference_numpy
@@ -53,7 +53,7 @@ def finite_differences(
 
 
 def assert_is_the_slow_networks(
-    result: MicrobatchResult,
+    result: EngineResult,
     parameters: Parameters,
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],

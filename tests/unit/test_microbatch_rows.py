@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from model.config import NetworkConfig, Unfolding
-from model.gradients import Engine, MicrobatchResult
+from model.gradients import Engine, EngineResult
 from model.parameters import initial
 from tests.support.microbatches import SMALL, bright_images, drawn_images, labels_of, row_bits
 from workers.fingerprint import GOLDEN_NETWORKS, golden_digest
@@ -37,7 +37,7 @@ class Microbatch:
         self.labels = labels_of(self.size, network)
         self.result = self.of(range(self.size))
 
-    def of(self, rows: range | list[int]) -> MicrobatchResult:
+    def of(self, rows: range | list[int]) -> EngineResult:
         """The result of these of its images, in this order."""
         chosen = list(rows)
         return self.compute(self.parameters, self.images[chosen], self.labels[chosen])

@@ -67,7 +67,7 @@ def test_sums_have_the_same_bits_whether_the_worker_or_the_scheduler_adds() -> N
     per_image, summed = work(Wanted.PER_IMAGE), work(Wanted.SUMMED)
     (_, here), (_, there) = read(per_image, answer(per_image)), read(summed, answer(summed))
     assert to_bytes(here) == to_bytes(there)
-    by_microbatch = [result.gradients for result in results(summed)]
+    by_microbatch = [result.gradients for result in results(per_image)]
     for name, array in there.items():
         first, second, third = (microbatch_sum(part[name]) for part in by_microbatch)
         assert array.dtype == np.float64
