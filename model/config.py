@@ -58,6 +58,10 @@ LARGEST_COUNT = 2**31 - 1
 #: of 393 images of the default network.
 MOST_PER_IMAGE_BYTES = 4 * 2**20
 
+#: Images of an iteration up to which every iteration is recorded in full unless a run says
+#: otherwise: each image's values, each answer's times. Of larger ones one of so many is.
+MOST_IMAGES_ALWAYS_RECORDED, RECORDING_INTERVAL = 10_000, 100
+
 
 #: The order in which the sums of gradients are made (model/reduction.py). It is no setting, but is
 #: stored beside a run's: a run does not go on in another one.
@@ -235,6 +239,14 @@ class RunConfig(UpdateConfig, Architecture):
     checkpoint_every: Annotated[
         Count, Field(ge=1, description="keep the parameters of every Nth iteration")
     ] = 1
+    record_images_every: Annotated[
+        Count | None,
+        Field(
+            ge=1,
+            description="keep each image's values of every Nth iteration; default: of every one "
+            f"up to {MOST_IMAGES_ALWAYS_RECORDED} images, else of every {RECORDING_INTERVAL}th",
+        ),
+    ] = None
     audit: Annotated[
         float,
         Field(ge=0, le=1, description="share of the shards that two workers must agree on"),
@@ -329,6 +341,12 @@ class RunConfig(UpdateConfig, Architecture):
         per_image_bytes = 4 * self.network.parameter_count * self.images_in_an_iteration
         is_small = per_image_bytes <= MOST_PER_IMAGE_BYTES
         return GradientForm.PER_IMAGE if is_small else GradientForm.SUMMED
+
+    @property
+    def recording_interval(self) -> int:
+        """Iterations from one that is recorded in full to the next; 1: all of them are."""
+        is_small = self.images_in_an_iteration <= MOST_IMAGES_ALWAYS_RECORDED
+        return self.record_images_every or (1 if is_small else RECORDING_INTERVAL)
 
     @property
     def network(self) -> NetworkConfig:

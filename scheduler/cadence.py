@@ -1,4 +1,4 @@
-"""When a run's parameters are evaluated, when they are kept, when it ends early; pure.
+"""When a run's parameters are evaluated and kept, its images recorded, when it ends early; pure.
 
 Whoever drives the run, and however often it was taken over, these come out the same.
 """
@@ -33,6 +33,17 @@ def is_kept(config: RunConfig, completed_iterations: int) -> bool:
     """
     nth = completed_iterations % config.checkpoint_every == 0
     return nth or _is_nth(config, completed_iterations)
+
+
+def is_recorded(config: RunConfig, iteration: int) -> bool:
+    """Whether each image's values and each answer's times of an iteration, from 0, are kept.
+
+    Those of the last iteration and of one that an evaluation follows are, in any case. A run that
+    goes on from another one's parameters keeps those of its own first iteration as well.
+    """
+    done = iteration + 1
+    nth = iteration == 0 or done % config.recording_interval == 0
+    return nth or done == config.iterations or is_evaluated(config, done)
 
 
 def reason_to_stop(config: RunConfig, evaluations: Sequence[EvaluationRecord]) -> str | None:

@@ -66,14 +66,15 @@ class Stored:
     run: RunRecord
     record: IterationRecord
     ledger: Sequence[LedgerRecord]
-    image_values: ImageValues
+    image_values: ImageValues | None
+    is_recorded: bool  #: the run's settings have the images' values stored
 
 
 def iteration_difference(stored: Stored, computed: Computed) -> Difference | None:
     """The first difference of an iteration, from its images to the parameters after it."""
     differing = chain(
         _of_ledger(stored.ledger, computed.images),
-        image_values_differences(stored.image_values, computed.image_values),
+        _of_images(stored, computed.image_values),
         _of_numbers(stored, computed),
     )
     found = next(differing, None)
@@ -169,6 +170,14 @@ def _of_ledger(ledger: Sequence[LedgerRecord], images: int) -> Iterator[_Found]:
         wanted = 1 if 0 <= place < images else 0
         if times != wanted:
             yield "times counted", times, wanted, place
+
+
+def _of_images(stored: Stored, computed: ImageValues) -> Iterator[_Found]:
+    """What differs between images' values, where the history holds some or should."""
+    if stored.image_values:
+        yield from image_values_differences(stored.image_values, computed)
+    elif stored.is_recorded:
+        yield "images' values", NOTHING, _described(computed), None
 
 
 def image_values_differences(

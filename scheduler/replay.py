@@ -12,7 +12,7 @@ from model.datasets.data import ImageData
 from model.errors import ParametersError
 from model.optimizers import read_state
 from model.parameters import checked, from_bytes
-from scheduler.cadence import is_kept
+from scheduler.cadence import is_kept, is_recorded
 from scheduler.differences import (
     Difference,
     Stored,
@@ -110,11 +110,14 @@ class Replay:
         return None
 
     def _stored(self, iteration: int) -> Stored:
+        values = self.history.image_values_of(self.run.id, [iteration])
+        is_first = iteration == self.run.first_iteration
         return Stored(
             run=self.run,
             record=self.records[iteration],
             ledger=self.history.ledger(self.run.id, iteration),
-            image_values=self.history.image_values(self.run.id, iteration),
+            image_values=values.get(iteration),
+            is_recorded=is_first or is_recorded(self.config, iteration),
         )
 
     def _checkpoint_difference(

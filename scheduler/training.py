@@ -17,7 +17,7 @@ from model.images import image_set
 from model.optimizers import direction, read_state, state_bytes
 from model.parameters import all_finite, assign, digest, from_bytes, to_bytes
 from model.schedules import learning_rate
-from scheduler.cadence import is_kept, next_follows
+from scheduler.cadence import is_kept, is_recorded, next_follows
 from scheduler.errors import diverged
 from scheduler.outcomes import (
     Computed,
@@ -75,6 +75,7 @@ def train(
             fingerprint=dispatcher.fingerprint,
             keep_previous_checkpoint=is_kept(config, iteration),
             optimizer_state=state,
+            record_images=is_recorded(config, iteration),
         )
         yield record
         watcher.committed(run)

@@ -50,6 +50,9 @@ class Commit:
     fingerprint: str | None
     #: Whether the parameters before this iteration stay.
     keep_previous_checkpoint: bool
+    #: Whether the images' values and the answers' times are stored. Those of a run's first
+    #: iteration always are.
+    record_images: bool
 
     def check(self, claim: Claim) -> None:
         """Refuse another run's records, and a ledger that does not count every image once."""
@@ -79,9 +82,9 @@ def store_commit(connection: Connection, claim: Claim, commit: Commit) -> RunRec
         return _stored(connection, claim, commit)
     number, run = advanced
     numbers = _credit(connection, number, commit.ledger)
-    store_iteration(
-        connection, number, numbers, commit.iteration, commit.ledger, commit.image_values
-    )
+    is_recorded = commit.record_images or commit.iteration.iteration == run.first_iteration
+    values = commit.image_values if is_recorded else None
+    store_iteration(connection, number, numbers, commit.iteration, commit.ledger, values)
     _store_checkpoint(connection, run, commit)
     return run
 
@@ -161,7 +164,7 @@ def _register(
             "images": share["more_images"],
             "answers": share["more_answers"],
             "seconds": share["more_seconds"],
-            "first_at": min(entry.received_at for entry in lines),
+            "first_at": min(entry.received_at for entry in lines if entry.received_at),
             "last_at": share["new_last_at"],
         }
         for name, lines in entries.items()
@@ -173,12 +176,12 @@ def _register(
 
 def _share(entries: Sequence[LedgerRecord]) -> dict[str, Any]:
     """What one worker did for an iteration."""
-    answers = {(entry.epoch, entry.shard, entry.attempt): entry.seconds for entry in entries}
+    answers = {(entry.epoch, entry.shard, entry.attempt): entry.seconds or 0 for entry in entries}
     return {
         "more_images": sum(entry.image_count for entry in entries),
         "more_answers": len(answers),
         "more_seconds": sum(answers.values()),
-        "new_last_at": max(entry.received_at for entry in entries),
+        "new_last_at": max(entry.received_at for entry in entries if entry.received_at),
     }
 
 

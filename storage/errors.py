@@ -120,6 +120,20 @@ class IterationNotFound(NotFound):
         super().__init__(f"Run {run_id} has no iteration {iteration} yet.")
 
 
+class IterationNotRecorded(NotFound):
+    """The iteration is committed, but without its images' values and its answers' times."""
+
+    def __init__(self, run_id: str, iteration: int, recorded: Sequence[int]) -> None:
+        before = [one for one in recorded if one < iteration][-1:]
+        after = [one for one in recorded if one > iteration][:1]
+        near = " and ".join(map(str, before + after)) or "none"
+        super().__init__(
+            f"Run {run_id} stored sums alone of iteration {iteration}: no values of single images, "
+            f"no times of answers. The nearest iterations that it recorded in full: {near}. For a "
+            f"run that records more: tapeworks retry {run_id} --set record_images_every=N"
+        )
+
+
 class CheckpointNotFound(NotFound):
     """The parameters after so many iterations do not exist yet or were not kept."""
 

@@ -16,8 +16,14 @@ from storage.checkpoints import check_digests, read_checkpoint
 from storage.claims import Bid
 from storage.commits import Commit, store_commit
 from storage.database import Database, Observer, unobserved
-from storage.errors import DatabaseReadOnly, NotCopied, RightMissing
-from storage.iterations import read_image_values, read_iterations, read_ledger, read_workers
+from storage.errors import DatabaseReadOnly, IterationNotRecorded, NotCopied, RightMissing
+from storage.iterations import (
+    read_image_values,
+    read_iterations,
+    read_ledger,
+    read_recorded,
+    read_workers,
+)
 from storage.lineage import ancestors, read_curve, read_inherited_evaluations
 from storage.queue import NewRun, Queue
 from storage.records import (
@@ -187,11 +193,14 @@ class History:
         fingerprint: str | None,
         keep_previous_checkpoint: bool,
         optimizer_state: bytes | None = None,
+        record_images: bool = True,
     ) -> RunRecord:
         """Advance the run by this iteration, all of it in one transaction.
 
         The ledger must count each of the iteration's images once. The parameters before the
-        iteration are dropped unless they are to be kept or are the initial ones. Repeated because
+        iteration are dropped unless they are to be kept or are the initial ones; each image's
+        values and each answer's times unless they are to be recorded, which those of the run's
+        first iteration always are. Repeated because
         the answer was lost, it does nothing. The run as it stands then may tell of a request.
         Raises `HistoryRolledBack` if the database has forgotten an iteration before this one.
         """
@@ -203,6 +212,7 @@ class History:
             optimizer_state=optimizer_state,
             fingerprint=fingerprint,
             keep_previous_checkpoint=keep_previous_checkpoint,
+            record_images=record_images,
         )
         commit.check(claim)
         with self.database.write() as connection:
@@ -304,13 +314,26 @@ class History:
         with self.database.read() as connection:
             return read_checkpoint(connection, run_id, completed_iterations)
 
-    def image_values(self, run_id: str, iteration: int) -> ImageValues:
-        """The per-image losses, gradient norms and predictions. Raises `IterationNotFound`."""
+    def recorded_iterations(self, run_id: str) -> list[int]:
+        """The iterations whose images' values and answers' times are stored, in order."""
         with self.database.read() as connection:
-            return read_image_values(connection, run_id, [iteration])[iteration]
+            return read_recorded(connection, run_id)
+
+    def image_values(self, run_id: str, iteration: int) -> ImageValues:
+        """The per-image losses, gradient norms and predictions.
+
+        Raises `IterationNotFound`, or `IterationNotRecorded` if they were not stored.
+        """
+        found = self.image_values_of(run_id, [iteration])
+        if not found:
+            raise IterationNotRecorded(run_id, iteration, self.recorded_iterations(run_id))
+        return found[iteration]
 
     def image_values_of(self, run_id: str, iterations: Sequence[int]) -> dict[int, ImageValues]:
-        """The same of several iterations, in order. Raises `IterationNotFound`."""
+        """Return the values of these iterations, in order, but for those that stored none.
+
+        Raises `IterationNotFound`.
+        """
         with self.database.read() as connection:
             return read_image_values(connection, run_id, iterations)
 

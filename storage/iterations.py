@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, ScalarSelect, Select, insert, select
+from sqlalchemy import Connection, Row, ScalarSelect, Select, func, insert, select
 
 from storage.errors import IterationNotFound
 from storage.records import ImageValues, IterationRecord, LedgerRecord, WorkerSummary
@@ -45,22 +45,34 @@ def store_iteration(
     numbers: Mapping[str, int],
     record: IterationRecord,
     ledger: Sequence[LedgerRecord],
-    values: ImageValues,
+    values: ImageValues | None,
 ) -> None:
-    """Insert the iteration's one row, of the run and of workers with these numbers."""
-    from storage.packing import packed  # NumPy is loaded by then; a listing goes without
+    """Insert the iteration's one row, of the run and of workers with these numbers.
 
+    Without images' values the ledger is stored without the answers' times, too.
+    """
+    lines = [_line(entry, numbers) for entry in ledger]
+    if values:
+        lines = [line + _times(entry, record) for line, entry in zip(lines, ledger, strict=True)]
     connection.execute(
         _INSERT,
         {name: getattr(record, name) for name in NUMBERS}
-        | {
-            "run": run,
-            "ledger": [_line(entry, record, numbers) for entry in ledger],
-            "predictions": packed(values.predictions),
-            "image_numbers": values.image_numbers or b"",
-            "image_values": values.losses + values.gradient_norms,
-        },
+        | {"run": run, "ledger": lines}
+        | _of_images(values),
     )
+
+
+def _of_images(values: ImageValues | None) -> dict[str, bytes]:
+    """The columns of images' values; all are empty where those are not recorded."""
+    from storage.packing import packed  # NumPy is loaded by then; a listing goes without
+
+    if values is None:
+        return dict.fromkeys(("predictions", "image_numbers", "image_values"), b"")
+    return {
+        "predictions": packed(values.predictions),
+        "image_numbers": values.image_numbers or b"",
+        "image_values": values.losses + values.gradient_norms,
+    }
 
 
 def read_iterations(connection: Connection, run_id: str) -> list[IterationRecord]:
@@ -85,28 +97,39 @@ def read_ledger(
 def read_image_values(
     connection: Connection, run_id: str, wanted: Sequence[int]
 ) -> dict[int, ImageValues]:
-    """The values of these iterations, in order. Raises `IterationNotFound`."""
-    from storage.packing import unpacked
+    """The values of these iterations, in order, of those among them that were recorded in full.
 
+    Raises `IterationNotFound`.
+    """
     names = ("iteration", "images", "predictions", "image_numbers", "image_values")
     query = _of(run_id, *names).where(iterations.c.iteration.in_(wanted))
     rows = connection.execute(query.order_by(iterations.c.iteration))
-    found = {
-        row.iteration: _image_values(row, unpacked(row.predictions, row.images)) for row in rows
-    }
+    found = {row.iteration: _image_values(row) for row in rows}
     for missing in sorted(set(wanted) - set(found)):
         raise IterationNotFound(run_id, missing)
-    return found
+    return {iteration: values for iteration, values in found.items() if values}
 
 
-def _image_values(row: Row[Any], predictions: bytes) -> ImageValues:
+def _image_values(row: Row[Any]) -> ImageValues | None:
+    """None of an iteration that was not recorded in full: even no predictions take a byte."""
+    from storage.packing import unpacked
+
+    if not row.predictions and not row.image_values:
+        return None
     half = len(row.image_values) // 2
     return ImageValues(
         losses=row.image_values[:half],
         gradient_norms=row.image_values[half:],
-        predictions=predictions,
+        predictions=unpacked(row.predictions, row.images),
         image_numbers=row.image_numbers or None,
     )
+
+
+def read_recorded(connection: Connection, run_id: str) -> list[int]:
+    """The iterations that were recorded in full, in order; their values are not read."""
+    is_recorded = func.length(iterations.c.predictions) > 0
+    query = _of(run_id, "iteration").where(is_recorded).order_by(iterations.c.iteration)
+    return list(connection.scalars(query))
 
 
 def read_workers(connection: Connection, run_id: str) -> list[WorkerSummary]:
@@ -122,8 +145,8 @@ def _of(run_id: str, *names: str) -> Select[Any]:
     return select(*columns).where(iterations.c.run == number_of(run_id))
 
 
-def _line(entry: LedgerRecord, record: IterationRecord, numbers: Mapping[str, int]) -> list[int]:
-    """A ledger's entry in few characters, its times in microseconds since the iteration began."""
+def _line(entry: LedgerRecord, numbers: Mapping[str, int]) -> list[int]:
+    """A ledger's entry in few characters: which images, and the answer that counts them."""
     return [
         entry.first_image,
         entry.image_count,
@@ -131,13 +154,20 @@ def _line(entry: LedgerRecord, record: IterationRecord, numbers: Mapping[str, in
         entry.attempt,
         entry.epoch,
         numbers[entry.worker],
-        round(entry.seconds * 1e6),
-        (entry.received_at - record.started_at) // _MICROSECOND,
     ]
 
 
+def _times(entry: LedgerRecord, record: IterationRecord) -> list[int]:
+    """Microseconds: of the whole shard, and from the iteration's beginning to the arrival."""
+    if entry.seconds is None or entry.received_at is None:
+        return []
+    arrived = entry.received_at - record.started_at
+    return [round(entry.seconds * 1e6), arrived // _MICROSECOND]
+
+
 def _entries(run_id: str, row: Row[Any], names: dict[int, str]) -> Iterator[LedgerRecord]:
-    for first_image, count, shard, attempt, epoch, worker, microseconds, received in row.ledger:
+    for first_image, count, shard, attempt, epoch, worker, *times in row.ledger:
+        microseconds, received = times or (None, None)
         yield LedgerRecord(
             run_id=run_id,
             iteration=row.iteration,
@@ -147,6 +177,6 @@ def _entries(run_id: str, row: Row[Any], names: dict[int, str]) -> Iterator[Ledg
             attempt=attempt,
             epoch=epoch,
             worker=names[worker],
-            seconds=microseconds / 1e6,
-            received_at=row.started_at + received * _MICROSECOND,
+            seconds=None if microseconds is None else microseconds / 1e6,
+            received_at=None if received is None else row.started_at + received * _MICROSECOND,
         )

@@ -174,10 +174,11 @@ class LedgerRecord:
     epoch: int
     #: The worker that answered.
     worker: str
-    #: How long the worker computed the whole shard; to the microsecond, as the next one.
-    seconds: float
+    #: How long the worker computed the whole shard; to the microsecond, as the next one. Both are
+    #: None where the iteration is not recorded in full.
+    seconds: float | None
     #: When the answer arrived.
-    received_at: datetime
+    received_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

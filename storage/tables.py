@@ -111,7 +111,8 @@ tags = Table(
 #: A row holds all of an iteration but its parameters: its numbers, its ledger, its images' values.
 #: PostgreSQL pads each column to the next multiple of its size, and spends 8 bytes on the first
 #: NULL of a row: so the widest numbers come first, and nothing is NULL. SQLite keeps the rows in
-#: the order of their key, without a second tree for the key.
+#: the order of their key, without a second tree for the key. The last three columns are empty where
+#: an iteration is not recorded in full.
 iterations = Table(
     "stored_iterations",
     metadata,

@@ -31,6 +31,7 @@ SETTINGS = {
     "microbatch_size": "integer",
     "shards": "integer",
     "checkpoint_every": "integer",
+    "record_images_every": "integer",
     "audit": "number",
     "allow_mixed_workers": "boolean",
     "unfolding": "text",

@@ -91,4 +91,5 @@ IMAGES = f"""SELECT r.id AS run_id, i.iteration, p.key AS place, {_IMAGE} AS ima
   {_float32("i.image_values", "p.key")} AS loss,
   {_float32("i.image_values", "(i.images + p.key)")} AS gradient_norm
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run
-JOIN {_PLACES} AS p"""
+JOIN {_PLACES} AS p
+WHERE length(i.predictions) > 0"""

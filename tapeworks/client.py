@@ -273,7 +273,10 @@ class Run:
         return _frame(IterationRecord, self._history.iterations(self.id))
 
     def ledger(self, iteration: int | None = None) -> DataFrame:
-        """Return which worker computed which images, of one iteration or of all."""
+        """Return which worker computed which images, of one iteration or of all.
+
+        An iteration that was not recorded in full (`record_images_every`) has no times.
+        """
         chosen = given.read_optional(given.read_whole, "iteration", iteration)
         return _frame(LedgerRecord, self._history.ledger(self.id, chosen))
 
@@ -292,7 +295,8 @@ class Run:
     def images(self, iteration: int) -> DataFrame:
         """A row per image of an iteration: its number in the data, loss, gradient norm, prediction.
 
-        The prediction is an index into the run's classes. Raises `IterationNotFound`.
+        The prediction is an index into the run's classes. Raises storage's `IterationNotFound`, or
+        `IterationNotRecorded` for one of which these were not stored (`record_images_every`).
         """
         import numpy as np
         import pandas

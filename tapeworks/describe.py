@@ -22,6 +22,7 @@ def run_values(history: History, run: RunRecord) -> dict[str, Any]:
     return {
         **asdict(run),
         "gradient_form": gradient_form(run),
+        "recording_interval": recording_interval(run),
         "tags": history.tags(run.id),
         "history_digest": history_digest(losses),
         "losses": losses,
@@ -63,6 +64,15 @@ def gradient_form(run: RunRecord) -> str | None:
     from model.config import recorded_config
 
     return recorded_config(run.configuration).gradient_form.value
+
+
+def recording_interval(run: RunRecord) -> int | None:
+    """Iterations from one that is recorded in full to the next, also where their size decides."""
+    if "record_images_every" not in run.configuration:
+        return None
+    from model.config import run_config
+
+    return run_config(run.configuration).recording_interval
 
 
 def evaluation_lines(evaluations: Sequence[EvaluationRecord]) -> list[tuple[str, str]]:
@@ -125,6 +135,8 @@ def _settings(run: RunRecord) -> dict[str, str]:
     settings = {name: _setting(value) for name, value in run.configuration.items()}
     if settings.get("gradients") == "auto":
         settings["gradients"] += f": {gradient_form(run)}"
+    if settings.get("record_images_every") == "None":
+        settings["record_images_every"] += f": {recording_interval(run)}"
     return settings
 
 

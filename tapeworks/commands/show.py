@@ -52,6 +52,8 @@ def _put_rows(rows: list[dict[str, object]], json: bool) -> None:
 
 
 def _cell(name: str, value: object) -> str:
+    if value is None:
+        return "-"
     if name.endswith("at") and hasattr(value, "astimezone"):
         return clock(value)  # type: ignore[arg-type]
     return f"{value:.4f}" if isinstance(value, float) else str(value)

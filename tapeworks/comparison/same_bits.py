@@ -25,6 +25,7 @@ WITHOUT_INFLUENCE = frozenset(
         "gradients",
         "shards",
         "checkpoint_every",
+        "record_images_every",
         "audit",
     }
 )
@@ -38,8 +39,8 @@ OF_AN_ITERATION = ("loss", "accuracy", "gradient_norm", "parameters_digest")
 #: Iterations whose images' values are read at once.
 AT_ONCE = 100
 
-#: An iteration as it is stored, with its images' values.
-Stored = tuple[IterationRecord, ImageValues]
+#: An iteration as it is stored, with its images' values if they are.
+Stored = tuple[IterationRecord, ImageValues | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +65,7 @@ class Pair:
     one: str  #: a run's id
     other: str
     iterations: int  #: that both have
+    recorded: int  #: of them those of which both have the images' values, which are compared
     parting: Parting | None  #: None: all that both have has the same bits
     promised: bool  #: whether all workers had one fingerprint, which promises the same bits
 
@@ -93,11 +95,15 @@ def _what_decides(run: RunRecord) -> str:
 def _pair(history: History, one: Contender, other: Contender) -> Pair:
     common = {record.iteration for record in one.iterations}
     common &= {record.iteration for record in other.iterations}
+    recorded = common.intersection(
+        *(history.recorded_iterations(contender.run.id) for contender in (one, other))
+    )
     at_first = _before_the_first(history, one.run, other.run)
     return Pair(
         one=one.run.id,
         other=other.run.id,
         iterations=len(common),
+        recorded=len(recorded),
         parting=at_first
         or first_parting(_stored(history, one, common), _stored(history, other, common)),
         promised=one.run.fingerprint == other.run.fingerprint
@@ -126,18 +132,19 @@ def _stored(history: History, run: Contender, wanted: set[int]) -> Iterator[Stor
         part = records[start : start + AT_ONCE]
         values = history.image_values_of(run.run.id, [record.iteration for record in part])
         for record in part:
-            yield record, values[record.iteration]
+            yield record, values.get(record.iteration)
 
 
 def _parting(one: Stored, other: Stored) -> Parting | None:
     (record, values), (other_record, other_values) = one, other
-    for what, mine, theirs, place in image_values_differences(values, other_values):
-        return Parting(
-            iteration=record.iteration,
-            what=what,
-            values=(str(mine), str(theirs)),
-            image=None if place is None else _image_at(values, place),
-        )
+    if values and other_values:
+        for what, mine, theirs, place in image_values_differences(values, other_values):
+            return Parting(
+                iteration=record.iteration,
+                what=what,
+                values=(str(mine), str(theirs)),
+                image=None if place is None else _image_at(values, place),
+            )
     for name in OF_AN_ITERATION:
         # Python writes different floats differently, also 0.0 and -0.0.
         mine, theirs = str(getattr(record, name)), str(getattr(other_record, name))

@@ -123,4 +123,9 @@ def _sentence(pair: Pair, one: str, other: str) -> str:
     if not pair.iterations:
         return f"{both} and no iteration that both have."
     count = f"{pair.iterations} {'iteration' if pair.iterations == 1 else 'iterations'}"
-    return f"{both} and the same bits in all {count} that both have."
+    if pair.recorded == pair.iterations:
+        return f"{both} and the same bits in all {count} that both have."
+    return (
+        f"{both} and the same bits in all {count} that both have; the values of single images were "
+        f"compared in the {pair.recorded} of which both have them."
+    )

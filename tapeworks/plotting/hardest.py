@@ -47,16 +47,19 @@ class ContactSheet:
 
 
 def contact_sheet(history: History, run: RunRecord, iteration: int | None = None) -> ContactSheet:
-    """Of this iteration or the last one.
+    """The sheet of this iteration, or of the last one that was recorded in full.
 
-    Reads the run's data set. Raises model's `DatasetError` where it is not at hand, and scheduler's
-    `CannotContinueHere` where it holds other images than the run was trained on.
+    Reads the run's data set. Raises model's `DatasetError` where it is not at hand, scheduler's
+    `CannotContinueHere` where it holds other images than the run was trained on, and storage's
+    `IterationNotRecorded`.
     """
     from model import datasets  # here: other pictures need no data set
     from model.config import recorded_config
     from scheduler.driving import check_images, images_digest
 
-    chosen = run.completed_iterations - 1 if iteration is None else iteration
+    chosen = iteration
+    if chosen is None:
+        chosen = max(history.recorded_iterations(run.id), default=run.completed_iterations - 1)
     values = history.image_values(run.id, chosen)
     config = recorded_config(run.configuration)
     data = datasets.load(config)

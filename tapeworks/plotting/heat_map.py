@@ -33,8 +33,9 @@ class HeatMap:
     label: str
     iterations: range  #: of the columns: all, or every so many up to the last
     images: NDArray[np.int64]  #: numbers in the run's data, the highest last loss first
-    #: (rows, columns); the loss of an image when it was last computed, NaN before that.
+    #: (rows, columns); the loss of an image when it was last recorded, NaN before that.
     losses: Losses
+    is_last_known: bool  #: some losses are of an iteration before their column's
     #: How many of the images stand in each row, in their order; their mean loss is drawn.
     row_images: tuple[int, ...]
 
@@ -54,7 +55,14 @@ class HeatMap:
 def heat_map(history: History, run: RunRecord) -> HeatMap:
     """The losses of all the images that were seen, as many as a picture has room for."""
     columns = shown_iterations(run.first_iteration, run.completed_iterations)
-    losses = last_known(_values(history, run, columns), settings_of(run)["images"], columns)
+    recorded = [
+        iteration
+        for iteration in history.recorded_iterations(run.id)
+        if iteration < run.completed_iterations
+    ]
+    images, is_partial = settings_of(run)["images"], _is_partial(history, run, recorded)
+    needed = recorded if is_partial else newest_at(columns, recorded)
+    losses = last_known(_values(history, run, needed), images, columns)
     order = hardest_first(losses)
     rows, row_images = grouped(losses[order])
     return HeatMap(
@@ -64,6 +72,7 @@ def heat_map(history: History, run: RunRecord) -> HeatMap:
         images=order,
         losses=rows,
         row_images=row_images,
+        is_last_known=is_partial or not set(columns) <= set(recorded),
     )
 
 
@@ -73,17 +82,24 @@ def shown_iterations(first: int, completed: int) -> range:
     return range(first + (completed - first - 1) % distance, completed, distance)
 
 
+def newest_at(columns: Sequence[int], recorded: Sequence[int]) -> list[int]:
+    """Of the recorded iterations, in order, the newest at each column, once each."""
+    places = np.searchsorted(recorded, columns, side="right")
+    return [recorded[place - 1] for place in np.unique(places) if place]
+
+
 def last_known(
     iterations: Iterable[tuple[int, ImageValues]], images: int, columns: Sequence[int]
 ) -> Losses:
-    """(images, columns): the loss of each image when it was last computed, NaN before that."""
+    """(images, columns): the loss of each image when it was last recorded, NaN before that."""
     known: Losses = np.full(images, np.nan, np.float32)
-    table = []
-    for iteration, values in iterations:
-        losses = np.frombuffer(values.losses, "<f4")
-        known[_numbers(values)] = losses
-        if iteration in columns:
-            table.append(known.copy())
+    table, rest = [], iter(iterations)
+    ahead = next(rest, None)
+    for column in columns:
+        while ahead and ahead[0] <= column:
+            known[_numbers(ahead[1])] = np.frombuffer(ahead[1].losses, "<f4")
+            ahead = next(rest, None)
+        table.append(known.copy())
     return np.stack(table, axis=1)
 
 
@@ -110,11 +126,15 @@ def _mean(rows: Losses) -> Losses:
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).astype(np.float32)
 
 
-def _values(history: History, run: RunRecord, columns: range) -> Iterator[tuple[int, ImageValues]]:
-    """What the columns need: where an iteration computes a part of the images, all iterations."""
-    images = len(_numbers(history.image_values(run.id, columns[0])))
-    some = images < settings_of(run)["images"]
-    wanted = range(run.first_iteration, run.completed_iterations) if some else columns
+def _is_partial(history: History, run: RunRecord, recorded: Sequence[int]) -> bool:
+    """Check that an iteration computes only a part of the run's images."""
+    first = history.image_values(run.id, min(recorded, default=run.first_iteration))
+    return len(_numbers(first)) < int(settings_of(run)["images"])
+
+
+def _values(
+    history: History, run: RunRecord, wanted: Sequence[int]
+) -> Iterator[tuple[int, ImageValues]]:
     for start in range(0, len(wanted), AT_ONCE):
         yield from history.image_values_of(run.id, wanted[start : start + AT_ONCE]).items()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from storage.errors import IterationNotRecorded
 from storage.history import History
 from storage.records import IterationRecord, LedgerRecord, RunRecord
 from tapeworks.comparison.labels import picture_labels
@@ -53,6 +54,7 @@ class Timeline:
     iterations: tuple[int, ...]
     begins: tuple[float, ...]  #: of the iterations, seconds on the picture's axis
     cuts: tuple[Cut, ...]
+    left_out: int  #: iterations whose answers' times were not stored
 
     def values(self) -> dict[str, Any]:
         """What is drawn, as JSON values."""
@@ -60,13 +62,18 @@ class Timeline:
 
 
 def timeline(history: History, run: RunRecord, iteration: int | None = None) -> Timeline:
-    """Of one iteration or of all. An answer that was not counted is in no ledger, nor here."""
-    answers = distinct(history.ledger(run.id, iteration))  # first: a run may be in progress
-    records = [
-        record for record in history.iterations(run.id) if iteration in (None, record.iteration)
-    ]
+    """The timeline of one iteration, or of all that were recorded in full.
+
+    An answer that was not counted is in no ledger, nor here. Raises `IterationNotRecorded`.
+    """
+    lines = history.ledger(run.id, iteration)  # first: a run may be in progress
+    answers = distinct(line for line in lines if line.received_at)
+    recorded = {answer.iteration for answer in answers}
+    if not recorded:
+        place = run.first_iteration if iteration is None else iteration
+        raise IterationNotRecorded(run.id, place, history.recorded_iterations(run.id))
+    records = [record for record in history.iterations(run.id) if record.iteration in recorded]
     workers = sorted({answer.worker for answer in answers}, key=_natural)
-    rows = {worker: row for row, worker in enumerate(workers)}
     begins, cuts = axis(records)
     starts = {
         record.iteration: (record.started_at, begin)
@@ -76,12 +83,11 @@ def timeline(history: History, run: RunRecord, iteration: int | None = None) -> 
         run_id=run.id,
         label=picture_labels([run])[0],
         workers=tuple(workers),
-        bars=tuple(
-            _bar(answer, rows[answer.worker], *starts[answer.iteration]) for answer in answers
-        ),
+        bars=tuple(_bars(answers, workers, starts)),
         iterations=tuple(starts),
         begins=begins,
         cuts=cuts,
+        left_out=len({line.iteration for line in lines} - recorded),
     )
 
 
@@ -108,16 +114,26 @@ def axis(records: Sequence[IterationRecord]) -> tuple[tuple[float, ...], tuple[C
     return tuple(begins), tuple(cuts)
 
 
-def _bar(answer: LedgerRecord, row: int, started_at: datetime, begin: float) -> Bar:
-    ended = begin + (answer.received_at - started_at).total_seconds()
-    return Bar(
-        worker=row,
-        begin=ended - answer.seconds,
-        seconds=answer.seconds,
-        iteration=answer.iteration,
-        shard=answer.shard,
-        attempt=answer.attempt,
-    )
+def _bars(
+    answers: Iterable[LedgerRecord],
+    workers: Sequence[str],
+    starts: Mapping[int, tuple[datetime, float]],
+) -> Iterator[Bar]:
+    """The bars of these answers; `starts` tells when each iteration began, and at which second."""
+    rows = {worker: row for row, worker in enumerate(workers)}
+    for answer in answers:
+        if answer.received_at is None or answer.seconds is None:
+            continue
+        started_at, begin = starts[answer.iteration]
+        ended = begin + (answer.received_at - started_at).total_seconds()
+        yield Bar(
+            worker=rows[answer.worker],
+            begin=ended - answer.seconds,
+            seconds=answer.seconds,
+            iteration=answer.iteration,
+            shard=answer.shard,
+            attempt=answer.attempt,
+        )
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -177,6 +177,31 @@ def test_show_ledger_names_worker_and_attempt_of_every_image(
     assert len(call("show first --ledger").out.splitlines()) == 1 + len(lines)
 
 
+def test_a_run_that_records_seldom_says_so_and_names_what_it_recorded(call: Call) -> None:
+    trained = call(
+        "train --workers 0 --images 20 --iterations 5 --record-images-every 3 --name seldom --json"
+    ).values
+    assert trained["recording_interval"] == 3
+    times = {
+        line["iteration"]: (line["seconds"], line["received_at"])
+        for line in call("show seldom --ledger --json").values
+    }
+    recorded = [iteration for iteration, answer in times.items() if None not in answer]
+    assert (sorted(times), recorded) == ([0, 1, 2, 3, 4], [0, 2, 4])
+    rows = [line.split() for line in call("show seldom --ledger").out.splitlines()[1:]]
+    assert all(row[-2:] == ["-", "-"] for row in rows if row[0] in {"1", "3"})
+    for kind in ("hardest", "timeline"):
+        refused = call(f"plot seldom --kind {kind} --iteration 3 --output a.png")
+        assert refused.code == 3
+        assert "The nearest iterations that it recorded in full: 2 and 4." in refused.err
+        assert call(f"plot seldom --kind {kind} --output a.png").code == 0
+    assert call("plot seldom --kind images --output a.png").code == 0
+    assert call("replay seldom").out.startswith("5 iterations replayed, all the same bits")
+    found = call(f"query --file {ROOT}/docs/exactly_once.sql --json").values
+    assert {(row["fewest_times"], row["most_times"]) for row in found} == {(1, 1)}
+    assert [row["iteration"] for row in found] == [0, 1, 2, 3, 4]
+
+
 def test_watch_of_a_finished_run_tells_how_it_went(trained: dict[str, Any], call: Call) -> None:
     watched = call("watch first")
     assert watched.code == 0

@@ -15,6 +15,7 @@ from storage.database import Database
 from storage.errors import (
     CheckpointNotFound,
     IterationNotFound,
+    IterationNotRecorded,
     LeaseLost,
     LedgerMismatch,
     RunNotFound,
@@ -122,6 +123,29 @@ class TestCommitting:
         assert history.ledger(claim.run_id) == ledger_of(iteration)
         assert history.image_values(claim.run_id, 0) == values_of(0)
         assert history.checkpoint(claim.run_id).parameters == b"parameters 1"
+
+    def test_of_an_iteration_that_is_not_recorded_it_stays_known_who_computed_which_images(
+        self, history: History
+    ) -> None:
+        claim = submit_and_claim(history)
+        for number in range(3):
+            commit(history, claim, number, record=number == 2)
+
+        assert history.recorded_iterations(claim.run_id) == [0, 2]  # the first one always is
+        everything = ledger_of(iteration_of(claim, 1))
+        without_times = [replace(one, seconds=None, received_at=None) for one in everything]
+        assert history.ledger(claim.run_id, 1) == without_times
+        assert history.iterations(claim.run_id)[1] == iteration_of(claim, 1)
+        wanted = {0: values_of(0), 2: values_of(2)}
+        assert history.image_values_of(claim.run_id, [0, 1, 2]) == wanted
+        told = r"sums alone of iteration 1: .*in full: 0 and 2\. .* --set record_images_every=N$"
+        with pytest.raises(IterationNotRecorded, match=told):
+            history.image_values(claim.run_id, 1)
+        with pytest.raises(IterationNotFound, match="no iteration 3 yet"):
+            history.image_values_of(claim.run_id, [2, 3])
+        [worker] = history.workers(claim.run_id)
+        assert (worker.images, worker.answers) == (60, 9)
+        assert worker.seconds == pytest.approx(0.9)
 
     def test_the_run_tells_where_it_stands(self, history: History) -> None:
         claim = submit_and_claim(history)

@@ -278,7 +278,7 @@ def test_another_revision_is_refused_with_the_command_that_helps(database: Datab
     stamp(database, "0000")
     with pytest.raises(SchemaMismatch) as refusal:
         database.check_schema()
-    assert "is at revision 0000, this Tapeworks needs 0003. " in str(refusal.value)
+    assert f"is at revision 0000, this Tapeworks needs {REVISION}. " in str(refusal.value)
     assert str(refusal.value).endswith("Run: tapeworks db upgrade")
 
 

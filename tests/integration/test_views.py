@@ -15,7 +15,7 @@ from storage.history import History
 from storage.packing import packed, unpacked
 from storage.records import EvaluationRecord, ImageValues
 from storage.views import NAMES, SETTINGS
-from tests.support.made_up import iteration_of, ledger_of
+from tests.support.made_up import commit, iteration_of, ledger_of, submit_and_claim
 
 #: Zero, the smallest and the largest float32, and what lies between.
 LOSSES = [0.0, 1e-45, 1.1754943e-38, 0.1, 1.0, 3.4028235e38, 2.5e-7, 16777216.0] + [0.3] * 12
@@ -118,6 +118,22 @@ def test_images(history: History, run_id: str) -> None:
         assert [row["gradient_norm"] for row in part] == array("f", NORMS).tolist()
         assert [row["label"] for row in part] == [CLASSES[row["image"] % 5] for row in part]
         assert [row["predicted"] for row in part] == [CLASSES[place % 3] for place in range(20)]
+
+
+def test_an_iteration_that_is_not_recorded_has_a_ledger_without_times_and_no_images(
+    history: History,
+) -> None:
+    claim = submit_and_claim(history)
+    commit(history, claim, 0)
+    commit(history, claim, 1, record=False)
+    found = rows(history, "SELECT * FROM ledger WHERE iteration = 1 ORDER BY first_image")
+    for row, record in zip(found, history.ledger(claim.run_id, 1), strict=True):
+        assert row == asdict(record)
+        assert (row["seconds"], row["received_at"]) == (None, None)
+    assert [row["first_image"] for row in found] == [0, 8, 16]
+    images = rows(history, "SELECT iteration, count(*) AS images FROM images GROUP BY iteration")
+    assert images == [{"iteration": 0, "images": 20}]
+    assert len(rows(history, "SELECT * FROM iterations")) == 2
 
 
 def test_ledger_and_workers(history: History, run_id: str) -> None:

@@ -86,6 +86,7 @@ def commit(
     number: int = 0,
     *,
     keep: bool = True,
+    record: bool = True,
     parameters: bytes | None = None,
 ) -> None:
     content = parameters or _parameters(number + 1)
@@ -100,6 +101,7 @@ def commit(
         parameters=content,
         fingerprint="avx2",
         keep_previous_checkpoint=keep,
+        record_images=record,
     )
 
 

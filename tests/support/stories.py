@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from model.config import run_config
+from scheduler.cadence import is_recorded
 from storage.history import History
 from storage.records import (
     Claim,
@@ -42,14 +43,16 @@ def tell(
 ) -> RunRecord:
     """A finished run with these losses, by iteration and place in the image set.
 
-    Equal losses give equal parameters. The first of two workers computes the first image, the
-    other one all others, at its second attempt in odd iterations.
+    Its settings decide which iterations are recorded in full. Equal losses give equal parameters.
+    The first of two workers computes the first image, the other one all others, at its second
+    attempt in odd iterations.
     """
     images = {"images": len(losses[0]) if losses else 2}
     wanted = {"iterations": max(len(losses), 1)} | images | dict(settings or {})
+    config = run_config(wanted)
     run = history.create_run(
         name=name,
-        configuration=run_config(wanted).model_dump(mode="json"),
+        configuration=config.model_dump(mode="json"),
         iterations=wanted["iterations"],
         parameters=initial,
         parameters_digest=hashlib.sha256(initial).hexdigest(),
@@ -69,6 +72,7 @@ def tell(
             repr(losses[: iteration + 1]).encode(),
             fingerprint,
             True,
+            record_images=is_recorded(config, iteration),
         )
     for evaluation in evaluations:
         history.record_evaluation(claim, replace(evaluation, run_id=run.id))

@@ -66,7 +66,7 @@ def settings(**values: Any) -> RunConfig:
 def digests(history: History, run_id: str) -> Digests:
     """What has the same bits in equal runs."""
     records = history.iterations(run_id)
-    values = [history.image_values(run_id, record.iteration) for record in records]
+    values = history.image_values_of(run_id, [record.iteration for record in records])
     return Digests(
         parameters=history.find_run(run_id).parameters_digest,
         history=history_digest([record.loss for record in records]),

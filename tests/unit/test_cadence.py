@@ -7,7 +7,13 @@ from collections.abc import Sequence
 import pytest
 
 from model.config import RunConfig
-from scheduler.cadence import is_evaluated, is_kept, next_follows, reason_to_stop
+from scheduler.cadence import (
+    is_evaluated,
+    is_kept,
+    is_recorded,
+    next_follows,
+    reason_to_stop,
+)
 from storage.records import EvaluationRecord
 
 
@@ -51,6 +57,27 @@ def test_what_is_evaluated_is_kept_beside_every_nth() -> None:
     ]
 
     assert kept == [0, 3, 4, 6, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, list(range(10))),
+        ({"record_images_every": 4}, [0, 3, 7, 9]),
+        ({"record_images_every": 4, "evaluate_every": 3}, [0, 2, 3, 5, 7, 8, 9]),
+        ({"record_images_every": 100, "test_images": 0}, [0, 9]),
+        ({"images": 10_001, "iterations": 250}, [0, 99, 199, 249]),
+        ({"images": 10_001, "record_images_every": 1}, list(range(10))),
+    ],
+)
+def test_the_first_every_nth_the_evaluated_and_the_last_iteration_are_recorded(
+    settings: dict[str, int], expected: list[int]
+) -> None:
+    chosen = config(**settings)
+
+    recorded = [place for place in range(chosen.iterations) if is_recorded(chosen, place)]
+
+    assert recorded == expected
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,23 @@ class TestTheBitsOfRunsOfOneConfiguration:
         one = tell(history, LOSSES)
         other = tell(history, LOSSES, settings={"shards": 5, "gradients": "summed", "audit": 0.1})
         [pair] = compared(history, one, other)
-        assert pair == Pair(one=one.id, other=other.id, iterations=3, parting=None, promised=True)
+        assert pair == Pair(
+            one=one.id, other=other.id, iterations=3, recorded=3, parting=None, promised=True
+        )
+
+    def test_what_one_of_them_did_not_record_is_compared_by_its_sums(
+        self, history: History
+    ) -> None:
+        one, other = [[0.5, 1.5]] * 5, [[0.5, 1.5]] * 5
+        settings = {"record_images_every": 3}
+        usual, seldom = tell(history, one), tell(history, other, settings=settings)
+        [pair] = compared(history, usual, seldom)
+        assert (pair.iterations, pair.recorded, pair.parting) == (5, 3, None)
+
+        other[3] = [1.5, 0.75]
+        [pair] = compared(history, usual, tell(history, other, settings=settings))
+        assert pair.parting is not None
+        assert str(pair.parting) == "the loss in iteration 3: 2.0 against 2.25"
 
     def test_runs_of_other_configurations_are_not_compared(self, history: History) -> None:
         runs = [tell(history, LOSSES, settings={"seed": seed}) for seed in (1, 2, 3)]

@@ -92,10 +92,26 @@ PARTING = Parting(iteration=13, what="loss", values=("1.25", "1.5"), image=7)
 def test_a_sentence_says_what_a_pair_shares(
     iterations: int, parting: Parting | None, promised: bool, sentence: str
 ) -> None:
-    pair = Pair(one="1", other="2", iterations=iterations, parting=parting, promised=promised)
+    pair = Pair(
+        one="1",
+        other="2",
+        iterations=iterations,
+        recorded=iterations,
+        parting=parting,
+        promised=promised,
+    )
     [line] = bits_lines([pair], {"1": "a", "2": "b"})
     assert sentence in line
     assert ("promise" in line) is not promised
+
+
+def test_a_sentence_says_of_how_many_iterations_single_images_were_compared() -> None:
+    pair = Pair(one="1", other="2", iterations=50, recorded=2, parting=None, promised=True)
+    [line] = bits_lines([pair], {"1": "a", "2": "b"})
+    assert line.endswith(
+        "the same bits in all 50 iterations that both have; the values of single images were "
+        "compared in the 2 of which both have them."
+    )
 
 
 def test_without_a_pair_it_is_said_that_nothing_is_compared() -> None:

@@ -108,6 +108,8 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"shards": 2**31}, f"shards={2**31}"),
     ({"checkpoint_every": 0}, "checkpoint_every=0"),
     ({"checkpoint_every": 2**31}, f"checkpoint_every={2**31}"),
+    ({"record_images_every": 0}, "record_images_every=0"),
+    ({"record_images_every": 2**31}, f"record_images_every={2**31}"),
     ({"audit": -0.1}, "audit=-0.1"),
     ({"audit": 1.5}, "audit=1.5"),
     ({"audit": float("nan")}, "audit=nan"),
@@ -129,7 +131,7 @@ VALID: list[dict[str, Any]] = [
     {"optimizer": "adam", "adam_beta_1": 0.8, "adam_beta_2": 0.9, "adam_epsilon": 1e-4},
     {"schedule": "cosine", "warmup_iterations": 49, "final_learning_rate": 1e-5},
     {"image_side": 1024, "kernel_sizes": (1000,), "classes": tuple(range(256))},
-    {"checkpoint_every": 10},
+    {"checkpoint_every": 10, "record_images_every": 3},
 ]
 
 
@@ -361,6 +363,22 @@ def test_auto_has_gradients_of_more_than_4_mib_summed(settings: dict[str, Any], 
 @pytest.mark.parametrize("images", [1, 10_000])
 def test_a_chosen_form_of_gradients_is_kept(form: str, images: int) -> None:
     assert run_config({"gradients": form, "images": images}).gradient_form == form
+
+
+@pytest.mark.parametrize(
+    ("settings", "interval"),
+    [
+        ({"images": 10_000}, 1),
+        ({"images": 10_001}, 100),
+        ({"images": 60_000, "images_per_iteration": 10_000}, 1),
+        ({"images": 60_000, "record_images_every": 7}, 7),
+        ({"record_images_every": 2**31 - 1}, 2**31 - 1),
+    ],
+)
+def test_iterations_of_many_images_are_seldom_recorded_in_full(
+    settings: dict[str, Any], interval: int
+) -> None:
+    assert run_config(settings).recording_interval == interval
 
 
 # Microbatches

@@ -28,3 +28,20 @@ def test_the_form_of_a_runs_gradients_is_told_also_where_it_was_left_to_auto(
 
     assert run_values(history, run)["gradient_form"] == form
     assert dict(run_lines(history, run))["  gradients"] == shown
+
+
+@pytest.mark.parametrize(
+    ("settings", "interval", "shown"),
+    [
+        ({}, 1, "None: 1"),
+        ({"images": 10_001}, 100, "None: 100"),
+        ({"images": 10_001, "record_images_every": 5}, 5, "5"),
+    ],
+)
+def test_it_is_told_how_often_images_are_recorded_also_where_their_number_decides(
+    history: History, settings: dict[str, object], interval: int, shown: str
+) -> None:
+    run = tell(history, LOSSES, settings=settings)
+
+    assert run_values(history, run)["recording_interval"] == interval
+    assert dict(run_lines(history, run))["  record_images_every"] == shown

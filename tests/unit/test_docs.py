@@ -297,7 +297,7 @@ def _violation_queries() -> list[str]:
 
 
 def _history_of_two_iterations(directory: Path) -> Path:
-    """Two iterations over five images in microbatches of two."""
+    """Two iterations over five images in microbatches of two, the second not recorded in full."""
     history = History.open(directory / "history.db")
     run = history.create_run(
         name=None, configuration={}, iterations=2, parameters=b"", parameters_digest=""
@@ -335,6 +335,8 @@ def _history_of_two_iterations(directory: Path) -> Path:
             for microbatch, count in enumerate((2, 2, 1))
         ]
         values = ImageValues(losses=b"", gradient_norms=b"", predictions=b"")
-        history.commit_iteration(claim, record, ledger, values, b"", None, True)
+        history.commit_iteration(
+            claim, record, ledger, values, b"", None, True, record_images=False
+        )
     history.database.close()
     return directory / "history.db"

@@ -123,6 +123,7 @@ class TestTheHeatMap:
             "iterations": range(table.shape[1]),
             "images": np.arange(len(table))[::-1],
             "row_images": (1,) * len(table),
+            "is_last_known": False,
         }
         return HeatMap(run_id="1", label="mine", losses=table, **usual | changed)
 
@@ -138,7 +139,7 @@ class TestTheHeatMap:
         assert image.get_extent() == [-0.5, 1.5, 2.5, 0.5]
 
     def test_what_was_not_computed_yet_is_left_out_and_named(self) -> None:
-        figure = draw(self.shown([[np.nan, 4.0], [2.0, 0.5]]))
+        figure = draw(self.shown([[np.nan, 4.0], [2.0, 0.5]], is_last_known=True))
         axes, bar = axes_of(figure), figure.axes[1]
         array = axes.images[0].get_array()
         assert np.ma.getmaskarray(array).tolist() == [[True, False], [False, False]]
@@ -172,6 +173,7 @@ class TestTheTimeline:
             "iterations": (4, 5),
             "begins": (0.0, 1.0),
             "cuts": (),
+            "left_out": 0,
         }
         return Timeline(run_id="1", label="mine", **usual | changed)
 
@@ -206,6 +208,10 @@ class TestTheTimeline:
         axes = axes_of(draw(self.shown(cuts=(Cut(at=0.9, seconds=11_520.0),))))
         assert "3 h 12 min later" in [text.get_text() for text in axes.texts]
         assert axes.get_xlabel().endswith(", without long pauses")
+
+    def test_it_is_told_how_many_iterations_have_no_times(self) -> None:
+        axes = axes_of(draw(self.shown(left_out=98)))
+        assert axes.get_xlabel().endswith("; the times of 98 iterations were not stored")
 
     def test_of_very_many_workers_some_are_named(self) -> None:
         workers = tuple(f"desk-{number}" for number in range(200))

@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from model import datasets
 from model.config import RunConfig
 from scheduler.errors import CannotContinueHere
-from storage.errors import IterationNotFound
+from storage.errors import IterationNotFound, IterationNotRecorded
 from storage.history import History
 from tapeworks.errors import UsageError
 from tapeworks.plotting.curves import LOGARITHMIC_FROM, Measure, curves
@@ -25,6 +25,7 @@ from tapeworks.plotting.heat_map import (
     hardest_first,
     heat_map,
     last_known,
+    newest_at,
     shown_iterations,
 )
 from tapeworks.plotting.kinds import Kind, content, picture_format
@@ -101,6 +102,19 @@ class TestTheHeatMap:
         assert_array_equal(shown.losses, [[NAN, 4.0, 6.0], [1.0, 1.0, 5.0], [2.0, 3.0, 3.0]])
         assert shown.values()["losses"] == [[None, 4.0, 6.0], [1.0, 1.0, 5.0], [2.0, 3.0, 3.0]]
 
+    def test_an_iteration_that_is_not_recorded_shows_what_was_last_known(
+        self, history: History
+    ) -> None:
+        losses = [[float(10 - place), float(place)] for place in range(6)]
+        shown = heat_map(history, tell(history, losses, settings={"record_images_every": 3}))
+        assert_array_equal(shown.losses, [[10, 10, 8, 8, 8, 5], [0, 0, 2, 2, 2, 5]])
+        assert (shown.iterations, shown.is_last_known) == (range(6), True)
+        assert not heat_map(history, tell(history, losses)).is_last_known
+
+    def test_only_what_a_column_shows_is_read(self) -> None:
+        assert newest_at(range(2, 12, 3), [0, 1, 3, 4, 9, 11]) == [1, 4, 11]
+        assert newest_at([2, 3], [5]) == []
+
     def test_iterations_between_two_columns_count_where_they_compute_a_part(self) -> None:
         iterations = [(place, values_of([float(place)], [place % 3])) for place in range(6)]
         table = last_known(iterations, 3, range(2, 6, 3))
@@ -155,6 +169,14 @@ class TestTheTimeline:
         assert {bar.iteration for bar in shown.bars} == {2}
         assert shown.bars[0].begin == pytest.approx(0.1)
 
+    def test_iterations_without_times_are_left_out_and_counted(self, history: History) -> None:
+        run = tell(history, [[1.0, 2.0]] * 7, settings={"record_images_every": 3})
+        shown = timeline(history, run)
+        assert (shown.iterations, shown.left_out) == ((0, 2, 5, 6), 3)
+        assert {bar.iteration for bar in shown.bars} == {0, 2, 5, 6}
+        with pytest.raises(IterationNotRecorded, match=r"iteration 3: .*in full: 2 and 5\."):
+            timeline(history, run, 3)
+
     def test_an_answer_with_several_lines_in_the_ledger_is_one_bar(self, history: History) -> None:
         record = iteration_of(submit_and_claim(history))
         first, second, third = ledger_of(record)
@@ -196,6 +218,15 @@ class TestTheHardestImages:
         for image in sheet.images:
             assert image.label == (3, 6)[data.labels[image.image]]
             assert_array_equal(image.pixels, data.images[image.image])
+
+    def test_are_those_of_the_last_iteration_that_was_recorded(self, history: History) -> None:
+        data = datasets.load(RunConfig(images=2)).training
+        digest = chunked(data.images, data.labels).digest
+        settings = {"record_images_every": 3, "iterations": 9}  # as if it had been cancelled
+        run = tell(history, [[1.0, 2.0]] * 5, images_digest=digest, settings=settings)
+        assert contact_sheet(history, run).iteration == 2
+        with pytest.raises(IterationNotRecorded, match=r"iteration 4: .*in full: 2\. For"):
+            contact_sheet(history, run, 4)
 
     def test_are_not_shown_of_other_images_than_the_runs(self, history: History) -> None:
         run = tell(history, LOSSES, images_digest="another data set")

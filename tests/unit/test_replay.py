@@ -74,6 +74,8 @@ class TestAnHonestHistory:
             {"microbatch_size": 1, "gradients": "summed"},
             {"checkpoint_every": 2},
             {"checkpoint_every": 10},
+            {"record_images_every": 2},
+            {"record_images_every": 10},
             {"unfolding": "full"},
             {"classes": (1, 2, 5), "test_images": 4},
         ],
@@ -194,6 +196,42 @@ class TestADoctoredHistory:
         found = replayed(history, history.find_run(run.id))
         assert told(found.difference) == (iteration, what, None, None)
         assert found.same == list(range(iteration or 0))
+
+    @pytest.mark.parametrize(
+        ("iteration", "what"), [(0, "images' values"), (2, None), (3, "images' values")]
+    )
+    def test_values_of_images_may_be_absent_where_the_settings_have_none(
+        self, iteration: int, what: str | None, history: History
+    ) -> None:
+        run = trained(history, record_images_every=4)
+        forged(
+            history,
+            "UPDATE stored_iterations SET image_values = X'', predictions = X'' "
+            "WHERE iteration = :iteration",
+            iteration=iteration,
+        )
+        difference = replayed(history, run).difference
+        assert (difference and (difference.iteration, difference.what)) == (
+            what and (iteration, what)
+        )
+        assert difference is None or difference.expected == "nothing"
+
+    @pytest.mark.parametrize(
+        ("forgery", "what"),
+        [
+            ("SET loss = loss * (1 + 3e-16)", "loss"),
+            ("SET parameters_digest = X'0f'", "parameters"),
+            ("SET ledger = '[[0,4,0,1,1,1]]'", "times counted"),
+        ],
+    )
+    def test_is_named_where_no_values_of_images_are_stored(
+        self, forgery: str, what: str, history: History
+    ) -> None:
+        run = trained(history, record_images_every=4)
+        forged(history, f"UPDATE stored_iterations {forgery} WHERE iteration = 2")
+        difference = replayed(history, run).difference
+        assert difference is not None
+        assert (difference.iteration, difference.what) == (2, what)
 
     @pytest.mark.parametrize(
         ("name", "what"),

@@ -54,11 +54,11 @@ def draw_heat_map(shown: HeatMap) -> Figure:
 
 
 def _what(shown: HeatMap) -> str:
-    return "Last known loss of the image" if _is_partial(shown) else "Loss of the image"
+    return "Last known loss of the image" if shown.is_last_known else "Loss of the image"
 
 
 def _rows(axes: Axes, shown: HeatMap, *, numbered: bool) -> None:
-    last = "last known loss" if _is_partial(shown) else f"loss in iteration {shown.iterations[-1]}"
+    last = "last known loss" if shown.is_last_known else f"loss in iteration {shown.iterations[-1]}"
     if numbered:
         places = range(1, len(shown.images) + 1)
         axes.set_yticks(places, labels=list(map(str, shown.images)), fontsize=7)
@@ -66,11 +66,6 @@ def _rows(axes: Axes, shown: HeatMap, *, numbered: bool) -> None:
     else:
         whole_numbers(axes.yaxis)
         axes.set_ylabel(f"Images in the order of their {last}")
-
-
-def _is_partial(shown: HeatMap) -> bool:
-    """Whether an iteration computes only a part of the images."""
-    return bool(np.isnan(shown.losses).any())
 
 
 def _scale(losses: Losses) -> Normalize:

@@ -50,8 +50,7 @@ def draw_timeline(shown: Timeline) -> Figure:
     for text in axes.get_yticklabels():
         plain(text)
     axes.set_ylim(rows - 0.5, -0.5)
-    pauses = ", without long pauses" if shown.cuts else ""
-    axes.set_xlabel(f"Seconds since iteration {shown.iterations[0]} began{pauses}")
+    axes.set_xlabel(f"Seconds since iteration {shown.iterations[0]} began{_left_out(shown)}")
     axes.margins(x=0.01)
     bare(axes)
     plain(axes.set_title(_title(shown), loc="left", pad=18 if shown.cuts else 6))
@@ -95,6 +94,13 @@ def _cuts(axes: Axes, shown: Timeline) -> None:
             textcoords="offset points",
             fontsize=8,
         )
+
+
+def _left_out(shown: Timeline) -> str:
+    """The end of the axis' label: what the picture does not show."""
+    if shown.left_out:
+        return f"; the times of {shown.left_out} iterations were not stored"
+    return ", without long pauses" if shown.cuts else ""
 
 
 def duration(seconds: float) -> str:
