@@ -262,7 +262,10 @@ def expect_remembered(connection: Connection, claim: Claim, completed_iterations
 
     To be called when the run's row is locked.
     """
-    run = _owned(connection, claim)
+    _check_remembered(_owned(connection, claim), claim, completed_iterations)
+
+
+def _check_remembered(run: RunRecord, claim: Claim, completed_iterations: int) -> None:
     if _holds(run, claim) and run.completed_iterations < completed_iterations:
         raise HistoryRolledBack(
             f"Run {run.id} stands after {run.completed_iterations} of "
@@ -274,21 +277,46 @@ def expect_remembered(connection: Connection, claim: Claim, completed_iterations
 
 def expect_no_later(connection: Connection, claim: Claim) -> None:
     """The fence for words: whoever holds the run or held it last may tell its story."""
-    wait_for_writers(connection, claim.run_id)
-    run = _owned(connection, claim)
+    run = _lock(connection, claim)
     if run.epoch != claim.epoch:
         raise _refusal(run, claim)
 
 
 def leave(
-    connection: Connection, claim: Claim, now: datetime, status: RunStatus, reason: str | None
+    connection: Connection,
+    claim: Claim,
+    now: datetime,
+    status: RunStatus,
+    reason: str | None,
+    after: int,
 ) -> None:
     """Give the run up in this status. Asked a second time, it is done already.
 
-    A run that would wait to be taken or resumed goes where a person wanted it meanwhile.
+    A run that would wait to be taken or resumed goes where a person wanted it meanwhile. Raises
+    `HistoryRolledBack` if fewer iterations are stored than `after`.
     """
-    wait_for_writers(connection, claim.run_id)
-    left = _owned(connection, claim)
+    left = _lock(connection, claim)
+    _check_remembered(left, claim, after)
+    _give_up(connection, left, claim, now, status, reason)
+
+
+def heed(connection: Connection, claim: Claim, now: datetime) -> None:
+    """Pause or cancel the run as was asked; queue it again if that was taken back meanwhile."""
+    left = _lock(connection, claim)
+    if left.request and _holds(left, claim):
+        stop(connection, left, now, left.request, left.request_reason)
+    else:
+        _give_up(connection, left, claim, now, RunStatus.QUEUED, None)
+
+
+def _give_up(
+    connection: Connection,
+    left: RunRecord,
+    claim: Claim,
+    now: datetime,
+    status: RunStatus,
+    reason: str | None,
+) -> None:
     if _has_left(left, claim, status):
         return
     wish = left.request
@@ -302,18 +330,14 @@ def leave(
     _note_status(connection, run, now, status, reason)
 
 
-def heed(connection: Connection, claim: Claim, now: datetime) -> None:
-    """Pause or cancel the run as was asked; queue it again if that was taken back meanwhile."""
-    wait_for_writers(connection, claim.run_id)
-    left = _owned(connection, claim)
-    if left.request and _holds(left, claim):
-        stop(connection, left, now, left.request, left.request_reason)
-    else:
-        leave(connection, claim, now, RunStatus.QUEUED, None)
-
-
 def iteration_count(count: int) -> str:
     return "1 iteration" if count == 1 else f"{count} iterations"
+
+
+def _lock(connection: Connection, claim: Claim) -> RunRecord:
+    """Return the run of a claim once no other writer has it, as `wait_for_writers` does."""
+    wait_for_writers(connection, claim.run_id)
+    return _owned(connection, claim)
 
 
 def _owned(connection: Connection, claim: Claim) -> RunRecord:

@@ -368,9 +368,7 @@ class History:
     def _leave(self, claim: Claim, status: RunStatus, reason: str | None, after: int = 0) -> None:
         now = self.database.now()
         with self.database.write() as connection:
-            claims.wait_for_writers(connection, claim.run_id)
-            claims.expect_remembered(connection, claim, after)
-            claims.leave(connection, claim, now, status, reason)
+            claims.leave(connection, claim, now, status, reason, after)
 
 
 def _expect(status: RunStatus, *allowed: RunStatus) -> None:
