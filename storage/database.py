@@ -6,7 +6,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Never
@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from storage import bound_values, forks
 from storage.engines import Purpose, engine_for
-from storage.errors import NotCopied, SchemaMismatch
+from storage.errors import DatabaseLocked, NotCopied, SchemaMismatch
 from storage.files import create_private
 from storage.migrations import REVISION
 from storage.schema import read_schema
@@ -25,6 +25,10 @@ from storage.urls import anchor_url, parse_url, show_url
 
 #: How the names of files end that SQLite keeps beside a database.
 SQLITE_ENDINGS = ("-wal", "-shm", "-journal")
+
+#: How often an upgrade waits for the lock of an SQLite file, as long as any transaction each time:
+#: another process upgrades it, which may take longer on a busy machine or with a long history.
+UPGRADE_ATTEMPTS = 6
 
 #: Where a writing transaction stands: the two moments between which its outcome is unknown.
 Moment = Literal["before_commit", "after_commit"]
@@ -136,10 +140,11 @@ class Database:
 
     def upgrade(self) -> None:
         """Bring the tables to this version's revision; any number of processes may try at once."""
-        from storage.upgrade import upgrade  # Alembic takes longer to import than a listing may
-
-        with self._transaction("migrate") as connection:
-            upgrade(connection, self.address)
+        for _ in range(UPGRADE_ATTEMPTS - 1):
+            with suppress(DatabaseLocked):
+                self._upgrade_once()
+                return
+        self._upgrade_once()
 
     def shrink(self) -> None:
         """Give the room of what was removed back to the disk, on SQLite; PostgreSQL reuses it."""
@@ -180,6 +185,12 @@ class Database:
         engine = engine_for(self._url, self.address)
         bound_values.refuse_others(engine)
         return engine
+
+    def _upgrade_once(self) -> None:
+        from storage.upgrade import upgrade  # which a listing goes without
+
+        with self._transaction("migrate") as connection:
+            upgrade(connection, self.address)
 
     @contextmanager
     def _transaction(self, purpose: Purpose) -> Iterator[Connection]:

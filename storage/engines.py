@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import re
+import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -172,8 +174,26 @@ def _prepare(connection: Any, record: ConnectionPoolEntry) -> None:
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     if record.info["access"] is Access.WRITE:
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Have the file written with a write-ahead log, which a new one is not.
+
+    SQLite reads the file before it changes it, and then does not wait for the lock: where several
+    processes open a new file at once, all but one would fail at once.
+    """
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        connection.execute("BEGIN IMMEDIATE")  # waits for whoever holds the lock
+        connection.execute("ROLLBACK")
 
 
 def _check_frozen(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:

@@ -29,6 +29,10 @@ class StorageUnreachable(StorageError):
     """The database cannot be opened, connected to, locked in time or written to."""
 
 
+class DatabaseLocked(StorageUnreachable):
+    """The SQLite file was locked by another process for as long as a transaction waits."""
+
+
 class StorageRefused(StorageUnreachable):
     """The database or its address is set up wrongly; waiting does not help, a person must act."""
 

@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
 )
 
 from storage.errors import (
+    DatabaseLocked,
     DatabaseReadOnly,
     FileReadOnly,
     RightMissing,
@@ -121,6 +122,8 @@ def _kind_of(error: SQLAlchemyError, words: str) -> type[StorageUnreachable]:
         return DatabaseReadOnly
     if "readonly" in words:
         return FileReadOnly
+    if "database is locked" in words:
+        return DatabaseLocked
     return StorageRefused if any(sign in words for sign in REFUSALS) else StorageUnreachable
 
 

@@ -1,19 +1,24 @@
-"""Brings tables to the newest revision. The only module that imports Alembic: import it lazily."""
+"""Brings tables to the newest revision. The only module that imports Alembic.
+
+It does so only where something is missing, under the lock of the one process that applies it: those
+that wait for it need no second of processor time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from storage.errors import SchemaMismatch, StorageError
 from storage.migrations import REVISION
 from storage.schema import read_schema
 from storage.views import create_views, drop_views
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 #: Any number, the same in every Tapeworks: PostgreSQL's name for "one upgrade at a time".
 UPGRADE_LOCK = 7_413_001
@@ -24,6 +29,8 @@ ENCODINGS = {"UTF8", "SQL_ASCII"}
 
 def alembic_config(connection: Connection, place: str | None = None) -> Config:
     """Return Alembic's configuration; `place` is PostgreSQL's schema of the version table."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", "storage:migrations")
     config.attributes["connection"] = connection
@@ -42,14 +49,23 @@ def upgrade(connection: Connection, address: str) -> None:
         schema = read_schema(connection, address)
         if schema.revision is not None and schema.revision > REVISION:
             raise SchemaMismatch(address, schema.revision, REVISION)
-        drop_views(connection)
-        try:
-            command.upgrade(alembic_config(connection, schema.place or _place(connection)), "head")
-        except CommandError as error:
-            raise StorageError(f"Cannot upgrade the database {address}: {error}") from error
-        create_views(connection)
-        if connection.dialect.name == "sqlite":
-            _check_foreign_keys(connection)
+        if schema.revision != REVISION:
+            _apply(connection, address, schema.place or _place(connection))
+
+
+def _apply(connection: Connection, address: str, place: str | None) -> None:
+    """Run the revisions that are missing, and make the views anew."""
+    from alembic import command
+    from alembic.util import CommandError
+
+    drop_views(connection)
+    try:
+        command.upgrade(alembic_config(connection, place), "head")
+    except CommandError as error:
+        raise StorageError(f"Cannot upgrade the database {address}: {error}") from error
+    create_views(connection)
+    if connection.dialect.name == "sqlite":
+        _check_foreign_keys(connection)
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +24,14 @@ from sqlalchemy.exc import OperationalError
 from model.config import RunConfig
 from storage.checkpoints import digest_of
 from storage.database import Database
-from storage.errors import ForeignTables, SchemaMismatch, StateConflict, StorageError
+from storage.engines import _write_ahead
+from storage.errors import (
+    DatabaseLocked,
+    ForeignTables,
+    SchemaMismatch,
+    StateConflict,
+    StorageError,
+)
 from storage.history import History
 from storage.migrations import REVISION
 from storage.records import ImageValues, RunStatus
@@ -310,10 +318,11 @@ def test_foreign_keys_hold_again_after_an_upgrade(database: Database) -> None:
 
 
 def test_processes_that_start_at_once_agree_on_one_schema(tmp_path: Path) -> None:
+    """One makes the tables; the others wait for it, and load nothing that makes tables."""
     script = (
         "import sys; from storage.database import Database\n"
         "sys.stdin.readline(); database = Database(sys.argv[1])\n"
-        "database.check_schema(); print(database.revision())\n"
+        "database.check_schema(); print(database.revision(), 'alembic' in sys.modules)\n"
     )
     processes = [
         subprocess.Popen(
@@ -329,4 +338,65 @@ def test_processes_that_start_at_once_agree_on_one_schema(tmp_path: Path) -> Non
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    assert [process.communicate()[0].strip() for process in processes] == [REVISION] * 4
+    told = sorted(process.communicate()[0].split() for process in processes)
+    assert told == [[REVISION, "False"]] * 3 + [[REVISION, "True"]]
+
+
+class Watched:
+    """A connection whose transactions begin when another connection has ended its own."""
+
+    def __init__(self, own: sqlite3.Connection, other: sqlite3.Connection) -> None:
+        self.own, self.other, self.said = own, other, list[str]()
+
+    def execute(self, statement: str) -> sqlite3.Cursor:
+        self.said.append(statement)
+        if statement == "BEGIN IMMEDIATE":
+            self.other.execute("ROLLBACK")
+        return self.own.execute(statement)
+
+
+def test_a_new_file_that_another_process_writes_to_is_waited_for(tmp_path: Path) -> None:
+    """SQLite itself refuses at once to write another kind of log then."""
+    with (
+        closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as own,
+        closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        watched = Watched(own, other)
+        _write_ahead(watched)  # type: ignore[arg-type]
+        assert own.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        change = "PRAGMA journal_mode=WAL"
+        assert watched.said == [change, "BEGIN IMMEDIATE", "ROLLBACK", change]
+
+
+def test_an_upgrade_waits_longer_for_another_one_than_a_transaction_does(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is let go while the upgrade waits for the second time."""
+    monkeypatch.setattr("storage.engines.BUSY_TIMEOUT_MS", 1)
+    waits, other = list[None](), sqlite3.connect(database.file or "", isolation_level=None)
+    upgrade_once = Database._upgrade_once
+
+    def counted(self: Database) -> None:
+        waits.append(None)
+        if len(waits) == 2:
+            other.execute("ROLLBACK")
+        upgrade_once(self)
+
+    monkeypatch.setattr(Database, "_upgrade_once", counted)
+    with closing(other):
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("BEGIN IMMEDIATE")
+        database.check_schema()
+        assert (database.revision(), len(waits)) == (REVISION, 2)
+
+
+def test_an_upgrade_does_not_wait_for_ever(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.engines.BUSY_TIMEOUT_MS", 1)
+    with closing(sqlite3.connect(database.file or "", isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseLocked, match="Another program keeps it locked"):
+            database.upgrade()
