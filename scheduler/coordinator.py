@@ -153,7 +153,7 @@ class Coordinator:
         self._learn(answer, now)
         if not self._may_vote(answer):  # as one that has not registered yet, after Redis restarted
             return self.left(attempt, now)
-        slot.note_answer(attempt, answer.worker)
+        slot.note_answer(attempt, answer.worker, now)
         shard = slot.shard.index
         self._tally.vote(shard, answer)
         self._settling.pin(shard)

@@ -63,20 +63,26 @@ class Slot:
     silent: set[str] = field(default_factory=set)  #: workers that are not waited for any more
     unheard: int = 0  #: attempts for others than those who have answered
     unheard_since: float = 0.0  #: the first of these
+    answered_at: float = NOW  #: the latest valid answer
     _heard: set[tuple[str, str]] = field(default_factory=set)
     _voices: set[str] = field(default_factory=set)
 
     def note_death(self, attempt: Attempt, worker: str, now: float) -> None:
-        """A worker died with it in hand; others are spared for a while if it is not the first."""
-        if attempt.id in self.deaths or worker in self.deaths.values():
+        """A worker died with it in hand; others are spared for a while if it is not the first.
+
+        Nobody sees that at once: an answer may have come meanwhile, and then it says nothing.
+        """
+        is_known = attempt.id in self.deaths or worker in self.deaths.values()
+        if is_known or attempt.sent_at < self.answered_at:
             return
         self.deaths[attempt.id] = worker
         if (more := len(self.deaths) - 2) >= 0:
             self.rests_until = now + DIED_SECONDS * 2.0**more
 
-    def note_answer(self, attempt: Attempt, worker: str) -> None:
+    def note_answer(self, attempt: Attempt, worker: str, now: float) -> None:
         """Note a valid answer: it is no shard that workers die of."""
         self.hear(worker)
+        self.answered_at = now
         self.answered.add(attempt.id)
         self.left = 0
         self.deaths.clear()

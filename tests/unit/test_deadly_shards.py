@@ -55,6 +55,18 @@ def test_a_valid_answer_for_a_part_of_the_shard_makes_earlier_deaths_forgotten()
         assert paused == (number >= 2 * MOST_DEATHS - 2)
 
 
+def test_deaths_that_are_seen_after_a_valid_answer_say_nothing() -> None:
+    work, now = coordinator(workers=["other"], audited=[0]), 0.0
+    attempts = []
+    for _ in range(MOST_DEATHS):
+        attempt, now = next_attempt(work, work.next_wake(now) if attempts else now)
+        attempts.append(attempt)
+    work.answered(answer(attempts[-1], "other"), now + 1.0)
+    for number, attempt in enumerate(attempts):
+        dies(work, attempt, number, now + 2.0)
+    assert not any(isinstance(command, Pause) for command in work.woke(now + 2.0))
+
+
 def test_the_death_of_one_worker_delays_nothing() -> None:
     work = coordinator(workers=["other"])
     [attempt] = sent(work, 0.0)
