@@ -70,9 +70,9 @@ def recording_interval(run: RunRecord) -> int | None:
     """Iterations from one that is recorded in full to the next, also where their size decides."""
     if "record_images_every" not in run.configuration:
         return None
-    from model.config import run_config
+    from model.config import recorded_config
 
-    return run_config(run.configuration).recording_interval
+    return recorded_config(run.configuration).recording_interval
 
 
 def evaluation_lines(evaluations: Sequence[EvaluationRecord]) -> list[tuple[str, str]]:

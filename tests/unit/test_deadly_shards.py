@@ -57,7 +57,7 @@ def test_a_valid_answer_for_a_part_of_the_shard_makes_earlier_deaths_forgotten()
 
 def test_deaths_that_are_seen_after_a_valid_answer_say_nothing() -> None:
     work, now = coordinator(workers=["other", "second"], audited=[0]), 0.0
-    attempts = []
+    attempts: list[Attempt] = []
     for _ in range(MOST_DEATHS):
         attempt, now = next_attempt(work, work.next_wake(now) if attempts else now)
         attempts.append(attempt)

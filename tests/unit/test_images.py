@@ -106,7 +106,7 @@ def test_padding_adds_rows_of_zeros_behind() -> None:
 
 
 def test_more_rows_than_a_microbatch_are_refused() -> None:
-    with pytest.raises(ValueError, match="negative"):
+    with pytest.raises(ValueError, match="broadcast"):
         padded(np.zeros((3, 1), np.float32), 2)
 
 
