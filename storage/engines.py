@@ -76,7 +76,8 @@ def engine_for(url: URL, address: str) -> Engine:
             connect_args=_arguments(url),
             json_serializer=_compact,
         )
-        from storage.liveness import LONGEST_SILENCE_SECONDS, watch  # loads the driver
+        from storage.binary_arrays import take_binary_arrays  # loads the driver
+        from storage.liveness import LONGEST_SILENCE_SECONDS, watch
     except ImportError as error:
         raise StorageUnreachable(
             f"The database {address} needs a driver that is not installed. "
@@ -87,6 +88,7 @@ def engine_for(url: URL, address: str) -> Engine:
     has_own_limit = "statement_timeout" in str(url.query.get("options", ""))
     watch(engine, None if has_own_limit else LONGEST_SILENCE_SECONDS)
     event.listen(engine, "connect", settle)
+    event.listen(engine, "connect", take_binary_arrays)
     event.listen(engine, "begin", _settings_of(url))
     return engine
 

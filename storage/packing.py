@@ -17,15 +17,17 @@ def packed(predictions: bytes) -> bytes:
         return bytes([width]) + np.packbits(values, bitorder="little").tobytes()
     per_byte = 8 // width
     rows = np.pad(values, (0, -len(values) % per_byte)).reshape(-1, per_byte)
-    shifts = np.arange(per_byte, dtype=np.uint8) * np.uint8(width)
-    content: bytes = np.bitwise_or.reduce(rows << shifts, axis=1).astype(np.uint8).tobytes()
-    return bytes([width]) + content
+    content = np.zeros(len(rows), np.uint8)
+    for place in range(per_byte):  # along the long axis, which takes NumPy a tenth of the time
+        content |= rows[:, place] << np.uint8(place * width)
+    return bytes([width]) + content.tobytes()
 
 
 def unpacked(content: bytes, count: int) -> bytes:
     """So many predictions, a byte each. What was damaged gives other predictions or fewer."""
     width = content[0] if content[:1] and content[0] in WIDTHS else WIDTHS[-1]
-    shifts = np.arange(8 // width, dtype=np.uint8) * np.uint8(width)
-    mask = np.uint8((1 << width) - 1)
-    rows = (np.frombuffer(content[1:], np.uint8)[:, np.newaxis] >> shifts) & mask
-    return rows.reshape(-1)[:count].astype(np.uint8).tobytes()
+    packed_bytes, mask = np.frombuffer(content[1:], np.uint8), np.uint8((1 << width) - 1)
+    rows = np.empty((len(packed_bytes), 8 // width), np.uint8)
+    for place in range(8 // width):
+        rows[:, place] = packed_bytes >> np.uint8(place * width) & mask
+    return rows.reshape(-1)[:count].tobytes()

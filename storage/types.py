@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +18,13 @@ from sqlalchemy import (
     TypeDecorator,
 )
 from sqlalchemy.types import TypeEngine
+
+#: Of PostgreSQL's arrays in binary: dimensions, a flag for NULLs, the kind of the items, how many
+#: there are and the first one's index; then each with its length in bytes. Big-endian.
+_HEADER, _LENGTH = struct.Struct(">5i"), struct.pack(">i", 4)
+
+#: PostgreSQL's number of the type `real`.
+_REAL = 700
 
 #: Before it, nothing was ever trained.
 _ORIGIN = datetime(1970, 1, 1, tzinfo=UTC)
@@ -83,13 +92,28 @@ class Float32Array(TypeDecorator[bytes]):
         kind: TypeEngine[Any] = LargeBinary() if _is_sqlite(dialect) else ARRAY(REAL)
         return dialect.type_descriptor(kind)
 
-    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> Any:
-        return value if value is None or _is_sqlite(dialect) else array("f", value).tolist()
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        """In place of SQLAlchemy's, which makes Python's numbers of an array, then text of them."""
+        return None if _is_sqlite(dialect) else _real_array
 
     def process_result_value(self, value: Any, dialect: Dialect) -> bytes | None:
         if value is None:
             return None
         return bytes(value) if _is_sqlite(dialect) else array("f", value).tobytes()
+
+
+class RealArray(bytes):
+    """A `real[]` as PostgreSQL sends and takes it: after a header each number with its length."""
+
+
+def _real_array(content: bytes | None) -> RealArray | None:
+    if content is None:
+        return None
+    numbers = array("I", content)
+    numbers.byteswap()
+    parts = array("I", _LENGTH) * (2 * len(numbers))
+    parts[1::2] = numbers
+    return RealArray(_HEADER.pack(1, 0, _REAL, len(numbers), 1) + parts.tobytes())
 
 
 def _is_sqlite(dialect: Dialect) -> bool:
