@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,9 @@ from tests.support.made_up import commit, iteration_of, ledger_of, submit_and_cl
 #: Zero, the smallest and the largest float32, and what lies between.
 LOSSES = [0.0, 1e-45, 1.1754943e-38, 0.1, 1.0, 3.4028235e38, 2.5e-7, 16777216.0] + [0.3] * 12
 NORMS = [1 / 3, 0.0, 1e-3, 1e3, 7e-20, 9e20, 2.0, 1.5] + [1e-9] * 12
+#: A query that people are given.
+PROOF = Path(__file__).parents[2] / "docs" / "exactly_once.sql"
+
 CLASSES = [3, 6, 250, 9, 4]
 
 
@@ -134,6 +138,8 @@ def test_an_iteration_that_is_not_recorded_has_a_ledger_without_times_and_no_ima
     images = rows(history, "SELECT iteration, count(*) AS images FROM images GROUP BY iteration")
     assert images == [{"iteration": 0, "images": 20}]
     assert len(rows(history, "SELECT * FROM iterations")) == 2
+    proof = [tuple(row.values())[1:] for row in rows(history, PROOF.read_text(encoding="utf-8"))]
+    assert proof == [(place, 20, 1, 1, "worker-1", 1, 20) for place in range(2)]
 
 
 def test_ledger_and_workers(history: History, run_id: str) -> None:
