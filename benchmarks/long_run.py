@@ -42,7 +42,7 @@ ITERATION_SECONDS, OTHER_SECONDS = 0.1, 60.0
 #: Parts of the run, the first and the last of which are compared.
 PARTS = 10
 
-#: Dots per inch of a picture of 8 by 9 inches, and medians of iterations' times in it.
+#: Dots per inch of a picture of 10 by 9 inches, and medians of iterations' times in it.
 RESOLUTION, DRAWN_MEDIANS = 110, 100
 
 TIME = "time"
@@ -154,7 +154,7 @@ def draw(found: Mapping[str, Series], path: Path) -> None:
     """Draw all values over the iterations, into a PNG."""
     from matplotlib.figure import Figure  # slow to load, and needs no display this way
 
-    figure = Figure(figsize=(8, 9), layout="constrained")
+    figure = Figure(figsize=(10, 9), layout="constrained")
     for axes, (unit, names) in zip(
         figure.subplots(len(AXES), sharex=True), AXES.items(), strict=True
     ):
@@ -165,7 +165,7 @@ def draw(found: Mapping[str, Series], path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.set_ylabel(unit)
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     axes.set_xlabel("Iteration")
     figure.suptitle("One run with two workers")
     figure.savefig(path, format="png", dpi=RESOLUTION)
