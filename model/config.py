@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-import os
-import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -20,9 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from model.environment import expand_path
 from model.errors import ConfigurationError
-from model.plain import plain
+from model.given_settings import listed, plain_values, sentence
 from model.update_config import UpdateConfig
 
 #: Images in the smallest and the largest default microbatch. Throughput hardly grows above the
@@ -44,12 +40,6 @@ LARGEST_MICROBATCH_BYTES = 2**32
 #: Not every draw within the seed document's bounds learns in its 50 iterations; this one does,
 #: from a loss that is usual for such draws, on MNIST and on scikit-learn's digits.
 DEFAULT_SEED = 10
-
-#: Settings that are paths, or may be.
-OF_PATHS = ("dataset", "data_dir")
-
-#: Items of a list, and characters of a value, that an error shows; more are a slip.
-MOST_SHOWN, LONGEST_SHOWN = 300, 200
 
 #: Above every number that a run can reach, and within a database's whole numbers.
 LARGEST_COUNT = 2**31 - 1
@@ -258,7 +248,7 @@ class RunConfig(UpdateConfig, Architecture):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         if len(set(self.classes)) != len(self.classes):
-            received = f"classes={_listed(self.classes)}"
+            received = f"classes={listed(self.classes)}"
             raise ValueError(f"Expected different classes. Received: {received}")
         if self.audit and self.allow_mixed_workers:
             raise ValueError(
@@ -285,7 +275,7 @@ class RunConfig(UpdateConfig, Architecture):
             raise ValueError(
                 f"Kernel sizes leave no pixel of an image side of {self.image_side}, of which each "
                 f"takes its size less 1: {self.image_side}{taken} is less than 1. "
-                f"Received: kernel_sizes={_listed(self.kernel_sizes)}"
+                f"Received: kernel_sizes={listed(self.kernel_sizes)}"
             )
         if not network.is_computable:
             images, needed = network.microbatch_size, network.microbatch_bytes / 1e9
@@ -322,11 +312,11 @@ class RunConfig(UpdateConfig, Architecture):
     def _refuses_in_one_sentence(
         cls, given: Any, validate: ModelWrapValidatorHandler[Self]
     ) -> Self:
-        values = _plain_values(given) if isinstance(given, Mapping) else given
+        values = plain_values(given, cls.model_fields) if isinstance(given, Mapping) else given
         try:
             return validate(values)
         except ValidationError as error:
-            raise ConfigurationError(_sentence(error)) from error
+            raise ConfigurationError(sentence(error)) from error
 
     @property
     def images_in_an_iteration(self) -> int:
@@ -393,71 +383,3 @@ def recorded_settings(record: Mapping[str, Any]) -> dict[str, Any]:
 def recorded_config(record: Mapping[str, Any]) -> RunConfig:
     """The configuration of which this is stored; raises like `run_config`."""
     return run_config(recorded_settings(record))
-
-
-def _check_names(names: Iterable[Any]) -> None:
-    for name in names:
-        if name not in RunConfig.model_fields:
-            near = difflib.get_close_matches(str(name), RunConfig.model_fields, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise ConfigurationError(f"There is no setting named {name!r}.{hint}")
-
-
-def _plain_values(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert what other libraries' types hold; refuse what pydantic would take for another value.
-
-    To pydantic True is 1, and a set has an order.
-    """
-    _check_names(given)
-    values = {name: plain(value) for name, value in given.items()}
-    for name, value in values.items():
-        if name in OF_PATHS:
-            values[name] = _path(name, value)
-        elif isinstance(value, set | frozenset):
-            raise _refusal(name, value, "expected a list, as a set has no order")
-        elif RunConfig.model_fields[name].annotation is not bool and _has_truth(value):
-            raise _refusal(name, value, "expected a number, not a truth value")
-    return values
-
-
-def _has_truth(value: Any) -> bool:
-    items = value if isinstance(value, list | tuple) else [value]
-    return any(isinstance(item, bool) for item in items)
-
-
-def _path(name: str, value: Any) -> Any:
-    text = os.fsdecode(value) if isinstance(value, bytes) else value
-    if isinstance(text, str) and "\0" in text:
-        raise _refusal(name, repr(text), "no path has a NUL")
-    try:
-        return expand_path(text) if isinstance(text, str) else text
-    except ValueError as error:
-        raise _refusal(name, text, str(error)) from error
-
-
-def _refusal(name: str, value: Any, problem: str) -> ConfigurationError:
-    return ConfigurationError(f"{name}: {problem}. Received: {name}={_listed(value)}.")
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    if not first["loc"]:
-        return first["msg"].removeprefix("Value error, ") + "."
-    problem = first["msg"][0].lower() + first["msg"][1:]
-    return str(_refusal(str(first["loc"][0]), first["input"], problem))
-
-
-def _listed(value: Any) -> str:
-    try:
-        shown = map(_shown, value[:MOST_SHOWN]) if isinstance(value, list | tuple) else None
-        return ",".join(shown) if shown else _shown(value)
-    except ValueError:  # Python writes no number of more than 4300 digits
-        return "a number too long to show"
-
-
-def _shown(value: Any) -> str:
-    """In brief where it is nested: a list may hold itself, or a billion others in a few lines."""
-    if isinstance(value, list | tuple | dict | set):
-        return reprlib.repr(value)
-    text = str(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"

@@ -1,0 +1,95 @@
+"""Settings as they are given, from any library's types, and what is said of those of no use."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import reprlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from model.environment import expand_path
+from model.errors import ConfigurationError
+from model.plain import plain
+
+#: Settings that are paths, or may be.
+OF_PATHS = ("dataset", "data_dir")
+
+#: Items of a list, and characters of a value, that an error shows; more are a slip.
+MOST_SHOWN, LONGEST_SHOWN = 300, 200
+
+#: A configuration's fields, by the settings' names.
+Fields = Mapping[str, FieldInfo]
+
+
+def _check_names(names: Iterable[Any], fields: Fields) -> None:
+    for name in names:
+        if name not in fields:
+            near = difflib.get_close_matches(str(name), fields, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise ConfigurationError(f"There is no setting named {name!r}.{hint}")
+
+
+def plain_values(given: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
+    """Convert what other libraries' types hold; refuse what pydantic would take for another value.
+
+    To pydantic True is 1, and a set has an order. Raises `ConfigurationError`.
+    """
+    _check_names(given, fields)
+    values = {name: plain(value) for name, value in given.items()}
+    for name, value in values.items():
+        if name in OF_PATHS:
+            values[name] = _path(name, value)
+        elif isinstance(value, set | frozenset):
+            raise _refusal(name, value, "expected a list, as a set has no order")
+        elif fields[name].annotation is not bool and _has_truth(value):
+            raise _refusal(name, value, "expected a number, not a truth value")
+    return values
+
+
+def _has_truth(value: Any) -> bool:
+    items = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(item, bool) for item in items)
+
+
+def _path(name: str, value: Any) -> Any:
+    text = os.fsdecode(value) if isinstance(value, bytes) else value
+    if isinstance(text, str) and "\0" in text:
+        raise _refusal(name, repr(text), "no path has a NUL")
+    try:
+        return expand_path(text) if isinstance(text, str) else text
+    except ValueError as error:
+        raise _refusal(name, text, str(error)) from error
+
+
+def _refusal(name: str, value: Any, problem: str) -> ConfigurationError:
+    return ConfigurationError(f"{name}: {problem}. Received: {name}={listed(value)}.")
+
+
+def sentence(error: ValidationError) -> str:
+    """The first thing that is wrong, in one sentence with what was received."""
+    first = error.errors(include_url=False)[0]
+    if not first["loc"]:
+        return first["msg"].removeprefix("Value error, ") + "."
+    problem = first["msg"][0].lower() + first["msg"][1:]
+    return str(_refusal(str(first["loc"][0]), first["input"], problem))
+
+
+def listed(value: Any) -> str:
+    """A value as an error shows it, cut to what a person would read."""
+    try:
+        shown = map(_shown, value[:MOST_SHOWN]) if isinstance(value, list | tuple) else None
+        return ",".join(shown) if shown else _shown(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number too long to show"
+
+
+def _shown(value: Any) -> str:
+    """In brief where it is nested: a list may hold itself, or a billion others in a few lines."""
+    if isinstance(value, list | tuple | dict | set):
+        return reprlib.repr(value)
+    text = str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
