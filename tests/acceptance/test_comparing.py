@@ -80,6 +80,7 @@ def test_programs_read_all_of_it(history: History, call: Call) -> None:
             "one": one.id,
             "other": other.id,
             "iterations": 3,
+            "recorded": 3,
             "same_bits": False,
             "promised": True,
             "parting": {"iteration": 1, "what": "loss", "values": ["0.5", "0.75"], "image": 1},
