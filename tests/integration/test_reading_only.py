@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import psycopg
@@ -86,6 +86,24 @@ def test_a_file_of_somebody_else_is_read(
     assert names(trained) == before == ["runs.db"]
 
 
+@contextmanager
+def older(path: Path) -> Iterator[None]:
+    """The file says that it needs an upgrade, as long as this lasts."""
+    current = stamp(path, "0003")
+    try:
+        yield
+    finally:
+        stamp(path, current)
+
+
+def stamp(path: Path, revision: str) -> str:
+    """Let the file be of this revision; return the one before."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        [[before]] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    return str(before)
+
+
 @pytest.mark.parametrize(
     "line", ["submit", f"cancel {WAITING}", f"delete {DONE} --yes", "db upgrade"]
 )
@@ -95,7 +113,8 @@ def test_what_would_write_is_refused_with_the_remedy(
     monkeypatch.setenv("TAPEWORKS_DATABASE_URL", str(trained / "runs.db"))
     call("runs")
     call("db check")
-    with without_rights(trained):
+    is_upgrade = line == "db upgrade"  # of a current file there is nothing to upgrade
+    with older(trained / "runs.db") if is_upgrade else nullcontext(), without_rights(trained):
         called = call(line)
     assert (called.code, called.out) == (4, "")
     assert "Make the file and its directory writable, or name another file" in called.err
