@@ -115,7 +115,9 @@ def test_the_ledger_names_the_attempt_that_was_counted(history: History, fleet: 
     exchange = Mischief(fleet.redis_url, shards=3)
     run = submitted(history, settings(iterations=2, shards=3))
     drive(history, through(exchange), run)
-    for record in history.iterations(run.id):
+    records = history.iterations(run.id)
+    for record in records:
         lines = history.ledger(run.id, record.iteration)
         assert {line.attempt for line in lines} == {1}  # the right copy came before the second
-        assert record.attempts > record.shards == 3
+        assert record.attempts >= record.shards == 3
+    assert records[0].attempts > 3  # of what was sent ahead, all copies may be looked at together
