@@ -35,7 +35,7 @@ from scheduler.metering import UNMETERED, Meter, Verdict
 from scheduler.sharding import Shard, shard_count, split
 from scheduler.validation import (
     fewest_shards,
-    largest_bytes,
+    longest_answer,
     outcome_of,
     read_arrays,
     read_header,
@@ -151,7 +151,7 @@ class Gathering:
         if arrived:
             crash_point(CrashPoint.ARRIVAL_POPPED)
             limits = {
-                attempt_id: largest_bytes(self._work, attempt.shard)
+                attempt_id: longest_answer(self._work, attempt.shard)
                 for attempt_id in arrived
                 if (attempt := self._coordinator.attempt(attempt_id))
             }
@@ -298,9 +298,8 @@ class Gathering:
         if attempt is None or answer is None:
             self._judged(attempt_id, Verdict.LATE if attempt is None else Verdict.GONE)
             return []
-        largest = largest_bytes(self._work, attempt.shard)
         try:
-            header, arrays = self._link.exchange.open_answer(answer, largest)
+            header, arrays = self._link.exchange.open_answer(answer)
         except SignatureWrong as error:
             self._link.forged(self._watcher, attempt_id, error)
             self._judged(attempt_id, Verdict.FORGED)

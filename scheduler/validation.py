@@ -15,7 +15,14 @@ from scheduler.commands import Attempt
 from scheduler.errors import AnswerInvalid
 from scheduler.sharding import Shard, split
 from scheduler.work import Outcome, Work
-from workers.limits import ARRAYS_HEADER_BYTES, LARGEST_SHARD_IMAGES, USUAL_ANSWER_BYTES
+from workers.limits import (
+    ARRAYS_HEADER_BYTES,
+    HEAD_BYTES,
+    LARGEST_SHARD_IMAGES,
+    MISSING_BYTES,
+    MOST_SHARD_CHUNKS,
+    USUAL_ANSWER_BYTES,
+)
 from workers.messages import (
     GRADIENT_NORMS,
     LOSSES,
@@ -48,11 +55,17 @@ def layout(work: Work, shard: Shard) -> Layout:
 
 
 def largest_bytes(work: Work, shard: Shard) -> int:
-    """No valid answer to this shard is longer."""
+    """No valid answer to this shard has longer arrays."""
     sizes = (
         np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in layout(work, shard).values()
     )
     return sum(sizes) + ARRAYS_HEADER_BYTES
+
+
+def longest_answer(work: Work, shard: Shard) -> int:
+    """Bytes of the longest valid answer to this shard, with what stands before its arrays."""
+    missing = min(len(shard.images), MOST_SHARD_CHUNKS) + 1
+    return HEAD_BYTES + MISSING_BYTES * missing + largest_bytes(work, shard)
 
 
 def fewest_shards(work: Work) -> int:

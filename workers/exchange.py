@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
 from redis.client import Pipeline
 
 from model.parameters import digest
@@ -40,9 +40,6 @@ from workers.signing import SIGNATURE_DIGITS, Purpose
 
 #: Images and parameters, by digest.
 Payloads = dict[str, bytes]
-
-#: What stands before an answer's arrays: signature and header, each with the line's end.
-LARGEST_HEAD_BYTES = SIGNATURE_DIGITS + 1 + LARGEST_HEADER_BYTES + 1
 
 #: Where a run stands, as it is announced.
 _CURRENT = re.compile(rb"(\d{1,10}):(\d{1,10})")
@@ -136,8 +133,9 @@ class Exchange(Registry):
         """
         text = self.signer.unseal(Purpose.MESSAGE, sealed)
         try:
-            return ShardMessage.model_validate_json(text)
-        except ValidationError as error:
+            # In two steps: each of pydantic's errors holds a copy of JSON that it has read itself.
+            return ShardMessage.model_validate(json.loads(text))
+        except (ValueError, RecursionError) as error:
             raise MessageUnreadable(
                 "a scheduler of this version sends no such messages; install the same version of "
                 "Tapeworks everywhere."
@@ -173,27 +171,24 @@ class Exchange(Registry):
     def take_answers(self, limits: Mapping[str, int]) -> Iterator[tuple[str, bytes | None]]:
         """Answers as they lie in Redis, by attempt, removed from there; None if there is none.
 
-        No more is read than a valid one has, whose arrays have at the most so many bytes, and no
-        more at a time than `LARGEST_READING_BYTES`.
+        Each may have so many bytes: one that has more is empty. No more are read at a time than
+        come to `LARGEST_READING_BYTES`.
         """
-        sizes = ((name, LARGEST_HEAD_BYTES + most) for name, most in limits.items())
-        for batch in batches(sizes):
+        for batch in batches(limits.items()):
             with redis_client.translated(self.url), self._redis.pipeline() as pipe:
                 for name, most in batch:
                     pipe.getrange(answer_key(name), 0, most)
                 pipe.unlink(*(answer_key(name) for name, _ in batch))
                 *values, _ = map(_read, pipe.execute(raise_on_error=False))
-            for (name, _), value in zip(batch, values, strict=True):
-                yield name, value or None
+            for (name, most), value in zip(batch, values, strict=True):
+                yield name, (value if len(value) <= most else b"") if value else None
 
-    def open_answer(self, answer: bytes, largest_bytes: int) -> tuple[bytes, bytes]:
-        """An answer's header and arrays, both empty if it is too long or has no such form.
+    def open_answer(self, answer: bytes) -> tuple[bytes, bytes]:
+        """An answer's header and arrays, both empty if it has no such form.
 
         Raises `SignatureWrong`.
         """
         signature, head, arrays = unpacked(answer)
-        if len(arrays) > largest_bytes:
-            return b"", b""
         self.signer.check(signature, Purpose.ANSWER, head, arrays)
         return head, arrays
 

@@ -7,7 +7,7 @@ is used. docs/architecture.md lists them.
 from __future__ import annotations
 
 #: Bytes of one entry of the queue, a shard's message with Celery's envelope. Redis gives it whole.
-#: Reading one takes up to fifty times as much memory while it lasts, if it is made for that.
+#: Reading one takes up to 25 times as much memory while it lasts, if it is made for that.
 LARGEST_ENTRY_BYTES = 8 * 2**20
 
 #: Images in one shard, and chunks that hold them: an entry has room for their numbers.
@@ -36,8 +36,10 @@ MOST_ARRIVALS = 1000
 #: Room for the names and shapes that stand before the arrays of safetensors, in bytes.
 ARRAYS_HEADER_BYTES = 64 * 1024
 
-#: Bytes of an answer's header: a few hundred, and missing digests.
-LARGEST_HEADER_BYTES = 2 * 2**20
+#: Bytes of an answer's signature and header with the longest names and words, but for the digests
+#: of what is missing; and of each of those.
+HEAD_BYTES, MISSING_BYTES = 64 * 1024, 70
+LARGEST_HEADER_BYTES = HEAD_BYTES + MISSING_BYTES * (MOST_SHARD_CHUNKS + 1)
 
 #: Bytes of a worker's record of itself, of an announced network, of where a run stands.
 LARGEST_RECORD_BYTES = 16 * 1024

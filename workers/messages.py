@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Self
 
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
 from model.config import NetworkConfig
 from model.config import Wanted as Wanted
@@ -80,10 +80,12 @@ class ShardMessage(_Message):
     #: Numbers of its images in the run's data. Each `network.microbatch_size` of them are a
     #: microbatch; fewer at the end are the last one of the image set. That nothing follows them
     #: there only the scheduler can know, which takes no answer of another length.
-    images: Annotated[tuple[Number, ...], Field(min_length=1, max_length=LARGEST_SHARD_IMAGES)]
+    images: Annotated[
+        tuple[Number, ...], FailFast(), Field(min_length=1, max_length=LARGEST_SHARD_IMAGES)
+    ]
     fingerprint: Fingerprint | None  #: the only one that may answer; None accepts any
     #: Names of workers that must leave it to others.
-    not_for: Annotated[tuple[Name, ...], Field(max_length=MOST_WORKERS)] = ()
+    not_for: Annotated[tuple[Name, ...], FailFast(), Field(max_length=MOST_WORKERS)] = ()
 
     @property
     def microbatches(self) -> int:
@@ -145,7 +147,7 @@ class AnswerHeader(_Message):
     status: Status
     detail: Text = ""  #: the error, if it failed
     #: Digests that were not in Redis.
-    missing: Annotated[tuple[Name, ...], Field(max_length=MOST_SHARD_CHUNKS + 1)] = ()
+    missing: Annotated[tuple[Name, ...], FailFast(), Field(max_length=MOST_SHARD_CHUNKS + 1)] = ()
     worker: Name
     fingerprint: Fingerprint
     seconds: Seconds  #: the worker spent on it

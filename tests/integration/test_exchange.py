@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from model.parameters import digest
+from scheduler.sharding import split
+from scheduler.validation import longest_answer
+from tests.support.answers import work
 from tests.support.fleet import Fleet
 from tests.support.messages import HEADER, message
 from tests.support.mischief import Tampering
 from workers import registry
-from workers.exchange import LARGEST_HEAD_BYTES
+from workers.exchange import packed
 from workers.keys import (
     ANSWER_SECONDS,
     WORKERS_KEY,
@@ -20,7 +23,8 @@ from workers.keys import (
     worker_key,
 )
 from workers.limits import LARGEST_HEADER_BYTES, LARGEST_RECORD_BYTES, LONGEST_NAME
-from workers.messages import WorkerRecord
+from workers.messages import Wanted, WorkerRecord
+from workers.signing import SIGNATURE_DIGITS
 
 #: An attempt that no run has made.
 ATTEMPT = "no-run.1.0.0.1"
@@ -33,11 +37,10 @@ def exchange(shared_fleet: Fleet) -> Tampering:
 
 def test_an_answer_is_taken_once(exchange: Tampering) -> None:
     exchange.put(ATTEMPT, (b"header", b"arrays"))
-    [(taken, answer)] = exchange.take_answers({ATTEMPT: 6})
-    assert taken == ATTEMPT
-    assert answer is not None
-    assert exchange.open_answer(answer, largest_bytes=6) == (b"header", b"arrays")
-    assert list(exchange.take_answers({ATTEMPT: 6})) == [(ATTEMPT, None)]
+    answer = packed(b"", b"header", b"arrays")
+    assert list(exchange.take_answers({ATTEMPT: len(answer)})) == [(ATTEMPT, answer)]
+    assert exchange.open_answer(answer) == (b"header", b"arrays")
+    assert list(exchange.take_answers({ATTEMPT: len(answer)})) == [(ATTEMPT, None)]
 
 
 def test_all_answers_that_have_arrived_are_taken_at_once(
@@ -50,24 +53,62 @@ def test_all_answers_that_have_arrived_are_taken_at_once(
     shared_fleet.redis.delete(answer_key(names[1]))
     shared_fleet.redis.delete(answer_key(names[2]))
     shared_fleet.redis.rpush(answer_key(names[2]), "no string")
-    found = dict(exchange.take_answers(dict.fromkeys(names, 100)))
+    found = dict(exchange.take_answers(dict.fromkeys(names, 1000)))
     assert list(found) == names
     assert [name for name, answer in found.items() if answer is None] == names[1:3]
     assert not shared_fleet.redis.exists(*map(answer_key, names))
 
 
-@pytest.mark.parametrize(
-    "answer", [(b"header", bytes(7)), (bytes(LARGEST_HEADER_BYTES + 1), b"arrays")]
-)
-def test_an_answer_that_is_too_long_is_removed_unread(
-    answer: tuple[bytes, bytes], exchange: Tampering
-) -> None:
-    exchange.put(ATTEMPT, answer)
-    [(_, taken)] = exchange.take_answers({ATTEMPT: 6})
-    assert taken is not None
-    assert len(taken) <= LARGEST_HEAD_BYTES + 6 + 1
-    assert exchange.open_answer(taken, largest_bytes=6) == (b"", b"")
+def test_an_answer_that_is_too_long_is_removed_unread(exchange: Tampering) -> None:
+    exchange.put(ATTEMPT, (b"header", b"arrays"))
+    most = len(packed(b"", b"header", b"arrays")) - 1
+    assert list(exchange.take_answers({ATTEMPT: most})) == [(ATTEMPT, b"")]
     assert exchange.peek(ATTEMPT) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"no lines",
+        b"\n",
+        b"x" * (SIGNATURE_DIGITS + 1) + b"\nheader\narrays",
+        b"\n" + bytes(LARGEST_HEADER_BYTES + 1) + b"\narrays",
+    ],
+)
+def test_what_is_no_answer_has_no_parts(answer: bytes, exchange: Tampering) -> None:
+    assert exchange.open_answer(answer) == (b"", b"")
+
+
+def test_no_more_answers_are_taken_at_a_time_than_one_round_trip_may_bring(
+    exchange: Tampering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "LARGEST_READING_BYTES", 40)
+    names = [f"no-run.1.0.{shard}.1" for shard in range(3)]
+    for name in names:
+        exchange.put(name, (b"header", b"arrays"))
+    taking = exchange.take_answers(dict.fromkeys(names, 20))
+    next(taking)
+    assert exchange.peek(names[1]) is None
+    assert exchange.peek(names[2]) is not None, "it lies there until it is its turn"
+    assert all(answer for _, answer in taking)
+
+
+def test_a_shard_s_longest_answer_is_no_longer_than_its_limit() -> None:
+    asked, name = work(Wanted.SUMMED), "\x01" * LONGEST_NAME
+    [shard] = split(asked.images, asked.network.microbatch_size, 1)
+    longest = HEADER.model_copy(
+        update={
+            "attempt_id": name,
+            "run_id": name,
+            "parameters_digest": name,
+            "worker": name,
+            "detail": "\x01" * 4000,
+            "missing": ("0" * 64,) * (len(shard.images) + 1),
+        }
+    )
+    head = longest.model_dump_json().encode()
+    assert len(packed(b"0" * SIGNATURE_DIGITS, head, b"")) <= longest_answer(asked, shard)
 
 
 def test_an_answer_and_its_arrival_come_together_and_vanish_by_themselves(

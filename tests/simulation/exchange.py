@@ -124,7 +124,7 @@ class Exchange:
             taken = self._redis.answers.pop(attempt_id, None)
             yield attempt_id, packed(taken[2], *taken[:2]) if taken else None
 
-    def open_answer(self, answer: bytes, largest_bytes: int) -> tuple[bytes, bytes]:
+    def open_answer(self, answer: bytes) -> tuple[bytes, bytes]:
         signature, header, arrays = unpacked(answer)
         self.signer.check(signature, Purpose.ANSWER, header, arrays)
         return header, arrays

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from tests.support.messages import message
 from workers.entries import argument, entry
+from workers.errors import MessageUnreadable
+from workers.exchange import Exchange
 from workers.limits import LARGEST_SHARD_IMAGES, MOST_SHARD_CHUNKS
 from workers.messages import AnswerHeader, SchedulerRecord, ShardMessage, Status, WorkerRecord
 from workers.signing import Purpose, Signer
@@ -73,6 +75,19 @@ def network(**values: Any) -> dict[str, Any]:
 def test_a_message_that_asks_too_much_cannot_be_read(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ShardMessage.model_validate_json(changed(**values))
+
+
+@pytest.mark.parametrize("values", [{"images": [-1] * 10**5}, {"not_for": [0] * 10**5}])
+def test_of_a_hostile_list_one_element_is_told(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as raised:
+        ShardMessage.model_validate_json(changed(**values))
+    assert raised.value.error_count() < 10, "each would take memory"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[" * 10**6, '{"a": ' * 10**5, "9" * 10**5, "NaN"])
+def test_what_is_no_message_is_refused(text: str) -> None:
+    with pytest.raises(MessageUnreadable, match="install the same version"):
+        Exchange("redis://127.0.0.1:1/0").open_message(text)
 
 
 def test_the_largest_message_that_can_be_asked_fits_into_an_entry_of_the_queue() -> None:
