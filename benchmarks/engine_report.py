@@ -1,4 +1,4 @@
-"""What the engine's benchmark tells: the table, and the line for programs."""
+"""The report of the engine's benchmark: the table, and the line for programs."""
 
 from __future__ import annotations
 

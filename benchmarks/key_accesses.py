@@ -1,4 +1,4 @@
-"""How often keys are written and read, by Redis' own counts: MONITOR would slow everything down.
+"""Counts of writes and reads of keys, by Redis' own counts: MONITOR would slow everything down.
 
 Redis counts accesses to each key for its eviction by frequency, exactly if it is told to; what it
 would evict by them stays, since its memory has no limit. It reports each write to a subscriber.
@@ -52,7 +52,7 @@ class KeyAccesses:
         self._listener.close()
 
     def of(self, keys: Sequence[str]) -> tuple[list[int], list[int]]:
-        """How often each of these strings was written, and how often read; each is there."""
+        """Count how often each of these strings, all there, was written, and how often read."""
         written = self._written()
         with self._client.pipeline(transaction=False) as pipe:
             for key in keys:

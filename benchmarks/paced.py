@@ -1,4 +1,4 @@
-"""How much of the workers' time is computing: `make bench-paced`.
+"""The share of the workers' time that is computing: `make bench-paced`.
 
 Workers that wait instead of computing let two cores hold dozens of them; scheduler, Redis, Celery,
 messages, answers and the database are real. Efficiency is the time in which a worker computes its

@@ -1,4 +1,4 @@
-"""What every engine is asked for: one network's parameters, some images, and the work in them."""
+"""The problem that every engine is given: a network's parameters, images, and the work in them."""
 
 from __future__ import annotations
 

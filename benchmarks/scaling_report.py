@@ -1,4 +1,4 @@
-"""What the scaling benchmark has measured, as tables for people and a line for programs."""
+"""The figures of the scaling benchmark, as tables for people and a line for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What signing costs: runs with a key and without, by turns: `make bench-signing`.
+"""The cost of signing: runs with a key and without, by turns: `make bench-signing`.
 
 Every 3 and 6 of MNIST's 10,000 test images, through a private Redis with two workers, in both
 gradient forms. Told are medians over all iterations but each run's first ones.

@@ -1,4 +1,4 @@
-"""What the product would send to Redis, as bytes to be sent later."""
+"""Commands that the product would send to Redis, as bytes to be sent later."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ PINGS = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """What a run has used up to some moment."""
+    """The resources that a run has used up to some moment."""
 
     iterations: int
     processor: Mapping[str, float]  #: seconds, by the kind of process

@@ -1,4 +1,4 @@
-"""What is measured: so many workers, each busy with its shards for so long."""
+"""The points that are measured: so many workers, each busy with its shards for so long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the paced benchmark has measured: tables, a formula, a picture and a line for programs."""
+"""The report of the paced benchmark: tables, a formula, a picture and a line for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in for a shard's computation, and for an iteration's end, with the paced peers."""
+"""Stand-ins for a shard's computation, and for an iteration's end, with the paced peers."""
 
 from __future__ import annotations
 
