@@ -101,7 +101,8 @@ def _program(name: str, point: Point, seconds: float) -> list[str]:
 def _peer(name: str, module: str, point: Point, iterations: int, results: Results) -> None:
     numbers = point.workers, point.shard_ms / 1000, point.each, SHARD_IMAGES, iterations
     _, output = run([sys.executable, "-m", module, *map(str, numbers)])
-    results.peers[name, point] += json.loads(output)[WARM_UP:]
+    # Its last line: Ray writes warnings before it.
+    results.peers[name, point] += json.loads(output.splitlines()[-1])[WARM_UP:]
 
 
 def _arguments() -> argparse.Namespace:
