@@ -16,7 +16,6 @@ import kombu
 from celery.signals import (
     setup_logging,
     task_postrun,
-    task_prerun,
     task_rejected,
     worker_init,
     worker_shutdown,
@@ -138,14 +137,8 @@ def _stop_worker(**_: Any) -> None:
     this_worker().stop()
 
 
-@task_prerun.connect  # type: ignore[untyped-decorator]
-def _take(**_: Any) -> None:
-    this_worker().take()
-
-
 @task_postrun.connect  # type: ignore[untyped-decorator]
-def _lay_down(**_: Any) -> None:
-    this_worker().lay_down()
+def _end_task(**_: Any) -> None:
     about_nothing()
     if this_worker().is_worn():
         _leave()

@@ -37,11 +37,16 @@ def _checked(popped: list[bytes] | None, **_: Any) -> tuple[bytes, bytes] | None
     key, entry = popped
     if not key.startswith(QUEUE_KEY.encode()):  # of another Celery program in this process
         return key, entry
-    if argument(entry, key.removeprefix(PREFIX.encode()).decode()) is None:
+    return (key, entry) if checked_argument(key, entry) is not None else None
+
+
+def checked_argument(key: bytes, entry: bytes) -> str | None:
+    """Return the argument of an entry out of the queue with this key; None if it is dropped."""
+    found = argument(entry, key.removeprefix(PREFIX.encode()).decode())
+    if found is None:
         _tell_of_dropped()
         task_rejected.send(sender=None, message=None, exc=None)
-        return None
-    return key, entry
+    return found
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from workers.errors import MessageUnreadable
 from workers.keys import (
     ANSWER_SECONDS,
     PARAMETERS_SECONDS,
+    PREFIX,
     RETIRED_SECONDS,
     RUN_SECONDS,
     answer_key,
@@ -125,6 +126,12 @@ class Exchange(Registry):
         with redis_client.translated(self.url):
             values = self._values((payload_key(name), most) for name, most in limits.items())
             return _verified(limits, values)
+
+    def take_entry(self, queues: Iterable[str], seconds: float) -> tuple[bytes, bytes] | None:
+        """Take the oldest entry of the first queue that has one, with its key, waiting so long."""
+        with redis_client.translated(self.url):
+            popped: Any = self._redis.brpop([f"{PREFIX}{name}" for name in queues], timeout=seconds)
+        return tuple(popped) if popped else None
 
     def open_message(self, sealed: str) -> ShardMessage:
         """A shard's message out of the queue, verified before it is read.

@@ -112,7 +112,7 @@ class SchedulerSide:
         bench, gathering = self._bench, Gathering(self._bench.link, work(wanted), self._onlooker)
         with at_work(bench):
             gathering.turn()
-            tasks.compute_shard(argument(bench.last_entry()))
+            tasks.serve(argument(bench.last_entry()))
         found: Any = bench.redis.get(answer_key(attempt_id(wanted)))
         fields = dict(zip(FIELDS, unpacked(found), strict=True))
         gathering.turn()

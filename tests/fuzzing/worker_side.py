@@ -160,7 +160,7 @@ class WorkerSide:
         """Let the task have it; an answer is one to what was validly asked."""
         self._bench.worker.payloads = Payloads(self._bench.exchange)
         with at_work(self._bench):
-            tasks.compute_shard(sealed)
+            tasks.serve(sealed)
         answers: Any = self._bench.redis.keys(answer_key("*"))
         found: list[Any] = [self._bench.redis.get(key) for key in answers]
         arrivals: Any = self._bench.redis.keys(arrivals_key("*"))

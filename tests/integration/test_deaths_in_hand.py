@@ -40,7 +40,7 @@ def live_and_die(bench: Bench, gathering: Gathering, workers: int) -> None:
         while not bench.redis.llen(QUEUE_KEY):
             gathering.turn()
         with pytest.raises(Killed):
-            tasks.compute_shard(argument(bench.last_entry()))
+            tasks.serve(argument(bench.last_entry()))
         gathering.turn()
         bench.exchange.hide_worker(bench.worker.name)
         gathering.turn()

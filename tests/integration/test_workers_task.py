@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from queue import Empty
 
 import pytest
+from celery.worker import state
 from kombu import Connection
 
 from scheduler.gathering import Gathering
 from tapeworks.redis_server import RedisServer
-from tests.fuzzing.problem import NETWORK, Bench, Onlooker, at_work, benches, work
+from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, benches, work
 from tests.support.entries import argument
 from tests.support.messages import message
 from workers import tasks
+from workers.entries import QUEUE, entry, queue_name
 from workers.exchange import Exchange
-from workers.keys import QUEUE_KEY, RUNS_KEY
+from workers.keys import PREFIX, QUEUE_KEY, RUNS_KEY
 from workers.messages import Wanted
 from workers.redis_client import for_celery
 from workers.signing import Purpose, Signer
+
+#: The queue of the bench's worker alone.
+OWN = queue_name(FINGERPRINT)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,7 @@ def test_an_answer_that_does_not_count_decides_no_fingerprint(bench: Bench) -> N
     gathering = Gathering(bench.link, work(), Onlooker())
     with at_work(bench):
         gathering.turn()
-        tasks.compute_shard(argument(bench.last_entry()))
+        tasks.serve(argument(bench.last_entry()))
         bench.link.standing.aside.add(bench.worker.name)
         gathering.turn()
     assert not gathering.finished
@@ -54,7 +61,7 @@ def test_images_that_were_refused_are_not_counted_as_computed(bench: Bench) -> N
             standing.fingerprint, standing.is_firm = fingerprint, fingerprint is not None
             Gathering(bench.link, work(Wanted.NOTHING), Onlooker()).turn()
             before = bench.worker.record().images
-            tasks.compute_shard(argument(bench.last_entry()))
+            tasks.serve(argument(bench.last_entry()))
             assert bench.worker.record().images - before == images
 
 
@@ -71,10 +78,90 @@ def test_a_worker_that_can_read_no_run_stays_away_from_the_queue_for_long(
     sealed = stranger.signer.seal(Purpose.MESSAGE, message("run", 0).model_dump_json())
     stranger.announce_run("theirs", NETWORK)
     with at_work(bench):
-        tasks.compute_shard(sealed)
+        tasks.serve(sealed)
         bench.exchange.announce_run("ours", NETWORK)
-        tasks.compute_shard(sealed)
+        tasks.serve(sealed)
     assert pauses == [5.0, 0.05]
+
+
+@pytest.fixture
+def serving(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The arguments of the messages that are served, of which nothing is computed."""
+    served: list[str] = []
+    monkeypatch.setattr(tasks, "serve", served.append)
+    monkeypatch.setattr("workers.app.this_worker", lambda: bench.worker)
+    monkeypatch.setattr(tasks, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(tasks, "_queues", functools.cache(lambda: deque([QUEUE, OWN])))
+    with at_work(bench):
+        yield served
+    bench.redis.delete(QUEUE_KEY, PREFIX + OWN)
+
+
+def put(bench: Bench, queue: str, *entries: str | bytes) -> None:
+    raw = [entry(one, queue) if isinstance(one, str) else one for one in entries]
+    bench.redis.lpush(PREFIX + queue, *raw)
+
+
+def left(bench: Bench) -> int:
+    """Messages that nobody has taken."""
+    return bench.exchange.queue_length([bench.worker.fingerprint])
+
+
+def test_a_task_answers_what_waits_behind_its_message_and_passes_rubbish_over(
+    bench: Bench, serving: list[str]
+) -> None:
+    put(bench, QUEUE, "second", b"rubbish", entry("elsewhere", "shards.elsewhere"), "third")
+    before = bench.worker._taken
+    tasks.compute_shard.run("first")
+    assert serving == ["first", "second", "third"]
+    assert left(bench) == 0
+    assert bench.worker._taken - before == 2, "the watchdog sees what is passed over"
+
+
+def test_a_task_takes_from_both_queues_though_one_is_never_empty(
+    bench: Bench, serving: list[str]
+) -> None:
+    put(bench, QUEUE, *"abc")
+    put(bench, OWN, *"xy")
+    tasks.compute_shard.run("first")
+    assert sorted(serving[1:4]) in (["a", "b", "x"], ["a", "x", "y"])
+
+
+@pytest.mark.parametrize("told", [{"should_stop": 0}, {"should_stop": 5}, {"should_terminate": 1}])
+def test_a_worker_that_is_told_to_end_takes_no_other_message(
+    told: dict[str, int], bench: Bench, serving: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, code in told.items():
+        monkeypatch.setattr(state, name, code)
+    put(bench, QUEUE, "second")
+    tasks.compute_shard.run("first")
+    assert (serving, left(bench)) == (["first"], 1)
+
+
+def test_a_worker_that_is_worn_takes_no_other_message(
+    bench: Bench, serving: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.worker, "is_worn", lambda: True)
+    put(bench, QUEUE, "second")
+    tasks.compute_shard.run("first")
+    assert (serving, left(bench)) == (["first"], 1)
+
+
+def test_celery_goes_on_after_a_while_however_many_messages_come(
+    bench: Bench, serving: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "SERVING_SECONDS", 0.0)
+    put(bench, QUEUE, "second")
+    tasks.compute_shard.run("first")
+    assert (serving, left(bench)) == (["first"], 1)
+
+
+def test_a_task_ends_when_redis_is_gone(
+    bench: Bench, serving: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.worker, "exchange", Exchange("redis://127.0.0.1:1/0"))
+    tasks.compute_shard.run("first")
+    assert serving == ["first"]
 
 
 def test_entries_of_other_programs_in_this_process_are_theirs() -> None:
