@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from redis.client import Pipeline
-
 from model.parameters import digest
 from workers import redis_client
 from workers.crash_points import CrashPoint, crash_point
@@ -88,12 +86,10 @@ class Exchange(Registry):
         for message in messages:
             sealed = self.signer.seal(Purpose.MESSAGE, message.model_dump_json())
             entries[message.fingerprint].append(entry(sealed, queue_name(message.fingerprint)))
-        with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
-            if opening:
-                _open(pipe, opening)
-            for fingerprint, ready in entries.items():
-                pipe.lpush(queue_key(fingerprint), *ready)
-            pipe.execute()
+        commands = _opened(opening) if opening else []
+        commands += [("LPUSH", queue_key(kind), *ready) for kind, ready in entries.items()]
+        with redis_client.translated(self.url):
+            self._line.ask(*commands)
 
     def withdraw(self, attempts: Iterable[str]) -> None:
         """Let workers drop these attempts unread: what they ask for is counted."""
@@ -109,12 +105,12 @@ class Exchange(Registry):
 
         It is if its run is past it or has ended, or if it was withdrawn.
         """
-        with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
-            pipe.getrange(current_key(message.run_id), 0, LARGEST_CURRENT_BYTES)
-            pipe.exists(withdrawn_key(message.attempt_id))
-            for name, most in limits.items():
-                pipe.getrange(payload_key(name), 0, most)
-            current, is_withdrawn, *values = pipe.execute()
+        with redis_client.translated(self.url):
+            current, is_withdrawn, *values = self._line.ask(
+                ("GETRANGE", current_key(message.run_id), 0, LARGEST_CURRENT_BYTES),
+                ("EXISTS", withdrawn_key(message.attempt_id)),
+                *(("GETRANGE", payload_key(name), 0, most) for name, most in limits.items()),
+            )
         is_stale = is_withdrawn or _is_past(current, message)
         return is_stale, _verified(limits, values)
 
@@ -130,7 +126,7 @@ class Exchange(Registry):
     def take_entry(self, queues: Iterable[str], seconds: float) -> tuple[bytes, bytes] | None:
         """Take the oldest entry of the first queue that has one, with its key, waiting so long."""
         with redis_client.translated(self.url):
-            popped: Any = self._redis.brpop([f"{PREFIX}{name}" for name in queues], timeout=seconds)
+            [popped] = self._line.ask(("BRPOP", *(f"{PREFIX}{name}" for name in queues), seconds))
         return tuple(popped) if popped else None
 
     def open_message(self, sealed: str) -> ShardMessage:
@@ -149,24 +145,25 @@ class Exchange(Registry):
             ) from error
 
     def answer(self, header: AnswerHeader, arrays: bytes) -> None:
-        """Write an answer and announce it, in one transaction."""
+        """Write an answer, and then announce it."""
         head = header.model_dump_json().encode()
         signature = self.signer.signature(Purpose.ANSWER, head, arrays).encode()
         key, arrivals = answer_key(header.attempt_id), arrivals_key(header.run_id)
-        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-            pipe.set(key, packed(signature, head, arrays), ex=ANSWER_SECONDS)
-            pipe.rpush(arrivals, header.attempt_id)
-            pipe.expire(arrivals, ANSWER_SECONDS)
-            crash_point(CrashPoint.ANSWER_PREPARED)
-            pipe.execute()
+        crash_point(CrashPoint.ANSWER_PREPARED)
+        with redis_client.translated(self.url):
+            self._line.ask(
+                ("SET", key, packed(signature, head, arrays), "EX", ANSWER_SECONDS),
+                ("RPUSH", arrivals, header.attempt_id),
+                ("EXPIRE", arrivals, ANSWER_SECONDS),
+            )
 
     def arrivals(self, run_id: str, timeout_seconds: float) -> list[str]:
         """All attempts that have answered, once there is one; none if none comes in that time."""
         key = arrivals_key(run_id)
-        with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
-            pipe.blpop([key], timeout=timeout_seconds)
-            pipe.lpop(key, MOST_ARRIVALS)
-            first, others = pipe.execute()
+        with redis_client.translated(self.url):
+            first, others = self._line.ask(
+                ("BLPOP", key, timeout_seconds), ("LPOP", key, MOST_ARRIVALS)
+            )
         arrived = [first[1], *(others or ())] if first else others or ()
         return [as_text(one) for one in arrived if len(one) <= LONGEST_NAME]
 
@@ -182,11 +179,12 @@ class Exchange(Registry):
         come to `LARGEST_READING_BYTES`.
         """
         for batch in batches(limits.items()):
-            with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-                for name, most in batch:
-                    pipe.getrange(answer_key(name), 0, most)
-                pipe.unlink(*(answer_key(name) for name, _ in batch))
-                *values, _ = map(_read, pipe.execute(raise_on_error=False))
+            with redis_client.translated(self.url):
+                replies = self._line.ask_each(
+                    *(("GETRANGE", answer_key(name), 0, most) for name, most in batch),
+                    ("UNLINK", *(answer_key(name) for name, _ in batch)),
+                )
+                *values, _ = map(_read, replies)
             for (name, most), value in zip(batch, values, strict=True):
                 yield name, (value if len(value) <= most else b"") if value else None
 
@@ -200,13 +198,15 @@ class Exchange(Registry):
         return head, arrays
 
 
-def _open(pipe: Pipeline, opening: Opening) -> None:
-    key = payload_key(opening.parameters_digest)
-    pipe.set(key, opening.parameters, ex=PARAMETERS_SECONDS)
+def _opened(opening: Opening) -> list[tuple[Any, ...]]:
+    key, stands_at = payload_key(opening.parameters_digest), f"{opening.epoch}:{opening.iteration}"
+    commands: list[tuple[Any, ...]] = [
+        ("SET", key, opening.parameters, "EX", PARAMETERS_SECONDS),
+        ("SET", current_key(opening.run_id), stands_at, "EX", RUN_SECONDS),
+    ]
     if opening.retired not in ("", opening.parameters_digest):
-        pipe.expire(payload_key(opening.retired), RETIRED_SECONDS)
-    stands_at = f"{opening.epoch}:{opening.iteration}"
-    pipe.set(current_key(opening.run_id), stands_at, ex=RUN_SECONDS)
+        commands.append(("EXPIRE", payload_key(opening.retired), RETIRED_SECONDS))
+    return commands
 
 
 def _read(reply: Any) -> Any:

@@ -106,7 +106,8 @@ class Worker:
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        self.name, self._host = f"{socket.gethostname()}-{os.getpid()}", socket.gethostname()
+        self._process = psutil.Process()
         self.payloads = Payloads(exchange)
         self.fingerprint: str | None = None
         self._since = datetime.now(UTC)
@@ -214,7 +215,7 @@ class Worker:
         busy = "busy" if self._shard else "idle"
         return WorkerRecord(
             name=self.name,
-            host=socket.gethostname(),
+            host=self._host,
             pid=os.getpid(),
             since=self._since.isoformat(timespec="seconds"),
             state=busy if self.fingerprint else "starting",
@@ -222,7 +223,7 @@ class Worker:
             images=self._images,
             busy_seconds=self._busy_seconds,
             images_per_second=self._images / self._busy_seconds if self._busy_seconds else 0.0,
-            memory_mb=psutil.Process().memory_info().rss / 1e6,
+            memory_mb=self._process.memory_info().rss / 1e6,
             fingerprint=self.fingerprint,
             version=tapeworks_version(),
             python=python_version(),
@@ -236,9 +237,9 @@ class Worker:
         while not self._leaving.wait(HEARTBEAT_SECONDS):
             _end_without_supervisor()
             try:
-                self.exchange.show_worker(self.record())
+                waiting = self.exchange.show_worker(self.record())
                 crash_point(CrashPoint.WORKER_SHOWN)
-                self._watch()
+                self._watch(waiting)
             except RedisRefused as error:  # its password was changed: only a new start helps
                 logger.critical("Worker %s ends itself: %s", self.name, error)
                 os._exit(REFUSED)
@@ -247,11 +248,10 @@ class Worker:
             except Exception:  # the thread must live on, it looks after the supervisor too
                 logger.exception("This worker cannot show itself", extra={"event": "bug"})
 
-    def _watch(self) -> None:
-        """End this process if it takes nothing; its supervisor starts another."""
+    def _watch(self, waiting: int) -> None:
+        """End this process if it takes none of the messages; its supervisor starts another."""
         if self.fingerprint is None:
             return  # it takes nothing yet
-        waiting = self.exchange.queue_length([self.fingerprint])
         if self._watchdog.beat(self._taken, waiting, busy=self._in_hand):
             logger.error(
                 "Worker %s ends itself: it took nothing for %d heartbeats while messages waited "

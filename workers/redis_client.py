@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -57,6 +58,50 @@ def connect(url: str) -> redis.Redis:
             f"Received: {shown(url)}."
         ) from error
     return client
+
+
+class Line(threading.local):
+    """A connection of each thread's own, for what is asked at every shard.
+
+    redis-py's pipelines do the same with three times as much code of theirs, and between two shards
+    a processor's caches forget it: a round trip took up to 0.5 ms of processor time, not 0.1.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._pool = client.connection_pool
+        self._connection: Any = None
+
+    def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """Send commands in one round trip, once more if the connection is gone; their replies.
+
+        A reply that is an error is raised once all are read, the first of them.
+        """
+        replies = self.ask_each(*commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    def ask_each(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """The same, with the errors among the replies."""
+        if self._connection is None:
+            self._connection = self._pool.make_connection()
+        call: Any = self._connection.retry.call_with_retry
+        return list(call(lambda: self._exchange(commands), lambda _: self._connection.disconnect()))
+
+    def _exchange(self, commands: tuple[tuple[Any, ...], ...]) -> list[Any]:
+        try:
+            self._connection.send_packed_command(self._connection.pack_commands(commands))
+            return [self._reply() for _ in commands]
+        except BaseException:
+            self._connection.disconnect()  # what is not read would be taken for the next reply
+            raise
+
+    def _reply(self) -> Any:
+        try:
+            return self._connection.read_response()
+        except redis.ResponseError as error:
+            return error
 
 
 def for_celery(url: str) -> tuple[str, dict[str, Any] | None]:

@@ -65,6 +65,7 @@ class Registry:
     def __init__(self, url: str, signer: Signer = UNSIGNED) -> None:
         self.url, self.signer = url, signer
         self._redis = redis_client.connect(url)
+        self._line = redis_client.Line(self._redis)
 
     def check(self) -> None:
         """Raise unless Redis answers and is fit for use."""
@@ -166,9 +167,14 @@ class Registry:
 
     # Workers and schedulers
 
-    def show_worker(self, record: WorkerRecord) -> None:
-        """Refresh a worker's record; it vanishes when this is no longer called."""
-        self._show(WORKERS_KEY, worker_key(record.name), record, WORKER_SECONDS)
+    def show_worker(self, record: WorkerRecord) -> int:
+        """Refresh a worker's record, which vanishes when this is no longer called.
+
+        Returns how many messages wait that it may take.
+        """
+        fingerprint = record.fingerprint
+        key = worker_key(record.name)
+        return self._show(WORKERS_KEY, key, record, WORKER_SECONDS, {None, fingerprint})
 
     def hide_worker(self, name: str) -> None:
         """Remove a worker's record at once, because it is leaving."""
@@ -207,12 +213,24 @@ class Registry:
                 pipe.llen(queue_key(fingerprint))
             return sum(map(int, pipe.execute()))
 
-    def _show(self, names_key: str, key: str, record: _Shown, seconds: int) -> None:
-        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-            pipe.set(key, record.model_dump_json(), ex=seconds)
-            pipe.sadd(names_key, record.name)
-            pipe.expire(names_key, RUN_SECONDS)
-            pipe.execute()
+    def _show(
+        self,
+        names_key: str,
+        key: str,
+        record: _Shown,
+        seconds: int,
+        queues: Iterable[str | None] = (),
+    ) -> int:
+        """Refresh a record; return the lengths' sum of these fingerprints' queues."""
+        lengths = [("LLEN", queue_key(fingerprint)) for fingerprint in queues]
+        with redis_client.translated(self.url):
+            _, _, _, *waiting = self._line.ask(
+                ("SET", key, record.model_dump_json(), "EX", seconds),
+                ("SADD", names_key, record.name),
+                ("EXPIRE", names_key, RUN_SECONDS),
+                *lengths,
+            )
+        return sum(waiting)
 
     def _hide(self, names_key: str, key: str, name: str) -> None:
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
@@ -259,10 +277,7 @@ class Registry:
     def _values(self, limits: Iterable[tuple[str, int]]) -> Iterator[bytes]:
         """Read strings by key, each as `_read` does, in few round trips."""
         for batch in batches(limits):
-            with self._redis.pipeline(transaction=False) as pipe:
-                for key, most in batch:
-                    pipe.getrange(key, 0, most)
-                values = pipe.execute()
+            values = self._line.ask(*(("GETRANGE", key, 0, most) for key, most in batch))
             for value, (_, most) in zip(values, batch, strict=True):
                 yield value if len(value) <= most else b""
 

@@ -19,6 +19,7 @@ def tensorflow_version() -> str:
     return _installed("tensorflow-cpu", "tensorflow")
 
 
+@functools.cache
 def python_version() -> str:
     """Of Python."""
     return platform.python_version()

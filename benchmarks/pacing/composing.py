@@ -4,43 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
-import redis
-from redis.client import Pipeline
-
 from workers.exchange import Exchange
+from workers.redis_client import Line
 
 
 class ComposingExchange(Exchange):
-    """Composes what an `Exchange` writes in pipelines; sends nothing."""
+    """Composes what an `Exchange` writes; sends nothing."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._redis = self._client = _ComposingClient(self._redis.connection_pool)
+        self._line = self._composing = _ComposingLine(self._redis)
 
     def take(self) -> bytes:
         """Everything since the last time."""
-        composed = self._client.composed
-        taken = b"".join(composed)
-        composed.clear()
+        return self._composing.take()
+
+
+class _ComposingLine(Line):
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        self._packing = client.connection_pool.make_connection()
+        self._composed: list[bytes] = []
+
+    def ask_each(self, *commands: tuple[Any, ...]) -> list[Any]:
+        self._composed.extend(self._packing.pack_commands(commands))
+        return [0] * len(commands)
+
+    def take(self) -> bytes:
+        """Everything since the last time."""
+        taken = b"".join(self._composed)
+        self._composed.clear()
         return taken
-
-
-class _ComposingClient(redis.Redis):
-    def __init__(self, connection_pool: Any) -> None:
-        super().__init__(connection_pool=connection_pool)
-        self._packing = connection_pool.make_connection()
-        self.composed: list[bytes] = []
-
-    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
-        pipeline = super().pipeline(transaction, shard_hint)
-
-        def compose(**_: Any) -> list[Any]:
-            commands = [arguments for arguments, _ in pipeline.command_stack]
-            if transaction:
-                commands = [("MULTI",), *commands, ("EXEC",)]
-            self.composed.extend(self._packing.pack_commands(commands))
-            pipeline.reset()
-            return []
-
-        pipeline.execute = compose  # type: ignore[method-assign, assignment]
-        return pipeline
