@@ -87,18 +87,27 @@ class Keeper:
         pulse: Pulse,
         meter: Meter = UNMETERED,
         on_wait: Callable[[RunRecord], None] = lambda _: None,
+        stop_after: int | None = None,
     ) -> None:
-        """While the run waits, `on_wait` is called at each renewal; it may raise to leave it."""
+        """While the run waits, `on_wait` is called at each renewal; it may raise to leave it.
+
+        It is stopped after `stop_after` iterations, too.
+        """
         self._history, self._claim, self._control = history, claim, control
         self._lease, self._pulse, self._meter = lease, pulse, meter
         self._on_notice, self._on_tick, self._on_wait = on_notice, on_tick, on_wait
+        self._stop_after = stop_after
         self._renewed_at = time.monotonic()
         self._is_wanted = True  #: by the person who submitted the run, as of the latest renewal
 
-    @property
-    def goes_on(self) -> bool:
-        """False once it is known that the run is left after the iteration in progress."""
-        return self._is_wanted and not self._control.draining
+    def goes_on(self, completed_iterations: int) -> bool:
+        """Return False once it is known that the run is left after so many iterations."""
+        return self._is_wanted and not self.is_stopped(completed_iterations)
+
+    def is_stopped(self, completed_iterations: int) -> bool:
+        """Whether the user of this process wants to have the run left after so many iterations."""
+        is_last = self._stop_after is not None and completed_iterations >= self._stop_after
+        return is_last or self._control.draining
 
     def tick(self, *, waiting: bool = False) -> None:
         """Renew the lease when it is time. Raises `Interrupted`, `Requested` or `LeaseLost`."""

@@ -78,6 +78,7 @@ class Driver:
     lease: Lease = field(default_factory=Lease)
     pulse: Pulse = field(default_factory=Pulse)  #: for whoever shows that this driver is alive
     meter: Meter = UNMETERED
+    stop_after: int | None = None  #: iterations after which the run is left
 
     def patient(self, claim: Claim | None = None) -> History:
         """The history as an owner uses it: through outages of the database, until interrupted.
@@ -145,6 +146,7 @@ class Driver:
             self.pulse,
             self.meter,
             lambda run: self._make_room(history, run),
+            self.stop_after,
         )
         loading = in_background(lambda: self._load(config), lambda: keeper.tick(waiting=True))
         data, received = loading
@@ -165,14 +167,15 @@ class Driver:
         done = run.completed_iterations
         if reason := (yield from evaluations.after(done)):
             return RunStatus.COMPLETED, reason, done
-        for record in train(config, claim, history, self.dispatcher, data.training, keeper):
+        for records in train(config, claim, history, self.dispatcher, data.training, keeper):
             crash_point(CrashPoint.ITERATION_COMMITTED)
-            self.meter.committed(record)
-            yield record
-            done = record.iteration + 1
+            for record in records:
+                self.meter.committed(record)
+                yield record
+            done = records[-1].iteration + 1
             if reason := (yield from evaluations.after(done)):
                 return RunStatus.COMPLETED, reason, done
-            if self.control.draining and done < config.iterations:
+            if keeper.is_stopped(done) and done < config.iterations:
                 return self.stopped_status, STOPPED, done
         return RunStatus.COMPLETED, None, done
 

@@ -17,14 +17,14 @@ from model.images import image_set
 from model.optimizers import direction, read_state, state_bytes
 from model.parameters import all_finite, assign, digest, from_bytes, to_bytes
 from model.schedules import learning_rate
-from scheduler.cadence import is_kept, is_recorded, next_follows
+from scheduler.cadence import next_follows
+from scheduler.committing import Committing
 from scheduler.errors import diverged
 from scheduler.outcomes import (
     Computed,
     accuracy_of,
     confusion_of,
     image_values,
-    ledger_of,
     loss_of,
 )
 from scheduler.work import Dispatcher, RunWatcher, Watcher, Work
@@ -41,44 +41,38 @@ def train(
     dispatcher: Dispatcher,
     data: ImageData,
     watcher: RunWatcher,
-) -> Iterator[IterationRecord]:
-    """Drive a claimed run from its last committed iteration to its end, one yield for each."""
+) -> Iterator[list[IterationRecord]]:
+    """Drive a claimed run from its last committed iteration to its end; yield what is committed."""
     checkpoint = history.checkpoint(claim.run_id)
     parameters, state = checkpoint.parameters, checkpoint.optimizer_state
     ask = partial(iteration_work, config, claim.run_id, claim.epoch, data=data)
-    work: Work | None = None
+    committing, work = Committing(config, claim, history, watcher), None
 
     for iteration in range(checkpoint.completed_iterations, config.iterations):
         # Which images; then their gradients, the mean, the next parameters, as told below.
         if work is None:
             lap, work = Lap(), ask(iteration, parameters)
-        computed = compute_iteration(config, work, state, dispatcher, watcher)
+        try:
+            computed = compute_iteration(config, work, state, dispatcher, watcher)
+        except Exception:  # the run is left here; what was computed before stays
+            yield from committing.commit()
+            raise
         parameters, state = computed.parameters, computed.optimizer_state
         crash_point(CrashPoint.UPDATE_COMPUTED)
-        record = _record(claim, iteration, computed, dispatcher, lap)
+        committing.add(
+            _record(claim, iteration, computed, dispatcher, lap), computed, dispatcher.fingerprint
+        )
 
-        # Workers compute the next iteration while this one is committed. Nothing of it is counted
-        # before, and it is dropped if the run is left here.
+        # Workers compute the next iteration while this one is committed.
         lap, work = Lap(), None
-        if next_follows(config, iteration + 1) and watcher.goes_on:
+        if next_follows(config, iteration + 1) and watcher.goes_on(iteration + 1):
             work = ask(iteration + 1, parameters)
             dispatcher.start(work, watcher)
             crash_point(CrashPoint.NEXT_STARTED)
 
-        # Loss, parameters and ledger, in one transaction.
-        run = history.commit_iteration(
-            claim,
-            record,
-            ledger=ledger_of(computed.outcomes, claim, iteration),
-            image_values=computed.image_values,
-            parameters=parameters,
-            fingerprint=dispatcher.fingerprint,
-            keep_previous_checkpoint=is_kept(config, iteration),
-            optimizer_state=state,
-            record_images=is_recorded(config, iteration),
-        )
-        yield record
-        watcher.committed(run)
+        # Loss, parameters and ledger, in one transaction; short iterations wait for each other.
+        if work is None or committing.is_due:
+            yield from committing.commit()
 
 
 class Lap:

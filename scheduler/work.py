@@ -86,12 +86,11 @@ class Watcher(Protocol):
 class RunWatcher(Watcher, Protocol):
     """A watcher of a whole run, not only of one computation."""
 
-    @property
-    def goes_on(self) -> bool:
-        """False once it is known that the run is left after the iteration in progress."""
+    def goes_on(self, completed_iterations: int) -> bool:
+        """Return False once it is known that the run is left after so many iterations."""
 
     def committed(self, run: RunRecord) -> None:
-        """An iteration is in the history, and everybody has been told. Raises to leave the run."""
+        """All iterations so far are in the history and told. Raises to leave the run."""
 
 
 class Dispatcher(Protocol):

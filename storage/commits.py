@@ -1,10 +1,11 @@
-"""One iteration into the history: everything of it or nothing, and never twice."""
+"""Iterations into the history: everything of each or nothing, and never twice."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import (
@@ -21,7 +22,7 @@ from sqlalchemy import (
 from storage import claims
 from storage.checkpoints import digest_of
 from storage.errors import LedgerMismatch, StateConflict
-from storage.iterations import number_of, store_iteration
+from storage.iterations import iteration_row, number_of, store_iterations
 from storage.records import (
     CheckpointRecord,
     Claim,
@@ -44,15 +45,15 @@ class Commit:
     ledger: Sequence[LedgerRecord]
     image_values: ImageValues
     parameters: bytes
-    #: What the optimizer carries on; None if nothing.
-    optimizer_state: bytes | None
     #: Of the workers that computed it; None leaves the run's as it is.
     fingerprint: str | None
-    #: Whether the parameters before this iteration stay.
+    #: Whether the parameters before this iteration stay. The initial ones always do.
     keep_previous_checkpoint: bool
+    #: What the optimizer carries on; None if nothing.
+    optimizer_state: bytes | None = None
     #: Whether the images' values and the answers' times are stored. Those of a run's first
     #: iteration always are.
-    record_images: bool
+    record_images: bool = True
 
     def check(self, claim: Claim) -> None:
         """Refuse another run's records, and a ledger that does not count every image once."""
@@ -72,37 +73,54 @@ class Commit:
             )
 
 
-def store_commit(connection: Connection, claim: Claim, commit: Commit) -> RunRecord:
-    """Advance the run by one iteration and store what the iteration left behind.
+def check_commits(claim: Claim, commits: Sequence[Commit]) -> None:
+    """Refuse iterations that are not one claim's, one behind the other."""
+    first = commits[0].iteration.iteration
+    for number, commit in enumerate(commits, first):
+        commit.check(claim)
+        if commit.iteration.iteration != number:
+            raise StateConflict(f"Expected iteration {number}. Received: {commit.iteration}")
 
-    One that is stored already is left as it is: its sender did not get the commit's answer.
+
+def store_commits(connection: Connection, claim: Claim, commits: Sequence[Commit]) -> RunRecord:
+    """Advance the run by these iterations and store what they left behind.
+
+    If the last one is stored already, all are: their sender did not get the commit's answer.
     """
-    advanced = _advance(connection, claim, commit)
+    advanced = _advance(connection, claim, commits)
     if advanced is None:
-        return _stored(connection, claim, commit)
+        return _stored(connection, claim, commits)
     number, run = advanced
-    numbers = _credit(connection, number, commit.ledger)
-    is_recorded = commit.record_images or commit.iteration.iteration == run.first_iteration
-    values = commit.image_values if is_recorded else None
-    store_iteration(connection, number, numbers, commit.iteration, commit.ledger, values)
-    _store_checkpoint(connection, run, commit)
+    numbers = _credit(connection, number, [entry for one in commits for entry in one.ledger])
+    rows = []
+    for commit in commits:
+        is_recorded = commit.record_images or commit.iteration.iteration == run.first_iteration
+        values = commit.image_values if is_recorded else None
+        rows.append(iteration_row(number, numbers, commit.iteration, commit.ledger, values))
+    store_iterations(connection, rows)
+    _store_checkpoints(connection, run, commits)
     return run
 
 
-def _advance(connection: Connection, claim: Claim, commit: Commit) -> tuple[int, RunRecord] | None:
-    """Return the run and its number; None if it does not stand at this iteration in our hands.
+def _advance(
+    connection: Connection, claim: Claim, commits: Sequence[Commit]
+) -> tuple[int, RunRecord] | None:
+    """Return the run and its number; None if it does not stand there in our hands.
 
     The row is locked from here on, as `claims.wait_for_writers` would lock it.
     """
-    iteration = commit.iteration
+    first, last = commits[0].iteration, commits[-1].iteration
+    fingerprints = (commit.fingerprint for commit in commits if commit.fingerprint)
     given = {
         "of_run": claim.run_id,
         "of_owner": claim.owner,
         "of_epoch": claim.epoch,
-        "of_iteration": iteration.iteration,
-        "new_digest": iteration.parameters_digest,
-        "new_fingerprint": commit.fingerprint,
-        "new_loss": iteration.loss,
+        "of_iteration": first.iteration,
+        "more_iterations": len(commits),
+        "new_digest": last.parameters_digest,
+        "new_fingerprint": next(fingerprints, None),
+        "new_first_loss": first.loss,
+        "new_loss": last.loss,
     }
     row = connection.execute(_ADVANCE, given).one_or_none()
     if row is None:
@@ -111,12 +129,12 @@ def _advance(connection: Connection, claim: Claim, commit: Commit) -> tuple[int,
     return values.pop("number"), RunRecord(**values)
 
 
-def _stored(connection: Connection, claim: Claim, commit: Commit) -> RunRecord:
-    """The run, if this very iteration is stored; else raise what stands in its way."""
+def _stored(connection: Connection, claim: Claim, commits: Sequence[Commit]) -> RunRecord:
+    """The run, if these very iterations are stored; else raise what stands in their way."""
     claims.wait_for_writers(connection, claim.run_id)
-    if _is_committed(connection, commit.iteration):
+    if _is_committed(connection, commits[-1].iteration):
         return run_by_id(connection, claim.run_id)
-    claims.expect_remembered(connection, claim, commit.iteration.iteration)
+    claims.expect_remembered(connection, claim, commits[0].iteration.iteration)
     raise claims.refusal(connection, claim)
 
 
@@ -175,8 +193,11 @@ def _register(
 
 
 def _share(entries: Sequence[LedgerRecord]) -> dict[str, Any]:
-    """What one worker did for an iteration."""
-    answers = {(entry.epoch, entry.shard, entry.attempt): entry.seconds or 0 for entry in entries}
+    """What one worker did for these iterations."""
+    answers = {
+        (entry.iteration, entry.epoch, entry.shard, entry.attempt): entry.seconds or 0
+        for entry in entries
+    }
     return {
         "more_images": sum(entry.image_count for entry in entries),
         "more_answers": len(answers),
@@ -185,23 +206,30 @@ def _share(entries: Sequence[LedgerRecord]) -> dict[str, Any]:
     }
 
 
-def _store_checkpoint(connection: Connection, run: RunRecord, commit: Commit) -> None:
-    """Store the parameters in place of those before, unless these are to be kept."""
-    before = commit.iteration.iteration
-    checkpoint = CheckpointRecord(
-        run_id=run.id,
-        completed_iterations=before + 1,
+def _store_checkpoints(connection: Connection, run: RunRecord, commits: Sequence[Commit]) -> None:
+    """Store the newest parameters in place of those before, and those between that are kept."""
+    pairs = pairwise(commits)
+    kept = [_checkpoint(one) for one, following in pairs if following.keep_previous_checkpoint]
+    new = [*kept, _checkpoint(commits[-1])]
+    before = commits[0].iteration.iteration
+    if before > run.first_iteration and not commits[0].keep_previous_checkpoint:
+        values = {f"new_{name}": getattr(new[0], name) for name in _OF_CHECKPOINT}
+        given = values | {"of_run": run.id, "of_iteration": before}
+        if connection.execute(_REPLACE_CHECKPOINT, given).rowcount:
+            new = new[1:]
+    if new:
+        store(connection, new)
+
+
+def _checkpoint(commit: Commit) -> CheckpointRecord:
+    return CheckpointRecord(
+        run_id=commit.iteration.run_id,
+        completed_iterations=commit.iteration.iteration + 1,
         digest=commit.iteration.parameters_digest,
         parameters=commit.parameters,
         optimizer_state=commit.optimizer_state,
         state_digest=digest_of(commit.optimizer_state),
     )
-    if before > run.first_iteration and not commit.keep_previous_checkpoint:
-        values = {f"new_{name}": getattr(checkpoint, name) for name in _OF_CHECKPOINT}
-        given = values | {"of_run": run.id, "of_iteration": before}
-        if connection.execute(_REPLACE_CHECKPOINT, given).rowcount:
-            return
-    store(connection, [checkpoint])
 
 
 # Statements are made once: making and hashing them for each commit costs more than the database.
@@ -214,13 +242,13 @@ _ADVANCE = (
         runs.c.owner == bindparam("of_owner"),
         runs.c.epoch == bindparam("of_epoch"),
         runs.c.completed_iterations == bindparam("of_iteration"),
-        runs.c.completed_iterations < runs.c.iterations,
+        runs.c.completed_iterations + bindparam("more_iterations") <= runs.c.iterations,
     )
     .values(
-        completed_iterations=runs.c.completed_iterations + 1,
+        completed_iterations=runs.c.completed_iterations + bindparam("more_iterations"),
         parameters_digest=bindparam("new_digest"),
         fingerprint=func.coalesce(runs.c.fingerprint, bindparam("new_fingerprint", type_=Text)),
-        first_loss=func.coalesce(runs.c.first_loss, bindparam("new_loss", type_=Double)),
+        first_loss=func.coalesce(runs.c.first_loss, bindparam("new_first_loss", type_=Double)),
         final_loss=bindparam("new_loss", type_=Double),
     )
     .returning(runs.c.number, *columns_of(RunRecord))

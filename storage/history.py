@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, delete, func, select
 from storage import claims, references
 from storage.checkpoints import check_digests, read_checkpoint
 from storage.claims import Bid
-from storage.commits import Commit, store_commit
+from storage.commits import Commit, check_commits, store_commits
 from storage.database import Database, Observer, unobserved
 from storage.errors import DatabaseReadOnly, IterationNotRecorded, NotCopied, RightMissing
 from storage.iterations import (
@@ -183,40 +183,17 @@ class History:
     # Writing, as the owner
 
     @unit_of_work
-    def commit_iteration(
-        self,
-        claim: Claim,
-        iteration: IterationRecord,
-        ledger: Sequence[LedgerRecord],
-        image_values: ImageValues,
-        parameters: bytes,
-        fingerprint: str | None,
-        keep_previous_checkpoint: bool,
-        optimizer_state: bytes | None = None,
-        record_images: bool = True,
-    ) -> RunRecord:
-        """Advance the run by this iteration, all of it in one transaction.
+    def commit(self, claim: Claim, commits: Sequence[Commit]) -> RunRecord:
+        """Advance the run by one iteration or several that follow each other, in one transaction.
 
-        The ledger must count each of the iteration's images once. The parameters before the
-        iteration are dropped unless they are to be kept or are the initial ones; each image's
-        values and each answer's times unless they are to be recorded, which those of the run's
-        first iteration always are. Repeated because
+        Each ledger must count each of its iteration's images once. Of the parameters before an
+        iteration none stay but those that are to be kept and the initial ones. Repeated because
         the answer was lost, it does nothing. The run as it stands then may tell of a request.
-        Raises `HistoryRolledBack` if the database has forgotten an iteration before this one.
+        Raises `HistoryRolledBack` if the database has forgotten an iteration before these.
         """
-        commit = Commit(
-            iteration=iteration,
-            ledger=ledger,
-            image_values=image_values,
-            parameters=parameters,
-            optimizer_state=optimizer_state,
-            fingerprint=fingerprint,
-            keep_previous_checkpoint=keep_previous_checkpoint,
-            record_images=record_images,
-        )
-        commit.check(claim)
+        check_commits(claim, commits)
         with self.database.write() as connection:
-            return store_commit(connection, claim, commit)
+            return store_commits(connection, claim, commits)
 
     @unit_of_work
     def record_evaluation(self, claim: Claim, evaluation: EvaluationRecord) -> None:

@@ -39,27 +39,27 @@ def number_of(run_id: str) -> ScalarSelect[Any]:
     return select(runs.c.number).where(runs.c.id == run_id).scalar_subquery()
 
 
-def store_iteration(
-    connection: Connection,
+def iteration_row(
     run: int,
     numbers: Mapping[str, int],
     record: IterationRecord,
     ledger: Sequence[LedgerRecord],
     values: ImageValues | None,
-) -> None:
-    """Insert the iteration's one row, of the run and of workers with these numbers.
+) -> dict[str, Any]:
+    """An iteration's one row, of the run and of workers with these numbers.
 
     Without images' values the ledger is stored without the answers' times, too.
     """
     lines = [_line(entry, numbers) for entry in ledger]
     if values:
         lines = [line + _times(entry, record) for line, entry in zip(lines, ledger, strict=True)]
-    connection.execute(
-        _INSERT,
-        {name: getattr(record, name) for name in NUMBERS}
-        | {"run": run, "ledger": lines}
-        | _of_images(values),
-    )
+    numbered = {name: getattr(record, name) for name in NUMBERS}
+    return numbered | {"run": run, "ledger": lines} | _of_images(values)
+
+
+def store_iterations(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert the rows of iterations."""
+    connection.execute(_INSERT, list(rows))
 
 
 def _of_images(values: ImageValues | None) -> dict[str, bytes]:

@@ -105,14 +105,13 @@ class Session:
                 load=lambda _: data,
                 on_notice=lambda _, message: progress.notice(message),
                 on_tick=look_after,
+                stop_after=self.stop_after,
             )
             for record in _driven(driver, run.id):
                 if isinstance(record, EvaluationRecord):
                     progress.evaluated(record)
                     continue
                 progress.show(record)
-                if self.stop_after and record.iteration + 1 >= self.stop_after:
-                    self.control.drain()
             return driver.patient().find_run(run.id)
 
 
