@@ -8,9 +8,19 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from sqlalchemy import text
+
+from storage.history import History
+
 #: A ledger's lines: first image, number of images, then what tells the answer.
 Lines = list[list[int]]
 Change = Callable[[Lines], Lines]
+
+
+def forge(history: History, statement: str, **values: object) -> None:
+    """Execute a statement that changes something."""
+    with history.database.write() as connection:
+        assert connection.execute(text(statement), values).rowcount > 0
 
 
 def forge_ledger(file: Path, iteration: int, size: int, change: Change) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from scheduler.differences import Difference
 from scheduler.local_dispatcher import LocalDispatcher
 from scheduler.replay import prepare
-from scheduler.work import Result, Watcher, Work
+from scheduler.work import Dispatcher, Result, Watcher, Work
 from storage.history import History
 from storage.records import RunRecord
+from tests.support.desk import SMALL
+from tests.support.training import drive, settings, submitted
+
+#: Eight images in three microbatches, in each of five iterations.
+SETTINGS: dict[str, Any] = SMALL | {"iterations": 5, "microbatch_size": 3, "learning_rate": 0.1}
 
 
 class Bystander:
@@ -39,9 +45,15 @@ class Counting(LocalDispatcher):
         self.ended = True
 
 
+def trained(history: History, dispatcher: Dispatcher | None = None, **values: Any) -> RunRecord:
+    """Drive a run of `SETTINGS` but for these values, in this process."""
+    run = submitted(history, settings(**SETTINGS | values))
+    return drive(history, dispatcher or LocalDispatcher(), run).run
+
+
 @dataclass(frozen=True, kw_only=True)
 class Replayed:
-    """What a replay said."""
+    """A replay's findings."""
 
     same: list[int]  #: iterations
     computed: list[int]
