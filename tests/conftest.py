@@ -89,12 +89,18 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def either_history(database_url: str) -> Iterator[History]:
-    """An empty history in a new database of each kind."""
+def either_database(database_url: str) -> Iterator[Database]:
+    """A new database of each kind, still without tables."""
     database = Database(database_url)
-    database.upgrade()
-    yield History(database)
+    yield database
     database.close()
+
+
+@pytest.fixture
+def either_history(either_database: Database) -> History:
+    """An empty history in a new database of each kind."""
+    either_database.upgrade()
+    return History(either_database)
 
 
 @pytest.fixture
