@@ -16,7 +16,7 @@ from storage.records import RunRecord, RunStatus
 from tapeworks.redis_programs import executable
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
-from tests.support.processes import Start, all_gone, workers_of
+from tests.support.processes import Start, Started, all_gone, workers_of
 from tests.support.training import Digests, digests
 from tests.support.waiting import until
 from workers.errors import RedisUnreachable
@@ -25,6 +25,9 @@ from workers.messages import WorkerRecord
 
 #: So many that workers can come and go while they are computed.
 ITERATIONS = 150
+
+#: Those of two runs that are submitted one after the other.
+SEEDS = (1, 2)
 
 
 def answers(exchange: Exchange) -> bool:
@@ -71,19 +74,11 @@ def test_two_runs_are_completed_in_order_while_workers_come_and_go(
 ) -> None:
     monkeypatch.setenv("TAPEWORKS_REDIS_URL", redis_url)
     exchange = Exchange(redis_url)
-
-    def ready() -> list[WorkerRecord]:
-        return [worker for worker in exchange.workers() if worker.fingerprint]
-
     scheduler = start("scheduler")
     services = [start("worker"), start("worker")]
-    until(lambda: len(ready()) == 2, "two workers are ready")
+    until(lambda: len(ready_workers(exchange)) == 2, "two workers are ready")
     assert all(workers_of(service) for service in services)
-
-    line = f"submit --images 32 --shards 2 --iterations {ITERATIONS} --seed"
-    first, second = call(f"{line} 1"), call(f"{line} 2")
-    ids = [first.out.strip(), second.out.strip()]
-    assert [first.code, second.code] == [0, 0]
+    ids = [submit(call, seed) for seed in SEEDS]
     watcher = start("watch", ids[1])
 
     def completed(run: str) -> int:
@@ -94,8 +89,7 @@ def test_two_runs_are_completed_in_order_while_workers_come_and_go(
     services[0].process.send_signal(signal.SIGTERM)
     [hanging] = workers_of(services[1])
     hanging.suspend()
-    assert services[0].ended() == 130
-    all_gone(services[0])
+    await_orderly_end(services[0])
 
     # A third one joins, and alone brings the run forward.
     third = start("worker")
@@ -115,22 +109,47 @@ def test_two_runs_are_completed_in_order_while_workers_come_and_go(
     assert f"iteration {ITERATIONS}/{ITERATIONS}" in watcher.err
     for service in (third, scheduler):
         service.interrupt()
-        assert service.ended() == 130
-        all_gone(service)
+        await_orderly_end(service)
 
     runs = [found.find_run(run) for run in ids]
-    assert [run.status for run in runs] == [RunStatus.COMPLETED] * 2
     assert ended_before_the_next_began(runs)
-    for run, seed in zip(runs, (1, 2), strict=True):
-        config = run_config({"images": 32, "iterations": ITERATIONS, "seed": seed})
-        assert digests(found, run.id) == undisturbed(config)
-        computed_by = {entry.worker.rpartition("-")[2] for entry in found.ledger(run.id)}
-        assert str(newcomer.pid) in computed_by
-        kinds = [event.kind for event in found.events(run.id)]
-        assert kinds[:2] == ["submitted", "claimed"]
-        assert kinds[-1] == "completed"
+    for run, seed in zip(runs, SEEDS, strict=True):
+        check_completion(found, run, undisturbed(settings(seed)))
+        assert str(newcomer.pid) in computed_by(found, run)
     assert "Traceback" not in scheduler.err + third.err + watcher.err
     assert scheduler.err.index(f"Run {ids[0]} begins") < scheduler.err.index(f"Run {ids[1]} begins")
+
+
+def ready_workers(exchange: Exchange) -> list[WorkerRecord]:
+    return [worker for worker in exchange.workers() if worker.fingerprint]
+
+
+def settings(seed: int) -> RunConfig:
+    return run_config({"images": 32, "iterations": ITERATIONS, "seed": seed})
+
+
+def submit(call: Call, seed: int) -> str:
+    submitted = call(f"submit --images 32 --shards 2 --iterations {ITERATIONS} --seed {seed}")
+    assert submitted.code == 0
+    return submitted.out.strip()
+
+
+def await_orderly_end(service: Started) -> None:
+    assert service.ended() == 130
+    all_gone(service)
+
+
+def check_completion(found: History, run: RunRecord, expected: Digests) -> None:
+    assert run.status is RunStatus.COMPLETED
+    assert digests(found, run.id) == expected
+    kinds = [event.kind for event in found.events(run.id)]
+    assert kinds[:2] == ["submitted", "claimed"]
+    assert kinds[-1] == "completed"
+
+
+def computed_by(found: History, run: RunRecord) -> set[str]:
+    """The process ids of the workers whose answers were counted."""
+    return {entry.worker.rpartition("-")[2] for entry in found.ledger(run.id)}
 
 
 def ended_before_the_next_began(runs: list[RunRecord]) -> bool:
