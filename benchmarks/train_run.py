@@ -29,7 +29,7 @@ LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What is trained. MNIST's files are looked for as `tapeworks train` does."""
+    """The options of a training; MNIST's files are looked for as `tapeworks train` does."""
 
     images: int
     classes: str = "3,6"
@@ -54,7 +54,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """How long one command took."""
+    """The times of one command."""
 
     seconds: float  #: from its start to its end
     periods: list[float]  #: seconds from one iteration's start to the next one's

@@ -371,15 +371,15 @@ def run_config(values: dict[str, Any]) -> RunConfig:
 
 
 def record(config: RunConfig) -> dict[str, Any]:
-    """What is stored of a configuration: its settings, and the order of sums."""
+    """The stored form of a configuration: its settings, and the order of sums."""
     return config.model_dump(mode="json") | {"sum_order": SUM_ORDER}
 
 
 def recorded_settings(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in what is stored of a configuration."""
+    """The settings alone of a stored configuration."""
     return {name: value for name, value in record.items() if name != "sum_order"}
 
 
 def recorded_config(record: Mapping[str, Any]) -> RunConfig:
-    """The configuration of which this is stored; raises like `run_config`."""
+    """The configuration that was stored so; raises like `run_config`."""
     return run_config(recorded_settings(record))

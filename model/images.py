@@ -1,4 +1,4 @@
-"""Which images an iteration is computed on, and how the network gets them."""
+"""Image sets of iterations; pixels and labels as the network takes them."""
 
 from __future__ import annotations
 

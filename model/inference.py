@@ -1,4 +1,4 @@
-"""What the network says of images, without gradients: logits and probabilities."""
+"""Logits and probabilities of images, without gradients."""
 
 from __future__ import annotations
 

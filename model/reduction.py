@@ -113,7 +113,7 @@ class Reduction:
         self._held[block] = total
 
     def sums(self) -> Arrays:
-        """What is held, as `block_sums` would have it."""
+        """The sums that are held, in the form of `block_sums`."""
         return self._separate(np.stack([self._held[block] for block in self.held]))
 
     def total(self, microbatches: int) -> Arrays:

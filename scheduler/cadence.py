@@ -1,6 +1,6 @@
-"""When a run's parameters are evaluated and kept, its images recorded, when it ends early; pure.
+"""Iterations after which a run is evaluated, its parameters kept, its images recorded; pure.
 
-Whoever drives the run, and however often it was taken over, these come out the same.
+They and its early end are the same whoever drives the run, however often it was taken over.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from storage.records import EvaluationRecord
 
 
 def is_evaluated(config: RunConfig, completed_iterations: int) -> bool:
-    """Whether the parameters after so many iterations are measured on held-out images."""
+    """Report whether the parameters after so many iterations are measured on held-out images."""
     if not config.test_images or completed_iterations == 0:
         return False
     return completed_iterations == config.iterations or _is_nth(config, completed_iterations)
@@ -27,7 +27,7 @@ def next_follows(config: RunConfig, completed_iterations: int) -> bool:
 
 
 def is_kept(config: RunConfig, completed_iterations: int) -> bool:
-    """Whether the parameters after so many iterations stay when newer ones are there.
+    """Report whether the parameters after so many iterations stay when newer ones are there.
 
     Evaluated ones do: one of them will be the best. The initial ones always do.
     """
@@ -36,10 +36,10 @@ def is_kept(config: RunConfig, completed_iterations: int) -> bool:
 
 
 def is_recorded(config: RunConfig, iteration: int) -> bool:
-    """Whether each image's values and each answer's times of an iteration, from 0, are kept.
+    """Report whether an iteration's values of each image and times of each answer are kept.
 
-    Those of the last iteration and of one that an evaluation follows are, in any case. A run that
-    goes on from another one's parameters keeps those of its own first iteration as well.
+    Iterations count from 0. The last one's are, and those of one that an evaluation follows. A run
+    that goes on from another one's parameters keeps those of its own first iteration as well.
     """
     done = iteration + 1
     nth = iteration == 0 or done % config.recording_interval == 0
@@ -47,7 +47,7 @@ def is_recorded(config: RunConfig, iteration: int) -> bool:
 
 
 def reason_to_stop(config: RunConfig, evaluations: Sequence[EvaluationRecord]) -> str | None:
-    """Why a run with these evaluations, in order, is completed early; None if it goes on."""
+    """The sentence that ends a run with these evaluations, in order, early; None if it goes on."""
     lowest = best(evaluations, Metric.LOSS)
     if not config.patience or lowest is None:
         return None

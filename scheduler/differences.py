@@ -173,7 +173,7 @@ def _of_ledger(ledger: Sequence[LedgerRecord], images: int) -> Iterator[_Found]:
 
 
 def _of_images(stored: Stored, computed: ImageValues) -> Iterator[_Found]:
-    """What differs between images' values, where the history holds some or should."""
+    """Yield differences between images' values, where the history holds some or should."""
     if stored.image_values:
         yield from image_values_differences(stored.image_values, computed)
     elif stored.is_recorded:

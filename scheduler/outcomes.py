@@ -30,7 +30,7 @@ class Computed:
 
     @property
     def workers(self) -> int:
-        """How many computed it."""
+        """The number of workers whose answers were counted."""
         return len({outcome.worker for outcome in self.outcomes})
 
 
@@ -46,7 +46,7 @@ def accuracy_of(outcomes: list[Outcome], data: ImageData) -> float:
 
 
 def confusion_of(outcomes: list[Outcome], data: ImageData, class_count: int) -> list[list[int]]:
-    """How many images of each class (row) are predicted to be of each class (column)."""
+    """Count the images of each class (row) that are predicted to be of each class (column)."""
     truth, predictions = _classes(outcomes, data)
     counts = np.zeros((class_count, class_count), np.int64)
     np.add.at(counts, (truth, predictions), 1)

@@ -35,7 +35,7 @@ class Work:
 
     @property
     def microbatches(self) -> int:
-        """How many there are; only the last one may have fewer images than the others."""
+        """Their number; only the last one may have fewer images than the others."""
         return -(-len(self.images) // self.network.microbatch_size)
 
     def attempt_id(self, epoch: int, shard: int, attempt: int) -> str:

@@ -133,7 +133,7 @@ def read_recorded(connection: Connection, run_id: str) -> list[int]:
 
 
 def read_workers(connection: Connection, run_id: str) -> list[WorkerSummary]:
-    """Who computed for the run, those with the most images first."""
+    """The workers that computed for the run, those with the most images first."""
     columns = [column for column in workers.c if column.name not in {"run", "number"}]
     query = select(*columns).where(workers.c.run == number_of(run_id))
     rows = connection.execute(query.order_by(workers.c.images.desc(), workers.c.name))

@@ -1,4 +1,4 @@
-"""What SQLite calls it: the pieces of the views that differ between databases.
+"""SQLite's pieces of the views, which differ between databases.
 
 SQLite has no arrays and reads no bytes as numbers: they are told from hexadecimal digits.
 """

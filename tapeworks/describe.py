@@ -37,7 +37,7 @@ def run_values(history: History, run: RunRecord) -> dict[str, Any]:
 
 
 def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
-    """What `show` tells a person, as labels and texts."""
+    """The lines of `show` for a person, as labels and texts."""
     values = run_values(history, run)
     lines = [
         ("run", run.id),
@@ -102,7 +102,7 @@ def _after(evaluation: EvaluationRecord) -> str:
 
 
 def _wishes(run: RunRecord, tags: dict[str, str]) -> list[tuple[str, str]]:
-    """What its submitter, or whoever changed its mind, had to say; nothing if nobody did."""
+    """Labels and texts that people gave the run; those that are empty are left out."""
     begins = f"{run.parent_id}, after {run.first_iteration} iterations"
     told = {
         "asked to": run.request and run.request.value,

@@ -36,7 +36,7 @@ WORTH_IT = 0.8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """How long iterations of a run take on this machine, with workers and without."""
+    """The time of a run's iterations on this machine, with workers and without."""
 
     config: RunConfig
     iterations: int  #: that are to be computed

@@ -95,7 +95,7 @@ def answer_arrays(
     wanted: Wanted,
     first_microbatch: int = 0,
 ) -> Arrays:
-    """What is returned of them: a row per image, for sums a row per block of the reduction tree.
+    """The answer's arrays: a row per image, for sums a row per block of the reduction tree.
 
     The results are those of neighbouring microbatches, computed as `wanted`; a result's last one
     may have fewer images only at the very end.

@@ -1,4 +1,4 @@
-"""What this process's arithmetic looks like: equal fingerprints give equal bits.
+"""The fingerprint of this process's arithmetic: equal fingerprints give equal bits.
 
 Other instruction sets or library versions round differently, so every worker computes golden
 microbatches when it starts. The hash of their bits, with versions, flags and the order of sums, is

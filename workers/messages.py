@@ -89,7 +89,7 @@ class ShardMessage(_Message):
 
     @property
     def microbatches(self) -> int:
-        """How many there are; its images make up all but the last one wholly."""
+        """Their number; its images make up all but the last one wholly."""
         return -(-len(self.images) // self.network.microbatch_size)
 
     @property

@@ -40,7 +40,7 @@ class HeatMap:
     row_images: tuple[int, ...]
 
     def values(self) -> dict[str, Any]:
-        """What is drawn, as JSON values."""
+        """Everything that is drawn, as JSON values; a NaN as null."""
         return {
             "run_id": self.run_id,
             "iterations": list(self.iterations),

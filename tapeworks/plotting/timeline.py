@@ -1,4 +1,4 @@
-"""Which worker computed when, and for which sending of a shard."""
+"""The times in which each worker computed, and the sending of a shard that it answered."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Timeline:
     left_out: int  #: iterations whose answers' times were not stored
 
     def values(self) -> dict[str, Any]:
-        """What is drawn, as JSON values."""
+        """Everything that is drawn, as JSON values."""
         return asdict(self)
 
 
@@ -100,7 +100,7 @@ def distinct(ledger: Iterable[LedgerRecord]) -> list[LedgerRecord]:
 
 
 def axis(records: Sequence[IterationRecord]) -> tuple[tuple[float, ...], tuple[Cut, ...]]:
-    """Where each iteration begins on the picture's axis, from 0, and which pauses are cut."""
+    """The beginnings of iterations on the picture's axis, from 0, and the pauses that are cut."""
     total = sum(record.seconds for record in records)
     longest = max(LONGEST_PAUSE_SECONDS, LONGEST_PAUSE_SHARE * total)
     begins, cuts = [0.0], []

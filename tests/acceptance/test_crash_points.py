@@ -36,7 +36,7 @@ Undisturbed = Callable[[RunConfig], Digests]
 
 @dataclass(frozen=True, kw_only=True)
 class Drill:
-    """Where a scheduler ends, and what the history shows of its run then."""
+    """A crash point of a scheduler, and the run in the history when it has ended there."""
 
     at: str
     completed: Collection[int]  #: iterations, as many as may be committed by then
@@ -118,7 +118,7 @@ def test_every_crash_point_is_drilled() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What a drill left behind, at first and in the end."""
+    """The traces of a drill, at first and in the end."""
 
     doomed: Started
     left: RunRecord

@@ -1,4 +1,4 @@
-"""What scheduler and worker serve to Prometheus, and what dashboard and alerts make of it."""
+"""Metrics that scheduler and worker serve to Prometheus, on the dashboard and in alerts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who computed for a run, in sum: added to with each commit, in a few statements."""
+"""The sums of each worker's share in a run: added to with each commit, in a few statements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in Redis, read with suspicion: lengths, digests, and records of other versions."""
+"""Bytes of Redis, read with suspicion: lengths, digests, and records of other versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the benchmarks count accesses to Redis' keys."""
+"""Accesses to Redis' keys, as the benchmarks count them."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 
 def log(fleet: Fleet) -> str:
-    """What the workers said; read where it stands, for they go on writing at the file's end."""
+    """The workers' log; read where it stands, for they go on writing at the file's end."""
     size = os.fstat(fleet.log.fileno()).st_size
     return os.pread(fleet.log.fileno(), size, 0).decode(errors="replace")
 

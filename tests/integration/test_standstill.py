@@ -1,4 +1,4 @@
-"""What keeps one scheduler, one worker or one machine from standing in the way of the others."""
+"""A scheduler, worker or machine at a standstill does not stand in the way of the others."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def dispatcher(fleet: Fleet) -> CeleryDispatcher:
 
 @pytest.fixture
 def expected(undisturbed: Callable[[RunConfig], Digests]) -> Digests:
-    """What the run has in one process; computed before any commit is interfered with."""
+    """The bits of the run in one process; computed before any commit is interfered with."""
     return undisturbed(settings(iterations=ITERATIONS))
 
 

@@ -46,7 +46,7 @@ def attempt(asked: Work) -> Attempt:
 
 
 def results(asked: Work, seed: int = 0) -> list[EngineResult]:
-    """What an engine might give for the work's microbatches, each by itself."""
+    """Random results that an engine might give for the work's microbatches, each by itself."""
     source = np.random.default_rng(seed)
 
     def random(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

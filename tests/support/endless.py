@@ -22,7 +22,7 @@ TRAIN = f"train --name it --images 16 --iterations {MANY} --checkpoint-every {MA
 
 
 def iterations(database: Path) -> int:
-    """How many are committed of all runs there."""
+    """The number of committed iterations of all runs in the file."""
     if not database.exists():
         return 0
     with closing(sqlite3.connect(database, timeout=60)) as connection:

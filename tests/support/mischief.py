@@ -120,7 +120,7 @@ class LyingWorker(Tampering):
 
 
 def is_done(answer: Answer) -> bool:
-    """Whether the shard was computed, not left to others."""
+    """Report whether the shard was computed, not left to others."""
     return AnswerHeader.model_validate_json(answer[0]).status is Status.DONE
 
 

@@ -38,7 +38,7 @@ OnIteration = Callable[[IterationRecord], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Digests:
-    """What has the same bits in two equal runs."""
+    """The digests that two equal runs share."""
 
     parameters: str
     history: str
@@ -64,7 +64,7 @@ def settings(**values: Any) -> RunConfig:
 
 
 def digests(history: History, run_id: str) -> Digests:
-    """What has the same bits in equal runs."""
+    """The digests that equal runs share, of all that is stored."""
     records = history.iterations(run_id)
     values = history.image_values_of(run_id, [record.iteration for record in records])
     return Digests(

@@ -1,4 +1,4 @@
-"""When parameters are evaluated and kept, and when a run ends early."""
+"""Iterations after which parameters are evaluated and kept, and after which a run ends early."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_only_the_wanted_lies_are_told() -> None:
 
 
 def counts(lie: str, wanted: Wanted) -> bool:
-    """Whether the scheduler counts an answer with this lie in it."""
+    """Report whether the scheduler counts an answer with this lie in it."""
     asked = answers.work(wanted)
     payload = to_bytes(answer_arrays(answers.results(asked), asked.network, wanted))
     header, told = spoilt(answers.header(asked, payload), payload, lie)

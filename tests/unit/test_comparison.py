@@ -1,4 +1,4 @@
-"""What tells runs apart, found in histories whose every number was chosen by hand."""
+"""Differences between runs, found in histories whose every number was chosen by hand."""
 
 from __future__ import annotations
 

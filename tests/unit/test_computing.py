@@ -55,7 +55,7 @@ def shard(first: int, microbatches: int, wanted: Wanted) -> ShardMessage:
 
 
 def fetch(asked: ShardMessage) -> dict[str, Arrays]:
-    """What is stored of what it needs."""
+    """The stored ones of the payloads that it needs."""
     found = {name: STORED[name] for name in asked.payload_limits if name in STORED}
     assert all(len(payload) <= asked.payload_limits[name] for name, payload in found.items())
     return {name: from_bytes(payload) for name, payload in found.items()}

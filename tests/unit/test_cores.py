@@ -1,4 +1,4 @@
-"""How many cores a process may keep busy, by its affinity and its control groups."""
+"""The number of cores that a process may keep busy, by its affinity and its control groups."""
 
 from __future__ import annotations
 

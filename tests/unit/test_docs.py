@@ -103,7 +103,7 @@ def _named(words: list[str], commands: dict[str, click.Command]) -> str | None:
 
 
 def _section(text: str, heading: str) -> str:
-    """What stands below a heading of the second level."""
+    """The text below a heading of the second level."""
     match = re.search(
         rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
     )

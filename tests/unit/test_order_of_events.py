@@ -47,7 +47,7 @@ class Noting(LocalDispatcher):
 
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What happens, commits included."""
+    """The events in their order, commits included."""
     noted: list[str] = []
     commit = History.commit_iteration
 

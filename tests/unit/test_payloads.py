@@ -38,7 +38,7 @@ def shard(first: bytes, *chunks: bytes) -> ShardMessage:
 
 
 class Shelf:
-    """What lies in Redis, and how often each of it was fetched in which round trip."""
+    """The payloads in Redis; counts the fetches of each, and the round trips."""
 
     def __init__(self, *payloads: bytes) -> None:
         self.there = {digest(payload): payload for payload in payloads}

@@ -1,4 +1,4 @@
-"""What pictures show, against values computed by hand."""
+"""The values in pictures, against values computed by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the seed's own program gave for ten images and five iterations, in both unfoldings."""
+"""The results of the seed's own program for ten images and five iterations, in both unfoldings."""
 
 from __future__ import annotations
 
