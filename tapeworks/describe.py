@@ -60,15 +60,17 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
 
 
 def gradient_form(run: RunRecord) -> str | None:
-    """The form in which workers return the run's gradients, also where it was left to `auto`."""
-    chosen = run.configuration.get("gradients")
-    config = _config(run) if chosen == "auto" else None
-    return config.gradient_form.value if config else chosen
+    """The form in which workers return the run's gradients, also where it was left to `auto`.
+
+    None for stored settings that no driver here can use; likewise `recording_interval`.
+    """
+    config = _config(run)
+    return config.gradient_form.value if config else None
 
 
 def recording_interval(run: RunRecord) -> int | None:
     """Iterations from one that is recorded in full to the next, also where their size decides."""
-    config = _config(run) if "record_images_every" in run.configuration else None
+    config = _config(run)
     return config.recording_interval if config else None
 
 
@@ -135,21 +137,25 @@ def size(count: int) -> str:
     return f"{value:.1f} {unit}"
 
 
+def setting_text(value: Any) -> str:
+    """A setting's value as it is written on the command line; a dash where there is none."""
+    if value is None:
+        return "-"
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
 def _settings(run: RunRecord) -> dict[str, str]:
-    settings = {name: _setting(value) for name, value in run.configuration.items()}
-    if settings.get("gradients") == "auto":
-        settings["gradients"] += f": {gradient_form(run)}"
-    if settings.get("record_images_every") == "None":
-        settings["record_images_every"] += f": {recording_interval(run)}"
-    return settings
-
-
-def _setting(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    """The stored settings; those that were left open show what they come to."""
+    texts = {name: setting_text(value) for name, value in run.configuration.items()}
+    decided = {"gradients": gradient_form(run), "record_images_every": recording_interval(run)}
+    for name, value in decided.items():
+        if value and texts.get(name, "-") in {"auto", "-"}:
+            texts[name] = f"{value} (auto)"
+    return texts
 
 
 def _plain(value: Any) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from storage.records import RunRecord
 from tapeworks.comparison.contenders import differing_settings
+from tapeworks.describe import setting_text
 
 #: Characters of a label; more are cut out of its middle.
 LONGEST_LABEL = 44
@@ -34,13 +34,6 @@ def picture_labels(runs: Sequence[RunRecord]) -> list[str]:
     return [by_settings.get(run.id) or shortened(run.name or run.id) for run in runs]
 
 
-def shown(value: Any) -> str:
-    """A setting's value as it is written on the command line; a dash where there is none."""
-    if value is None:
-        return "-"
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
 def shortened(text: str) -> str:
     """The text, or its beginning and its end."""
     if len(text) <= LONGEST_LABEL:
@@ -50,7 +43,9 @@ def shortened(text: str) -> str:
 
 
 def _by_settings(runs: Sequence[RunRecord]) -> list[str]:
-    columns = {name: list(map(shown, column)) for name, column in differing_settings(runs).items()}
+    columns = {
+        name: list(map(setting_text, column)) for name, column in differing_settings(runs).items()
+    }
     labels = _joined(columns, len(runs))
     while max(map(len, labels), default=0) > LONGEST_LABEL:
         spare = _spare(columns)

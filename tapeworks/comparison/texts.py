@@ -11,8 +11,8 @@ from tapeworks.comparison.contenders import (
     differing_settings,
     mean_loss,
 )
-from tapeworks.comparison.labels import shown
 from tapeworks.comparison.same_bits import Pair
+from tapeworks.describe import setting_text
 from tapeworks.output import table_width
 
 #: Characters of a line up to which every run has a column; beyond that, every run has a row.
@@ -66,7 +66,7 @@ def _lines(contenders: Sequence[Contender], at: Sequence[int]) -> dict[str, list
 
 
 def _short(name: str, value: object) -> str:
-    text = shown(value)
+    text = setting_text(value)
     return text[:DIGITS] if name == "images_digest" else text
 
 

@@ -2,46 +2,73 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from storage.history import History
+from storage.records import RunRecord
 from tapeworks.describe import run_lines, run_values
+from tests.support.forging import forge
 from tests.support.stories import tell
 
-LOSSES = [[2.0, 1.0]]
+
+def stored(history: History, **changed: Any) -> RunRecord:
+    """A run with these stored settings; those that are `...` are missing, as in an older one."""
+    run = tell(history, [])
+    record = {k: v for k, v in (run.configuration | changed).items() if v is not ...}
+    change = "UPDATE stored_runs SET configuration = :record"
+    forge(history, change, record=json.dumps(record))
+    return history.find_run(run.id)
 
 
 @pytest.mark.parametrize(
     ("settings", "form", "shown"),
     [
-        ({}, "per-image", "auto: per-image"),
-        ({"images": 5000, "images_per_iteration": 2}, "per-image", "auto: per-image"),
-        ({"image_side": 400}, "summed", "auto: summed"),
+        ({}, "per-image", "per-image (auto)"),
+        ({"images": 5000, "images_per_iteration": 2}, "per-image", "per-image (auto)"),
+        ({"image_side": 400}, "summed", "summed (auto)"),
         ({"gradients": "summed"}, "summed", "summed"),
         ({"gradients": "per-image", "image_side": 400}, "per-image", "per-image"),
+        ({"gradients": ...}, "per-image", "per-image (auto)"),
+        ({"gradients": ..., "image_side": 400}, "summed", "summed (auto)"),
+        ({"gradients": "auto", "kernel_sizes": [99]}, None, "auto"),
+        ({"gradients": "summed", "a_setting_of_a_newer_version": 1}, None, "summed"),
+        ({"gradients": ..., "kernel_sizes": [99]}, None, None),
     ],
 )
 def test_the_form_of_a_runs_gradients_is_told_also_where_it_was_left_to_auto(
-    history: History, settings: dict[str, object], form: str, shown: str
+    history: History, settings: dict[str, object], form: str | None, shown: str | None
 ) -> None:
-    run = tell(history, LOSSES, settings=settings)
+    run = stored(history, **settings)
 
     assert run_values(history, run)["gradient_form"] == form
-    assert dict(run_lines(history, run))["  gradients"] == shown
+    assert dict(run_lines(history, run)).get("  gradients") == shown
 
 
 @pytest.mark.parametrize(
     ("settings", "interval", "shown"),
     [
-        ({}, 1, "None: 1"),
-        ({"images": 10_001}, 100, "None: 100"),
+        ({}, 1, "1 (auto)"),
+        ({"images": 10_001}, 100, "100 (auto)"),
         ({"images": 10_001, "record_images_every": 5}, 5, "5"),
+        ({"record_images_every": ...}, 1, "1 (auto)"),
+        ({"kernel_sizes": [99]}, None, "-"),
+        ({"record_images_every": 5, "kernel_sizes": [99]}, None, "5"),
+        ({"record_images_every": ..., "kernel_sizes": [99]}, None, None),
     ],
 )
 def test_it_is_told_how_often_images_are_recorded_also_where_their_number_decides(
-    history: History, settings: dict[str, object], interval: int, shown: str
+    history: History, settings: dict[str, object], interval: int | None, shown: str | None
 ) -> None:
-    run = tell(history, LOSSES, settings=settings)
+    run = stored(history, **settings)
 
     assert run_values(history, run)["recording_interval"] == interval
-    assert dict(run_lines(history, run))["  record_images_every"] == shown
+    assert dict(run_lines(history, run)).get("  record_images_every") == shown
+
+
+def test_settings_are_shown_as_they_are_written_on_the_command_line(history: History) -> None:
+    lines = dict(run_lines(history, stored(history, classes=[3, 6], shards=None)))
+
+    assert (lines["  classes"], lines["  shards"]) == ("3,6", "-")
