@@ -59,11 +59,42 @@ class Engine(Protocol):
     ) -> EngineResult: ...
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Request:
+    """The arguments of one call of an engine, and its network's microbatches."""
+
+    parameters: Arrays
+    images: NDArray[np.uint8]
+    labels: NDArray[np.integer]
+    wanted: Wanted
+    microbatch_size: int
+
+
+_Compute = Callable[[_Request], EngineResult]
+
+
 @functools.lru_cache(maxsize=2 * MOST_NETWORKS)
 def engine(network: NetworkConfig) -> Engine:
     """The engine of this network. The first with these shapes compiles."""
-    compute = _computation(network.model_copy(update={"microbatch_size": 1}))
-    return functools.partial(compute, network.microbatch_size)
+    answer = _computation(network.model_copy(update={"microbatch_size": 1}))
+
+    def compute(
+        parameters: Arrays,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.integer],
+        wanted: Wanted = Wanted.PER_IMAGE,
+    ) -> EngineResult:
+        return answer(
+            _Request(
+                parameters=parameters,
+                images=images,
+                labels=labels,
+                wanted=wanted,
+                microbatch_size=network.microbatch_size,
+            )
+        )
+
+    return compute
 
 
 def compiled_networks() -> int:
@@ -81,32 +112,28 @@ def warm_up(network: NetworkConfig) -> None:
 
 
 @functools.lru_cache(maxsize=MOST_NETWORKS)
-def _computation(network: NetworkConfig) -> Callable[..., EngineResult]:
-    """An engine that is told a microbatch's size beforehand; the network's own is ignored."""
+def _computation(network: NetworkConfig) -> _Compute:
+    """The compiled computation of all networks that differ from this one in microbatches alone."""
     return (_full if network.unfolding is Unfolding.FULL else _layerwise)(network)
 
 
-def _layerwise(network: NetworkConfig) -> Callable[..., EngineResult]:
+def _layerwise(network: NetworkConfig) -> _Compute:
     calls = LayerwiseCalls(network)
 
-    def compute(
-        microbatch_size: int,
-        parameters: Arrays,
-        images: NDArray[np.uint8],
-        labels: NDArray[np.integer],
-        wanted: Wanted = Wanted.PER_IMAGE,
-    ) -> EngineResult:
-        flat = tf.constant(np.concatenate([parameters[name].ravel() for name in network.shapes]))
-        size = microbatch_size if wanted is Wanted.SUMMED else None
-        gradients = _empty_gradients(network, wanted, len(images), microbatch_size)
-        values, results = np.empty((3, len(images)), np.float32), None
-        for part in _parts(len(images), size, calls):
-            pixels, classes = images[part.images], labels[part.images].astype(np.int32)
-            results = calls(flat, pixels, classes, size, results if part.continues else None)
+    def compute(request: _Request) -> EngineResult:
+        arrays = [request.parameters[name].ravel() for name in network.shapes]
+        flat, count = tf.constant(np.concatenate(arrays)), len(request.images)
+        size = request.microbatch_size if request.wanted is Wanted.SUMMED else None
+        gradients = _empty_gradients(network, request)
+        values, results = np.empty((3, count), np.float32), None
+        for part in _parts(count, size, calls):
+            pixels, labels = request.images[part.images], request.labels[part.images]
+            before = results if part.continues else None
+            results = calls(flat, pixels, labels.astype(np.int32), size, before)
             values[:, part.images] = results.values[: len(pixels)].T
-            if wanted is Wanted.SUMMED:
+            if request.wanted is Wanted.SUMMED:
                 _put_sums(gradients, part.microbatches, results)
-            elif wanted is Wanted.PER_IMAGE:
+            elif request.wanted is Wanted.PER_IMAGE:
                 _put_gradients(gradients, part.images, results)
         losses, norms, predictions = values
         return EngineResult(
@@ -142,13 +169,12 @@ def _parts(images: int, microbatch_size: int | None, calls: LayerwiseCalls) -> I
             )
 
 
-def _empty_gradients(
-    network: NetworkConfig, wanted: Wanted, images: int, microbatch_size: int
-) -> Arrays:
-    if wanted is Wanted.NOTHING:
+def _empty_gradients(network: NetworkConfig, request: _Request) -> Arrays:
+    rows, kind = len(request.images), "f4"
+    if request.wanted is Wanted.NOTHING:
         return {}
-    summed = wanted is Wanted.SUMMED
-    rows, kind = (-(-images // microbatch_size), "f8") if summed else (images, "f4")
+    if request.wanted is Wanted.SUMMED:
+        rows, kind = -(-rows // request.microbatch_size), "f8"
     return {name: np.empty((rows, *shape), kind) for name, shape in network.shapes.items()}
 
 
@@ -189,23 +215,17 @@ def _smallest(array: NDArray[np.float32]) -> float:
     return float(array.min(where=array > 0, initial=np.inf))
 
 
-def _full(network: NetworkConfig) -> Callable[..., EngineResult]:
+def _full(network: NetworkConfig) -> _Compute:
     compute_images = _full_images(network)
 
-    def compute(
-        microbatch_size: int,
-        parameters: Arrays,
-        images: NDArray[np.uint8],
-        labels: NDArray[np.integer],
-        wanted: Wanted = Wanted.PER_IMAGE,
-    ) -> EngineResult:
-        truth = one_hot(labels, network.class_count)
+    def compute(request: _Request) -> EngineResult:
+        truth = one_hot(request.labels, network.class_count)
         slopes, losses, norms, predictions = compute_images(
-            normalised(images), truth, [parameters[name] for name in network.shapes]
+            normalised(request.images), truth, [request.parameters[name] for name in network.shapes]
         )
         gradients = dict(zip(network.shapes, slopes, strict=True))
         return EngineResult(
-            gradients=gradients_as_wanted(gradients, wanted, microbatch_size),
+            gradients=gradients_as_wanted(gradients, request.wanted, request.microbatch_size),
             losses=losses,
             gradient_norms=norms,
             predictions=predictions,
