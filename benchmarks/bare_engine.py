@@ -1,7 +1,8 @@
-"""The engine alone on an iteration's images: `python -m benchmarks.bare_engine IMAGES CLASSES N`.
+"""The engine alone: `python -m benchmarks.bare_engine IMAGES CLASSES N FORM`.
 
-Two processes, each pinned to a core, compute half of the images each, in the widest calls that
-the engine has, and nothing else: nothing is added, sent, checked or stored. Prints the seconds of
+Two processes, each pinned to a core, compute one half each of an iteration's microbatches: all
+images in one call of the engine, which gives gradients in this form (per-image or summed), as it
+does for a worker's shard. Nothing is added to them, sent, checked or stored. Prints the seconds of
 N iterations as JSON: from the start of both until both are done.
 """
 
@@ -20,21 +21,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cores import pin
-from model.config import LARGEST_MICROBATCH, NetworkConfig
+from model.config import NetworkConfig, Wanted
 from model.parameters import initial
+from scheduler.sharding import split
 
 #: Processes, as workers in the runs beside it.
 PROCESSES = 2
 
 
-def main(images: str, classes: str, iterations: str) -> None:
+def main(images: str, classes: str, iterations: str, form: str) -> None:
     """Time so many iterations."""
-    from benchmarks.train_data import load_images
+    from benchmarks.train_data import config_of, load_images
 
     data = load_images(int(images), classes)
-    network = NetworkConfig(class_count=len(classes.split(",")), microbatch_size=LARGEST_MICROBATCH)
-    halves = np.array_split(np.arange(len(data.labels)), PROCESSES)
-    with _engines(network, [(data.images[half], data.labels[half]) for half in halves]) as pipes:
+    network = config_of(int(images), classes).network
+    shards = split(np.arange(len(data.labels)), network.microbatch_size, PROCESSES)
+    parts = [(data.images[shard.images], data.labels[shard.images]) for shard in shards]
+    with _engines(network, Wanted(form), parts) as pipes:
         print(json.dumps([_iteration(pipes) for _ in range(int(iterations))]))
 
 
@@ -48,12 +51,14 @@ def _iteration(pipes: list[Connection]) -> float:
 
 
 @contextmanager
-def _engines(network: NetworkConfig, parts: list[Any]) -> Iterator[list[Connection]]:
+def _engines(
+    network: NetworkConfig, wanted: Wanted, parts: list[Any]
+) -> Iterator[list[Connection]]:
     """Have a process for each part, compiled and warm."""
     context, pipes = multiprocessing.get_context("spawn"), []
     for place, part in enumerate(parts):
         ours, theirs = context.Pipe()
-        arguments = theirs, place, network, *part
+        arguments = theirs, place, network, wanted, *part
         context.Process(target=_serve, args=arguments, daemon=True).start()
         theirs.close()
         pipes.append(ours)
@@ -68,6 +73,7 @@ def _serve(
     pipe: Connection,
     place: int,
     network: NetworkConfig,
+    wanted: Wanted,
     images: NDArray[np.uint8],
     labels: NDArray[np.integer],
 ) -> None:
@@ -76,12 +82,9 @@ def _serve(
 
     pin(multiprocessing.current_process().pid or 0, place)
     compute, parameters = engine(network), initial(network, seed=1)
-    calls = range(0, len(labels), network.microbatch_size)
     with suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
         while True:
-            for first in calls:
-                rows = slice(first, first + network.microbatch_size)
-                compute(parameters, images[rows], labels[rows])
+            compute(parameters, images, labels, wanted)
             pipe.send("done")
             pipe.recv()
 

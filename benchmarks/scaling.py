@@ -6,11 +6,14 @@ the next one's, as the history has it; told are medians over all iterations but 
 ones. MNIST's files are looked for as `tapeworks train --dataset mnist` does: set
 TAPEWORKS_DATA_DIR. What is not installed is left out.
 
+A bare engine is the product's own in a process without anything else: all images of its half of the
+microbatches in one call, as a worker computes a shard, in the same form of gradients.
+
 The last line is for programs. Each of its values is a quotient of two times of this run, so that
 more is better:
 
 two_workers      1,968 images, summed: one process without a queue / two workers
-engine_share     1,968 images, summed: two bare engines / two workers
+engine_share     1,968 images, summed: two bare engines, summed / two workers
 small_vs_alone   64 images, per-image: one process without a queue / two workers
 small_vs_ddp     64 images, per-image: PyTorch DDP / two workers
 large_vs_ddp     1,968 images, summed: PyTorch DDP / two workers
@@ -40,7 +43,6 @@ from benchmarks.document import fill
 from benchmarks.processes import run
 from benchmarks.rounds import announced, count
 from benchmarks.scaling_report import (
-    BARE,
     DDP,
     DEFAULT,
     DEFAULT_WHOLE,
@@ -49,6 +51,7 @@ from benchmarks.scaling_report import (
     SEED_PROGRAM,
     WHOLE,
     Samples,
+    bare_engines,
     defaults_table,
     iterations_table,
     told,
@@ -123,7 +126,7 @@ def _with_and_without_workers(job: Job) -> Iterator[Measure]:
     for form in GradientForm:
         for workers in WORKERS:
             yield partial(_workers, job, workers, form)
-    yield partial(_bare_engines, job)
+        yield partial(_bare_engines, job, form)
     if importlib.util.find_spec("torch"):
         yield partial(_ddp, job, first_losses)
     else:
@@ -141,8 +144,9 @@ def _workers(job: Job, workers: int, form: GradientForm, samples: Samples) -> No
     samples[job.images, with_workers(workers, form)] += timing.periods
 
 
-def _bare_engines(job: Job, samples: Samples) -> None:
-    samples[job.images, BARE] += json.loads(_answer("benchmarks.bare_engine", job))[WARM_UP:]
+def _bare_engines(job: Job, form: GradientForm, samples: Samples) -> None:
+    seconds = json.loads(_answer("benchmarks.bare_engine", job, form.value))
+    samples[job.images, bare_engines(form)] += seconds[WARM_UP:]
 
 
 def _ddp(job: Job, first_losses: list[float], samples: Samples) -> None:
@@ -154,8 +158,8 @@ def _ddp(job: Job, first_losses: list[float], samples: Samples) -> None:
     samples[job.images, DDP] += found["seconds"][WARM_UP:]
 
 
-def _answer(module: str, job: Job) -> str:
-    words = [str(job.images), job.classes, str(job.iterations)]
+def _answer(module: str, job: Job, *options: str) -> str:
+    words = [str(job.images), job.classes, str(job.iterations), *options]
     data = {"TAPEWORKS_DATA_DIR": os.environ.get("TAPEWORKS_DATA_DIR", "")}
     return run([sys.executable, "-m", module, *words], **data)[1]
 

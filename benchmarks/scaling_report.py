@@ -12,7 +12,6 @@ Samples = dict[tuple[int, str], list[float]]
 
 #: What an iteration takes, each busy process on a core of its own.
 PINNED_IN_PROCESS = "one process, no queue"
-BARE = "two bare engines"
 DDP = "PyTorch DDP, two processes"
 SEED_PROGRAM = "the seed's program"
 
@@ -26,8 +25,14 @@ def with_workers(workers: int, form: GradientForm) -> str:
     return f"{workers} {'worker' if workers == 1 else 'workers'}, {form.value}"
 
 
+def bare_engines(form: GradientForm) -> str:
+    """Return the name of two engines that are given a shard each, and do nothing else."""
+    return f"two bare engines, {form.value}"
+
+
 SMALL = with_workers(2, GradientForm.PER_IMAGE)  #: in the form that `auto` chooses
 LARGE = with_workers(2, GradientForm.SUMMED)  #: likewise
+BARE = bare_engines(GradientForm.SUMMED)  #: beside `LARGE`
 
 #: Images of a small iteration, of a large one, and of the seed's.
 FEW, MANY, SEEDS = 64, 1968, 50

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from model import datasets
-from model.config import RunConfig
+from model.config import RunConfig, run_config
 from model.datasets.data import ImageData
 
 
+def config_of(count: int, classes: str) -> RunConfig:
+    """The run of so many images of these classes (labels, as on the command line: "3,6")."""
+    return run_config({"dataset": "mnist", "images": count, "classes": classes})
+
+
 def load_images(count: int, classes: str) -> ImageData:
-    """The first images of these classes (labels, as on the command line: "3,6")."""
-    labels = tuple(map(int, classes.split(",")))
-    return datasets.load(RunConfig(dataset="mnist", images=count, classes=labels)).training
+    """Its images: the first ones of these classes."""
+    return datasets.load(config_of(count, classes)).training

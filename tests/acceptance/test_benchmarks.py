@@ -36,8 +36,9 @@ def test_scaling_compares_train_with_and_without_workers(mnist_dir: Path) -> Non
     assert re.fullmatch(r"scaling: default_64=[\d.]+ default_iteration_64=[\d.]+", lines[-1])
 
 
-def test_a_bare_engine_tells_the_seconds_of_each_iteration(mnist_dir: Path) -> None:
-    [line] = _run("benchmarks.bare_engine", "64", "3,6", "5", data_dir=mnist_dir)
+@pytest.mark.parametrize("form", ["per-image", "summed"])
+def test_a_bare_engine_tells_the_seconds_of_each_iteration(form: str, mnist_dir: Path) -> None:
+    [line] = _run("benchmarks.bare_engine", "64", "3,6", "5", form, data_dir=mnist_dir)
 
     seconds = json.loads(line)
     assert len(seconds) == 5
