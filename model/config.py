@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from enum import StrEnum
@@ -129,21 +130,12 @@ class NetworkConfig(Architecture):
     @property
     def sides(self) -> tuple[int, ...]:
         """Rows (and columns) of each layer's output; the default network's are 25, 21, 15."""
-        sides, side = [], self.image_side
-        for size in self.kernel_sizes:
-            side -= size - 1
-            sides.append(side)
-        return tuple(sides)
+        return _sides(self.image_side, self.kernel_sizes)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each parameter array, by name, in the network's order."""
-        convolutions: dict[str, tuple[int, ...]] = {
-            f"conv_{layer}": (self.filters, size, size)
-            for layer, size in enumerate(self.kernel_sizes, start=1)
-        }
-        side = self.sides[-1]
-        return convolutions | {"dense_1": (self.class_count, self.filters, side, side)}
+        return _shapes(self.kernel_sizes, self.filters, self.sides[-1], self.class_count).copy()
 
     @property
     def parameter_count(self) -> int:
@@ -182,6 +174,28 @@ class NetworkConfig(Architecture):
         """Size of one fully unfolded float32 image; 9.9 MB for the default network."""
         positions = self.sides[-1] ** 2
         return 4 * positions * math.prod(size**2 for size in self.kernel_sizes)
+
+
+# Asked for many times at every shard.
+
+
+@functools.lru_cache
+def _sides(side: int, kernel_sizes: tuple[int, ...]) -> tuple[int, ...]:
+    sides = []
+    for size in kernel_sizes:
+        side -= size - 1
+        sides.append(side)
+    return tuple(sides)
+
+
+@functools.lru_cache
+def _shapes(
+    kernel_sizes: tuple[int, ...], filters: int, side: int, class_count: int
+) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {
+        f"conv_{layer}": (filters, size, size) for layer, size in enumerate(kernel_sizes, start=1)
+    }
+    return shapes | {"dense_1": (class_count, filters, side, side)}
 
 
 class RunConfig(UpdateConfig, Architecture):

@@ -100,18 +100,47 @@ def answer_arrays(
     The results are those of neighbouring microbatches, computed as `wanted`; a result's last one
     may have fewer images only at the very end.
     """
-    parts: list[Arrays] = []
-    microbatch, reduction = first_microbatch, Reduction()
+    rows: list[Arrays] = []
+    microbatch, sums = first_microbatch, _Sums()
     for result in results:
-        parts.append(_values(result))
+        rows.append(_values(result))
         if wanted is Wanted.PER_IMAGE:
-            parts[-1] |= result.gradients
+            rows[-1] |= result.gradients
         elif wanted is Wanted.SUMMED:
             count = -(-len(result.losses) // network.microbatch_size)
-            reduction.add(microbatch, count, merge_neighbours(result.gradients, microbatch))
+            sums.add(microbatch, count, merge_neighbours(result.gradients, microbatch))
             microbatch += count
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return arrays | reduction.sums() if wanted is Wanted.SUMMED else arrays
+    return _joined(rows) | sums.arrays()
+
+
+class _Sums:
+    """The blocks' sums of neighbouring slices; those of a single one are copied nowhere."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, int, Arrays] | None = None
+        self._reduction: Reduction | None = None
+
+    def add(self, first_microbatch: int, count: int, sums: Arrays) -> None:
+        """Take the sums of the microbatches that follow."""
+        if self._first is None:
+            self._first = first_microbatch, count, sums
+            return
+        if self._reduction is None:
+            self._reduction = Reduction()
+            self._reduction.add(*self._first)
+        self._reduction.add(first_microbatch, count, sums)
+
+    def arrays(self) -> Arrays:
+        """The sums of all; empty if there are none."""
+        if self._reduction is not None:
+            return self._reduction.sums()
+        return self._first[2] if self._first is not None else {}
+
+
+def _joined(parts: list[Arrays]) -> Arrays:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _values(result: EngineResult) -> Arrays:
