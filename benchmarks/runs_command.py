@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.processes import TAPEWORKS, run
 from model.config import RunConfig
+from storage.commits import Commit
 from storage.history import History
 from storage.records import ImageValues, IterationRecord, LedgerRecord, RunStatus
 
@@ -56,8 +57,15 @@ def _complete_run(history: History, name: str) -> None:
     claim = history.claim(run_id, "benchmark", lease_seconds=60)
     iteration = _iteration(run_id, claim.epoch, config.images)
     entry = _ledger_entry(iteration)
-    values = ImageValues(losses=b"", gradient_norms=b"", predictions=b"")
-    history.commit_iteration(claim, iteration, [entry], values, PARAMETERS, None, True)
+    commit = Commit(
+        iteration=iteration,
+        ledger=[entry],
+        image_values=ImageValues(losses=b"", gradient_norms=b"", predictions=b""),
+        parameters=PARAMETERS,
+        fingerprint=None,
+        keep_previous_checkpoint=True,
+    )
+    history.commit(claim, [commit])
     history.finish(claim, RunStatus.COMPLETED)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from hypothesis import settings
 
 from model.config import RunConfig
 from model.flags import ignored_variables
+from scheduler import committing
 from scheduler.local_dispatcher import LocalDispatcher
 from storage.database import Database
 from storage.history import History
@@ -118,6 +120,18 @@ def history(tmp_path: Path) -> Iterator[History]:
     history = database(tmp_path)
     yield history
     history.database.close()
+
+
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every iteration is committed by itself, however short it is."""
+    monkeypatch.setattr(committing, "LONGEST_WAIT_SECONDS", 0.0)
+
+
+@pytest.fixture
+def together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All iterations but the first wait for each other, however long they take."""
+    monkeypatch.setattr(committing, "LONGEST_WAIT_SECONDS", math.inf)
 
 
 @pytest.fixture(scope="session")

@@ -82,6 +82,7 @@ def test_ctrl_c_while_workers_start_leaves_a_run_that_can_be_resumed(
     assert (values["status"], values["completed_iterations"]) == ("paused", 0)
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_a_worker_that_is_killed_changes_no_bit_and_gets_a_successor(
     fleet: Fleet, history: History, undisturbed: Undisturbed
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_worker_that_is_killed_changes_no_bit_and_gets_a_successor(
     until(lambda: fleet.ready() == fleet.process_ids(), "it is ready")
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_a_frozen_worker_is_not_waited_for(
     fleet: Fleet, history: History, undisturbed: Undisturbed
 ) -> None:

@@ -31,6 +31,7 @@ from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_a_run_goes_on_from_a_backup_that_was_made_in_its_middle(
     history: History,
     call: Call,

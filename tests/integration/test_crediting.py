@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from storage.history import History
 from storage.records import Claim
-from tests.support.made_up import digest_of, iteration_of, ledger_of, submit_and_claim, values_of
+from tests.support.made_up import commit_of, iteration_of, ledger_of, submit_and_claim
 
 IMAGES = 20
 
@@ -35,15 +35,7 @@ def commit(history: History, claim: Claim, number: int, workers: Sequence[str]) 
         )
         for place, worker in enumerate(workers)
     ]
-    history.commit_iteration(
-        claim,
-        replace(record, parameters_digest=digest_of(number + 1)),
-        ledger,
-        image_values=values_of(number),
-        parameters=f"parameters {number + 1}".encode(),
-        fingerprint="avx2",
-        keep_previous_checkpoint=True,
-    )
+    history.commit(claim, [replace(commit_of(record), ledger=ledger)])
 
 
 @contextmanager

@@ -44,6 +44,7 @@ def database(postgres: PostgresServer, postgres_url: str) -> Iterator[Database]:
     database.close()
 
 
+@pytest.mark.usefixtures("one_by_one")
 @pytest.mark.parametrize(("moment", "number"), [("before_commit", 6), ("after_commit", 8)])
 def test_a_scheduler_reports_a_frozen_server_as_an_outage_and_goes_on_when_it_thaws(
     observed: Observed,

@@ -35,6 +35,7 @@ from storage.tables import runs
 from tests.support.made_up import (
     LEASE,
     commit,
+    commit_of,
     digest_of,
     iteration_of,
     kinds,
@@ -158,16 +159,8 @@ class TestCommitting:
     def test_the_first_fingerprint_stays(self, history: History) -> None:
         claim = submit_and_claim(history)
         commit(history, claim)
-        iteration = iteration_of(claim, 1)
-        history.commit_iteration(
-            claim,
-            iteration,
-            ledger_of(iteration),
-            values_of(),
-            b"",
-            "sse4",
-            keep_previous_checkpoint=True,
-        )
+        other = replace(commit_of(iteration_of(claim, 1)), fingerprint="sse4")
+        history.commit(claim, [other])
         assert history.find_run(claim.run_id).fingerprint == "avx2"
 
     def test_a_commit_that_is_repeated_counts_once(self, history: History) -> None:
@@ -183,7 +176,7 @@ class TestCommitting:
         commit(history, claim)
         other = replace(iteration_of(claim), parameters_digest=digest_of(9))
         with pytest.raises(StateConflict, match="stands after 1 of 3 iterations"):
-            history.commit_iteration(claim, other, ledger_of(other), values_of(), b"", None, True)
+            history.commit(claim, [commit_of(other)])
 
     def test_an_iteration_ahead_of_the_run_is_refused(self, history: History) -> None:
         claim = submit_and_claim(history)
@@ -201,7 +194,7 @@ class TestCommitting:
         claim = submit_and_claim(history)
         other = replace(iteration_of(claim), epoch=7)
         with pytest.raises(StateConflict, match="Expected an iteration of"):
-            history.commit_iteration(claim, other, ledger_of(other), values_of(), b"", None, True)
+            history.commit(claim, [commit_of(other)])
 
     @pytest.mark.parametrize(
         ("change", "sentence"),
@@ -216,10 +209,9 @@ class TestCommitting:
         self, history: History, change: Change, sentence: str
     ) -> None:
         claim = submit_and_claim(history)
-        iteration = iteration_of(claim)
-        changed = change(ledger_of(iteration))
+        made = commit_of(iteration_of(claim))
         with pytest.raises(LedgerMismatch, match=sentence):
-            history.commit_iteration(claim, iteration, changed, values_of(), b"", None, True)
+            history.commit(claim, [replace(made, ledger=change(list(made.ledger)))])
         assert history.find_run(claim.run_id).completed_iterations == 0
 
     def test_the_tables_themselves_refuse_to_count_twice(self, history: History) -> None:
@@ -239,7 +231,7 @@ class TestCommitting:
         claim = submit_and_claim(history)
         naive = replace(iteration_of(claim), started_at=datetime(2026, 3, 1))  # noqa: DTZ001
         with pytest.raises(StorageError, match="Expected a time with a time zone"):
-            history.commit_iteration(claim, naive, ledger_of(naive), values_of(), b"", None, True)
+            history.commit(claim, [commit_of(naive)])
         assert history.find_run(claim.run_id).completed_iterations == 0
 
 

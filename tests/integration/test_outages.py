@@ -31,6 +31,10 @@ Undisturbed = Callable[[RunConfig], Digests]
 TRANSACTIONS = 5 + CONFIG.iterations
 
 
+#: The tests count transactions, or act after the iteration of a number.
+pytestmark = pytest.mark.usefixtures("one_by_one")
+
+
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have an SQLite that is locked fail soon."""

@@ -107,6 +107,7 @@ def test_five_spoilt_answers_to_one_shard_are_borne(
     assert driven.digests == undisturbed(settings())
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_late_and_unknown_arrivals_are_ignored_and_their_answers_removed(
     fleet: Fleet, history: History, undisturbed: Undisturbed
 ) -> None:
@@ -154,6 +155,7 @@ def nothing_is_under_way(fleet: Fleet) -> None:
     assert fleet.exchange.queue_length([fleet.fingerprint()]) == 0
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_images_and_parameters_gone_from_redis_are_published_again(
     fleet: Fleet, history: History, undisturbed: Undisturbed, dispatcher: CeleryDispatcher
 ) -> None:
@@ -199,6 +201,7 @@ def test_what_a_worker_misses_is_published_for_it(
     assert driven.said("answer_invalid") == []
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_an_emptied_redis_is_filled_again_between_two_iterations(
     fleet: Fleet, history: History, undisturbed: Undisturbed, dispatcher: CeleryDispatcher
 ) -> None:

@@ -125,6 +125,7 @@ def test_a_worker_gives_an_answer_up_when_redis_stays_full(
     assert refused_answers(client) == 3
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_a_run_goes_on_to_the_same_bits_when_a_full_redis_is_given_room(
     fleet: Fleet, history: History, undisturbed: Callable[[RunConfig], Digests]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import redis
 
 from model.config import RunConfig
@@ -23,6 +24,7 @@ def parameters_in_use(fleet: Fleet) -> int:
     return sum(RETIRED_SECONDS < seconds <= PARAMETERS_SECONDS for seconds in lifetimes)
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_a_run_keeps_one_iterations_parameters_in_redis_however_long_it_is(
     fleet: Fleet, history: History, undisturbed: Callable[[RunConfig], Digests]
 ) -> None:
@@ -40,6 +42,7 @@ def test_a_run_keeps_one_iterations_parameters_in_redis_however_long_it_is(
     assert driven.digests == undisturbed(config)
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_a_run_goes_on_when_another_has_retired_the_same_parameters(
     fleet: Fleet, history: History, undisturbed: Callable[[RunConfig], Digests]
 ) -> None:

@@ -20,6 +20,7 @@ from tests.support.training import Digests, drive, settings, submitted
 Undisturbed = Callable[[RunConfig], Digests]
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_an_idle_worker_repeats_what_a_frozen_one_has_in_hand(
     fleet: Fleet, history: History, undisturbed: Undisturbed
 ) -> None:

@@ -1,10 +1,9 @@
-"""The next iteration is computed while the one before is committed, and counted only after that."""
+"""The next iteration is sent before a commit: what becomes of it, whatever happens meanwhile."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pytest
 from sqlalchemy import update
@@ -18,9 +17,10 @@ from scheduler.driving import Driver
 from scheduler.metering import Meter
 from scheduler.training import iteration_work
 from scheduler.work import Work
+from storage.commits import Commit
 from storage.errors import LeaseLost
 from storage.history import History
-from storage.records import Claim, IterationRecord, RunStatus
+from storage.records import Claim, IterationRecord, RunRecord, RunStatus
 from storage.tables import runs
 from tests.fuzzing.problem import Onlooker
 from tests.support.fleet import Fleet
@@ -53,16 +53,18 @@ def expected(undisturbed: Callable[[RunConfig], Digests]) -> Digests:
 def before_commits(
     monkeypatch: pytest.MonkeyPatch,
     expected: Digests,
+    one_by_one: None,
 ) -> Callable[[Act], None]:
-    """Lets a test act before each commit of an iteration."""
-    commit = History.commit_iteration
+    """Lets a test act before each commit, which is of one iteration."""
+    commit = History.commit
 
     def act_first(act: Act) -> None:
-        def acting(self: History, claim: Claim, record: IterationRecord, **values: Any) -> object:
-            act(claim, record)
-            return commit(self, claim, record, **values)
+        def acting(self: History, claim: Claim, commits: Sequence[Commit]) -> RunRecord:
+            [one] = commits
+            act(claim, one.iteration)
+            return commit(self, claim, commits)
 
-        monkeypatch.setattr(History, "commit_iteration", acting)
+        monkeypatch.setattr(History, "commit", acting)
 
     return act_first
 

@@ -16,7 +16,7 @@ from storage.history import History
 from storage.packing import packed, unpacked
 from storage.records import EvaluationRecord, ImageValues
 from storage.views import NAMES, SETTINGS
-from tests.support.made_up import commit, iteration_of, ledger_of, submit_and_claim
+from tests.support.made_up import commit, commit_of, iteration_of, submit_and_claim
 
 #: Zero, the smallest and the largest float32, and what lies between.
 LOSSES = [0.0, 1e-45, 1.1754943e-38, 0.1, 1.0, 3.4028235e38, 2.5e-7, 16777216.0] + [0.3] * 12
@@ -61,7 +61,8 @@ def run_id(history: History) -> str:
     )
     for number in range(2):
         record = replace(iteration_of(claim, number), seconds=0.5)
-        history.commit_iteration(claim, record, ledger_of(record), values, b"12345", "f", True)
+        made = replace(commit_of(record), image_values=values, parameters=b"12345")
+        history.commit(claim, [replace(made, fingerprint="f")])
         values = replace(values, image_numbers=array("i", range(39, 19, -1)).tobytes())
     evaluation = EvaluationRecord(
         run_id=run.id, completed_iterations=2, images=4, loss=1.5, accuracy=0.75, confusion=[[1]]

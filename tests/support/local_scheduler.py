@@ -1,10 +1,11 @@
 """A scheduler as a process of its own that computes by itself, for tests that freeze or kill it.
 
-    python -m tests.support.local_scheduler DATABASE LEASE_SECONDS [FREEZE_AT]
+    python -m tests.support.local_scheduler DATABASE LEASE_SECONDS [FREEZE_AT [LONGEST_WAIT]]
 
 Takes runs until its input ends. Says `ready` when it could begin, begins at the first line of
 input, and says how each run was left. It stops itself (SIGSTOP) inside the transaction of this
-number, or after the iteration of this number: FREEZE_AT is `commit:N` or `iteration:N`.
+number, or after the iteration of this number: FREEZE_AT is `commit:N` or `iteration:N`. Iterations
+wait for so many seconds to be committed together, or not at all.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import threading
 
 from model import datasets
+from scheduler import committing
 from scheduler.control import Control, Lease
 from scheduler.driving import Driver
 from scheduler.local_dispatcher import LocalDispatcher
@@ -44,7 +46,8 @@ def _drain_at_the_end_of_input(control: Control) -> None:
     control.drain()
 
 
-def main(url: str, lease_seconds: str, freeze_at: str = "") -> None:
+def main(url: str, lease_seconds: str, freeze_at: str = "", longest_wait: str = "0") -> None:
+    committing.LONGEST_WAIT_SECONDS = float(longest_wait)
     commits, iterations = _Freezing("commit", freeze_at), _Freezing("iteration", freeze_at)
 
     def observe(moment: Moment) -> None:

@@ -7,6 +7,7 @@ from array import array
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from storage.commits import Commit
 from storage.history import History
 from storage.records import Claim, ImageValues, IterationRecord, LedgerRecord, RunRecord
 
@@ -93,15 +94,19 @@ def commit(
     iteration = replace(
         iteration_of(claim, number), parameters_digest=hashlib.sha256(content).hexdigest()
     )
-    history.commit_iteration(
-        claim,
-        iteration,
-        ledger_of(iteration),
-        image_values=values_of(number),
-        parameters=content,
+    made = replace(commit_of(iteration), keep_previous_checkpoint=keep, record_images=record)
+    history.commit(claim, [replace(made, parameters=content)])
+
+
+def commit_of(iteration: IterationRecord) -> Commit:
+    """All that this iteration leaves behind; the parameters before it are to stay."""
+    return Commit(
+        iteration=iteration,
+        ledger=ledger_of(iteration),
+        image_values=values_of(iteration.iteration),
+        parameters=_parameters(iteration.iteration + 1),
         fingerprint="avx2",
-        keep_previous_checkpoint=keep,
-        record_images=record,
+        keep_previous_checkpoint=True,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from model.config import run_config
 from scheduler.cadence import is_recorded
+from storage.commits import Commit
 from storage.history import History
 from storage.records import (
     Claim,
@@ -64,16 +65,16 @@ def tell(
     history.set_images(claim, images_digest, bytes(images["images"]))
     for iteration, own in enumerate(losses):
         record = _record(claim, iteration, losses)
-        history.commit_iteration(
-            claim,
-            record,
-            ledger_of(record),
-            values_of(own, numbers[iteration] if numbers else None),
-            repr(losses[: iteration + 1]).encode(),
-            fingerprint,
-            True,
+        commit = Commit(
+            iteration=record,
+            ledger=ledger_of(record),
+            image_values=values_of(own, numbers[iteration] if numbers else None),
+            parameters=repr(losses[: iteration + 1]).encode(),
+            fingerprint=fingerprint,
+            keep_previous_checkpoint=True,
             record_images=is_recorded(config, iteration),
         )
+        history.commit(claim, [commit])
     for evaluation in evaluations:
         history.record_evaluation(claim, replace(evaluation, run_id=run.id))
     history.finish(claim, RunStatus.COMPLETED)

@@ -16,7 +16,7 @@ from scheduler.submission import initial_parameters, submit
 from scheduler.work import Dispatcher
 from storage.history import History
 from storage.owners import current_owner
-from storage.records import EvaluationRecord, IterationRecord, RunRecord, RunStatus
+from storage.records import IterationRecord, RunRecord, RunStatus
 from workers.exchange import Exchange
 
 #: Of a test's run, unless it says otherwise: seven microbatches in each of a few iterations. The
@@ -103,7 +103,7 @@ def drive(
     on_notice: Callable[[str, str], None] = lambda *_: None,
 ) -> Driven:
     """Drive a run to its end, or until so many of its iterations are committed."""
-    control, notices = control or Control(), list[tuple[str, str]]()
+    notices = list[tuple[str, str]]()
 
     def heard(kind: str, message: str) -> None:
         notices.append((kind, message))
@@ -112,17 +112,15 @@ def drive(
     driver = Driver(
         history=history,
         dispatcher=dispatcher,
-        control=control,
+        control=control or Control(),
         stopped_status=RunStatus.PAUSED,
         on_notice=heard,
+        stop_after=stop_after,
     )
     claim = history.claim(run.id, current_owner(), LEASE_SECONDS)
     for record in driver.drive(claim):
-        if isinstance(record, EvaluationRecord):
-            continue
-        on_iteration(record)
-        if record.iteration + 1 == stop_after:
-            control.drain()
+        if isinstance(record, IterationRecord):
+            on_iteration(record)
     return Driven(run=history.find_run(run.id), digests=digests(history, run.id), notices=notices)
 
 

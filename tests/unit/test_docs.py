@@ -15,6 +15,7 @@ import click
 import pytest
 
 from model.config import RunConfig
+from storage.commits import Commit
 from storage.history import History
 from storage.records import ImageValues, IterationRecord, LedgerRecord
 from storage.tables import metadata
@@ -335,8 +336,15 @@ def _history_of_two_iterations(directory: Path) -> Path:
             for microbatch, count in enumerate((2, 2, 1))
         ]
         values = ImageValues(losses=b"", gradient_norms=b"", predictions=b"")
-        history.commit_iteration(
-            claim, record, ledger, values, b"", None, True, record_images=False
+        commit = Commit(
+            iteration=record,
+            ledger=ledger,
+            image_values=values,
+            parameters=b"",
+            fingerprint=None,
+            keep_previous_checkpoint=True,
+            record_images=False,
         )
+        history.commit(claim, [commit])
     history.database.close()
     return directory / "history.db"

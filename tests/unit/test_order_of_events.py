@@ -1,9 +1,9 @@
-"""The training loop's order: the next iteration is started, this one is committed, then told."""
+"""The training loop's order: the next iteration is started, what waits is committed, then told."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -11,8 +11,9 @@ from scheduler.control import Control, Keeper, Lease
 from scheduler.local_dispatcher import LocalDispatcher
 from scheduler.pulse import Pulse
 from scheduler.work import Result, Watcher, Work
+from storage.commits import Commit
 from storage.history import History
-from storage.records import Claim, IterationRecord
+from storage.records import Claim, RunRecord
 from tests.support.desk import SMALL
 from tests.support.made_up import LEASE, submit_and_claim
 from tests.support.training import drive, settings, submitted
@@ -49,32 +50,49 @@ class Noting(LocalDispatcher):
 def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The events in their order, commits included."""
     noted: list[str] = []
-    commit = History.commit_iteration
+    commit = History.commit
 
-    def noting(self: History, claim: Claim, record: IterationRecord, **values: Any) -> object:
-        noted.append(f"commit {record.iteration}")
-        return commit(self, claim, record, **values)
+    def noting(self: History, claim: Claim, commits: Sequence[Commit]) -> RunRecord:
+        numbers = " ".join(str(one.iteration.iteration) for one in commits)
+        noted.append(f"commit {numbers}")
+        return commit(self, claim, commits)
 
-    monkeypatch.setattr(History, "commit_iteration", noting)
+    monkeypatch.setattr(History, "commit", noting)
     return noted
 
 
-def test_the_next_iteration_is_started_before_a_commit_unless_an_evaluation_is_due(
-    history: History, events: list[str]
-) -> None:
+def evaluated(history: History, events: list[str]) -> list[str]:
+    """The order of events in a run of four iterations with an evaluation after every second."""
     config = settings(**SMALL | {"iterations": 4, "evaluate_every": 2, "test_images": 8})
-    told = events.append
     drive(
         history,
         Noting(events),
         submitted(history, config),
-        on_iteration=lambda record: told(f"tell {record.iteration}"),
+        on_iteration=lambda record: events.append(f"tell {record.iteration}"),
     )
+    return events
+
+
+@pytest.mark.usefixtures("one_by_one")
+def test_the_next_iteration_is_started_before_a_commit_unless_an_evaluation_is_due(
+    history: History, events: list[str]
+) -> None:
     first = ["begin 0", "start 1", "commit 0", "tell 0"]
     second = ["go on with 1", "commit 1", "tell 1", "evaluate 2"]
     third = ["begin 2", "start 3", "commit 2", "tell 2"]
     last = ["go on with 3", "commit 3", "tell 3", "evaluate 4", "end"]
-    assert events == first + second + third + last
+    assert evaluated(history, events) == first + second + third + last
+
+
+@pytest.mark.usefixtures("together")
+def test_the_first_iteration_is_committed_at_once_and_what_waits_before_an_evaluation(
+    history: History, events: list[str]
+) -> None:
+    first = ["begin 0", "start 1", "commit 0", "tell 0"]
+    second = ["go on with 1", "commit 1", "tell 1", "evaluate 2"]
+    third = ["begin 2", "start 3"]
+    last = ["go on with 3", "commit 2 3", "tell 2", "tell 3", "evaluate 4", "end"]
+    assert evaluated(history, events) == first + second + third + last
 
 
 def test_a_run_that_is_to_stop_is_committed_and_nothing_more_is_started(
@@ -88,17 +106,18 @@ def test_a_run_that_is_to_stop_is_committed_and_nothing_more_is_started(
     assert driven.run.completed_iterations == 1
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_an_iteration_that_follows_begins_before_the_commit_of_the_one_before(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commits: list[datetime] = []
-    commit = History.commit_iteration
+    commit = History.commit
 
-    def noting(self: History, claim: Claim, record: IterationRecord, **values: Any) -> object:
+    def noting(self: History, claim: Claim, waiting: Sequence[Commit]) -> RunRecord:
         commits.append(datetime.now(UTC))
-        return commit(self, claim, record, **values)
+        return commit(self, claim, waiting)
 
-    monkeypatch.setattr(History, "commit_iteration", noting)
+    monkeypatch.setattr(History, "commit", noting)
     run = submitted(history, settings(**SMALL | {"iterations": 4}))
     drive(history, LocalDispatcher(), run)
     _, *following = history.iterations(run.id)
@@ -112,7 +131,7 @@ def test_who_keeps_a_run_goes_on_until_somebody_wants_it_to_stop(history: Histor
 
     def goes_on() -> bool:
         keeper.tick()
-        return keeper.goes_on
+        return keeper.goes_on(1)
 
     assert goes_on()
     history.queue.pause(claim.run_id)
