@@ -105,7 +105,7 @@ class Keeper:
         return self._is_wanted and not self.is_stopped(completed_iterations)
 
     def is_stopped(self, completed_iterations: int) -> bool:
-        """Whether the user of this process wants to have the run left after so many iterations."""
+        """Return whether this process's user wants the run left after so many iterations."""
         is_last = self._stop_after is not None and completed_iterations >= self._stop_after
         return is_last or self._control.draining
 

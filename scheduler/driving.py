@@ -175,8 +175,8 @@ class Driver:
             done = records[-1].iteration + 1
             if reason := (yield from evaluations.after(done)):
                 return RunStatus.COMPLETED, reason, done
-            if keeper.is_stopped(done) and done < config.iterations:
-                return self.stopped_status, STOPPED, done
+        if done < config.iterations:
+            return self.stopped_status, STOPPED, done
         return RunStatus.COMPLETED, None, done
 
     def _make_room(self, history: History, run: RunRecord) -> None:

@@ -42,37 +42,46 @@ def train(
     data: ImageData,
     watcher: RunWatcher,
 ) -> Iterator[list[IterationRecord]]:
-    """Drive a claimed run from its last committed iteration to its end; yield what is committed."""
+    """Drive a claimed run from its last committed iteration to its end; yield what is committed.
+
+    The end is its last iteration, or the one after which the watcher stops it. If it is left
+    because of an error, what was computed before is committed and yielded first.
+    """
     checkpoint = history.checkpoint(claim.run_id)
     parameters, state = checkpoint.parameters, checkpoint.optimizer_state
     ask = partial(iteration_work, config, claim.run_id, claim.epoch, data=data)
-    committing, work = Committing(config, claim, history, watcher), None
+    committing, work = Committing(config, claim, history), None
 
     for iteration in range(checkpoint.completed_iterations, config.iterations):
-        # Which images; then their gradients, the mean, the next parameters, as told below.
-        if work is None:
-            lap, work = Lap(), ask(iteration, parameters)
         try:
+            # Which images; then their gradients, the mean, the next parameters, as told below.
+            if work is None:
+                lap, work = Lap(), ask(iteration, parameters)
             computed = compute_iteration(config, work, state, dispatcher, watcher)
-        except Exception:  # the run is left here; what was computed before stays
-            yield from committing.commit()
-            raise
-        parameters, state = computed.parameters, computed.optimizer_state
-        crash_point(CrashPoint.UPDATE_COMPUTED)
-        committing.add(
-            _record(claim, iteration, computed, dispatcher, lap), computed, dispatcher.fingerprint
-        )
+            parameters, state = computed.parameters, computed.optimizer_state
+            crash_point(CrashPoint.UPDATE_COMPUTED)
+            record = _record(claim, iteration, computed, dispatcher, lap)
+            committing.add(record, computed, dispatcher.fingerprint)
 
-        # Workers compute the next iteration while this one is committed.
-        lap, work = Lap(), None
-        if next_follows(config, iteration + 1) and watcher.goes_on(iteration + 1):
-            work = ask(iteration + 1, parameters)
-            dispatcher.start(work, watcher)
-            crash_point(CrashPoint.NEXT_STARTED)
+            # Workers compute the next iteration while this one is committed.
+            lap, work = Lap(), None
+            if next_follows(config, iteration + 1) and watcher.goes_on(iteration + 1):
+                work = ask(iteration + 1, parameters)
+                dispatcher.start(work, watcher)
+                crash_point(CrashPoint.NEXT_STARTED)
+        except Exception:
+            if committing.waiting:
+                _, committed = committing.commit()
+                yield committed
+            raise
 
         # Loss, parameters and ledger, in one transaction; short iterations wait for each other.
         if work is None or committing.is_due:
-            yield from committing.commit()
+            run, committed = committing.commit()
+            yield committed
+            watcher.committed(run)
+            if watcher.is_stopped(iteration + 1):
+                return
 
 
 class Lap:

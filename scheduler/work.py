@@ -89,6 +89,9 @@ class RunWatcher(Watcher, Protocol):
     def goes_on(self, completed_iterations: int) -> bool:
         """Return False once it is known that the run is left after so many iterations."""
 
+    def is_stopped(self, completed_iterations: int) -> bool:
+        """Return whether the run is to be left after so many iterations, all of them committed."""
+
     def committed(self, run: RunRecord) -> None:
         """All iterations so far are in the history and told. Raises to leave the run."""
 
