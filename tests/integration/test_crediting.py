@@ -72,3 +72,15 @@ def test_a_commit_needs_no_more_statements_for_more_workers(history: History) ->
             commit(history, claim, number, workers)
         needed.append(len(statements))
     assert needed[1] == needed[2] < needed[0]
+
+
+def test_a_commit_needs_no_more_statements_for_more_iterations(history: History) -> None:
+    needed = list[int]()
+    for count in (1, 2):
+        claim = submit_and_claim(history)
+        commit(history, claim, 0, ["a"])
+        group = [commit_of(iteration_of(claim, number)) for number in range(1, 1 + count)]
+        with counted(history) as statements:
+            history.commit(claim, [replace(one, keep_previous_checkpoint=False) for one in group])
+        needed.append(len(statements))
+    assert needed[0] == needed[1]
