@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from tests.support.desk import SMALL
 from tests.support.training import Digests, digests, settings, submitted
 from tests.support.waiting import DEADLINE_SECONDS, until
 from workers.chunks import ChunkedImages, chunked
+from workers.crash_points import VARIABLE, CrashPoint
 
 Undisturbed = Callable[[RunConfig], Digests]
 
@@ -50,10 +52,15 @@ LEASE_SECONDS = 1.0
 class Scheduler:
     """A scheduler process; what it says is read line by line."""
 
-    def __init__(self, url: str, *arguments: str) -> None:
+    def __init__(self, url: str, *arguments: str, **variables: str) -> None:
         command = [sys.executable, "-m", "tests.support.local_scheduler", url, *arguments]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            env=os.environ | variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def begin(self) -> None:
@@ -88,8 +95,8 @@ def schedulers() -> Iterator[Callable[..., Scheduler]]:
     """Starts schedulers, which are ended with the test."""
     started: list[Scheduler] = []
 
-    def start(url: str, *arguments: str) -> Scheduler:
-        started.append(Scheduler(url, *arguments))
+    def start(url: str, *arguments: str, **variables: str) -> Scheduler:
+        started.append(Scheduler(url, *arguments, **variables))
         return started[-1]
 
     yield start
@@ -208,6 +215,27 @@ def test_a_killed_schedulers_run_is_taken_over_to_the_same_bits(
     claim = taken_over(history)  # at once: the owner is provably dead
     drive_on(history, claim)
     whole(history, run.id, undisturbed(CONFIG))
+
+
+@pytest.mark.parametrize("point", [CrashPoint.UPDATE_COMPUTED, CrashPoint.NEXT_STARTED])
+def test_what_a_killed_scheduler_had_computed_and_not_committed_is_computed_again(
+    history: History,
+    database_url: str,
+    schedulers: Schedulers,
+    undisturbed: Undisturbed,
+    point: CrashPoint,
+) -> None:
+    run = submitted(history, CONFIG)
+    waiting = {VARIABLE: f"{point}:4"}
+    killed = schedulers(database_url, "600", "", "inf", **waiting)
+    assert killed.line() == "ready"
+    killed.begin()
+    assert killed.process.wait(DEADLINE_SECONDS) == -signal.SIGKILL
+    # Four iterations were computed: the first is committed at once, the others waited.
+    assert history.find_run(run.id).completed_iterations == 1
+    drive_on(history, taken_over(history))
+    whole(history, run.id, undisturbed(CONFIG))
+    assert [record.epoch for record in history.iterations(run.id)] == [1, 2, 2, 2, 2, 2]
 
 
 def loading(history: History, load: Callable[[RunConfig], Split]) -> Driver:
