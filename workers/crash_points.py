@@ -48,7 +48,7 @@ class CrashPoint(StrEnum):
     NEXT_STARTED = "next_started"  #: the next iteration's messages are out; this one is not in SQL
     BEFORE_COMMIT = "before_commit"  #: a transaction's statements are done; COMMIT is not sent
     AFTER_COMMIT = "after_commit"  #: COMMIT is done; whoever asked for it does not know
-    ITERATION_COMMITTED = "iteration_committed"  #: it is in SQL; nobody was told
+    ITERATION_COMMITTED = "iteration_committed"  #: it and all before it are in SQL; nobody was told
 
     # A run ends.
     EVALUATION_COMPUTED = "evaluation_computed"  #: accuracy is known here, not in SQL
