@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy as np
 from model.config import NetworkConfig
 from model.datasets.data import ImageData
 from model.parameters import digest
-from scheduler.work import Work
-from storage.records import Claim
+from scheduler.outcomes import Computed, image_values
+from scheduler.work import Result, Work
+from storage.records import Claim, IterationRecord
 from workers.messages import Wanted
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ DATA = ImageData(images=np.zeros((12, 4, 4), np.uint8), labels=np.zeros(12, np.u
 
 #: Of most workers, and of others.
 FINGERPRINT, OTHER_FINGERPRINT = "aa", "bb"
+
+#: When all iterations began, for who wants to know.
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def value(
@@ -69,4 +74,38 @@ def work(
         images=np.arange(run.microbatches),
         shards=run.shards,
         audit=audit,
+    )
+
+
+def computed(work: Work, result: Result, parameters: bytes) -> Computed:
+    """Return one iteration as training would have computed it, with the parameters after it."""
+    return Computed(
+        outcomes=result.outcomes,
+        images=len(work.images),
+        loss=0.0,
+        accuracy=0.0,
+        gradient_norm=0.0,
+        image_values=image_values(result.outcomes),
+        parameters=parameters,
+        parameters_digest=digest(parameters),
+        optimizer_state=None,
+    )
+
+
+def record(claim: Claim, iteration: int, computed: Computed) -> IterationRecord:
+    """Return what the history says of an iteration."""
+    return IterationRecord(
+        run_id=claim.run_id,
+        iteration=iteration,
+        images=computed.images,
+        loss=computed.loss,
+        accuracy=computed.accuracy,
+        gradient_norm=computed.gradient_norm,
+        parameters_digest=computed.parameters_digest,
+        epoch=claim.epoch,
+        shards=len(computed.outcomes),
+        attempts=len(computed.outcomes),
+        workers=computed.workers,
+        started_at=NOON,
+        seconds=0.0,
     )

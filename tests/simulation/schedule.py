@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from tests.simulation.faults import Faults, Kind, drawn
 from tests.simulation.forger import KEY, SIGNED, Forger, Imposter
 from tests.simulation.problem import FINGERPRINT, initial, reference
 from tests.simulation.redis import Redis
-from tests.simulation.schedulers import Scheduler
+from tests.simulation.schedulers import Moment, Scheduler
 from tests.simulation.store import Run, Store
 from tests.simulation.witness import Violation, Witness
 from tests.simulation.workers import Worker
@@ -25,6 +26,15 @@ from workers.messages import ShardMessage
 
 #: Simulated seconds within which every run is complete once faults have stopped.
 PROGRESS_SECONDS = 240.0
+
+#: Of a run, all equally likely.
+ITERATIONS = (1, 2, 3, 3, 4, 6)
+
+#: Seconds after which an iteration waits for no other one: as in a real scheduler, never, for ever.
+LONGEST_WAITS = (0.5, 0.5, 0.0, 3.0, math.inf)
+
+#: At which a scheduler crashes or freezes: any, as likely as those of interest.
+MOMENTS = (Moment.NOW, Moment.NOW, Moment.WAITING, Moment.COMMITTING)
 
 #: Times that a run is resumed which the only worker would end.
 MOST_RESUMED = 3
@@ -56,6 +66,7 @@ class Schedule:
         self._redis = Redis(self.world, faults)
         self._store = Store(self.world, self._witness, faults.commit_silent)
         self._resumed = Counter[str]()
+        self._longest_wait = random.Random(f"wait {seed}").choice(LONGEST_WAITS)
         self._forger = self._forger_of(seed)
         self._imposter = (
             Imposter(self.world, self._redis, random.Random(f"imposter {seed}"))
@@ -104,6 +115,8 @@ class Schedule:
             for name, stand_in in {
                 "gathering.time": world,
                 "gathering.CHANCE": world.chance,
+                "committing.time": world,
+                "committing.LONGEST_WAIT_SECONDS": self._longest_wait,
                 "link.time": world,
                 "link.Exchange": lambda url, signer: Exchange(world, redis, signer),
             }.items():
@@ -138,7 +151,7 @@ class Schedule:
         self._plan_people(faults)
 
     def _run(self, run_id: str) -> Run:
-        chance, iterations = self.world.chance, self.world.chance.randint(1, 3)
+        chance, iterations = self.world.chance, self.world.chance.choice(ITERATIONS)
         return Run(
             id=run_id,
             microbatches=chance.randint(1, 8),
@@ -179,11 +192,10 @@ class Schedule:
             world.at(at + seconds, lambda: self._store_away(False))
         for at in faults.crashes:
             scheduler, seen = chance.choice(self._schedulers), chance.random() < 0.5
-            before_commit = chance.random() < 0.5
-            world.at(at, partial(scheduler.crash, seen=seen, before_commit=before_commit))
+            world.at(at, partial(scheduler.crash, chance.choice(MOMENTS), seen=seen))
         for at, seconds in faults.freezes:
-            scheduler, before_commit = chance.choice(self._schedulers), chance.random() < 0.5
-            world.at(at, partial(scheduler.freeze, seconds, before_commit=before_commit))
+            scheduler, moment = chance.choice(self._schedulers), chance.choice(MOMENTS)
+            world.at(at, partial(scheduler.freeze, moment, seconds))
         world.at(faults.until, self._all_is_well)
 
     def _plan_people(self, faults: Faults) -> None:

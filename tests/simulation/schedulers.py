@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 
+from model.config import RunConfig
 from scheduler.celery_dispatcher import RETRY_SECONDS, CeleryDispatcher
+from scheduler.committing import Committing
 from scheduler.control import Lease
 from scheduler.errors import Diverged, Requested, SchedulerError, Undecided
 from scheduler.gathering import Gathering
@@ -15,8 +17,8 @@ from scheduler.service import IDLE_SECONDS
 from scheduler.work import Work
 from storage.errors import LeaseLost, StorageUnreachable
 from storage.records import Claim, Request, RunStatus
-from tests.simulation.problem import NETWORK, assigned, work
-from tests.simulation.store import Counted, Store
+from tests.simulation.problem import NETWORK, assigned, computed, record, work
+from tests.simulation.store import Store, counted
 from tests.simulation.witness import Witness
 from tests.simulation.world import World
 from workers.messages import Wanted
@@ -35,14 +37,12 @@ RESTART_SECONDS = 1.0
 COMMIT_SECONDS = (0.0, 0.002, 0.05, 0.5)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Computed:
-    """An iteration that is computed, and not committed yet."""
+class Moment(StrEnum):
+    """When something happens to a scheduler."""
 
-    parameters: bytes  #: after it
-    ledger: list[Counted]
-    waived: set[int]
-    kind: str | None  #: of the workers that computed it
+    NOW = "now"
+    WAITING = "waiting"  #: when an iteration is computed and waits for others
+    COMMITTING = "committing"  #: when it is about to commit
 
 
 class Driven:
@@ -59,14 +59,23 @@ class Driven:
         diverged: set[str],
     ) -> None:
         run = store.runs[claim.run_id]
-        self.claim, self.iteration, self.parameters = claim, run.completed, run.parameters
+        self.claim, self.iteration, self.parameters = (
+            claim,
+            run.completed,
+            run.parameters,
+        )
         self.run, self.waived = run, set[int]()
         self._world, self._store, self._witness = world, store, witness
         self._dispatcher, self._audit, self._diverged = dispatcher, audit, diverged
         self._renewed_at = self._began_at = world.now
         self.started_over = False  #: since the witness looked
         self._work: Work | None = None
-        self.computed: Computed | None = None  #: what comes next is to commit it
+        config = RunConfig(iterations=run.iterations)
+        self.committing = Committing(config, claim, store)  # type: ignore[arg-type]
+        self.commits = False  #: what comes next is to commit what waits
+        self.stored_at: float | None = None  #: when it has committed last
+        self.leaves_for: Exception | None = None  #: once what waits is committed
+        self._goes_over = False  #: from an iteration that is computed to what follows it
         self.is_wanted = True  #: nobody has asked for a pause, as of the latest renewal
         self.strangers = frozenset[str]()  #: as of the latest look, for the witness
         self.looked_at, self.stuck_since = 0, dict[int, float]()  # for the witness
@@ -84,14 +93,35 @@ class Driven:
         return self._dispatcher._link
 
     @property
+    def now(self) -> float:
+        """The simulated time."""
+        return self._world.now
+
+    @property
     def seconds_in_iteration(self) -> float:
         """Since it was begun."""
         return self._world.now - self._began_at
 
     def step(self) -> float | None:
         """Do what needs no waiting; return the seconds before the next step, None at the end."""
-        if self.computed:
-            return self._commit(self.computed)
+        if self.commits:
+            return self._commit()
+        if self.iteration == self.run.iterations and not (
+            self._goes_over or self._is_to_be_evaluated
+        ):
+            self._store.leave(self.claim, RunStatus.COMPLETED)
+            return None
+        try:
+            return self._go_on()
+        except (SchedulerError, LeaseLost) as error:
+            if not self.committing.waiting:
+                raise
+            self.leaves_for = error
+            return self._commit_soon()
+
+    def _go_on(self) -> float | None:
+        if self._goes_over:
+            return self._go_over()
         if self.gathering and self.gathering.finished:
             return self._finish(self.gathering)
         if self.iteration == self.run.iterations and not self._is_to_be_evaluated:
@@ -136,27 +166,32 @@ class Driven:
 
     def _finish(self, gathering: Gathering) -> float:
         result = gathering.result()
-        ledger = [
-            Counted(
-                microbatch=outcome.shard.first_microbatch + row,
-                shard=outcome.shard.index,
-                value=int(loss),
-                worker=outcome.worker,
-            )
-            for outcome in result.outcomes
-            for row, loss in enumerate(outcome.losses.tolist())
-        ]
-        kind, waived = self.link.standing.fingerprint, self.waived
-        self._witness.counts(self, ledger, result.sums, self.link.standing.aside)
+        ledger, kind = counted(result.outcomes), self.link.standing.fingerprint
+        self._witness.counts(self, ledger, result.sums)
         if self._is_to_be_evaluated:
-            self._store.evaluate(self.claim, ledger, waived, str(kind))
+            self._store.evaluate(self.claim, ledger, self.waived, str(kind))
             self._leave_it()
             return 0.0
-        parameters = assigned(self.parameters, [line.value for line in ledger])
-        self.computed = Computed(parameters=parameters, ledger=ledger, waived=waived, kind=kind)
+        after = assigned(self.parameters, [line.value for line in ledger])
+        found = computed(gathering.work, result, after)
+        self.committing.add(record(self.claim, self.iteration, found), found, kind)
+        self.iteration, self.parameters = self.iteration + 1, after
         self._leave_it()
-        self._start_next(self.iteration + 1, parameters)
-        self.sleeps = True
+        self._goes_over = True
+        return self._go_over()
+
+    def _go_over(self) -> float:
+        """Start what follows at once, then decide whether to commit what waits."""
+        if self._work is None:
+            self._start_next(self.iteration, self.parameters)
+        self._goes_over = False
+        if self._work is None or self.committing.is_due:
+            return self._commit_soon()
+        self._witness.waits(self)
+        return 0.0
+
+    def _commit_soon(self) -> float:
+        self.commits = self.sleeps = True
         return self._world.chance.choice(COMMIT_SECONDS)
 
     def _leave_it(self) -> None:
@@ -164,18 +199,19 @@ class Driven:
         self._dispatcher.gathering, self._work, self.waived = None, None, set()
 
     def _start_next(self, iteration: int, parameters: bytes) -> None:
-        """Send the next iteration's messages, to be computed while this one is committed."""
+        """Send the next iteration's messages, to be computed while those before are committed."""
         if iteration < self.run.iterations and not self.run.evaluates and self.is_wanted:
             self._work = self._begin(iteration, parameters, Wanted.SUMMED)
             self._dispatcher.start(self._work, self)
 
-    def _commit(self, computed: Computed) -> float:
-        counted = computed.ledger, computed.waived, computed.kind
-        run = self._store.commit(self.claim, self.iteration, computed.parameters, *counted)
-        self._world.tell(self.claim.owner, f"commits iteration {self.iteration}")
-        self.iteration, self.parameters = self.iteration + 1, computed.parameters
-        self.computed, self.sleeps = None, False
-        if run.request is Request.CANCEL or (run.request and run.completed < run.iterations):
+    def _commit(self) -> float:
+        run, committed = self.committing.commit()
+        numbers = " ".join(str(one.iteration) for one in committed)
+        self._world.tell(self.claim.owner, f"commits {numbers}")
+        self.commits, self.sleeps, self.stored_at = False, False, self.now
+        if self.leaves_for:
+            raise self.leaves_for
+        if run.request is Request.CANCEL or (run.request and self.iteration < run.iterations):
             raise Requested(run.request)
         return 0.0
 
@@ -199,7 +235,7 @@ class Scheduler:
         self._diverged = diverged
         self._incarnation, self._alarm = 0, 0
         self._alive = self._frozen = False
-        self._at_commit: Callable[[], None] | None = None  # what happens just before the next one
+        self._awaited: tuple[Moment, Callable[[], None]] | None = None  # and what happens then
         self.start()
 
     @property
@@ -217,17 +253,14 @@ class Scheduler:
 
     def is_well(self) -> None:
         """Nothing goes wrong with it any more."""
-        self._at_commit = None
+        self._awaited = None
         self.start()
         self.thaw()
 
-    def crash(self, *, seen: bool, before_commit: bool) -> None:
-        """SIGKILL: now, or when it is about to commit.
-
-        Others may see that it is dead, or must wait for its lease to end.
-        """
-        if before_commit and not self._is_about_to_commit:
-            self._at_commit = partial(self.crash, seen=seen, before_commit=True)
+    def crash(self, moment: Moment, *, seen: bool) -> None:
+        """SIGKILL: others may see that it is dead, or must wait for its lease to end."""
+        if not self._is_at(moment):
+            self._awaited = moment, partial(self.crash, moment, seen=seen)
         elif self._alive:
             self._world.tell(self.owner, "crashes")
             if self.driven:
@@ -237,13 +270,10 @@ class Scheduler:
                 self._store.dead.add(self.owner)
             self._world.after(self._world.chance.uniform(0.5, 15), self.start)
 
-    def freeze(self, seconds: float, *, before_commit: bool) -> None:
-        """SIGSTOP: now, or when it is about to commit.
-
-        Now may be between looking after its lease and what it does with it.
-        """
-        if before_commit and not self._is_about_to_commit:
-            self._at_commit = partial(self.freeze, seconds, before_commit=True)
+    def freeze(self, moment: Moment, seconds: float) -> None:
+        """SIGSTOP: now may be between looking after its lease and what it does with it."""
+        if not self._is_at(moment):
+            self._awaited = moment, partial(self.freeze, moment, seconds)
         elif self._alive and not self._frozen:
             self._world.tell(self.owner, f"freezes for {seconds:.1f} seconds")
             self._frozen = True
@@ -251,9 +281,12 @@ class Scheduler:
                 self.driven.forgets_tick = self._world.happens(0.5)
             self._world.after(seconds, self.thaw)
 
-    @property
-    def _is_about_to_commit(self) -> bool:
-        return self.driven is not None and self.driven.computed is not None
+    def _is_at(self, moment: Moment) -> bool:
+        if moment is Moment.NOW or self.driven is None:
+            return moment is Moment.NOW
+        if moment is Moment.COMMITTING:
+            return self.driven.commits
+        return bool(self.driven.committing.waiting) and not self.driven.commits
 
     def thaw(self) -> None:
         """SIGCONT: it goes on as if nothing had happened."""
@@ -291,8 +324,8 @@ class Scheduler:
             self._without_store()
         if self.driven:
             self._witness.looks(self.driven)
-        if self._at_commit and self._is_about_to_commit:
-            happen, self._at_commit = self._at_commit, None
+        if self._awaited and self._is_at(self._awaited[0]):
+            (_, happen), self._awaited = self._awaited, None
             happen()
 
     def _end(self, error: SchedulerError) -> None:

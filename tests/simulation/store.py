@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from scheduler.control import Lease
+from scheduler.work import Outcome
+from storage.commits import Commit, check_commits
 from storage.errors import LeaseLost, StateConflict, StorageUnreachable
 from storage.records import Claim, Request, RunStatus
 from tests.simulation.world import World
@@ -26,6 +31,30 @@ class Counted:
     shard: int
     value: int
     worker: str
+
+
+def counted(outcomes: Iterable[Outcome]) -> list[Counted]:
+    """Return a line for each microbatch of these shards."""
+    return [
+        Counted(
+            microbatch=outcome.shard.first_microbatch + row,
+            shard=outcome.shard.index,
+            value=int(loss),
+            worker=outcome.worker,
+        )
+        for outcome in outcomes
+        for row, loss in enumerate(outcome.losses.tolist())
+    ]
+
+
+def stored(commit: Commit) -> list[Counted]:
+    """Return the same, as a commit has them; a microbatch is one image."""
+    losses = np.frombuffer(commit.image_values.losses, "<f4")
+    return [
+        Counted(microbatch=image, shard=line.shard, value=int(losses[image]), worker=line.worker)
+        for line in commit.ledger
+        for image in range(line.first_image, line.first_image + line.image_count)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,26 +135,24 @@ class Store:
         self._reach()
         return self._write(self._held(claim), lease_until=self._world.wall + lease_seconds)
 
-    def commit(
-        self,
-        claim: Claim,
-        iteration: int,
-        parameters: bytes,
-        ledger: list[Counted],
-        waived: set[int],
-        fingerprint: str | None,
-    ) -> Run:
-        """Advance the run by one iteration, or nothing; asked again, it is done already."""
+    def commit(self, claim: Claim, commits: Sequence[Commit]) -> Run:
+        """Advance the run by these iterations, or nothing; asked again, it is done already."""
         self._reach()
-        before = self.runs[claim.run_id]
-        if not self._is_committed(before, claim, iteration, parameters):
+        check_commits(claim, commits)
+        before, last = self.runs[claim.run_id], commits[-1]
+        if not self._is_committed(before, claim, last):
+            self._witness.tries(claim, commits)
             self._fence(claim)
-            self._stands_at(before, iteration)
+            self._stands_at(before, commits[0].iteration.iteration)
             if self._world.happens(self.silent / 2):
                 raise StorageUnreachable("the commit was lost")
-            pinned = before.fingerprint or fingerprint
-            self._write(before, completed=iteration + 1, parameters=parameters, fingerprint=pinned)
-            self._witness.commits(claim, before, iteration, ledger, waived, pinned or "")
+            self._write(
+                before,
+                completed=last.iteration.iteration + 1,
+                parameters=last.parameters,
+                fingerprint=before.fingerprint or commits[0].fingerprint,
+            )
+            self._witness.commits(claim, before, commits, self.runs[claim.run_id])
             if self._world.happens(self.silent / 2):
                 raise StorageUnreachable("the commit's answer was lost")
         return self.runs[claim.run_id]
@@ -181,9 +208,9 @@ class Store:
         if run.completed != iteration:
             raise StateConflict(f"{run.id} stands at {run.completed}, not at {iteration}")
 
-    def _is_committed(self, run: Run, claim: Claim, iteration: int, parameters: bytes) -> bool:
+    def _is_committed(self, run: Run, claim: Claim, last: Commit) -> bool:
         found = (run.epoch, run.completed, run.parameters)
-        return found == (claim.epoch, iteration + 1, parameters)
+        return found == (claim.epoch, last.iteration.iteration + 1, last.parameters)
 
     def _write(self, run: Run, **values: object) -> Run:
         self.runs[run.id] = replace(run, **values)  # type: ignore[arg-type]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from scheduler.celery_dispatcher import CeleryDispatcher
 from scheduler.commands import Answer, Attempt, Command, Diverged
+from scheduler.committing import Committing
 from scheduler.coordinator import Coordinator
 from scheduler.errors import AnswerInvalid
 from scheduler.sending import Slot
@@ -17,9 +20,12 @@ from scheduler.settling import Settling
 from scheduler.tally import Tally
 from scheduler.validation import worker_of
 from scheduler.work import Watcher, Work
+from storage.commits import Commit
+from storage.records import Claim, IterationRecord, RunRecord
 from tests.simulation.faults import Faults, Kind, drawn
 from tests.simulation.schedule import Failure, Schedule
 from tests.simulation.schedulers import Driven
+from tests.simulation.store import Run, Store
 from workers.messages import AnswerHeader
 
 #: Of the schedules in the ordinary test run.
@@ -73,8 +79,8 @@ def unaudited(chance: random.Random) -> Faults:
 
 
 def counting_ahead(driven: Driven) -> float | None:
-    """Look at the answers to the next iteration before this one is committed."""
-    if driven.computed and driven.gathering and not driven.gathering.finished:
+    """Look at the answers to the next iteration while those before are being committed."""
+    if driven.commits and driven.gathering and not driven.gathering.finished:
         return driven._compute()
     return _step(driven)
 
@@ -90,7 +96,37 @@ def start_one_more(driven: Driven, iteration: int, parameters: bytes) -> None:
     _start_next(driven, iteration + 1, parameters)
 
 
+def start_from_stored(driven: Driven, iteration: int, parameters: bytes) -> None:
+    """Compute the next iteration from the parameters that are stored, not from the newest."""
+    _start_next(driven, iteration, driven._store.runs[driven.claim.run_id].parameters)
+
+
 _step, _start, _start_next = Driven.step, CeleryDispatcher.start, Driven._start_next
+
+
+def add_in_place(committing: Committing, *arguments: Any) -> None:
+    """Keep the first and the newest of the iterations that wait."""
+    del committing.waiting[1:]
+    _add(committing, *arguments)
+
+
+def commit_and_keep(committing: Committing) -> tuple[RunRecord, list[IterationRecord]]:
+    """Commit what waits, and let it wait on."""
+    waiting = list(committing.waiting)
+    done = _commit_all(committing)
+    committing.waiting = waiting
+    return done
+
+
+def commit_unfenced(store: Store, claim: Claim, commits: Sequence[Commit]) -> Run:
+    """Take several iterations from whoever brings them."""
+    if len(commits) == 1:
+        return _commit(store, claim, commits)
+    with patch.object(store, "_fence", nothing):
+        return _commit(store, claim, commits)
+
+
+_add, _commit_all, _commit = Committing.add, Committing.commit, Store.commit
 
 
 def of_any_iteration(coordinator: Coordinator, attempt_id: str) -> Attempt | None:
@@ -183,7 +219,7 @@ MUTATIONS: dict[str, list[Mutation]] = {
     "a lease of a wrong clock is believed": [
         ("tests.simulation.store.LEASE_SECONDS", float("inf")),
     ],
-    "the next iteration is counted before this one is committed": [
+    "the next iteration is counted while those before are committed": [
         ("tests.simulation.schedulers.Driven.step", counting_ahead),
     ],
     "what was sent ahead is forgotten": [
@@ -191,6 +227,22 @@ MUTATIONS: dict[str, list[Mutation]] = {
     ],
     "the iteration after the next one is sent": [
         ("tests.simulation.schedulers.Driven._start_next", start_one_more),
+    ],
+    "the next iteration is computed from parameters that are not the newest": [
+        ("tests.simulation.schedulers.Driven._start_next", start_from_stored),
+    ],
+    "a group is committed with a gap": [
+        ("scheduler.committing.Committing.add", add_in_place),
+        ("tests.simulation.store.check_commits", nothing),
+    ],
+    "a group is committed after the lease was lost": [
+        ("tests.simulation.store.Store.commit", commit_unfenced),
+    ],
+    "what waits is committed in the end alone": [
+        ("scheduler.committing.Committing.is_due", False),
+    ],
+    "what is committed waits for the next commit as well": [
+        ("scheduler.committing.Committing.commit", commit_and_keep),
     ],
     "signatures are not checked": [("workers.signing.Signer.check", nothing)],
     "no lease is ever over": [

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from model.parameters import Arrays, digest
+from scheduler import committing
 from scheduler.commands import Answer
 from scheduler.coordinator import Coordinator
 from scheduler.errors import Diverged, Undecided
+from storage.commits import Commit
 from storage.records import Claim
 from tests.simulation.problem import value
-from tests.simulation.store import Counted, Run
+from tests.simulation.store import Counted, Run, stored
 from workers.messages import ShardMessage, Wanted
 
 if TYPE_CHECKING:
@@ -36,6 +40,8 @@ class Witness:
     def __init__(self) -> None:
         self.epochs: dict[str, int] = {}
         self.committed: dict[str, int] = {}
+        self.computed = defaultdict[tuple[str, int], int](int)  #: iterations, by run and epoch
+        self.waived: dict[tuple[str, int, int], set[int]] = {}  #: shards, by epoch and iteration
         self.waived_lies: set[str] = set()  #: runs with a wrong answer that no audit looked at
         self.happened: set[str] = set()  #: kinds of events that were told, and what else is rare
         self.undecided: set[str] = set()  #: runs that the only worker would have ended
@@ -51,34 +57,42 @@ class Witness:
             raise Violation(f"{claim} is not newer than epoch {self.epochs[claim.run_id]}")
         self.epochs[claim.run_id] = claim.epoch
 
-    def commits(
-        self,
-        claim: Claim,
-        before: Run,
-        iteration: int,
-        ledger: list[Counted],
-        waived: set[int],
-        kind: str,
-    ) -> None:
-        """An iteration was stored, computed by workers of this fingerprint."""
+    def tries(self, claim: Claim, commits: Sequence[Commit]) -> None:
+        """Iterations are about to be stored, or refused."""
+        if len(commits) > 1 and claim.epoch != self.epochs[claim.run_id]:
+            self.happened.add("refused_together")
+
+    def commits(self, claim: Claim, before: Run, commits: Sequence[Commit], after: Run) -> None:
+        """Iterations were stored in one transaction, each computed from the one before."""
         if claim.epoch != self.epochs[claim.run_id]:
             raise Violation(f"{claim} committed while {self.epochs[claim.run_id]} is the epoch")
-        if iteration != self.committed.get(claim.run_id, 0):
-            raise Violation(f"iteration {iteration} of {claim} does not come next")
-        self.committed[claim.run_id] = iteration + 1
-        if [line.microbatch for line in ledger] != list(range(before.microbatches)):
-            raise Violation(f"{claim} counted {[line.microbatch for line in ledger]}")
-        self._all_right(claim, before, ledger, waived, kind, Wanted.SUMMED)
-        if iteration == before.diverges_at and claim.run_id not in self.waived_lies:
-            raise Violation(f"{claim} goes on with what is no number")
+        for commit in commits:
+            iteration = commit.iteration.iteration
+            if iteration != self.committed.get(claim.run_id, 0):
+                raise Violation(f"iteration {iteration} of {claim} does not come next")
+            self.committed[claim.run_id] = iteration + 1
+            ledger = stored(commit)
+            waived = self.waived[claim.run_id, claim.epoch, iteration]
+            self._whole(claim, before, ledger)
+            self._all_right(claim, before, ledger, waived, after.fingerprint or "", Wanted.SUMMED)
+            if iteration == before.diverges_at and claim.run_id not in self.waived_lies:
+                raise Violation(f"{claim} goes on with what is no number")
+            before = replace(before, parameters=commit.parameters)
+        if before.parameters != after.parameters or self.committed[claim.run_id] != after.completed:
+            raise Violation(f"{claim} left its run at {after}")
+        if len(commits) > 1:
+            self.happened.add("committed_together")
 
     def evaluates(
         self, claim: Claim, before: Run, ledger: list[Counted], waived: set[int], kind: str
     ) -> None:
         """An evaluation was stored."""
-        if [line.microbatch for line in ledger] != list(range(before.microbatches)):
-            raise Violation(f"{claim} counted {[line.microbatch for line in ledger]}")
+        self._whole(claim, before, ledger)
         self._all_right(claim, before, ledger, waived, kind, Wanted.NOTHING)
+
+    def _whole(self, claim: Claim, run: Run, ledger: Sequence[Counted]) -> None:
+        if [line.microbatch for line in ledger] != list(range(run.microbatches)):
+            raise Violation(f"{claim} counted {[line.microbatch for line in ledger]}")
 
     def _all_right(
         self,
@@ -98,19 +112,31 @@ class Witness:
             if kind in self.broken and line.shard not in waived:
                 raise Violation(f"{claim} rests on the word of one broken worker: {line}")
 
-    def counts(
-        self, driven: Driven, ledger: Sequence[Counted], sums: Arrays, aside: set[str]
-    ) -> None:
-        """An iteration or an evaluation is about to be stored."""
+    def counts(self, driven: Driven, ledger: Sequence[Counted], sums: Arrays) -> None:
+        """An iteration or an evaluation is computed; it is stored, with others or alone."""
         total = sum(line.value for line in ledger)  # exact, as the sums are
         if wrong_sums := [array for array in sums.values() if (array != total).any()]:
             raise Violation(f"{driven.claim} added up {wrong_sums} of values that make {total}")
+        aside = driven.link.standing.aside
         if wrong := [line for line in ledger if line.worker in aside]:
             raise Violation(f"{driven.claim} counted what quarantined workers found: {wrong}")
+        if sums:
+            of_claim = driven.claim.run_id, driven.claim.epoch
+            self.computed[of_claim] = driven.iteration + 1
+            self.waived[*of_claim, driven.iteration] = driven.waived
+
+    def waits(self, driven: Driven) -> None:
+        """An iteration is computed and not committed yet: not long after others were."""
+        stored_at = driven.stored_at
+        if stored_at is None or driven.now - stored_at >= committing.LONGEST_WAIT_SECONDS:
+            raise Violation(f"{driven.claim} keeps iterations back, stored last at {stored_at}")
+        self.happened.add("iterations_waited")
 
     def left(self, driven: Driven, error: Exception) -> None:
         """A run was left before its end."""
         run = driven.run
+        if waiting := [one.iteration.iteration for one in driven.committing.waiting]:
+            raise Violation(f"{run.id} is left, and {waiting} are computed and not stored")
         judged = isinstance(error, Diverged | Undecided)
         if judged and driven.iteration != run.diverges_at:
             raise Violation(f"{run.id} did not diverge in iteration {driven.iteration}: {error}")
@@ -120,21 +146,23 @@ class Witness:
     # The schedulers
 
     def sends(self, message: ShardMessage) -> None:
-        """A scheduler sends a message: an attempt of its own, one iteration ahead at the most."""
+        """A scheduler sends a message: an attempt of its own, all before it being computed."""
         if message.attempt_id in self._sent:
             raise Violation(f"attempt {message.attempt_id} is sent twice")
         self._sent.add(message.attempt_id)
-        run_id, epoch = message.run_id, message.epoch
-        stored = self.committed.get(run_id, 0)
-        if epoch == self.epochs[run_id] and message.iteration > stored + 1:
-            raise Violation(f"{message.attempt_id} is out, and iteration {stored} is not stored")
+        stored = self.committed.get(message.run_id, 0)
+        computed = max(stored, self.computed[message.run_id, message.epoch])
+        if message.iteration > computed:
+            raise Violation(f"{message.attempt_id} is out; iteration {computed} is not computed")
         if message.iteration > stored:
             self.happened.add("next_started")
 
     def crashes(self, driven: Driven) -> None:
         """A scheduler ends without a word."""
-        if driven.computed and driven.gathering:
+        if driven.commits and driven.gathering:
             self.happened.add("crashed_before_commit")
+        if driven.committing.waiting and not driven.commits:
+            self.happened.add("crashed_while_iterations_waited")
 
     def begins(self, driven: Driven) -> None:
         """A new iteration, of which nothing is counted."""
@@ -174,7 +202,7 @@ class Witness:
         counted = {s: tally.counted(s) for s in shards if not tally.is_missing(s)}
         before, self._counted[id(driven)] = self._counted[id(driven)], counted
         again = [shard for shard, answer in before.items() if counted.get(shard) is not answer]
-        if counted and driven.computed:
+        if counted and driven.commits and not driven.leaves_for:
             raise Violation(f"shards {sorted(counted)} are counted before the commit that is due")
         if again and not driven.started_over:
             raise Violation(f"shards {again} were counted twice")
