@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.average import total_loss
+from model.average import global_norm, total_loss
 from model.datasets.data import ImageData
-from scheduler.work import Outcome
+from model.parameters import Arrays
+from scheduler.work import Outcome, Work
 from storage.records import Claim, ImageValues, LedgerRecord
 
 
@@ -18,15 +19,39 @@ from storage.records import Claim, ImageValues, LedgerRecord
 class Computed:
     """One iteration as it was computed: what training stores and a replay compares."""
 
+    work: Work
     outcomes: list[Outcome]  #: one per shard, in the image set's order
-    images: int
-    loss: float
-    accuracy: float
-    gradient_norm: float  #: of the mean gradient
-    image_values: ImageValues
+    gradient: Arrays  #: the mean of the image set's
     parameters: bytes  #: after the update; safetensors
     parameters_digest: str
     optimizer_state: bytes | None  #: after the update; None if nothing is remembered
+
+    # Computed when it is asked for: the next iteration is started before.
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return len(self.work.images)
+
+    @property
+    def loss(self) -> float:
+        """Sum of all images' losses, in image order."""
+        return loss_of(self.outcomes)
+
+    @property
+    def accuracy(self) -> float:
+        """Part of the images whose class the parameters before the update predict."""
+        return accuracy_of(self.outcomes, self.work.data)
+
+    @property
+    def gradient_norm(self) -> float:
+        """Euclidean norm of the mean gradient."""
+        return global_norm(self.gradient)
+
+    @property
+    def image_values(self) -> ImageValues:
+        """Loss, gradient norm and prediction of every image."""
+        return image_values(self.outcomes)
 
     @property
     def workers(self) -> int:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from model.average import global_norm, mean_gradient
+from model.average import mean_gradient
 from model.config import RunConfig
 from model.datasets.data import ImageData
 from model.images import image_set
@@ -24,7 +24,6 @@ from scheduler.outcomes import (
     Computed,
     accuracy_of,
     confusion_of,
-    image_values,
     loss_of,
 )
 from scheduler.work import Dispatcher, RunWatcher, Watcher, Work
@@ -60,15 +59,17 @@ def train(
             computed = compute_iteration(config, work, state, dispatcher, watcher)
             parameters, state = computed.parameters, computed.optimizer_state
             crash_point(CrashPoint.UPDATE_COMPUTED)
-            record = _record(claim, iteration, computed, dispatcher, lap)
-            committing.add(record, computed, dispatcher.fingerprint)
 
-            # Workers compute the next iteration while this one is committed.
-            lap, work = Lap(), None
-            if next_follows(config, iteration + 1) and watcher.goes_on(iteration + 1):
-                work = ask(iteration + 1, parameters)
-                dispatcher.start(work, watcher)
-                crash_point(CrashPoint.NEXT_STARTED)
+            # Workers compute the next iteration while this one is recorded and committed.
+            ended, lap, work = lap.ended(), Lap(), None
+            try:
+                if next_follows(config, iteration + 1) and watcher.goes_on(iteration + 1):
+                    work = ask(iteration + 1, parameters)
+                    dispatcher.start(work, watcher)
+                    crash_point(CrashPoint.NEXT_STARTED)
+            finally:
+                record = _record(claim, iteration, computed, dispatcher, ended)
+                committing.add(record, computed, dispatcher.fingerprint)
         except Exception:
             if committing.waiting:
                 _, committed = committing.commit()
@@ -89,11 +90,12 @@ class Lap:
 
     def __init__(self) -> None:
         self.started_at, self._began = datetime.now(UTC), time.perf_counter()
+        self.seconds = 0.0
 
-    @property
-    def seconds(self) -> float:
-        """Until now."""
-        return time.perf_counter() - self._began
+    def ended(self) -> Lap:
+        """Measure it until now."""
+        self.seconds = time.perf_counter() - self._began
+        return self
 
 
 def _record(
@@ -152,12 +154,9 @@ def compute_iteration(
 
     payload = to_bytes(parameters)
     return Computed(
+        work=work,
         outcomes=result.outcomes,
-        images=len(work.images),
-        loss=loss_of(result.outcomes),
-        accuracy=accuracy_of(result.outcomes, work.data),
-        gradient_norm=global_norm(gradient),
-        image_values=image_values(result.outcomes),
+        gradient=gradient,
         parameters=payload,
         parameters_digest=digest(payload),
         optimizer_state=state_bytes(state),

@@ -12,7 +12,7 @@ import numpy as np
 from model.config import NetworkConfig
 from model.datasets.data import ImageData
 from model.parameters import digest
-from scheduler.outcomes import Computed, image_values
+from scheduler.outcomes import Computed
 from scheduler.work import Result, Work
 from storage.records import Claim, IterationRecord
 from workers.messages import Wanted
@@ -80,12 +80,9 @@ def work(
 def computed(work: Work, result: Result, parameters: bytes) -> Computed:
     """Return one iteration as training would have computed it, with the parameters after it."""
     return Computed(
+        work=work,
         outcomes=result.outcomes,
-        images=len(work.images),
-        loss=0.0,
-        accuracy=0.0,
-        gradient_norm=0.0,
-        image_values=image_values(result.outcomes),
+        gradient={},
         parameters=parameters,
         parameters_digest=digest(parameters),
         optimizer_state=None,
