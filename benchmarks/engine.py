@@ -31,17 +31,17 @@ from model.config import NetworkConfig, RunConfig
 #: How nearly all engines must agree: parts of an array's largest entry.
 TOLERANCE = 1e-5
 
-#: Images in one call. Peers get the sizes that suit them; the seed's program prepares an image for
-#: two seconds.
+#: Images that are given at once, as a shard's are to Tapeworks' engine. Peers get the sizes that
+#: suit them; the seed's program prepares an image for two seconds.
 COUNTS: dict[str, tuple[int, ...]] = {
     "seed": (2,),
     "full": (2,),
-    "layerwise": (8, 16, 32, 64, 128, 256),
+    "layerwise": (16, 32, 64, 128, 256, 1024),
     **dict.fromkeys(PEERS, (32, 64, 256)),
 }
 
-#: Engines and images in a call that are measured on all cores too, with a process on each.
-ON_ALL_CORES = [("torch", 256), ("jax-convolution", 64), ("layerwise", 64)]
+#: Engines and images at once that are measured on all cores too, with a process on each.
+ON_ALL_CORES = [("torch", 256), ("jax-convolution", 64), ("layerwise", 256)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

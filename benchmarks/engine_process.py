@@ -80,7 +80,6 @@ def _product(library: str) -> Any:
 def _tapeworks(problem: Problem, unfolding: Unfolding) -> Compute:
     from model.gradients import engine
 
-    settings = {"unfolding": unfolding, "microbatch_size": problem.count}
-    compute = engine(problem.network.model_copy(update=settings))
+    compute = engine(problem.network.model_copy(update={"unfolding": unfolding}))
     parameters, images, labels = problem.parameters, problem.images, problem.labels
     return lambda: compute(parameters, images, labels).gradients
