@@ -1,4 +1,4 @@
-"""What runs are called beside each other: short, and each by a name of its own."""
+"""Labels of runs beside each other: short, and each one of its own."""
 
 from __future__ import annotations
 
