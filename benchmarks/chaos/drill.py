@@ -21,8 +21,9 @@ from benchmarks.chaos.world import Shape, World
 #: Iterations of a run for each fault of its seed: about as many as are computed between two.
 ITERATIONS_PER_FAULT = 12
 
-#: No fault strikes when fewer iterations than this are left, so that a commit always follows.
-LAST_ITERATIONS = 20
+#: No fault strikes when fewer iterations than this are not committed, so that a commit always
+#: follows: some twenty may be computed by then and wait to be committed together.
+LAST_ITERATIONS = 40
 
 #: So many faults may strike between two commits: overlapping is wanted, but where starting a worker
 #: takes longer than the next ones take to strike, the training would never move.

@@ -41,7 +41,8 @@ class Observer:
             now = time.time()
             for commit in found:
                 computed_at = commit.pop("computed_at")
-                # Not stored at the look before this one, nor before it was computed.
+                # Not stored at the look before this one, nor before it was computed. Of those that
+                # were stored together, the last one's moment is the closest.
                 not_before = max(looked_at, computed_at)
                 self._journal.write("commit", now, not_before=not_before, **commit)
                 self.last, self.seen_at = commit["iteration"], time.monotonic()
