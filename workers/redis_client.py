@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -69,39 +70,60 @@ class Line(threading.local):
 
     def __init__(self, client: redis.Redis) -> None:
         self._pool = client.connection_pool
-        self._connection: Any = None
+        self._held: _Held | None = None
 
     def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Send commands in one round trip, once more if the connection is gone; their replies.
 
-        A reply that is an error is raised once all are read, the first of them.
+        All are carried out, and read, before one that is an error is raised, the first of them.
         """
         replies = self.ask_each(*commands)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-        return replies
+        error = next((reply for reply in replies if isinstance(reply, Exception)), None)
+        if error is None:
+            return replies
+        replies.clear()
+        try:
+            raise error
+        finally:
+            del error  # it holds this call, and that must not hold it: both would stay for a while
 
     def ask_each(self, *commands: tuple[Any, ...]) -> list[Any]:
         """The same, with the errors among the replies."""
-        if self._connection is None:
-            self._connection = self._pool.make_connection()
-        call: Any = self._connection.retry.call_with_retry
-        return list(call(lambda: self._exchange(commands), lambda _: self._connection.disconnect()))
+        if self._held is None or self._held.connection.pid != os.getpid():  # forked since
+            self._held = _Held(self._pool)
+        connection = self._held.connection
+        call: Any = connection.retry.call_with_retry
+        return list(call(lambda: _exchanged(connection, commands), connection.disconnect))
 
-    def _exchange(self, commands: tuple[tuple[Any, ...], ...]) -> list[Any]:
-        try:
-            self._connection.send_packed_command(self._connection.pack_commands(commands))
-            return [self._reply() for _ in commands]
-        except BaseException:
-            self._connection.disconnect()  # what is not read would be taken for the next reply
-            raise
 
-    def _reply(self) -> Any:
-        try:
-            return self._connection.read_response()
-        except redis.ResponseError as error:
-            return error
+class _Held:
+    """A connection that is closed when nobody holds it any more: its thread or its `Line` is gone.
+
+    By itself it would wait for Python's collector, because its parts know each other. A pool would
+    count it for ever, and makes a hundred.
+    """
+
+    def __init__(self, pool: redis.ConnectionPool) -> None:
+        self.connection: Any = pool.connection_class(**pool.connection_kwargs)
+
+    def __del__(self) -> None:
+        self.connection.disconnect()
+
+
+def _exchanged(connection: Any, commands: tuple[tuple[Any, ...], ...]) -> list[Any]:
+    try:
+        connection.send_packed_command(connection.pack_commands(commands))
+        return [_reply(connection) for _ in commands]
+    except BaseException:
+        connection.disconnect()  # what is not read would be taken for the next reply
+        raise
+
+
+def _reply(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except redis.ResponseError as error:
+        return error
 
 
 def for_celery(url: str) -> tuple[str, dict[str, Any] | None]:

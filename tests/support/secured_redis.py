@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -61,6 +62,11 @@ class SecuredRedis:
     def password(self, user: str) -> str:
         """Return the password with which this user logs in."""
         return (self.secrets / secret_files.PASSWORDS[user]).read_text().strip()
+
+    def allow(self, user: str, *rules: str) -> None:
+        """Change a user's rights on the server, in the words of Redis."""
+        words: Any = ("ACL", "SETUSER", user, *rules)
+        self.admin.execute_command(*words)  # type: ignore[no-untyped-call]
 
     def url(self, user: str) -> str:
         """The address for this user, password and all, without TLS."""
