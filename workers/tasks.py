@@ -44,13 +44,13 @@ def compute_shard(sealed: str) -> None:
     found: str | None = sealed
     while found is not None:
         serve(found)
+        about_nothing()  # unless it has failed: then Celery's lines are about this attempt
         found = _next_message(until)
 
 
 def _next_message(until: float) -> str | None:
     """Wait a moment for a message; none comes after that time, or to a worker that is to end."""
     while time.monotonic() < until and not _is_leaving():
-        about_nothing()
         try:
             taken = this_worker().exchange.take_entry(_queues(), WAIT_SECONDS)
         except RedisUnreachable:  # Celery will meet it too, and connect again
@@ -131,7 +131,7 @@ def _answer(shard: ShardMessage) -> None:
     with worker.holding(shard):
         header, arrays = _attempt(shard)
     if header.status is Status.DONE:
-        worker.computed(shard, header.seconds)
+        _count(shard, header.seconds)
     crash_point(CrashPoint.SHARD_COMPUTED)
     worker.deliver(header, arrays)
     crash_point(CrashPoint.ANSWER_SENT)
@@ -139,6 +139,12 @@ def _answer(shard: ShardMessage) -> None:
     logger.debug("Attempt %s is answered: %s", shard.attempt_id, header.status, extra=answered)
     if header.status in {Status.REFUSED, Status.LEFT}:
         time.sleep(LEAVE_SECONDS)
+
+
+def _count(shard: ShardMessage, seconds: float) -> None:
+    this_worker().computed(shard, seconds)
+    event = {"event": "attempt_computed"}
+    logger.debug("Attempt %s is computed in %.6f s", shard.attempt_id, seconds, extra=event)
 
 
 def _attempt(shard: ShardMessage) -> tuple[AnswerHeader, bytes]:
@@ -165,7 +171,7 @@ def _attempt(shard: ShardMessage) -> tuple[AnswerHeader, bytes]:
 
 
 def _log_about(shard: ShardMessage) -> None:
-    """Until Celery has said what it has to say of it, too; `workers.app` ends it."""
+    """Name the attempt in every line from now on, until it is answered or the task has failed."""
     go_on_about(
         run=shard.run_id,
         epoch=shard.epoch,

@@ -46,20 +46,40 @@ def test_lines_about_attempts_name_run_iteration_shard_and_attempt(observed: Obs
     scheduler, worker = lines(observed.scheduler.err), lines(observed.worker.err)
     sent, counted = of(scheduler, "attempt_sent"), of(scheduler, "answer_counted")
     taken, answered = of(worker, "attempt_taken"), of(worker, "answered_done")
-    for kind in (sent, counted, taken, answered, of(scheduler, "sent_again")):
+    computed, again = of(worker, "attempt_computed"), of(scheduler, "sent_again")
+    for kind in (sent, counted, taken, computed, answered, again):
         assert kind
         assert all(line.keys() >= ATTEMPT and line["run"] == observed.run for line in kind)
     identity = sent[0]["message"].split()[1].split(".")
     assert identity[1:] == [
         str(sent[0][name]) for name in ("epoch", "iteration", "shard", "attempt")
     ]
-    assert all(line["worker"] for line in (*counted, *taken))
+    assert all(line["worker"] for line in (*counted, *taken, *computed, *answered))
 
 
-def test_celery_speaks_in_the_same_way_of_the_shard_in_hand(observed: Observed) -> None:
-    found = [line for line in lines(observed.worker.err) if "succeeded in" in line["message"]]
-    assert found
-    assert all(line["logger"] == "celery.app.trace" and line.keys() >= ATTEMPT for line in found)
+def test_a_worker_tells_of_every_attempt_that_it_is_taken_computed_and_answered(
+    observed: Observed,
+) -> None:
+    told = dict[str, list[str]]()
+    for line in lines(observed.worker.err):
+        if line["logger"] == "workers.tasks" and line["event"] != "message_stale":
+            told.setdefault(line["message"].split()[1], []).append(line["event"])
+    whole = ["attempt_taken", "attempt_computed", "answered_done"]
+    cut = [events for events in told.values() if events != whole]
+    assert len(told) > 1 >= len(cut), "but for one at which its process was killed"
+    assert all(events == whole[: len(events)] for events in cut)
+
+
+def test_celery_speaks_in_the_same_way_of_a_task_which_answers_many_of_them(
+    observed: Observed,
+) -> None:
+    found = lines(observed.worker.err)
+    ended = [line for line in found if "succeeded in" in line["message"]]
+    assert ended
+    for line in ended:
+        assert (line["logger"], line["level"]) == ("celery.app.trace", "INFO")
+        assert not line.keys() & {*ATTEMPT, "worker"}, "it is about no single one"
+    assert len(of(found, "answered_done")) > len(ended)
 
 
 def test_lines_about_the_run_name_it(observed: Observed) -> None:

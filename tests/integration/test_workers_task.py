@@ -9,6 +9,7 @@ from contextlib import closing
 from queue import Empty
 
 import pytest
+from celery.signals import task_postrun
 from celery.worker import state
 from kombu import Connection
 
@@ -21,6 +22,7 @@ from workers import tasks
 from workers.entries import QUEUE, entry, queue_name
 from workers.exchange import Exchange
 from workers.keys import PREFIX, QUEUE_KEY, RUNS_KEY
+from workers.log_context import context
 from workers.messages import Wanted
 from workers.redis_client import for_celery
 from workers.signing import Purpose, Signer
@@ -154,6 +156,56 @@ def test_celery_goes_on_after_a_while_however_many_messages_come(
     put(bench, QUEUE, "second")
     tasks.compute_shard.run("first")
     assert (serving, left(bench)) == (["first"], 1)
+
+
+class Looks:
+    """Notes what lines would be about whenever the next message is looked for, of which none is."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
+        self.about: list[dict[str, object]] = []
+        monkeypatch.setattr(bench.exchange, "take_entry", self._look)
+
+    def _look(self, *_: object) -> None:
+        self.about.append(dict(context()))
+
+
+def sealed(bench: Bench) -> str:
+    """Return the argument of a message that can be answered."""
+    Gathering(bench.link, work(), Onlooker()).turn()
+    found = argument(bench.last_entry())
+    assert found is not None
+    return found
+
+
+def test_lines_are_about_an_attempt_from_its_message_to_its_answer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message, looks, answered = sealed(bench), Looks(monkeypatch, bench), list[dict[str, object]]()
+    monkeypatch.setattr(bench.worker, "deliver", lambda *_: answered.append(dict(context())))
+    with at_work(bench):
+        tasks.compute_shard.run(message)
+        left = dict(context())
+    expected = {"run": "run", "epoch": 2, "iteration": 5, "shard": 0, "attempt": 1}
+    assert answered == [expected | {"worker": bench.worker.name}]
+    assert looks.about == [{}], "the next message is about something else"
+    assert left == {}
+
+
+def test_what_celery_says_of_a_task_that_failed_is_about_its_last_attempt(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    message = sealed(bench)
+    monkeypatch.setattr(bench.worker, "deliver", fail)
+    monkeypatch.setattr("workers.app.this_worker", lambda: bench.worker)
+    with at_work(bench):
+        with pytest.raises(ZeroDivisionError):
+            tasks.compute_shard.run(message)
+        assert context()["attempt"] == 1
+        task_postrun.send(sender=None)
+        assert context() == {}
 
 
 def test_a_task_ends_when_redis_is_gone(

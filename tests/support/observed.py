@@ -134,6 +134,7 @@ def _kill_a_worker(seen: Observed, exchange: Exchange, port: str, worker_port: s
     seen.scrapes["running"] = until(lambda: _freeze(seen, victim, port), "it has a shard in hand")
     victim.kill()
     seen.scrapes["worker restarted"] = when(worker_port, "tapeworks_worker_restarts_total 1.0")
+    until(lambda: seen.worker.says("succeeded in"), "a task of the new one has ended")
     seen.worker.interrupt()
     seen.worker.ended()
 
