@@ -68,7 +68,7 @@ class CrashPoint(StrEnum):
     MESSAGE_TAKEN = "message_taken"  #: no other worker sees the message; nothing is computed
     PAYLOADS_FETCHED = "payloads_fetched"  #: parameters and images are here; nothing is computed
     SHARD_COMPUTED = "shard_computed"  #: the gradients are in this process's memory only
-    ANSWER_PREPARED = "answer_prepared"  #: answer and announcement, one transaction, are not sent
+    ANSWER_PREPARED = "answer_prepared"  #: the answer is signed, and not sent
     ANSWER_SENT = "answer_sent"  #: both are in Redis; no other message is taken
 
 

@@ -21,7 +21,7 @@ from tests.support.messages import message
 from workers import tasks
 from workers.entries import QUEUE, entry, queue_name
 from workers.exchange import Exchange
-from workers.keys import PREFIX, QUEUE_KEY, RUNS_KEY
+from workers.keys import PREFIX, QUEUE_KEY, RUNS_KEY, arrivals_key
 from workers.log_context import context
 from workers.messages import Wanted
 from workers.redis_client import for_celery
@@ -54,6 +54,25 @@ def test_an_answer_that_does_not_count_decides_no_fingerprint(bench: Bench) -> N
     assert not gathering.finished
     assert bench.link.standing.fingerprint is None
     bench.link.standing.aside.clear()
+
+
+def test_an_arrival_without_its_answer_counts_nothing_and_leaves_the_shard_to_the_answer(
+    bench: Bench,
+) -> None:
+    gathering = Gathering(bench.link, work(), Onlooker())
+    gathering.start()
+    entry = bench.last_entry()
+    name = bench.exchange.open_message(argument(entry)).attempt_id
+    bench.redis.rpush(arrivals_key("run"), name)
+    finished = list[bool]()
+    with at_work(bench):
+        gathering.turn()
+        finished.append(gathering.finished)
+        tasks.serve(argument(entry))
+        gathering.turn()
+        finished.append(gathering.finished)
+    assert finished == [False, True]
+    assert gathering.attempts == 1
 
 
 def test_images_that_were_refused_are_not_counted_as_computed(bench: Bench) -> None:
