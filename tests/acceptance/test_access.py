@@ -28,7 +28,7 @@ from workers.access import ROLES
 from workers.addresses import REDIS
 
 #: Of the run, which is long enough for a worker to die in the middle of it.
-SETTINGS: dict[str, Any] = {"images": 48, "iterations": 25, "shards": 3, "seed": 3}
+SETTINGS: dict[str, Any] = {"images": 48, "iterations": 600, "shards": 3, "seed": 3}
 
 
 def users_client(secured: SecuredRedis, user: str) -> redis.Redis:

@@ -58,7 +58,7 @@ def test_the_numbers_agree_with_the_history(observed: Observed) -> None:
     assert value(found, "tapeworks_iteration_seconds_count") == observed.iterations
     assert value(found, "tapeworks_images_total") == observed.images
     sent = value(found, "tapeworks_attempts_sent_total", work="iteration")
-    assert sent - observed.attempts in {0, 4}  # those of the next iteration may be out already
+    assert 0 <= sent - observed.attempts <= 4  # the next iteration's may be out, two a worker
     assert value(found, "tapeworks_attempts_sent_total", work="evaluation") == 0
     assert value(found, "tapeworks_runs", status="paused") == 1
     assert value(found, "tapeworks_shards_outstanding") == 0

@@ -168,13 +168,13 @@ def test_a_scheduler_that_is_interrupted_puts_its_run_back_and_another_goes_on(
 ) -> None:
     places = {"TAPEWORKS_REDIS_URL": fleet.redis_url}
     scheduler = start("scheduler", **places)
-    [run] = call("submit --images 32 --iterations 150 --shards 2").out.split()
+    [run] = call("submit --images 32 --iterations 1000 --shards 2").out.split()
     until(lambda: found.find_run(run).completed_iterations > 5, "the run has begun")
     scheduler.interrupt()
     assert scheduler.ended() == 130
     left = found.find_run(run)
     assert (left.status, left.owner) == (RunStatus.QUEUED, None)
-    assert 5 < left.completed_iterations < 150
+    assert 5 < left.completed_iterations < 1000
 
     # The next scheduler is killed without a word, and a third one takes over what it left.
     killed = start("scheduler", **places)
@@ -183,10 +183,10 @@ def test_a_scheduler_that_is_interrupted_puts_its_run_back_and_another_goes_on(
         "the run goes on",
     )
     killed.kill()
-    assert found.find_run(run).completed_iterations < 150
+    assert found.find_run(run).completed_iterations < 1000
     start("scheduler", **places)
     until(lambda: found.find_run(run).status is RunStatus.COMPLETED, "the run is completed")
-    assert digests(found, run) == undisturbed(run_config({"images": 32, "iterations": 150}))
+    assert digests(found, run) == undisturbed(run_config({"images": 32, "iterations": 1000}))
     assert found.find_run(run).epoch == 3
     assert "taken over" in [event.kind for event in found.events(run)]
 
