@@ -35,12 +35,15 @@ from benchmarks.pacing.paced_run import measure
 from benchmarks.pacing.points import FLEETS, PACED, SHARD_IMAGES, Point
 from benchmarks.pacing.report import Results, draw, fleets_table, formula, paced_table, told
 from benchmarks.processes import run
-from benchmarks.rounds import announced, count
+from benchmarks.rounds import announced, at_least, count
 from benchmarks.site import Site
 from benchmarks.train_run import WARM_UP
 
 #: Peers by their module here and by the package that they need.
 PEERS = {"ray": "benchmarks.peers.ray_actors", "dask": "benchmarks.peers.dask_tasks"}
+
+#: Seconds of a run at the least: processor time is read between commits, two of them a second.
+FEWEST_SECONDS = 3
 
 Measure = Callable[[Results], None]
 
@@ -114,7 +117,10 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=count, default=2, help="[default: 2]")
     parser.add_argument(
-        "--seconds", type=float, default=8.0, help="of each point in a round [default: 8]"
+        "--seconds",
+        type=at_least(FEWEST_SECONDS),
+        default=8,
+        help="of each point in a round [default: 8]",
     )
     parser.add_argument(
         "--points", nargs="+", choices=known, metavar="POINT", help=f"only of {', '.join(known)}"

@@ -46,7 +46,7 @@ def test_a_bare_engine_tells_the_seconds_of_each_iteration(form: str, mnist_dir:
 
 
 def test_paced_measures_workers_that_wait_and_a_fleet_behind_a_longer_way() -> None:
-    words = ["--rounds", "1", "--seconds", "1", "--points", "4x26", "fleet_16x100_2ms"]
+    words = ["--rounds", "1", "--seconds", "3", "--points", "4x26", "fleet_16x100_2ms"]
     lines = _run("benchmarks.paced", *words)
 
     told = _told(lines[-1], "paced")
