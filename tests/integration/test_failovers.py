@@ -26,6 +26,8 @@ from tests.support.calls import TRAIN_FIRST, Call
 from tests.support.scenes import CONFIG, Fault, Observed, Scene, is_whole
 from tests.support.training import Digests, submitted
 
+pytestmark = pytest.mark.usefixtures("one_by_one")
+
 Undisturbed = Callable[[RunConfig], Digests]
 
 #: The writing transaction that commits the last iteration: after the submission, the claim, the
