@@ -105,6 +105,12 @@ def test_a_worker_that_can_read_no_run_stays_away_from_the_queue_for_long(
     assert pauses == [5.0, 0.05]
 
 
+@pytest.fixture(autouse=True)
+def unworn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many networks this process has compiled for other tests."""
+    monkeypatch.setattr("workers.process.Worker.is_worn", lambda _: False)
+
+
 @pytest.fixture
 def serving(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The arguments of the messages that are served, of which nothing is computed."""
