@@ -42,7 +42,7 @@ class Committing:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is long ago that something was committed."""
+        """True if it is long ago that something was committed."""
         return time.monotonic() - self._committed_at >= LONGEST_WAIT_SECONDS
 
     def commit(self) -> tuple[RunRecord, list[IterationRecord]]:

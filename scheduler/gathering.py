@@ -99,7 +99,7 @@ class Gathering:
         return self._coordinator.sent
 
     def result(self) -> Result:
-        """What was computed, once it is finished. What it rests on is kept for good."""
+        """Return a finished work's outcomes and sums; the fingerprint behind them stays."""
         self._link.standing.confirm()
         is_summed = self._work.wanted is not Wanted.NOTHING
         return Result(

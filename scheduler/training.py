@@ -126,7 +126,7 @@ def iteration_work(
     parameters: bytes,
     data: ImageData,
 ) -> Work:
-    """What one iteration asks of a dispatcher: which images, in microbatches."""
+    """Return the work that one iteration asks of a dispatcher: its images, in microbatches."""
     images, wanted = image_set(config, iteration), Wanted(config.gradient_form)
     return _work(config, run_id, epoch, iteration, parameters, data, images, wanted)
 
@@ -187,7 +187,7 @@ def measure(
     held_out: ImageData,
     watcher: Watcher,
 ) -> EvaluationRecord:
-    """How a run's parameters do on images; the workers compute them as they do an iteration's."""
+    """Evaluate a run's parameters on images, which workers compute as they do an iteration's."""
     done, images = checkpoint.completed_iterations, np.arange(len(held_out.labels))
     source = checkpoint.run_id, epoch, done, checkpoint.parameters, held_out
     work = _work(config, *source, images, Wanted.NOTHING)

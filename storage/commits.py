@@ -193,7 +193,7 @@ def _register(
 
 
 def _share(entries: Sequence[LedgerRecord]) -> dict[str, Any]:
-    """What one worker did for these iterations."""
+    """Add up one worker's part of these iterations."""
     answers = {
         (entry.iteration, entry.epoch, entry.shard, entry.attempt): entry.seconds or 0
         for entry in entries

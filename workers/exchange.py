@@ -46,7 +46,7 @@ _CURRENT = re.compile(rb"(\d{1,10}):(\d{1,10})")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opening:
-    """What an iteration's messages rest on, beside images."""
+    """The parameters and the place in its run on which an iteration's messages rest."""
 
     run_id: str
     epoch: int

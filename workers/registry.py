@@ -1,4 +1,4 @@
-"""What schedulers and workers show of themselves at Redis, and of the runs in progress.
+"""The schedulers and workers at one Redis, and the runs in progress.
 
 Whatever is read has a limit: no more of it is read than it may be long.
 """
@@ -49,7 +49,7 @@ _Record = TypeVar("_Record", WorkerRecord, SchedulerRecord)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Survey:
-    """What a run's scheduler sees at Redis, once a second."""
+    """The state of Redis as a run's scheduler sees it once a second."""
 
     server_id: str  #: another one after a restart
     memory_use: float  #: the used part of the memory that Redis may use; 0 without a limit

@@ -41,7 +41,7 @@ ENDS = ("completed", "failed", "cancelled", "paused")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What to do for one seed."""
+    """The drill of one seed."""
 
     seed: int
     faults: int
@@ -61,7 +61,7 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What one seed came to."""
+    """The result of one seed."""
 
     order: Order
     network: str  #: what was said of namespaces
@@ -72,7 +72,7 @@ class Outcome:
 
     @property
     def is_good(self) -> bool:
-        """Whether every run kept every promise, under all the faults."""
+        """True if every run kept every promise, under all the faults."""
         return bool(self.verdicts) and all(verdict.is_good for verdict in self.verdicts)
 
 

@@ -38,7 +38,7 @@ COMMIT_SECONDS = (0.0, 0.002, 0.05, 0.5)
 
 
 class Moment(StrEnum):
-    """When something happens to a scheduler."""
+    """The time at which something happens to a scheduler."""
 
     NOW = "now"
     WAITING = "waiting"  #: when an iteration is computed and waits for others
@@ -89,7 +89,7 @@ class Driven:
 
     @property
     def link(self) -> Link:
-        """What its scheduler keeps from one iteration to the next."""
+        """The state that its scheduler keeps from one iteration to the next."""
         return self._dispatcher._link
 
     @property

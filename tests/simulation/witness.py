@@ -197,7 +197,7 @@ class Witness:
         self._takeable(driven, coordinator)
 
     def _counted_once(self, driven: Driven, gathering: Gathering, coordinator: Coordinator) -> None:
-        """What is counted stays so, unless all is void; and just that is added up."""
+        """Check that what is counted stays so unless all is void, and that it is added up."""
         tally, shards = coordinator._tally, coordinator._sending.slots
         counted = {s: tally.counted(s) for s in shards if not tally.is_missing(s)}
         before, self._counted[id(driven)] = self._counted[id(driven)], counted
