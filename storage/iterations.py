@@ -57,9 +57,9 @@ def iteration_row(
     return numbered | {"run": run, "ledger": lines} | _of_images(values)
 
 
-def store_iterations(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+def store_iterations(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Insert the rows of iterations."""
-    connection.execute(_INSERT, list(rows))
+    connection.execute(_INSERT, rows)
 
 
 def _of_images(values: ImageValues | None) -> dict[str, bytes]:

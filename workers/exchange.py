@@ -93,10 +93,9 @@ class Exchange(Registry):
 
     def withdraw(self, attempts: Iterable[str]) -> None:
         """Let workers drop these attempts unread: what they ask for is counted."""
-        with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
-            for attempt_id in attempts:
-                pipe.set(withdrawn_key(attempt_id), 1, ex=ANSWER_SECONDS)
-            pipe.execute()
+        commands = [("SET", withdrawn_key(name), 1, "EX", ANSWER_SECONDS) for name in attempts]
+        with redis_client.translated(self.url):
+            self._line.ask(*commands)
 
     # Workers to scheduler
 
