@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import Collection
 
 from model.config import NetworkConfig
 from scheduler.errors import SchedulerError
@@ -50,10 +51,16 @@ class CeleryDispatcher:
         return self._link.standing.fingerprint
 
     def begin(
-        self, run_id: str, network: NetworkConfig, fingerprint: str | None, *, allow_mixed: bool
+        self,
+        run_id: str,
+        network: NetworkConfig,
+        fingerprint: str | None,
+        *,
+        allow_mixed: bool,
+        aside: Collection[str] = (),
     ) -> None:
         """Tell workers which network to compile."""
-        self._link.begin(run_id, network, fingerprint, allow_mixed=allow_mixed)
+        self._link.begin(run_id, network, fingerprint, allow_mixed=allow_mixed, aside=aside)
 
     def fingerprints(self) -> frozenset[str]:
         """Return those of the living workers with this scheduler's key; none without Redis."""

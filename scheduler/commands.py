@@ -74,12 +74,15 @@ class StartOver:
     """Drop all that was added up in this iteration: it is void, and every shard is asked again."""
 
 
+#: The kind of the event that goes before `SetAside`: it tells the run's next owner of the worker.
+WORKER_SET_ASIDE = "worker_set_aside"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetAside:
     """Let no message of this run reach this worker any more."""
 
     worker: str
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,7 @@ from scheduler.pulse import Pulse
 from storage.history import History
 from storage.records import Claim, Request, RunRecord
 from workers.crash_points import CrashPoint, crash_point
+from workers.log_context import about
 from workers.messages import SchedulerState
 
 
@@ -132,12 +133,13 @@ class Keeper:
         if run.request is Request.CANCEL or run.completed_iterations < run.iterations:
             _heed(run)
 
-    def notice(self, kind: str, message: str) -> None:
+    def notice(self, kind: str, message: str, worker: str | None = None) -> None:
         """Write an event into the run's history and pass it on to whoever looks on."""
         message = message.replace("\0", "")[:LONGEST_MESSAGE]  # it may repeat what a worker said
-        self._history.add_event(self._claim, kind, message)
+        self._history.add_event(self._claim, kind, message, worker=worker)
         crash_point(CrashPoint.EVENT_WRITTEN)
-        self._on_notice(kind, message)
+        with about(worker=worker):
+            self._on_notice(kind, message)
 
 
 def _heed(run: RunRecord) -> None:

@@ -9,6 +9,7 @@ from model import datasets
 from model.config import RunConfig, recorded_config
 from model.datasets.data import Split
 from scheduler.background import in_background
+from scheduler.commands import WORKER_SET_ASIDE
 from scheduler.control import Control, Keeper, Lease
 from scheduler.errors import (
     OF_ALL_RUNS,
@@ -154,7 +155,9 @@ class Driver:
         history.set_images(claim, received, data.training.labels.tobytes())
         crash_point(CrashPoint.IMAGES_RECORDED)
         mixed = config.allow_mixed_workers
-        self.dispatcher.begin(run.id, config.network, run.fingerprint, allow_mixed=mixed)
+        aside = history.workers_in_events(run.id, WORKER_SET_ASIDE)
+        pinned = run.fingerprint
+        self.dispatcher.begin(run.id, config.network, pinned, allow_mixed=mixed, aside=aside)
         keeper.tick()
         evaluations = Evaluations(
             config=config,

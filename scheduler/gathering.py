@@ -193,13 +193,9 @@ class Gathering:
     def _carry_out(self, command: Command) -> None:
         match command:
             case Tell():
-                with about(worker=command.worker):
-                    self._watcher.notice(command.kind, command.message)
+                self._watcher.notice(command.kind, command.message, command.worker)
             case SetAside():
                 self._link.exchange.set_aside(self._work.run_id, [command.worker])
-                reason = f"Worker {command.worker} is set aside for this run: {command.reason}."
-                with about(worker=command.worker):
-                    self._watcher.notice("worker_set_aside", reason)
             case Withdraw():
                 self._link.exchange.withdraw(command.attempts)
             case Count() | StartOver():

@@ -16,7 +16,6 @@ from workers.crash_points import CrashPoint, crash_point
 from workers.errors import SignatureWrong
 from workers.exchange import Exchange, Opening
 from workers.keys import IMAGES_SECONDS, PARAMETERS_SECONDS, WORKER_SECONDS
-from workers.log_context import about
 from workers.messages import ShardMessage
 from workers.redis_client import FILLING, FULL
 from workers.registry import Survey
@@ -63,7 +62,13 @@ class Link:
         self._told_of_full = False
 
     def begin(
-        self, run_id: str, network: NetworkConfig, fingerprint: str | None, *, allow_mixed: bool
+        self,
+        run_id: str,
+        network: NetworkConfig,
+        fingerprint: str | None,
+        *,
+        allow_mixed: bool,
+        aside: Collection[str] = (),
     ) -> None:
         """Start on a run, whose fingerprint may be pinned already, or may vary.
 
@@ -71,7 +76,7 @@ class Link:
         """
         self._condition = ""
         self.standing = Standing(
-            fingerprint=fingerprint, allow_mixed=allow_mixed, trusts_one=self._trusts_one
+            aside, fingerprint, allow_mixed=allow_mixed, trusts_one=self._trusts_one
         )
         self._refused.clear()
         self._other_versions.clear()
@@ -83,12 +88,15 @@ class Link:
         if self._newcomer is None:
             return
         run_id, network = self._newcomer
-        self.standing.aside |= self.exchange.aside(run_id)
-        self.exchange.announce_run(run_id, network)
-        self._is_prepared = True
+        self._announce(run_id, network)
         crash_point(CrashPoint.RUN_ANNOUNCED)
         self._look(run_id)
         self._newcomer = None
+
+    def _announce(self, run_id: str, network: NetworkConfig) -> None:
+        self.exchange.announce_run(run_id, network)
+        self.exchange.set_aside(run_id, self.standing.aside)
+        self._is_prepared = True
 
     def end(self, run_id: str, epoch: int) -> None:
         """Leave the run; what it kept in Redis for itself is removed."""
@@ -125,8 +133,8 @@ class Link:
     def _tell_of_gone(self, names: list[str], watcher: Watcher) -> None:
         """Name a few: anybody may write thousands of records, and let them vanish at once."""
         for name in names[:MOST_GONE_TOLD]:
-            with about(worker=name):
-                watcher.notice("worker_gone", f"Worker {name} is gone; sending again what is out.")
+            message = f"Worker {name} is gone; sending again what is out."
+            watcher.notice("worker_gone", message, name)
         if others := names[MOST_GONE_TOLD:]:
             watcher.notice("worker_gone", f"Gone, too: {_first(others)}.")
 
@@ -248,19 +256,17 @@ class Link:
         """Report, once for each of the first, that a worker cannot serve this run."""
         if worker not in self._refused and len(self._refused) < MOST_REFUSED_TOLD:
             self._refused.add(worker)
-            with about(worker=worker):
-                watcher.notice(
-                    "worker_refused",
-                    f"Worker {worker} computes other bits than this run began with: expected "
-                    f"fingerprint {self.standing.fingerprint}. Received: {fingerprint}.",
-                )
+            watcher.notice(
+                "worker_refused",
+                f"Worker {worker} computes other bits than this run began with: expected "
+                f"fingerprint {self.standing.fingerprint}. Received: {fingerprint}.",
+                worker,
+            )
 
     def prepare(self, work: Work, watcher: Watcher) -> None:
         """Put what lasts for many iterations into this Redis; the first time it takes a while."""
         if not self._is_prepared:
-            self.exchange.announce_run(work.run_id, work.network)
-            self.exchange.set_aside(work.run_id, self.standing.aside)
-            self._is_prepared = True
+            self._announce(work.run_id, work.network)
         chunks = self._known_chunks(work.data)
         if chunks is None:
             chunks = in_background(lambda: self.chunks(work.data), watcher.tick)

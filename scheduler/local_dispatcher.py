@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,13 @@ class LocalDispatcher:
         warm_up(network)
 
     def begin(
-        self, run_id: str, network: NetworkConfig, fingerprint: str | None, *, allow_mixed: bool
+        self,
+        run_id: str,
+        network: NetworkConfig,
+        fingerprint: str | None,
+        *,
+        allow_mixed: bool,
+        aside: Collection[str] = (),  # noqa: ARG002
     ) -> None:
         """Refuse a run that another kind of machine began."""
         self.prepare(network)

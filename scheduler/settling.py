@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scheduler.commands import Command, Reason, SetAside, StartOver, Tell
+from scheduler.commands import WORKER_SET_ASIDE, Command, Reason, SetAside, StartOver, Tell
 from scheduler.sending import Sending, Slot
 from scheduler.standing import MOST_STRIKES, Standing
 from scheduler.tally import AUDIT_VOTES, Tally
@@ -45,7 +45,11 @@ class Settling:
         Each worker is set aside once.
         """
         self._standing.aside.add(worker)
-        told: list[Command] = [SetAside(worker=worker, reason=reason)]
+        message = f"Worker {worker} is set aside for this run: {reason}."
+        told: list[Command] = [
+            Tell(kind=WORKER_SET_ASIDE, message=message, worker=worker),
+            SetAside(worker=worker),
+        ]
         for slot in self._sending.slots.values():
             slot.not_finite_by = [one for one in slot.not_finite_by if one != worker]
         if self._tally.rests_on(worker):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -79,8 +80,8 @@ class Watcher(Protocol):
         While it is `waiting` for what may never come, any wish to stop is reason enough.
         """
 
-    def notice(self, kind: str, message: str) -> None:
-        """Something happened that the run's history should tell."""
+    def notice(self, kind: str, message: str, worker: str | None = None) -> None:
+        """Something happened that the run's history should tell, maybe about one worker."""
 
 
 class RunWatcher(Watcher, Protocol):
@@ -107,9 +108,18 @@ class Dispatcher(Protocol):
         """The fingerprint of those who compute; None before the first outcome."""
 
     def begin(
-        self, run_id: str, network: NetworkConfig, fingerprint: str | None, *, allow_mixed: bool
+        self,
+        run_id: str,
+        network: NetworkConfig,
+        fingerprint: str | None,
+        *,
+        allow_mixed: bool,
+        aside: Collection[str] = (),
     ) -> None:
-        """Get ready for a run whose fingerprint may be pinned already, or may vary."""
+        """Get ready for a run whose fingerprint may be pinned already, or may vary.
+
+        Answers of the workers that are set `aside` do not count.
+        """
 
     def start(self, work: Work, watcher: Watcher) -> None:
         """Hand out what `compute` is asked for next, and return without waiting for an answer.

@@ -214,13 +214,21 @@ class History:
         with self.database.write() as connection:
             claims.hold(connection, claim, images_digest=digest, labels=labels)
 
-    def add_event(self, claim: Claim, kind: str, message: str, at: datetime | None = None) -> None:
+    def add_event(
+        self,
+        claim: Claim,
+        kind: str,
+        message: str,
+        at: datetime | None = None,
+        worker: str | None = None,
+    ) -> None:
         """Add a sentence to the run's story, unless it is there; `at` is when it happened, or now.
 
-        An owner that has left the run may still tell how, until a later claim exists.
+        It may be about a `worker`. An owner that has left the run may still tell how, until a later
+        claim exists.
         """
         at = at or self._repeat(self.database.now)
-        event = EventRecord(run_id=claim.run_id, at=at, kind=kind, message=message)
+        event = EventRecord(run_id=claim.run_id, at=at, kind=kind, message=message, worker=worker)
         self._add_event(claim, event)
 
     # Reading
@@ -266,6 +274,14 @@ class History:
         query = all_of(EventRecord).where(events.c.run_id == run_id).order_by(events.c.id)
         with self.database.read() as connection:
             return fetch(connection, EventRecord, query)
+
+    @unit_of_work
+    def workers_in_events(self, run_id: str, kind: str) -> frozenset[str]:
+        """Return the workers that the run's events of this kind are about."""
+        of_kind = events.c.run_id == run_id, events.c.kind == kind, events.c.worker.is_not(None)
+        names = select(events.c.worker).where(*of_kind)
+        with self.database.read() as connection:
+            return frozenset(connection.scalars(names))
 
     @unit_of_work
     def evaluations(self, run_id: str) -> list[EvaluationRecord]:

@@ -263,3 +263,5 @@ class EventRecord:
     kind: str
     #: One sentence.
     message: str
+    #: The worker that it is about, if it is about one.
+    worker: str | None = None

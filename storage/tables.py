@@ -187,4 +187,5 @@ events = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("kind", String(40), nullable=False),
     Column("message", Text, nullable=False),
+    Column("worker", Text),
 )

@@ -66,7 +66,7 @@ COLUMNS = {
         *("run_id", "worker", "images", "answers", "seconds", "images_per_second"),
         *("first_at", "last_at"),
     ),
-    "events": ("run_id", "at", "kind", "message"),
+    "events": ("run_id", "at", "kind", "message", "worker"),
     "evaluations": ("run_id", "completed_iterations", "images", "loss", "accuracy", "confusion"),
     "checkpoints": ("run_id", "completed_iterations", "digest", "bytes"),
     "tags": ("run_id", "key", "value"),
@@ -112,7 +112,7 @@ def queries(dialect: str) -> dict[str, str]:
         "images": own.IMAGES,
         "ledger": own.LEDGER,
         "workers": _WORKERS,
-        "events": "SELECT run_id, at, kind, message FROM stored_events",
+        "events": "SELECT run_id, at, kind, message, worker FROM stored_events",
         "evaluations": "SELECT run_id, completed_iterations, images, loss, accuracy, confusion\n"
         "FROM stored_evaluations",
         "checkpoints": "SELECT run_id, completed_iterations, digest,\n"

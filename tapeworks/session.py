@@ -52,7 +52,7 @@ class Onlooker:
         if self.control.draining:
             raise Interrupted(self.stopped)
 
-    def notice(self, kind: str, message: str) -> None:  # noqa: ARG002
+    def notice(self, kind: str, message: str, worker: str | None = None) -> None:  # noqa: ARG002
         """Shown, and not written into the run's history."""
         self.tell(message)
 

@@ -88,7 +88,7 @@ class Onlooker:
     def tick(self, *, waiting: bool = False) -> None:
         """Nothing is to be kept."""
 
-    def notice(self, kind: str, message: str) -> None:
+    def notice(self, kind: str, message: str, worker: str | None = None) -> None:
         """An event."""
         assert len(message) < 4000, "nobody reads that, and SQL has to keep it"
         self.told.append(kind)

@@ -32,7 +32,7 @@ class Told:
         self.control = Control()
         self.beginning = Beginning(self.control, self.notice, [Pulse()])
 
-    def notice(self, kind: str, _: str) -> None:
+    def notice(self, kind: str, _: str, worker: str | None = None) -> None:
         self.kinds.append(kind)
 
 

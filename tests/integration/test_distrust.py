@@ -12,7 +12,7 @@ from scheduler.control import Control
 from scheduler.errors import Interrupted
 from scheduler.standing import MOST_STRIKES
 from storage.history import History
-from storage.records import RunRecord, RunStatus
+from storage.records import IterationRecord, RunRecord, RunStatus
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
 from tests.support.mischief import LyingWorker, not_a_number, of_another_epoch, with_arrays
@@ -91,11 +91,11 @@ def test_three_invalid_answers_set_a_worker_aside_and_workers_says_so(
     exchange = LyingWorker(fleet.redis_url, liar(fleet), spoil)
     run, listed = submitted(history, settings(shards=7, iterations=12)), list[str]()
 
-    def list_workers(kind: str, _: str) -> None:
-        if kind == "worker_set_aside":
+    def list_workers(_: IterationRecord) -> None:
+        if not listed and history.workers_in_events(run.id, "worker_set_aside"):
             listed.extend(call("workers").out.splitlines())
 
-    driven = drive(history, through(exchange), run, on_notice=list_workers)
+    driven = drive(history, through(exchange), run, on_iteration=list_workers)
     assert driven.digests == undisturbed(settings(iterations=12))
     [told] = driven.said("worker_set_aside")
     assert f"{MOST_STRIKES} of its answers were invalid" in told
@@ -111,7 +111,8 @@ def test_a_run_whose_every_worker_is_set_aside_waits_for_another(
 ) -> None:
     exchange = LyingWorker(fleet.redis_url, "", of_another_epoch)
     # Enough shards that each worker gets its strikes before one shard has failed too often.
-    run, control, told = submitted(history, settings(shards=7)), Control(), list[str]()
+    run, told = submitted(history, settings(shards=7)), list[str]()
+    control = Control()
 
     def stop_waiting(kind: str, message: str) -> None:
         if kind == "no_workers":
@@ -123,6 +124,14 @@ def test_a_run_whose_every_worker_is_set_aside_waits_for_another(
     assert "that is not set aside is ready; waiting for one" in told[0]
     left = history.find_run(run.id)
     assert (left.status, left.completed_iterations) == (RunStatus.PAUSED, 0)
+
+    # SQL remembers them: nothing of the run is left in Redis, and nobody lies any more.
+    control = Control()
+    honest = CeleryDispatcher(fleet.redis_url)
+    with pytest.raises(Interrupted):
+        drive(history, honest, left, control=control, on_notice=stop_waiting)
+    assert len(told) == 2
+    assert history.find_run(run.id).completed_iterations == 0
 
 
 def test_an_audit_without_a_second_worker_is_waived_in_plain_words(

@@ -278,6 +278,18 @@ class TestWhatElseOwnersWrite:
         with pytest.raises(LeaseLost, match="was deleted"):
             history.add_event(replace(claim, run_id="nothing"), "kind", "message")
 
+    def test_events_name_the_workers_that_they_are_about(self, history: History) -> None:
+        claim, other = submit_and_claim(history), submit_and_claim(history)
+        for _ in range(2):
+            history.add_event(claim, "lied", "worker-2 lied", worker="worker-2")
+        history.add_event(claim, "lied", "somebody lied")
+        history.add_event(claim, "gone", "worker-3 is gone", worker="worker-3")
+        history.add_event(other, "lied", "worker-4 lied", worker="worker-4")
+        assert history.workers_in_events(claim.run_id, "lied") == {"worker-2"}
+        assert history.workers_in_events(claim.run_id, "late") == frozenset()
+        told = [event.worker for event in history.events(claim.run_id)]
+        assert told == [None, None, "worker-2", "worker-2", None, "worker-3"]
+
     def test_one_iterations_ledger_is_read_alone(self, history: History) -> None:
         claim = submit_and_claim(history)
         commit(history, claim, 0)

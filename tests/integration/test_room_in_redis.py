@@ -68,7 +68,7 @@ class Told:
     def tick(self, *, waiting: bool = False) -> None:
         """Nobody keeps a lease."""
 
-    def notice(self, kind: str, message: str) -> None:
+    def notice(self, kind: str, message: str, worker: str | None = None) -> None:
         self.notices.append((kind, message))
 
 

@@ -136,6 +136,7 @@ def test_an_optimizers_state_of_the_second_revision_gets_its_digest(
         for view in COLUMNS:
             connection.execute(text(f"DROP VIEW IF EXISTS {view}"))
         connection.execute(text("ALTER TABLE stored_checkpoints DROP COLUMN state_digest"))
+        connection.execute(text("ALTER TABLE stored_events DROP COLUMN worker"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
 
     either_database.upgrade()

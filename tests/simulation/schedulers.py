@@ -138,10 +138,11 @@ class Driven:
                 raise Requested(run.request)
         self.forgets_tick = False
 
-    def notice(self, kind: str, message: str) -> None:
+    def notice(self, kind: str, message: str, worker: str | None = None) -> None:
         """An event of the run's history."""
+        self._store.expect_no_later(self.claim)
         self._world.tell(self.claim.owner, message)
-        self._witness.told(self, kind, message)
+        self._witness.told(self, kind, message, worker)
 
     @property
     def _is_to_be_evaluated(self) -> bool:
@@ -367,8 +368,9 @@ class Scheduler:
         if claim is None:
             return IDLE_SECONDS
         self._world.tell(self.owner, f"claims {claim.run_id} at epoch {claim.epoch}")
-        kind = self._store.runs[claim.run_id].fingerprint
-        self._dispatcher.begin(claim.run_id, NETWORK, kind, allow_mixed=False)
+        run_id, kind = claim.run_id, self._store.runs[claim.run_id].fingerprint
+        aside = self._witness.aside[run_id]
+        self._dispatcher.begin(run_id, NETWORK, kind, allow_mixed=False, aside=aside)
         parts = self._world, self._store, self._witness, self._dispatcher
         self.driven = Driven(*parts, claim, self._audit, self._diverged)
         return 0.0

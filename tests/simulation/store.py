@@ -198,6 +198,11 @@ class Store:
         self._fence(claim)
         return self.runs[claim.run_id]
 
+    def expect_no_later(self, claim: Claim) -> None:
+        """Raise `LeaseLost` where a later claim exists: the run's story is another's to tell."""
+        if (epoch := self.runs[claim.run_id].epoch) != claim.epoch:
+            raise LeaseLost(f"{claim.run_id} is at epoch {epoch}")
+
     def _fence(self, claim: Claim) -> None:
         run = self.runs[claim.run_id]
         found = (run.status, run.owner, run.epoch)

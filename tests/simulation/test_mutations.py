@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -17,6 +17,7 @@ from scheduler.coordinator import Coordinator
 from scheduler.errors import AnswerInvalid
 from scheduler.sending import Slot
 from scheduler.settling import Settling
+from scheduler.standing import Standing
 from scheduler.tally import Tally
 from scheduler.validation import worker_of
 from scheduler.work import Watcher, Work
@@ -68,6 +69,11 @@ def pin_the_first(settling: Settling, shard: int) -> None:
             standing.pin(answer.fingerprint)
             tally.settle(answer.fingerprint)
             settling._sending.refit()
+
+
+def forgetful(aside: Iterable[str] = (), *arguments: Any, **named: Any) -> Standing:
+    """A standing in which nobody is quarantined yet."""
+    return Standing((), *arguments, **named)
 
 
 def unaudited(chance: random.Random) -> Faults:
@@ -184,6 +190,9 @@ MUTATIONS: dict[str, list[Mutation]] = {
     ],
     "what was counted of a quarantined worker stays so": [
         ("scheduler.tally.Tally.rests_on", lambda *arguments: False),
+    ],
+    "a new owner does not know whom others have quarantined": [
+        ("scheduler.link.Standing", forgetful),
     ],
     "what was added up is kept when an iteration is started over": [
         ("scheduler.gathering.StartOver", AnyText),

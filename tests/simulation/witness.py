@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from model.parameters import Arrays, digest
 from scheduler import committing
-from scheduler.commands import Answer
+from scheduler.commands import WORKER_SET_ASIDE, Answer
 from scheduler.coordinator import Coordinator
 from scheduler.errors import Diverged, Undecided
 from storage.commits import Commit
@@ -46,6 +46,7 @@ class Witness:
         self.happened: set[str] = set()  #: kinds of events that were told, and what else is rare
         self.undecided: set[str] = set()  #: runs that the only worker would have ended
         self.broken: set[str] = set()  #: fingerprints of single workers that an audit must find
+        self.aside = defaultdict[str, set[str]](set)  #: workers that events name, by run
         self._sent: set[str] = set()
         self._counted: dict[int, dict[int, Answer]] = {}  # by shard, for each run in hand
 
@@ -117,7 +118,7 @@ class Witness:
         total = sum(line.value for line in ledger)  # exact, as the sums are
         if wrong_sums := [array for array in sums.values() if (array != total).any()]:
             raise Violation(f"{driven.claim} added up {wrong_sums} of values that make {total}")
-        aside = driven.link.standing.aside
+        aside = self.aside[driven.claim.run_id]  # under whatever claim
         if wrong := [line for line in ledger if line.worker in aside]:
             raise Violation(f"{driven.claim} counted what quarantined workers found: {wrong}")
         if sums:
@@ -169,9 +170,11 @@ class Witness:
         self._counted[id(driven)] = {}
         driven.looked_at, driven.stuck_since = 0, {}
 
-    def told(self, driven: Driven, kind: str, message: str) -> None:
+    def told(self, driven: Driven, kind: str, message: str, worker: str | None) -> None:
         """An event of the run's history."""
         self.happened.add(kind)
+        if worker and kind == WORKER_SET_ASIDE:
+            self.aside[driven.claim.run_id].add(worker)
         if kind == "iteration_started_over":
             driven.started_over = True
             driven.waived.clear()

@@ -24,7 +24,7 @@ class Bystander:
     def tick(self, *, waiting: bool = False) -> None:
         """Nothing to keep."""
 
-    def notice(self, kind: str, message: str) -> None:
+    def notice(self, kind: str, message: str, worker: str | None = None) -> None:
         """Nothing to tell."""
         raise AssertionError(message)
 

@@ -42,7 +42,7 @@ class Scene:
     def driver(self) -> Driver:
         data = datasets.load(CONFIG)
 
-        def notice(kind: str, _: str) -> None:
+        def notice(kind: str, _: str, __: str | None = None) -> None:
             self.notices.append(kind)
             if kind == OUTAGE[0]:
                 self.on_outage()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from scheduler.commands import (
+    WORKER_SET_ASIDE,
     Answer,
     Attempt,
     Command,
@@ -100,8 +101,8 @@ def test_a_third_worker_decides_and_the_wrong_one_is_set_aside_and_named() -> No
     assert aside(told) == [A]
     assert work.finished
     assert [answer.worker for answer in counts(told)] == [B]
-    [command] = [one for one in told if isinstance(one, SetAside)]
-    assert f"replay ({A})" in command.reason
+    [event] = [one for one in told if isinstance(one, Tell) and one.kind == WORKER_SET_ASIDE]
+    assert (event.worker, f"replay ({A})" in event.message) == (A, True)
 
 
 def test_a_dispute_is_not_waived_but_waits_for_a_third_worker() -> None:
