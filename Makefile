@@ -18,7 +18,7 @@ $(BIN)/python:
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing Tapeworks (once; a minute or two)"
 	$(INSTALL) --no-deps --require-hashes --requirement requirements.lock
-	$(INSTALL) --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.development: requirements-dev.lock $(VENV)/.runtime
@@ -73,7 +73,7 @@ bench-history: $(VENV)/.development  ## Ask 20,000 runs of 2,000,000 iterations,
 # In no lock: the peers are measured as their users get them, and nothing else needs them.
 $(VENV)/.bench: $(VENV)/.runtime pyproject.toml
 	@echo "Installing JAX, PyTorch, Ray and Dask to measure against"
-	$(INSTALL) --no-build-isolation --config-settings editable_mode=compat --editable '.[bench]'
+	$(INSTALL) --no-build-isolation --editable '.[bench]'
 	@touch $@
 
 bench-engine: $(VENV)/.bench  ## Measure the gradient engine beside JAX, PyTorch and the seed's program

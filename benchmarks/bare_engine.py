@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cores import pin
-from model.config import NetworkConfig, Wanted
-from model.parameters import initial
-from scheduler.sharding import split
+from tapeworks.model.config import NetworkConfig, Wanted
+from tapeworks.model.parameters import initial
+from tapeworks.scheduler.sharding import split
 
 #: Processes, as workers in the runs beside it.
 PROCESSES = 2
@@ -78,7 +78,7 @@ def _serve(
     labels: NDArray[np.integer],
 ) -> None:
     """Compute all images whenever it is asked to, until the other end is closed."""
-    from model.gradients import engine
+    from tapeworks.model.gradients import engine
 
     pin(multiprocessing.current_process().pid or 0, place)
     compute, parameters = engine(network), initial(network, seed=1)

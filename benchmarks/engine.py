@@ -26,7 +26,7 @@ from benchmarks.engine_report import LABELS, PEERS, Samples, table, told
 from benchmarks.problem import Problem
 from benchmarks.rounds import announced
 from benchmarks.rounds import count as round_count
-from model.config import NetworkConfig, RunConfig
+from tapeworks.model.config import NetworkConfig, RunConfig
 
 #: How nearly all engines must agree: parts of an array's largest entry.
 TOLERANCE = 1e-5

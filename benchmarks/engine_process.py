@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.problem import Compute, Problem
-from model.config import Unfolding
-from model.memory import keep_freed_memory
+from tapeworks.model.config import Unfolding
+from tapeworks.model.memory import keep_freed_memory
 
 #: Seconds that one answer to "measure" takes, about.
 MEASURED_SECONDS = 0.4
@@ -78,7 +78,7 @@ def _product(library: str) -> Any:
 
 
 def _tapeworks(problem: Problem, unfolding: Unfolding) -> Compute:
-    from model.gradients import engine
+    from tapeworks.model.gradients import engine
 
     compute = engine(problem.network.model_copy(update={"unfolding": unfolding}))
     parameters, images, labels = problem.parameters, problem.images, problem.labels

@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Iterable, Iterator
 
 from benchmarks.engine_process import PRODUCT_SIDE, PRODUCTS
-from model.config import NetworkConfig, Unfolding
 from tapeworks.forecast import multiply_adds
+from tapeworks.model.config import NetworkConfig, Unfolding
 
 PEERS = {
     "jax-convolution": "JAX jit(vmap(grad)), convolution",

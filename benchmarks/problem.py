@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import NetworkConfig
-from model.images import normalised, one_hot
-from model.parameters import Arrays, initial
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.images import normalised, one_hot
+from tapeworks.model.parameters import Arrays, initial
 
 Compute = Callable[[], Arrays]
 

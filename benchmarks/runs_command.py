@@ -8,10 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.processes import TAPEWORKS, run
-from model.config import RunConfig
-from storage.commits import Commit
-from storage.history import History
-from storage.records import ImageValues, IterationRecord, LedgerRecord, RunStatus
+from tapeworks.model.config import RunConfig
+from tapeworks.storage.commits import Commit
+from tapeworks.storage.history import History
+from tapeworks.storage.records import (
+    ImageValues,
+    IterationRecord,
+    LedgerRecord,
+    RunStatus,
+)
 
 #: Runs in the database that is listed.
 RUNS = 200

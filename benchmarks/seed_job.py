@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.processes import run
 from benchmarks.train_job import IMAGES, ITERATIONS
-from model import datasets
-from model.config import RunConfig
+from tapeworks.model import datasets
+from tapeworks.model.config import RunConfig
 
 #: What is measured when the job is not run whole. The first iteration also traces the function.
 MEASURED_IMAGES, MEASURED_ITERATIONS = 3, 3

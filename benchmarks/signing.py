@@ -15,8 +15,8 @@ from pathlib import Path
 
 from benchmarks.rounds import announced, count
 from benchmarks.train_run import Job, time_train
-from model.config import GradientForm
-from workers.signing import SHORTEST_KEY_BYTES, VARIABLE
+from tapeworks.model.config import GradientForm
+from tapeworks.workers.signing import SHORTEST_KEY_BYTES, VARIABLE
 
 WORKERS = 2
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.processes import run
-from model.config import RunConfig, Unfolding
+from tapeworks.model.config import RunConfig, Unfolding
 
 #: Images computed over and over. The full unfolding prepares each of them once, unmeasured.
 IMAGES = {Unfolding.FULL: 8, Unfolding.LAYERWISE: 48}
@@ -33,10 +33,12 @@ def images_per_second(unfolding: Unfolding) -> float:
 
 
 def _pass_seconds(config: RunConfig) -> Iterator[float]:
-    from model import datasets  # this and the next load what the benchmark's own process can spare
-    from model.gradients import engine
-    from model.images import image_set
-    from model.parameters import initial
+    from tapeworks.model import (
+        datasets,  # this and the next load what the benchmark's own process can spare
+    )
+    from tapeworks.model.gradients import engine
+    from tapeworks.model.images import image_set
+    from tapeworks.model.parameters import initial
 
     data, parameters = datasets.load(config).training, initial(config.network, config.seed)
     images, compute = image_set(config, 0), engine(config.network)

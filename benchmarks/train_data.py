@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from model import datasets
-from model.config import RunConfig, run_config
-from model.datasets.data import ImageData
+from tapeworks.model import datasets
+from tapeworks.model.config import RunConfig, run_config
+from tapeworks.model.datasets.data import ImageData
 
 
 def config_of(count: int, classes: str) -> RunConfig:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import Wanted
-from model.parameters import Arrays
+from tapeworks.model.config import Wanted
+from tapeworks.model.parameters import Arrays
 
 
 def microbatch_sums(gradients: Arrays, microbatch_size: int) -> Arrays:

@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from model.errors import ConfigurationError
-from model.given_settings import listed, plain_values, sentence
-from model.update_config import UpdateConfig
+from tapeworks.model.errors import ConfigurationError
+from tapeworks.model.given_settings import listed, plain_values, sentence
+from tapeworks.model.update_config import UpdateConfig
 
 #: Images in the smallest and the largest default microbatch. Throughput hardly grows above the
 #: second; below the first, half of a call's time is TensorFlow's own (docs/engine.md).

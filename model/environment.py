@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from model.errors import VariableUnreadable
+from tapeworks.model.errors import VariableUnreadable
 
 #: What an env file, an editor or a web page leaves around a value: blanks, line ends, and marks
 #: that nobody sees, such as those of byte order and of the direction of writing.

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from model.environment import expand_path
-from model.errors import ConfigurationError
-from model.plain import plain
+from tapeworks.model.environment import expand_path
+from tapeworks.model.errors import ConfigurationError
+from tapeworks.model.plain import plain
 
 #: Settings that are paths, or may be.
 OF_PATHS = ("dataset", "data_dir")

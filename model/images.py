@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import RunConfig
+from tapeworks.model.config import RunConfig
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 

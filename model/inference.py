@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model import network as networks
-from model.config import NetworkConfig, Unfolding
-from model.errors import ParametersError
-from model.images import normalised, padded
-from model.parameters import Arrays
-from model.runtime import tf
-from model.unfold import unfold_fully
+from tapeworks.model import network as networks
+from tapeworks.model.config import NetworkConfig, Unfolding
+from tapeworks.model.errors import ParametersError
+from tapeworks.model.images import normalised, padded
+from tapeworks.model.parameters import Arrays
+from tapeworks.model.runtime import tf
+from tapeworks.model.unfold import unfold_fully
 
 
 def logits(

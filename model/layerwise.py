@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model import network as networks
-from model.config import NetworkConfig
-from model.convolution import block_added, block_of, filter_gradients
-from model.images import padded
-from model.loss import binary_cross_entropy
-from model.runtime import tf, xla
+from tapeworks.model import network as networks
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.convolution import block_added, block_of, filter_gradients
+from tapeworks.model.images import padded
+from tapeworks.model.loss import binary_cross_entropy
+from tapeworks.model.runtime import tf, xla
 
 #: Images that stand side by side; the last group is padded. They fill a register of 512 bits, and
 #: their rows stay in the first-level cache.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.runtime import tf
+from tapeworks.model.runtime import tf
 
 
 def binary_cross_entropy(logits: Any, truth: Any) -> Any:

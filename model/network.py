@@ -11,15 +11,15 @@ import operator
 from dataclasses import dataclass
 from typing import Any
 
-from model.convolution import convolve
-from model.runtime import tf
+from tapeworks.model.convolution import convolve
+from tapeworks.model.runtime import tf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerwisePass:
     """What the layerwise forward pass leaves behind for per-image gradients.
 
-    The images stand side by side in every pixel, as in `model.convolution`.
+    The images stand side by side in every pixel, as in `tapeworks.model.convolution`.
     """
 
     maps: list[Any]  #: what each layer convolved, (side below, side below × images)

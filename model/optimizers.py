@@ -9,10 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from model.config import RunConfig
-from model.errors import ParametersError
-from model.parameters import Arrays, all_finite, from_bytes, to_bytes
-from model.update_config import Optimizer, UpdateConfig
+from tapeworks.model.config import RunConfig
+from tapeworks.model.errors import ParametersError
+from tapeworks.model.parameters import (
+    Arrays,
+    all_finite,
+    from_bytes,
+    to_bytes,
+)
+from tapeworks.model.update_config import Optimizer, UpdateConfig
 
 #: What is remembered of each parameter array, by optimizer: float32 arrays of its shape, called
 #: "conv_1.velocity" and so on.

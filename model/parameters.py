@@ -12,9 +12,9 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from model.config import NetworkConfig
-from model.environment import expand_home
-from model.errors import ParametersError
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.environment import expand_home
+from tapeworks.model.errors import ParametersError
 
 #: Arrays by name.
 Arrays = dict[str, NDArray[Any]]

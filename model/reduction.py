@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.average import microbatch_sums
-from model.parameters import Arrays
+from tapeworks.model.average import microbatch_sums
+from tapeworks.model.parameters import Arrays
 
 Sum = NDArray[np.float64]
 

@@ -9,9 +9,9 @@ import os
 import sys
 from typing import Any
 
-from model.flags import FLAGS, THREADS, ignored_variables
-from model.keras_settings import without_keras_settings
-from model.memory import keep_freed_memory
+from tapeworks.model.flags import FLAGS, THREADS, ignored_variables
+from tapeworks.model.keras_settings import without_keras_settings
+from tapeworks.model.memory import keep_freed_memory
 
 #: TensorFlow loads this module of Keras at import and does without it where Keras is not
 #: installed. We do without it too: 2 of 6 seconds, and 100 MB in every worker.

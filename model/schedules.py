@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
-from model.config import RunConfig
-from model.update_config import Schedule
+from tapeworks.model.config import RunConfig
+from tapeworks.model.update_config import Schedule
 
 #: Rounded to float64 once, at the end: the 17 digits that decide it stand far before the last.
 _CONTEXT = Context(prec=50, rounding=ROUND_HALF_EVEN)

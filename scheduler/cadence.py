@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.config import RunConfig
-from storage.ranking import Metric, best
-from storage.records import EvaluationRecord
+from tapeworks.model.config import RunConfig
+from tapeworks.storage.ranking import Metric, best
+from tapeworks.storage.records import EvaluationRecord
 
 
 def is_evaluated(config: RunConfig, completed_iterations: int) -> bool:

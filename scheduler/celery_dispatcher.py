@@ -7,17 +7,17 @@ import logging
 import time
 from collections.abc import Collection
 
-from model.config import NetworkConfig
-from scheduler.errors import SchedulerError
-from scheduler.gathering import Gathering
-from scheduler.link import Link
-from scheduler.metering import UNMETERED, Meter
-from scheduler.work import Result, Watcher, Work
-from workers.crash_points import CrashPoint, crash_point
-from workers.errors import RedisUnreachable, WorkersError
-from workers.log_context import about
-from workers.messages import Wanted
-from workers.signing import UNSIGNED, Signer
+from tapeworks.model.config import NetworkConfig
+from tapeworks.scheduler.errors import SchedulerError
+from tapeworks.scheduler.gathering import Gathering
+from tapeworks.scheduler.link import Link
+from tapeworks.scheduler.metering import UNMETERED, Meter
+from tapeworks.scheduler.work import Result, Watcher, Work
+from tapeworks.workers.crash_points import CrashPoint, crash_point
+from tapeworks.workers.errors import RedisUnreachable, WorkersError
+from tapeworks.workers.log_context import about
+from tapeworks.workers.messages import Wanted
+from tapeworks.workers.signing import UNSIGNED, Signer
 
 #: Seconds before Redis is tried again.
 RETRY_SECONDS = 0.5

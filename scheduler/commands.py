@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from scheduler.sharding import Shard
+from tapeworks.scheduler.sharding import Shard
 
 
 class Reason(StrEnum):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-from model.config import RunConfig
-from scheduler.cadence import is_kept, is_recorded
-from scheduler.outcomes import Computed, ledger_of
-from storage.commits import Commit
-from storage.history import History
-from storage.records import Claim, IterationRecord, RunRecord
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.cadence import is_kept, is_recorded
+from tapeworks.scheduler.outcomes import Computed, ledger_of
+from tapeworks.storage.commits import Commit
+from tapeworks.storage.history import History
+from tapeworks.storage.records import Claim, IterationRecord, RunRecord
 
 #: Seconds after which an iteration waits for no other one to be committed with it. A transaction
 #: costs as much as computing some dozens of images; what a killed scheduler had computed and not

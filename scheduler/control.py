@@ -8,14 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from scheduler.errors import Interrupted, Requested
-from scheduler.metering import UNMETERED, Meter
-from scheduler.pulse import Pulse
-from storage.history import History
-from storage.records import Claim, Request, RunRecord
-from workers.crash_points import CrashPoint, crash_point
-from workers.log_context import about
-from workers.messages import SchedulerState
+from tapeworks.scheduler.errors import Interrupted, Requested
+from tapeworks.scheduler.metering import UNMETERED, Meter
+from tapeworks.scheduler.pulse import Pulse
+from tapeworks.storage.history import History
+from tapeworks.storage.records import Claim, Request, RunRecord
+from tapeworks.workers.crash_points import CrashPoint, crash_point
+from tapeworks.workers.log_context import about
+from tapeworks.workers.messages import SchedulerState
 
 
 @dataclass(frozen=True, kw_only=True)

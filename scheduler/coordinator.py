@@ -1,8 +1,8 @@
 """The scheduler's core for one iteration: events in, commands out. Pure: time is an argument.
 
-A shard is missing until an answer to it is counted, as a whole or not at all. What is sent, and
-when, is decided in `scheduler.sending`; here answers and failures are judged. Somebody may take
-whatever is missing: what no living worker may take is settled in `scheduler.settling`.
+A shard is missing until an answer to it is counted, as a whole or not at all. `sending` decides
+what is sent, and when; here answers and failures are judged. Somebody may take whatever is missing:
+what no living worker may take is settled in `settling`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
-from scheduler.commands import (
+from tapeworks.scheduler.commands import (
     Answer,
     Attempt,
     Command,
@@ -22,11 +22,11 @@ from scheduler.commands import (
     Tell,
     Withdraw,
 )
-from scheduler.sending import NOW, Sending, Slot
-from scheduler.settling import Settling, names
-from scheduler.sharding import Shard
-from scheduler.standing import Standing
-from scheduler.tally import Tally
+from tapeworks.scheduler.sending import NOW, Sending, Slot
+from tapeworks.scheduler.settling import Settling, names
+from tapeworks.scheduler.sharding import Shard
+from tapeworks.scheduler.standing import Standing
+from tapeworks.scheduler.tally import Tally
 
 #: A shard whose attempts come back without a valid answer more often than this ends the run, if
 #: every living worker has tried.

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.parameters import digest
-from scheduler.outcomes import Computed, images_of
-from storage.records import (
+from tapeworks.model.parameters import digest
+from tapeworks.scheduler.outcomes import Computed, images_of
+from tapeworks.storage.records import (
     CheckpointRecord,
     ImageValues,
     IterationRecord,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
-from model import datasets
-from model.config import RunConfig, recorded_config
-from model.datasets.data import Split
-from scheduler.background import in_background
-from scheduler.commands import WORKER_SET_ASIDE
-from scheduler.control import Control, Keeper, Lease
-from scheduler.errors import (
+from tapeworks.model import datasets
+from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.model.datasets.data import Split
+from tapeworks.scheduler.background import in_background
+from tapeworks.scheduler.commands import WORKER_SET_ASIDE
+from tapeworks.scheduler.control import Control, Keeper, Lease
+from tapeworks.scheduler.errors import (
     OF_ALL_RUNS,
     OF_ONE_RUN,
     GivenBack,
@@ -21,19 +21,25 @@ from scheduler.errors import (
     Unreleased,
     other_images,
 )
-from scheduler.evaluating import Evaluations
-from scheduler.metering import UNMETERED, Meter
-from scheduler.patience import Patience
-from scheduler.pulse import Pulse
-from scheduler.submission import check_order
-from scheduler.training import train
-from scheduler.work import Dispatcher
-from storage.errors import LeaseLost
-from storage.history import History
-from storage.owners import current_owner
-from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord, RunStatus
-from workers.chunks import chunked
-from workers.crash_points import CrashPoint, crash_point
+from tapeworks.scheduler.evaluating import Evaluations
+from tapeworks.scheduler.metering import UNMETERED, Meter
+from tapeworks.scheduler.patience import Patience
+from tapeworks.scheduler.pulse import Pulse
+from tapeworks.scheduler.submission import check_order
+from tapeworks.scheduler.training import train
+from tapeworks.scheduler.work import Dispatcher
+from tapeworks.storage.errors import LeaseLost
+from tapeworks.storage.history import History
+from tapeworks.storage.owners import current_owner
+from tapeworks.storage.records import (
+    Claim,
+    EvaluationRecord,
+    IterationRecord,
+    RunRecord,
+    RunStatus,
+)
+from tapeworks.workers.chunks import chunked
+from tapeworks.workers.crash_points import CrashPoint, crash_point
 
 #: Why a run was left on which the user did not wait.
 STOPPED = "stopped on request"

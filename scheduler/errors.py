@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from model.config import SUM_ORDER
-from model.errors import ModelError
-from storage.errors import CheckpointDamaged, NotFound, StorageError
-from workers.errors import WorkersError
+from tapeworks.model.config import SUM_ORDER
+from tapeworks.model.errors import ModelError
+from tapeworks.storage.errors import CheckpointDamaged, NotFound, StorageError
+from tapeworks.workers.errors import WorkersError
 
 
 class SchedulerError(Exception):

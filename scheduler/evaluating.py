@@ -6,14 +6,14 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from model.config import RunConfig
-from model.datasets.data import ImageData
-from scheduler.cadence import is_evaluated, reason_to_stop
-from scheduler.submission import OF_IMAGES
-from scheduler.training import evaluate
-from scheduler.work import Dispatcher, Watcher
-from storage.history import History
-from storage.records import Claim, EvaluationRecord, RunRecord
+from tapeworks.model.config import RunConfig
+from tapeworks.model.datasets.data import ImageData
+from tapeworks.scheduler.cadence import is_evaluated, reason_to_stop
+from tapeworks.scheduler.submission import OF_IMAGES
+from tapeworks.scheduler.training import evaluate
+from tapeworks.scheduler.work import Dispatcher, Watcher
+from tapeworks.storage.history import History
+from tapeworks.storage.records import Claim, EvaluationRecord, RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)

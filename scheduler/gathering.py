@@ -11,9 +11,14 @@ from contextlib import AbstractContextManager, nullcontext
 
 from pydantic import ValidationError
 
-from model.parameters import Arrays, all_finite, digest, to_bytes
-from model.reduction import Reduction
-from scheduler.commands import (
+from tapeworks.model.parameters import (
+    Arrays,
+    all_finite,
+    digest,
+    to_bytes,
+)
+from tapeworks.model.reduction import Reduction
+from tapeworks.scheduler.commands import (
     Answer,
     Attempt,
     Command,
@@ -28,12 +33,18 @@ from scheduler.commands import (
     Tell,
     Withdraw,
 )
-from scheduler.coordinator import Coordinator
-from scheduler.errors import AnswerInvalid, RunFailed, SchedulerError, Undecided, diverged
-from scheduler.link import Link
-from scheduler.metering import UNMETERED, Meter, Verdict
-from scheduler.sharding import Shard, shard_count, split
-from scheduler.validation import (
+from tapeworks.scheduler.coordinator import Coordinator
+from tapeworks.scheduler.errors import (
+    AnswerInvalid,
+    RunFailed,
+    SchedulerError,
+    Undecided,
+    diverged,
+)
+from tapeworks.scheduler.link import Link
+from tapeworks.scheduler.metering import UNMETERED, Meter, Verdict
+from tapeworks.scheduler.sharding import Shard, shard_count, split
+from tapeworks.scheduler.validation import (
     fewest_shards,
     longest_answer,
     outcome_of,
@@ -42,13 +53,23 @@ from scheduler.validation import (
     sums_of,
     worker_of,
 )
-from scheduler.work import Outcome, Result, Watcher, Work
-from workers.chunks import CHUNK_IMAGES
-from workers.crash_points import CrashPoint, crash_point
-from workers.errors import SignatureWrong
-from workers.limits import MOST_WORKERS
-from workers.log_context import about
-from workers.messages import AnswerHeader, ShardMessage, Status, Wanted
+from tapeworks.scheduler.work import (
+    Outcome,
+    Result,
+    Watcher,
+    Work,
+)
+from tapeworks.workers.chunks import CHUNK_IMAGES
+from tapeworks.workers.crash_points import CrashPoint, crash_point
+from tapeworks.workers.errors import SignatureWrong
+from tapeworks.workers.limits import MOST_WORKERS
+from tapeworks.workers.log_context import about
+from tapeworks.workers.messages import (
+    AnswerHeader,
+    ShardMessage,
+    Status,
+    Wanted,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable
 
-from model.config import NetworkConfig
-from model.datasets.data import ImageData
-from scheduler.background import in_background
-from scheduler.standing import Standing
-from scheduler.work import Watcher, Work
-from workers.addresses import without_password
-from workers.chunks import ChunkedImages, chunked
-from workers.crash_points import CrashPoint, crash_point
-from workers.errors import SignatureWrong
-from workers.exchange import Exchange, Opening
-from workers.keys import IMAGES_SECONDS, PARAMETERS_SECONDS, WORKER_SECONDS
-from workers.messages import ShardMessage
-from workers.redis_client import FILLING, FULL
-from workers.registry import Survey
-from workers.signing import REMEDY, UNSIGNED, Signer
-from workers.versions import tapeworks_version
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.datasets.data import ImageData
+from tapeworks.scheduler.background import in_background
+from tapeworks.scheduler.standing import Standing
+from tapeworks.scheduler.work import Watcher, Work
+from tapeworks.workers.addresses import without_password
+from tapeworks.workers.chunks import ChunkedImages, chunked
+from tapeworks.workers.crash_points import CrashPoint, crash_point
+from tapeworks.workers.errors import SignatureWrong
+from tapeworks.workers.exchange import Exchange, Opening
+from tapeworks.workers.keys import IMAGES_SECONDS, PARAMETERS_SECONDS, WORKER_SECONDS
+from tapeworks.workers.messages import ShardMessage
+from tapeworks.workers.redis_client import FILLING, FULL
+from tapeworks.workers.registry import Survey
+from tapeworks.workers.signing import REMEDY, UNSIGNED, Signer
+from tapeworks.workers.versions import tapeworks_version
 
 #: Seconds between two looks at who is there.
 LOOK_SECONDS = 1.0

@@ -10,16 +10,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import NetworkConfig
-from model.parameters import Arrays, all_finite, from_bytes
-from model.reduction import Reduction
-from scheduler.errors import diverged, other_bits
-from scheduler.sharding import split
-from scheduler.work import Outcome, Result, Watcher, Work
-from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS, Wanted
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.parameters import Arrays, all_finite, from_bytes
+from tapeworks.model.reduction import Reduction
+from tapeworks.scheduler.errors import diverged, other_bits
+from tapeworks.scheduler.sharding import split
+from tapeworks.scheduler.work import (
+    Outcome,
+    Result,
+    Watcher,
+    Work,
+)
+from tapeworks.workers.messages import (
+    GRADIENT_NORMS,
+    LOSSES,
+    PREDICTIONS,
+    Wanted,
+)
 
 if TYPE_CHECKING:
-    from model.gradients import EngineResult
+    from tapeworks.model.gradients import EngineResult
 
 #: What the ledger says in place of a worker's name.
 IN_PROCESS = "in-process"
@@ -35,8 +45,8 @@ class LocalDispatcher:
 
     def prepare(self, network: NetworkConfig) -> None:
         """Load TensorFlow and compile: seconds that had better pass before a lease runs."""
-        from model.gradients import warm_up
-        from workers.fingerprint import fingerprint
+        from tapeworks.model.gradients import warm_up
+        from tapeworks.workers.fingerprint import fingerprint
 
         self.fingerprint = fingerprint()
         warm_up(network)
@@ -64,7 +74,7 @@ class LocalDispatcher:
 
     def compute(self, work: Work, watcher: Watcher) -> Result:
         """One slice of images after the other; together they are one shard's answer."""
-        from workers.compute import answer_arrays, compute_slices
+        from tapeworks.workers.compute import answer_arrays, compute_slices
 
         self.attempts = self.shards = 1
         [shard] = split(work.images, work.network.microbatch_size, 1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from scheduler.commands import Reason
-from scheduler.work import Work
-from storage.records import IterationRecord
+from tapeworks.scheduler.commands import Reason
+from tapeworks.scheduler.work import Work
+from tapeworks.storage.records import IterationRecord
 
 #: Every kind of notice that a scheduler gives.
 NOTICES = (

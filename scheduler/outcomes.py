@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.average import global_norm, total_loss
-from model.datasets.data import ImageData
-from model.parameters import Arrays
-from scheduler.work import Outcome, Work
-from storage.records import Claim, ImageValues, LedgerRecord
+from tapeworks.model.average import global_norm, total_loss
+from tapeworks.model.datasets.data import ImageData
+from tapeworks.model.parameters import Arrays
+from tapeworks.scheduler.work import Outcome, Work
+from tapeworks.storage.records import Claim, ImageValues, LedgerRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

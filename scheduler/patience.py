@@ -14,14 +14,19 @@ from tenacity import (
     wait_exponential,
 )
 
-from scheduler.control import Control
-from scheduler.errors import Interrupted
-from scheduler.pulse import Pulse
-from storage.errors import HistoryRolledBack, LeaseLost, StorageRefused, StorageUnreachable
-from storage.history import History
-from storage.records import Claim
-from workers.errors import RedisMisconfigured, RedisUnreachable
-from workers.messages import SchedulerState
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.errors import Interrupted
+from tapeworks.scheduler.pulse import Pulse
+from tapeworks.storage.errors import (
+    HistoryRolledBack,
+    LeaseLost,
+    StorageRefused,
+    StorageUnreachable,
+)
+from tapeworks.storage.history import History
+from tapeworks.storage.records import Claim
+from tapeworks.workers.errors import RedisMisconfigured, RedisUnreachable
+from tapeworks.workers.messages import SchedulerState
 
 #: The first and the longest pause before the database is tried again, in seconds.
 FIRST_PAUSE_SECONDS = 0.05

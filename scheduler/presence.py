@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Self
 
-from scheduler.pulse import Pulse
-from workers.errors import RedisUnreachable
-from workers.exchange import Exchange
-from workers.messages import SchedulerRecord, SchedulerState
-from workers.versions import python_version, tapeworks_version
+from tapeworks.scheduler.pulse import Pulse
+from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.messages import SchedulerRecord, SchedulerState
+from tapeworks.workers.versions import python_version, tapeworks_version
 
 logger = logging.getLogger(__name__)
 

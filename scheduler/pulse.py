@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from workers.messages import SchedulerState
+from tapeworks.workers.messages import SchedulerState
 
 
 @dataclass(frozen=True, kw_only=True)

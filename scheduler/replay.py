@@ -6,14 +6,14 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from model import datasets
-from model.config import RunConfig, recorded_config
-from model.datasets.data import ImageData
-from model.errors import ParametersError
-from model.optimizers import read_state
-from model.parameters import checked, from_bytes
-from scheduler.cadence import is_kept, is_recorded
-from scheduler.differences import (
+from tapeworks.model import datasets
+from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.model.datasets.data import ImageData
+from tapeworks.model.errors import ParametersError
+from tapeworks.model.optimizers import read_state
+from tapeworks.model.parameters import checked, from_bytes
+from tapeworks.scheduler.cadence import is_kept, is_recorded
+from tapeworks.scheduler.differences import (
     Difference,
     Stored,
     checkpoint_difference,
@@ -23,15 +23,15 @@ from scheduler.differences import (
     state_difference,
     unusable_state,
 )
-from scheduler.driving import check_images, images_digest
-from scheduler.errors import CannotReplay, Diverged
-from scheduler.outcomes import Computed
-from scheduler.submission import check_order
-from scheduler.training import compute_iteration, iteration_work
-from scheduler.work import Dispatcher, Watcher
-from storage.errors import CheckpointNotFound, IterationNotFound
-from storage.history import History
-from storage.records import CheckpointRecord, IterationRecord, RunRecord
+from tapeworks.scheduler.driving import check_images, images_digest
+from tapeworks.scheduler.errors import CannotReplay, Diverged
+from tapeworks.scheduler.outcomes import Computed
+from tapeworks.scheduler.submission import check_order
+from tapeworks.scheduler.training import compute_iteration, iteration_work
+from tapeworks.scheduler.work import Dispatcher, Watcher
+from tapeworks.storage.errors import CheckpointNotFound, IterationNotFound
+from tapeworks.storage.history import History
+from tapeworks.storage.records import CheckpointRecord, IterationRecord, RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)

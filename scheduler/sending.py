@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import islice, takewhile
 
-from scheduler.commands import Attempt, Reason, Send
-from scheduler.sharding import Shard
-from scheduler.standing import Standing
-from scheduler.tally import Tally
+from tapeworks.scheduler.commands import Attempt, Reason, Send
+from tapeworks.scheduler.sharding import Shard
+from tapeworks.scheduler.standing import Standing
+from tapeworks.scheduler.tally import Tally
 
 #: Shards that are out at one time for each live worker, so that none waits for its next one.
 WINDOW_PER_WORKER = 2

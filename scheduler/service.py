@@ -7,12 +7,23 @@ import queue
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from scheduler.driving import Driver, defect
-from scheduler.errors import OF_ALL_RUNS, OF_ONE_RUN, Interrupted, RunFailed, Unreleased
-from storage.errors import HistoryRolledBack, LeaseLost
-from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
-from workers.log_context import about
-from workers.messages import SchedulerState
+from tapeworks.scheduler.driving import Driver, defect
+from tapeworks.scheduler.errors import (
+    OF_ALL_RUNS,
+    OF_ONE_RUN,
+    Interrupted,
+    RunFailed,
+    Unreleased,
+)
+from tapeworks.storage.errors import HistoryRolledBack, LeaseLost
+from tapeworks.storage.records import (
+    Claim,
+    EvaluationRecord,
+    IterationRecord,
+    RunRecord,
+)
+from tapeworks.workers.log_context import about
+from tapeworks.workers.messages import SchedulerState
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scheduler.commands import WORKER_SET_ASIDE, Command, Reason, SetAside, StartOver, Tell
-from scheduler.sending import Sending, Slot
-from scheduler.standing import MOST_STRIKES, Standing
-from scheduler.tally import AUDIT_VOTES, Tally
+from tapeworks.scheduler.commands import (
+    WORKER_SET_ASIDE,
+    Command,
+    Reason,
+    SetAside,
+    StartOver,
+    Tell,
+)
+from tapeworks.scheduler.sending import Sending, Slot
+from tapeworks.scheduler.standing import MOST_STRIKES, Standing
+from tapeworks.scheduler.tally import AUDIT_VOTES, Tally
 
 #: Seconds that workers who do not agree wait for another one before they are asked again; twice as
 #: many each time, as often as that.

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.pace import Pace
+from tapeworks.scheduler.pace import Pace
 
 #: A worker is given so many shards in an iteration while nobody knows how fast the workers are.
 FIRST_SHARDS_PER_WORKER = 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from scheduler.pace import Pace
+from tapeworks.scheduler.pace import Pace
 
 #: A worker with so many invalid answers is set aside for the run.
 MOST_STRIKES = 3

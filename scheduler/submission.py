@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from model import datasets, optimizers, parameters
-from model.config import (
+from tapeworks.model import datasets, optimizers, parameters
+from tapeworks.model.config import (
     SUM_ORDER,
     RunConfig,
     record,
@@ -18,12 +18,12 @@ from model.config import (
     recorded_settings,
     run_config,
 )
-from model.errors import ConfigurationError
-from model.parameters import Arrays
-from scheduler.errors import other_order
-from storage.history import History
-from storage.queue import NewRun
-from storage.records import CheckpointRecord, RunRecord
+from tapeworks.model.errors import ConfigurationError
+from tapeworks.model.parameters import Arrays
+from tapeworks.scheduler.errors import other_order
+from tapeworks.storage.history import History
+from tapeworks.storage.queue import NewRun
+from tapeworks.storage.records import CheckpointRecord, RunRecord
 
 #: The settings that decide which images are trained on.
 OF_IMAGES = ("dataset", "data_dir", "classes", "images", "image_side")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from scheduler.commands import Answer
+from tapeworks.scheduler.commands import Answer
 
 #: Workers that must have found the same bits before an audited shard is counted.
 AUDIT_VOTES = 2

@@ -10,27 +10,43 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from model.average import mean_gradient
-from model.config import RunConfig
-from model.datasets.data import ImageData
-from model.images import image_set
-from model.optimizers import direction, read_state, state_bytes
-from model.parameters import all_finite, assign, digest, from_bytes, to_bytes
-from model.schedules import learning_rate
-from scheduler.cadence import next_follows
-from scheduler.committing import Committing
-from scheduler.errors import diverged
-from scheduler.outcomes import (
+from tapeworks.model.average import mean_gradient
+from tapeworks.model.config import RunConfig
+from tapeworks.model.datasets.data import ImageData
+from tapeworks.model.images import image_set
+from tapeworks.model.optimizers import direction, read_state, state_bytes
+from tapeworks.model.parameters import (
+    all_finite,
+    assign,
+    digest,
+    from_bytes,
+    to_bytes,
+)
+from tapeworks.model.schedules import learning_rate
+from tapeworks.scheduler.cadence import next_follows
+from tapeworks.scheduler.committing import Committing
+from tapeworks.scheduler.errors import diverged
+from tapeworks.scheduler.outcomes import (
     Computed,
     accuracy_of,
     confusion_of,
     loss_of,
 )
-from scheduler.work import Dispatcher, RunWatcher, Watcher, Work
-from storage.history import History
-from storage.records import CheckpointRecord, Claim, EvaluationRecord, IterationRecord
-from workers.crash_points import CrashPoint, crash_point
-from workers.messages import Wanted
+from tapeworks.scheduler.work import (
+    Dispatcher,
+    RunWatcher,
+    Watcher,
+    Work,
+)
+from tapeworks.storage.history import History
+from tapeworks.storage.records import (
+    CheckpointRecord,
+    Claim,
+    EvaluationRecord,
+    IterationRecord,
+)
+from tapeworks.workers.crash_points import CrashPoint, crash_point
+from tapeworks.workers.messages import Wanted
 
 
 def train(

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 import numpy as np
 from pydantic import ValidationError
 
-from model.errors import ParametersError
-from model.parameters import Arrays, from_bytes
-from model.reduction import block_sums, blocks
-from scheduler.commands import Attempt
-from scheduler.errors import AnswerInvalid
-from scheduler.sharding import Shard, split
-from scheduler.work import Outcome, Work
-from workers.limits import (
+from tapeworks.model.errors import ParametersError
+from tapeworks.model.parameters import Arrays, from_bytes
+from tapeworks.model.reduction import block_sums, blocks
+from tapeworks.scheduler.commands import Attempt
+from tapeworks.scheduler.errors import AnswerInvalid
+from tapeworks.scheduler.sharding import Shard, split
+from tapeworks.scheduler.work import Outcome, Work
+from tapeworks.workers.limits import (
     ARRAYS_HEADER_BYTES,
     HEAD_BYTES,
     LARGEST_SHARD_IMAGES,
@@ -23,7 +23,7 @@ from workers.limits import (
     MOST_SHARD_CHUNKS,
     USUAL_ANSWER_BYTES,
 )
-from workers.messages import (
+from tapeworks.workers.messages import (
     GRADIENT_NORMS,
     LOSSES,
     PREDICTIONS,

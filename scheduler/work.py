@@ -10,12 +10,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import NetworkConfig
-from model.datasets.data import ImageData
-from model.parameters import Arrays
-from scheduler.sharding import Shard
-from storage.records import RunRecord
-from workers.messages import Wanted
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.datasets.data import ImageData
+from tapeworks.model.parameters import Arrays
+from tapeworks.scheduler.sharding import Shard
+from tapeworks.storage.records import RunRecord
+from tapeworks.workers.messages import Wanted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from storage.types import RealArray
+from tapeworks.storage.types import RealArray
 
 
 class _RealArrayDumper(Dumper):

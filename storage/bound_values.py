@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from storage.errors import ValueNotPlain
+from tapeworks.storage.errors import ValueNotPlain
 
 #: What both drivers store as what it is. PostgreSQL's arrays are lists; SQLAlchemy gives bytes to
 #: SQLite as a view of them.

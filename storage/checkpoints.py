@@ -6,11 +6,11 @@ import hashlib
 
 from sqlalchemy import Connection, select
 
-from storage.errors import CheckpointDamaged, CheckpointNotFound
-from storage.records import CheckpointRecord
-from storage.references import run_by_id
-from storage.rows import all_of, fetch
-from storage.tables import checkpoints
+from tapeworks.storage.errors import CheckpointDamaged, CheckpointNotFound
+from tapeworks.storage.records import CheckpointRecord
+from tapeworks.storage.references import run_by_id
+from tapeworks.storage.rows import all_of, fetch
+from tapeworks.storage.tables import checkpoints
 
 
 def digest_of(content: bytes | None) -> str | None:

@@ -20,12 +20,28 @@ from sqlalchemy import (
     update,
 )
 
-from storage.errors import HistoryRolledBack, LeaseLost, RunNotFound, StateConflict, StorageError
-from storage.owners import described, is_alive, is_gone
-from storage.records import Claim, Request, RunRecord, RunStatus
-from storage.references import run_by_id
-from storage.rows import all_of, columns_of, fetch, note
-from storage.tables import runs
+from tapeworks.storage.errors import (
+    HistoryRolledBack,
+    LeaseLost,
+    RunNotFound,
+    StateConflict,
+    StorageError,
+)
+from tapeworks.storage.owners import described, is_alive, is_gone
+from tapeworks.storage.records import (
+    Claim,
+    Request,
+    RunRecord,
+    RunStatus,
+)
+from tapeworks.storage.references import run_by_id
+from tapeworks.storage.rows import (
+    all_of,
+    columns_of,
+    fetch,
+    note,
+)
+from tapeworks.storage.tables import runs
 
 #: No lease is nearly as long, for a bid may be older than the lease that it finds. One that seems
 #: longer was written by a clock that was fast and has been put right; it holds nobody back.

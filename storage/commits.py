@@ -19,11 +19,11 @@ from sqlalchemy import (
     update,
 )
 
-from storage import claims
-from storage.checkpoints import digest_of
-from storage.errors import LedgerMismatch, StateConflict
-from storage.iterations import iteration_row, number_of, store_iterations
-from storage.records import (
+from tapeworks.storage import claims
+from tapeworks.storage.checkpoints import digest_of
+from tapeworks.storage.errors import LedgerMismatch, StateConflict
+from tapeworks.storage.iterations import iteration_row, number_of, store_iterations
+from tapeworks.storage.records import (
     CheckpointRecord,
     Claim,
     ImageValues,
@@ -32,9 +32,14 @@ from storage.records import (
     RunRecord,
     RunStatus,
 )
-from storage.references import run_by_id
-from storage.rows import columns_of, store
-from storage.tables import checkpoints, iterations, runs, workers
+from tapeworks.storage.references import run_by_id
+from tapeworks.storage.rows import columns_of, store
+from tapeworks.storage.tables import (
+    checkpoints,
+    iterations,
+    runs,
+    workers,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

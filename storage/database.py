@@ -14,14 +14,14 @@ from typing import Any, Literal, Never
 from sqlalchemy import Connection, Dialect, Engine, text
 from sqlalchemy.exc import OperationalError
 
-from storage import bound_values, forks
-from storage.engines import Purpose, engine_for
-from storage.errors import DatabaseLocked, NotCopied, SchemaMismatch
-from storage.files import create_private
-from storage.migrations import REVISION
-from storage.schema import read_schema
-from storage.translation import translated
-from storage.urls import anchor_url, parse_url, show_url
+from tapeworks.storage import bound_values, forks
+from tapeworks.storage.engines import Purpose, engine_for
+from tapeworks.storage.errors import DatabaseLocked, NotCopied, SchemaMismatch
+from tapeworks.storage.files import create_private
+from tapeworks.storage.migrations import REVISION
+from tapeworks.storage.schema import read_schema
+from tapeworks.storage.translation import translated
+from tapeworks.storage.urls import anchor_url, parse_url, show_url
 
 #: How the names of files end that SQLite keeps beside a database.
 SQLITE_ENDINGS = ("-wal", "-shm", "-journal")
@@ -187,7 +187,7 @@ class Database:
         return engine
 
     def _upgrade_once(self) -> None:
-        from storage.upgrade import upgrade  # which a listing goes without
+        from tapeworks.storage.upgrade import upgrade  # which a listing goes without
 
         with self._transaction("migrate") as connection:
             upgrade(connection, self.address)

@@ -15,17 +15,23 @@ from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from storage.errors import StorageUnreachable
-from storage.files import create_private
-from storage.sessions import VALUE_FORMATS, settle
-from storage.sqlite_access import Access, access_to, changed_while_read, stamp, uri_of
+from tapeworks.storage.errors import StorageUnreachable
+from tapeworks.storage.files import create_private
+from tapeworks.storage.sessions import VALUE_FORMATS, settle
+from tapeworks.storage.sqlite_access import (
+    Access,
+    access_to,
+    changed_while_read,
+    stamp,
+    uri_of,
+)
 
 #: How long a writer waits for another one, in milliseconds: far longer than any transaction of ours
 #: takes, and short enough that a renewal of a lease of 10 s, started in time, fails before its end.
 BUSY_TIMEOUT_MS = 5_000
 
 #: How long a PostgreSQL server may work on one statement, in milliseconds; the largest listing
-#: takes less. A server that is stuck is given up soon after (`storage.liveness`).
+#: takes less. A server that is stuck is given up soon after (`tapeworks.storage.liveness`).
 STATEMENT_TIMEOUT_MS = 25_000
 
 #: How long a transaction may stay open without a statement, in milliseconds: that of a process that
@@ -76,8 +82,8 @@ def engine_for(url: URL, address: str) -> Engine:
             connect_args=_arguments(url),
             json_serializer=_compact,
         )
-        from storage.binary_arrays import take_binary_arrays  # loads the driver
-        from storage.liveness import LONGEST_SILENCE_SECONDS, watch
+        from tapeworks.storage.binary_arrays import take_binary_arrays  # loads the driver
+        from tapeworks.storage.liveness import LONGEST_SILENCE_SECONDS, watch
     except ImportError as error:
         raise StorageUnreachable(
             f"The database {address} needs a driver that is not installed. "

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from storage.errors import ForkedInUse
+from tapeworks.storage.errors import ForkedInUse
 
 #: Seconds that a fork waits for other threads' transactions: as long as a writer may wait for
 #: another one, twice.

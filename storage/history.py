@@ -11,22 +11,27 @@ from typing import Any, Never, TypeVar
 
 from sqlalchemy import Connection, and_, delete, func, select
 
-from storage import claims, references
-from storage.checkpoints import check_digests, read_checkpoint
-from storage.claims import Bid
-from storage.commits import Commit, check_commits, store_commits
-from storage.database import Database, Observer, unobserved
-from storage.errors import DatabaseReadOnly, IterationNotRecorded, NotCopied, RightMissing
-from storage.iterations import (
+from tapeworks.storage import claims, references
+from tapeworks.storage.checkpoints import check_digests, read_checkpoint
+from tapeworks.storage.claims import Bid
+from tapeworks.storage.commits import Commit, check_commits, store_commits
+from tapeworks.storage.database import Database, Observer, unobserved
+from tapeworks.storage.errors import (
+    DatabaseReadOnly,
+    IterationNotRecorded,
+    NotCopied,
+    RightMissing,
+)
+from tapeworks.storage.iterations import (
     read_image_values,
     read_iterations,
     read_ledger,
     read_recorded,
     read_workers,
 )
-from storage.lineage import ancestors, read_curve, read_inherited_evaluations
-from storage.queue import NewRun, Queue
-from storage.records import (
+from tapeworks.storage.lineage import ancestors, read_curve, read_inherited_evaluations
+from tapeworks.storage.queue import NewRun, Queue
+from tapeworks.storage.records import (
     CheckpointRecord,
     Claim,
     EvaluationRecord,
@@ -38,9 +43,19 @@ from storage.records import (
     RunStatus,
     WorkerSummary,
 )
-from storage.rows import all_of, fetch, is_noted, store
-from storage.tables import evaluations, events, runs, tags
-from storage.units import Repeat, once, unit_of_work
+from tapeworks.storage.rows import (
+    all_of,
+    fetch,
+    is_noted,
+    store,
+)
+from tapeworks.storage.tables import (
+    evaluations,
+    events,
+    runs,
+    tags,
+)
+from tapeworks.storage.units import Repeat, once, unit_of_work
 
 #: A claim, or none where there may be none.
 Taken = TypeVar("Taken", Claim, Claim | None)

@@ -8,12 +8,17 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, select, text, update
 
-from storage.claims import wait_for_writers
-from storage.database import Database
-from storage.ranking import Metric, best
-from storage.records import EvaluationRecord, RunRecord, RunStatus
-from storage.rows import all_of, fetch, note
-from storage.tables import checkpoints, evaluations, metadata, runs
+from tapeworks.storage.claims import wait_for_writers
+from tapeworks.storage.database import Database
+from tapeworks.storage.ranking import Metric, best
+from tapeworks.storage.records import EvaluationRecord, RunRecord, RunStatus
+from tapeworks.storage.rows import all_of, fetch, note
+from tapeworks.storage.tables import (
+    checkpoints,
+    evaluations,
+    metadata,
+    runs,
+)
 
 _FINISHED = [status for status in RunStatus if status.is_finished]
 

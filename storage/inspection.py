@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from storage.claims import is_deserted
-from storage.database import Database
-from storage.errors import DatabaseReadOnly, RightMissing
-from storage.records import RunRecord, RunStatus
-from storage.rows import all_of, fetch
-from storage.tables import runs
+from tapeworks.storage.claims import is_deserted
+from tapeworks.storage.database import Database
+from tapeworks.storage.errors import DatabaseReadOnly, RightMissing
+from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.storage.rows import all_of, fetch
+from tapeworks.storage.tables import runs
 
 #: How often each is tried; the fastest counts, for the first one connects.
 TRIES = 3

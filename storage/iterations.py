@@ -8,9 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, ScalarSelect, Select, func, insert, select
 
-from storage.errors import IterationNotFound
-from storage.records import ImageValues, IterationRecord, LedgerRecord, WorkerSummary
-from storage.tables import iterations, runs, workers
+from tapeworks.storage.errors import IterationNotFound
+from tapeworks.storage.records import (
+    ImageValues,
+    IterationRecord,
+    LedgerRecord,
+    WorkerSummary,
+)
+from tapeworks.storage.tables import iterations, runs, workers
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -64,7 +69,7 @@ def store_iterations(connection: Connection, rows: list[dict[str, Any]]) -> None
 
 def _of_images(values: ImageValues | None) -> dict[str, bytes]:
     """The columns of images' values; all are empty where those are not recorded."""
-    from storage.packing import packed  # NumPy is loaded by then; a listing goes without
+    from tapeworks.storage.packing import packed  # NumPy is loaded by then; a listing goes without
 
     if values is None:
         return dict.fromkeys(("predictions", "image_numbers", "image_values"), b"")
@@ -112,7 +117,7 @@ def read_image_values(
 
 def _image_values(row: Row[Any]) -> ImageValues | None:
     """None of an iteration that was not recorded in full: even no predictions take a byte."""
-    from storage.packing import unpacked
+    from tapeworks.storage.packing import unpacked
 
     if not row.predictions and not row.image_values:
         return None

@@ -9,11 +9,16 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from storage.errors import StateConflict
-from storage.iterations import read_iterations
-from storage.records import EvaluationRecord, IterationRecord, RunRecord, RunStatus
-from storage.rows import all_of, fetch
-from storage.tables import evaluations, runs
+from tapeworks.storage.errors import StateConflict
+from tapeworks.storage.iterations import read_iterations
+from tapeworks.storage.records import (
+    EvaluationRecord,
+    IterationRecord,
+    RunRecord,
+    RunStatus,
+)
+from tapeworks.storage.rows import all_of, fetch
+from tapeworks.storage.tables import evaluations, runs
 
 _UNFINISHED = [status for status in RunStatus if not status.is_finished]
 

@@ -12,10 +12,16 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from storage.asking.limits import Statement
-from storage.bound_values import check_plain
-from storage.errors import NotReadOnly, QueryError, QueryTimeout, UnknownColumn, UnknownTable
-from storage.views import COLUMNS
+from tapeworks.storage.asking.limits import Statement
+from tapeworks.storage.bound_values import check_plain
+from tapeworks.storage.errors import (
+    NotReadOnly,
+    QueryError,
+    QueryTimeout,
+    UnknownColumn,
+    UnknownTable,
+)
+from tapeworks.storage.views import COLUMNS
 
 #: How each database says that a column or a table is not there.
 _NO_COLUMN = re.compile(r'no such column: (\S+)|column "?([^" ]+)"? does not exist')

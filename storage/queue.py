@@ -9,14 +9,19 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, update
 
-from storage import claims, references
-from storage.checkpoints import digest_of
-from storage.database import Database
-from storage.errors import StateConflict
-from storage.lineage import expect_no_heirs
-from storage.records import CheckpointRecord, Request, RunRecord, RunStatus
-from storage.rows import note, store
-from storage.tables import runs, tags
+from tapeworks.storage import claims, references
+from tapeworks.storage.checkpoints import digest_of
+from tapeworks.storage.database import Database
+from tapeworks.storage.errors import StateConflict
+from tapeworks.storage.lineage import expect_no_heirs
+from tapeworks.storage.records import (
+    CheckpointRecord,
+    Request,
+    RunRecord,
+    RunStatus,
+)
+from tapeworks.storage.rows import note, store
+from tapeworks.storage.tables import runs, tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from storage.records import EvaluationRecord
+from tapeworks.storage.records import EvaluationRecord
 
 
 class Metric(StrEnum):

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from storage.errors import (
+from tapeworks.storage.errors import (
     AmbiguousRun,
     InvalidLine,
     InvalidName,
@@ -18,9 +18,9 @@ from storage.errors import (
     InvalidTag,
     RunNotFound,
 )
-from storage.records import HIGHEST_PRIORITY, LOWEST_PRIORITY, RunRecord
-from storage.rows import all_of, fetch
-from storage.tables import runs
+from tapeworks.storage.records import HIGHEST_PRIORITY, LOWEST_PRIORITY, RunRecord
+from tapeworks.storage.rows import all_of, fetch
+from tapeworks.storage.tables import runs
 
 NAME = re.compile(r"(?! )[\w .:-]{1,80}(?<! )")
 TAG_KEY = re.compile(r"[\w.-]{1,40}")

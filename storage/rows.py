@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Select, Table, insert, select
 
-from storage import tables
-from storage.records import (
+from tapeworks.storage import tables
+from tapeworks.storage.records import (
     CheckpointRecord,
     EvaluationRecord,
     EventRecord,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from storage.errors import ForeignTables
+from tapeworks.storage.errors import ForeignTables
 
 #: Tables that every database of Tapeworks has: today's, or those of revision 0001.
 OURS = (

@@ -15,15 +15,15 @@ from sqlalchemy import (
     table,
 )
 
-from storage.asking.limits import DEFAULT_SECONDS, Statement
-from storage.asking.sqlite import ask_sqlite
-from storage.database import Database
-from storage.listing import Listing, plain
-from storage.query_errors import Question, asked, unknown_column
-from storage.records import RunStatus
-from storage.translation import translated
-from storage.types import aware_utc
-from storage.views import COLUMNS
+from tapeworks.storage.asking.limits import DEFAULT_SECONDS, Statement
+from tapeworks.storage.asking.sqlite import ask_sqlite
+from tapeworks.storage.database import Database
+from tapeworks.storage.listing import Listing, plain
+from tapeworks.storage.query_errors import Question, asked, unknown_column
+from tapeworks.storage.records import RunStatus
+from tapeworks.storage.translation import translated
+from tapeworks.storage.types import aware_utc
+from tapeworks.storage.views import COLUMNS
 
 _RUNS = table("runs", *map(column, COLUMNS["runs"]))
 _TAGS = table("tags", *map(column, COLUMNS["tags"]))
@@ -111,7 +111,7 @@ def _ask(database: Database, statement: Statement, question: Question) -> Listin
     if database.file:
         with translated(database.address), asked(question, statement):
             return ask_sqlite(database.file, statement)
-    from storage.asking.postgresql import ask_postgresql
+    from tapeworks.storage.asking.postgresql import ask_postgresql
 
     return ask_postgresql(database, statement, question)
 

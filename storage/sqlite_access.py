@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
 
-from storage.errors import StorageRefused, StorageUnreachable
+from tapeworks.storage.errors import StorageRefused, StorageUnreachable
 
 #: The bytes of a file's header that say whether it is read with a write-ahead log, and their value.
 _MODE_BYTES, _WRITE_AHEAD = slice(18, 20), b"\x02\x02"

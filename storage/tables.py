@@ -24,8 +24,13 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from storage.records import Request, RunStatus
-from storage.types import CompactUtcDateTime, Float32Array, HexDigest, UtcDateTime
+from tapeworks.storage.records import Request, RunStatus
+from tapeworks.storage.types import (
+    CompactUtcDateTime,
+    Float32Array,
+    HexDigest,
+    UtcDateTime,
+)
 
 metadata = MetaData(
     naming_convention={

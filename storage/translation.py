@@ -20,7 +20,7 @@ from sqlalchemy.exc import (
     TimeoutError,  # noqa: A004 - of the pool
 )
 
-from storage.errors import (
+from tapeworks.storage.errors import (
     DatabaseLocked,
     DatabaseReadOnly,
     FileReadOnly,

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
 
-from storage.errors import SchemaMismatch, StorageError
-from storage.migrations import REVISION
-from storage.schema import read_schema
-from storage.views import create_views, drop_views
+from tapeworks.storage.errors import SchemaMismatch, StorageError
+from tapeworks.storage.migrations import REVISION
+from tapeworks.storage.schema import read_schema
+from tapeworks.storage.views import create_views, drop_views
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -32,7 +32,7 @@ def alembic_config(connection: Connection, place: str | None = None) -> Config:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", "storage:migrations")
+    config.set_main_option("script_location", "tapeworks.storage:migrations")
     config.attributes["connection"] = connection
     config.attributes["place"] = place
     return config
@@ -74,7 +74,7 @@ def _unhurried(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "postgresql":
         yield
         return
-    from storage.liveness import allowing  # loads PostgreSQL's driver
+    from tapeworks.storage.liveness import allowing  # loads PostgreSQL's driver
 
     with allowing(connection, None):
         for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from storage.errors import StorageUnreachable
+from tapeworks.storage.errors import StorageUnreachable
 
 #: Of an address that cannot be read, and so not be shown either: a password may be in it.
 UNREADABLE = (

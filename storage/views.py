@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from storage import views_postgresql, views_sqlite
+from tapeworks.storage import views_postgresql, views_sqlite
 
 #: Names of a run's settings in the view `runs`, with the kind of each. `iterations` is a column of
 #: its own.

@@ -23,7 +23,7 @@ FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run
 CROSS JOIN LATERAL json_array_elements(i.ledger) AS e
 JOIN stored_workers AS w ON w.run = i.run AND w.number = (e ->> 5)::int"""
 
-#: The bits of one prediction, as `storage.packing` writes them.
+#: The bits of one prediction, as `tapeworks.storage.packing` writes them.
 _PREDICTED = (
     "((get_byte(i.predictions, (1 + (v.place - 1) * get_byte(i.predictions, 0) / 8)::int)\n"
     "    >> ((v.place - 1) * get_byte(i.predictions, 0) % 8)::int)\n"

@@ -67,7 +67,7 @@ _IMAGE = f"CASE WHEN i.image_numbers = x'' THEN p.key ELSE {_int32('i.image_numb
 
 _WIDTH = "CAST(substr(hex(substr(i.predictions, 1, 1)), 2) AS INTEGER)"
 
-#: The bits of one prediction, as `storage.packing` writes them.
+#: The bits of one prediction, as `tapeworks.storage.packing` writes them.
 _PREDICTED = (
     f"({_byte('i.predictions', f'(1 + p.key * {_WIDTH} / 8)')} >> (p.key * {_WIDTH} % 8)"
     f" & ((1 << {_WIDTH}) - 1))"

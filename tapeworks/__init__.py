@@ -8,19 +8,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tapeworks.entry import check_packages
-
 if TYPE_CHECKING:
-    from model.config import RunConfig
-    from storage.records import RunStatus
     from tapeworks.client import Client, Run, connect
+    from tapeworks.model.config import RunConfig
+    from tapeworks.storage.records import RunStatus
 
 #: What `import tapeworks` offers, and where it is: loaded when it is used, as commands are.
 _PLACES = {
     "Client": "tapeworks.client",
     "Run": "tapeworks.client",
-    "RunConfig": "model.config",
-    "RunStatus": "storage.records",
+    "RunConfig": "tapeworks.model.config",
+    "RunStatus": "tapeworks.storage.records",
     "connect": "tapeworks.client",
 }
 
@@ -30,5 +28,4 @@ __all__ = ["Client", "Run", "RunConfig", "RunStatus", "connect"]
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'tapeworks' has no attribute {name!r}")
-    check_packages()
     return getattr(importlib.import_module(_PLACES[name]), name)

@@ -5,24 +5,22 @@
 
 from __future__ import annotations
 
-if __name__ == "__main__":  # `python -m`, before anything is imported from the working directory
-    from tapeworks import entry
+import sys
 
-    entry.pass_over_working_directory()
-    entry.main()
+if __name__ == "__main__" and not sys.flags.safe_path and not __file__.startswith(sys.path[0]):
+    del sys.path[0]  # `python -m`: nothing in the working directory is meant for us
 
 import errno
 import importlib
 import os
-import sys
 
 import click
 
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
 from tapeworks.output import say
-from workers.crash_points import check_crash_point
-from workers.foreign import removed
-from workers.streams import secure_streams
+from tapeworks.workers.crash_points import check_crash_point
+from tapeworks.workers.foreign import removed
+from tapeworks.workers.streams import secure_streams
 
 #: The commands in the order of the help; each is `command` in the module of its name.
 COMMANDS = (
@@ -114,3 +112,7 @@ def run(arguments: list[str]) -> int:
 def _told(sentence: str, code: ExitCode) -> int:
     say(f"tapeworks: {' '.join(sentence.split())}")
     return int(code)
+
+
+if __name__ == "__main__":
+    main()

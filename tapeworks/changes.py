@@ -7,12 +7,12 @@ from dataclasses import asdict
 
 import click
 
-from storage.queue import Queue
-from storage.records import RunRecord, RunStatus
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json
 from tapeworks.errors import ExitCode
 from tapeworks.output import put
+from tapeworks.storage.queue import Queue
+from tapeworks.storage.records import RunRecord, RunStatus
 
 #: The argument that names one or several runs.
 runs_argument = click.argument("runs", metavar="RUN...", nargs=-1, required=True)

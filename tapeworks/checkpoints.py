@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from model.config import NetworkConfig
-from storage.history import History
-from storage.ranking import Metric, best
-from storage.records import CheckpointRecord, RunRecord
 from tapeworks.errors import UsageError
+from tapeworks.model.config import NetworkConfig
 from tapeworks.option_kinds import Whole
+from tapeworks.storage.history import History
+from tapeworks.storage.ranking import Metric, best
+from tapeworks.storage.records import CheckpointRecord, RunRecord
 
 if TYPE_CHECKING:
-    from model.parameters import Arrays
+    from tapeworks.model.parameters import Arrays
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ def with_choice(command: Callable[..., int]) -> Callable[..., int]:
 
 def parameters_of(checkpoint: CheckpointRecord, network: NetworkConfig) -> Arrays:
     """A checkpoint's arrays. Raises `ParametersError` if they are not what the network trains."""
-    from model.parameters import checked, from_bytes
+    from tapeworks.model.parameters import checked, from_bytes
 
     source = f"Run {checkpoint.run_id}, after {checkpoint.completed_iterations} iterations"
     return checked(from_bytes(checkpoint.parameters), network, source)

@@ -21,14 +21,24 @@ from typing import TYPE_CHECKING, Any, Never, Unpack
 
 from sqlalchemy import URL
 
-from model.config import RunConfig, recorded_config
-from model.parameters import Arrays, from_bytes
-from scheduler.submission import grid, initial_parameters, new_run, retry
-from storage.asking.limits import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
-from storage.database import Database
-from storage.errors import NotCopied
-from storage.history import History
-from storage.records import (
+from tapeworks import given
+from tapeworks.errors import InvalidValue
+from tapeworks.given import Described, Tags
+from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.model.parameters import Arrays, from_bytes
+from tapeworks.moments import read_moment
+from tapeworks.scheduler.submission import (
+    grid,
+    initial_parameters,
+    new_run,
+    retry,
+)
+from tapeworks.settings import settings
+from tapeworks.storage.asking.limits import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
+from tapeworks.storage.database import Database
+from tapeworks.storage.errors import NotCopied
+from tapeworks.storage.history import History
+from tapeworks.storage.records import (
     EvaluationRecord,
     EventRecord,
     IterationRecord,
@@ -37,13 +47,8 @@ from storage.records import (
     RunStatus,
     WorkerSummary,
 )
-from storage.references import checked_name
-from storage.search import find_runs, query
-from tapeworks import given
-from tapeworks.errors import InvalidValue
-from tapeworks.given import Described, Tags
-from tapeworks.moments import read_moment
-from tapeworks.settings import settings
+from tapeworks.storage.references import checked_name
+from tapeworks.storage.search import find_runs, query
 
 if TYPE_CHECKING:
     from pandas import DataFrame

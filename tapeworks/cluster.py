@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO
 
-from model.config import NetworkConfig
-from scheduler.control import Control
-from scheduler.errors import Interrupted
+from tapeworks.model.config import NetworkConfig
 from tapeworks.redis_server import RedisServer, temporary_file
-from workers.errors import RedisUnreachable, WorkerExited
-from workers.exchange import Exchange
-from workers.messages import WorkerRecord
-from workers.signing import Signer
-from workers.supervisor import DRAIN_SECONDS, Supervisor
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.errors import Interrupted
+from tapeworks.workers.errors import RedisUnreachable, WorkerExited
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.messages import WorkerRecord
+from tapeworks.workers.signing import Signer
+from tapeworks.workers.supervisor import DRAIN_SECONDS, Supervisor
 
 #: Seconds between two looks at the workers that are starting.
 LOOK_SECONDS = 0.1

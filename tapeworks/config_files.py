@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from model.errors import ConfigurationError
 from tapeworks.errors import UsageError
+from tapeworks.model.errors import ConfigurationError
 
 #: The endings of files that are read.
 YAML_ENDINGS, TOML_ENDING = {".yaml", ".yml"}, ".toml"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from storage.database import Database, Observer, unobserved
-from storage.history import History
 from tapeworks.settings import settings
+from tapeworks.storage.database import Database, Observer, unobserved
+from tapeworks.storage.history import History
 
 
 def connected_history(observer: Observer = unobserved, *, checked: bool = True) -> History:

@@ -9,17 +9,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from storage.history import History
-from storage.ranking import Metric, best
-from storage.records import EvaluationRecord, RunRecord
+from tapeworks.storage.history import History
+from tapeworks.storage.ranking import Metric, best
+from tapeworks.storage.records import EvaluationRecord, RunRecord
 
 if TYPE_CHECKING:
-    from model.config import RunConfig
+    from tapeworks.model.config import RunConfig
 
 
 def run_values(history: History, run: RunRecord) -> dict[str, Any]:
     """Everything about a run but its arrays; the digests are what two equal runs share."""
-    from model.parameters import history_digest
+    from tapeworks.model.parameters import history_digest
 
     losses = [record.loss for record in history.iterations(run.id)]
     return {
@@ -76,8 +76,8 @@ def recording_interval(run: RunRecord) -> int | None:
 
 def _config(run: RunRecord) -> RunConfig | None:
     """The run's settings, which another program or version may have stored; None if of no use."""
-    from model.config import recorded_config
-    from model.errors import ConfigurationError
+    from tapeworks.model.config import recorded_config
+    from tapeworks.model.errors import ConfigurationError
 
     try:
         return recorded_config(run.configuration)

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from storage.records import HIGHEST_PRIORITY, LOWEST_PRIORITY, RunStatus
 from tapeworks.errors import UsageError
 from tapeworks.option_kinds import Whole
+from tapeworks.storage.records import HIGHEST_PRIORITY, LOWEST_PRIORITY, RunStatus
 
 #: Of a run in the queue.
 priority_type = Whole(LOWEST_PRIORITY, HIGHEST_PRIORITY)

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from tapeworks.errors import UsageError
-from workers.streams import STDOUT
+from tapeworks.workers.streams import STDOUT
 
 #: The directories whose entries are this process's own descriptors.
 DESCRIPTORS = ("/proc/self/fd", "/dev/fd")

@@ -6,10 +6,10 @@ import reprlib
 from enum import IntEnum
 from typing import Any
 
-from model import errors as model
-from scheduler import errors as scheduler
-from storage import errors as storage
-from workers import errors as workers
+from tapeworks.model import errors as model
+from tapeworks.scheduler import errors as scheduler
+from tapeworks.storage import errors as storage
+from tapeworks.workers import errors as workers
 
 
 class ExitCode(IntEnum):

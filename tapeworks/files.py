@@ -18,7 +18,7 @@ from tapeworks.destinations import Destination, Kind, destination, is_stdout, sh
 from tapeworks.errors import OutputFailed, UsageError
 from tapeworks.output import put_lines, say
 from tapeworks.settings import settings
-from workers.streams import STDOUT
+from tapeworks.workers.streams import STDOUT
 
 
 def check_writable(path: Path) -> None:
@@ -166,7 +166,9 @@ def _check_place(found: Destination) -> None:
 
 
 def _check_owner(found: Destination) -> None:
-    from storage.database import Database  # SQL, which commands that write no file do without
+    from tapeworks.storage.database import (
+        Database,  # SQL, which commands that write no file do without
+    )
 
     if Database(settings().database_url).owns(found.place):
         raise UsageError(

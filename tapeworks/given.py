@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
-from model.plain import plain
-from storage.records import HIGHEST_PRIORITY, LOWEST_PRIORITY, RunStatus
 from tapeworks.errors import InvalidValue
+from tapeworks.model.plain import plain
+from tapeworks.storage.records import HIGHEST_PRIORITY, LOWEST_PRIORITY, RunStatus
 
 #: Of a whole number for which there is no other bound: what a database holds.
 LARGEST = 2**63 - 1

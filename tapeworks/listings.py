@@ -14,10 +14,10 @@ from typing import Any
 
 import click
 
-from storage.listing import Listing, Value
 from tapeworks.describe import as_json
 from tapeworks.errors import UsageError
 from tapeworks.output import put, put_table, visible, visible_lines
+from tapeworks.storage.listing import Listing, Value
 
 #: What a spreadsheet takes for the beginning of a formula, a Japanese one also in full width.
 _FORMULA = tuple(

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from storage.records import RunStatus
 from tapeworks.errors import InvalidValue
 from tapeworks.given import LARGEST, read_number, read_statuses, read_whole
+from tapeworks.storage.records import RunStatus
 
 
 class Whole(click.IntRange):

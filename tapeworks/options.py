@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from model.config import Architecture, RunConfig, run_config
-from model.update_config import UpdateConfig
 from tapeworks.config_files import read_config_file
+from tapeworks.model.config import Architecture, RunConfig, run_config
+from tapeworks.model.update_config import UpdateConfig
 from tapeworks.paths import PathType
 
 #: The fields in the order of the help: what a run is made of, its updates, its network.

@@ -1,6 +1,6 @@
 """A command's results and words: data to stdout, words to stderr.
 
-The streams of the command line never fail: see `workers.streams`.
+The streams of the command line never fail: see `tapeworks.workers.streams`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from tapeworks.errors import EXPECTED
-from workers.printable import visible as visible
-from workers.printable import visible_lines as visible_lines
+from tapeworks.workers.printable import visible as visible
+from tapeworks.workers.printable import visible_lines as visible_lines
 
 #: Between the columns of a table.
 GAP = "  "

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from model.environment import expand_home
+from tapeworks.model.environment import expand_home
 
 
 class PathType(click.ParamType[Path]):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.config import RunConfig
-from model.datasets.fitting import fitted
-from model.datasets.npz import read_images
-from model.datasets.png import read_png
-from model.datasets.source import Images
-from model.parameters import Arrays
 from tapeworks.errors import UsageError
+from tapeworks.model.config import RunConfig
+from tapeworks.model.datasets.fitting import fitted
+from tapeworks.model.datasets.npz import read_images
+from tapeworks.model.datasets.png import read_png
+from tapeworks.model.datasets.source import Images
+from tapeworks.model.parameters import Arrays
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +51,10 @@ def read(file: Path, config: RunConfig) -> Pictures:
 
 def predict(pictures: Pictures, config: RunConfig, parameters: Arrays) -> list[Prediction]:
     """Of every image in a file. Raises `ParametersError` if the parameters give no numbers."""
-    from model.inference import logits, probabilities  # loads TensorFlow, which takes seconds
+    from tapeworks.model.inference import (  # loads TensorFlow, which takes seconds
+        logits,
+        probabilities,
+    )
 
     shares = probabilities(logits(config.network, parameters, pictures.images))
     return [

@@ -6,8 +6,8 @@ import sys
 import time
 from types import TracebackType
 
-from storage.records import EvaluationRecord, IterationRecord
 from tapeworks.output import say, visible
+from tapeworks.storage.records import EvaluationRecord, IterationRecord
 
 #: Seconds between two lines where there is no terminal.
 LINE_SECONDS = 2.0

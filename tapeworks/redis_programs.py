@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tapeworks.errors import UsageError
-from workers.redis_client import OLDEST_REDIS
+from tapeworks.workers.redis_client import OLDEST_REDIS
 
 #: The last day with security fixes of each version line. A line that is missing has no date yet.
 #: From https://github.com/redis/redis/security, https://valkey.io/topics/releases and

@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 import redis
 
 from tapeworks.errors import UsageError
-from workers import keys
-from workers.addresses import REDIS
-from workers.errors import RedisUnreachable
-from workers.redis_client import connect, translated
+from tapeworks.workers import keys
+from tapeworks.workers.addresses import REDIS
+from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.workers.redis_client import connect, translated
 
 #: What to do when a command's user has the rights of another role.
 _REMEDIES = {

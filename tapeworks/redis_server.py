@@ -22,8 +22,8 @@ import tenacity
 
 from tapeworks.errors import UsageError
 from tapeworks.redis_programs import find_program
-from workers.errors import RedisUnreachable
-from workers.exchange import Exchange
+from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.workers.exchange import Exchange
 
 #: Seconds until a Redis that was started must answer.
 START_SECONDS = 10.0

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tapeworks.delivery import deliver_file
 from tapeworks.errors import UsageError
-from workers.access import ROLES, acl_file
-from workers.passwords import password_in
+from tapeworks.workers.access import ROLES, acl_file
+from tapeworks.workers.passwords import password_in
 
 #: Bytes of the operating system's random source in a secret, which is written in twice as many
 #: hexadecimal digits: no program needs them quoted.

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from model.environment import variable
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
+from tapeworks.model.environment import variable
 from tapeworks.session import tell_at_once
-from workers.logs import (
+from tapeworks.workers.logs import (
     FORMAT_VARIABLE,
     LEVEL_VARIABLE,
     LEVELS,
@@ -24,7 +24,7 @@ from workers.logs import (
     logger,
     logging_to_stderr,
 )
-from workers.streams import write_to_stderr
+from tapeworks.workers.streams import write_to_stderr
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

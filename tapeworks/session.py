@@ -8,20 +8,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from model.config import RunConfig
-from model.datasets import Split
-from scheduler.control import Control
-from scheduler.driving import Driver
-from scheduler.errors import Interrupted, Unreleased, other_bits
-from scheduler.work import Dispatcher
-from storage.errors import HistoryRolledBack
-from storage.history import History
-from storage.records import EvaluationRecord, IterationRecord, RunRecord, RunStatus
 from tapeworks.cluster import embedded_cluster
+from tapeworks.model.config import RunConfig
+from tapeworks.model.datasets import Split
 from tapeworks.output import say
 from tapeworks.progress import Progress
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.errors import Interrupted, Unreleased, other_bits
+from tapeworks.scheduler.work import Dispatcher
 from tapeworks.settings import Settings, settings
-from workers.streams import write_to_stderr
+from tapeworks.storage.errors import HistoryRolledBack
+from tapeworks.storage.history import History
+from tapeworks.storage.records import (
+    EvaluationRecord,
+    IterationRecord,
+    RunRecord,
+    RunStatus,
+)
+from tapeworks.workers.streams import write_to_stderr
 
 #: What is said after the first Ctrl-C.
 DRAINING = "Stopping after this iteration"
@@ -138,7 +143,7 @@ def means_for(
 ) -> Iterator[Means]:
     """This process, or so many workers behind this Redis, or behind a private one."""
     if workers == 0:
-        from scheduler.local_dispatcher import LocalDispatcher
+        from tapeworks.scheduler.local_dispatcher import LocalDispatcher
 
         say("Compiling")
         local = LocalDispatcher()
@@ -149,7 +154,7 @@ def means_for(
     with embedded_cluster(
         redis_url, workers, config.network, control, say, signer, pinned=pinned
     ) as cluster:
-        from scheduler.celery_dispatcher import CeleryDispatcher
+        from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
 
         expected, received = run.fingerprint, cluster.fingerprints
         if expected and expected not in received and not config.allow_mixed_workers:

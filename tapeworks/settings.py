@@ -8,10 +8,10 @@ from functools import cached_property
 
 from platformdirs import user_data_path
 
-from storage.errors import StorageUnreachable
-from workers.addresses import DEFAULT_URL, REDIS
-from workers.passwords import Address
-from workers.signing import Signer, signer
+from tapeworks.storage.errors import StorageUnreachable
+from tapeworks.workers.addresses import DEFAULT_URL, REDIS
+from tapeworks.workers.passwords import Address
+from tapeworks.workers.signing import Signer, signer
 
 #: How the environment names a database.
 DATABASE = Address(

@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from model.config import RunConfig
-from model.flags import ignored_variables
-from scheduler import committing
-from scheduler.local_dispatcher import LocalDispatcher
-from storage.database import Database
-from storage.history import History
+from tapeworks.model.config import RunConfig
+from tapeworks.model.flags import ignored_variables
+from tapeworks.scheduler import committing
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
 from tapeworks.settings import DATABASE
+from tapeworks.storage.database import Database
+from tapeworks.storage.history import History
+from tapeworks.workers.addresses import REDIS
+from tapeworks.workers.foreign import foreign
 from tests.support.calls import Call, caller
 from tests.support.fleet import Fleet, running_fleet
 from tests.support.postgres import VARIABLE, PostgresServer, new_database, running_postgres
 from tests.support.processes import Start, processes
 from tests.support.training import Digests, database, drive, submitted
-from workers.addresses import REDIS
-from workers.foreign import foreign
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("tapeworks", deadline=None)

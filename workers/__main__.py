@@ -1,4 +1,4 @@
-"""One worker process: `python -m workers`."""
+"""One worker process: `python -m tapeworks.workers`."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import sys
 import warnings
 from types import TracebackType
 
-from model.errors import VariableUnreadable
-from workers.addresses import redis_url
-from workers.crash_points import check_crash_point
-from workers.errors import (
+from tapeworks.model.errors import VariableUnreadable
+from tapeworks.workers.addresses import redis_url
+from tapeworks.workers.crash_points import check_crash_point
+from tapeworks.workers.errors import (
     CrashPointUnknown,
     LogSettingWrong,
     PasswordUnusable,
     RedisUnreachable,
     SigningKeyUnusable,
 )
-from workers.foreign import removed
-from workers.logs import log_settings, log_to_stderr, logger
-from workers.signing import signer
-from workers.streams import secure_streams
+from tapeworks.workers.foreign import removed
+from tapeworks.workers.logs import log_settings, log_to_stderr, logger
+from tapeworks.workers.signing import signer
+from tapeworks.workers.streams import secure_streams
 
 ARGUMENTS = ["--quiet", "worker", "--pool", "solo", "--concurrency", "1"]
 ARGUMENTS += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
@@ -37,7 +37,7 @@ def _run() -> None:
     from celery.exceptions import SecurityWarning
     from celery.worker import state
 
-    from workers.app import UNREACHABLE, WRONG_USAGE, app
+    from tapeworks.workers.app import UNREACHABLE, WRONG_USAGE, app
 
     try:
         check_crash_point()
@@ -52,7 +52,7 @@ def _run() -> None:
         SigningKeyUnusable,
         VariableUnreadable,
     ) as error:
-        sys.stderr.write(f"python -m workers: {error}\n")
+        sys.stderr.write(f"python -m tapeworks.workers: {error}\n")
         sys.exit(UNREACHABLE if isinstance(error, RedisUnreachable) else WRONG_USAGE)
     log_to_stderr(settings)
     sys.excepthook = _ended

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from workers.keys import (
+from tapeworks.workers.keys import (
     PREFIX,
     QUEUE_KEY,
     RUNS_KEY,

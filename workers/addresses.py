@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from workers.passwords import Address
+from tapeworks.workers.passwords import Address
 
 #: Where Redis is looked for when nothing is named.
 DEFAULT_URL = "redis://127.0.0.1:6379/0"

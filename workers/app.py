@@ -1,6 +1,7 @@
 """The Celery app and its settings. Light to import: TensorFlow is loaded by a worker's start only.
 
-A worker by hand: `celery -A workers.app worker --pool solo --concurrency 1 --without-gossip
+A worker by hand:
+`celery -A tapeworks.workers.app worker --pool solo --concurrency 1 --without-gossip
 --without-mingle`.
 """
 
@@ -21,27 +22,27 @@ from celery.signals import (
     worker_shutdown,
 )
 
-from model.errors import ArithmeticUnsound, VariableUnreadable
-from workers import broker
-from workers.addresses import DEFAULT_URL, redis_url
-from workers.entries import QUEUE, queue_name
-from workers.errors import (
+from tapeworks.model.errors import ArithmeticUnsound, VariableUnreadable
+from tapeworks.workers import broker
+from tapeworks.workers.addresses import DEFAULT_URL, redis_url
+from tapeworks.workers.entries import QUEUE, queue_name
+from tapeworks.workers.errors import (
     LogSettingWrong,
     PasswordUnusable,
     RedisRefused,
     RedisUnreachable,
     SigningKeyUnusable,
 )
-from workers.exchange import Exchange
-from workers.keys import PREFIX
-from workers.log_context import about_nothing
-from workers.logs import log_settings, log_to_stderr
-from workers.own_app import OwnApp
-from workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
-from workers.signing import signer
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.keys import PREFIX
+from tapeworks.workers.log_context import about_nothing
+from tapeworks.workers.logs import log_settings, log_to_stderr
+from tapeworks.workers.own_app import OwnApp
+from tapeworks.workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
+from tapeworks.workers.signing import signer
 
 if TYPE_CHECKING:
-    from workers.process import Worker
+    from tapeworks.workers.process import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ WRONG_USAGE, UNREACHABLE = 2, 4
 
 broker.mend()
 
-app = OwnApp("tapeworks", include=["workers.tasks"])
+app = OwnApp("tapeworks", include=["tapeworks.workers.tasks"])
 app.conf.update(
     task_ignore_result=True,  # answers are raw bytes under our own keys
     task_default_queue=QUEUE,
@@ -110,7 +111,7 @@ def _queue(fingerprint: str | None) -> kombu.Queue:
 @functools.cache
 def this_worker() -> Worker:
     """The one worker of this process. Raises `SigningKeyUnusable`."""
-    from workers.process import Worker  # which a scheduler does without
+    from tapeworks.workers.process import Worker  # which a scheduler does without
 
     return Worker(Exchange(app.redis_url, signer()))
 
@@ -148,7 +149,7 @@ def _leave() -> None:
     """End in order, with nothing in hand; the supervisor starts another worker at once."""
     from celery.worker import state
 
-    from workers.process import WORN
+    from tapeworks.workers.process import WORN
 
     event = {"event": "worker_leaves", "worker": this_worker().name}
     logger.info(

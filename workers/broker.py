@@ -9,8 +9,8 @@ from typing import Any
 from celery.signals import task_rejected
 from kombu.transport import redis
 
-from workers.entries import argument
-from workers.keys import PREFIX, QUEUE_KEY
+from tapeworks.workers.entries import argument
+from tapeworks.workers.keys import PREFIX, QUEUE_KEY
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.parameters import Arrays, digest, to_bytes
+from tapeworks.model.parameters import Arrays, digest, to_bytes
 
 #: Images in one chunk: 190 KB of MNIST, so that a worker fetches little that it does not need.
 CHUNK_IMAGES = 256

@@ -7,14 +7,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import NetworkConfig, Unfolding
-from model.errors import ParametersError
-from model.gradients import EngineResult, engine
-from model.parameters import Arrays, to_bytes
-from model.reduction import Reduction, merge_neighbours
-from workers.chunks import pick
-from workers.crash_points import CrashPoint, crash_point
-from workers.messages import GRADIENT_NORMS, LOSSES, PREDICTIONS, ShardMessage, Wanted
+from tapeworks.model.config import NetworkConfig, Unfolding
+from tapeworks.model.errors import ParametersError
+from tapeworks.model.gradients import EngineResult, engine
+from tapeworks.model.parameters import Arrays, to_bytes
+from tapeworks.model.reduction import Reduction, merge_neighbours
+from tapeworks.workers.chunks import pick
+from tapeworks.workers.crash_points import CrashPoint, crash_point
+from tapeworks.workers.messages import (
+    GRADIENT_NORMS,
+    LOSSES,
+    PREDICTIONS,
+    ShardMessage,
+    Wanted,
+)
 
 #: Bytes that a slice's gradients and maps may take, some 900 images of the default network. It is
 #: computed in less than a tenth of a second.

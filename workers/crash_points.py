@@ -14,9 +14,9 @@ import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
-from model.environment import variable
-from workers.errors import CrashPointUnknown
-from workers.streams import write_to_stderr
+from tapeworks.model.environment import variable
+from tapeworks.workers.errors import CrashPointUnknown
+from tapeworks.workers.streams import write_to_stderr
 
 #: Holds a point's name, or that and the time it is reached, such as `message_taken:2`.
 VARIABLE = "TAPEWORKS_CRASH_AT"

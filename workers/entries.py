@@ -13,7 +13,7 @@ import json
 import re
 import uuid
 
-from workers.limits import LARGEST_ENTRY_BYTES
+from tapeworks.workers.limits import LARGEST_ENTRY_BYTES
 
 #: The one task, by name, so that a scheduler can send it without loading TensorFlow.
 TASK = "tapeworks.compute_shard"

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from model.parameters import digest
-from workers import redis_client
-from workers.crash_points import CrashPoint, crash_point
-from workers.entries import entry, queue_name
-from workers.errors import MessageUnreadable
-from workers.keys import (
+from tapeworks.model.parameters import digest
+from tapeworks.workers import redis_client
+from tapeworks.workers.crash_points import CrashPoint, crash_point
+from tapeworks.workers.entries import entry, queue_name
+from tapeworks.workers.errors import MessageUnreadable
+from tapeworks.workers.keys import (
     ANSWER_SECONDS,
     PARAMETERS_SECONDS,
     PREFIX,
@@ -27,15 +27,15 @@ from workers.keys import (
     queue_key,
     withdrawn_key,
 )
-from workers.limits import (
+from tapeworks.workers.limits import (
     LARGEST_CURRENT_BYTES,
     LARGEST_HEADER_BYTES,
     LONGEST_NAME,
     MOST_ARRIVALS,
 )
-from workers.messages import AnswerHeader, ShardMessage
-from workers.registry import Registry, as_text, batches
-from workers.signing import SIGNATURE_DIGITS, Purpose
+from tapeworks.workers.messages import AnswerHeader, ShardMessage
+from tapeworks.workers.registry import Registry, as_text, batches
+from tapeworks.workers.signing import SIGNATURE_DIGITS, Purpose
 
 #: Images and parameters, by digest.
 Payloads = dict[str, bytes]

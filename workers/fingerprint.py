@@ -13,13 +13,18 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from model.average import microbatch_sums
-from model.config import SUM_ORDER, NetworkConfig, Unfolding, Wanted
-from model.errors import ArithmeticUnsound
-from model.flags import FLAGS, THREADS
-from model.gradients import EngineResult, engine
-from model.parameters import digest, initial, to_bytes
-from model.runtime import tf
+from tapeworks.model.average import microbatch_sums
+from tapeworks.model.config import (
+    SUM_ORDER,
+    NetworkConfig,
+    Unfolding,
+    Wanted,
+)
+from tapeworks.model.errors import ArithmeticUnsound
+from tapeworks.model.flags import FLAGS, THREADS
+from tapeworks.model.gradients import EngineResult, engine
+from tapeworks.model.parameters import digest, initial, to_bytes
+from tapeworks.model.runtime import tf
 
 #: One for each unfolding: the default network, which most runs need compiled anyway, and a small
 #: one for the other.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.entries import QUEUE, queue_name
+from tapeworks.workers.entries import QUEUE, queue_name
 
 #: Every key of ours starts with it.
 PREFIX = "tapeworks:"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from workers.addresses import without_passwords
-from workers.log_context import FIELDS
-from workers.printable import visible, visible_lines
+from tapeworks.workers.addresses import without_passwords
+from tapeworks.workers.log_context import FIELDS
+from tapeworks.workers.printable import visible, visible_lines
 
 #: A shorter secret is not looked for in other texts: whatever has it in it by chance would give
 #: it away.

@@ -13,12 +13,17 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
 
-from model.environment import path_variable, variable
-from model.errors import VariableUnreadable
-from workers.addresses import passwords
-from workers.errors import LogSettingWrong
-from workers.log_context import context
-from workers.log_formats import DetailedFormatter, Mask, PlainFormatter, json_formatter
+from tapeworks.model.environment import path_variable, variable
+from tapeworks.model.errors import VariableUnreadable
+from tapeworks.workers.addresses import passwords
+from tapeworks.workers.errors import LogSettingWrong
+from tapeworks.workers.log_context import context
+from tapeworks.workers.log_formats import (
+    DetailedFormatter,
+    Mask,
+    PlainFormatter,
+    json_formatter,
+)
 
 #: The environment variables of the processes that log.
 FORMAT_VARIABLE = "TAPEWORKS_LOG_FORMAT"

@@ -8,10 +8,10 @@ from typing import Annotated, Self
 import xxhash
 from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
-from model.config import NetworkConfig
-from model.config import Wanted as Wanted
-from model.reduction import blocks
-from workers.limits import (
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.config import Wanted as Wanted
+from tapeworks.model.reduction import blocks
+from tapeworks.workers.limits import (
     ARRAYS_HEADER_BYTES,
     LARGEST_ANSWER_BYTES,
     LARGEST_PAYLOAD_BYTES,
@@ -23,7 +23,7 @@ from workers.limits import (
     MOST_SHARD_CHUNKS,
     MOST_WORKERS,
 )
-from workers.signing import KEY_ID_DIGITS
+from tapeworks.workers.signing import KEY_ID_DIGITS
 
 #: What a worker says of itself ends up in SQL and on terminals.
 Text = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$")]

@@ -11,8 +11,8 @@ from typing import Any
 from celery import Celery
 from celery.loaders.app import AppLoader
 
-from workers.addresses import DEFAULT_URL
-from workers.redis_client import for_celery
+from tapeworks.workers.addresses import DEFAULT_URL
+from tapeworks.workers.redis_client import for_celery
 
 
 class OwnLoader(AppLoader):  # type: ignore[misc]

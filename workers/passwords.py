@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, quote
 
-from model.environment import path_variable, variable
-from workers.errors import PasswordUnusable
+from tapeworks.model.environment import path_variable, variable
+from tapeworks.workers.errors import PasswordUnusable
 
 #: A longer file is taken for another one that was named by mistake, in bytes.
 LARGEST_BYTES = 4096

@@ -15,15 +15,15 @@ import cachetools
 import psutil
 import tenacity
 
-from model.parameters import Arrays, from_bytes
-from workers.cores import core_count
-from workers.crash_points import CrashPoint, crash_point
-from workers.errors import RedisRefused, RedisUnreachable
-from workers.exchange import Exchange
-from workers.limits import MOST_WARM_NETWORKS
-from workers.messages import AnswerHeader, ShardMessage, WorkerRecord
-from workers.versions import python_version, tapeworks_version, tensorflow_version
-from workers.watchdog import IDLE_HEARTBEATS, Watchdog
+from tapeworks.model.parameters import Arrays, from_bytes
+from tapeworks.workers.cores import core_count
+from tapeworks.workers.crash_points import CrashPoint, crash_point
+from tapeworks.workers.errors import RedisRefused, RedisUnreachable
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.limits import MOST_WARM_NETWORKS
+from tapeworks.workers.messages import AnswerHeader, ShardMessage, WorkerRecord
+from tapeworks.workers.versions import python_version, tapeworks_version, tensorflow_version
+from tapeworks.workers.watchdog import IDLE_HEARTBEATS, Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -130,8 +130,8 @@ class Worker:
         self._log_in()
         self._heart.start()
         crash_point(CrashPoint.WORKER_STARTED)
-        from model.gradients import warm_up  # loads TensorFlow
-        from workers.fingerprint import fingerprint
+        from tapeworks.model.gradients import warm_up  # loads TensorFlow
+        from tapeworks.workers.fingerprint import fingerprint
 
         golden = fingerprint()
         try:
@@ -189,7 +189,7 @@ class Worker:
 
         Their memory never comes back, so that a new process has to go on in its place.
         """
-        from model.gradients import MOST_NETWORKS, compiled_networks  # loads TensorFlow
+        from tapeworks.model.gradients import MOST_NETWORKS, compiled_networks  # loads TensorFlow
 
         return compiled_networks() > MOST_NETWORKS
 

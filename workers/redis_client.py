@@ -13,10 +13,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from workers import tls
-from workers.addresses import DEFAULT_URL, shown, without_password
-from workers.errors import RedisUnreachable, RedisUnsuitable
-from workers.redis_errors import unreachable
+from tapeworks.workers import tls
+from tapeworks.workers.addresses import DEFAULT_URL, shown, without_password
+from tapeworks.workers.errors import RedisUnreachable, RedisUnsuitable
+from tapeworks.workers.redis_errors import unreachable
 
 #: Seconds until a connection that is not answered counts as failed.
 CONNECT_TIMEOUT_SECONDS = 2.0

@@ -12,9 +12,9 @@ from redis.exceptions import (
     OutOfMemoryError,
 )
 
-from workers import tls
-from workers.addresses import REDIS, without_password
-from workers.errors import RedisMisconfigured, RedisRefused, RedisUnreachable
+from tapeworks.workers import tls
+from tapeworks.workers.addresses import REDIS, without_password
+from tapeworks.workers.errors import RedisMisconfigured, RedisRefused, RedisUnreachable
 
 
 def unreachable(url: str, error: BaseException) -> RedisUnreachable:

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from model.config import NetworkConfig
-from workers import redis_client
-from workers.errors import SignatureWrong
-from workers.keys import (
+from tapeworks.model.config import NetworkConfig
+from tapeworks.workers import redis_client
+from tapeworks.workers.errors import SignatureWrong
+from tapeworks.workers.keys import (
     IN_PROGRESS_SECONDS,
     RUN_SECONDS,
     RUNS_KEY,
@@ -31,7 +31,7 @@ from workers.keys import (
     scheduler_key,
     worker_key,
 )
-from workers.limits import (
+from tapeworks.workers.limits import (
     LARGEST_CURRENT_BYTES,
     LARGEST_NETWORK_BYTES,
     LARGEST_READING_BYTES,
@@ -40,8 +40,8 @@ from workers.limits import (
     MOST_RUNS,
     MOST_WORKERS,
 )
-from workers.messages import SchedulerRecord, WorkerRecord
-from workers.signing import UNSIGNED, Purpose, Signer
+from tapeworks.workers.messages import SchedulerRecord, WorkerRecord
+from tapeworks.workers.signing import UNSIGNED, Purpose, Signer
 
 _Shown = WorkerRecord | SchedulerRecord
 _Record = TypeVar("_Record", WorkerRecord, SchedulerRecord)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from model.environment import path_variable
-from workers.errors import SignatureWrong, SigningKeyUnusable
+from tapeworks.model.environment import path_variable
+from tapeworks.workers.errors import SignatureWrong, SigningKeyUnusable
 
 #: Names the file that holds the key.
 VARIABLE = "TAPEWORKS_SIGNING_KEY_FILE"

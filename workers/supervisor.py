@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import IO
 
-from workers.addresses import REDIS
-from workers.addresses import redis_url as named_redis
-from workers.cores import cores_for, pin
-from workers.errors import PasswordUnusable, WorkerExited
-from workers.foreign import without_foreign
-from workers.messages import WorkerRecord
-from workers.process import READINESS_VARIABLE, SUPERVISOR_VARIABLE
+from tapeworks.workers.addresses import REDIS
+from tapeworks.workers.addresses import redis_url as named_redis
+from tapeworks.workers.cores import cores_for, pin
+from tapeworks.workers.errors import PasswordUnusable, WorkerExited
+from tapeworks.workers.foreign import without_foreign
+from tapeworks.workers.messages import WorkerRecord
+from tapeworks.workers.process import READINESS_VARIABLE, SUPERVISOR_VARIABLE
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Supervisor:
         if self._slots and all(slot.early_deaths >= EARLY_DEATHS for slot in self._slots):
             raise WorkerExited(
                 f"Worker processes ended {EARLY_DEATHS} times in a row before they were ready; "
-                "run `python -P -m workers` to see why."
+                "run `python -P -m tapeworks.workers` to see why."
             )
 
     def stop(
@@ -184,7 +184,7 @@ class Supervisor:
             # A session of their own: Ctrl-C in the terminal reaches this process alone, which
             # drains them. -P: not what lies in the user's directory.
             slot.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "workers"],
+                [sys.executable, "-P", "-m", "tapeworks.workers"],
                 env=self._environment | {READINESS_VARIABLE: str(writing)},
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,

@@ -10,14 +10,20 @@ from typing import Any
 
 from celery.worker import state
 
-from workers.app import app, this_worker
-from workers.broker import checked_argument
-from workers.compute import Missing, shard_arrays
-from workers.crash_points import CrashPoint, crash_point
-from workers.entries import TASK
-from workers.errors import MessageUnreadable, RedisUnreachable, SignatureWrong
-from workers.log_context import about_nothing, go_on_about
-from workers.messages import AnswerHeader, ShardMessage, Status, Wanted, checksum
+from tapeworks.workers.app import app, this_worker
+from tapeworks.workers.broker import checked_argument
+from tapeworks.workers.compute import Missing, shard_arrays
+from tapeworks.workers.crash_points import CrashPoint, crash_point
+from tapeworks.workers.entries import TASK
+from tapeworks.workers.errors import MessageUnreadable, RedisUnreachable, SignatureWrong
+from tapeworks.workers.log_context import about_nothing, go_on_about
+from tapeworks.workers.messages import (
+    AnswerHeader,
+    ShardMessage,
+    Status,
+    Wanted,
+    checksum,
+)
 
 logger = logging.getLogger(__name__)
 

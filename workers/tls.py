@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 
-from workers.errors import RedisUnreachable
+from tapeworks.workers.errors import RedisUnreachable
 
 #: Options of a URL that name files.
 FILES = {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"}

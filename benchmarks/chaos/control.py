@@ -30,7 +30,7 @@ from benchmarks.chaos.report import yes
 from benchmarks.chaos.services import Service, lives
 from benchmarks.chaos.world import PROXIED_GROUP, Shape, World
 from benchmarks.processes import environment
-from model.parameters import digest, from_bytes, to_bytes
+from tapeworks.model.parameters import digest, from_bytes, to_bytes
 
 #: Who is struck: there is no scheduler that stands by, no database and no liar.
 VICTIMS = {"worker", "link", "proxy", "redis"}

@@ -30,8 +30,8 @@ app.conf.task_acks_late = True
 @app.task(name="gradients")  # type: ignore[untyped-decorator]
 def gradients(iteration: int, parameters: str, microbatches: list[int]) -> list[str]:
     """Each microbatch's losses and float64 sums of gradients, as base64 of safetensors."""
-    from model.parameters import from_bytes, to_bytes
-    from model.reduction import block_sums
+    from tapeworks.model.parameters import from_bytes, to_bytes
+    from tapeworks.model.reduction import block_sums
 
     compute, images, labels, size = _problem()
     answers = []
@@ -47,9 +47,9 @@ def gradients(iteration: int, parameters: str, microbatches: list[int]) -> list[
 
 @functools.cache
 def _problem():  # type: ignore[no-untyped-def]
-    from model import datasets
-    from model.config import RunConfig
-    from model.gradients import engine
+    from tapeworks.model import datasets
+    from tapeworks.model.config import RunConfig
+    from tapeworks.model.gradients import engine
 
     config = RunConfig(images=int(os.environ[IMAGES_VARIABLE]))
     data = datasets.load(config).training

@@ -15,10 +15,16 @@ import numpy as np
 from celery import group
 
 from benchmarks.chaos.control_app import IMAGES_VARIABLE, gradients
-from model.average import mean_gradient, total_loss
-from model.config import RunConfig
-from model.parameters import Arrays, assign, from_bytes, initial, to_bytes
-from model.reduction import Reduction
+from tapeworks.model.average import mean_gradient, total_loss
+from tapeworks.model.config import RunConfig
+from tapeworks.model.parameters import (
+    Arrays,
+    assign,
+    from_bytes,
+    initial,
+    to_bytes,
+)
+from tapeworks.model.reduction import Reduction
 
 #: Tasks in a group.
 TASKS = 4

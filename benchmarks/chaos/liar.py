@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.chaos.faults import FITTING_LIE
-from model.parameters import Arrays, from_bytes, to_bytes
-from workers.exchange import Exchange
-from workers.messages import AnswerHeader, Status, checksum
+from tapeworks.model.parameters import Arrays, from_bytes, to_bytes
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.messages import AnswerHeader, Status, checksum
 
 #: Names the file.
 ORDER_VARIABLE = "CHAOS_LIE"
@@ -79,7 +79,7 @@ def _little_off(arrays: Arrays) -> np.ndarray[tuple[int, ...], np.dtype[np.float
 
 
 if __name__ == "__main__":
-    from workers.__main__ import main
+    from tapeworks.workers.__main__ import main
 
     tell(Exchange, Path(os.environ[ORDER_VARIABLE]))
     main()

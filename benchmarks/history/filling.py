@@ -8,8 +8,8 @@ from dataclasses import fields
 from sqlalchemy import Connection, insert, text
 
 from benchmarks.history.made_up import MadeUp, made_up_run
-from storage import tables
-from storage.database import Database
+from tapeworks.storage import tables
+from tapeworks.storage.database import Database
 
 #: Runs that are committed together.
 TOGETHER = 100

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from model.config import RunConfig
-from storage.packing import packed
-from storage.records import RunStatus
+from tapeworks.model.config import RunConfig
+from tapeworks.storage.packing import packed
+from tapeworks.storage.records import RunStatus
 
 #: Images in an iteration, and in the default run's two shards for two workers.
 IMAGES, SHARDS = 50, (32, 18)

@@ -23,13 +23,20 @@ import redis
 
 from benchmarks.pacing.composing import ComposingExchange
 from benchmarks.pacing.made_up import FINGERPRINT, made_up_result
-from model.config import NetworkConfig
-from model.parameters import to_bytes
-from workers.addresses import redis_url
-from workers.compute import answer_arrays
-from workers.keys import queue_key
-from workers.messages import AnswerHeader, ShardMessage, Status, Wanted, WorkerRecord, checksum
-from workers.versions import tapeworks_version
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.parameters import to_bytes
+from tapeworks.workers.addresses import redis_url
+from tapeworks.workers.compute import answer_arrays
+from tapeworks.workers.keys import queue_key
+from tapeworks.workers.messages import (
+    AnswerHeader,
+    ShardMessage,
+    Status,
+    Wanted,
+    WorkerRecord,
+    checksum,
+)
+from tapeworks.workers.versions import tapeworks_version
 
 #: Seconds between two times that all workers show themselves; a record lives for five.
 SHOW_SECONDS = 2.0

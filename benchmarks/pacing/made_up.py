@@ -6,10 +6,10 @@ import functools
 
 import numpy as np
 
-from model.average import gradients_as_wanted
-from model.config import NetworkConfig, Wanted
-from model.gradients import EngineResult
-from model.parameters import Arrays
+from tapeworks.model.average import gradients_as_wanted
+from tapeworks.model.config import NetworkConfig, Wanted
+from tapeworks.model.gradients import EngineResult
+from tapeworks.model.parameters import Arrays
 
 #: Of workers that compute nothing.
 FINGERPRINT = "0" * 16

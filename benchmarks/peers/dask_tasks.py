@@ -17,8 +17,8 @@ import dask
 from distributed import Client, LocalCluster
 
 from benchmarks.peers.shards import next_parameters, shard_answer
-from model.config import NetworkConfig
-from model.parameters import Arrays, initial
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.parameters import Arrays, initial
 
 
 def compute(parameters: Arrays, seconds: float, images: int) -> Arrays:

@@ -21,8 +21,8 @@ os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 import ray
 
 from benchmarks.peers.shards import next_parameters, shard_answer
-from model.config import NetworkConfig
-from model.parameters import Arrays, initial
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.parameters import Arrays, initial
 
 #: Bytes of the object store: the smallest that Ray accepts would do.
 STORE_BYTES = 256 * 2**20

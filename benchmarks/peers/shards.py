@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from model.parameters import Arrays
+from tapeworks.model.parameters import Arrays
 
 LEARNING_RATE = 1e-3
 

@@ -26,9 +26,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.cores import pin
 from benchmarks.train_data import load_images
-from model.config import DEFAULT_SEED, NetworkConfig
-from model.images import normalised, one_hot
-from model.parameters import Arrays, initial
+from tapeworks.model.config import DEFAULT_SEED, NetworkConfig
+from tapeworks.model.images import normalised, one_hot
+from tapeworks.model.parameters import Arrays, initial
 
 #: Processes, as workers in the runs beside it.
 PROCESSES = 2

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.datasets.source import Images, Part, Source
+from tapeworks.model.datasets.source import Images, Part, Source
 
 #: The whitest value of scikit-learn's images, which are whole numbers.
 WHITE = 16

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model.config import RunConfig
-from model.datasets.digits import enlarge
-from model.datasets.mnist import MNIST_SIDE
-from model.datasets.source import Images, crop
-from model.errors import DatasetError
+from tapeworks.model.config import RunConfig
+from tapeworks.model.datasets.digits import enlarge
+from tapeworks.model.datasets.mnist import MNIST_SIDE
+from tapeworks.model.datasets.source import Images, crop
+from tapeworks.model.errors import DatasetError
 
 
 def fitted(images: Images, config: RunConfig, file: Path) -> Images:

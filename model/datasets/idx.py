@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.datasets.unpacking import largest_unpacked, too_large
-from model.errors import DatasetError
+from tapeworks.model.datasets.unpacking import largest_unpacked, too_large
+from tapeworks.model.errors import DatasetError
 
 GZIP_MAGIC = b"\x1f\x8b"
 

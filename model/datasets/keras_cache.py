@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from model.environment import expand_home, path_variable
-from model.errors import DatasetError
-from model.keras_settings import VARIABLE
+from tapeworks.model.environment import expand_home, path_variable
+from tapeworks.model.errors import DatasetError
+from tapeworks.model.keras_settings import VARIABLE
 
 #: Where Keras itself gets MNIST from, and what it expects there.
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"

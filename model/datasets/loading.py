@@ -7,11 +7,11 @@ from itertools import islice
 
 import numpy as np
 
-from model.config import RunConfig
-from model.datasets.data import ImageData, Split
-from model.datasets.source import Part, Source
-from model.datasets.sources import read_source
-from model.errors import DatasetError
+from tapeworks.model.config import RunConfig
+from tapeworks.model.datasets.data import ImageData, Split
+from tapeworks.model.datasets.source import Part, Source
+from tapeworks.model.datasets.sources import read_source
+from tapeworks.model.errors import DatasetError
 
 #: Classes that a sentence lists before it says "and more".
 LISTED_CLASSES = 20

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from model.datasets.idx import read_idx
-from model.datasets.keras_cache import mnist_file
-from model.datasets.npz import read_arrays
-from model.datasets.source import Part, Source, checked_part
-from model.environment import path_variable
-from model.errors import DatasetError
+from tapeworks.model.datasets.idx import read_idx
+from tapeworks.model.datasets.keras_cache import mnist_file
+from tapeworks.model.datasets.npz import read_arrays
+from tapeworks.model.datasets.source import Part, Source, checked_part
+from tapeworks.model.environment import path_variable
+from tapeworks.model.errors import DatasetError
 
 #: Rows and columns of its images.
 MNIST_SIDE = 28

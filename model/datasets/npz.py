@@ -9,9 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.datasets.source import Images, Source, checked_images, checked_part
-from model.datasets.unpacking import largest_unpacked, too_large
-from model.errors import DatasetError
+from tapeworks.model.datasets.source import (
+    Images,
+    Source,
+    checked_images,
+    checked_part,
+)
+from tapeworks.model.datasets.unpacking import largest_unpacked, too_large
+from tapeworks.model.errors import DatasetError
 
 
 def read_own_file(path: Path) -> Source:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.datasets.source import Images
-from model.errors import DatasetError
+from tapeworks.model.datasets.source import Images
+from tapeworks.model.errors import DatasetError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

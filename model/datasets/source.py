@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import DatasetError
+from tapeworks.model.errors import DatasetError
 
 Images = NDArray[np.uint8]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from model.config import RunConfig
-from model.datasets.digits import read_digits
-from model.datasets.mnist import read_mnist
-from model.datasets.npz import read_own_file
-from model.datasets.source import Source
-from model.errors import DatasetError
+from tapeworks.model.config import RunConfig
+from tapeworks.model.datasets.digits import read_digits
+from tapeworks.model.datasets.mnist import read_mnist
+from tapeworks.model.datasets.npz import read_own_file
+from tapeworks.model.datasets.source import Source
+from tapeworks.model.errors import DatasetError
 
 #: Data sets with a name of their own.
 KNOWN = ("digits", "mnist")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model.errors import DatasetError
+from tapeworks.model.errors import DatasetError
 
 #: Bytes that any file may become; what is smaller harms nobody.
 ALWAYS_ALLOWED = 64 * 1024 * 1024

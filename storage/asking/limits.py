@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from storage.errors import QueryTooLarge
-from storage.listing import Listing, Value
+from tapeworks.storage.errors import QueryTooLarge
+from tapeworks.storage.listing import Listing, Value
 
 #: Seconds that a query may take, unless told otherwise.
 DEFAULT_SECONDS = 30.0

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError
 
-from storage.asking.limits import Statement, bounded_listing, size_of
-from storage.errors import NotReadOnly, QueryTimeout
-from storage.listing import Listing, Value, plain
-from storage.liveness import allowing
-from storage.query_errors import Question, asked
+from tapeworks.storage.asking.limits import Statement, bounded_listing, size_of
+from tapeworks.storage.errors import NotReadOnly, QueryTimeout
+from tapeworks.storage.listing import Listing, Value, plain
+from tapeworks.storage.liveness import allowing
+from tapeworks.storage.query_errors import Question, asked
 
 if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Connection
 
-    from storage.database import Database
+    from tapeworks.storage.database import Database
 
 #: Of one transaction: times as on SQLite, a limit of time that holds where this process dies, and
 #: plans for all rows.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from storage.database import Database
+from tapeworks.storage.database import Database
 
 _POWERS = """SELECT current_user AS name,
   rolsuper OR rolreplication OR rolcreaterole OR EXISTS (

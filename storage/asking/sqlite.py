@@ -13,17 +13,23 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from storage.asking import limits, sqlite_child
-from storage.asking.limits import Statement, answer_too_large
-from storage.errors import (
+from tapeworks.storage.asking import limits, sqlite_child
+from tapeworks.storage.asking.limits import Statement, answer_too_large
+from tapeworks.storage.errors import (
     NotReadOnly,
     QueryError,
     QueryTimeout,
     QueryTooLarge,
     StorageUnreachable,
 )
-from storage.listing import Listing
-from storage.sqlite_access import Access, access_to, changed_while_read, stamp, uri_of
+from tapeworks.storage.listing import Listing
+from tapeworks.storage.sqlite_access import (
+    Access,
+    access_to,
+    changed_while_read,
+    stamp,
+    uri_of,
+)
 
 #: Seconds that the process may take to start, and to write what it has found.
 STARTING_SECONDS = 30.0

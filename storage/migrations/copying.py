@@ -10,8 +10,13 @@ import sqlalchemy as sa
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from storage.packing import packed
-from storage.types import CompactUtcDateTime, Float32Array, HexDigest, UtcDateTime
+from tapeworks.storage.packing import packed
+from tapeworks.storage.types import (
+    CompactUtcDateTime,
+    Float32Array,
+    HexDigest,
+    UtcDateTime,
+)
 
 #: The old tables, those that refer to others first.
 OLD = ("ledger", "image_values", "iterations", "events", "evaluations", "checkpoints", "runs")

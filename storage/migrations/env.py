@@ -1,8 +1,8 @@
-"""Run by Alembic: applies revisions on the connection that `storage.upgrade` hands over."""
+"""Run by Alembic: applies revisions on the connection that `storage/upgrade.py` hands over."""
 
 from alembic import context
 
-from storage.tables import metadata
+from tapeworks.storage.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 
-from storage.history import History
-from storage.records import RunRecord
 from tapeworks.comparison.contenders import (
     Contender,
     contender,
@@ -29,6 +27,8 @@ from tapeworks.option_kinds import Whole
 from tapeworks.output import put, put_lines, put_table, say
 from tapeworks.paths import PathType
 from tapeworks.plotting.kinds import Kind, content, picture, picture_format
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord
 
 
 @click.command("compare", epilog="Example: tapeworks compare first second --plot both.png")

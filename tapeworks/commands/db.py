@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from storage.housekeeping import table_sizes
-from storage.migrations import REVISION
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, size
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.files import check_writable, put_path, written_whole
 from tapeworks.output import put, put_table, say
 from tapeworks.paths import PathType
+from tapeworks.storage.housekeeping import table_sizes
+from tapeworks.storage.migrations import REVISION
 
 
 @click.group("db")

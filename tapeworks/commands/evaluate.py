@@ -6,20 +6,20 @@ from dataclasses import asdict, replace
 
 import click
 
-from model import datasets
-from model.config import RunConfig, recorded_config
-from model.datasets.data import ImageData
-from scheduler.control import Control
-from scheduler.driving import check_images, images_digest
-from scheduler.training import measure
-from storage.records import CheckpointRecord, EvaluationRecord, RunRecord
 from tapeworks.checkpoints import Choice, parameters_of, with_choice
 from tapeworks.commands.show import run_argument
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json
 from tapeworks.errors import ExitCode, UsageError
+from tapeworks.model import datasets
+from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.model.datasets.data import ImageData
 from tapeworks.output import put, put_table, say
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.driving import check_images, images_digest
+from tapeworks.scheduler.training import measure
 from tapeworks.session import Onlooker, interruptible, means_for
+from tapeworks.storage.records import CheckpointRecord, EvaluationRecord, RunRecord
 
 #: What is said when the user does not wait.
 STOPPED = "The evaluation was stopped; the history is as it was."

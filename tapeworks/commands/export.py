@@ -11,9 +11,6 @@ from typing import Any
 
 import click
 
-from model.config import recorded_config
-from storage.history import History
-from storage.records import IterationRecord, RunRecord
 from tapeworks.checkpoints import Choice, parameters_of, with_choice
 from tapeworks.commands.show import run_argument
 from tapeworks.connection import connected_history
@@ -26,8 +23,11 @@ from tapeworks.files import (
     write_file,
     written_whole,
 )
+from tapeworks.model.config import recorded_config
 from tapeworks.output import put, say
 from tapeworks.paths import PathType
+from tapeworks.storage.history import History
+from tapeworks.storage.records import IterationRecord, RunRecord
 
 #: The ending of Keras's own files, without which it loads none.
 KERAS_ENDING = ".keras"

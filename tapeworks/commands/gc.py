@@ -7,13 +7,13 @@ from datetime import datetime
 
 import click
 
-from storage.housekeeping import Pruned, prune
-from storage.ranking import Metric
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, size
 from tapeworks.errors import ExitCode
 from tapeworks.moments import Moment
 from tapeworks.output import put, put_table, say
+from tapeworks.storage.housekeeping import Pruned, prune
+from tapeworks.storage.ranking import Metric
 
 HEADERS = ("RUN", "NAME", "CHECKPOINTS", "SIZE")
 

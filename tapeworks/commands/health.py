@@ -10,8 +10,8 @@ import click
 
 from tapeworks.errors import ExitCode, Unfit
 from tapeworks.settings import settings
-from workers.errors import WorkersError
-from workers.exchange import Exchange
+from tapeworks.workers.errors import WorkersError
+from tapeworks.workers.exchange import Exchange
 
 _Answer = TypeVar("_Answer")
 

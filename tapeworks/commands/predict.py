@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from model.config import RunConfig, recorded_config
-from model.datasets.sources import KNOWN
 from tapeworks.checkpoints import Choice, parameters_of, with_choice
 from tapeworks.commands.show import run_argument
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json
 from tapeworks.errors import ExitCode
+from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.model.datasets.sources import KNOWN
 from tapeworks.output import put, put_table, say
 from tapeworks.paths import PathType
 from tapeworks.predictions import Pictures, Prediction, predict, read

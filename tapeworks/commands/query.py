@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from storage.asking.limits import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
-from storage.asking.roles import Role, role_of
-from storage.search import query
 from tapeworks.connection import connected_history
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.listings import Form, put_listing, with_form_options
 from tapeworks.option_kinds import Number
 from tapeworks.output import say
 from tapeworks.paths import PathType
+from tapeworks.storage.asking.limits import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
+from tapeworks.storage.asking.roles import Role, role_of
+from tapeworks.storage.search import query
 
 #: What Windows writes before a text; no SQL begins with it.
 BYTE_ORDER_MARK = "\ufeff"

@@ -7,15 +7,15 @@ from dataclasses import asdict
 
 import click
 
-from scheduler.control import Control
-from scheduler.differences import Difference
-from scheduler.replay import Replay, prepare
 from tapeworks.commands.show import run_argument
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json
 from tapeworks.errors import ExitCode
 from tapeworks.output import put, say
 from tapeworks.progress import Progress
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.differences import Difference
+from tapeworks.scheduler.replay import Replay, prepare
 from tapeworks.session import Onlooker, interruptible, means_for
 
 #: What is said when the user does not wait.

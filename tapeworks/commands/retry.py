@@ -6,8 +6,6 @@ from typing import Any
 
 import click
 
-from scheduler.submission import retry
-from storage.records import RunStatus
 from tapeworks.commands.show import run_argument
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, run_values
@@ -15,6 +13,8 @@ from tapeworks.descriptions import changed_settings, with_queue_options
 from tapeworks.errors import ExitCode
 from tapeworks.option_kinds import Whole
 from tapeworks.output import put, say
+from tapeworks.scheduler.submission import retry
+from tapeworks.storage.records import RunStatus
 
 
 @click.command(

@@ -9,9 +9,6 @@ from typing import Any
 
 import click
 
-from storage.listing import Listing
-from storage.records import RunStatus
-from storage.search import find_runs
 from tapeworks.connection import connected_history
 from tapeworks.describe import clock
 from tapeworks.descriptions import pairs
@@ -20,6 +17,9 @@ from tapeworks.listings import Form, put_listing, with_form_options
 from tapeworks.moments import Moment
 from tapeworks.option_kinds import Status, Whole
 from tapeworks.output import put_table, say
+from tapeworks.storage.listing import Listing
+from tapeworks.storage.records import RunStatus
+from tapeworks.storage.search import find_runs
 
 HEADERS = ("RUN", "NAME", "STATUS", "ITERATIONS", "FIRST LOSS", "LAST LOSS", "CREATED")
 

@@ -9,28 +9,33 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.control import Control
-from scheduler.driving import Driver
-from scheduler.errors import Interrupted, ServiceFailed
-from scheduler.metering import UNMETERED, Meter
-from scheduler.patience import Beginning
-from scheduler.presence import Presence
-from scheduler.pulse import Pulse
-from scheduler.service import serve_several
-from storage.database import Database
-from storage.history import History
-from storage.owners import current_owner
-from storage.records import Claim, EvaluationRecord, IterationRecord, RunRecord
 from tapeworks.connection import connected_history
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
 from tapeworks.redis_rights import check_roles
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.errors import Interrupted, ServiceFailed
+from tapeworks.scheduler.metering import UNMETERED, Meter
+from tapeworks.scheduler.patience import Beginning
+from tapeworks.scheduler.presence import Presence
+from tapeworks.scheduler.pulse import Pulse
+from tapeworks.scheduler.service import serve_several
 from tapeworks.service_options import Service, with_service_options
 from tapeworks.session import DRAINING, interruptible
 from tapeworks.settings import settings
-from workers.addresses import without_password
-from workers.crash_points import at_commit
-from workers.exchange import Exchange
+from tapeworks.storage.database import Database
+from tapeworks.storage.history import History
+from tapeworks.storage.owners import current_owner
+from tapeworks.storage.records import (
+    Claim,
+    EvaluationRecord,
+    IterationRecord,
+    RunRecord,
+)
+from tapeworks.workers.addresses import without_password
+from tapeworks.workers.crash_points import at_commit
+from tapeworks.workers.exchange import Exchange
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

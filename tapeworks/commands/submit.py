@@ -7,9 +7,6 @@ from typing import Any
 
 import click
 
-from scheduler.submission import grid, initial_parameters, new_run
-from storage.history import History
-from storage.records import RunRecord, RunStatus
 from tapeworks.commands.watch import watch
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, run_values
@@ -17,7 +14,10 @@ from tapeworks.descriptions import varied_settings, with_queue_options
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.options import Request, with_run_options
 from tapeworks.output import put, say
-from workers.crash_points import at_commit
+from tapeworks.scheduler.submission import grid, initial_parameters, new_run
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.workers.crash_points import at_commit
 
 
 @click.command(

@@ -9,12 +9,6 @@ from typing import Any
 
 import click
 
-from model import datasets
-from model.config import RunConfig, recorded_config
-from scheduler.control import Control
-from scheduler.submission import initial_parameters, submit
-from storage.history import History
-from storage.records import RunRecord, RunStatus
 from tapeworks.connection import connected_history
 from tapeworks.describe import as_json, run_values
 from tapeworks.descriptions import with_name_options
@@ -22,17 +16,23 @@ from tapeworks.destinations import is_stdout, shown
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.files import check_writable, write_file
 from tapeworks.forecast import Forecast
+from tapeworks.model import datasets
+from tapeworks.model.config import RunConfig, recorded_config
 from tapeworks.options import Request, with_run_options
 from tapeworks.output import put, say, succeeds, visible
 from tapeworks.paths import PathType
 from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 from tapeworks.redis_rights import check_roles
 from tapeworks.redis_server import check_private_redis
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.submission import initial_parameters, submit
 from tapeworks.session import Session
 from tapeworks.settings import Settings, settings
-from workers.cores import core_count
-from workers.crash_points import at_commit
-from workers.exchange import Exchange
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.workers.cores import core_count
+from tapeworks.workers.crash_points import at_commit
+from tapeworks.workers.exchange import Exchange
 
 
 @click.command("train", epilog="Example: tapeworks train --dataset mnist --images 200 --workers 2")

@@ -6,14 +6,19 @@ import time
 
 import click
 
-from storage.history import History
-from storage.records import EvaluationRecord, IterationRecord, RunRecord, RunStatus
 from tapeworks.commands.show import run_argument
 from tapeworks.connection import connected_history
 from tapeworks.errors import ExitCode
 from tapeworks.output import say
 from tapeworks.progress import Progress
-from workers.streams import STDERR, is_unread
+from tapeworks.storage.history import History
+from tapeworks.storage.records import (
+    EvaluationRecord,
+    IterationRecord,
+    RunRecord,
+    RunStatus,
+)
+from tapeworks.workers.streams import STDERR, is_unread
 
 #: Seconds between two looks at the history.
 LOOK_SECONDS = 0.5

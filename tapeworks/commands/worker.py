@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scheduler.control import Control
 from tapeworks.errors import ExitCode
 from tapeworks.redis_rights import check_roles
+from tapeworks.scheduler.control import Control
 from tapeworks.service_options import Service, with_service_options
 from tapeworks.session import interruptible
 from tapeworks.settings import settings
-from workers.addresses import without_password
-from workers.errors import RedisUnreachable
-from workers.exchange import Exchange
-from workers.supervisor import Supervisor
+from tapeworks.workers.addresses import without_password
+from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

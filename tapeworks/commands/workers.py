@@ -10,9 +10,9 @@ from tapeworks.describe import as_json, clock
 from tapeworks.errors import ExitCode
 from tapeworks.output import put, put_table, say
 from tapeworks.settings import settings
-from workers.exchange import Exchange
-from workers.messages import WorkerRecord
-from workers.versions import tapeworks_version
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.messages import WorkerRecord
+from tapeworks.workers.versions import tapeworks_version
 
 HEADERS = ("WORKER", "STATE", "SINCE", "SHARD", "IMAGES", "IMAGES/S", "MEMORY", "FINGERPRINT")
 

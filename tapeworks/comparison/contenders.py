@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from model.config import RunConfig
-from storage.history import History
-from storage.records import EvaluationRecord, IterationRecord, RunRecord
+from tapeworks.model.config import RunConfig
+from tapeworks.storage.history import History
+from tapeworks.storage.records import EvaluationRecord, IterationRecord, RunRecord
 
 #: What is compared of a run beside its settings and its numbers.
 FACTS = ("status", "completed_iterations", "note", "fingerprint", "images_digest")
@@ -42,7 +42,7 @@ class Contender:
     @property
     def history_digest(self) -> str:
         """The digest that runs with the same losses share, bit for bit."""
-        from model.parameters import history_digest
+        from tapeworks.model.parameters import history_digest
 
         return history_digest(self.losses)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from storage.records import RunRecord
 from tapeworks.comparison.contenders import differing_settings
 from tapeworks.describe import setting_text
+from tapeworks.storage.records import RunRecord
 
 #: Characters of a label; more are cut out of its middle.
 LONGEST_LABEL = 44

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.differences import image_values_differences
-from storage.history import History
-from storage.records import ImageValues, IterationRecord, RunRecord
 from tapeworks.comparison.contenders import Contender, settings_of
+from tapeworks.scheduler.differences import image_values_differences
+from tapeworks.storage.history import History
+from tapeworks.storage.records import ImageValues, IterationRecord, RunRecord
 
 #: Settings that decide how a run is computed, what is kept of it, how it is evaluated and when it
 #: ends, but none of an iteration's bits.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from storage.records import EvaluationRecord, IterationRecord
 from tapeworks.comparison.contenders import (
     Contender,
     differing_facts,
@@ -14,6 +13,7 @@ from tapeworks.comparison.contenders import (
 from tapeworks.comparison.same_bits import Pair
 from tapeworks.describe import setting_text
 from tapeworks.output import table_width
+from tapeworks.storage.records import EvaluationRecord, IterationRecord
 
 #: Characters of a line up to which every run has a column; beyond that, every run has a row.
 WIDEST = 100

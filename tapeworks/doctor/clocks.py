@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from storage.database import Database
 from tapeworks.doctor.findings import Finding, ok, warning
+from tapeworks.storage.database import Database
 
 LABEL = "clocks"
 

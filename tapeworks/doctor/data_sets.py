@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from model import datasets
-from model.config import RunConfig
-from model.environment import variable
 from tapeworks.doctor.findings import Finding, looked, ok
+from tapeworks.model import datasets
+from tapeworks.model.config import RunConfig
+from tapeworks.model.environment import variable
 
 LABEL = "data set"
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import psutil
 
-from storage.asking.roles import Role, role_of
-from storage.database import Database
-from storage.inspection import Latency, latency, postgresql_settings
-from storage.migrations import REVISION
 from tapeworks.describe import size
 from tapeworks.doctor.findings import Finding, Level, ok, problem, warning
+from tapeworks.storage.asking.roles import Role, role_of
+from tapeworks.storage.database import Database
+from tapeworks.storage.inspection import Latency, latency, postgresql_settings
+from tapeworks.storage.migrations import REVISION
 
 LABEL = "database"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 
-from storage.database import Database
 from tapeworks.doctor.clocks import check_clocks, database_skew
 from tapeworks.doctor.data_sets import check_data_sets
 from tapeworks.doctor.databases import LABEL as DATABASE
@@ -25,8 +24,9 @@ from tapeworks.doctor.workers import LABEL as WORKERS
 from tapeworks.doctor.workers import check_workers
 from tapeworks.redis_programs import find_program
 from tapeworks.settings import Settings
-from workers.errors import WorkersError
-from workers.redis_client import connect
+from tapeworks.storage.database import Database
+from tapeworks.workers.errors import WorkersError
+from tapeworks.workers.redis_client import connect
 
 
 class Examination:

@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from tapeworks.doctor.findings import Finding, named, warning
-from workers.messages import SchedulerRecord, WorkerRecord
-from workers.versions import tapeworks_version
+from tapeworks.workers.messages import SchedulerRecord, WorkerRecord
+from tapeworks.workers.versions import tapeworks_version
 
 
 def states(records: Iterable[WorkerRecord | SchedulerRecord]) -> str:

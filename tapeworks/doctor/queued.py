@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from storage.database import Database
-from storage.inspection import deserted_runs, queued_runs
-from storage.owners import described
 from tapeworks.doctor.findings import Finding, named, ok, problem, warning
 from tapeworks.doctor.seen import Seen
 from tapeworks.errors import ExitCode
+from tapeworks.storage.database import Database
+from tapeworks.storage.inspection import deserted_runs, queued_runs
+from tapeworks.storage.owners import described
 
 LABEL = "runs"
 

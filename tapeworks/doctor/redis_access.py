@@ -12,7 +12,7 @@ import redis
 from tapeworks.doctor.findings import Finding, ok, problem, warning
 from tapeworks.errors import ExitCode
 from tapeworks.redis_rights import missing_rights, user_of
-from workers.redis_client import connect
+from tapeworks.workers.redis_client import connect
 
 LABEL = "access"
 

@@ -12,9 +12,15 @@ from tapeworks.describe import size
 from tapeworks.doctor.findings import Finding, Level, ok, problem, warning
 from tapeworks.errors import ExitCode, exit_code
 from tapeworks.redis_programs import Version
-from workers.addresses import without_password
-from workers.errors import RedisUnsuitable, WorkersError
-from workers.redis_client import FILLING, FULL, check, memory_use, translated
+from tapeworks.workers.addresses import without_password
+from tapeworks.workers.errors import RedisUnsuitable, WorkersError
+from tapeworks.workers.redis_client import (
+    FILLING,
+    FULL,
+    check,
+    memory_use,
+    translated,
+)
 
 LABEL = "redis"
 

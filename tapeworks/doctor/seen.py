@@ -8,11 +8,16 @@ from datetime import UTC, datetime
 
 import redis
 
-from workers.errors import RedisUnreachable
-from workers.exchange import Exchange
-from workers.keys import SCHEDULER_SECONDS, WORKER_SECONDS, scheduler_key, worker_key
-from workers.messages import SchedulerRecord, WorkerRecord
-from workers.redis_client import translated
+from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.keys import (
+    SCHEDULER_SECONDS,
+    WORKER_SECONDS,
+    scheduler_key,
+    worker_key,
+)
+from tapeworks.workers.messages import SchedulerRecord, WorkerRecord
+from tapeworks.workers.redis_client import translated
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from model.flags import FLAGS, THREADS
 from tapeworks.doctor.findings import Finding, ok, warning
+from tapeworks.model.flags import FLAGS, THREADS
 
 LABEL = "threads"
 

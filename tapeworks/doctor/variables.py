@@ -11,16 +11,16 @@ from pathlib import Path
 
 import click
 
-from model.environment import path_variable, variable
-from model.flags import ignored_variables
 from tapeworks.doctor.findings import Finding, looked, ok, problem, warning
 from tapeworks.doctor.threads import THREAD_VARIABLES
+from tapeworks.model.environment import path_variable, variable
+from tapeworks.model.flags import ignored_variables
 from tapeworks.service_options import PORT, PORT_VARIABLE
-from workers.crash_points import VARIABLE as CRASH_POINT
-from workers.foreign import foreign
-from workers.logs import log_settings
-from workers.signing import VARIABLE as SIGNING_KEY
-from workers.signing import signer
+from tapeworks.workers.crash_points import VARIABLE as CRASH_POINT
+from tapeworks.workers.foreign import foreign
+from tapeworks.workers.logs import log_settings
+from tapeworks.workers.signing import VARIABLE as SIGNING_KEY
+from tapeworks.workers.signing import signer
 
 LABEL = "settings"
 

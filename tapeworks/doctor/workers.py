@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from tapeworks.doctor.findings import Finding, named, ok, warning
 from tapeworks.doctor.groups import groups, other_versions, states
 from tapeworks.doctor.seen import Seen
-from workers.messages import WorkerRecord
+from tapeworks.workers.messages import WorkerRecord
 
 #: Seconds after which a worker that is still starting hangs, or its machine is overloaded.
 LONGEST_START_SECONDS = 60.0

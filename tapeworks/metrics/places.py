@@ -10,12 +10,12 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from storage.errors import StorageError
-from storage.history import History
-from storage.records import RunStatus
 from tapeworks.metrics.bounded import BoundedLook
-from workers.errors import RedisUnreachable
-from workers.exchange import Exchange
+from tapeworks.storage.errors import StorageError
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunStatus
+from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.workers.exchange import Exchange
 
 #: Where a worker can stand; what another version says beside them is not counted.
 WORKER_STATES = ("starting", "idle", "busy")

@@ -10,11 +10,11 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from scheduler.commands import Reason
-from scheduler.metering import NOTICES, Meter, Verdict
-from scheduler.work import Work
-from storage.records import IterationRecord
-from workers.messages import Wanted
+from tapeworks.scheduler.commands import Reason
+from tapeworks.scheduler.metering import NOTICES, Meter, Verdict
+from tapeworks.scheduler.work import Work
+from tapeworks.storage.records import IterationRecord
+from tapeworks.workers.messages import Wanted
 
 #: Upper ends of the histogram's bars, in seconds.
 ITERATION_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)

@@ -11,10 +11,10 @@ from prometheus_client.registry import Collector
 
 from tapeworks.metrics.bounded import BoundedLook
 from tapeworks.metrics.places import WORKER_STATES, by_label, redis_up
-from workers.errors import RedisUnreachable
-from workers.exchange import Exchange
-from workers.messages import WorkerRecord
-from workers.supervisor import Supervisor
+from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.messages import WorkerRecord
+from tapeworks.workers.supervisor import Supervisor
 
 
 class WorkerProcesses(Collector):

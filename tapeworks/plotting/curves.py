@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from storage.history import History
-from storage.records import EvaluationRecord, IterationRecord, RunRecord
 from tapeworks.comparison.labels import picture_labels
+from tapeworks.storage.history import History
+from tapeworks.storage.records import EvaluationRecord, IterationRecord, RunRecord
 
 #: How many times the smallest value the largest one is before the axis is logarithmic.
 LOGARITHMIC_FROM = 100.0

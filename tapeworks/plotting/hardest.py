@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.history import History
-from storage.records import ImageValues, RunRecord
 from tapeworks.comparison.labels import picture_labels
+from tapeworks.storage.history import History
+from tapeworks.storage.records import ImageValues, RunRecord
 
 #: Images on a sheet.
 SHEET = 24
@@ -53,9 +53,9 @@ def contact_sheet(history: History, run: RunRecord, iteration: int | None = None
     `CannotContinueHere` where it holds other images than the run was trained on, and storage's
     `IterationNotRecorded`.
     """
-    from model import datasets  # here: other pictures need no data set
-    from model.config import recorded_config
-    from scheduler.driving import check_images, images_digest
+    from tapeworks.model import datasets  # here: other pictures need no data set
+    from tapeworks.model.config import recorded_config
+    from tapeworks.scheduler.driving import check_images, images_digest
 
     chosen = iteration
     if chosen is None:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.history import History
-from storage.records import ImageValues, RunRecord
 from tapeworks.comparison.contenders import settings_of
 from tapeworks.comparison.labels import picture_labels
+from tapeworks.storage.history import History
+from tapeworks.storage.records import ImageValues, RunRecord
 
 #: A picture has room for so many columns and rows at most.
 MOST_COLUMNS = 400

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from storage.errors import IterationNotFound
-from storage.history import History
-from storage.records import RunRecord
 from tapeworks.destinations import is_stream
 from tapeworks.errors import UsageError
 from tapeworks.plotting.curves import Curves, Measure, curves
@@ -16,6 +13,9 @@ from tapeworks.plotting.hardest import ContactSheet, contact_sheet
 from tapeworks.plotting.heat_map import HeatMap, heat_map
 from tapeworks.plotting.own_style import own_style
 from tapeworks.plotting.timeline import Timeline, timeline
+from tapeworks.storage.errors import IterationNotFound
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord
 
 #: Formats by the file's ending.
 FORMATS = {".png": "png", ".svg": "svg", ".pdf": "pdf"}

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from workers.foreign import removed
+from tapeworks.workers.foreign import removed
 
 #: The file of settings that matplotlib looks for where the user is, before all others.
 SETTINGS_FILE = "matplotlibrc"

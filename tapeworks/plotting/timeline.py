@@ -9,10 +9,10 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from storage.errors import IterationNotRecorded
-from storage.history import History
-from storage.records import IterationRecord, LedgerRecord, RunRecord
 from tapeworks.comparison.labels import picture_labels
+from tapeworks.storage.errors import IterationNotRecorded
+from tapeworks.storage.history import History
+from tapeworks.storage.records import IterationRecord, LedgerRecord, RunRecord
 
 #: A pause between two iterations is cut if it is longer than so many seconds and than this share of
 #: all iterations' seconds: a run that rested for a night is still worth a look.

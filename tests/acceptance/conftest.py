@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import trustme
 
-from model import datasets
-from model.config import RunConfig
-from storage.database import Database
-from storage.history import History
+from tapeworks.model import datasets
+from tapeworks.model.config import RunConfig
 from tapeworks.redis_server import RedisServer
+from tapeworks.storage.database import Database
+from tapeworks.storage.history import History
 from tests.support.calls import TRAIN_FIRST, Call
 from tests.support.desk import put_wrong_files, two_runs_in
 from tests.support.healthy import healthy

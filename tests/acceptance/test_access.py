@@ -12,9 +12,12 @@ import pytest
 import redis
 import trustme
 
-from model.config import RunConfig, run_config
-from storage.history import History
+from tapeworks.model.config import RunConfig, run_config
 from tapeworks.redis_rights import check_roles
+from tapeworks.storage.history import History
+from tapeworks.workers import keys
+from tapeworks.workers.access import ROLES
+from tapeworks.workers.addresses import REDIS
 from tests.support.calls import Call
 from tests.support.desk import told_in_one_sentence
 from tests.support.processes import Start, workers_of
@@ -23,9 +26,6 @@ from tests.support.secured_redis import SecuredRedis
 from tests.support.tls_front import pem, tls_front
 from tests.support.training import Digests, digests
 from tests.support.waiting import until
-from workers import keys
-from workers.access import ROLES
-from workers.addresses import REDIS
 
 #: Of the run, which is long enough for a worker to die in the middle of it.
 SETTINGS: dict[str, Any] = {"images": 48, "iterations": 600, "shards": 3, "seed": 3}
@@ -215,7 +215,7 @@ def test_a_worker_whom_redis_does_not_know_ends_with_the_reason(
     secured: SecuredRedis, start: Start
 ) -> None:
     url = f"redis://worker:guess@127.0.0.1:{secured.port}/0"
-    stranger = start(module="workers", TAPEWORKS_REDIS_URL=url)
+    stranger = start(module="tapeworks.workers", TAPEWORKS_REDIS_URL=url)
 
     assert stranger.ended() == 4
     [line] = stranger.err.splitlines()
@@ -233,7 +233,7 @@ def test_a_login_that_is_missing_is_told(
 def test_a_worker_that_has_to_log_in_again_with_an_old_password_ends(
     secured: SecuredRedis, start: Start
 ) -> None:
-    worker = start(module="workers", TAPEWORKS_REDIS_URL=secured.url("worker"))
+    worker = start(module="tapeworks.workers", TAPEWORKS_REDIS_URL=secured.url("worker"))
     record = keys.worker_key(f"{socket.gethostname()}-{worker.process.pid}")
     until(lambda: secured.admin.exists(record), "the worker shows itself")
     (secured.secrets / "redis_worker_password").unlink()

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from model.config import RunConfig, run_config
-from scheduler.local_dispatcher import LocalDispatcher
-from storage.history import History
 from tapeworks.forecast import Forecast
+from tapeworks.model.config import RunConfig, run_config
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.storage.history import History
 from tests.support.training import drive, submitted
 
 TRAINING = Path(__file__).resolve().parents[2] / "docs" / "training.md"

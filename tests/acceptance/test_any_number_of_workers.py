@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from model.config import RunConfig
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.local_dispatcher import LocalDispatcher
-from storage.history import History
-from storage.records import RunStatus
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunStatus
 from tests.support.fleet import Fleet
 from tests.support.training import Digests, drive, settings, submitted
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tapeworks
-from storage.errors import QueryError, RunNotFound, StateConflict
+from tapeworks.storage.errors import QueryError, RunNotFound, StateConflict
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
 from tests.support.processes import ROOT, Start

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from model.config import RunConfig, run_config
-from storage.history import History
-from storage.migrations import REVISION
+from tapeworks.model.config import RunConfig, run_config
 from tapeworks.plotting.curves import Measure, curves
+from tapeworks.storage.history import History
+from tapeworks.storage.migrations import REVISION
 from tests.support.calls import TRAIN_FIRST, Call
 from tests.support.fleet import Fleet
 from tests.support.processes import ROOT, Start, all_gone

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.history import History
+from tapeworks.storage.history import History
 from tests.support.calls import Call
 from tests.support.desk import nothing_changes, told_in_one_sentence
 from tests.support.stories import evaluated, tell

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trustme
 
-from model.config import RunConfig, run_config
+from tapeworks.model.config import RunConfig, run_config
 from tests.support.compose.stack import Stack
 from tests.support.compose.two_machines import BETWEEN, start_redis_behind_tls, two_machines
 from tests.support.training import Digests

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model import datasets
-from model.config import NetworkConfig, RunConfig
-from storage.history import History
-from storage.records import RunRecord, RunStatus
+from tapeworks.model import datasets
+from tapeworks.model.config import NetworkConfig, RunConfig
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.workers.crash_points import VARIABLE, CrashPoint, drill
 from tests.support.fleet import Fleet, running_fleet
 from tests.support.processes import Start, Started, processes
 from tests.support.training import Digests, database, digests, settings, submitted
 from tests.support.waiting import until
-from workers.crash_points import VARIABLE, CrashPoint, drill
 
 #: Of the microbatches: what every worker compiles for its fingerprint, so that it is ready soon.
 SIZE = NetworkConfig().microbatch_size
@@ -228,7 +228,9 @@ def test_a_run_survives_its_workers(
         history = History(opened)
         run = submitted(history, config)
         redis = {"TAPEWORKS_REDIS_URL": fleet.redis_url}
-        doomed = {at: start(module="workers", **redis, **{VARIABLE: at}) for at in OF_WORKERS}
+        doomed = {
+            at: start(module="tapeworks.workers", **redis, **{VARIABLE: at}) for at in OF_WORKERS
+        }
         start("scheduler", **redis)
         for at, worker in doomed.items():
             assert_ended_at(worker, at)
@@ -243,7 +245,7 @@ def test_a_run_survives_its_workers(
         assert history.find_run(run.id).epoch == 1
 
 
-@pytest.mark.parametrize("module", ["tapeworks", "workers"])
+@pytest.mark.parametrize("module", ["tapeworks", "tapeworks.workers"])
 def test_a_misspelt_crash_point_is_refused(module: str, start: Start) -> None:
     arguments = ["runs"] if module == "tapeworks" else []
     refused = start(*arguments, module=module, **{VARIABLE: "mesages_sent:2"})

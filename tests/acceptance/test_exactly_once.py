@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.celery_dispatcher import CeleryDispatcher
-from storage.history import History
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.storage.history import History
+from tapeworks.workers.messages import WorkerRecord
+from tapeworks.workers.versions import tapeworks_version
 from tests.support.fleet import Fleet
 from tests.support.forging import Change, again, counting, emptied, forge_ledger, without
 from tests.support.mischief import Mischief
 from tests.support.processes import ROOT
 from tests.support.training import SETTINGS, drive, settings, submitted, through
-from workers.messages import WorkerRecord
-from workers.versions import tapeworks_version
 
 #: Every image of every iteration, with each line of the ledger that counts it.
 COUNTED = """

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from model import parameters
-from model.config import RunConfig
-from storage.history import History
+from tapeworks.model import parameters
+from tapeworks.model.config import RunConfig
+from tapeworks.storage.history import History
 from tests.support.calls import Call
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scheduler.celery_dispatcher import CeleryDispatcher
-from storage.history import History
-from storage.records import IterationRecord
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.storage.history import History
+from tapeworks.storage.records import IterationRecord
 from tests.support.calls import Call
 from tests.support.endless import TRAIN, Undisturbed, begun, drained, goes_on_to_the_same_bits
 from tests.support.fleet import Fleet

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tapeworks.errors import ExitCode
+from tapeworks.workers.log_formats import SHORTEST_SECRET
 from tests.support.calls import Call
 from tests.support.observed import Observed
-from workers.log_formats import SHORTEST_SECRET
 
 #: What a line about an attempt names.
 ATTEMPT = {"run", "epoch", "iteration", "shard", "attempt"}
@@ -62,7 +62,7 @@ def test_a_worker_tells_of_every_attempt_that_it_is_taken_computed_and_answered(
 ) -> None:
     told = dict[str, list[str]]()
     for line in lines(observed.worker.err):
-        if line["logger"] == "workers.tasks" and line["event"] != "message_stale":
+        if line["logger"] == "tapeworks.workers.tasks" and line["event"] != "message_stale":
             told.setdefault(line["message"].split()[1], []).append(line["event"])
     whole = ["attempt_taken", "attempt_computed", "answered_done"]
     cut = [events for events in told.values() if events != whole]
@@ -99,7 +99,7 @@ def test_lines_about_the_run_name_it(observed: Observed) -> None:
 def test_text_names_them_too(observed: Observed) -> None:
     words = f"is taken run={observed.run} epoch="
     [line, *_] = [line for line in observed.other_worker.err.splitlines() if words in line]
-    assert " DEBUG workers.tasks: Attempt " in line
+    assert " DEBUG tapeworks.workers.tasks: Attempt " in line
     for name in ("iteration", "shard", "attempt", "worker"):
         assert f" {name}=" in line
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from scheduler.control import Control
-from storage.history import History
-from storage.records import RunStatus
+from tapeworks.scheduler.control import Control
 from tapeworks.session import interruptible
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunStatus
 from tests.support.calls import Call
 from tests.support.desk import DONE, WAITING
 from tests.support.processes import ROOT

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from scheduler.commands import Reason
 from tapeworks.errors import ExitCode
+from tapeworks.scheduler.commands import Reason
 from tests.support.calls import Call
 from tests.support.observed import Observed, Samples, value
 from tests.support.processes import ROOT

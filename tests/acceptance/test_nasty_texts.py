@@ -15,15 +15,15 @@ from xml.etree import ElementTree
 import pytest
 from markdown_it import MarkdownIt
 
-from storage.history import History
 from tapeworks.output import visible
 from tapeworks.progress import Progress
 from tapeworks.redis_server import RedisServer
+from tapeworks.storage.history import History
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.messages import WorkerRecord
 from tests.support.calls import Call
 from tests.support.nasty import TEXTS, check_csv, check_svg, check_terminal, plant
 from tests.support.stories import tell
-from workers.exchange import Exchange
-from workers.messages import WorkerRecord
 
 #: Columns that hold what people, schedulers and workers say.
 COLUMNS = "id,name,status,note,reason,owner,tags"

@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from storage.owners import HIDDEN, current_owner, is_alive, is_gone
+from tapeworks.storage.owners import (
+    HIDDEN,
+    current_owner,
+    is_alive,
+    is_gone,
+)
+from tapeworks.workers.addresses import without_password
+from tapeworks.workers.messages import WorkerRecord
 from tests.support.calls import Call, Called
 from tests.support.fleet import Fleet
 from tests.support.processes import ROOT
-from workers.addresses import without_password
-from workers.messages import WorkerRecord
 
 #: Too long for any file system's name of a file.
 LONG = "x" * 300

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tapeworks.settings import DATABASE
+from tapeworks.workers.addresses import REDIS
+from tapeworks.workers.logs import LEVEL_VARIABLE
 from tests.support.calls import Call
 from tests.support.desk import told_in_one_sentence
 from tests.support.fleet import Fleet
 from tests.support.processes import ROOT, Start
 from tests.support.waiting import until
-from workers.addresses import REDIS
-from workers.logs import LEVEL_VARIABLE
 
 
 @pytest.fixture
@@ -58,7 +58,8 @@ def test_a_password_file_that_is_not_there_is_told(
 
 
 @pytest.mark.parametrize(
-    "program", [["-m", "workers"], ["-m", "celery", "-A", "workers.app", "worker"]]
+    "program",
+    [["-m", "tapeworks.workers"], ["-m", "celery", "-A", "tapeworks.workers.app", "worker"]],
 )
 @pytest.mark.parametrize(
     ("variable", "value", "told"),

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from model import datasets
-from model.config import RunConfig
-from storage.history import History
+from tapeworks.model import datasets
+from tapeworks.model.config import RunConfig
 from tapeworks.plotting.kinds import Kind
+from tapeworks.storage.history import History
+from tapeworks.workers.chunks import chunked
 from tests.support.calls import Call
 from tests.support.desk import files, nothing_changes, told_in_one_sentence
 from tests.support.stories import evaluated, tell
-from workers.chunks import chunked
 
 LOSSES = [[3.0, 1.0], [2.0, 0.5], [0.25, 1.0]]
 

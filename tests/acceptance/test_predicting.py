@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from model import parameters
-from model.images import normalised
-from storage.history import History
+from tapeworks.model import parameters
+from tapeworks.model.images import normalised
+from tapeworks.storage.history import History
 from tests import reference_numpy
 from tests.support.calls import Call
 from tests.support.training import settings, submitted

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.config import RunConfig
-from storage.history import History
-from storage.records import RunRecord, RunStatus
+from tapeworks.model.config import RunConfig
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord, RunStatus
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
 from tests.support.processes import Start

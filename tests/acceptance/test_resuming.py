@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from model.config import RunConfig
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.driving import Driver
-from scheduler.errors import CannotContinueHere
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.service import serve
-from scheduler.work import Dispatcher
-from storage.history import History
-from storage.records import Claim, RunStatus
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.errors import CannotContinueHere
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.service import serve
+from tapeworks.scheduler.work import Dispatcher
+from tapeworks.storage.history import History
+from tapeworks.storage.records import Claim, RunStatus
 from tests.support.fleet import Fleet
 from tests.support.replaying import replayed
 from tests.support.training import Digests, drive, settings, submitted
@@ -79,7 +79,7 @@ def test_a_run_goes_on_with_what_its_optimizer_remembers(
 def test_a_run_is_not_continued_on_other_images_than_it_began_with(history: History) -> None:
     from dataclasses import replace
 
-    from model.datasets import load
+    from tapeworks.model.datasets import load
 
     run = submitted(history, settings())
     drive(history, LocalDispatcher(), run, stop_after=2)

@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.history.filling import fill
 from benchmarks.history.made_up import run_id
-from storage.database import Database
-from storage.history import History
+from tapeworks.storage.database import Database
+from tapeworks.storage.history import History
 from tests.support.calls import Call
 from tests.support.made_up import submit
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model import parameters
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.submission import initial_parameters, submit
-from scheduler.work import Dispatcher
-from storage.history import History
+from tapeworks.model import parameters
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.submission import initial_parameters, submit
+from tapeworks.scheduler.work import Dispatcher
+from tapeworks.storage.history import History
 from tests.support.fleet import Fleet
 from tests.support.training import drive, settings
 

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from model.config import RunConfig, run_config
-from storage.history import History
-from storage.records import RunRecord, RunStatus
+from tapeworks.model.config import RunConfig, run_config
 from tapeworks.redis_programs import executable
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.messages import WorkerRecord
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
 from tests.support.processes import Start, Started, all_gone, workers_of
 from tests.support.training import Digests, digests
 from tests.support.waiting import until
-from workers.errors import RedisUnreachable
-from workers.exchange import Exchange
-from workers.messages import WorkerRecord
 
 #: So many that workers can come and go while they are computed.
 ITERATIONS = 150

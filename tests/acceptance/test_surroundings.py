@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from storage.history import History
-from storage.tables import runs
-from tapeworks.entry import part_paths
-from tests.support.processes import ROOT, Start
+from tapeworks.storage.history import History
+from tapeworks.storage.tables import runs
+from tests.support.processes import Start
 from tests.support.training import settings, submitted
 
 #: A fingerprint that no worker here has.
@@ -41,66 +39,47 @@ def test_modules_of_the_users_own_do_not_get_in_the_workers_way(start: Start, pl
     assert json.loads(train.out)["status"] == "completed"
 
 
-@pytest.mark.parametrize("name", ["loop", 300 * "a"])
-def test_a_directory_on_the_path_that_cannot_be_looked_into_is_left_there(
-    name: str, tmp_path: Path
-) -> None:
-    (tmp_path / "loop").symlink_to("loop")
-    path = str(tmp_path / name)
-    assert part_paths([path]) == ([path], set())
-
-
 def test_python_m_takes_no_modules_of_the_users_own(places: Path) -> None:
     for name in ("model", "click", "numpy", "redis"):
         (places / f"{name}.py").write_text("raise RuntimeError('of the user')\n")
-    ran = subprocess.run(
-        [sys.executable, "-m", "tapeworks", "runs"],
-        cwd=places,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ran = ran_by_python(places, "-m", "tapeworks", "runs")
     assert (ran.returncode, ran.stderr) == (
         0,
         "There is no run yet; start one with: tapeworks train\n",
     )
 
 
-@pytest.mark.parametrize("first", ["", "import model; "])
-def test_a_module_of_a_programs_own_that_hides_a_package_is_named(first: str, places: Path) -> None:
-    (places / "model.py").write_text("")
-    ran = subprocess.run(
-        [sys.executable, "-c", f"{first}import tapeworks; tapeworks.connect()"],
-        cwd=places,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    words = f"ImportError: {places / 'model.py'} hides the package 'model' of Tapeworks."
-    assert ran.stderr.splitlines()[-1].startswith(words)
+#: A user's own program beside modules of its own that have the names of our rooms.
+PROGRAM = """
+import model, scheduler, storage.rows, wire, workers
+import tapeworks
+from tapeworks.model.config import RunConfig
+
+assert {one.OWN for one in (model, scheduler, storage.rows, wire, workers)} == {True}
+with tapeworks.connect() as client:
+    run = client.submit(tapeworks.RunConfig(dataset="digits", images=10, iterations=2))
+    print(run.id, [one.id for one in client.runs()] == [run.id])
+"""
 
 
-def test_packages_of_another_project_on_the_path_do_not_get_in_the_way(places: Path) -> None:
-    other, useful = places / "other", places / "useful"
-    (other / "workers").mkdir(parents=True)
-    (other / "workers" / "__init__.py").touch()
-    (other / "model.py").write_text("raise RuntimeError('of another project')\n")
-    useful.mkdir()
-    paths = [str(useful), str(other), str(ROOT)]
-    assert part_paths(paths) == ([str(useful), str(ROOT)], {other.resolve()})
-    ran = subprocess.run(
-        [sys.executable, "-P", "-c", "from tapeworks.entry import main; main()", "runs"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-        capture_output=True,
-        text=True,
-        check=False,
+@pytest.mark.parametrize("first", ["own", "ours"])
+def test_a_program_may_have_modules_of_the_rooms_names(first: str, places: Path) -> None:
+    for name in ("model", "scheduler", "wire", "workers"):
+        (places / f"{name}.py").write_text("OWN = True\n")
+    (places / "storage").mkdir()  # no __init__.py: a namespace, which any package goes before
+    (places / "storage" / "rows.py").write_text("OWN = True\n")
+    (places / "program.py").write_text(
+        PROGRAM if first == "own" else f"import tapeworks\n{PROGRAM}"
     )
-    assert (ran.returncode, ran.stderr) == (
-        0,
-        "There is no run yet; start one with: tapeworks train\n",
-    )
+    ran = ran_by_python(places, "program.py")
+    assert (ran.returncode, ran.stderr, ran.stdout.split()[-1:]) == (0, "", ["True"])
+    listed = ran_by_python(places, "-m", "tapeworks", "runs")
+    assert ran.stdout.split()[0] in listed.stdout, listed.stderr
+
+
+def ran_by_python(places: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=places, capture_output=True, text=True, check=False)
 
 
 #: What other programs leave in a shell: another Celery project, a notebook, measurements.

@@ -16,10 +16,14 @@ import pytest
 import redis
 import trustme
 
-from model.config import RunConfig
-from storage.database import Database
-from storage.history import History
+from tapeworks.model.config import RunConfig
 from tapeworks.settings import DATABASE
+from tapeworks.storage.database import Database
+from tapeworks.storage.history import History
+from tapeworks.workers.addresses import REDIS
+from tapeworks.workers.app import app
+from tapeworks.workers.redis_client import for_celery
+from tapeworks.workers.redis_errors import unreachable
 from tests.support.calls import Call
 from tests.support.desk import told_in_one_sentence
 from tests.support.postgres import PostgresServer
@@ -27,10 +31,6 @@ from tests.support.processes import ROOT
 from tests.support.secured_redis import SecuredRedis
 from tests.support.tls_front import pem, tls_front
 from tests.support.training import Digests, digests
-from workers.addresses import REDIS
-from workers.app import app
-from workers.redis_client import for_celery
-from workers.redis_errors import unreachable
 
 LONG_AGO, LATER = (datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) for year in (2020, 2021))
 

@@ -13,13 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from storage.migrations import REVISION
+from tapeworks.storage.migrations import REVISION
 from tests.support.processes import ROOT
 
 ROOMS = ("model", "workers", "scheduler", "storage", "tapeworks")
 
 #: What the rooms hold beside Python's own files.
-DATA = {f"{room}/py.typed" for room in ROOMS} | {"storage/migrations/script.py.mako"}
+DATA = {"tapeworks/py.typed", "tapeworks/storage/migrations/script.py.mako"}
+
+
+#: What Python leaves beside its files.
+PASSED_OVER = shutil.ignore_patterns("__pycache__")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from nothing but what is in the repository."""
     source, wheels = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheels")
     for room in ROOMS:
-        shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / room, source / room, symlinks=True, ignore=PASSED_OVER)
     for name in ("benchmarks", "tests"):
         (source / name).mkdir()
         (source / name / "__init__.py").touch()
@@ -74,8 +78,11 @@ def run(program: Path, *arguments: str, places: Path) -> str:
 
 
 def test_the_wheel_holds_the_rooms_with_all_their_files_and_nothing_else(wheel: Path) -> None:
+    home = ROOT / "tapeworks"
     modules = {
-        str(file.relative_to(ROOT)) for room in ROOMS for file in (ROOT / room).rglob("*.py")
+        str(room.relative_to(ROOT) / file.relative_to(room.resolve()))
+        for room in (home, *(home / room for room in ROOMS if room != home.name))
+        for file in room.resolve().rglob("*.py")
     }
     assert any("migrations/versions" in module for module in modules)
     with zipfile.ZipFile(wheel) as archive:
@@ -87,7 +94,8 @@ def test_the_wheel_holds_the_rooms_with_all_their_files_and_nothing_else(wheel: 
 
 
 def test_the_modules_are_those_of_the_wheel(environment: Path, tmp_path: Path) -> None:
-    code = f"import {', '.join(ROOMS)}; print(*[room.__file__ for room in ({', '.join(ROOMS)})])"
+    names = ["tapeworks", *(f"tapeworks.{room}" for room in ROOMS if room != "tapeworks")]
+    code = f"import {', '.join(names)}; print(*[room.__file__ for room in ({', '.join(names)})])"
     files = run(environment / "python", "-c", code, places=tmp_path).split()
     assert all(Path(file).is_relative_to(environment.parent) for file in files), files
 

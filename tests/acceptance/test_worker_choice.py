@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from model.config import RunConfig, run_config
-from storage.history import History
 from tapeworks import forecast
+from tapeworks.model.config import RunConfig, run_config
+from tapeworks.storage.history import History
 from tests.support.calls import Call
 from tests.support.endless import TRAIN, begun, drained, goes_on_to_the_same_bits
 from tests.support.processes import Start

@@ -14,20 +14,25 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from model.average import gradients_as_wanted
-from model.config import NetworkConfig
-from model.datasets.data import ImageData
-from model.gradients import Engine, EngineResult
-from model.parameters import Arrays, digest, initial, to_bytes
-from scheduler.link import Link
-from scheduler.work import Work
+from tapeworks.model.average import gradients_as_wanted
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.datasets.data import ImageData
+from tapeworks.model.gradients import Engine, EngineResult
+from tapeworks.model.parameters import (
+    Arrays,
+    digest,
+    initial,
+    to_bytes,
+)
 from tapeworks.redis_server import RedisServer
-from workers import process, tasks
-from workers.exchange import Exchange
-from workers.keys import queue_key
-from workers.log_context import about
-from workers.messages import Wanted
-from workers.signing import UNSIGNED, Signer
+from tapeworks.scheduler.link import Link
+from tapeworks.scheduler.work import Work
+from tapeworks.workers import process, tasks
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.keys import queue_key
+from tapeworks.workers.log_context import about
+from tapeworks.workers.messages import Wanted
+from tapeworks.workers.signing import UNSIGNED, Signer
 
 NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=3)
 FINGERPRINT = "ab"
@@ -122,9 +127,9 @@ def benches() -> Iterator[dict[str, Bench]]:
     with ExitStack() as stack:
         logging.disable(logging.CRITICAL)  # what a worker has to say of a spoilt payload
         stack.callback(logging.disable, logging.NOTSET)
-        stack.enter_context(patch("workers.compute.engine", engine))
+        stack.enter_context(patch("tapeworks.workers.compute.engine", engine))
         for pause in ("LEAVE_SECONDS", "STRANGER_SECONDS"):
-            stack.enter_context(patch(f"workers.tasks.{pause}", 0.0))
+            stack.enter_context(patch(f"tapeworks.workers.tasks.{pause}", 0.0))
         made = {}
         for name, signer in SIGNERS.items():
             server = stack.enter_context(RedisServer())

@@ -9,19 +9,19 @@ from unittest.mock import patch
 
 from hypothesis import strategies as st
 
-from scheduler.errors import RunFailed
-from scheduler.gathering import Gathering
-from scheduler.standing import Standing
-from scheduler.work import Result
+from tapeworks.scheduler.errors import RunFailed
+from tapeworks.scheduler.gathering import Gathering
+from tapeworks.scheduler.standing import Standing
+from tapeworks.scheduler.work import Result
+from tapeworks.workers import tasks
+from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.workers.exchange import packed, unpacked
+from tapeworks.workers.keys import answer_key, arrivals_key
+from tapeworks.workers.messages import Wanted, checksum
+from tapeworks.workers.signing import Purpose, Signer
 from tests.fuzzing.mutations import Draw, mutated_bytes, mutated_json, mutated_safetensors
 from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, work
 from tests.support.entries import argument
-from workers import tasks
-from workers.errors import RedisUnreachable
-from workers.exchange import packed, unpacked
-from workers.keys import answer_key, arrivals_key
-from workers.messages import Wanted, checksum
-from workers.signing import Purpose, Signer
 
 #: The parts of an answer, in the order in which they lie in Redis.
 FIELDS = ("signature", "header", "arrays")

@@ -8,18 +8,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from model.parameters import digest, from_bytes
-from scheduler.gathering import Gathering
-from tests.fuzzing.mutations import Draw, mutated_bytes, mutated_json, mutated_safetensors
-from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, work
-from tests.support.entries import argument as unchecked
-from tests.support.messages import announce
-from workers import tasks
-from workers.chunks import chunked
-from workers.compute import shard_arrays
-from workers.entries import argument
-from workers.exchange import unpacked
-from workers.keys import (
+from tapeworks.model.parameters import digest, from_bytes
+from tapeworks.scheduler.gathering import Gathering
+from tapeworks.workers import tasks
+from tapeworks.workers.chunks import chunked
+from tapeworks.workers.compute import shard_arrays
+from tapeworks.workers.entries import argument
+from tapeworks.workers.exchange import unpacked
+from tapeworks.workers.keys import (
     RUNS_KEY,
     WORKERS_KEY,
     answer_key,
@@ -30,9 +26,19 @@ from workers.keys import (
     payload_key,
     worker_key,
 )
-from workers.messages import AnswerHeader, ShardMessage, Status, Wanted, WorkerRecord
-from workers.process import Payloads
-from workers.signing import Purpose, Signer
+from tapeworks.workers.messages import (
+    AnswerHeader,
+    ShardMessage,
+    Status,
+    Wanted,
+    WorkerRecord,
+)
+from tapeworks.workers.process import Payloads
+from tapeworks.workers.signing import Purpose, Signer
+from tests.fuzzing.mutations import Draw, mutated_bytes, mutated_json, mutated_safetensors
+from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, work
+from tests.support.entries import argument as unchecked
+from tests.support.messages import announce
 
 OTHER_KEY = Signer(b"o" * 32)
 

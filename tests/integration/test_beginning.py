@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.control import Control
-from scheduler.errors import Interrupted
-from scheduler.patience import Beginning
-from scheduler.pulse import Pulse
-from storage.database import Database
-from storage.errors import SchemaMismatch, StorageRefused, StorageUnreachable
 from tapeworks.redis_programs import executable
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.errors import Interrupted
+from tapeworks.scheduler.patience import Beginning
+from tapeworks.scheduler.pulse import Pulse
+from tapeworks.storage.database import Database
+from tapeworks.storage.errors import SchemaMismatch, StorageRefused, StorageUnreachable
+from tapeworks.workers.errors import RedisRefused, RedisUnreachable, RedisUnsuitable
+from tapeworks.workers.exchange import Exchange
 from tests.support.calls import Call
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Start
 from tests.support.redis_servers import redis_with
 from tests.support.waiting import until
-from workers.errors import RedisRefused, RedisUnreachable, RedisUnsuitable
-from workers.exchange import Exchange
 
 
 class Told:

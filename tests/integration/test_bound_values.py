@@ -10,12 +10,18 @@ import numpy as np
 import pytest
 from sqlalchemy import Connection, select, text
 
-from storage.errors import InvalidLine, InvalidName, InvalidPriority, InvalidTag, ValueNotPlain
-from storage.history import History
-from storage.queue import NewRun
-from storage.records import EventRecord
-from storage.rows import store
-from storage.tables import checkpoints
+from tapeworks.storage.errors import (
+    InvalidLine,
+    InvalidName,
+    InvalidPriority,
+    InvalidTag,
+    ValueNotPlain,
+)
+from tapeworks.storage.history import History
+from tapeworks.storage.queue import NewRun
+from tapeworks.storage.records import EventRecord
+from tapeworks.storage.rows import store
+from tapeworks.storage.tables import checkpoints
 from tests.support.training import settings, submitted
 
 

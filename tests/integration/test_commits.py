@@ -12,11 +12,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, select
 
-from storage.commits import Commit
-from storage.errors import LeaseLost, LedgerMismatch, StateConflict, StorageError
-from storage.history import History
-from storage.records import Claim, IterationRecord, LedgerRecord
-from storage.tables import metadata
+from tapeworks.storage.commits import Commit
+from tapeworks.storage.errors import (
+    LeaseLost,
+    LedgerMismatch,
+    StateConflict,
+    StorageError,
+)
+from tapeworks.storage.history import History
+from tapeworks.storage.records import Claim, IterationRecord, LedgerRecord
+from tapeworks.storage.tables import metadata
 from tests.support.made_up import LEASE, commit_of, iteration_of, values_of
 
 #: Of a run: the workers of each of its iterations, eight images each.

@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 from tapeworks.redis_server import RedisServer
+from tapeworks.workers.cores import core_count
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.supervisor import Supervisor
 from tests.support.processes import Start, Started, processes, workers_of
 from tests.support.waiting import until
-from workers.cores import core_count
-from workers.exchange import Exchange
-from workers.supervisor import Supervisor
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this system keeps no process on a core"
@@ -121,7 +121,7 @@ def test_workers_that_are_not_to_be_pinned_are_placed_by_the_system(
 def test_a_core_that_was_taken_away_keeps_no_worker_from_starting(
     supervise: Supervise, cores: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.supervisor.cores_for", lambda count: [4096] * count)
+    monkeypatch.setattr("tapeworks.workers.supervisor.cores_for", lambda count: [4096] * count)
     supervisor = supervise(1)
     [process] = places(supervisor)
     assert all(each == cores for each in cores_of(process))

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from storage.history import History
-from storage.records import Claim
+from tapeworks.storage.history import History
+from tapeworks.storage.records import Claim
 from tests.support.made_up import commit_of, iteration_of, ledger_of, submit_and_claim
 
 IMAGES = 20

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from scheduler.errors import Undecided
-from scheduler.gathering import Gathering
+from tapeworks.scheduler.errors import Undecided
+from tapeworks.scheduler.gathering import Gathering
+from tapeworks.workers import tasks
+from tapeworks.workers.keys import QUEUE_KEY
 from tests.fuzzing.problem import NETWORK, Bench, Onlooker, at_work, benches, work
 from tests.support.entries import argument
-from workers import tasks
-from workers.keys import QUEUE_KEY
 
 
 class Killed(BaseException):
@@ -21,9 +21,9 @@ class Killed(BaseException):
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """One on which nothing is waited for."""
-    monkeypatch.setattr("scheduler.sending.DIED_SECONDS", 0.01)
-    monkeypatch.setattr("scheduler.link.LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("scheduler.gathering.ARRIVAL_SECONDS", 0.01)
+    monkeypatch.setattr("tapeworks.scheduler.sending.DIED_SECONDS", 0.01)
+    monkeypatch.setattr("tapeworks.scheduler.link.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("tapeworks.scheduler.gathering.ARRIVAL_SECONDS", 0.01)
     with benches() as made:
         bench = made["signed"]
         bench.link.begin("run", NETWORK, None, allow_mixed=False)
@@ -52,7 +52,7 @@ def test_a_run_is_paused_with_the_reason_when_worker_after_worker_dies_of_a_shar
     def kill(*_: object) -> None:
         raise Killed
 
-    monkeypatch.setattr("workers.tasks.shard_arrays", kill)
+    monkeypatch.setattr("tapeworks.workers.tasks.shard_arrays", kill)
     gathering = Gathering(bench.link, work(), Onlooker())
     reason = "In iteration 5 shard 0 was in hand when 5 workers in a row .* at last worker-4"
     with at_work(bench), pytest.raises(Undecided, match=reason):

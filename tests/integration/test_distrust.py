@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from model.config import RunConfig
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.control import Control
-from scheduler.errors import Interrupted
-from scheduler.standing import MOST_STRIKES
-from storage.history import History
-from storage.records import IterationRecord, RunRecord, RunStatus
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.errors import Interrupted
+from tapeworks.scheduler.standing import MOST_STRIKES
+from tapeworks.storage.history import History
+from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
 from tests.support.mischief import LyingWorker, not_a_number, of_another_epoch, with_arrays

@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model import datasets
-from model.images import normalised
-from model.parameters import from_bytes
-from scheduler.driving import Driver
-from scheduler.local_dispatcher import LocalDispatcher
-from storage.history import History
-from storage.records import EvaluationRecord, IterationRecord, RunRecord, RunStatus
+from tapeworks.model import datasets
+from tapeworks.model.images import normalised
+from tapeworks.model.parameters import from_bytes
+from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.storage.history import History
+from tapeworks.storage.records import (
+    EvaluationRecord,
+    IterationRecord,
+    RunRecord,
+    RunStatus,
+)
 from tests import reference_numpy
 from tests.support.calls import Call
 from tests.support.desk import SMALL

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from model.parameters import digest
-from scheduler.sharding import split
-from scheduler.validation import longest_answer
-from tests.support.answers import work
-from tests.support.fleet import Fleet
-from tests.support.messages import HEADER, message
-from tests.support.mischief import Tampering
-from workers import registry
-from workers.exchange import packed
-from workers.keys import (
+from tapeworks.model.parameters import digest
+from tapeworks.scheduler.sharding import split
+from tapeworks.scheduler.validation import longest_answer
+from tapeworks.workers import registry
+from tapeworks.workers.exchange import packed
+from tapeworks.workers.keys import (
     ANSWER_SECONDS,
     WORKERS_KEY,
     answer_key,
@@ -22,9 +18,13 @@ from workers.keys import (
     payload_key,
     worker_key,
 )
-from workers.limits import LARGEST_HEADER_BYTES, LARGEST_RECORD_BYTES, LONGEST_NAME
-from workers.messages import Wanted, WorkerRecord
-from workers.signing import SIGNATURE_DIGITS
+from tapeworks.workers.limits import LARGEST_HEADER_BYTES, LARGEST_RECORD_BYTES, LONGEST_NAME
+from tapeworks.workers.messages import Wanted, WorkerRecord
+from tapeworks.workers.signing import SIGNATURE_DIGITS
+from tests.support.answers import work
+from tests.support.fleet import Fleet
+from tests.support.messages import HEADER, message
+from tests.support.mischief import Tampering
 
 #: An attempt that no run has made.
 ATTEMPT = "no-run.1.0.0.1"

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model import parameters
-from model.config import RunConfig
-from model.images import normalised
-from model.inference import logits
-from storage.history import History
+from tapeworks.model import parameters
+from tapeworks.model.config import RunConfig
+from tapeworks.model.images import normalised
+from tapeworks.model.inference import logits
+from tapeworks.storage.history import History
 from tests.support.calls import Call
 from tests.support.processes import ROOT
 from tests.support.training import settings, submitted

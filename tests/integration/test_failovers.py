@@ -10,18 +10,18 @@ import pytest
 from sqlalchemy import create_engine, delete, text, update
 from sqlalchemy.pool import QueuePool
 
-from model.config import RunConfig
-from scheduler.errors import ServiceFailed
-from scheduler.service import serve
-from storage.database import Database, Moment
-from storage.errors import HistoryRolledBack, StorageRefused, StorageUnreachable
-from storage.history import History
-from storage.records import IterationRecord, RunRecord, RunStatus
-from storage.tables import checkpoints, iterations, runs
-from storage.translation import translated
 from tapeworks.commands.scheduler import take_runs
 from tapeworks.errors import ExitCode, exit_code
+from tapeworks.model.config import RunConfig
 from tapeworks.progress import Progress
+from tapeworks.scheduler.errors import ServiceFailed
+from tapeworks.scheduler.service import serve
+from tapeworks.storage.database import Database, Moment
+from tapeworks.storage.errors import HistoryRolledBack, StorageRefused, StorageUnreachable
+from tapeworks.storage.history import History
+from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
+from tapeworks.storage.tables import checkpoints, iterations, runs
+from tapeworks.storage.translation import translated
 from tests.support.calls import TRAIN_FIRST, Call
 from tests.support.scenes import CONFIG, Fault, Observed, Scene, is_whole
 from tests.support.training import Digests, submitted

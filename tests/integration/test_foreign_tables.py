@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from storage.database import Database
-from storage.errors import ForeignTables, SchemaMismatch, StorageError
-from storage.history import History
-from storage.migrations import REVISION
+from tapeworks.storage.database import Database
+from tapeworks.storage.errors import ForeignTables, SchemaMismatch, StorageError
+from tapeworks.storage.history import History
+from tapeworks.storage.migrations import REVISION
 from tests.support.calls import Call
 
 VERSIONS = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"

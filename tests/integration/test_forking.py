@@ -15,14 +15,20 @@ import psutil
 import pytest
 
 import tapeworks
-from model.config import NetworkConfig
-from storage.database import Database
-from storage.errors import ForkedInUse, NotCopied, RunNotFound, SchemaMismatch, StorageError
-from storage.history import History
+from tapeworks.model.config import NetworkConfig
 from tapeworks.redis_server import RedisServer
+from tapeworks.storage.database import Database
+from tapeworks.storage.errors import (
+    ForkedInUse,
+    NotCopied,
+    RunNotFound,
+    SchemaMismatch,
+    StorageError,
+)
+from tapeworks.storage.history import History
+from tapeworks.workers.exchange import Exchange
 from tests.support.messages import announce as stand_at
 from tests.support.training import settings
-from workers.exchange import Exchange
 
 #: Small, so that much is submitted in a short time.
 CONFIG = settings(iterations=1)

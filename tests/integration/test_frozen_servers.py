@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
-from model.config import RunConfig
-from scheduler.control import Lease
-from storage import liveness
-from storage.database import Database, Moment
-from storage.search import query
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.control import Lease
+from tapeworks.storage import liveness
+from tapeworks.storage.database import Database, Moment
+from tapeworks.storage.search import query
 from tests.support.calls import Call
 from tests.support.postgres import PostgresServer
 from tests.support.scenes import CONFIG, OUTAGE, Fault, Observed, Scene, is_whole

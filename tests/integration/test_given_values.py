@@ -16,9 +16,10 @@ import pytest
 from sqlalchemy import make_url
 
 import tapeworks
-from model.errors import ConfigurationError, ModelError
-from model.parameters import initial, to_bytes
-from storage.errors import (
+from tapeworks.errors import InvalidValue
+from tapeworks.model.errors import ConfigurationError, ModelError
+from tapeworks.model.parameters import initial, to_bytes
+from tapeworks.storage.errors import (
     CheckpointNotFound,
     InvalidLine,
     InvalidName,
@@ -28,8 +29,7 @@ from storage.errors import (
     StorageError,
     ValueNotPlain,
 )
-from storage.history import History
-from tapeworks.errors import InvalidValue
+from tapeworks.storage.history import History
 from tests.support.calls import Call
 from tests.support.made_up import commit
 from tests.support.training import settings

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import update
 
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.control import Control, Lease
-from scheduler.driving import Driver
-from scheduler.service import serve
-from storage.history import History
-from storage.records import Claim, RunRecord, RunStatus
-from storage.tables import runs
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.control import Control, Lease
+from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.service import serve
+from tapeworks.storage.history import History
+from tapeworks.storage.records import Claim, RunRecord, RunStatus
+from tapeworks.storage.tables import runs
 from tests.support.fleet import Fleet
 from tests.support.training import settings, submitted
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select, update
 
-from storage import engines as engines_module
-from storage.database import Database
-from storage.errors import (
+from tapeworks.storage import engines as engines_module
+from tapeworks.storage.database import Database
+from tapeworks.storage.errors import (
     CheckpointNotFound,
     IterationNotFound,
     IterationNotRecorded,
@@ -23,15 +23,15 @@ from storage.errors import (
     StorageError,
     StorageUnreachable,
 )
-from storage.history import History
-from storage.records import (
+from tapeworks.storage.history import History
+from tapeworks.storage.records import (
     Claim,
     EvaluationRecord,
     LedgerRecord,
     RunStatus,
 )
-from storage.tables import iterations as iterations_table
-from storage.tables import runs
+from tapeworks.storage.tables import iterations as iterations_table
+from tapeworks.storage.tables import runs
 from tests.support.made_up import (
     LEASE,
     commit,

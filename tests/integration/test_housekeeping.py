@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from storage.history import History
-from storage.housekeeping import prune, table_sizes
-from storage.ranking import Metric
-from storage.records import Claim, EvaluationRecord, RunStatus
+from tapeworks.storage.history import History
+from tapeworks.storage.housekeeping import prune, table_sizes
+from tapeworks.storage.ranking import Metric
+from tapeworks.storage.records import Claim, EvaluationRecord, RunStatus
 from tests.support.made_up import commit, kinds, submit_and_claim
 
 

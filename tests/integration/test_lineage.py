@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from model.config import RunConfig
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.submission import retry
-from storage.errors import StateConflict
-from storage.history import History
-from storage.records import Claim, EvaluationRecord, RunRecord
 from tapeworks.commands.watch import watch
 from tapeworks.comparison.contenders import contender
+from tapeworks.model.config import RunConfig
 from tapeworks.plotting.curves import Measure, curves
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.submission import retry
+from tapeworks.storage.errors import StateConflict
+from tapeworks.storage.history import History
+from tapeworks.storage.records import Claim, EvaluationRecord, RunRecord
 from tests.support.desk import SMALL
 from tests.support.training import drive, settings, submitted
 
@@ -103,7 +103,7 @@ def test_the_patience_of_a_retry_goes_on_from_its_parents_evaluations(
         history.record_evaluation(claim, found)
         return found
 
-    monkeypatch.setattr("scheduler.evaluating.evaluate", measured)
+    monkeypatch.setattr("tapeworks.scheduler.evaluating.evaluate", measured)
     parent = run_of(history, CONFIG.model_copy(update={"patience": 2}))
     assert parent.completed_iterations == 4
     new = retried(history, parent, after, **changes)

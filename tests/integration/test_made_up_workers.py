@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from model.config import NetworkConfig
-from scheduler.link import MOST_GONE_TOLD, Link
+from tapeworks.model.config import NetworkConfig
 from tapeworks.redis_server import RedisServer
+from tapeworks.scheduler.link import MOST_GONE_TOLD, Link
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.messages import WorkerRecord
+from tapeworks.workers.versions import tapeworks_version
 from tests.support.messages import announce
-from workers.exchange import Exchange
-from workers.messages import WorkerRecord
-from workers.versions import tapeworks_version
 
 MADE_UP = 300
 

@@ -10,20 +10,25 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.celery_dispatcher import CeleryDispatcher
-from storage.history import History
 from tapeworks.redis_server import RedisServer
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.storage.history import History
+from tapeworks.workers.app import app
+from tapeworks.workers.entries import entry
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.keys import (
+    PREFIX,
+    QUEUE_KEY,
+    RUN_SECONDS,
+    queue_key,
+)
+from tapeworks.workers.messages import ShardMessage, Status
+from tapeworks.workers.redis_client import for_celery
 from tests.support.fleet import Fleet
 from tests.support.messages import answered, message
 from tests.support.processes import ROOT
 from tests.support.training import drive, settings, submitted
 from tests.support.waiting import until
-from workers.app import app
-from workers.entries import entry
-from workers.exchange import Exchange
-from workers.keys import PREFIX, QUEUE_KEY, RUN_SECONDS, queue_key
-from workers.messages import ShardMessage, Status
-from workers.redis_client import for_celery
 
 #: A fingerprint that no worker here has, and no run of another test.
 FOREIGN = "f0" * 8

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, event
 
-from model.config import RunConfig
-from scheduler.control import Lease
-from scheduler.errors import Unreleased
-from scheduler.service import serve
-from storage import engines as engines_module
-from storage.database import Moment
-from storage.history import History
-from storage.records import RunRecord, RunStatus
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.control import Lease
+from tapeworks.scheduler.errors import Unreleased
+from tapeworks.scheduler.service import serve
+from tapeworks.storage import engines as engines_module
+from tapeworks.storage.database import Moment
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord, RunStatus
 from tests.support.postgres import PostgresServer
 from tests.support.scenes import CONFIG, OUTAGE, Fault, Observed, Scene, is_whole, lose
 from tests.support.training import Digests, submitted

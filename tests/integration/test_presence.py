@@ -13,25 +13,25 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.control import Control
-from scheduler.driving import Driver
-from scheduler.errors import Interrupted
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.patience import Patience
-from scheduler.presence import LONGEST_SILENCE_SECONDS, Presence
-from scheduler.pulse import Pulse
-from storage.errors import LeaseLost, StorageUnreachable
-from storage.history import History
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.errors import Interrupted
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.patience import Patience
+from tapeworks.scheduler.presence import LONGEST_SILENCE_SECONDS, Presence
+from tapeworks.scheduler.pulse import Pulse
+from tapeworks.storage.errors import LeaseLost, StorageUnreachable
+from tapeworks.storage.history import History
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.keys import WORKERS_KEY, worker_key
+from tapeworks.workers.messages import SchedulerState
+from tapeworks.workers.versions import tapeworks_version, tensorflow_version
 from tests.support.calls import Call
 from tests.support.desk import SMALL
 from tests.support.fleet import Fleet
 from tests.support.processes import ROOT, Start
 from tests.support.training import settings, submitted
 from tests.support.waiting import until
-from workers.exchange import Exchange
-from workers.keys import WORKERS_KEY, worker_key
-from workers.messages import SchedulerState
-from workers.versions import tapeworks_version, tensorflow_version
 
 HERE = socket.gethostname()
 

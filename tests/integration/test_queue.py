@@ -7,30 +7,30 @@ from collections.abc import Callable, Iterable
 import pytest
 from sqlalchemy import update
 
-from model import parameters
-from model.config import RunConfig
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.control import Control
-from scheduler.coordinator import MOST_FAILURES, MOST_UNKNOWN_TOLD
-from scheduler.errors import CannotContinueHere, Interrupted, RunFailed
-from scheduler.local_dispatcher import LocalDispatcher
-from storage.history import History
-from storage.records import IterationRecord, LedgerRecord, RunStatus
-from storage.tables import runs
-from tests.support.fleet import Fleet
-from tests.support.messages import announce, answered, message
-from tests.support.mischief import Mischief, OnceSpoilt, Tampering, not_a_number, of_another_epoch
-from tests.support.training import Digests, drive, settings, submitted, through
-from tests.support.waiting import until
-from workers.exchange import Opening
-from workers.keys import (
+from tapeworks.model import parameters
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.coordinator import MOST_FAILURES, MOST_UNKNOWN_TOLD
+from tapeworks.scheduler.errors import CannotContinueHere, Interrupted, RunFailed
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.storage.history import History
+from tapeworks.storage.records import IterationRecord, LedgerRecord, RunStatus
+from tapeworks.storage.tables import runs
+from tapeworks.workers.exchange import Opening
+from tapeworks.workers.keys import (
     PREFIX,
     answer_key,
     arrivals_key,
     payload_key,
 )
-from workers.messages import AnswerHeader, ShardMessage
-from workers.versions import tapeworks_version
+from tapeworks.workers.messages import AnswerHeader, ShardMessage
+from tapeworks.workers.versions import tapeworks_version
+from tests.support.fleet import Fleet
+from tests.support.messages import announce, answered, message
+from tests.support.mischief import Mischief, OnceSpoilt, Tampering, not_a_number, of_another_epoch
+from tests.support.training import Digests, drive, settings, submitted, through
+from tests.support.waiting import until
 
 Undisturbed = Callable[[RunConfig], Digests]
 

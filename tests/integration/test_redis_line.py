@@ -16,16 +16,16 @@ import redis
 import trustme
 
 from tapeworks.redis_server import RedisServer
+from tapeworks.workers import redis_client
+from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.keys import answer_key, arrivals_key
+from tapeworks.workers.redis_client import Line, connect
 from tests.support.messages import HEADER, message
 from tests.support.redis_servers import redis_with
 from tests.support.secured_redis import secured_redis
 from tests.support.tls_front import pem, tls_front
 from tests.support.waiting import until
-from workers import redis_client
-from workers.errors import RedisUnreachable
-from workers.exchange import Exchange
-from workers.keys import answer_key, arrivals_key
-from workers.redis_client import Line, connect
 
 #: Seconds until a silent server counts as gone, here.
 TIMEOUT_SECONDS = 0.5

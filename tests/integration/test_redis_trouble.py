@@ -11,21 +11,21 @@ import psutil
 import pytest
 import redis
 
-from model.config import RunConfig
-from scheduler.celery_dispatcher import CeleryDispatcher
-from storage.history import History
 from tapeworks import redis_server
 from tapeworks.errors import UsageError
+from tapeworks.model.config import RunConfig
 from tapeworks.redis_server import RedisServer
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.storage.history import History
+from tapeworks.workers import process
+from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.process import Worker
+from tapeworks.workers.supervisor import Supervisor
 from tests.support.fleet import Fleet
 from tests.support.messages import HEADER, message
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
-from workers import process
-from workers.errors import RedisUnreachable
-from workers.exchange import Exchange
-from workers.process import Worker
-from workers.supervisor import Supervisor
 
 Undisturbed = Callable[[RunConfig], Digests]
 

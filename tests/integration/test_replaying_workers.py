@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.differences import Difference
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.replay import prepare
-from scheduler.work import Dispatcher
-from storage.history import History
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.differences import Difference
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.replay import prepare
+from tapeworks.scheduler.work import Dispatcher
+from tapeworks.storage.history import History
 from tests.support.desk import contents
 from tests.support.fleet import Fleet
 from tests.support.mischief import Mischief

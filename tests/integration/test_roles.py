@@ -12,11 +12,11 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from storage.asking.roles import Role, role_of
-from storage.database import Database
-from storage.errors import QueryError, StorageError
-from storage.history import History
-from storage.search import find_runs, query
+from tapeworks.storage.asking.roles import Role, role_of
+from tapeworks.storage.database import Database
+from tapeworks.storage.errors import QueryError, StorageError
+from tapeworks.storage.history import History
+from tapeworks.storage.search import find_runs, query
 from tests.support.made_up import submit
 from tests.support.postgres import PostgresServer, programs, running_postgres
 

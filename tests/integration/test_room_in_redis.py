@@ -7,15 +7,15 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from model.config import RunConfig
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.link import Link
-from storage.history import History
+from tapeworks.model.config import RunConfig
 from tapeworks.redis_server import RedisServer
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.link import Link
+from tapeworks.storage.history import History
+from tapeworks.workers.keys import PARAMETERS_SECONDS, RETIRED_SECONDS, payload_key
+from tapeworks.workers.redis_client import memory_use
 from tests.support.fleet import Fleet
 from tests.support.training import Digests, drive, settings, submitted
-from workers.keys import PARAMETERS_SECONDS, RETIRED_SECONDS, payload_key
-from workers.redis_client import memory_use
 
 
 def parameters_in_use(fleet: Fleet) -> int:

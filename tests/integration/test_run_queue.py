@@ -8,11 +8,22 @@ from dataclasses import replace
 
 import pytest
 
-from storage.errors import InvalidLine, InvalidTag, LeaseLost, RunNotFound, StateConflict
-from storage.history import History
-from storage.owners import current_owner
-from storage.queue import NewRun, Queue
-from storage.records import Claim, Request, RunRecord, RunStatus
+from tapeworks.storage.errors import (
+    InvalidLine,
+    InvalidTag,
+    LeaseLost,
+    RunNotFound,
+    StateConflict,
+)
+from tapeworks.storage.history import History
+from tapeworks.storage.owners import current_owner
+from tapeworks.storage.queue import NewRun, Queue
+from tapeworks.storage.records import (
+    Claim,
+    Request,
+    RunRecord,
+    RunStatus,
+)
 from tests.support.made_up import LEASE, commit, kinds, submit, submit_and_claim
 
 #: A lease that is over when it begins.

@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import text
 
 from benchmarks.history.made_up import FIRST, Row, made_up_run
-from storage.database import Database
-from storage.errors import (
+from tapeworks.storage.database import Database
+from tapeworks.storage.errors import (
     NotReadOnly,
     QueryError,
     QueryTimeout,
@@ -24,11 +24,11 @@ from storage.errors import (
     UnknownColumn,
     UnknownTable,
 )
-from storage.history import History
-from storage.listing import Value
-from storage.records import RunStatus
-from storage.search import find_runs, query
-from storage.views import COLUMNS
+from tapeworks.storage.history import History
+from tapeworks.storage.listing import Value
+from tapeworks.storage.records import RunStatus
+from tapeworks.storage.search import find_runs, query
+from tapeworks.storage.views import COLUMNS
 from tests.integration.conftest import ITERATIONS, RUNS
 from tests.support.made_up import submit
 from tests.support.postgres import PostgresServer, new_database

@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from model.parameters import digest
-from storage.database import Database
-from storage.errors import StorageUnreachable
-from storage.history import History
-from storage.sessions import POSTGRESQL_SESSION
+from tapeworks.model.parameters import digest
+from tapeworks.storage.database import Database
+from tapeworks.storage.errors import StorageUnreachable
+from tapeworks.storage.history import History
+from tapeworks.storage.sessions import POSTGRESQL_SESSION
 from tests.support.training import settings, submitted
 
 #: Of a database that other programs use, or of a role that somebody has set up for them.

@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from model.config import RunConfig
-from scheduler.celery_dispatcher import CeleryDispatcher
-from storage.history import History
-from storage.records import IterationRecord
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.storage.history import History
+from tapeworks.storage.records import IterationRecord
 from tests.support.fleet import Fleet
 from tests.support.training import Digests, drive, settings, submitted
 

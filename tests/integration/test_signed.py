@@ -12,11 +12,22 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
-from model.config import NetworkConfig, RunConfig
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.control import Control
-from scheduler.errors import Interrupted, RunFailed
-from storage.history import History
+from tapeworks.model.config import NetworkConfig, RunConfig
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.errors import Interrupted, RunFailed
+from tapeworks.storage.history import History
+from tapeworks.workers import messages
+from tapeworks.workers.entries import entry
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.keys import QUEUE_KEY, answer_key
+from tapeworks.workers.messages import AnswerHeader, Status
+from tapeworks.workers.signing import (
+    UNSIGNED,
+    VARIABLE,
+    Purpose,
+    Signer,
+)
 from tests.fuzzing.mutations import mutated_bytes
 from tests.support.calls import Call
 from tests.support.entries import body, changed
@@ -26,12 +37,6 @@ from tests.support.mischief import Tampering, not_a_number, with_arrays
 from tests.support.training import Digests, drive, submitted, through
 from tests.support.training import settings as run_settings
 from tests.support.waiting import until
-from workers import messages
-from workers.entries import entry
-from workers.exchange import Exchange
-from workers.keys import QUEUE_KEY, answer_key
-from workers.messages import AnswerHeader, Status
-from workers.signing import UNSIGNED, VARIABLE, Purpose, Signer
 
 Undisturbed = Callable[[RunConfig], Digests]
 

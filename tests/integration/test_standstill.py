@@ -7,24 +7,29 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.control import Control
-from scheduler.driving import Driver
-from scheduler.errors import Interrupted
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.service import serve
-from storage.errors import StateConflict
-from storage.history import History
-from storage.owners import current_owner
-from storage.records import RunRecord, RunStatus
-from storage.tables import runs
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.errors import Interrupted
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.service import serve
+from tapeworks.storage.errors import StateConflict
+from tapeworks.storage.history import History
+from tapeworks.storage.owners import current_owner
+from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.storage.tables import runs
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.keys import (
+    RUNS_KEY,
+    arrivals_key,
+    current_key,
+    network_key,
+)
+from tapeworks.workers.messages import AnswerHeader
 from tests.support.fleet import Fleet
 from tests.support.messages import announce
 from tests.support.mischief import Answer, OnceSpoilt
 from tests.support.training import drive, settings, submitted, through
-from workers.exchange import Exchange
-from workers.keys import RUNS_KEY, arrivals_key, current_key, network_key
-from workers.messages import AnswerHeader
 
 #: A fingerprint that no worker here has.
 FOREIGN = "0" * 16

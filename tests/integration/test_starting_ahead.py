@@ -9,26 +9,31 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import update
 
-from model.config import RunConfig
-from model.datasets import load
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.commands import Reason
-from scheduler.control import Control, Lease
-from scheduler.driving import Driver
-from scheduler.errors import Interrupted
-from scheduler.metering import Meter
-from scheduler.training import iteration_work
-from scheduler.work import Work
-from storage.commits import Commit
-from storage.errors import LeaseLost
-from storage.history import History
-from storage.records import Claim, IterationRecord, RunRecord, RunStatus
-from storage.tables import runs
+from tapeworks.model.config import RunConfig
+from tapeworks.model.datasets import load
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.commands import Reason
+from tapeworks.scheduler.control import Control, Lease
+from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.errors import Interrupted
+from tapeworks.scheduler.metering import Meter
+from tapeworks.scheduler.training import iteration_work
+from tapeworks.scheduler.work import Work
+from tapeworks.storage.commits import Commit
+from tapeworks.storage.errors import LeaseLost
+from tapeworks.storage.history import History
+from tapeworks.storage.records import (
+    Claim,
+    IterationRecord,
+    RunRecord,
+    RunStatus,
+)
+from tapeworks.storage.tables import runs
+from tapeworks.workers.keys import answer_key, arrivals_key, current_key
 from tests.fuzzing.problem import Onlooker
 from tests.support.fleet import Fleet
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
-from workers.keys import answer_key, arrivals_key, current_key
 
 #: Called with an iteration that is computed, before it is committed.
 Act = Callable[[Claim, IterationRecord], object]
@@ -76,7 +81,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0.0
-        monkeypatch.setattr("scheduler.gathering.time", self)
+        monkeypatch.setattr("tapeworks.scheduler.gathering.time", self)
 
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead

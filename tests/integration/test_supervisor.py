@@ -12,19 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.celery_dispatcher import CeleryDispatcher
-from storage.history import History
-from storage.records import RunStatus
 from tapeworks.redis_server import RedisServer
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunStatus
+from tapeworks.workers import supervisor as supervising
+from tapeworks.workers.errors import WorkerExited
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.process import NOT_CONSUMING, WORN
+from tapeworks.workers.supervisor import Supervisor
 from tests.support.messages import message
 from tests.support.processes import ROOT
 from tests.support.training import drive, settings, submitted
 from tests.support.waiting import DEADLINE_SECONDS, until
-from workers import supervisor as supervising
-from workers.errors import WorkerExited
-from workers.exchange import Exchange
-from workers.process import NOT_CONSUMING, WORN
-from workers.supervisor import Supervisor
 
 #: Makes the supervisor of one worker, which is stopped with the test.
 Supervise = Callable[[], Supervisor]
@@ -142,7 +142,8 @@ def ready(exchange: Exchange) -> bool:
 
 #: A worker that may hold the golden network alone.
 SMALL = (
-    "import model.gradients, workers.__main__ as worker; model.gradients.MOST_NETWORKS = 1; "
+    "from tapeworks.model import gradients; import tapeworks.workers.__main__ as worker; "
+    "gradients.MOST_NETWORKS = 1; "
     "worker.main()"
 )
 

@@ -8,11 +8,11 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import select
 
-from storage.database import Database, Moment
-from storage.errors import LeaseLost
-from storage.history import History
-from storage.records import RunStatus
-from storage.tables import runs
+from tapeworks.storage.database import Database, Moment
+from tapeworks.storage.errors import LeaseLost
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunStatus
+from tapeworks.storage.tables import runs
 from tests.support.made_up import LEASE, commit, kinds, submit, submit_and_claim
 
 Result = TypeVar("Result")

@@ -12,16 +12,16 @@ import psutil
 import pytest
 import redis
 
-from model.config import RunConfig
-from scheduler.celery_dispatcher import CeleryDispatcher
-from storage.history import History
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.storage.history import History
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.keys import worker_key
+from tapeworks.workers.supervisor import Supervisor
 from tests.support.compose.project import load
 from tests.support.secured_redis import SecuredRedis, secured_redis
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
-from workers.exchange import Exchange
-from workers.keys import worker_key
-from workers.supervisor import Supervisor
 
 #: What the server may hold, and how much of that its clients may have beside it.
 MAXMEMORY_MB, CLIENTS_MB = 64, 32

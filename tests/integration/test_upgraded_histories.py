@@ -11,14 +11,14 @@ from safetensors.numpy import save
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
-from model.config import RunConfig
-from storage.checkpoints import digest_of
-from storage.database import Database
-from storage.history import History
-from storage.records import ImageValues, RunStatus
-from storage.rows import note
-from storage.upgrade import alembic_config
-from storage.views import COLUMNS
+from tapeworks.model.config import RunConfig
+from tapeworks.storage.checkpoints import digest_of
+from tapeworks.storage.database import Database
+from tapeworks.storage.history import History
+from tapeworks.storage.records import ImageValues, RunStatus
+from tapeworks.storage.rows import note
+from tapeworks.storage.upgrade import alembic_config
+from tapeworks.storage.views import COLUMNS
 
 #: The iterations that the second revision copies at a time.
 SLICE = 200

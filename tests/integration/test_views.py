@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from model.config import RunConfig
-from storage.history import History
-from storage.packing import packed, unpacked
-from storage.records import EvaluationRecord, ImageValues
-from storage.views import NAMES, SETTINGS
+from tapeworks.model.config import RunConfig
+from tapeworks.storage.history import History
+from tapeworks.storage.packing import packed, unpacked
+from tapeworks.storage.records import EvaluationRecord, ImageValues
+from tapeworks.storage.views import NAMES, SETTINGS
 from tests.support.made_up import commit, commit_of, iteration_of, submit_and_claim
 
 #: Zero, the smallest and the largest float32, and what lies between.

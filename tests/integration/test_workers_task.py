@@ -13,19 +13,24 @@ from celery.signals import task_postrun
 from celery.worker import state
 from kombu import Connection
 
-from scheduler.gathering import Gathering
 from tapeworks.redis_server import RedisServer
+from tapeworks.scheduler.gathering import Gathering
+from tapeworks.workers import tasks
+from tapeworks.workers.entries import QUEUE, entry, queue_name
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.keys import (
+    PREFIX,
+    QUEUE_KEY,
+    RUNS_KEY,
+    arrivals_key,
+)
+from tapeworks.workers.log_context import context
+from tapeworks.workers.messages import Wanted
+from tapeworks.workers.redis_client import for_celery
+from tapeworks.workers.signing import Purpose, Signer
 from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, benches, work
 from tests.support.entries import argument
 from tests.support.messages import message
-from workers import tasks
-from workers.entries import QUEUE, entry, queue_name
-from workers.exchange import Exchange
-from workers.keys import PREFIX, QUEUE_KEY, RUNS_KEY, arrivals_key
-from workers.log_context import context
-from workers.messages import Wanted
-from workers.redis_client import for_celery
-from workers.signing import Purpose, Signer
 
 #: The queue of the bench's worker alone.
 OWN = queue_name(FINGERPRINT)
@@ -91,9 +96,9 @@ def test_a_worker_that_can_read_no_run_stays_away_from_the_queue_for_long(
 ) -> None:
     # Given a message of another key, and runs: one of that key, then one that we can read as well.
     pauses: list[float] = []
-    monkeypatch.setattr("workers.tasks.time.sleep", pauses.append)
-    monkeypatch.setattr("workers.tasks.LEAVE_SECONDS", 0.05)
-    monkeypatch.setattr("workers.tasks.STRANGER_SECONDS", 5.0)
+    monkeypatch.setattr("tapeworks.workers.tasks.time.sleep", pauses.append)
+    monkeypatch.setattr("tapeworks.workers.tasks.LEAVE_SECONDS", 0.05)
+    monkeypatch.setattr("tapeworks.workers.tasks.STRANGER_SECONDS", 5.0)
     bench.redis.delete(RUNS_KEY)
     stranger = Exchange(bench.exchange.url, Signer(b"s" * 32))
     sealed = stranger.signer.seal(Purpose.MESSAGE, message("run", 0).model_dump_json())
@@ -108,7 +113,7 @@ def test_a_worker_that_can_read_no_run_stays_away_from_the_queue_for_long(
 @pytest.fixture(autouse=True)
 def unworn(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many networks this process has compiled for other tests."""
-    monkeypatch.setattr("workers.process.Worker.is_worn", lambda _: False)
+    monkeypatch.setattr("tapeworks.workers.process.Worker.is_worn", lambda _: False)
 
 
 @pytest.fixture
@@ -116,7 +121,7 @@ def serving(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
     """The arguments of the messages that are served, of which nothing is computed."""
     served: list[str] = []
     monkeypatch.setattr(tasks, "serve", served.append)
-    monkeypatch.setattr("workers.app.this_worker", lambda: bench.worker)
+    monkeypatch.setattr("tapeworks.workers.app.this_worker", lambda: bench.worker)
     monkeypatch.setattr(tasks, "WAIT_SECONDS", 0.01)
     monkeypatch.setattr(tasks, "_queues", functools.cache(lambda: deque([QUEUE, OWN])))
     with at_work(bench):
@@ -224,7 +229,7 @@ def test_what_celery_says_of_a_task_that_failed_is_about_its_last_attempt(
 
     message = sealed(bench)
     monkeypatch.setattr(bench.worker, "deliver", fail)
-    monkeypatch.setattr("workers.app.this_worker", lambda: bench.worker)
+    monkeypatch.setattr("tapeworks.workers.app.this_worker", lambda: bench.worker)
     with at_work(bench):
         with pytest.raises(ZeroDivisionError):
             tasks.compute_shard.run(message)

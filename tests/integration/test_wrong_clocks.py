@@ -6,13 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from model.config import RunConfig
-from scheduler.celery_dispatcher import CeleryDispatcher
-from storage.history import History
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.storage.history import History
+from tapeworks.workers.supervisor import Supervisor
 from tests.support.fleet import running_fleet
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
-from workers.supervisor import Supervisor
 
 #: Seconds by which one clock is fast and the other slow.
 OFF = 600

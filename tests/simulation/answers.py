@@ -6,13 +6,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from model.parameters import to_bytes
-from model.reduction import blocks
-from scheduler.standing import MOST_STRIKES
-from tests.simulation.faults import Kind
-from tests.simulation.problem import value
-from tests.simulation.world import World
-from workers.messages import (
+from tapeworks.model.parameters import to_bytes
+from tapeworks.model.reduction import blocks
+from tapeworks.scheduler.standing import MOST_STRIKES
+from tapeworks.workers.messages import (
     GRADIENT_NORMS,
     LOSSES,
     PREDICTIONS,
@@ -22,6 +19,9 @@ from workers.messages import (
     Wanted,
     checksum,
 )
+from tests.simulation.faults import Kind
+from tests.simulation.problem import value
+from tests.simulation.world import World
 
 
 class Misdeed(StrEnum):

@@ -1,20 +1,20 @@
-"""`workers.exchange.Exchange` as schedulers use it, on the simulated Redis."""
+"""`tapeworks.workers.exchange.Exchange` as schedulers use it, on the simulated Redis."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from model.config import NetworkConfig
-from model.parameters import digest
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.parameters import digest
+from tapeworks.workers.exchange import Opening, packed, unpacked
+from tapeworks.workers.keys import IN_PROGRESS_SECONDS
+from tapeworks.workers.messages import ShardMessage
+from tapeworks.workers.registry import Survey
+from tapeworks.workers.signing import Purpose, Signer
+from tapeworks.workers.versions import tapeworks_version
 from tests.simulation.redis import Redis
 from tests.simulation.world import World
-from workers.exchange import Opening, packed, unpacked
-from workers.keys import IN_PROGRESS_SECONDS
-from workers.messages import ShardMessage
-from workers.registry import Survey
-from workers.signing import Purpose, Signer
-from workers.versions import tapeworks_version
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
+from tapeworks.workers.messages import ShardMessage, Status
+from tapeworks.workers.signing import Purpose, Signer
 from tests.simulation.answers import Misdeed, answer
 from tests.simulation.problem import FINGERPRINT
 from tests.simulation.redis import Redis
 from tests.simulation.world import World
-from workers.messages import ShardMessage, Status
-from workers.signing import Purpose, Signer
 
 #: The key of those who belong together, and another.
 KEY, OTHER_KEY = Signer(b"k" * 32), Signer(b"o" * 32)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.config import NetworkConfig
-from model.datasets.data import ImageData
-from model.parameters import digest
-from scheduler.outcomes import Computed
-from scheduler.work import Result, Work
-from storage.records import Claim, IterationRecord
-from workers.messages import Wanted
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.datasets.data import ImageData
+from tapeworks.model.parameters import digest
+from tapeworks.scheduler.outcomes import Computed
+from tapeworks.scheduler.work import Result, Work
+from tapeworks.storage.records import Claim, IterationRecord
+from tapeworks.workers.messages import Wanted
 
 if TYPE_CHECKING:
     from tests.simulation.store import Run

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable
 
+from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.workers.keys import WORKER_SECONDS
+from tapeworks.workers.messages import AnswerHeader, ShardMessage
+from tapeworks.workers.signing import UNSIGNED, Purpose
 from tests.simulation.faults import Faults
 from tests.simulation.world import World
-from workers.errors import RedisUnreachable
-from workers.keys import WORKER_SECONDS
-from workers.messages import AnswerHeader, ShardMessage
-from workers.signing import UNSIGNED, Purpose
 
 #: Seconds from one end of the wire to the other.
 TRIP_SECONDS = 0.002

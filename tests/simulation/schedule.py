@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from unittest.mock import patch
 
-from storage.records import Request, RunStatus
+from tapeworks.storage.records import Request, RunStatus
+from tapeworks.workers.messages import ShardMessage
 from tests.simulation.exchange import Exchange
 from tests.simulation.faults import Faults, Kind, drawn
 from tests.simulation.forger import KEY, SIGNED, Forger, Imposter
@@ -22,7 +23,6 @@ from tests.simulation.store import Run, Store
 from tests.simulation.witness import Violation, Witness
 from tests.simulation.workers import Worker
 from tests.simulation.world import World
-from workers.messages import ShardMessage
 
 #: Simulated seconds within which every run is complete once faults have stopped.
 PROGRESS_SECONDS = 240.0
@@ -120,7 +120,7 @@ class Schedule:
                 "link.time": world,
                 "link.Exchange": lambda url, signer: Exchange(world, redis, signer),
             }.items():
-                stack.enter_context(patch(f"scheduler.{name}", stand_in))
+                stack.enter_context(patch(f"tapeworks.scheduler.{name}", stand_in))
             yield
 
     def _set_up(self) -> None:

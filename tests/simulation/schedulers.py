@@ -6,23 +6,28 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 
-from model.config import RunConfig
-from scheduler.celery_dispatcher import RETRY_SECONDS, CeleryDispatcher
-from scheduler.committing import Committing
-from scheduler.control import Lease
-from scheduler.errors import Diverged, Requested, SchedulerError, Undecided
-from scheduler.gathering import Gathering
-from scheduler.link import Link
-from scheduler.service import IDLE_SECONDS
-from scheduler.work import Work
-from storage.errors import LeaseLost, StorageUnreachable
-from storage.records import Claim, Request, RunStatus
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.celery_dispatcher import RETRY_SECONDS, CeleryDispatcher
+from tapeworks.scheduler.committing import Committing
+from tapeworks.scheduler.control import Lease
+from tapeworks.scheduler.errors import (
+    Diverged,
+    Requested,
+    SchedulerError,
+    Undecided,
+)
+from tapeworks.scheduler.gathering import Gathering
+from tapeworks.scheduler.link import Link
+from tapeworks.scheduler.service import IDLE_SECONDS
+from tapeworks.scheduler.work import Work
+from tapeworks.storage.errors import LeaseLost, StorageUnreachable
+from tapeworks.storage.records import Claim, Request, RunStatus
+from tapeworks.workers.messages import Wanted
+from tapeworks.workers.signing import Signer
 from tests.simulation.problem import NETWORK, assigned, computed, record, work
 from tests.simulation.store import Store, counted
 from tests.simulation.witness import Witness
 from tests.simulation.world import World
-from workers.messages import Wanted
-from workers.signing import Signer
 
 #: What `tapeworks scheduler` claims with.
 LEASE = Lease()

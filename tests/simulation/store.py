@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.control import Lease
-from scheduler.work import Outcome
-from storage.commits import Commit, check_commits
-from storage.errors import LeaseLost, StateConflict, StorageUnreachable
-from storage.records import Claim, Request, RunStatus
+from tapeworks.scheduler.control import Lease
+from tapeworks.scheduler.work import Outcome
+from tapeworks.storage.commits import Commit, check_commits
+from tapeworks.storage.errors import LeaseLost, StateConflict, StorageUnreachable
+from tapeworks.storage.records import Claim, Request, RunStatus
 from tests.simulation.world import World
 
 if TYPE_CHECKING:

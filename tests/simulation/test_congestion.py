@@ -46,7 +46,9 @@ def test_what_merely_waits_in_the_queue_is_not_computed_twice() -> None:
 def test_deadlines_that_do_not_follow_the_queue_are_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("scheduler.sending.Sending._queueing_seconds", lambda *arguments: 0.0)
+    monkeypatch.setattr(
+        "tapeworks.scheduler.sending.Sending._queueing_seconds", lambda *arguments: 0.0
+    )
     monkeypatch.setattr("tests.simulation.exchange.Exchange.withdraw", lambda *arguments: None)
     monkeypatch.setattr("tests.simulation.witness.MOST_ATTEMPTS", 10_000)
     assert congested().waste() > 1.5

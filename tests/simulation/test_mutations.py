@@ -10,24 +10,29 @@ from unittest.mock import patch
 
 import pytest
 
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.commands import Answer, Attempt, Command, Diverged
-from scheduler.committing import Committing
-from scheduler.coordinator import Coordinator
-from scheduler.errors import AnswerInvalid
-from scheduler.sending import Slot
-from scheduler.settling import Settling
-from scheduler.standing import Standing
-from scheduler.tally import Tally
-from scheduler.validation import worker_of
-from scheduler.work import Watcher, Work
-from storage.commits import Commit
-from storage.records import Claim, IterationRecord, RunRecord
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.commands import (
+    Answer,
+    Attempt,
+    Command,
+    Diverged,
+)
+from tapeworks.scheduler.committing import Committing
+from tapeworks.scheduler.coordinator import Coordinator
+from tapeworks.scheduler.errors import AnswerInvalid
+from tapeworks.scheduler.sending import Slot
+from tapeworks.scheduler.settling import Settling
+from tapeworks.scheduler.standing import Standing
+from tapeworks.scheduler.tally import Tally
+from tapeworks.scheduler.validation import worker_of
+from tapeworks.scheduler.work import Watcher, Work
+from tapeworks.storage.commits import Commit
+from tapeworks.storage.records import Claim, IterationRecord, RunRecord
+from tapeworks.workers.messages import AnswerHeader
 from tests.simulation.faults import Faults, Kind, drawn
 from tests.simulation.schedule import Failure, Schedule
 from tests.simulation.schedulers import Driven
 from tests.simulation.store import Run, Store
-from workers.messages import AnswerHeader
 
 #: Of the schedules in the ordinary test run.
 SEEDS = range(2000)
@@ -165,65 +170,68 @@ class AnyText:
 
 MUTATIONS: dict[str, list[Mutation]] = {
     "an answer that comes twice is counted twice": [
-        ("scheduler.tally.Tally.vote", count),
-        ("scheduler.coordinator.Coordinator.attempt", known),
+        ("tapeworks.scheduler.tally.Tally.vote", count),
+        ("tapeworks.scheduler.coordinator.Coordinator.attempt", known),
     ],
     "an attempt's answers are taken for one another": [
-        ("scheduler.commands.Answer.__eq__", lambda one, other: one.attempt == other.attempt),
-        ("scheduler.commands.Answer.__hash__", lambda answer: hash(answer.attempt.id)),
+        (
+            "tapeworks.scheduler.commands.Answer.__eq__",
+            lambda one, other: one.attempt == other.attempt,
+        ),
+        ("tapeworks.scheduler.commands.Answer.__hash__", lambda answer: hash(answer.attempt.id)),
     ],
     "nothing is sent again": [
-        ("scheduler.sending.Sending._may_go", lambda self, slot: slot.number == 0),
-        ("scheduler.sending.Sending._copy", lambda *arguments: []),
+        ("tapeworks.scheduler.sending.Sending._may_go", lambda self, slot: slot.number == 0),
+        ("tapeworks.scheduler.sending.Sending._copy", lambda *arguments: []),
     ],
     "no attempt is ever overdue": [
-        ("scheduler.pace.Pace.deadline", lambda *arguments: float("inf")),
-        ("scheduler.pace.Pace.hedge_after", lambda *arguments: float("inf")),
+        ("tapeworks.scheduler.pace.Pace.deadline", lambda *arguments: float("inf")),
+        ("tapeworks.scheduler.pace.Pace.hedge_after", lambda *arguments: float("inf")),
     ],
-    "nobody is audited": [("scheduler.gathering.Coordinator", without_audit)],
+    "nobody is audited": [("tapeworks.scheduler.gathering.Coordinator", without_audit)],
     "a message may go to whoever has answered it": [
-        ("scheduler.sending.Sending.barred", lambda *arguments: set()),
+        ("tapeworks.scheduler.sending.Sending.barred", lambda *arguments: set()),
     ],
     "answers to other iterations are counted": [
-        ("scheduler.coordinator.Coordinator.attempt", of_any_iteration),
-        ("scheduler.gathering.read_header", any_header),
+        ("tapeworks.scheduler.coordinator.Coordinator.attempt", of_any_iteration),
+        ("tapeworks.scheduler.gathering.read_header", any_header),
     ],
     "what was counted of a quarantined worker stays so": [
-        ("scheduler.tally.Tally.rests_on", lambda *arguments: False),
+        ("tapeworks.scheduler.tally.Tally.rests_on", lambda *arguments: False),
     ],
     "a new owner does not know whom others have quarantined": [
-        ("scheduler.link.Standing", forgetful),
+        ("tapeworks.scheduler.link.Standing", forgetful),
     ],
     "what was added up is kept when an iteration is started over": [
-        ("scheduler.gathering.StartOver", AnyText),
+        ("tapeworks.scheduler.gathering.StartOver", AnyText),
     ],
     "checksums are not compared": [
-        ("scheduler.validation.checksum", lambda payload: AnyText()),
+        ("tapeworks.scheduler.validation.checksum", lambda payload: AnyText()),
     ],
-    "one NaN is believed": [("scheduler.coordinator.DIVERGED_ATTEMPTS", 1)],
-    "failures end a run at once": [("scheduler.coordinator.MOST_FAILURES", 0)],
+    "one NaN is believed": [("tapeworks.scheduler.coordinator.DIVERGED_ATTEMPTS", 1)],
+    "failures end a run at once": [("tapeworks.scheduler.coordinator.MOST_FAILURES", 0)],
     "an old epoch may commit": [("tests.simulation.store.Store._fence", nothing)],
     "a commit may be repeated": [
         ("tests.simulation.store.Store._stands_at", nothing),
         ("tests.simulation.store.Store._is_committed", lambda *arguments: False),
     ],
     "what nobody may take is sent all the same": [
-        ("scheduler.sending.Sending.is_stuck", lambda *arguments: False),
+        ("tapeworks.scheduler.sending.Sending.is_stuck", lambda *arguments: False),
     ],
     "names that nobody has end runs": [
-        ("scheduler.coordinator.Coordinator._is_heard", lambda *arguments: True),
-        ("scheduler.coordinator.Coordinator._diverged", two_names),
+        ("tapeworks.scheduler.coordinator.Coordinator._is_heard", lambda *arguments: True),
+        ("tapeworks.scheduler.coordinator.Coordinator._diverged", two_names),
     ],
     "the first answer pins the fingerprint of an audited run": [
-        ("scheduler.settling.Settling.pin", pin_the_first),
-        ("scheduler.settling.Settling._is_loose", False),
+        ("tapeworks.scheduler.settling.Settling.pin", pin_the_first),
+        ("tapeworks.scheduler.settling.Settling._is_loose", False),
     ],
     "without an audit, a quarantined worker's fingerprint stays pinned": [
         ("tests.simulation.schedule.drawn", unaudited),
-        ("scheduler.settling.Settling._is_loose", False),
+        ("tapeworks.scheduler.settling.Settling._is_loose", False),
     ],
     "workers that do not agree are never asked again": [
-        ("scheduler.settling.Settling._patience_ends", lambda *arguments: float("inf")),
+        ("tapeworks.scheduler.settling.Settling._patience_ends", lambda *arguments: float("inf")),
     ],
     "a lease of a wrong clock is believed": [
         ("tests.simulation.store.LEASE_SECONDS", float("inf")),
@@ -232,7 +240,7 @@ MUTATIONS: dict[str, list[Mutation]] = {
         ("tests.simulation.schedulers.Driven.step", counting_ahead),
     ],
     "what was sent ahead is forgotten": [
-        ("scheduler.celery_dispatcher.CeleryDispatcher.start", begin_anew),
+        ("tapeworks.scheduler.celery_dispatcher.CeleryDispatcher.start", begin_anew),
     ],
     "the iteration after the next one is sent": [
         ("tests.simulation.schedulers.Driven._start_next", start_one_more),
@@ -241,19 +249,19 @@ MUTATIONS: dict[str, list[Mutation]] = {
         ("tests.simulation.schedulers.Driven._start_next", start_from_stored),
     ],
     "a group is committed with a gap": [
-        ("scheduler.committing.Committing.add", add_in_place),
+        ("tapeworks.scheduler.committing.Committing.add", add_in_place),
         ("tests.simulation.store.check_commits", nothing),
     ],
     "a group is committed after the lease was lost": [
         ("tests.simulation.store.Store.commit", commit_unfenced),
     ],
     "what waits is committed in the end alone": [
-        ("scheduler.committing.Committing.is_due", False),
+        ("tapeworks.scheduler.committing.Committing.is_due", False),
     ],
     "what is committed waits for the next commit as well": [
-        ("scheduler.committing.Committing.commit", commit_and_keep),
+        ("tapeworks.scheduler.committing.Committing.commit", commit_and_keep),
     ],
-    "signatures are not checked": [("workers.signing.Signer.check", nothing)],
+    "signatures are not checked": [("tapeworks.workers.signing.Signer.check", nothing)],
     "no lease is ever over": [
         ("tests.simulation.store.Store._is_free", lambda self, run: not run.epoch)
     ],

@@ -7,19 +7,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from model.parameters import Arrays, digest
-from scheduler import committing
-from scheduler.commands import WORKER_SET_ASIDE, Answer
-from scheduler.coordinator import Coordinator
-from scheduler.errors import Diverged, Undecided
-from storage.commits import Commit
-from storage.records import Claim
+from tapeworks.model.parameters import Arrays, digest
+from tapeworks.scheduler import committing
+from tapeworks.scheduler.commands import WORKER_SET_ASIDE, Answer
+from tapeworks.scheduler.coordinator import Coordinator
+from tapeworks.scheduler.errors import Diverged, Undecided
+from tapeworks.storage.commits import Commit
+from tapeworks.storage.records import Claim
+from tapeworks.workers.messages import ShardMessage, Wanted
 from tests.simulation.problem import value
 from tests.simulation.store import Counted, Run, stored
-from workers.messages import ShardMessage, Wanted
 
 if TYPE_CHECKING:
-    from scheduler.gathering import Gathering
+    from tapeworks.scheduler.gathering import Gathering
     from tests.simulation.schedulers import Driven
 
 #: Attempts that an iteration may need: for each of its shards, and for each second.

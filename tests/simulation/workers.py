@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tapeworks.workers.messages import ShardMessage, Status
+from tapeworks.workers.tasks import LEAVE_SECONDS
 from tests.simulation.answers import Character, Misdeed, answer
 from tests.simulation.faults import Kind
 from tests.simulation.problem import FINGERPRINT, OTHER_FINGERPRINT
 from tests.simulation.redis import Redis
 from tests.simulation.world import World
-from workers.messages import ShardMessage, Status
-from workers.tasks import LEAVE_SECONDS
 
 #: Seconds between two looks at a queue that was empty, frozen or away.
 LOOK_SECONDS = 0.001

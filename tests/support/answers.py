@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.average import gradients_as_wanted
-from model.config import NetworkConfig
-from model.datasets.data import ImageData
-from model.gradients import EngineResult
-from model.parameters import digest, initial, to_bytes
-from scheduler.commands import Attempt
-from scheduler.sharding import split
-from scheduler.work import Work
-from workers.messages import AnswerHeader, Status, Wanted, checksum
+from tapeworks.model.average import gradients_as_wanted
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.datasets.data import ImageData
+from tapeworks.model.gradients import EngineResult
+from tapeworks.model.parameters import digest, initial, to_bytes
+from tapeworks.scheduler.commands import Attempt
+from tapeworks.scheduler.sharding import split
+from tapeworks.scheduler.work import Work
+from tapeworks.workers.messages import (
+    AnswerHeader,
+    Status,
+    Wanted,
+    checksum,
+)
 
 #: So small that a whole answer can be read in a failing test's output.
 NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=3)

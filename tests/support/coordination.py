@@ -6,11 +6,17 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from scheduler.commands import Answer, Attempt, Command, Count, Send
-from scheduler.coordinator import Coordinator
-from scheduler.pace import Pace
-from scheduler.sharding import Shard, split
-from scheduler.standing import Standing
+from tapeworks.scheduler.commands import (
+    Answer,
+    Attempt,
+    Command,
+    Count,
+    Send,
+)
+from tapeworks.scheduler.coordinator import Coordinator
+from tapeworks.scheduler.pace import Pace
+from tapeworks.scheduler.sharding import Shard, split
+from tapeworks.scheduler.standing import Standing
 
 #: Workers' names.
 A, B, C = "a", "b", "c"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from workers import __main__ as worker
-from workers import watchdog
+from tapeworks.workers import __main__ as worker
+from tapeworks.workers import watchdog
 
 if __name__ == "__main__":
     watchdog.IDLE_HEARTBEATS = 3

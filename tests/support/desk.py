@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from model import parameters
-from model.config import RunConfig
-from scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.model import parameters
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
 from tests.support.calls import Called
 from tests.support.training import database, drive, settings, submitted
 

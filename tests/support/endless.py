@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from model.config import RunConfig, run_config
+from tapeworks.model.config import RunConfig, run_config
 from tests.support.calls import Call
 from tests.support.processes import Started, all_gone
 from tests.support.training import Digests

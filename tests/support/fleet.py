@@ -11,9 +11,9 @@ from typing import IO
 import redis
 
 from tapeworks.redis_server import RedisServer
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.supervisor import Supervisor
 from tests.support.waiting import until
-from workers.exchange import Exchange
-from workers.supervisor import Supervisor
 
 
 @dataclass

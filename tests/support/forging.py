@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from storage.history import History
+from tapeworks.storage.history import History
 
 #: A ledger's lines: first image, number of images, then what tells the answer.
 Lines = list[list[int]]

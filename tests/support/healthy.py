@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 import redis
 
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.messages import SchedulerRecord, WorkerRecord
+from tapeworks.workers.versions import python_version, tapeworks_version, tensorflow_version
 from tests.support.calls import Called
-from workers.exchange import Exchange
-from workers.messages import SchedulerRecord, WorkerRecord
-from workers.versions import python_version, tapeworks_version, tensorflow_version
 
 #: What every variable of ours begins with.
 PREFIX = "TAPEWORKS_"

@@ -15,15 +15,15 @@ import signal
 import sys
 import threading
 
-from model import datasets
-from scheduler import committing
-from scheduler.control import Control, Lease
-from scheduler.driving import Driver
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.service import serve
-from storage.database import Database, Moment
-from storage.history import History
-from storage.records import IterationRecord, RunRecord
+from tapeworks.model import datasets
+from tapeworks.scheduler import committing
+from tapeworks.scheduler.control import Control, Lease
+from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.service import serve
+from tapeworks.storage.database import Database, Moment
+from tapeworks.storage.history import History
+from tapeworks.storage.records import IterationRecord, RunRecord
 from tests.support.desk import SMALL
 from tests.support.training import settings
 

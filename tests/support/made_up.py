@@ -7,9 +7,15 @@ from array import array
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from storage.commits import Commit
-from storage.history import History
-from storage.records import Claim, ImageValues, IterationRecord, LedgerRecord, RunRecord
+from tapeworks.storage.commits import Commit
+from tapeworks.storage.history import History
+from tapeworks.storage.records import (
+    Claim,
+    ImageValues,
+    IterationRecord,
+    LedgerRecord,
+    RunRecord,
+)
 
 #: A lease in seconds that outlasts every test.
 LEASE = 60.0

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from model.config import NetworkConfig
-from model.parameters import digest
-from tests.support.fleet import Fleet
-from tests.support.mischief import Tampering
-from tests.support.waiting import until
-from workers.exchange import Exchange, Opening
-from workers.keys import answer_key
-from workers.messages import (
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.parameters import digest
+from tapeworks.workers.exchange import Exchange, Opening
+from tapeworks.workers.keys import answer_key
+from tapeworks.workers.messages import (
     AnswerHeader,
     ShardMessage,
     Status,
     Wanted,
 )
+from tests.support.fleet import Fleet
+from tests.support.mischief import Tampering
+from tests.support.waiting import until
 
 #: An answer that no scheduler waits for.
 HEADER = AnswerHeader(

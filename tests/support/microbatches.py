@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import NetworkConfig
-from model.gradients import EngineResult
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.gradients import EngineResult
 
 SMALL = NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
 

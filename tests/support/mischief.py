@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from model.parameters import from_bytes, to_bytes
-from workers.exchange import Exchange, packed, unpacked
-from workers.keys import answer_key
-from workers.messages import AnswerHeader, Status, checksum
+from tapeworks.model.parameters import from_bytes, to_bytes
+from tapeworks.workers.exchange import Exchange, packed, unpacked
+from tapeworks.workers.keys import answer_key
+from tapeworks.workers.messages import AnswerHeader, Status, checksum
 
 #: An answer as it lies in Redis: the header's JSON and the arrays' safetensors.
 Answer = tuple[bytes, bytes]

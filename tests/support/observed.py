@@ -13,14 +13,14 @@ import psutil
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from storage.history import History
 from tapeworks.redis_server import RedisServer
+from tapeworks.storage.history import History
+from tapeworks.workers.exchange import Exchange
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Start, Started, workers_of
 from tests.support.redis_servers import free_port
 from tests.support.training import settings, submitted
 from tests.support.waiting import until
-from workers.exchange import Exchange
 
 #: More than will be computed.
 ITERATIONS = 100_000

@@ -101,14 +101,14 @@ def all_gone(started: Started) -> None:
 
 def workers_of(started: Started) -> list[psutil.Process]:
     """Its worker processes that live."""
-    return [one for one in started.descendants() if alive(one) and _runs(one, "workers")]
+    return [one for one in started.descendants() if alive(one) and _runs(one, "tapeworks.workers")]
 
 
 @contextmanager
 def processes(directory: Path, environment: Mapping[str, str]) -> Iterator[Start]:
     """Gives the function that starts `tapeworks` processes; all of them are ended afterwards.
 
-    With `module="workers"` it starts a worker's process, which nobody starts again.
+    With `module="tapeworks.workers"` it starts a worker's process, which nobody starts again.
     """
     every: list[Started] = []
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from scheduler.differences import Difference
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.replay import prepare
-from scheduler.work import Dispatcher, Result, Watcher, Work
-from storage.history import History
-from storage.records import RunRecord
+from tapeworks.scheduler.differences import Difference
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.replay import prepare
+from tapeworks.scheduler.work import (
+    Dispatcher,
+    Result,
+    Watcher,
+    Work,
+)
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord
 from tests.support.desk import SMALL
 from tests.support.training import drive, settings, submitted
 

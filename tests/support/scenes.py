@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from model import datasets
-from scheduler.control import Control, Lease
-from scheduler.driving import Driver
-from scheduler.local_dispatcher import LocalDispatcher
-from storage.database import Moment
-from storage.errors import StorageUnreachable
-from storage.history import History
-from storage.records import RunRecord, RunStatus
+from tapeworks.model import datasets
+from tapeworks.scheduler.control import Control, Lease
+from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.storage.database import Moment
+from tapeworks.storage.errors import StorageUnreachable
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord, RunStatus
 from tests.support.desk import SMALL
 from tests.support.training import Digests, digests, settings, submitted
 

@@ -18,9 +18,9 @@ import pytest
 import redis
 
 from tapeworks import secret_files
+from tapeworks.workers.addresses import REDIS
 from tests.support.redis_servers import free_port
 from tests.support.waiting import until
-from workers.addresses import REDIS
 
 #: Beside the users under test, one who sees and may do everything.
 ADMIN = "user admin on nopass ~* &* +@all\n"

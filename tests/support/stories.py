@@ -9,11 +9,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from model.config import run_config
-from scheduler.cadence import is_recorded
-from storage.commits import Commit
-from storage.history import History
-from storage.records import (
+from tapeworks.model.config import run_config
+from tapeworks.scheduler.cadence import is_recorded
+from tapeworks.storage.commits import Commit
+from tapeworks.storage.history import History
+from tapeworks.storage.records import (
     Claim,
     EvaluationRecord,
     ImageValues,

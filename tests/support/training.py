@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.config import RunConfig, run_config
-from model.parameters import Arrays, digest, history_digest
-from scheduler.celery_dispatcher import CeleryDispatcher
-from scheduler.control import Control
-from scheduler.driving import Driver
-from scheduler.submission import initial_parameters, submit
-from scheduler.work import Dispatcher
-from storage.history import History
-from storage.owners import current_owner
-from storage.records import IterationRecord, RunRecord, RunStatus
-from workers.exchange import Exchange
+from tapeworks.model.config import RunConfig, run_config
+from tapeworks.model.parameters import Arrays, digest, history_digest
+from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.submission import initial_parameters, submit
+from tapeworks.scheduler.work import Dispatcher
+from tapeworks.storage.history import History
+from tapeworks.storage.owners import current_owner
+from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
+from tapeworks.workers.exchange import Exchange
 
 #: Of a test's run, unless it says otherwise: seven microbatches in each of a few iterations. The
 #: network is the golden one, which every worker has compiled when it is ready.

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.config import NetworkConfig
+from tapeworks.model.config import NetworkConfig
 
 if TYPE_CHECKING:
-    from model.gradients import Engine
+    from tapeworks.model.gradients import Engine
 
 #: Where the seed's reference run is kept, unless TAPEWORKS_REFERENCE_DIR names another place.
 REFERENCE_DIR = Path(__file__).resolve().parents[3] / "shared" / "reference"
@@ -75,6 +75,6 @@ def network(request: pytest.FixtureRequest) -> NetworkConfig:
 @pytest.fixture(scope="session")
 def engine_of() -> Callable[[NetworkConfig], Engine]:
     """Gives a network's engine, compiled once per session: compiling one takes seconds."""
-    from model.gradients import engine  # here, so that other tests do without TensorFlow
+    from tapeworks.model.gradients import engine  # here, so that other tests do without TensorFlow
 
     return functools.cache(engine)

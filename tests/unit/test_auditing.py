@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.commands import (
+from tapeworks.scheduler.commands import (
     WORKER_SET_ASIDE,
     Answer,
     Attempt,
@@ -18,9 +18,9 @@ from scheduler.commands import (
     StartOver,
     Tell,
 )
-from scheduler.coordinator import MOST_FAILURES, Coordinator
-from scheduler.settling import STUCK_SECONDS
-from scheduler.standing import MOST_STRIKES, Standing
+from tapeworks.scheduler.coordinator import MOST_FAILURES, Coordinator
+from tapeworks.scheduler.settling import STUCK_SECONDS
+from tapeworks.scheduler.standing import MOST_STRIKES, Standing
 from tests.support.coordination import (
     A,
     B,

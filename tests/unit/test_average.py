@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.average import global_norm, mean_gradient, microbatch_sums, total_loss
-from model.parameters import Arrays, to_bytes
-from model.reduction import Reduction, block_sums
+from tapeworks.model.average import (
+    global_norm,
+    mean_gradient,
+    microbatch_sums,
+    total_loss,
+)
+from tapeworks.model.parameters import Arrays, to_bytes
+from tapeworks.model.reduction import Reduction, block_sums
 
 #: In float64, added one after the other: ((2⁵³ + 1) + 1) − 2⁵³ = 0, as each 1 is rounded away.
 #: Backwards they give 2, in pairs 1, exactly 2.

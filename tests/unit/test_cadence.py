@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from model.config import RunConfig
-from scheduler.cadence import (
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.cadence import (
     is_evaluated,
     is_kept,
     is_recorded,
     next_follows,
     reason_to_stop,
 )
-from storage.records import EvaluationRecord
+from tapeworks.storage.records import EvaluationRecord
 
 
 def config(**values: int) -> RunConfig:

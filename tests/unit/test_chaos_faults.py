@@ -18,12 +18,12 @@ from benchmarks.chaos.faults import (
 )
 from benchmarks.chaos.figure import lane
 from benchmarks.chaos.liar import spoilt
-from model.parameters import all_finite, to_bytes
-from scheduler.errors import AnswerInvalid
-from scheduler.validation import read_arrays, read_header
+from tapeworks.model.parameters import all_finite, to_bytes
+from tapeworks.scheduler.errors import AnswerInvalid
+from tapeworks.scheduler.validation import read_arrays, read_header
+from tapeworks.workers.compute import answer_arrays
+from tapeworks.workers.messages import Wanted
 from tests.support import answers
-from workers.compute import answer_arrays
-from workers.messages import Wanted
 
 
 def test_the_same_seed_gives_the_same_faults() -> None:

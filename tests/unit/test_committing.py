@@ -7,21 +7,26 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import update
 
-from model.config import RunConfig
-from scheduler import committing
-from scheduler.control import Control, Lease
-from scheduler.driving import STOPPED, Driver
-from scheduler.errors import Interrupted, RunFailed
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.work import Result, Watcher, Work
-from storage.commits import Commit
-from storage.errors import LeaseLost
-from storage.history import History
-from storage.records import Claim, IterationRecord, RunRecord, RunStatus
-from storage.tables import runs
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler import committing
+from tapeworks.scheduler.control import Control, Lease
+from tapeworks.scheduler.driving import STOPPED, Driver
+from tapeworks.scheduler.errors import Interrupted, RunFailed
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.work import Result, Watcher, Work
+from tapeworks.storage.commits import Commit
+from tapeworks.storage.errors import LeaseLost
+from tapeworks.storage.history import History
+from tapeworks.storage.records import (
+    Claim,
+    IterationRecord,
+    RunRecord,
+    RunStatus,
+)
+from tapeworks.storage.tables import runs
+from tapeworks.workers.errors import RedisMisconfigured
 from tests.support.desk import SMALL
 from tests.support.training import Digests, drive, settings, submitted
-from workers.errors import RedisMisconfigured
 
 CONFIG = settings(**SMALL | {"iterations": 6})
 

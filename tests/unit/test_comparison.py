@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storage.history import History
-from storage.records import ImageValues, IterationRecord, RunRecord
 from tapeworks.comparison.contenders import (
     contender,
     differing,
@@ -25,6 +23,8 @@ from tapeworks.comparison.labels import (
     shortened,
 )
 from tapeworks.comparison.same_bits import AT_ONCE, Pair, Parting, first_parting, pairs
+from tapeworks.storage.history import History
+from tapeworks.storage.records import ImageValues, IterationRecord, RunRecord
 from tests.support.made_up import iteration_of, submit_and_claim, values_of
 from tests.support.stories import evaluated, tell
 

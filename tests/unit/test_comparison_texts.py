@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from storage.history import History
 from tapeworks.comparison.contenders import contender
 from tapeworks.comparison.same_bits import Pair, Parting
 from tapeworks.comparison.texts import WIDEST, bits_lines, table
 from tapeworks.output import table_width
+from tapeworks.storage.history import History
 from tests.support.stories import evaluated, tell
 
 LOSSES = [[3.0, 1.0], [2.0, 0.5]]

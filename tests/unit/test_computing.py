@@ -9,16 +9,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.config import NetworkConfig
-from model.gradients import Engine
-from model.parameters import Arrays, digest, from_bytes, initial, to_bytes
-from model.reduction import Reduction, blocks
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.gradients import Engine
+from tapeworks.model.parameters import (
+    Arrays,
+    digest,
+    from_bytes,
+    initial,
+    to_bytes,
+)
+from tapeworks.model.reduction import Reduction, blocks
+from tapeworks.workers import compute
+from tapeworks.workers.chunks import CHUNK_IMAGES, chunked
+from tapeworks.workers.compute import Missing, shard_arrays
+from tapeworks.workers.messages import ShardMessage, Wanted
 from tests import reference_numpy
 from tests.support.microbatches import SMALL, drawn_images, labels_of
-from workers import compute
-from workers.chunks import CHUNK_IMAGES, chunked
-from workers.compute import Missing, shard_arrays
-from workers.messages import ShardMessage, Wanted
 
 EngineOf = Callable[[NetworkConfig], Engine]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config import (
+from tapeworks.model.config import (
     SUM_ORDER,
     GradientForm,
     NetworkConfig,
@@ -21,7 +21,7 @@ from model.config import (
     recorded_settings,
     run_config,
 )
-from model.errors import ConfigurationError
+from tapeworks.model.errors import ConfigurationError
 
 #: Configurations that differ from the defaults in every setting at least once.
 VALID: list[dict[str, Any]] = [

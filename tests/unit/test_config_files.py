@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from model.config import run_config
-from model.errors import ConfigurationError
 from tapeworks.config_files import read_config_file
 from tapeworks.errors import UsageError
+from tapeworks.model.config import run_config
+from tapeworks.model.errors import ConfigurationError
 
 
 def settings(path: Path, content: str | bytes) -> dict[str, Any]:

@@ -7,12 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from model.config import (
-    NetworkConfig,
-    RunConfig,
-    run_config,
-)
-from model.errors import ConfigurationError
+from tapeworks.model.config import NetworkConfig, RunConfig, run_config
+from tapeworks.model.errors import ConfigurationError
 
 #: Values that cannot work, with what the sentence must say was received.
 INVALID: list[tuple[dict[str, Any], str]] = [

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model.config import GradientForm, RunConfig
-from model.errors import ConfigurationError
+from tapeworks.model.config import GradientForm, RunConfig
+from tapeworks.model.errors import ConfigurationError
 
 
 class Chosen(Enum):

@@ -7,8 +7,17 @@ from types import UnionType
 
 import pytest
 
-from scheduler.commands import Attempt, Command, Diverged, GiveUp, Pause, SetAside, StartOver, Tell
-from scheduler.coordinator import (
+from tapeworks.scheduler.commands import (
+    Attempt,
+    Command,
+    Diverged,
+    GiveUp,
+    Pause,
+    SetAside,
+    StartOver,
+    Tell,
+)
+from tapeworks.scheduler.coordinator import (
     FAILED_SECONDS,
     LEFT_SECONDS,
     MOST_FAILURES,
@@ -16,7 +25,7 @@ from scheduler.coordinator import (
     REFUSED_SECONDS,
     Coordinator,
 )
-from scheduler.standing import MOST_STRIKES
+from tapeworks.scheduler.standing import MOST_STRIKES
 from tests.support.coordination import (
     A,
     B,

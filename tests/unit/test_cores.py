@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workers import cores
-from workers.cores import core_count
+from tapeworks.workers import cores
+from tapeworks.workers.cores import core_count
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from workers.crash_points import VARIABLE, CrashPoint, Drill, drill
-from workers.errors import CrashPointUnknown
+from tapeworks.workers.crash_points import (
+    VARIABLE,
+    CrashPoint,
+    Drill,
+    drill,
+)
+from tapeworks.workers.errors import CrashPointUnknown
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -20,7 +25,7 @@ WRONG += ["answer_taken:two", "answer_taken:1:2", "answer_taken:٣", "answer_tak
 
 #: Reaches two points in turn, three times, and says so.
 PASSING = """
-from workers.crash_points import CrashPoint, crash_point
+from tapeworks.workers.crash_points import CrashPoint, crash_point
 for time in range(1, 4):
     crash_point(CrashPoint.ARRIVAL_POPPED)
     crash_point(CrashPoint.ANSWER_TAKEN)

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.config import run_config
-from model.datasets import Split, load
-from model.datasets.digits import enlarge, read_digits
-from model.errors import DatasetError
+from tapeworks.model.config import run_config
+from tapeworks.model.datasets import Split, load
+from tapeworks.model.datasets.digits import enlarge, read_digits
+from tapeworks.model.errors import DatasetError
 
 #: Six images of 5 by 5 pixels: every pixel is 10 × its image's position + its row.
 IMAGES = (
@@ -215,10 +215,10 @@ def test_a_long_list_of_classes_is_cut(tmp_path: Path) -> None:
 
 
 def test_importing_the_data_sets_loads_nothing_heavy() -> None:
-    code = "import sys, model.datasets; print(*sys.modules)"
+    code = "import sys, tapeworks.model.datasets; print(*sys.modules)"
     finished = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     loaded = set(finished.stdout.decode().split())
-    assert "model.datasets.loading" in loaded
+    assert "tapeworks.model.datasets.loading" in loaded
     assert not loaded & {"tensorflow", "sklearn", "PIL", "pooch"}
 
 

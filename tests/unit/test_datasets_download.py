@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.config import run_config
-from model.datasets import Split, keras_cache, load
-from model.errors import DatasetError
+from tapeworks.model.config import run_config
+from tapeworks.model.datasets import Split, keras_cache, load
+from tapeworks.model.errors import DatasetError
 
 
 def load_mnist() -> Split:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.config import run_config
-from model.datasets import Split, load
-from model.errors import DatasetError
+from tapeworks.model.config import run_config
+from tapeworks.model.datasets import Split, load
+from tapeworks.model.errors import DatasetError
 
 TRAINING_LABELS = bytes([3, 6, 5, 6, 3])
 TEST_LABELS = bytes([6, 5, 3])

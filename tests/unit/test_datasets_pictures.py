@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.config import RunConfig
-from model.datasets import png
-from model.datasets.digits import enlarge
-from model.datasets.fitting import fitted
-from model.datasets.npz import read_images
-from model.datasets.png import read_png
-from model.errors import DatasetError
+from tapeworks.model.config import RunConfig
+from tapeworks.model.datasets import png
+from tapeworks.model.datasets.digits import enlarge
+from tapeworks.model.datasets.fitting import fitted
+from tapeworks.model.datasets.npz import read_images
+from tapeworks.model.datasets.png import read_png
+from tapeworks.model.errors import DatasetError
 
 #: 3 rows of 4 columns; its levels survive all the forms below.
 LEVELS = np.arange(0, 240, 20).astype(np.uint8).reshape(3, 4)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from storage.history import History
-from storage.records import RunRecord
 from tapeworks.describe import run_lines, run_values
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord
 from tests.support.forging import forge
 from tests.support.stories import tell
 

@@ -14,14 +14,14 @@ from typing import Any
 import click
 import pytest
 
-from model.config import RunConfig
-from storage.commits import Commit
-from storage.history import History
-from storage.records import ImageValues, IterationRecord, LedgerRecord
-from storage.tables import metadata
-from storage.views import COLUMNS
 from tapeworks.__main__ import cli
 from tapeworks.errors import ExitCode
+from tapeworks.model.config import RunConfig
+from tapeworks.storage.commits import Commit
+from tapeworks.storage.history import History
+from tapeworks.storage.records import ImageValues, IterationRecord, LedgerRecord
+from tapeworks.storage.tables import metadata
+from tapeworks.storage.views import COLUMNS
 from tests.support.forging import Change, counting, emptied, forge_ledger, without
 
 REPOSITORY = Path(__file__).resolve().parents[2]

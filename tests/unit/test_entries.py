@@ -13,11 +13,17 @@ from celery.app.task import Context
 from kombu import Exchange, Queue
 
 from tapeworks.redis_server import RedisServer
+from tapeworks.workers.app import app
+from tapeworks.workers.entries import (
+    QUEUE,
+    TASK,
+    argument,
+    entry,
+    queue_name,
+)
+from tapeworks.workers.keys import QUEUE_KEY
+from tapeworks.workers.limits import LARGEST_ENTRY_BYTES
 from tests.support.entries import EMBEDDED, body, changed
-from workers.app import app
-from workers.entries import QUEUE, TASK, argument, entry, queue_name
-from workers.keys import QUEUE_KEY
-from workers.limits import LARGEST_ENTRY_BYTES
 
 CANVAS = {"task": "celery.group", "args": [], "kwargs": {}, "options": {"queue": "elsewhere"}}
 

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from model.config import RunConfig
-from model.datasets import load
-from model.environment import path_variable, variable
-from model.errors import DatasetError, VariableUnreadable
+from tapeworks.model.config import RunConfig
+from tapeworks.model.datasets import load
+from tapeworks.model.environment import path_variable, variable
+from tapeworks.model.errors import DatasetError, VariableUnreadable
 from tapeworks.settings import DATABASE, Settings
+from tapeworks.workers.addresses import REDIS
+from tapeworks.workers.logs import LogFormat, log_settings
+from tapeworks.workers.signing import signer
 from tests.support.calls import Call
 from tests.support.processes import ROOT
-from workers.addresses import REDIS
-from workers.logs import LogFormat, log_settings
-from workers.signing import signer
 
 #: How a value arrives: from Windows, from Docker's env file, from an editor, from a web page.
 AS_WRITTEN = [
@@ -199,7 +199,7 @@ def test_the_doctor_takes_a_blank_variable_for_none(
 
 def test_a_worker_process_refuses_what_it_cannot_read() -> None:
     process = subprocess.run(
-        [sys.executable, "-m", "workers"],
+        [sys.executable, "-m", "tapeworks.workers"],
         env=os.environ | {"TAPEWORKS_REDIS_URL": "redis://SEC\rRET"},
         cwd=ROOT,
         capture_output=True,
@@ -207,7 +207,7 @@ def test_a_worker_process_refuses_what_it_cannot_read() -> None:
         check=False,
     )
     assert process.returncode == 2
-    assert process.stderr.startswith("python -m workers: Expected TAPEWORKS_REDIS_URL")
+    assert process.stderr.startswith("python -m tapeworks.workers: Expected TAPEWORKS_REDIS_URL")
     assert "SEC" not in process.stderr
 
 

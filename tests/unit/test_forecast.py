@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from model.config import NetworkConfig, Unfolding, run_config
 from tapeworks.forecast import Forecast, image_seconds, multiply_adds
+from tapeworks.model.config import NetworkConfig, Unfolding, run_config
 
 #: From one image to the whole of MNIST, in one iteration.
 IMAGES = (1, 50, 64, 200, 2000, 9000, 60_000)

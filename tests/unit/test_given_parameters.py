@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model import parameters as rooms_parameters
-from model.config import NetworkConfig
-from model.errors import ParametersError
-from model.parameters import (
+from tapeworks.model import parameters as rooms_parameters
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.errors import ParametersError
+from tapeworks.model.parameters import (
     Arrays,
     checked,
     initial,

@@ -14,10 +14,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.config import NetworkConfig, Unfolding
-from model.gradients import Engine, EngineResult, engine, warm_up
-from model.images import normalised, one_hot
-from model.parameters import Arrays, initial
+from tapeworks.model.config import NetworkConfig, Unfolding
+from tapeworks.model.gradients import (
+    Engine,
+    EngineResult,
+    engine,
+    warm_up,
+)
+from tapeworks.model.images import normalised, one_hot
+from tapeworks.model.parameters import Arrays, initial
 from tests import reference_numpy
 from tests.support.closeness import assert_close
 from tests.support.microbatches import SMALL, bright_images, drawn_images, labels_of, row_bits

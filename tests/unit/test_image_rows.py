@@ -12,17 +12,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model import gradients as model_gradients
-from model import layerwise
-from model.config import NetworkConfig, Unfolding, Wanted
-from model.errors import ArithmeticUnsound
-from model.gradients import Engine, EngineResult, _computation, compiled_networks, engine
-from model.images import normalised
-from model.parameters import Arrays, initial, to_bytes
+from tapeworks.model import gradients as model_gradients
+from tapeworks.model import layerwise
+from tapeworks.model.config import NetworkConfig, Unfolding, Wanted
+from tapeworks.model.errors import ArithmeticUnsound
+from tapeworks.model.gradients import (
+    Engine,
+    EngineResult,
+    _computation,
+    compiled_networks,
+    engine,
+)
+from tapeworks.model.images import normalised
+from tapeworks.model.parameters import Arrays, initial, to_bytes
+from tapeworks.workers import fingerprint
+from tapeworks.workers.fingerprint import GOLDEN_NETWORKS, golden_digest
 from tests import reference_numpy
 from tests.support.microbatches import SMALL, bright_images, drawn_images, labels_of, row_bits
-from workers import fingerprint
-from workers.fingerprint import GOLDEN_NETWORKS, golden_digest
 
 EngineOf = Callable[[NetworkConfig], Engine]
 
@@ -203,8 +209,8 @@ def test_another_size_of_microbatches_compiles_nothing() -> None:
 
 #: Run in a process of its own: computes other things first, then says what bits it gets.
 PROGRAM = """
-from model.config import NetworkConfig
-from workers.fingerprint import GOLDEN_NETWORKS, golden_digest
+from tapeworks.model.config import NetworkConfig
+from tapeworks.workers.fingerprint import GOLDEN_NETWORKS, golden_digest
 golden_digest(NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, microbatch_size=64))
 golden_digest(NetworkConfig(microbatch_size=64))
 print(*[golden_digest(network) for network in reversed(GOLDEN_NETWORKS)])

@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config import RunConfig
-from model.images import image_set, normalised, one_hot, padded
+from tapeworks.model.config import RunConfig
+from tapeworks.model.images import (
+    image_set,
+    normalised,
+    one_hot,
+    padded,
+)
 
 #: The first two passes over ten images, four per iteration, with the default seed.
 PINNED = [[6, 4, 5, 1], [8, 3, 9, 2], [7, 0], [8, 0, 7, 3], [1, 2, 4, 6], [9, 5]]

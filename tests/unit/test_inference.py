@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from model.config import NetworkConfig, Unfolding
-from model.errors import ParametersError
-from model.images import normalised
-from model.inference import logits, probabilities
-from model.parameters import initial
+from tapeworks.model.config import NetworkConfig, Unfolding
+from tapeworks.model.errors import ParametersError
+from tapeworks.model.images import normalised
+from tapeworks.model.inference import logits, probabilities
+from tapeworks.model.parameters import initial
 from tests import reference_numpy
 
 #: Three images do not fill two microbatches.

@@ -13,10 +13,21 @@ from typing import Any
 
 import pytest
 
-from workers.addresses import passwords, without_passwords
-from workers.errors import LogSettingWrong
-from workers.log_context import about, about_nothing, context, go_on_about
-from workers.logs import LogFormat, LogSettings, line, log_settings, logging_to_stderr
+from tapeworks.workers.addresses import passwords, without_passwords
+from tapeworks.workers.errors import LogSettingWrong
+from tapeworks.workers.log_context import (
+    about,
+    about_nothing,
+    context,
+    go_on_about,
+)
+from tapeworks.workers.logs import (
+    LogFormat,
+    LogSettings,
+    line,
+    log_settings,
+    logging_to_stderr,
+)
 
 SECRET = "correct horse/battery"
 QUOTED = "correct%20horse%2Fbattery"
@@ -189,7 +200,7 @@ def test_warnings_and_dying_threads_are_lines_too(capsys: Captured) -> None:
 
 def test_a_worker_that_ends_with_an_error_says_so_in_one_object() -> None:
     program = (
-        "from workers import __main__ as process, app as celery; "
+        "from tapeworks.workers import __main__ as process, app as celery; "
         "celery.app.worker_main = lambda _: 1 / 0; process.main()"
     )
     ended = subprocess.run(

@@ -9,13 +9,19 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from tapeworks.workers.entries import argument, entry
+from tapeworks.workers.errors import MessageUnreadable
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.limits import LARGEST_SHARD_IMAGES, MOST_SHARD_CHUNKS
+from tapeworks.workers.messages import (
+    AnswerHeader,
+    SchedulerRecord,
+    ShardMessage,
+    Status,
+    WorkerRecord,
+)
+from tapeworks.workers.signing import Purpose, Signer
 from tests.support.messages import message
-from workers.entries import argument, entry
-from workers.errors import MessageUnreadable
-from workers.exchange import Exchange
-from workers.limits import LARGEST_SHARD_IMAGES, MOST_SHARD_CHUNKS
-from workers.messages import AnswerHeader, SchedulerRecord, ShardMessage, Status, WorkerRecord
-from workers.signing import Purpose, Signer
 
 RIGHT: dict[str, Any] = json.loads(message("run", 0).model_dump_json())
 

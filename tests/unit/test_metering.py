@@ -8,14 +8,15 @@ import threading
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from scheduler.metering import NOTICES
 from tapeworks.metrics import bounded
 from tapeworks.metrics.bounded import BoundedLook
 from tapeworks.metrics.scheduler import SchedulerMetrics
+from tapeworks.scheduler.commands import WORKER_SET_ASIDE
+from tapeworks.scheduler.metering import NOTICES
+from tapeworks.workers.errors import RedisUnreachable
 from tests.support.observed import Samples, samples, value
 from tests.support.processes import ROOT
 from tests.support.waiting import until
-from workers.errors import RedisUnreachable
 
 #: A notice's kind, as the scheduler's code gives it.
 KIND = re.compile(r'(?:notice|_tell|_wait_for|_over|Tell)\(\s*(?:kind=)?"(\w+)"')
@@ -28,7 +29,7 @@ def collected(registry: CollectorRegistry) -> Samples:
 def test_every_kind_of_notice_is_known() -> None:
     sources = [path.read_text() for path in (ROOT / "scheduler").glob("*.py")]
     given = {kind for source in sources for kind in KIND.findall(source)} - {"no_workers"}
-    assert given | {"no_workers"} == set(NOTICES)
+    assert given | {"no_workers", WORKER_SET_ASIDE} == set(NOTICES)
 
 
 def test_every_series_of_a_counter_begins_at_zero() -> None:

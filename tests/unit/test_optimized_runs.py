@@ -10,21 +10,27 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from model import datasets
-from model.config import NetworkConfig, RunConfig
-from model.errors import ParametersError
-from model.gradients import Engine
-from model.images import image_set
-from model.optimizers import initial_state, state_bytes
-from model.parameters import Arrays, digest, from_bytes, initial, to_bytes
-from model.schedules import learning_rate
-from scheduler.errors import RunFailed
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.submission import retry
-from scheduler.work import Result, Watcher, Work
-from storage.checkpoints import digest_of
-from storage.history import History
-from storage.records import RunRecord, RunStatus
+from tapeworks.model import datasets
+from tapeworks.model.config import NetworkConfig, RunConfig
+from tapeworks.model.errors import ParametersError
+from tapeworks.model.gradients import Engine
+from tapeworks.model.images import image_set
+from tapeworks.model.optimizers import initial_state, state_bytes
+from tapeworks.model.parameters import (
+    Arrays,
+    digest,
+    from_bytes,
+    initial,
+    to_bytes,
+)
+from tapeworks.model.schedules import learning_rate
+from tapeworks.scheduler.errors import RunFailed
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.submission import retry
+from tapeworks.scheduler.work import Result, Watcher, Work
+from tapeworks.storage.checkpoints import digest_of
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord, RunStatus
 from tests.reference_numpy import image_set_sum, microbatch_sum
 from tests.reference_optimizers import Adam, moved
 from tests.support.desk import SMALL

@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scheduler.control import Control, Keeper, Lease
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.pulse import Pulse
-from scheduler.work import Result, Watcher, Work
-from storage.commits import Commit
-from storage.history import History
-from storage.records import Claim, RunRecord
+from tapeworks.scheduler.control import Control, Keeper, Lease
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.pulse import Pulse
+from tapeworks.scheduler.work import Result, Watcher, Work
+from tapeworks.storage.commits import Commit
+from tapeworks.storage.history import History
+from tapeworks.storage.records import Claim, RunRecord
+from tapeworks.workers.messages import Wanted
 from tests.support.desk import SMALL
 from tests.support.made_up import LEASE, submit_and_claim
 from tests.support.training import drive, settings, submitted
-from workers.messages import Wanted
 
 
 class Noting(LocalDispatcher):

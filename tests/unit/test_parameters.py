@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config import NetworkConfig
-from model.errors import ParametersError
-from model.parameters import (
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.errors import ParametersError
+from tapeworks.model.parameters import (
     Arrays,
     all_finite,
     assign,

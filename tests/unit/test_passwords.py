@@ -13,11 +13,16 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from tapeworks.settings import DATABASE, Settings
-from workers.addresses import DEFAULT_URL, REDIS, redis_url, without_password
-from workers.errors import PasswordUnusable
-from workers.passwords import LARGEST_BYTES
-from workers.redis_client import connect
-from workers.supervisor import Supervisor
+from tapeworks.workers.addresses import (
+    DEFAULT_URL,
+    REDIS,
+    redis_url,
+    without_password,
+)
+from tapeworks.workers.errors import PasswordUnusable
+from tapeworks.workers.passwords import LARGEST_BYTES
+from tapeworks.workers.redis_client import connect
+from tapeworks.workers.supervisor import Supervisor
 
 REDIS_URL, REDIS_FILE = REDIS.variables
 DATABASE_URL, DATABASE_FILE = DATABASE.variables

@@ -9,13 +9,13 @@ from typing import cast
 import numpy as np
 import pytest
 
-from model.errors import ParametersError
-from model.parameters import digest, to_bytes
+from tapeworks.model.errors import ParametersError
+from tapeworks.model.parameters import digest, to_bytes
+from tapeworks.workers import process
+from tapeworks.workers.exchange import Exchange
+from tapeworks.workers.messages import ShardMessage
+from tapeworks.workers.process import MOST_PARAMETERS, Payloads
 from tests.support.messages import message
-from workers import process
-from workers.exchange import Exchange
-from workers.messages import ShardMessage
-from workers.process import MOST_PARAMETERS, Payloads
 
 
 def chunk(number: int) -> bytes:

@@ -10,12 +10,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from model import datasets
-from model.config import RunConfig
-from scheduler.errors import CannotContinueHere
-from storage.errors import IterationNotFound, IterationNotRecorded
-from storage.history import History
 from tapeworks.errors import UsageError
+from tapeworks.model import datasets
+from tapeworks.model.config import RunConfig
 from tapeworks.plotting.curves import LOGARITHMIC_FROM, Measure, curves
 from tapeworks.plotting.hardest import SHEET, contact_sheet, hardest_places
 from tapeworks.plotting.heat_map import (
@@ -30,9 +27,12 @@ from tapeworks.plotting.heat_map import (
 )
 from tapeworks.plotting.kinds import Kind, content, picture_format
 from tapeworks.plotting.timeline import axis, distinct, timeline
+from tapeworks.scheduler.errors import CannotContinueHere
+from tapeworks.storage.errors import IterationNotFound, IterationNotRecorded
+from tapeworks.storage.history import History
+from tapeworks.workers.chunks import chunked
 from tests.support.made_up import iteration_of, ledger_of, submit_and_claim
 from tests.support.stories import evaluated, tell, values_of
-from workers.chunks import chunked
 
 LOSSES = [[3.0, 1.0], [2.0, 0.5], [1.0, 0.25]]
 NAN = float("nan")

@@ -11,18 +11,18 @@ import pytest
 from PIL import Image
 from sqlalchemy import text
 
-from model import datasets
-from model.config import RunConfig
-from model.datasets.data import Split
-from scheduler.control import Control
-from scheduler.driving import Driver
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.service import serve
-from scheduler.submission import retry
-from storage.errors import CheckpointDamaged
-from storage.history import History
-from storage.records import RunRecord, RunStatus
 from tapeworks.client import Client
+from tapeworks.model import datasets
+from tapeworks.model.config import RunConfig
+from tapeworks.model.datasets.data import Split
+from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.service import serve
+from tapeworks.scheduler.submission import retry
+from tapeworks.storage.errors import CheckpointDamaged
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord, RunStatus
 from tests.support.calls import Call
 from tests.support.desk import SMALL
 from tests.support.training import drive, settings, submitted

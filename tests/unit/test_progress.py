@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from storage.records import EvaluationRecord, IterationRecord
 from tapeworks.progress import Progress
+from tapeworks.storage.records import EvaluationRecord, IterationRecord
 
 
 def iteration(number: int) -> IterationRecord:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from storage.ranking import Metric, best
-from storage.records import EvaluationRecord
+from tapeworks.storage.ranking import Metric, best
+from tapeworks.storage.records import EvaluationRecord
 
 
 def evaluation(completed_iterations: int, loss: float, accuracy: float) -> EvaluationRecord:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from model.config import SUM_ORDER
-from scheduler.differences import Difference
-from scheduler.errors import CannotContinueHere, CannotReplay, Interrupted
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.replay import prepare
-from scheduler.submission import retry
-from storage.errors import IterationNotFound
-from storage.history import History
-from storage.records import RunRecord, RunStatus
+from tapeworks.model.config import SUM_ORDER
+from tapeworks.scheduler.differences import Difference
+from tapeworks.scheduler.errors import CannotContinueHere, CannotReplay, Interrupted
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.replay import prepare
+from tapeworks.scheduler.submission import retry
+from tapeworks.storage.errors import IterationNotFound
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord, RunStatus
 from tests.support.desk import contents
 from tests.support.forging import forge
 from tests.support.replaying import SETTINGS, Bystander, Counting, Replayed, replayed, trained

@@ -8,14 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.parameters import digest, from_bytes, initial, to_bytes
-from scheduler.differences import Difference
-from scheduler.local_dispatcher import LocalDispatcher
-from scheduler.replay import prepare
-from scheduler.work import Result, Watcher, Work
-from storage.errors import IterationNotFound
-from storage.history import History
-from storage.packing import packed
+from tapeworks.model.parameters import (
+    digest,
+    from_bytes,
+    initial,
+    to_bytes,
+)
+from tapeworks.scheduler.differences import Difference
+from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.replay import prepare
+from tapeworks.scheduler.work import Result, Watcher, Work
+from tapeworks.storage.errors import IterationNotFound
+from tapeworks.storage.history import History
+from tapeworks.storage.packing import packed
 from tests.support.forging import (
     Change,
     again,
@@ -147,7 +152,9 @@ class TestADoctoredHistory:
         self, history: History, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         backwards = range(SETTINGS["images"])[::-1]
-        monkeypatch.setattr("scheduler.training.image_set", lambda config, iteration: backwards)
+        monkeypatch.setattr(
+            "tapeworks.scheduler.training.image_set", lambda config, iteration: backwards
+        )
         run = trained(history)
         assert replayed(history, run).difference is None
         forge_image_value(history, 1, "losses", 2)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config import RunConfig, run_config
-from model.schedules import learning_rate
-from model.update_config import Schedule
+from tapeworks.model.config import RunConfig, run_config
+from tapeworks.model.schedules import learning_rate
+from tapeworks.model.update_config import Schedule
 
 #: Fifty digits of π.
 PI = Fraction(314159265358979323846264338327950288419716939937510, 10**50)

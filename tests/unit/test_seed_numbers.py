@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.average import mean_gradient, total_loss
-from model.config import NetworkConfig, RunConfig, Unfolding
-from model.gradients import Engine
-from model.parameters import Arrays, assign
-from model.reduction import Reduction, block_sums
+from tapeworks.model.average import mean_gradient, total_loss
+from tapeworks.model.config import NetworkConfig, RunConfig, Unfolding
+from tapeworks.model.gradients import Engine
+from tapeworks.model.parameters import Arrays, assign
+from tapeworks.model.reduction import Reduction, block_sums
 from tests.support.closeness import assert_close
 
 EngineOf = Callable[[NetworkConfig], Engine]

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.commands import Attempt, Reason
-from scheduler.pace import (
+from tapeworks.scheduler.commands import Attempt, Reason
+from tapeworks.scheduler.pace import (
     DEADLINE_FACTOR,
     FIRST_DEADLINE_SECONDS,
     LONGEST_DEADLINE_SECONDS,
     SHORTEST_DEADLINE_SECONDS,
 )
-from scheduler.sending import WINDOW_PER_WORKER, window
-from scheduler.tally import Tally
+from tapeworks.scheduler.sending import WINDOW_PER_WORKER, window
+from tapeworks.scheduler.tally import Tally
 from tests.support.coordination import (
     A,
     B,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.reduction import blocks
-from scheduler.pace import Pace
-from scheduler.sharding import (
+from tapeworks.model.reduction import blocks
+from tapeworks.scheduler.pace import Pace
+from tapeworks.scheduler.sharding import (
     EVEN_SPREAD,
     FIRST_SHARDS_PER_WORKER,
     MOST_SHARDS_PER_WORKER,

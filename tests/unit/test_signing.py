@@ -8,8 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.errors import SignatureWrong, SigningKeyUnusable
-from workers.signing import UNSIGNED, VARIABLE, Purpose, Signer, signer
+from tapeworks.workers.errors import SignatureWrong, SigningKeyUnusable
+from tapeworks.workers.signing import (
+    UNSIGNED,
+    VARIABLE,
+    Purpose,
+    Signer,
+    signer,
+)
 
 KEY, OTHER = Signer(b"k" * 32), Signer(b"o" * 32)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from scheduler.commands import Attempt, Command, Pause, Tell
-from scheduler.coordinator import MOST_FAILURES, Coordinator
-from scheduler.sending import UNHEARD_SECONDS
-from scheduler.settling import STUCK_SECONDS
+from tapeworks.scheduler.commands import (
+    Attempt,
+    Command,
+    Pause,
+    Tell,
+)
+from tapeworks.scheduler.coordinator import MOST_FAILURES, Coordinator
+from tapeworks.scheduler.sending import UNHEARD_SECONDS
+from tapeworks.scheduler.settling import STUCK_SECONDS
 from tests.support.coordination import A, B, C, answer, coordinator, sends
 
 #: Long enough for everything that is to happen.

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import LeaseLost, RunNotFound, StateConflict
-from storage.history import History
-from storage.owners import current_owner
-from storage.records import Claim, RunRecord, RunStatus
+from tapeworks.storage.errors import LeaseLost, RunNotFound, StateConflict
+from tapeworks.storage.history import History
+from tapeworks.storage.owners import current_owner
+from tapeworks.storage.records import Claim, RunRecord, RunStatus
 
 ROOT = Path(__file__).parents[2]
 
@@ -119,7 +119,7 @@ class TestClaiming:
     ) -> None:
         wanted = [submit(history).id for _ in range(60)]
         script = (
-            "import json, sys; from storage.history import History\n"
+            "import json, sys; from tapeworks.storage.history import History\n"
             "history = History.open(sys.argv[1]); sys.stdin.readline()\n"
             "take = lambda: history.claim_next(sys.argv[2], 60)\n"
             "print(json.dumps([claim.run_id for claim in iter(take, None)]))\n"
@@ -155,8 +155,8 @@ class TestAbandonedRuns:
     ) -> None:
         run = submit(history)
         script = (
-            "import sys; from storage.history import History\n"
-            "from storage.owners import current_owner\n"
+            "import sys; from tapeworks.storage.history import History\n"
+            "from tapeworks.storage.owners import current_owner\n"
             "claim = History.open(sys.argv[1]).claim_next(current_owner(), 3600)\n"
             "print(claim.run_id, flush=True); sys.stdin.readline()\n"
         )

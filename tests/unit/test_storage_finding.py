@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import AmbiguousRun, InvalidName, RunNotFound, StateConflict
-from storage.history import History
-from storage.records import RunRecord, RunStatus
+from tapeworks.storage.errors import (
+    AmbiguousRun,
+    InvalidName,
+    RunNotFound,
+    StateConflict,
+)
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord, RunStatus
 
 
 @pytest.fixture

@@ -25,13 +25,16 @@ def modules_after(script: str, *arguments: str) -> set[str]:
 
 
 def test_the_history_imports_sqlalchemy_and_nothing_heavy() -> None:
-    modules = modules_after("import storage.history")
+    modules = modules_after("import tapeworks.storage.history")
     assert "sqlalchemy" in modules
     assert modules & HEAVY == set()
 
 
 def test_listing_the_runs_of_a_migrated_database_imports_nothing_heavy(tmp_path: Path) -> None:
-    script = "import sys; from storage.history import History; History.open(sys.argv[1]).runs()"
+    script = (
+        "import sys; from tapeworks.storage.history import History; "
+        "History.open(sys.argv[1]).runs()"
+    )
     path = str(tmp_path / "runs.db")
     assert "alembic" in modules_after(script, path)
     assert modules_after(script, path) & HEAVY == set()

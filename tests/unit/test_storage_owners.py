@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from storage.owners import current_owner, is_gone
+from tapeworks.storage.owners import current_owner, is_gone
 
 
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[str]]:
     """A process that tells its owner's name and waits."""
     script = (
-        "import sys; from storage.owners import current_owner\n"
+        "import sys; from tapeworks.storage.owners import current_owner\n"
         "print(current_owner(), flush=True); sys.stdin.readline()\n"
     )
     with subprocess.Popen(

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import tapeworks
-from storage.database import Database
-from storage.errors import StorageUnreachable
-from storage.urls import parse_url
+from tapeworks.storage.database import Database
+from tapeworks.storage.errors import StorageUnreachable
+from tapeworks.storage.urls import parse_url
+from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.workers.redis_client import connect
 from tests.support.calls import Call
-from workers.errors import RedisUnreachable
-from workers.redis_client import connect
 
 MISTYPED = [
     "postgres:SECRET@host/db",

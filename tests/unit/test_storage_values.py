@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from storage.records import RunStatus
-from storage.references import new_run_ids
-from storage.rows import TABLES
-from storage.tables import metadata
-from storage.types import UtcDateTime
+from tapeworks.storage.records import RunStatus
+from tapeworks.storage.references import new_run_ids
+from tapeworks.storage.rows import TABLES
+from tapeworks.storage.tables import metadata
+from tapeworks.storage.types import UtcDateTime
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 7_900, tzinfo=UTC)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tapeworks.workers.streams import Stream
 from tests.support.processes import ROOT
-from workers.streams import Stream
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_pipe_that_another_program_made_non_blocking_gets_everything(
 #: Says which descriptors a file gets, and says something on both streams.
 SCRIPT = """
 import sys
-from workers.streams import secure_streams
+from tapeworks.workers.streams import secure_streams
 streams = secure_streams()
 file = open("file", "w+")
 print("data")

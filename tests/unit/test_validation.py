@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.parameters import Arrays, from_bytes, to_bytes
-from scheduler import validation
-from scheduler.errors import AnswerInvalid
-from scheduler.sharding import Shard
-from scheduler.validation import (
+from tapeworks.model.parameters import Arrays, from_bytes, to_bytes
+from tapeworks.scheduler import validation
+from tapeworks.scheduler.errors import AnswerInvalid
+from tapeworks.scheduler.sharding import Shard
+from tapeworks.scheduler.validation import (
     fewest_shards,
     largest_bytes,
     outcome_of,
@@ -23,12 +23,12 @@ from scheduler.validation import (
     read_header,
     sums_of,
 )
-from scheduler.work import Outcome, Work
+from tapeworks.scheduler.work import Outcome, Work
+from tapeworks.workers.compute import answer_arrays
+from tapeworks.workers.limits import ARRAYS_HEADER_BYTES, LONGEST_NAME
+from tapeworks.workers.messages import Wanted, checksum
 from tests.reference_numpy import microbatch_sum
 from tests.support.answers import NETWORK, attempt, header, results, work
-from workers.compute import answer_arrays
-from workers.limits import ARRAYS_HEADER_BYTES, LONGEST_NAME
-from workers.messages import Wanted, checksum
 
 EVERY_FORM = pytest.mark.parametrize("wanted", list(Wanted))
 

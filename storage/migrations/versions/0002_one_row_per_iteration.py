@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from alembic.util import CommandError
 
-from storage.migrations.copying import OLD, copy_all
-from storage.types import CompactUtcDateTime, Float32Array, HexDigest
+from tapeworks.storage.migrations.copying import OLD, copy_all
+from tapeworks.storage.types import CompactUtcDateTime, Float32Array, HexDigest
 
 revision = "0002"
 down_revision = "0001"

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from tapeworks.workers.supervisor import DRAIN_SECONDS
 from tests.support.compose.project import Project, seconds, size, texts
 from tests.support.compose.wiring import is_ours
-from workers.supervisor import DRAIN_SECONDS
 
 
 def least_privileges(project: Project) -> Iterator[str]:
