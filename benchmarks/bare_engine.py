@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.cores import pin
 from tapeworks.model.config import NetworkConfig, Wanted
 from tapeworks.model.parameters import initial
-from tapeworks.scheduler.sharding import split
+from tapeworks.scheduler.core.sharding import split
 
 #: Processes, as workers in the runs beside it.
 PROCESSES = 2

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.rounds import count
-from tapeworks.scheduler.commands import Answer, Send
-from tapeworks.scheduler.coordinator import Coordinator
-from tapeworks.scheduler.sharding import Shard, split
-from tapeworks.scheduler.standing import Standing
+from tapeworks.scheduler.core.coordinator import Coordinator
+from tapeworks.scheduler.core.decisions import Answer, Send
+from tapeworks.scheduler.core.sharding import Shard, split
+from tapeworks.scheduler.core.standing import Standing
 
 SHARDS = (64, 256)
 

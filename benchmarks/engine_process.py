@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.problem import Compute, Problem
 from tapeworks.model.config import Unfolding
-from tapeworks.model.memory import keep_freed_memory
+from tapeworks.model.runtime import keep_freed_memory
 
 #: Seconds that one answer to "measure" takes, about.
 MEASURED_SECONDS = 0.4

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator
 
 from benchmarks.engine_process import PRODUCT_SIDE, PRODUCTS
-from tapeworks.forecast import multiply_adds
+from tapeworks.cluster.forecast import multiply_adds
 from tapeworks.model.config import NetworkConfig, Unfolding
 
 PEERS = {

@@ -39,9 +39,9 @@ from benchmarks.rounds import at_least, count
 from benchmarks.site import SCHEDULER, WORKERS, Site
 from benchmarks.train_data import load_images
 from benchmarks.train_run import read_history
-from tapeworks.model.datasets.data import ImageData
-from tapeworks.workers.chunks import chunked
-from tapeworks.workers.keys import payload_key
+from tapeworks.model.datasets.source import ImageData
+from tapeworks.wire.chunks import chunked
+from tapeworks.wire.keys import payload_key
 
 CLASSES = "0,1,2,3,4,5,6,7,8,9"
 

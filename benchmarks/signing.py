@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.rounds import announced, count
 from benchmarks.train_run import Job, time_train
 from tapeworks.model.config import GradientForm
-from tapeworks.workers.signing import SHORTEST_KEY_BYTES, VARIABLE
+from tapeworks.wire.signing import SHORTEST_KEY_BYTES, VARIABLE
 
 WORKERS = 2
 

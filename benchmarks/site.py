@@ -18,7 +18,7 @@ from benchmarks.chaos.network import LOOPBACK
 from benchmarks.chaos.redis_process import RedisProcess
 from benchmarks.cores import pin
 from benchmarks.processes import ROOT, TAPEWORKS, environment, run
-from tapeworks.workers.exchange import Exchange
+from tapeworks.wire.exchange import Exchange
 
 #: Seconds between two looks at a run, or at who is ready.
 LOOK_SECONDS = 0.25

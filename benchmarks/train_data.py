@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig, run_config
-from tapeworks.model.datasets.data import ImageData
+from tapeworks.model.datasets.source import ImageData
 
 
 def config_of(count: int, classes: str) -> RunConfig:

@@ -15,10 +15,9 @@ from tapeworks.model.average import gradients_as_wanted
 from tapeworks.model.config import NetworkConfig, Unfolding, Wanted
 from tapeworks.model.images import normalised, one_hot
 from tapeworks.model.layerwise import CallResults, LayerwiseCalls
-from tapeworks.model.loss import binary_cross_entropy
+from tapeworks.model.network import binary_cross_entropy, unfold_fully
 from tapeworks.model.parameters import Arrays
 from tapeworks.model.runtime import tf
-from tapeworks.model.unfold import unfold_fully
 
 #: Compiled networks that one process holds, whatever their microbatches' size. What one takes,
 #: some 40 MB, never comes back to the system, nor do the seconds that it took: nothing is gained

@@ -13,9 +13,9 @@ from tapeworks.model import network as networks
 from tapeworks.model.config import NetworkConfig, Unfolding
 from tapeworks.model.errors import ParametersError
 from tapeworks.model.images import normalised, padded
+from tapeworks.model.network import unfold_fully
 from tapeworks.model.parameters import Arrays
 from tapeworks.model.runtime import tf
-from tapeworks.model.unfold import unfold_fully
 
 
 def logits(

@@ -8,11 +8,52 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
 from tapeworks.model.convolution import convolve
 from tapeworks.model.runtime import tf
+
+
+def binary_cross_entropy(logits: Any, truth: Any) -> Any:
+    """Σ over classes of −(y·log p + (1−y)·log(1−p)), with p = softmax(logits).
+
+    Both arguments are (images, classes); the result is one loss per image, (images,). With a
+    class's margin m = its logit − log Σ exp(the others' logits), p = sigmoid(m): both logarithms
+    are softplus(∓m), with all their digits however near 0 or 1 p comes. The largest logit is
+    taken off first, so that the digits are not lost in the logits' own size.
+    """
+    largest = tf.reduce_max(logits, axis=-1, keepdims=True)
+    logits = logits - tf.stop_gradient(largest)
+    margins = logits - _logsumexp_of_others(logits)
+    return tf.reduce_sum(
+        tf.nn.sigmoid_cross_entropy_with_logits(labels=truth, logits=margins), axis=-1
+    )
+
+
+def _logsumexp_of_others(logits: Any) -> Any:
+    """(images, classes): for each class, log Σ exp of the logits of all the others."""
+    itself = tf.eye(logits.shape[-1], dtype=tf.bool)
+    others = tf.where(itself, tf.constant(float("-inf"), logits.dtype), logits[:, tf.newaxis, :])
+    return tf.reduce_logsumexp(others, axis=-1)
+
+
+def unfold_fully(image: NDArray[np.float32], kernel_sizes: Sequence[int]) -> NDArray[np.float32]:
+    """The seed's unfolding of one image, ahead of all layers at once.
+
+    (27, 27) → (15, 15, 7, 7, 5, 5, 3, 3) for kernel sizes 3, 5, 7: two axes of positions, then the
+    patch axes of the last layer down to those of the first.
+    """
+    unfolded: NDArray[np.float32] = image
+    for size in kernel_sizes:
+        windows = sliding_window_view(unfolded, (size, size), axis=(0, 1))
+        unfolded = np.moveaxis(windows, (-2, -1), (2, 3))
+    return np.ascontiguousarray(unfolded)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

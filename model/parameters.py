@@ -19,6 +19,9 @@ from tapeworks.model.errors import ParametersError
 #: Arrays by name.
 Arrays = dict[str, NDArray[Any]]
 
+#: Arrays that every answer holds, a row per image.
+LOSSES, GRADIENT_NORMS, PREDICTIONS = "losses", "gradient_norms", "predictions"
+
 #: The largest file that is read as given parameters, in bytes.
 LARGEST_FILE_BYTES = 2**30
 

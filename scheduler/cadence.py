@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tapeworks.model.config import RunConfig
-from tapeworks.storage.ranking import Metric, best
-from tapeworks.storage.records import EvaluationRecord
+from tapeworks.storage.records import EvaluationRecord, Metric, best
 
 
 def is_evaluated(config: RunConfig, completed_iterations: int) -> bool:

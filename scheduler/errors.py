@@ -5,7 +5,7 @@ from __future__ import annotations
 from tapeworks.model.config import SUM_ORDER
 from tapeworks.model.errors import ModelError
 from tapeworks.storage.errors import CheckpointDamaged, NotFound, StorageError
-from tapeworks.workers.errors import WorkersError
+from tapeworks.wire.errors import WorkersError
 
 
 class SchedulerError(Exception):

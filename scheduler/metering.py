@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from tapeworks.scheduler.commands import Reason
-from tapeworks.scheduler.work import Work
+from tapeworks.scheduler.core.decisions import Reason
+from tapeworks.scheduler.dispatch.contract import Work
 from tapeworks.storage.records import IterationRecord
 
 #: Every kind of notice that a scheduler gives.

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from tapeworks.model import datasets, optimizers, parameters
+from tapeworks.model import datasets, parameters
+from tapeworks.model import update as optimizers
 from tapeworks.model.config import (
     SUM_ORDER,
     RunConfig,
@@ -22,8 +23,8 @@ from tapeworks.model.errors import ConfigurationError
 from tapeworks.model.parameters import Arrays
 from tapeworks.scheduler.errors import other_order
 from tapeworks.storage.history import History
-from tapeworks.storage.queue import NewRun
 from tapeworks.storage.records import CheckpointRecord, RunRecord
+from tapeworks.storage.run_queue import NewRun
 
 #: The settings that decide which images are trained on.
 OF_IMAGES = ("dataset", "data_dir", "classes", "images", "image_side")

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from tapeworks.model.average import mean_gradient
 from tapeworks.model.config import RunConfig
-from tapeworks.model.datasets.data import ImageData
+from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.images import image_set
-from tapeworks.model.optimizers import direction, read_state, state_bytes
 from tapeworks.model.parameters import (
     all_finite,
     assign,
@@ -22,21 +21,21 @@ from tapeworks.model.parameters import (
     from_bytes,
     to_bytes,
 )
-from tapeworks.model.schedules import learning_rate
+from tapeworks.model.update import direction, learning_rate, read_state, state_bytes
 from tapeworks.scheduler.cadence import next_follows
 from tapeworks.scheduler.committing import Committing
+from tapeworks.scheduler.dispatch.contract import (
+    Dispatcher,
+    RunWatcher,
+    Watcher,
+    Work,
+)
 from tapeworks.scheduler.errors import diverged
 from tapeworks.scheduler.outcomes import (
     Computed,
     accuracy_of,
     confusion_of,
     loss_of,
-)
-from tapeworks.scheduler.work import (
-    Dispatcher,
-    RunWatcher,
-    Watcher,
-    Work,
 )
 from tapeworks.storage.history import History
 from tapeworks.storage.records import (
@@ -45,8 +44,8 @@ from tapeworks.storage.records import (
     EvaluationRecord,
     IterationRecord,
 )
-from tapeworks.workers.crash_points import CrashPoint, crash_point
-from tapeworks.workers.messages import Wanted
+from tapeworks.wire.crash_points import CrashPoint, crash_point
+from tapeworks.wire.messages import Wanted
 
 
 def train(

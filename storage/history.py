@@ -15,7 +15,8 @@ from tapeworks.storage import claims, references
 from tapeworks.storage.checkpoints import check_digests, read_checkpoint
 from tapeworks.storage.claims import Bid
 from tapeworks.storage.commits import Commit, check_commits, store_commits
-from tapeworks.storage.database import Database, Observer, unobserved
+from tapeworks.storage.connection.database import Database, Observer, unobserved
+from tapeworks.storage.connection.outages import Repeat, once, unit_of_work
 from tapeworks.storage.errors import (
     DatabaseReadOnly,
     IterationNotRecorded,
@@ -30,7 +31,6 @@ from tapeworks.storage.iterations import (
     read_workers,
 )
 from tapeworks.storage.lineage import ancestors, read_curve, read_inherited_evaluations
-from tapeworks.storage.queue import NewRun, Queue
 from tapeworks.storage.records import (
     CheckpointRecord,
     Claim,
@@ -49,13 +49,13 @@ from tapeworks.storage.rows import (
     is_noted,
     store,
 )
+from tapeworks.storage.run_queue import NewRun, Queue
 from tapeworks.storage.tables import (
     evaluations,
     events,
     runs,
     tags,
 )
-from tapeworks.storage.units import Repeat, once, unit_of_work
 
 #: A claim, or none where there may be none.
 Taken = TypeVar("Taken", Claim, Claim | None)

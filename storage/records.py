@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -265,3 +266,20 @@ class EventRecord:
     message: str
     #: The worker that it is about, if it is about one.
     worker: str | None = None
+
+
+class Metric(StrEnum):
+    """What evaluations are compared by."""
+
+    LOSS = "loss"  #: the lowest is best
+    ACCURACY = "accuracy"  #: the highest is best
+
+    def badness(self, evaluation: EvaluationRecord) -> float:
+        """The number that is lowest for the best evaluation."""
+        return evaluation.loss if self is Metric.LOSS else -evaluation.accuracy
+
+
+def best(evaluations: Iterable[EvaluationRecord], metric: Metric) -> EvaluationRecord | None:
+    """The best of one run's evaluations, of equals the earliest; None of none."""
+    ranked = sorted(evaluations, key=lambda each: (metric.badness(each), each.completed_iterations))
+    return ranked[0] if ranked else None

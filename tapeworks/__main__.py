@@ -16,41 +16,41 @@ import os
 
 import click
 
+from tapeworks.cli.output import say
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
-from tapeworks.output import say
-from tapeworks.workers.crash_points import check_crash_point
+from tapeworks.wire.crash_points import check_crash_point
 from tapeworks.workers.foreign import removed
 from tapeworks.workers.streams import secure_streams
 
-#: The commands in the order of the help; each is `command` in the module of its name.
-COMMANDS = (
-    "train",
-    "submit",
-    "pause",
-    "resume",
-    "cancel",
-    "priority",
-    "retry",
-    "delete",
-    "scheduler",
-    "worker",
-    "workers",
-    "runs",
-    "query",
-    "show",
-    "watch",
-    "compare",
-    "plot",
-    "export",
-    "evaluate",
-    "predict",
-    "replay",
-    "gc",
-    "doctor",
-    "health",
-    "secrets",
-    "db",
-)
+#: The commands in the order of the help, and the module in which each is `<name>_command`.
+COMMANDS = {
+    "train": "train",
+    "submit": "submit",
+    "pause": "change",
+    "resume": "change",
+    "cancel": "change",
+    "priority": "change",
+    "retry": "submit",
+    "delete": "change",
+    "scheduler": "scheduler",
+    "worker": "worker",
+    "workers": "worker",
+    "runs": "find",
+    "query": "find",
+    "show": "show",
+    "watch": "show",
+    "compare": "compare",
+    "plot": "plot",
+    "export": "export",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "replay": "replay",
+    "gc": "admin",
+    "doctor": "doctor",
+    "health": "worker",
+    "secrets": "admin",
+    "db": "admin",
+}
 
 
 class LazyGroup(click.Group):
@@ -62,7 +62,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"tapeworks.commands.{cmd_name}").command
+        module = importlib.import_module(f"tapeworks.cli.commands.{COMMANDS[cmd_name]}")
+        command = getattr(module, f"{cmd_name}_command")
         return command if isinstance(command, click.Command) else None
 
 

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Never, Unpack
 
 from sqlalchemy import URL
 
-from tapeworks import given
+from tapeworks.cli import given
+from tapeworks.cli.choices import read_moment
+from tapeworks.cli.given import Described, Tags
 from tapeworks.errors import InvalidValue
-from tapeworks.given import Described, Tags
 from tapeworks.model.config import RunConfig, recorded_config
 from tapeworks.model.parameters import Arrays, from_bytes
-from tapeworks.moments import read_moment
 from tapeworks.scheduler.submission import (
     grid,
     initial_parameters,
@@ -34,10 +34,15 @@ from tapeworks.scheduler.submission import (
     retry,
 )
 from tapeworks.settings import settings
-from tapeworks.storage.asking.limits import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import NotCopied
 from tapeworks.storage.history import History
+from tapeworks.storage.queries.query_limits import (
+    DEFAULT_SECONDS,
+    LONGEST_SECONDS,
+    SHORTEST_SECONDS,
+)
+from tapeworks.storage.queries.search import find_runs, query
 from tapeworks.storage.records import (
     EvaluationRecord,
     EventRecord,
@@ -48,7 +53,6 @@ from tapeworks.storage.records import (
     WorkerSummary,
 )
 from tapeworks.storage.references import checked_name
-from tapeworks.storage.search import find_runs, query
 
 if TYPE_CHECKING:
     from pandas import DataFrame

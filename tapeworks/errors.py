@@ -9,7 +9,7 @@ from typing import Any
 from tapeworks.model import errors as model
 from tapeworks.scheduler import errors as scheduler
 from tapeworks.storage import errors as storage
-from tapeworks.workers import errors as workers
+from tapeworks.wire import errors as workers
 
 
 class ExitCode(IntEnum):

@@ -9,9 +9,8 @@ from functools import cached_property
 from platformdirs import user_data_path
 
 from tapeworks.storage.errors import StorageUnreachable
-from tapeworks.workers.addresses import DEFAULT_URL, REDIS
-from tapeworks.workers.passwords import Address
-from tapeworks.workers.signing import Signer, signer
+from tapeworks.wire.addresses import DEFAULT_URL, REDIS, Address
+from tapeworks.wire.signing import Signer, signer
 
 #: How the environment names a database.
 DATABASE = Address(

@@ -15,11 +15,11 @@ from hypothesis import settings
 from tapeworks.model.config import RunConfig
 from tapeworks.model.flags import ignored_variables
 from tapeworks.scheduler import committing
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.settings import DATABASE
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
-from tapeworks.workers.addresses import REDIS
+from tapeworks.wire.addresses import REDIS
 from tapeworks.workers.foreign import foreign
 from tests.support.calls import Call, caller
 from tests.support.fleet import Fleet, running_fleet

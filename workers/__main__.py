@@ -8,18 +8,18 @@ import warnings
 from types import TracebackType
 
 from tapeworks.model.errors import VariableUnreadable
-from tapeworks.workers.addresses import redis_url
-from tapeworks.workers.crash_points import check_crash_point
-from tapeworks.workers.errors import (
+from tapeworks.wire.addresses import redis_url
+from tapeworks.wire.crash_points import check_crash_point
+from tapeworks.wire.errors import (
     CrashPointUnknown,
     LogSettingWrong,
     PasswordUnusable,
     RedisUnreachable,
     SigningKeyUnusable,
 )
+from tapeworks.wire.signing import signer
 from tapeworks.workers.foreign import removed
 from tapeworks.workers.logs import log_settings, log_to_stderr, logger
-from tapeworks.workers.signing import signer
 from tapeworks.workers.streams import secure_streams
 
 ARGUMENTS = ["--quiet", "worker", "--pool", "solo", "--concurrency", "1"]

@@ -23,26 +23,68 @@ from celery.signals import (
 )
 
 from tapeworks.model.errors import ArithmeticUnsound, VariableUnreadable
-from tapeworks.workers import broker
-from tapeworks.workers.addresses import DEFAULT_URL, redis_url
-from tapeworks.workers.entries import QUEUE, queue_name
-from tapeworks.workers.errors import (
+from tapeworks.wire.addresses import DEFAULT_URL, redis_url
+from tapeworks.wire.envelopes import QUEUE, queue_name
+from tapeworks.wire.errors import (
     LogSettingWrong,
     PasswordUnusable,
     RedisRefused,
     RedisUnreachable,
     SigningKeyUnusable,
 )
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.keys import PREFIX
-from tapeworks.workers.log_context import about_nothing
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.keys import PREFIX
+from tapeworks.wire.log_context import about_nothing
+from tapeworks.wire.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
+from tapeworks.wire.signing import signer
+from tapeworks.workers import transport as broker
 from tapeworks.workers.logs import log_settings, log_to_stderr
-from tapeworks.workers.own_app import OwnApp
-from tapeworks.workers.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
-from tapeworks.workers.signing import signer
 
 if TYPE_CHECKING:
-    from tapeworks.workers.process import Worker
+    from tapeworks.workers.worker import Worker
+from celery import Celery
+from celery.loaders.app import AppLoader
+
+from tapeworks.wire.redis_client import for_celery
+
+
+class OwnLoader(AppLoader):  # type: ignore[misc]
+    """Read no module that CELERY_CONFIG_MODULE or --config names, and none of the user's own."""
+
+    def read_configuration(self, env: str = "") -> dict[str, Any]:  # noqa: ARG002
+        """Return nothing; the app is configured where it is made."""
+        return {}
+
+    def import_from_cwd(self, module: str, imp: Any = None, package: str | None = None) -> Any:
+        """Import from where Python does; Celery would search the working directory first."""
+        return (imp or self.import_module)(module, package=package)
+
+
+class OwnApp(Celery):  # type: ignore[misc]
+    """An app with the Redis that it is told to use, without results and without Django."""
+
+    backend_cls = "disabled"
+
+    def __init__(self, name: str, *, include: list[str]) -> None:
+        super().__init__(name, loader=OwnLoader, fixups=set(), include=include)
+        #: As the settings name it.
+        self.redis_url = DEFAULT_URL
+        self._broker, _ = for_celery(DEFAULT_URL)
+
+    def use_redis(self, url: str) -> None:
+        """Take messages from this Redis from now on. Raises `RedisUnreachable`."""
+        self._broker, options = for_celery(url)
+        self.redis_url = url
+        self.conf.update(broker_use_ssl=options)
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Any:  # noqa: ARG002
+        """Return a connection to our Redis, whatever Celery takes for its address."""
+        return super().connection_for_read(self._broker, **options)
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:  # noqa: ARG002
+        """Return a connection to our Redis, whatever Celery takes for its address."""
+        return super().connection_for_write(self._broker, **options)
+
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +153,7 @@ def _queue(fingerprint: str | None) -> kombu.Queue:
 @functools.cache
 def this_worker() -> Worker:
     """The one worker of this process. Raises `SigningKeyUnusable`."""
-    from tapeworks.workers.process import Worker  # which a scheduler does without
+    from tapeworks.workers.worker import Worker  # which a scheduler does without
 
     return Worker(Exchange(app.redis_url, signer()))
 
@@ -149,7 +191,7 @@ def _leave() -> None:
     """End in order, with nothing in hand; the supervisor starts another worker at once."""
     from celery.worker import state
 
-    from tapeworks.workers.process import WORN
+    from tapeworks.workers.worker import WORN
 
     event = {"event": "worker_leaves", "worker": this_worker().name}
     logger.info(

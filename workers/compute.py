@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.config import NetworkConfig, Unfolding
 from tapeworks.model.errors import ParametersError
-from tapeworks.model.gradients import EngineResult, engine
 from tapeworks.model.parameters import Arrays, to_bytes
-from tapeworks.model.reduction import Reduction, merge_neighbours
-from tapeworks.workers.chunks import pick
-from tapeworks.workers.crash_points import CrashPoint, crash_point
-from tapeworks.workers.messages import (
-    GRADIENT_NORMS,
-    LOSSES,
-    PREDICTIONS,
-    ShardMessage,
-    Wanted,
-)
-
-#: Bytes that a slice's gradients and maps may take, some 900 images of the default network. It is
-#: computed in less than a tenth of a second.
-SLICE_BYTES = 32 * 2**20
-
-#: Images and labels of these rows.
-Take = Callable[[slice], tuple[NDArray[np.uint8], NDArray[np.integer]]]
+from tapeworks.model.slices import answer_arrays, compute_slices
+from tapeworks.wire.chunks import pick
+from tapeworks.wire.crash_points import CrashPoint, crash_point
+from tapeworks.wire.messages import ShardMessage
 
 #: The shard's parameters and chunks of images by digest, but for those that cannot be had.
 Fetch = Callable[[ShardMessage], Mapping[str, Arrays]]
@@ -72,86 +57,3 @@ def _check_shapes(parameters: Arrays, shapes: dict[str, tuple[int, ...]]) -> Non
             f"Expected float32 parameters {', '.join(shapes)} of the message's network. "
             f"Received: {', '.join(sorted(received))[:400]}."
         )
-
-
-def compute_slices(
-    network: NetworkConfig, parameters: Arrays, images: int, take: Take, wanted: Wanted
-) -> Iterator[EngineResult]:
-    """Results of neighbouring images, from the first to the last, slice by slice.
-
-    A slice has as many whole microbatches as take a moment to compute, and little memory.
-    """
-    size = _slice_images(network)
-    for first in range(0, images, size):
-        pixels, labels = take(slice(first, min(first + size, images)))
-        yield engine(network)(parameters, pixels, labels, wanted)
-
-
-def _slice_images(network: NetworkConfig) -> int:
-    each = network.microbatch_bytes // network.microbatch_size
-    if network.unfolding is Unfolding.FULL:
-        each += network.unfolded_bytes
-    microbatches = SLICE_BYTES // (each * network.microbatch_size)
-    return max(microbatches, 1) * network.microbatch_size
-
-
-def answer_arrays(
-    results: Iterable[EngineResult],
-    network: NetworkConfig,
-    wanted: Wanted,
-    first_microbatch: int = 0,
-) -> Arrays:
-    """The answer's arrays: a row per image, for sums a row per block of the reduction tree.
-
-    The results are those of neighbouring microbatches, computed as `wanted`; a result's last one
-    may have fewer images only at the very end.
-    """
-    rows: list[Arrays] = []
-    microbatch, sums = first_microbatch, _Sums()
-    for result in results:
-        rows.append(_values(result))
-        if wanted is Wanted.PER_IMAGE:
-            rows[-1] |= result.gradients
-        elif wanted is Wanted.SUMMED:
-            count = -(-len(result.losses) // network.microbatch_size)
-            sums.add(microbatch, count, merge_neighbours(result.gradients, microbatch))
-            microbatch += count
-    return _joined(rows) | sums.arrays()
-
-
-class _Sums:
-    """The blocks' sums of neighbouring slices; those of a single one are copied nowhere."""
-
-    def __init__(self) -> None:
-        self._first: tuple[int, int, Arrays] | None = None
-        self._reduction: Reduction | None = None
-
-    def add(self, first_microbatch: int, count: int, sums: Arrays) -> None:
-        """Take the sums of the microbatches that follow."""
-        if self._first is None:
-            self._first = first_microbatch, count, sums
-            return
-        if self._reduction is None:
-            self._reduction = Reduction()
-            self._reduction.add(*self._first)
-        self._reduction.add(first_microbatch, count, sums)
-
-    def arrays(self) -> Arrays:
-        """The sums of all; empty if there are none."""
-        if self._reduction is not None:
-            return self._reduction.sums()
-        return self._first[2] if self._first is not None else {}
-
-
-def _joined(parts: list[Arrays]) -> Arrays:
-    if len(parts) == 1:
-        return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _values(result: EngineResult) -> Arrays:
-    return {
-        LOSSES: result.losses,
-        GRADIENT_NORMS: result.gradient_norms,
-        PREDICTIONS: result.predictions,
-    }

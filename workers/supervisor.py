@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import IO
 
-from tapeworks.workers.addresses import REDIS
-from tapeworks.workers.addresses import redis_url as named_redis
+from tapeworks.wire.addresses import REDIS
+from tapeworks.wire.addresses import redis_url as named_redis
+from tapeworks.wire.errors import PasswordUnusable, WorkerExited
+from tapeworks.wire.messages import WorkerRecord
 from tapeworks.workers.cores import cores_for, pin
-from tapeworks.workers.errors import PasswordUnusable, WorkerExited
 from tapeworks.workers.foreign import without_foreign
-from tapeworks.workers.messages import WorkerRecord
-from tapeworks.workers.process import READINESS_VARIABLE, SUPERVISOR_VARIABLE
+from tapeworks.workers.worker import READINESS_VARIABLE, SUPERVISOR_VARIABLE
 
 logger = logging.getLogger(__name__)
 

@@ -10,20 +10,20 @@ from typing import Any
 
 from celery.worker import state
 
-from tapeworks.workers.app import app, this_worker
-from tapeworks.workers.broker import checked_argument
-from tapeworks.workers.compute import Missing, shard_arrays
-from tapeworks.workers.crash_points import CrashPoint, crash_point
-from tapeworks.workers.entries import TASK
-from tapeworks.workers.errors import MessageUnreadable, RedisUnreachable, SignatureWrong
-from tapeworks.workers.log_context import about_nothing, go_on_about
-from tapeworks.workers.messages import (
+from tapeworks.wire.crash_points import CrashPoint, crash_point
+from tapeworks.wire.envelopes import TASK
+from tapeworks.wire.errors import MessageUnreadable, RedisUnreachable, SignatureWrong
+from tapeworks.wire.log_context import about_nothing, go_on_about
+from tapeworks.wire.messages import (
     AnswerHeader,
     ShardMessage,
     Status,
     Wanted,
     checksum,
 )
+from tapeworks.workers.app import app, this_worker
+from tapeworks.workers.compute import Missing, shard_arrays
+from tapeworks.workers.transport import checked_argument
 
 logger = logging.getLogger(__name__)
 

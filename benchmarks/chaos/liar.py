@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.chaos.faults import FITTING_LIE
 from tapeworks.model.parameters import Arrays, from_bytes, to_bytes
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.messages import AnswerHeader, Status, checksum
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.messages import AnswerHeader, Status, checksum
 
 #: Names the file.
 ORDER_VARIABLE = "CHAOS_LIE"

@@ -11,7 +11,7 @@ from pathlib import Path
 import redis
 
 from benchmarks.chaos.network import free_port
-from tapeworks.redis_programs import executable
+from tapeworks.cluster.redis_programs import executable
 
 #: Seconds until a Redis that was started must answer.
 START_SECONDS = 10.0

@@ -15,8 +15,8 @@ from benchmarks.history.engines import NAMES, empty_database
 from benchmarks.history.filling import fill
 from benchmarks.history.measuring import commands, heaviest_questions, medians
 from benchmarks.rounds import count
-from tapeworks.storage.database import Database
-from tapeworks.storage.housekeeping import table_sizes
+from tapeworks.storage.connection.database import Database
+from tapeworks.storage.maintenance import table_sizes
 
 #: Fillings between two words to whoever waits.
 TOLD_EVERY = 20

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tests.support.postgres import VARIABLE, new_database, running_postgres
 
 NAMES = ("sqlite", "postgresql")

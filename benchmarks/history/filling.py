@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, text
 
 from benchmarks.history.made_up import MadeUp, made_up_run
 from tapeworks.storage import tables
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 
 #: Runs that are committed together.
 TOGETHER = 100

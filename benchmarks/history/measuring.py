@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from benchmarks.history.made_up import FIRST, run_id
 from benchmarks.history.questions import questions
-from tapeworks.commands.runs import COLUMNS
-from tapeworks.storage.database import Database
+from tapeworks.cli.commands.find import COLUMNS
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
-from tapeworks.storage.search import find_runs, query
+from tapeworks.storage.queries.search import find_runs, query
 
 #: Questions of the document that are told of: the heaviest.
 HEAVIEST = 5

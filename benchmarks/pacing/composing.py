@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.redis_client import Line
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.redis_client import Line
 
 
 class ComposingExchange(Exchange):

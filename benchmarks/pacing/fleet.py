@@ -25,10 +25,10 @@ from benchmarks.pacing.composing import ComposingExchange
 from benchmarks.pacing.made_up import FINGERPRINT, made_up_result
 from tapeworks.model.config import NetworkConfig
 from tapeworks.model.parameters import to_bytes
-from tapeworks.workers.addresses import redis_url
-from tapeworks.workers.compute import answer_arrays
-from tapeworks.workers.keys import queue_key
-from tapeworks.workers.messages import (
+from tapeworks.model.slices import answer_arrays
+from tapeworks.wire.addresses import redis_url
+from tapeworks.wire.keys import queue_key
+from tapeworks.wire.messages import (
     AnswerHeader,
     ShardMessage,
     Status,
@@ -36,7 +36,7 @@ from tapeworks.workers.messages import (
     WorkerRecord,
     checksum,
 )
-from tapeworks.workers.versions import tapeworks_version
+from tapeworks.wire.versions import tapeworks_version
 
 #: Seconds between two times that all workers show themselves; a record lives for five.
 SHOW_SECONDS = 2.0

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pacing.made_up import FINGERPRINT, made_up_result
-from tapeworks.model import gradients
+from tapeworks.model import fingerprint, gradients
 from tapeworks.model.config import NetworkConfig, Wanted
 from tapeworks.model.parameters import Arrays
 from tapeworks.workers import __main__ as worker
-from tapeworks.workers import compute, fingerprint
-from tapeworks.workers.process import SUPERVISOR_VARIABLE
+from tapeworks.workers import compute
+from tapeworks.workers.worker import SUPERVISOR_VARIABLE
 
 
 def main(count: str, seconds: str) -> None:

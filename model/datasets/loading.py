@@ -2,16 +2,82 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
 from tapeworks.model.config import RunConfig
-from tapeworks.model.datasets.data import ImageData, Split
-from tapeworks.model.datasets.source import Part, Source
-from tapeworks.model.datasets.sources import read_source
+from tapeworks.model.datasets.digits import enlarge, read_digits
+from tapeworks.model.datasets.files import read_own_file
+from tapeworks.model.datasets.mnist import MNIST_SIDE, read_mnist
+from tapeworks.model.datasets.source import ImageData, Images, Part, Source, Split, crop
 from tapeworks.model.errors import DatasetError
+
+
+def fitted(images: Images, config: RunConfig, file: Path) -> Images:
+    """(n, rows, columns) as (n, side, side): resampled, cropped, or as they are.
+
+    Images of the network's side stay as they are. For a run on digits, square ones are resampled;
+    for one on MNIST, those of its 28 by 28 pixels are cropped; for one on a user's own file, all
+    that are large enough. Raises `DatasetError` for others.
+    """
+    rows, columns = images.shape[1:]
+    side = config.image_side
+    if (rows, columns) == (side, side):
+        return images
+    if config.dataset == "digits":
+        _expect(rows == columns, "square images", rows, columns, file)
+        return enlarge(images, side)
+    if config.dataset == "mnist":
+        expected = f"images of {MNIST_SIDE} by {MNIST_SIDE} or {side} by {side} pixels"
+        _expect((rows, columns) == (MNIST_SIDE, MNIST_SIDE), expected, rows, columns, file)
+    expected = f"images of at least {side} by {side} pixels"
+    _expect(min(rows, columns) >= side, expected, rows, columns, file)
+    return crop(images, side)
+
+
+def _expect(right: bool, expected: str, rows: int, columns: int, file: Path) -> None:
+    if not right:
+        raise DatasetError(
+            f"Expected {expected} in {file}, like those of the run. Received: {rows} by {columns}."
+        )
+
+
+#: Data sets with a name of their own.
+KNOWN = ("digits", "mnist")
+
+
+def read_source(config: RunConfig) -> Source:
+    """The whole data set; raises `DatasetError` when it is unknown or cannot be read."""
+    try:
+        return _read(config)
+    except OSError as error:
+        raise DatasetError(f"{config.dataset} cannot be read: {error}.") from error
+
+
+def check_name(dataset: str) -> None:
+    """Raise `DatasetError` unless this names a data set, be it readable or not."""
+    if dataset in KNOWN or dataset.lower().endswith(".npz"):
+        return
+    near = difflib.get_close_matches(dataset.lower(), KNOWN, n=1)
+    raise DatasetError(
+        f"There is no data set named {dataset!r}. "
+        "Expected digits, mnist, or the path of an .npz file."
+        + (f" Did you mean {near[0]}?" if near else "")
+    )
+
+
+def _read(config: RunConfig) -> Source:
+    check_name(config.dataset)
+    if config.dataset == "digits":
+        return read_digits()
+    if config.dataset == "mnist":
+        return read_mnist(config.data_dir)
+    return read_own_file(Path(config.dataset))
+
 
 #: Classes that a sentence lists before it says "and more".
 LISTED_CLASSES = 20

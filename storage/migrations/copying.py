@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from tapeworks.storage.packing import packed
-from tapeworks.storage.types import (
+from tapeworks.storage.tables import (
     CompactUtcDateTime,
     Float32Array,
     HexDigest,

@@ -1,4 +1,4 @@
-"""Run by Alembic: applies revisions on the connection that `storage/upgrade.py` hands over."""
+"""Run by Alembic: applies revisions on the connection that `upgrade.py` hands over."""
 
 from alembic import context
 

@@ -5,28 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 
-from tapeworks.doctor.clocks import check_clocks, database_skew
-from tapeworks.doctor.data_sets import check_data_sets
-from tapeworks.doctor.databases import LABEL as DATABASE
-from tapeworks.doctor.databases import check_database
+from tapeworks.cluster.redis_programs import find_program
+from tapeworks.doctor.database import (
+    DATABASE,
+    check_clocks,
+    check_database,
+    check_runs,
+    database_skew,
+)
 from tapeworks.doctor.findings import Finding, looked, ok, warning
-from tapeworks.doctor.queued import check_runs
-from tapeworks.doctor.redis_access import LABEL as ACCESS
-from tapeworks.doctor.redis_access import check_access
-from tapeworks.doctor.redis_fitness import LABEL as REDIS
-from tapeworks.doctor.redis_fitness import check_redis, failed, version_findings
-from tapeworks.doctor.schedulers import LABEL as SCHEDULERS
-from tapeworks.doctor.schedulers import check_schedulers
-from tapeworks.doctor.seen import Seen, redis_skew, seen
-from tapeworks.doctor.threads import check_threads
-from tapeworks.doctor.variables import check_variables
-from tapeworks.doctor.workers import LABEL as WORKERS
-from tapeworks.doctor.workers import check_workers
-from tapeworks.redis_programs import find_program
+from tapeworks.doctor.fleet import (
+    SCHEDULERS,
+    WORKERS,
+    Seen,
+    check_schedulers,
+    check_workers,
+    redis_skew,
+    seen,
+)
+from tapeworks.doctor.machine import check_data_sets, check_threads, check_variables
+from tapeworks.doctor.redis import (
+    ACCESS,
+    REDIS,
+    check_access,
+    check_redis,
+    failed,
+    version_findings,
+)
 from tapeworks.settings import Settings
-from tapeworks.storage.database import Database
-from tapeworks.workers.errors import WorkersError
-from tapeworks.workers.redis_client import connect
+from tapeworks.storage.connection.database import Database
+from tapeworks.wire.errors import WorkersError
+from tapeworks.wire.redis_client import connect
 
 
 class Examination:

@@ -9,11 +9,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from tapeworks.metrics.bounded import BoundedLook
-from tapeworks.metrics.places import WORKER_STATES, by_label, redis_up
-from tapeworks.workers.errors import RedisUnreachable
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.messages import WorkerRecord
+from tapeworks.metrics.endpoint import BoundedLook
+from tapeworks.metrics.scheduler import WORKER_STATES, by_label, redis_up
+from tapeworks.wire.errors import RedisUnreachable
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.messages import WorkerRecord
 from tapeworks.workers.supervisor import Supervisor
 
 

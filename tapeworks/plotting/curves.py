@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from tapeworks.comparison.labels import picture_labels
+from tapeworks.comparison.texts import picture_labels
 from tapeworks.storage.history import History
 from tapeworks.storage.records import EvaluationRecord, IterationRecord, RunRecord
 

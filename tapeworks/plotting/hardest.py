@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.comparison.labels import picture_labels
+from tapeworks.comparison.texts import picture_labels
 from tapeworks.storage.history import History
 from tapeworks.storage.records import ImageValues, RunRecord
 
@@ -55,7 +55,7 @@ def contact_sheet(history: History, run: RunRecord, iteration: int | None = None
     """
     from tapeworks.model import datasets  # here: other pictures need no data set
     from tapeworks.model.config import recorded_config
-    from tapeworks.scheduler.driving import check_images, images_digest
+    from tapeworks.scheduler.driving.driver import check_images, images_digest
 
     chosen = iteration
     if chosen is None:

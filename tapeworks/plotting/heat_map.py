@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.comparison.contenders import settings_of
-from tapeworks.comparison.labels import picture_labels
+from tapeworks.comparison.runs import settings_of
+from tapeworks.comparison.texts import picture_labels
 from tapeworks.storage.history import History
 from tapeworks.storage.records import ImageValues, RunRecord
 

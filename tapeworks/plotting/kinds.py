@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from tapeworks.destinations import is_stream
+from tapeworks.cli.destinations import is_stream
 from tapeworks.errors import UsageError
 from tapeworks.plotting.curves import Curves, Measure, curves
 from tapeworks.plotting.hardest import ContactSheet, contact_sheet

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from tapeworks.comparison.labels import picture_labels
+from tapeworks.comparison.texts import picture_labels
 from tapeworks.storage.errors import IterationNotRecorded
 from tapeworks.storage.history import History
 from tapeworks.storage.records import IterationRecord, LedgerRecord, RunRecord

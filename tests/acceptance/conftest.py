@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import trustme
 
+from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig
-from tapeworks.redis_server import RedisServer
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
 from tests.support.calls import TRAIN_FIRST, Call
 from tests.support.desk import put_wrong_files, two_runs_in

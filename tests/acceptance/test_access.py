@@ -12,12 +12,12 @@ import pytest
 import redis
 import trustme
 
+from tapeworks.cluster.redis_rights import check_roles
 from tapeworks.model.config import RunConfig, run_config
-from tapeworks.redis_rights import check_roles
 from tapeworks.storage.history import History
-from tapeworks.workers import keys
-from tapeworks.workers.access import ROLES
-from tapeworks.workers.addresses import REDIS
+from tapeworks.wire import keys
+from tapeworks.wire.acl import ROLES
+from tapeworks.wire.addresses import REDIS
 from tests.support.calls import Call
 from tests.support.desk import told_in_one_sentence
 from tests.support.processes import Start, workers_of

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tapeworks.forecast import Forecast
+from tapeworks.cluster.forecast import Forecast
 from tapeworks.model.config import RunConfig, run_config
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.storage.history import History
 from tests.support.training import drive, submitted
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tapeworks.model.config import RunConfig
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunStatus
 from tests.support.fleet import Fleet

@@ -16,7 +16,7 @@ from tapeworks.model import datasets
 from tapeworks.model.config import NetworkConfig, RunConfig
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
-from tapeworks.workers.crash_points import VARIABLE, CrashPoint, drill
+from tapeworks.wire.crash_points import VARIABLE, CrashPoint, drill
 from tests.support.fleet import Fleet, running_fleet
 from tests.support.processes import Start, Started, processes
 from tests.support.training import Digests, database, digests, settings, submitted

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.dispatch.contract import Dispatcher
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.errors import RunFailed
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.scheduler.work import Dispatcher
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
 from tests.support.calls import Call

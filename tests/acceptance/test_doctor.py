@@ -13,9 +13,9 @@ import pytest
 import redis
 from sqlalchemy import text
 
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
-from tapeworks.workers.keys import worker_key
+from tapeworks.wire.keys import worker_key
 from tests.support.calls import Call
 from tests.support.desk import SMALL
 from tests.support.healthy import PREFIX, scheduler, told, worker

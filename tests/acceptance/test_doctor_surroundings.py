@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import text
 
-from tapeworks.doctor.databases import durability_findings, file_findings, room_findings
+from tapeworks.doctor.database import durability_findings, file_findings, room_findings
 from tapeworks.doctor.findings import Finding
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tests.support.calls import Call
 from tests.support.healthy import PREFIX, told
 
@@ -50,7 +50,7 @@ def test_no_database_that_could_be_opened(
 def test_a_database_that_another_program_keeps_locked(
     call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tapeworks.storage.engines.BUSY_TIMEOUT_MS", 100)
+    monkeypatch.setattr("tapeworks.storage.connection.engines.BUSY_TIMEOUT_MS", 100)
     other = Database(cluster.places / "runs.db")
     other.upgrade()
     with other.write():

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.storage.history import History
-from tapeworks.workers.messages import WorkerRecord
-from tapeworks.workers.versions import tapeworks_version
+from tapeworks.wire.messages import WorkerRecord
+from tapeworks.wire.versions import tapeworks_version
 from tests.support.fleet import Fleet
 from tests.support.forging import Change, again, counting, emptied, forge_ledger, without
 from tests.support.mischief import Mischief

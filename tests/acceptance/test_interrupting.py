@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.storage.history import History
 from tapeworks.storage.records import IterationRecord
 from tests.support.calls import Call

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tapeworks.errors import ExitCode
-from tapeworks.workers.log_formats import SHORTEST_SECRET
+from tapeworks.workers.logs import SHORTEST_SECRET
 from tests.support.calls import Call
 from tests.support.observed import Observed
 

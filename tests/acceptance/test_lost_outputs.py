@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tapeworks.scheduler.control import Control
-from tapeworks.session import interruptible
+from tapeworks.cluster.session import interruptible
+from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunStatus
 from tests.support.calls import Call
@@ -93,7 +93,7 @@ def test_a_loss_curve_that_cannot_be_drawn_leaves_a_completed_run(
     plot: str, places: Path, call: Call, found: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if plot != "/dev/full":
-        monkeypatch.setattr("tapeworks.commands.train.check_writable", lambda _: None)
+        monkeypatch.setattr("tapeworks.cli.commands.train.check_writable", lambda _: None)
     called = call(f"{TRAIN} --plot {plot}")
     assert called.code == 1
     assert f"The loss curve cannot be shown: {plot} cannot be written" in called.last_words
@@ -109,7 +109,7 @@ def test_a_drawing_that_fails_in_any_way_leaves_a_completed_run(
     def fail(*_: object) -> bytes:
         raise ValueError("no such\nback end")
 
-    monkeypatch.setattr("tapeworks.commands.train.picture", fail)
+    monkeypatch.setattr("tapeworks.cli.commands.train.picture", fail)
     called = call(f"{TRAIN} --json")
     assert called.code == 1
     assert called.last_words.endswith("cannot be shown: ValueError: no such back end")

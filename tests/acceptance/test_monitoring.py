@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tapeworks.errors import ExitCode
-from tapeworks.scheduler.commands import Reason
+from tapeworks.scheduler.core.decisions import Reason
 from tests.support.calls import Call
 from tests.support.observed import Observed, Samples, value
 from tests.support.processes import ROOT

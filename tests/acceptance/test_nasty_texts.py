@@ -15,12 +15,12 @@ from xml.etree import ElementTree
 import pytest
 from markdown_it import MarkdownIt
 
-from tapeworks.output import visible
-from tapeworks.progress import Progress
-from tapeworks.redis_server import RedisServer
+from tapeworks.cli.output import visible
+from tapeworks.cluster.progress import Progress
+from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.storage.history import History
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.messages import WorkerRecord
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.messages import WorkerRecord
 from tests.support.calls import Call
 from tests.support.nasty import TEXTS, check_csv, check_svg, check_terminal, plant
 from tests.support.stories import tell

@@ -15,8 +15,8 @@ from tapeworks.storage.owners import (
     is_alive,
     is_gone,
 )
-from tapeworks.workers.addresses import without_password
-from tapeworks.workers.messages import WorkerRecord
+from tapeworks.wire.addresses import without_password
+from tapeworks.wire.messages import WorkerRecord
 from tests.support.calls import Call, Called
 from tests.support.fleet import Fleet
 from tests.support.processes import ROOT

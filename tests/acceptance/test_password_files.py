@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tapeworks.settings import DATABASE
-from tapeworks.workers.addresses import REDIS
+from tapeworks.wire.addresses import REDIS
 from tapeworks.workers.logs import LEVEL_VARIABLE
 from tests.support.calls import Call
 from tests.support.desk import told_in_one_sentence

@@ -11,7 +11,7 @@ from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig
 from tapeworks.plotting.kinds import Kind
 from tapeworks.storage.history import History
-from tapeworks.workers.chunks import chunked
+from tapeworks.wire.chunks import chunked
 from tests.support.calls import Call
 from tests.support.desk import files, nothing_changes, told_in_one_sentence
 from tests.support.stories import evaluated, tell

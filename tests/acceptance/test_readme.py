@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tapeworks.redis_programs import executable
+from tapeworks.cluster.redis_programs import executable
 from tests.support.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tapeworks.model.config import RunConfig
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
-from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.dispatch.contract import Dispatcher
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.driving.service import serve
 from tapeworks.scheduler.errors import CannotContinueHere
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.scheduler.service import serve
-from tapeworks.scheduler.work import Dispatcher
 from tapeworks.storage.history import History
 from tapeworks.storage.records import Claim, RunStatus
 from tests.support.fleet import Fleet

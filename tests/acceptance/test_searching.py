@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.history.filling import fill
 from benchmarks.history.made_up import run_id
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
 from tests.support.calls import Call
 from tests.support.made_up import submit

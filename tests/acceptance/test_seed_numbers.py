@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from tapeworks.model import parameters
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.dispatch.contract import Dispatcher
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.submission import initial_parameters, submit
-from tapeworks.scheduler.work import Dispatcher
 from tapeworks.storage.history import History
 from tests.support.fleet import Fleet
 from tests.support.training import drive, settings

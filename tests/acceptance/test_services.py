@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tapeworks.cluster.redis_programs import executable
 from tapeworks.model.config import RunConfig, run_config
-from tapeworks.redis_programs import executable
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
-from tapeworks.workers.errors import RedisUnreachable
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.messages import WorkerRecord
+from tapeworks.wire.errors import RedisUnreachable
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.messages import WorkerRecord
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
 from tests.support.processes import Start, Started, all_gone, workers_of

@@ -18,12 +18,11 @@ import trustme
 
 from tapeworks.model.config import RunConfig
 from tapeworks.settings import DATABASE
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
-from tapeworks.workers.addresses import REDIS
+from tapeworks.wire.addresses import REDIS
+from tapeworks.wire.redis_client import for_celery, unreachable
 from tapeworks.workers.app import app
-from tapeworks.workers.redis_client import for_celery
-from tapeworks.workers.redis_errors import unreachable
 from tests.support.calls import Call
 from tests.support.desk import told_in_one_sentence
 from tests.support.postgres import PostgresServer

@@ -16,7 +16,7 @@ import pytest
 from tapeworks.storage.migrations import REVISION
 from tests.support.processes import ROOT
 
-ROOMS = ("model", "workers", "scheduler", "storage", "tapeworks")
+ROOMS = ("model", "wire", "workers", "scheduler", "storage", "tapeworks")
 
 #: What the rooms hold beside Python's own files.
 DATA = {"tapeworks/py.typed", "tapeworks/storage/migrations/script.py.mako"}

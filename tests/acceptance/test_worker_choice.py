@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks import forecast
+from tapeworks.cluster import forecast
 from tapeworks.model.config import RunConfig, run_config
 from tapeworks.storage.history import History
 from tests.support.calls import Call
@@ -27,7 +27,7 @@ SMALL = "--images 20 --iterations 3"
 @pytest.fixture
 def cores(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Sets how many cores `train` finds."""
-    name = "tapeworks.commands.train.core_count"
+    name = "tapeworks.cli.commands.train.core_count"
     return lambda count: monkeypatch.setattr(name, lambda: count)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tapeworks.redis_server import RedisServer
+from tapeworks.cluster.redis_server import RedisServer
 from tests.support.calls import Call
 from tests.support.desk import DONE, nothing_changes, told_in_one_sentence
 from tests.support.fleet import Fleet

@@ -14,9 +14,10 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
+from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.model.average import gradients_as_wanted
 from tapeworks.model.config import NetworkConfig
-from tapeworks.model.datasets.data import ImageData
+from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.gradients import Engine, EngineResult
 from tapeworks.model.parameters import (
     Arrays,
@@ -24,15 +25,15 @@ from tapeworks.model.parameters import (
     initial,
     to_bytes,
 )
-from tapeworks.redis_server import RedisServer
-from tapeworks.scheduler.link import Link
-from tapeworks.scheduler.work import Work
-from tapeworks.workers import process, tasks
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.keys import queue_key
-from tapeworks.workers.log_context import about
-from tapeworks.workers.messages import Wanted
-from tapeworks.workers.signing import UNSIGNED, Signer
+from tapeworks.scheduler.dispatch.contract import Work
+from tapeworks.scheduler.dispatch.fleet import Link
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.keys import queue_key
+from tapeworks.wire.log_context import about
+from tapeworks.wire.messages import Wanted
+from tapeworks.wire.signing import UNSIGNED, Signer
+from tapeworks.workers import tasks
+from tapeworks.workers import worker as process
 
 NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=3)
 FINGERPRINT = "ab"
@@ -127,7 +128,7 @@ def benches() -> Iterator[dict[str, Bench]]:
     with ExitStack() as stack:
         logging.disable(logging.CRITICAL)  # what a worker has to say of a spoilt payload
         stack.callback(logging.disable, logging.NOTSET)
-        stack.enter_context(patch("tapeworks.workers.compute.engine", engine))
+        stack.enter_context(patch("tapeworks.model.slices.engine", engine))
         for pause in ("LEAVE_SECONDS", "STRANGER_SECONDS"):
             stack.enter_context(patch(f"tapeworks.workers.tasks.{pause}", 0.0))
         made = {}

@@ -9,16 +9,16 @@ from unittest.mock import patch
 
 from hypothesis import strategies as st
 
+from tapeworks.scheduler.core.standing import Standing
+from tapeworks.scheduler.dispatch.contract import Result
+from tapeworks.scheduler.dispatch.gathering import Gathering
 from tapeworks.scheduler.errors import RunFailed
-from tapeworks.scheduler.gathering import Gathering
-from tapeworks.scheduler.standing import Standing
-from tapeworks.scheduler.work import Result
+from tapeworks.wire.errors import RedisUnreachable
+from tapeworks.wire.exchange import packed, unpacked
+from tapeworks.wire.keys import answer_key, arrivals_key
+from tapeworks.wire.messages import Wanted, checksum
+from tapeworks.wire.signing import Purpose, Signer
 from tapeworks.workers import tasks
-from tapeworks.workers.errors import RedisUnreachable
-from tapeworks.workers.exchange import packed, unpacked
-from tapeworks.workers.keys import answer_key, arrivals_key
-from tapeworks.workers.messages import Wanted, checksum
-from tapeworks.workers.signing import Purpose, Signer
 from tests.fuzzing.mutations import Draw, mutated_bytes, mutated_json, mutated_safetensors
 from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, work
 from tests.support.entries import argument

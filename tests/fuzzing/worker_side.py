@@ -9,13 +9,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tapeworks.model.parameters import digest, from_bytes
-from tapeworks.scheduler.gathering import Gathering
-from tapeworks.workers import tasks
-from tapeworks.workers.chunks import chunked
-from tapeworks.workers.compute import shard_arrays
-from tapeworks.workers.entries import argument
-from tapeworks.workers.exchange import unpacked
-from tapeworks.workers.keys import (
+from tapeworks.scheduler.dispatch.gathering import Gathering
+from tapeworks.wire.chunks import chunked
+from tapeworks.wire.envelopes import argument
+from tapeworks.wire.exchange import unpacked
+from tapeworks.wire.keys import (
     RUNS_KEY,
     WORKERS_KEY,
     answer_key,
@@ -26,15 +24,17 @@ from tapeworks.workers.keys import (
     payload_key,
     worker_key,
 )
-from tapeworks.workers.messages import (
+from tapeworks.wire.messages import (
     AnswerHeader,
     ShardMessage,
     Status,
     Wanted,
     WorkerRecord,
 )
-from tapeworks.workers.process import Payloads
-from tapeworks.workers.signing import Purpose, Signer
+from tapeworks.wire.signing import Purpose, Signer
+from tapeworks.workers import tasks
+from tapeworks.workers.compute import shard_arrays
+from tapeworks.workers.worker import Payloads
 from tests.fuzzing.mutations import Draw, mutated_bytes, mutated_json, mutated_safetensors
 from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, work
 from tests.support.entries import argument as unchecked

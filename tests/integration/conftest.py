@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.history.filling import fill
-from tapeworks.storage.database import Database, Moment
+from tapeworks.storage.connection.database import Database, Moment
 from tapeworks.storage.history import History
 from tests.support.postgres import VARIABLE, new_database
 from tests.support.scenes import Observed

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from alembic import command
 
+from tapeworks.cli.files import check_directory_writable
 from tapeworks.errors import UsageError
-from tapeworks.files import check_directory_writable
 from tapeworks.model.config import RunConfig
-from tapeworks.scheduler.driving import Driver
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.storage.database import Database
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import StateConflict
 from tapeworks.storage.history import History
 from tapeworks.storage.migrations import REVISION
+from tapeworks.storage.migrations.upgrade import alembic_config
 from tapeworks.storage.records import IterationRecord, RunStatus
-from tapeworks.storage.upgrade import alembic_config
 from tests.support.calls import Call
 from tests.support.documents import shell_lines
 from tests.support.made_up import commit, submit, submit_and_claim

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.redis_programs import executable
-from tapeworks.scheduler.control import Control
+from tapeworks.cluster.redis_programs import executable
+from tapeworks.scheduler.driving.heartbeat import Pulse
+from tapeworks.scheduler.driving.keeper import Control
+from tapeworks.scheduler.driving.outages import Beginning
 from tapeworks.scheduler.errors import Interrupted
-from tapeworks.scheduler.patience import Beginning
-from tapeworks.scheduler.pulse import Pulse
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import SchemaMismatch, StorageRefused, StorageUnreachable
-from tapeworks.workers.errors import RedisRefused, RedisUnreachable, RedisUnsuitable
-from tapeworks.workers.exchange import Exchange
+from tapeworks.wire.errors import RedisRefused, RedisUnreachable, RedisUnsuitable
+from tapeworks.wire.exchange import Exchange
 from tests.support.calls import Call
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Start

@@ -18,9 +18,9 @@ from tapeworks.storage.errors import (
     ValueNotPlain,
 )
 from tapeworks.storage.history import History
-from tapeworks.storage.queue import NewRun
 from tapeworks.storage.records import EventRecord
 from tapeworks.storage.rows import store
+from tapeworks.storage.run_queue import NewRun
 from tapeworks.storage.tables import checkpoints
 from tests.support.training import settings, submitted
 

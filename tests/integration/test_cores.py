@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tapeworks.redis_server import RedisServer
+from tapeworks.cluster.redis_server import RedisServer
+from tapeworks.wire.exchange import Exchange
 from tapeworks.workers.cores import core_count
-from tapeworks.workers.exchange import Exchange
 from tapeworks.workers.supervisor import Supervisor
 from tests.support.processes import Start, Started, processes, workers_of
 from tests.support.waiting import until

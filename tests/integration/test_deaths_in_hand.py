@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tapeworks.scheduler.dispatch.gathering import Gathering
 from tapeworks.scheduler.errors import Undecided
-from tapeworks.scheduler.gathering import Gathering
+from tapeworks.wire.keys import QUEUE_KEY
 from tapeworks.workers import tasks
-from tapeworks.workers.keys import QUEUE_KEY
 from tests.fuzzing.problem import NETWORK, Bench, Onlooker, at_work, benches, work
 from tests.support.entries import argument
 
@@ -21,9 +21,9 @@ class Killed(BaseException):
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """One on which nothing is waited for."""
-    monkeypatch.setattr("tapeworks.scheduler.sending.DIED_SECONDS", 0.01)
-    monkeypatch.setattr("tapeworks.scheduler.link.LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("tapeworks.scheduler.gathering.ARRIVAL_SECONDS", 0.01)
+    monkeypatch.setattr("tapeworks.scheduler.core.sending.DIED_SECONDS", 0.01)
+    monkeypatch.setattr("tapeworks.scheduler.dispatch.fleet.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("tapeworks.scheduler.dispatch.gathering.ARRIVAL_SECONDS", 0.01)
     with benches() as made:
         bench = made["signed"]
         bench.link.begin("run", NETWORK, None, allow_mixed=False)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from tapeworks.model.config import RunConfig
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
-from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.core.standing import MOST_STRIKES
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.errors import Interrupted
-from tapeworks.scheduler.standing import MOST_STRIKES
 from tapeworks.storage.history import History
 from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
 from tests.support.calls import Call

@@ -8,8 +8,8 @@ import pytest
 from tapeworks.model import datasets
 from tapeworks.model.images import normalised
 from tapeworks.model.parameters import from_bytes
-from tapeworks.scheduler.driving import Driver
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.storage.history import History
 from tapeworks.storage.records import (
     EvaluationRecord,

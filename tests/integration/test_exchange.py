@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tapeworks.model.parameters import digest
-from tapeworks.scheduler.sharding import split
-from tapeworks.scheduler.validation import longest_answer
-from tapeworks.workers import registry
-from tapeworks.workers.exchange import packed
-from tapeworks.workers.keys import (
+from tapeworks.scheduler.core.sharding import split
+from tapeworks.scheduler.dispatch.answers import longest_answer
+from tapeworks.wire import registry
+from tapeworks.wire.exchange import packed
+from tapeworks.wire.keys import (
     ANSWER_SECONDS,
     WORKERS_KEY,
     answer_key,
@@ -18,9 +18,9 @@ from tapeworks.workers.keys import (
     payload_key,
     worker_key,
 )
-from tapeworks.workers.limits import LARGEST_HEADER_BYTES, LARGEST_RECORD_BYTES, LONGEST_NAME
-from tapeworks.workers.messages import Wanted, WorkerRecord
-from tapeworks.workers.signing import SIGNATURE_DIGITS
+from tapeworks.wire.limits import LARGEST_HEADER_BYTES, LARGEST_RECORD_BYTES, LONGEST_NAME
+from tapeworks.wire.messages import Wanted, WorkerRecord
+from tapeworks.wire.signing import SIGNATURE_DIGITS
 from tests.support.answers import work
 from tests.support.fleet import Fleet
 from tests.support.messages import HEADER, message

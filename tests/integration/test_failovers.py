@@ -10,18 +10,18 @@ import pytest
 from sqlalchemy import create_engine, delete, text, update
 from sqlalchemy.pool import QueuePool
 
-from tapeworks.commands.scheduler import take_runs
+from tapeworks.cli.commands.scheduler import take_runs
+from tapeworks.cluster.progress import Progress
 from tapeworks.errors import ExitCode, exit_code
 from tapeworks.model.config import RunConfig
-from tapeworks.progress import Progress
+from tapeworks.scheduler.driving.service import serve
 from tapeworks.scheduler.errors import ServiceFailed
-from tapeworks.scheduler.service import serve
-from tapeworks.storage.database import Database, Moment
+from tapeworks.storage.connection.database import Database, Moment
+from tapeworks.storage.connection.outages import translated
 from tapeworks.storage.errors import HistoryRolledBack, StorageRefused, StorageUnreachable
 from tapeworks.storage.history import History
 from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
 from tapeworks.storage.tables import checkpoints, iterations, runs
-from tapeworks.storage.translation import translated
 from tests.support.calls import TRAIN_FIRST, Call
 from tests.support.scenes import CONFIG, Fault, Observed, Scene, is_whole
 from tests.support.training import Digests, submitted

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import ForeignTables, SchemaMismatch, StorageError
 from tapeworks.storage.history import History
 from tapeworks.storage.migrations import REVISION

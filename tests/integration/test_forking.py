@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 import tapeworks
+from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.model.config import NetworkConfig
-from tapeworks.redis_server import RedisServer
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import (
     ForkedInUse,
     NotCopied,
@@ -26,7 +26,7 @@ from tapeworks.storage.errors import (
     StorageError,
 )
 from tapeworks.storage.history import History
-from tapeworks.workers.exchange import Exchange
+from tapeworks.wire.exchange import Exchange
 from tests.support.messages import announce as stand_at
 from tests.support.training import settings
 

@@ -11,10 +11,10 @@ from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from tapeworks.model.config import RunConfig
-from tapeworks.scheduler.control import Lease
-from tapeworks.storage import liveness
-from tapeworks.storage.database import Database, Moment
-from tapeworks.storage.search import query
+from tapeworks.scheduler.driving.keeper import Lease
+from tapeworks.storage.connection import liveness
+from tapeworks.storage.connection.database import Database, Moment
+from tapeworks.storage.queries.search import query
 from tests.support.calls import Call
 from tests.support.postgres import PostgresServer
 from tests.support.scenes import CONFIG, OUTAGE, Fault, Observed, Scene, is_whole

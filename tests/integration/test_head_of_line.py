@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import update
 
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
-from tapeworks.scheduler.control import Control, Lease
-from tapeworks.scheduler.driving import Driver
-from tapeworks.scheduler.service import serve
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.driving.keeper import Control, Lease
+from tapeworks.scheduler.driving.service import serve
 from tapeworks.storage.history import History
 from tapeworks.storage.records import Claim, RunRecord, RunStatus
 from tapeworks.storage.tables import runs

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select, update
 
-from tapeworks.storage import engines as engines_module
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection import engines as engines_module
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import (
     CheckpointNotFound,
     IterationNotFound,

@@ -7,9 +7,8 @@ from datetime import timedelta
 import pytest
 
 from tapeworks.storage.history import History
-from tapeworks.storage.housekeeping import prune, table_sizes
-from tapeworks.storage.ranking import Metric
-from tapeworks.storage.records import Claim, EvaluationRecord, RunStatus
+from tapeworks.storage.maintenance import prune, table_sizes
+from tapeworks.storage.records import Claim, EvaluationRecord, Metric, RunStatus
 from tests.support.made_up import commit, kinds, submit_and_claim
 
 

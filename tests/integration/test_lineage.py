@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tapeworks.commands.watch import watch
-from tapeworks.comparison.contenders import contender
+from tapeworks.cli.commands.show import watch
+from tapeworks.comparison.runs import contender
 from tapeworks.model.config import RunConfig
 from tapeworks.plotting.curves import Measure, curves
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.submission import retry
 from tapeworks.storage.errors import StateConflict
 from tapeworks.storage.history import History
@@ -103,7 +103,7 @@ def test_the_patience_of_a_retry_goes_on_from_its_parents_evaluations(
         history.record_evaluation(claim, found)
         return found
 
-    monkeypatch.setattr("tapeworks.scheduler.evaluating.evaluate", measured)
+    monkeypatch.setattr("tapeworks.scheduler.evaluation.evaluate", measured)
     parent = run_of(history, CONFIG.model_copy(update={"patience": 2}))
     assert parent.completed_iterations == 4
     new = retried(history, parent, after, **changes)

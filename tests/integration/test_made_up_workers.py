@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.model.config import NetworkConfig
-from tapeworks.redis_server import RedisServer
-from tapeworks.scheduler.link import MOST_GONE_TOLD, Link
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.messages import WorkerRecord
-from tapeworks.workers.versions import tapeworks_version
+from tapeworks.scheduler.dispatch.fleet import MOST_GONE_TOLD, Link
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.messages import WorkerRecord
+from tapeworks.wire.versions import tapeworks_version
 from tests.support.messages import announce
 
 MADE_UP = 300

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.redis_server import RedisServer
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.cluster.redis_server import RedisServer
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.storage.history import History
-from tapeworks.workers.app import app
-from tapeworks.workers.entries import entry
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.keys import (
+from tapeworks.wire.envelopes import entry
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.keys import (
     PREFIX,
     QUEUE_KEY,
     RUN_SECONDS,
     queue_key,
 )
-from tapeworks.workers.messages import ShardMessage, Status
-from tapeworks.workers.redis_client import for_celery
+from tapeworks.wire.messages import ShardMessage, Status
+from tapeworks.wire.redis_client import for_celery
+from tapeworks.workers.app import app
 from tests.support.fleet import Fleet
 from tests.support.messages import answered, message
 from tests.support.processes import ROOT

@@ -16,8 +16,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from tapeworks.storage.database import Database
-from tapeworks.storage.engines import _write_ahead
+from tapeworks.storage.connection.database import Database
+from tapeworks.storage.connection.engines import _write_ahead
 from tapeworks.storage.errors import (
     DatabaseLocked,
     ForeignTables,
@@ -27,9 +27,9 @@ from tapeworks.storage.errors import (
 )
 from tapeworks.storage.history import History
 from tapeworks.storage.migrations import REVISION
+from tapeworks.storage.migrations.upgrade import alembic_config
 from tapeworks.storage.rows import note
 from tapeworks.storage.tables import metadata
-from tapeworks.storage.upgrade import alembic_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -144,7 +144,7 @@ def test_foreign_keys_hold_again_after_an_upgrade(database: Database) -> None:
 def test_processes_that_start_at_once_agree_on_one_schema(tmp_path: Path) -> None:
     """One makes the tables; the others wait for it, and load nothing that makes tables."""
     script = (
-        "import sys; from tapeworks.storage.database import Database\n"
+        "import sys; from tapeworks.storage.connection.database import Database\n"
         "sys.stdin.readline(); database = Database(sys.argv[1])\n"
         "database.check_schema(); print(database.revision(), 'alembic' in sys.modules)\n"
     )
@@ -197,7 +197,7 @@ def test_an_upgrade_waits_longer_for_another_one_than_a_transaction_does(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lock is let go while the upgrade waits for the second time."""
-    monkeypatch.setattr("tapeworks.storage.engines.BUSY_TIMEOUT_MS", 1)
+    monkeypatch.setattr("tapeworks.storage.connection.engines.BUSY_TIMEOUT_MS", 1)
     waits, other = list[None](), sqlite3.connect(database.file or "", isolation_level=None)
     upgrade_once = Database._upgrade_once
 
@@ -218,7 +218,7 @@ def test_an_upgrade_waits_longer_for_another_one_than_a_transaction_does(
 def test_an_upgrade_does_not_wait_for_ever(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tapeworks.storage.engines.BUSY_TIMEOUT_MS", 1)
+    monkeypatch.setattr("tapeworks.storage.connection.engines.BUSY_TIMEOUT_MS", 1)
     with closing(sqlite3.connect(database.file or "", isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode=WAL")
         other.execute("BEGIN IMMEDIATE")

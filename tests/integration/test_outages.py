@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import Connection, event
 
 from tapeworks.model.config import RunConfig
-from tapeworks.scheduler.control import Lease
+from tapeworks.scheduler.driving.keeper import Lease
+from tapeworks.scheduler.driving.service import serve
 from tapeworks.scheduler.errors import Unreleased
-from tapeworks.scheduler.service import serve
-from tapeworks.storage import engines as engines_module
-from tapeworks.storage.database import Moment
+from tapeworks.storage.connection import engines as engines_module
+from tapeworks.storage.connection.database import Moment
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
 from tests.support.postgres import PostgresServer

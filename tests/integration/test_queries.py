@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.history.questions import Question, questions
-from tapeworks.storage.database import Database
-from tapeworks.storage.listing import Listing
-from tapeworks.storage.search import query
-from tapeworks.storage.views import COLUMNS
+from tapeworks.storage.connection.database import Database
+from tapeworks.storage.queries.listing import Listing
+from tapeworks.storage.queries.search import query
+from tapeworks.storage.queries.views import COLUMNS
 
 #: What finds nothing in a history where nothing waits, nothing is wrong and nothing is repeated.
 FINDING_NOTHING = {

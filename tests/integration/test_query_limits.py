@@ -11,15 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tapeworks.storage.asking import limits
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import (
     QueryError,
     QueryTimeout,
     QueryTooLarge,
     StorageUnreachable,
 )
-from tapeworks.storage.search import find_runs, query
+from tapeworks.storage.queries import query_limits as limits
+from tapeworks.storage.queries.search import find_runs, query
 from tests.support.postgres import PostgresServer
 
 #: One call of one function that takes hours: no handler of SQLite is called meanwhile.

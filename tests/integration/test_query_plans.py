@@ -9,10 +9,10 @@ from sqlalchemy import text
 
 from benchmarks.history.made_up import run_id
 from benchmarks.history.questions import Question, questions
-from tapeworks.commands.runs import COLUMNS
-from tapeworks.storage.database import Database
-from tapeworks.storage.search import runs_statement
-from tapeworks.storage.views import NAMES as VIEWS
+from tapeworks.cli.commands.find import COLUMNS
+from tapeworks.storage.connection.database import Database
+from tapeworks.storage.queries.search import runs_statement
+from tapeworks.storage.queries.views import NAMES as VIEWS
 
 RUN = f"run_id = '{run_id(7)}'"
 

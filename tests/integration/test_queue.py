@@ -9,23 +9,23 @@ from sqlalchemy import update
 
 from tapeworks.model import parameters
 from tapeworks.model.config import RunConfig
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
-from tapeworks.scheduler.control import Control
-from tapeworks.scheduler.coordinator import MOST_FAILURES, MOST_UNKNOWN_TOLD
+from tapeworks.scheduler.core.coordinator import MOST_FAILURES, MOST_UNKNOWN_TOLD
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.errors import CannotContinueHere, Interrupted, RunFailed
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
 from tapeworks.storage.history import History
 from tapeworks.storage.records import IterationRecord, LedgerRecord, RunStatus
 from tapeworks.storage.tables import runs
-from tapeworks.workers.exchange import Opening
-from tapeworks.workers.keys import (
+from tapeworks.wire.exchange import Opening
+from tapeworks.wire.keys import (
     PREFIX,
     answer_key,
     arrivals_key,
     payload_key,
 )
-from tapeworks.workers.messages import AnswerHeader, ShardMessage
-from tapeworks.workers.versions import tapeworks_version
+from tapeworks.wire.messages import AnswerHeader, ShardMessage
+from tapeworks.wire.versions import tapeworks_version
 from tests.support.fleet import Fleet
 from tests.support.messages import announce, answered, message
 from tests.support.mischief import Mischief, OnceSpoilt, Tampering, not_a_number, of_another_epoch

@@ -11,12 +11,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
+from tapeworks.storage.connection.sqlite_access import Access, access_to
 from tapeworks.storage.errors import DatabaseReadOnly, RightMissing, StorageUnreachable
 from tapeworks.storage.history import History
+from tapeworks.storage.queries.search import find_runs, query
 from tapeworks.storage.records import RunStatus
-from tapeworks.storage.search import find_runs, query
-from tapeworks.storage.sqlite_access import Access, access_to
 from tests.support.calls import Call
 from tests.support.desk import DONE, WAITING, two_runs_in
 from tests.support.redis_servers import redis_with

@@ -15,12 +15,12 @@ import pytest
 import redis
 import trustme
 
-from tapeworks.redis_server import RedisServer
-from tapeworks.workers import redis_client
-from tapeworks.workers.errors import RedisUnreachable
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.keys import answer_key, arrivals_key
-from tapeworks.workers.redis_client import Line, connect
+from tapeworks.cluster.redis_server import RedisServer
+from tapeworks.wire import redis_client
+from tapeworks.wire.errors import RedisUnreachable
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.keys import answer_key, arrivals_key
+from tapeworks.wire.redis_client import Line, connect
 from tests.support.messages import HEADER, message
 from tests.support.redis_servers import redis_with
 from tests.support.secured_redis import secured_redis

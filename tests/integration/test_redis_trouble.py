@@ -11,17 +11,17 @@ import psutil
 import pytest
 import redis
 
-from tapeworks import redis_server
+from tapeworks.cluster import redis_server
+from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.errors import UsageError
 from tapeworks.model.config import RunConfig
-from tapeworks.redis_server import RedisServer
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.storage.history import History
-from tapeworks.workers import process
-from tapeworks.workers.errors import RedisUnreachable
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.process import Worker
+from tapeworks.wire.errors import RedisUnreachable
+from tapeworks.wire.exchange import Exchange
+from tapeworks.workers import worker as process
 from tapeworks.workers.supervisor import Supervisor
+from tapeworks.workers.worker import Worker
 from tests.support.fleet import Fleet
 from tests.support.messages import HEADER, message
 from tests.support.training import Digests, drive, settings, submitted

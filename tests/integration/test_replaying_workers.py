@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
-from tapeworks.scheduler.differences import Difference
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.scheduler.replay import prepare
-from tapeworks.scheduler.work import Dispatcher
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.dispatch.contract import Dispatcher
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.replay.differences import Difference
+from tapeworks.scheduler.replay.replay import prepare
 from tapeworks.storage.history import History
 from tests.support.desk import contents
 from tests.support.fleet import Fleet

@@ -12,11 +12,11 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from tapeworks.storage.asking.roles import Role, role_of
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import QueryError, StorageError
 from tapeworks.storage.history import History
-from tapeworks.storage.search import find_runs, query
+from tapeworks.storage.queries.roles import Role, role_of
+from tapeworks.storage.queries.search import find_runs, query
 from tests.support.made_up import submit
 from tests.support.postgres import PostgresServer, programs, running_postgres
 

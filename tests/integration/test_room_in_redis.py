@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 import redis
 
+from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.model.config import RunConfig
-from tapeworks.redis_server import RedisServer
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
-from tapeworks.scheduler.link import Link
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.dispatch.fleet import Link
 from tapeworks.storage.history import History
-from tapeworks.workers.keys import PARAMETERS_SECONDS, RETIRED_SECONDS, payload_key
-from tapeworks.workers.redis_client import memory_use
+from tapeworks.wire.keys import PARAMETERS_SECONDS, RETIRED_SECONDS, payload_key
+from tapeworks.wire.redis_client import memory_use
 from tests.support.fleet import Fleet
 from tests.support.training import Digests, drive, settings, submitted
 

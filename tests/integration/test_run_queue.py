@@ -17,13 +17,13 @@ from tapeworks.storage.errors import (
 )
 from tapeworks.storage.history import History
 from tapeworks.storage.owners import current_owner
-from tapeworks.storage.queue import NewRun, Queue
 from tapeworks.storage.records import (
     Claim,
     Request,
     RunRecord,
     RunStatus,
 )
+from tapeworks.storage.run_queue import NewRun, Queue
 from tests.support.made_up import LEASE, commit, kinds, submit, submit_and_claim
 
 #: A lease that is over when it begins.

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from benchmarks.history.made_up import FIRST, Row, made_up_run
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import (
     NotReadOnly,
     QueryError,
@@ -25,10 +25,10 @@ from tapeworks.storage.errors import (
     UnknownTable,
 )
 from tapeworks.storage.history import History
-from tapeworks.storage.listing import Value
+from tapeworks.storage.queries.listing import Value
+from tapeworks.storage.queries.search import find_runs, query
+from tapeworks.storage.queries.views import COLUMNS
 from tapeworks.storage.records import RunStatus
-from tapeworks.storage.search import find_runs, query
-from tapeworks.storage.views import COLUMNS
 from tests.integration.conftest import ITERATIONS, RUNS
 from tests.support.made_up import submit
 from tests.support.postgres import PostgresServer, new_database

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import text
 
 from tapeworks.model.parameters import digest
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
+from tapeworks.storage.connection.sessions import POSTGRESQL_SESSION
 from tapeworks.storage.errors import StorageUnreachable
 from tapeworks.storage.history import History
-from tapeworks.storage.sessions import POSTGRESQL_SESSION
 from tests.support.training import settings, submitted
 
 #: Of a database that other programs use, or of a role that somebody has set up for them.

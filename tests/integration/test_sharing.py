@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tapeworks.model.config import RunConfig
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.storage.history import History
 from tapeworks.storage.records import IterationRecord
 from tests.support.fleet import Fleet

@@ -13,16 +13,16 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from tapeworks.model.config import NetworkConfig, RunConfig
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
-from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.errors import Interrupted, RunFailed
 from tapeworks.storage.history import History
-from tapeworks.workers import messages
-from tapeworks.workers.entries import entry
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.keys import QUEUE_KEY, answer_key
-from tapeworks.workers.messages import AnswerHeader, Status
-from tapeworks.workers.signing import (
+from tapeworks.wire import messages
+from tapeworks.wire.envelopes import entry
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.keys import QUEUE_KEY, answer_key
+from tapeworks.wire.messages import AnswerHeader, Status
+from tapeworks.wire.signing import (
     UNSIGNED,
     VARIABLE,
     Purpose,

@@ -7,25 +7,25 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
-from tapeworks.scheduler.control import Control
-from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.driving.keeper import Control
+from tapeworks.scheduler.driving.service import serve
 from tapeworks.scheduler.errors import Interrupted
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.scheduler.service import serve
 from tapeworks.storage.errors import StateConflict
 from tapeworks.storage.history import History
 from tapeworks.storage.owners import current_owner
 from tapeworks.storage.records import RunRecord, RunStatus
 from tapeworks.storage.tables import runs
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.keys import (
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.keys import (
     RUNS_KEY,
     arrivals_key,
     current_key,
     network_key,
 )
-from tapeworks.workers.messages import AnswerHeader
+from tapeworks.wire.messages import AnswerHeader
 from tests.support.fleet import Fleet
 from tests.support.messages import announce
 from tests.support.mischief import Answer, OnceSpoilt

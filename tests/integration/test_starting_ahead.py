@@ -11,14 +11,14 @@ from sqlalchemy import update
 
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets import load
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
-from tapeworks.scheduler.commands import Reason
-from tapeworks.scheduler.control import Control, Lease
-from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.core.decisions import Reason
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.dispatch.contract import Work
+from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.driving.keeper import Control, Lease
 from tapeworks.scheduler.errors import Interrupted
 from tapeworks.scheduler.metering import Meter
 from tapeworks.scheduler.training import iteration_work
-from tapeworks.scheduler.work import Work
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.errors import LeaseLost
 from tapeworks.storage.history import History
@@ -29,7 +29,7 @@ from tapeworks.storage.records import (
     RunStatus,
 )
 from tapeworks.storage.tables import runs
-from tapeworks.workers.keys import answer_key, arrivals_key, current_key
+from tapeworks.wire.keys import answer_key, arrivals_key, current_key
 from tests.fuzzing.problem import Onlooker
 from tests.support.fleet import Fleet
 from tests.support.training import Digests, drive, settings, submitted
@@ -81,7 +81,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0.0
-        monkeypatch.setattr("tapeworks.scheduler.gathering.time", self)
+        monkeypatch.setattr("tapeworks.scheduler.dispatch.gathering.time", self)
 
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.redis_server import RedisServer
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.cluster.redis_server import RedisServer
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunStatus
+from tapeworks.wire.errors import WorkerExited
+from tapeworks.wire.exchange import Exchange
 from tapeworks.workers import supervisor as supervising
-from tapeworks.workers.errors import WorkerExited
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.process import NOT_CONSUMING, WORN
 from tapeworks.workers.supervisor import Supervisor
+from tapeworks.workers.worker import NOT_CONSUMING, WORN
 from tests.support.messages import message
 from tests.support.processes import ROOT
 from tests.support.training import drive, settings, submitted

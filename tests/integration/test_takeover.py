@@ -21,16 +21,16 @@ from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets import Split
 from tapeworks.model.errors import DatasetError
-from tapeworks.scheduler.control import Lease
-from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.driving.keeper import Lease
 from tapeworks.scheduler.errors import Interrupted
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
 from tapeworks.storage.records import Claim, RunStatus
 from tapeworks.storage.tables import metadata
-from tapeworks.workers.chunks import ChunkedImages, chunked
-from tapeworks.workers.crash_points import VARIABLE, CrashPoint
+from tapeworks.wire.chunks import ChunkedImages, chunked
+from tapeworks.wire.crash_points import VARIABLE, CrashPoint
 from tests.support.desk import SMALL
 from tests.support.training import Digests, digests, settings, submitted
 from tests.support.waiting import DEADLINE_SECONDS, until
@@ -275,7 +275,7 @@ def test_the_lease_is_kept_while_the_images_are_hashed(
         until(lambda: history.find_run(run.id).lease_until != first, "the lease is renewed")
         return chunked(*arrays)
 
-    monkeypatch.setattr("tapeworks.scheduler.driving.chunked", slowly)
+    monkeypatch.setattr("tapeworks.scheduler.driving.driver.chunked", slowly)
     driver = loading(history, datasets.load)
     list(driver.drive(driver.claim(run.id)))
     assert history.find_run(run.id).status is RunStatus.COMPLETED

@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import select
 
-from tapeworks.storage.database import Database, Moment
+from tapeworks.storage.connection.database import Database, Moment
 from tapeworks.storage.errors import LeaseLost
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunStatus

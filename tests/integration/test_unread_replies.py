@@ -13,10 +13,10 @@ import pytest
 import redis
 
 from tapeworks.model.config import RunConfig
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.storage.history import History
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.keys import worker_key
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.keys import worker_key
 from tapeworks.workers.supervisor import Supervisor
 from tests.support.compose.project import load
 from tests.support.secured_redis import SecuredRedis, secured_redis

@@ -13,12 +13,12 @@ from sqlalchemy.exc import OperationalError
 
 from tapeworks.model.config import RunConfig
 from tapeworks.storage.checkpoints import digest_of
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
+from tapeworks.storage.migrations.upgrade import alembic_config
+from tapeworks.storage.queries.views import COLUMNS
 from tapeworks.storage.records import ImageValues, RunStatus
 from tapeworks.storage.rows import note
-from tapeworks.storage.upgrade import alembic_config
-from tapeworks.storage.views import COLUMNS
 
 #: The iterations that the second revision copies at a time.
 SLICE = 200

@@ -14,8 +14,8 @@ from sqlalchemy import text
 from tapeworks.model.config import RunConfig
 from tapeworks.storage.history import History
 from tapeworks.storage.packing import packed, unpacked
+from tapeworks.storage.queries.views import NAMES, SETTINGS
 from tapeworks.storage.records import EvaluationRecord, ImageValues
-from tapeworks.storage.views import NAMES, SETTINGS
 from tests.support.made_up import commit, commit_of, iteration_of, submit_and_claim
 
 #: Zero, the smallest and the largest float32, and what lies between.

@@ -13,21 +13,21 @@ from celery.signals import task_postrun
 from celery.worker import state
 from kombu import Connection
 
-from tapeworks.redis_server import RedisServer
-from tapeworks.scheduler.gathering import Gathering
-from tapeworks.workers import tasks
-from tapeworks.workers.entries import QUEUE, entry, queue_name
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.keys import (
+from tapeworks.cluster.redis_server import RedisServer
+from tapeworks.scheduler.dispatch.gathering import Gathering
+from tapeworks.wire.envelopes import QUEUE, entry, queue_name
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.keys import (
     PREFIX,
     QUEUE_KEY,
     RUNS_KEY,
     arrivals_key,
 )
-from tapeworks.workers.log_context import context
-from tapeworks.workers.messages import Wanted
-from tapeworks.workers.redis_client import for_celery
-from tapeworks.workers.signing import Purpose, Signer
+from tapeworks.wire.log_context import context
+from tapeworks.wire.messages import Wanted
+from tapeworks.wire.redis_client import for_celery
+from tapeworks.wire.signing import Purpose, Signer
+from tapeworks.workers import tasks
 from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, benches, work
 from tests.support.entries import argument
 from tests.support.messages import message
@@ -113,7 +113,7 @@ def test_a_worker_that_can_read_no_run_stays_away_from_the_queue_for_long(
 @pytest.fixture(autouse=True)
 def unworn(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many networks this process has compiled for other tests."""
-    monkeypatch.setattr("tapeworks.workers.process.Worker.is_worn", lambda _: False)
+    monkeypatch.setattr("tapeworks.workers.worker.Worker.is_worn", lambda _: False)
 
 
 @pytest.fixture

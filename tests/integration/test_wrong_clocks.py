@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tapeworks.model.config import RunConfig
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.storage.history import History
 from tapeworks.workers.supervisor import Supervisor
 from tests.support.fleet import running_fleet

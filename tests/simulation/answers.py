@@ -6,13 +6,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from tapeworks.model.parameters import to_bytes
+from tapeworks.model.parameters import GRADIENT_NORMS, LOSSES, PREDICTIONS, to_bytes
 from tapeworks.model.reduction import blocks
-from tapeworks.scheduler.standing import MOST_STRIKES
-from tapeworks.workers.messages import (
-    GRADIENT_NORMS,
-    LOSSES,
-    PREDICTIONS,
+from tapeworks.scheduler.core.standing import MOST_STRIKES
+from tapeworks.wire.messages import (
     AnswerHeader,
     ShardMessage,
     Status,

@@ -1,4 +1,4 @@
-"""`tapeworks.workers.exchange.Exchange` as schedulers use it, on the simulated Redis."""
+"""`tapeworks.wire.exchange.Exchange` as schedulers use it, on the simulated Redis."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from tapeworks.model.config import NetworkConfig
 from tapeworks.model.parameters import digest
-from tapeworks.workers.exchange import Opening, packed, unpacked
-from tapeworks.workers.keys import IN_PROGRESS_SECONDS
-from tapeworks.workers.messages import ShardMessage
-from tapeworks.workers.registry import Survey
-from tapeworks.workers.signing import Purpose, Signer
-from tapeworks.workers.versions import tapeworks_version
+from tapeworks.wire.exchange import Opening, packed, unpacked
+from tapeworks.wire.keys import IN_PROGRESS_SECONDS
+from tapeworks.wire.messages import ShardMessage
+from tapeworks.wire.registry import Survey
+from tapeworks.wire.signing import Purpose, Signer
+from tapeworks.wire.versions import tapeworks_version
 from tests.simulation.redis import Redis
 from tests.simulation.world import World
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from tapeworks.workers.messages import ShardMessage, Status
-from tapeworks.workers.signing import Purpose, Signer
+from tapeworks.wire.messages import ShardMessage, Status
+from tapeworks.wire.signing import Purpose, Signer
 from tests.simulation.answers import Misdeed, answer
 from tests.simulation.problem import FINGERPRINT
 from tests.simulation.redis import Redis

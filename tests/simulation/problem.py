@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tapeworks.model.config import NetworkConfig
-from tapeworks.model.datasets.data import ImageData
+from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.parameters import digest
+from tapeworks.scheduler.dispatch.contract import Result, Work
 from tapeworks.scheduler.outcomes import Computed
-from tapeworks.scheduler.work import Result, Work
 from tapeworks.storage.records import Claim, IterationRecord
-from tapeworks.workers.messages import Wanted
+from tapeworks.wire.messages import Wanted
 
 if TYPE_CHECKING:
     from tests.simulation.store import Run

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable
 
-from tapeworks.workers.errors import RedisUnreachable
-from tapeworks.workers.keys import WORKER_SECONDS
-from tapeworks.workers.messages import AnswerHeader, ShardMessage
-from tapeworks.workers.signing import UNSIGNED, Purpose
+from tapeworks.wire.errors import RedisUnreachable
+from tapeworks.wire.keys import WORKER_SECONDS
+from tapeworks.wire.messages import AnswerHeader, ShardMessage
+from tapeworks.wire.signing import UNSIGNED, Purpose
 from tests.simulation.faults import Faults
 from tests.simulation.world import World
 

@@ -12,7 +12,7 @@ from functools import partial
 from unittest.mock import patch
 
 from tapeworks.storage.records import Request, RunStatus
-from tapeworks.workers.messages import ShardMessage
+from tapeworks.wire.messages import ShardMessage
 from tests.simulation.exchange import Exchange
 from tests.simulation.faults import Faults, Kind, drawn
 from tests.simulation.forger import KEY, SIGNED, Forger, Imposter

@@ -7,23 +7,23 @@ from enum import StrEnum
 from functools import partial
 
 from tapeworks.model.config import RunConfig
-from tapeworks.scheduler.celery_dispatcher import RETRY_SECONDS, CeleryDispatcher
 from tapeworks.scheduler.committing import Committing
-from tapeworks.scheduler.control import Lease
+from tapeworks.scheduler.dispatch.celery import RETRY_SECONDS, CeleryDispatcher
+from tapeworks.scheduler.dispatch.contract import Work
+from tapeworks.scheduler.dispatch.fleet import Link
+from tapeworks.scheduler.dispatch.gathering import Gathering
+from tapeworks.scheduler.driving.keeper import Lease
+from tapeworks.scheduler.driving.service import IDLE_SECONDS
 from tapeworks.scheduler.errors import (
     Diverged,
     Requested,
     SchedulerError,
     Undecided,
 )
-from tapeworks.scheduler.gathering import Gathering
-from tapeworks.scheduler.link import Link
-from tapeworks.scheduler.service import IDLE_SECONDS
-from tapeworks.scheduler.work import Work
 from tapeworks.storage.errors import LeaseLost, StorageUnreachable
 from tapeworks.storage.records import Claim, Request, RunStatus
-from tapeworks.workers.messages import Wanted
-from tapeworks.workers.signing import Signer
+from tapeworks.wire.messages import Wanted
+from tapeworks.wire.signing import Signer
 from tests.simulation.problem import NETWORK, assigned, computed, record, work
 from tests.simulation.store import Store, counted
 from tests.simulation.witness import Witness

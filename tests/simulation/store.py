@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tapeworks.scheduler.control import Lease
-from tapeworks.scheduler.work import Outcome
+from tapeworks.scheduler.dispatch.contract import Outcome
+from tapeworks.scheduler.driving.keeper import Lease
 from tapeworks.storage.commits import Commit, check_commits
 from tapeworks.storage.errors import LeaseLost, StateConflict, StorageUnreachable
 from tapeworks.storage.records import Claim, Request, RunStatus

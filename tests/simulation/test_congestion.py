@@ -47,7 +47,7 @@ def test_deadlines_that_do_not_follow_the_queue_are_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "tapeworks.scheduler.sending.Sending._queueing_seconds", lambda *arguments: 0.0
+        "tapeworks.scheduler.core.sending.Sending._queueing_seconds", lambda *arguments: 0.0
     )
     monkeypatch.setattr("tests.simulation.exchange.Exchange.withdraw", lambda *arguments: None)
     monkeypatch.setattr("tests.simulation.witness.MOST_ATTEMPTS", 10_000)

@@ -10,25 +10,25 @@ from unittest.mock import patch
 
 import pytest
 
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
-from tapeworks.scheduler.commands import (
+from tapeworks.scheduler.committing import Committing
+from tapeworks.scheduler.core.coordinator import Coordinator
+from tapeworks.scheduler.core.decisions import (
     Answer,
     Attempt,
     Command,
     Diverged,
 )
-from tapeworks.scheduler.committing import Committing
-from tapeworks.scheduler.coordinator import Coordinator
+from tapeworks.scheduler.core.sending import Slot
+from tapeworks.scheduler.core.settling import Settling
+from tapeworks.scheduler.core.standing import Standing
+from tapeworks.scheduler.core.votes import Tally
+from tapeworks.scheduler.dispatch.answers import worker_of
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.dispatch.contract import Watcher, Work
 from tapeworks.scheduler.errors import AnswerInvalid
-from tapeworks.scheduler.sending import Slot
-from tapeworks.scheduler.settling import Settling
-from tapeworks.scheduler.standing import Standing
-from tapeworks.scheduler.tally import Tally
-from tapeworks.scheduler.validation import worker_of
-from tapeworks.scheduler.work import Watcher, Work
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.records import Claim, IterationRecord, RunRecord
-from tapeworks.workers.messages import AnswerHeader
+from tapeworks.wire.messages import AnswerHeader
 from tests.simulation.faults import Faults, Kind, drawn
 from tests.simulation.schedule import Failure, Schedule
 from tests.simulation.schedulers import Driven
@@ -170,68 +170,74 @@ class AnyText:
 
 MUTATIONS: dict[str, list[Mutation]] = {
     "an answer that comes twice is counted twice": [
-        ("tapeworks.scheduler.tally.Tally.vote", count),
-        ("tapeworks.scheduler.coordinator.Coordinator.attempt", known),
+        ("tapeworks.scheduler.core.votes.Tally.vote", count),
+        ("tapeworks.scheduler.core.coordinator.Coordinator.attempt", known),
     ],
     "an attempt's answers are taken for one another": [
         (
-            "tapeworks.scheduler.commands.Answer.__eq__",
+            "tapeworks.scheduler.core.decisions.Answer.__eq__",
             lambda one, other: one.attempt == other.attempt,
         ),
-        ("tapeworks.scheduler.commands.Answer.__hash__", lambda answer: hash(answer.attempt.id)),
+        (
+            "tapeworks.scheduler.core.decisions.Answer.__hash__",
+            lambda answer: hash(answer.attempt.id),
+        ),
     ],
     "nothing is sent again": [
-        ("tapeworks.scheduler.sending.Sending._may_go", lambda self, slot: slot.number == 0),
-        ("tapeworks.scheduler.sending.Sending._copy", lambda *arguments: []),
+        ("tapeworks.scheduler.core.sending.Sending._may_go", lambda self, slot: slot.number == 0),
+        ("tapeworks.scheduler.core.sending.Sending._copy", lambda *arguments: []),
     ],
     "no attempt is ever overdue": [
-        ("tapeworks.scheduler.pace.Pace.deadline", lambda *arguments: float("inf")),
-        ("tapeworks.scheduler.pace.Pace.hedge_after", lambda *arguments: float("inf")),
+        ("tapeworks.scheduler.core.pace.Pace.deadline", lambda *arguments: float("inf")),
+        ("tapeworks.scheduler.core.pace.Pace.hedge_after", lambda *arguments: float("inf")),
     ],
-    "nobody is audited": [("tapeworks.scheduler.gathering.Coordinator", without_audit)],
+    "nobody is audited": [("tapeworks.scheduler.dispatch.gathering.Coordinator", without_audit)],
     "a message may go to whoever has answered it": [
-        ("tapeworks.scheduler.sending.Sending.barred", lambda *arguments: set()),
+        ("tapeworks.scheduler.core.sending.Sending.barred", lambda *arguments: set()),
     ],
     "answers to other iterations are counted": [
-        ("tapeworks.scheduler.coordinator.Coordinator.attempt", of_any_iteration),
-        ("tapeworks.scheduler.gathering.read_header", any_header),
+        ("tapeworks.scheduler.core.coordinator.Coordinator.attempt", of_any_iteration),
+        ("tapeworks.scheduler.dispatch.gathering.read_header", any_header),
     ],
     "what was counted of a quarantined worker stays so": [
-        ("tapeworks.scheduler.tally.Tally.rests_on", lambda *arguments: False),
+        ("tapeworks.scheduler.core.votes.Tally.rests_on", lambda *arguments: False),
     ],
     "a new owner does not know whom others have quarantined": [
-        ("tapeworks.scheduler.link.Standing", forgetful),
+        ("tapeworks.scheduler.dispatch.fleet.Standing", forgetful),
     ],
     "what was added up is kept when an iteration is started over": [
-        ("tapeworks.scheduler.gathering.StartOver", AnyText),
+        ("tapeworks.scheduler.dispatch.gathering.StartOver", AnyText),
     ],
     "checksums are not compared": [
-        ("tapeworks.scheduler.validation.checksum", lambda payload: AnyText()),
+        ("tapeworks.scheduler.dispatch.answers.checksum", lambda payload: AnyText()),
     ],
-    "one NaN is believed": [("tapeworks.scheduler.coordinator.DIVERGED_ATTEMPTS", 1)],
-    "failures end a run at once": [("tapeworks.scheduler.coordinator.MOST_FAILURES", 0)],
+    "one NaN is believed": [("tapeworks.scheduler.core.coordinator.DIVERGED_ATTEMPTS", 1)],
+    "failures end a run at once": [("tapeworks.scheduler.core.coordinator.MOST_FAILURES", 0)],
     "an old epoch may commit": [("tests.simulation.store.Store._fence", nothing)],
     "a commit may be repeated": [
         ("tests.simulation.store.Store._stands_at", nothing),
         ("tests.simulation.store.Store._is_committed", lambda *arguments: False),
     ],
     "what nobody may take is sent all the same": [
-        ("tapeworks.scheduler.sending.Sending.is_stuck", lambda *arguments: False),
+        ("tapeworks.scheduler.core.sending.Sending.is_stuck", lambda *arguments: False),
     ],
     "names that nobody has end runs": [
-        ("tapeworks.scheduler.coordinator.Coordinator._is_heard", lambda *arguments: True),
-        ("tapeworks.scheduler.coordinator.Coordinator._diverged", two_names),
+        ("tapeworks.scheduler.core.coordinator.Coordinator._is_heard", lambda *arguments: True),
+        ("tapeworks.scheduler.core.coordinator.Coordinator._diverged", two_names),
     ],
     "the first answer pins the fingerprint of an audited run": [
-        ("tapeworks.scheduler.settling.Settling.pin", pin_the_first),
-        ("tapeworks.scheduler.settling.Settling._is_loose", False),
+        ("tapeworks.scheduler.core.settling.Settling.pin", pin_the_first),
+        ("tapeworks.scheduler.core.settling.Settling._is_loose", False),
     ],
     "without an audit, a quarantined worker's fingerprint stays pinned": [
         ("tests.simulation.schedule.drawn", unaudited),
-        ("tapeworks.scheduler.settling.Settling._is_loose", False),
+        ("tapeworks.scheduler.core.settling.Settling._is_loose", False),
     ],
     "workers that do not agree are never asked again": [
-        ("tapeworks.scheduler.settling.Settling._patience_ends", lambda *arguments: float("inf")),
+        (
+            "tapeworks.scheduler.core.settling.Settling._patience_ends",
+            lambda *arguments: float("inf"),
+        ),
     ],
     "a lease of a wrong clock is believed": [
         ("tests.simulation.store.LEASE_SECONDS", float("inf")),
@@ -240,7 +246,7 @@ MUTATIONS: dict[str, list[Mutation]] = {
         ("tests.simulation.schedulers.Driven.step", counting_ahead),
     ],
     "what was sent ahead is forgotten": [
-        ("tapeworks.scheduler.celery_dispatcher.CeleryDispatcher.start", begin_anew),
+        ("tapeworks.scheduler.dispatch.celery.CeleryDispatcher.start", begin_anew),
     ],
     "the iteration after the next one is sent": [
         ("tests.simulation.schedulers.Driven._start_next", start_one_more),
@@ -261,7 +267,7 @@ MUTATIONS: dict[str, list[Mutation]] = {
     "what is committed waits for the next commit as well": [
         ("tapeworks.scheduler.committing.Committing.commit", commit_and_keep),
     ],
-    "signatures are not checked": [("tapeworks.workers.signing.Signer.check", nothing)],
+    "signatures are not checked": [("tapeworks.wire.signing.Signer.check", nothing)],
     "no lease is ever over": [
         ("tests.simulation.store.Store._is_free", lambda self, run: not run.epoch)
     ],

@@ -37,6 +37,6 @@ def test_a_run_that_looks_diverged_is_paused_and_does_not_wait_for_ever() -> Non
 
 
 def test_waiting_for_ever_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tapeworks.scheduler.sending.UNHEARD_SECONDS", float("inf"))
+    monkeypatch.setattr("tapeworks.scheduler.core.sending.UNHEARD_SECONDS", float("inf"))
     with pytest.raises(Failure, match="the runs are not complete"):
         Silent(0).left()

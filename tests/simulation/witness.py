@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from tapeworks.model.parameters import Arrays, digest
 from tapeworks.scheduler import committing
-from tapeworks.scheduler.commands import WORKER_SET_ASIDE, Answer
-from tapeworks.scheduler.coordinator import Coordinator
+from tapeworks.scheduler.core.coordinator import Coordinator
+from tapeworks.scheduler.core.decisions import WORKER_SET_ASIDE, Answer
 from tapeworks.scheduler.errors import Diverged, Undecided
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.records import Claim
-from tapeworks.workers.messages import ShardMessage, Wanted
+from tapeworks.wire.messages import ShardMessage, Wanted
 from tests.simulation.problem import value
 from tests.simulation.store import Counted, Run, stored
 
 if TYPE_CHECKING:
-    from tapeworks.scheduler.gathering import Gathering
+    from tapeworks.scheduler.dispatch.gathering import Gathering
     from tests.simulation.schedulers import Driven
 
 #: Attempts that an iteration may need: for each of its shards, and for each second.

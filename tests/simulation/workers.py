@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tapeworks.workers.messages import ShardMessage, Status
+from tapeworks.wire.messages import ShardMessage, Status
 from tapeworks.workers.tasks import LEAVE_SECONDS
 from tests.simulation.answers import Character, Misdeed, answer
 from tests.simulation.faults import Kind

@@ -6,13 +6,13 @@ import numpy as np
 
 from tapeworks.model.average import gradients_as_wanted
 from tapeworks.model.config import NetworkConfig
-from tapeworks.model.datasets.data import ImageData
+from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.gradients import EngineResult
 from tapeworks.model.parameters import digest, initial, to_bytes
-from tapeworks.scheduler.commands import Attempt
-from tapeworks.scheduler.sharding import split
-from tapeworks.scheduler.work import Work
-from tapeworks.workers.messages import (
+from tapeworks.scheduler.core.decisions import Attempt
+from tapeworks.scheduler.core.sharding import split
+from tapeworks.scheduler.dispatch.contract import Work
+from tapeworks.wire.messages import (
     AnswerHeader,
     Status,
     Wanted,

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from tapeworks.scheduler.commands import (
+from tapeworks.scheduler.core.coordinator import Coordinator
+from tapeworks.scheduler.core.decisions import (
     Answer,
     Attempt,
     Command,
     Count,
     Send,
 )
-from tapeworks.scheduler.coordinator import Coordinator
-from tapeworks.scheduler.pace import Pace
-from tapeworks.scheduler.sharding import Shard, split
-from tapeworks.scheduler.standing import Standing
+from tapeworks.scheduler.core.pace import Pace
+from tapeworks.scheduler.core.sharding import Shard, split
+from tapeworks.scheduler.core.standing import Standing
 
 #: Workers' names.
 A, B, C = "a", "b", "c"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tapeworks.workers import __main__ as worker
-from tapeworks.workers import watchdog
+from tapeworks.workers import worker as watchdog
 
 if __name__ == "__main__":
     watchdog.IDLE_HEARTBEATS = 3

@@ -13,7 +13,7 @@ import numpy as np
 
 from tapeworks.model import parameters
 from tapeworks.model.config import RunConfig
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tests.support.calls import Called
 from tests.support.training import database, drive, settings, submitted
 

@@ -40,5 +40,5 @@ def logits(directory: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     found = [logits(Path(name)) for name in sys.argv[1:]]
-    ours = {"model", "tapeworks", "scheduler", "workers", "storage"} & set(sys.modules)
+    ours = {"tapeworks"} & set(sys.modules)
     print(json.dumps({"networks": found, "ours": sorted(ours)}))

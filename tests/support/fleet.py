@@ -10,8 +10,8 @@ from typing import IO
 
 import redis
 
-from tapeworks.redis_server import RedisServer
-from tapeworks.workers.exchange import Exchange
+from tapeworks.cluster.redis_server import RedisServer
+from tapeworks.wire.exchange import Exchange
 from tapeworks.workers.supervisor import Supervisor
 from tests.support.waiting import until
 

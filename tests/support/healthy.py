@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 import redis
 
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.messages import SchedulerRecord, WorkerRecord
-from tapeworks.workers.versions import python_version, tapeworks_version, tensorflow_version
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.messages import SchedulerRecord, WorkerRecord
+from tapeworks.wire.versions import python_version, tapeworks_version, tensorflow_version
 from tests.support.calls import Called
 
 #: What every variable of ours begins with.

@@ -17,11 +17,11 @@ import threading
 
 from tapeworks.model import datasets
 from tapeworks.scheduler import committing
-from tapeworks.scheduler.control import Control, Lease
-from tapeworks.scheduler.driving import Driver
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.scheduler.service import serve
-from tapeworks.storage.database import Database, Moment
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.driving.keeper import Control, Lease
+from tapeworks.scheduler.driving.service import serve
+from tapeworks.storage.connection.database import Database, Moment
 from tapeworks.storage.history import History
 from tapeworks.storage.records import IterationRecord, RunRecord
 from tests.support.desk import SMALL

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from tapeworks.model.config import NetworkConfig
 from tapeworks.model.parameters import digest
-from tapeworks.workers.exchange import Exchange, Opening
-from tapeworks.workers.keys import answer_key
-from tapeworks.workers.messages import (
+from tapeworks.wire.exchange import Exchange, Opening
+from tapeworks.wire.keys import answer_key
+from tapeworks.wire.messages import (
     AnswerHeader,
     ShardMessage,
     Status,

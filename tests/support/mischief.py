@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from tapeworks.model.parameters import from_bytes, to_bytes
-from tapeworks.workers.exchange import Exchange, packed, unpacked
-from tapeworks.workers.keys import answer_key
-from tapeworks.workers.messages import AnswerHeader, Status, checksum
+from tapeworks.wire.exchange import Exchange, packed, unpacked
+from tapeworks.wire.keys import answer_key
+from tapeworks.wire.messages import AnswerHeader, Status, checksum
 
 #: An answer as it lies in Redis: the header's JSON and the arrays' safetensors.
 Answer = tuple[bytes, bytes]

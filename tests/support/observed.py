@@ -13,9 +13,9 @@ import psutil
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from tapeworks.redis_server import RedisServer
+from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.storage.history import History
-from tapeworks.workers.exchange import Exchange
+from tapeworks.wire.exchange import Exchange
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Start, Started, workers_of
 from tests.support.redis_servers import free_port

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.redis_programs import executable
+from tapeworks.cluster.redis_programs import executable
 from tests.support.waiting import until
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tapeworks.scheduler.differences import Difference
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.scheduler.replay import prepare
-from tapeworks.scheduler.work import (
+from tapeworks.scheduler.dispatch.contract import (
     Dispatcher,
     Result,
     Watcher,
     Work,
 )
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.replay.differences import Difference
+from tapeworks.scheduler.replay.replay import prepare
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord
 from tests.support.desk import SMALL

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tapeworks.model import datasets
-from tapeworks.scheduler.control import Control, Lease
-from tapeworks.scheduler.driving import Driver
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.storage.database import Moment
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.driving.keeper import Control, Lease
+from tapeworks.storage.connection.database import Moment
 from tapeworks.storage.errors import StorageUnreachable
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus

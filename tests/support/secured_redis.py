@@ -17,8 +17,8 @@ from urllib.parse import quote
 import pytest
 import redis
 
-from tapeworks import secret_files
-from tapeworks.workers.addresses import REDIS
+from tapeworks.cli.commands import admin as secret_files
+from tapeworks.wire.addresses import REDIS
 from tests.support.redis_servers import free_port
 from tests.support.waiting import until
 

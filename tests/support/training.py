@@ -9,15 +9,15 @@ from typing import Any
 
 from tapeworks.model.config import RunConfig, run_config
 from tapeworks.model.parameters import Arrays, digest, history_digest
-from tapeworks.scheduler.celery_dispatcher import CeleryDispatcher
-from tapeworks.scheduler.control import Control
-from tapeworks.scheduler.driving import Driver
+from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.dispatch.contract import Dispatcher
+from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.submission import initial_parameters, submit
-from tapeworks.scheduler.work import Dispatcher
 from tapeworks.storage.history import History
 from tapeworks.storage.owners import current_owner
 from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
-from tapeworks.workers.exchange import Exchange
+from tapeworks.wire.exchange import Exchange
 
 #: Of a test's run, unless it says otherwise: seven microbatches in each of a few iterations. The
 #: network is the golden one, which every worker has compiled when it is ready.

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tapeworks.scheduler.commands import (
+from tapeworks.scheduler.core.coordinator import MOST_FAILURES, Coordinator
+from tapeworks.scheduler.core.decisions import (
     WORKER_SET_ASIDE,
     Answer,
     Attempt,
@@ -18,9 +19,8 @@ from tapeworks.scheduler.commands import (
     StartOver,
     Tell,
 )
-from tapeworks.scheduler.coordinator import MOST_FAILURES, Coordinator
-from tapeworks.scheduler.settling import STUCK_SECONDS
-from tapeworks.scheduler.standing import MOST_STRIKES, Standing
+from tapeworks.scheduler.core.settling import STUCK_SECONDS
+from tapeworks.scheduler.core.standing import MOST_STRIKES, Standing
 from tests.support.coordination import (
     A,
     B,

@@ -19,10 +19,10 @@ from benchmarks.chaos.faults import (
 from benchmarks.chaos.figure import lane
 from benchmarks.chaos.liar import spoilt
 from tapeworks.model.parameters import all_finite, to_bytes
+from tapeworks.model.slices import answer_arrays
+from tapeworks.scheduler.dispatch.answers import read_arrays, read_header
 from tapeworks.scheduler.errors import AnswerInvalid
-from tapeworks.scheduler.validation import read_arrays, read_header
-from tapeworks.workers.compute import answer_arrays
-from tapeworks.workers.messages import Wanted
+from tapeworks.wire.messages import Wanted
 from tests.support import answers
 
 

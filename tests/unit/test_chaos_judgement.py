@@ -22,7 +22,7 @@ from benchmarks.chaos.recovery import (
     stalls,
     summary,
 )
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tests.support.forging import Change, beginning, counting, forge_ledger, without
 from tests.support.training import database, drive, settings, submitted
 

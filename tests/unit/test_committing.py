@@ -9,11 +9,11 @@ from sqlalchemy import update
 
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler import committing
-from tapeworks.scheduler.control import Control, Lease
-from tapeworks.scheduler.driving import STOPPED, Driver
+from tapeworks.scheduler.dispatch.contract import Result, Watcher, Work
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.driving.driver import STOPPED, Driver
+from tapeworks.scheduler.driving.keeper import Control, Lease
 from tapeworks.scheduler.errors import Interrupted, RunFailed
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.scheduler.work import Result, Watcher, Work
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.errors import LeaseLost
 from tapeworks.storage.history import History
@@ -24,7 +24,7 @@ from tapeworks.storage.records import (
     RunStatus,
 )
 from tapeworks.storage.tables import runs
-from tapeworks.workers.errors import RedisMisconfigured
+from tapeworks.wire.errors import RedisMisconfigured
 from tests.support.desk import SMALL
 from tests.support.training import Digests, drive, settings, submitted
 

@@ -10,19 +10,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tapeworks.comparison.contenders import (
+from tapeworks.comparison.runs import (
+    AT_ONCE,
+    Pair,
+    Parting,
     contender,
     differing,
     differing_facts,
     differing_settings,
+    first_parting,
+    pairs,
 )
-from tapeworks.comparison.labels import (
+from tapeworks.comparison.texts import (
     LONGEST_LABEL,
     picture_labels,
     reference_labels,
     shortened,
 )
-from tapeworks.comparison.same_bits import AT_ONCE, Pair, Parting, first_parting, pairs
 from tapeworks.storage.history import History
 from tapeworks.storage.records import ImageValues, IterationRecord, RunRecord
 from tests.support.made_up import iteration_of, submit_and_claim, values_of

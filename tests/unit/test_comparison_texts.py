@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from tapeworks.comparison.contenders import contender
-from tapeworks.comparison.same_bits import Pair, Parting
+from tapeworks.cli.output import table_width
+from tapeworks.comparison.runs import Pair, Parting, contender
 from tapeworks.comparison.texts import WIDEST, bits_lines, table
-from tapeworks.output import table_width
 from tapeworks.storage.history import History
 from tests.support.stories import evaluated, tell
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tapeworks.model import slices as computed_slices
 from tapeworks.model.config import NetworkConfig
 from tapeworks.model.gradients import Engine
 from tapeworks.model.parameters import (
@@ -19,10 +20,9 @@ from tapeworks.model.parameters import (
     to_bytes,
 )
 from tapeworks.model.reduction import Reduction, blocks
-from tapeworks.workers import compute
-from tapeworks.workers.chunks import CHUNK_IMAGES, chunked
+from tapeworks.wire.chunks import CHUNK_IMAGES, chunked
+from tapeworks.wire.messages import ShardMessage, Wanted
 from tapeworks.workers.compute import Missing, shard_arrays
-from tapeworks.workers.messages import ShardMessage, Wanted
 from tests import reference_numpy
 from tests.support.microbatches import SMALL, drawn_images, labels_of
 
@@ -84,7 +84,7 @@ def per_image(engine_of: EngineOf) -> dict[str, NDArray[np.float32]]:
 @pytest.fixture(params=[1, 2 * NETWORK.microbatch_bytes, 2**30], ids=["one", "two", "all"])
 def slices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many microbatches are computed at a time."""
-    monkeypatch.setattr(compute, "SLICE_BYTES", request.param)
+    monkeypatch.setattr(computed_slices, "SLICE_BYTES", request.param)
 
 
 @pytest.mark.usefixtures("slices")

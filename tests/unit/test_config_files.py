@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tapeworks.config_files import read_config_file
+from tapeworks.cli.config_files import read_config_file
 from tapeworks.errors import UsageError
 from tapeworks.model.config import run_config
 from tapeworks.model.errors import ConfigurationError

@@ -6,14 +6,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.driving.keeper import Control
 from tests.support.processes import ROOT
 from tests.support.waiting import DEADLINE_SECONDS
 
 #: Stops again and again while a timer's signals do the same within.
 WITHIN_ONE_ANOTHER = """
 import signal
-from tapeworks.scheduler.control import Control
+from tapeworks.scheduler.driving.keeper import Control
 
 control = Control()
 signal.signal(signal.SIGALRM, lambda number, frame: control.interrupt())

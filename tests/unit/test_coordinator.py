@@ -7,7 +7,15 @@ from types import UnionType
 
 import pytest
 
-from tapeworks.scheduler.commands import (
+from tapeworks.scheduler.core.coordinator import (
+    FAILED_SECONDS,
+    LEFT_SECONDS,
+    MOST_FAILURES,
+    MOST_UNKNOWN_TOLD,
+    REFUSED_SECONDS,
+    Coordinator,
+)
+from tapeworks.scheduler.core.decisions import (
     Attempt,
     Command,
     Diverged,
@@ -17,15 +25,7 @@ from tapeworks.scheduler.commands import (
     StartOver,
     Tell,
 )
-from tapeworks.scheduler.coordinator import (
-    FAILED_SECONDS,
-    LEFT_SECONDS,
-    MOST_FAILURES,
-    MOST_UNKNOWN_TOLD,
-    REFUSED_SECONDS,
-    Coordinator,
-)
-from tapeworks.scheduler.standing import MOST_STRIKES
+from tapeworks.scheduler.core.standing import MOST_STRIKES
 from tests.support.coordination import (
     A,
     B,

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.workers.crash_points import (
+from tapeworks.wire.crash_points import (
     VARIABLE,
     CrashPoint,
     Drill,
     drill,
 )
-from tapeworks.workers.errors import CrashPointUnknown
+from tapeworks.wire.errors import CrashPointUnknown
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -25,7 +25,7 @@ WRONG += ["answer_taken:two", "answer_taken:1:2", "answer_taken:٣", "answer_tak
 
 #: Reaches two points in turn, three times, and says so.
 PASSING = """
-from tapeworks.workers.crash_points import CrashPoint, crash_point
+from tapeworks.wire.crash_points import CrashPoint, crash_point
 for time in range(1, 4):
     crash_point(CrashPoint.ARRIVAL_POPPED)
     crash_point(CrashPoint.ANSWER_TAKEN)
@@ -69,7 +69,7 @@ def test_a_process_ends_when_it_reaches_the_point_so_often(
 
 
 def test_every_point_stands_in_one_place() -> None:
-    rooms = [REPOSITORY / room for room in ("scheduler", "workers")]
+    rooms = [REPOSITORY / room for room in ("scheduler", "wire", "workers")]
     source = "".join(path.read_text() for room in rooms for path in room.rglob("*.py"))
     placed = re.findall(r"crash_point\(CrashPoint\.(\w+)\)", source)
     at_commits = ["BEFORE_COMMIT", "AFTER_COMMIT"]  # by the names that storage gives them

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from tapeworks.model.config import run_config
-from tapeworks.model.datasets import Split, keras_cache, load
+from tapeworks.model.datasets import Split, load
+from tapeworks.model.datasets import mnist as keras_cache
 from tapeworks.model.errors import DatasetError
 
 

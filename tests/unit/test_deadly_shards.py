@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tapeworks.scheduler.commands import Attempt, Pause
-from tapeworks.scheduler.coordinator import MOST_DEATHS, Coordinator
-from tapeworks.scheduler.sending import DIED_SECONDS
+from tapeworks.scheduler.core.coordinator import MOST_DEATHS, Coordinator
+from tapeworks.scheduler.core.decisions import Attempt, Pause
+from tapeworks.scheduler.core.sending import DIED_SECONDS
 from tests.support.coordination import KIND, alike, answer, coordinator, sends, sent
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tapeworks.describe import run_lines, run_values
+from tapeworks.cli.describe import run_lines, run_values
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord
 from tests.support.forging import forge

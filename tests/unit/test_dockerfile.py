@@ -173,6 +173,6 @@ def test_what_is_copied_is_enough_to_install_the_whole_project(tmp_path: Path) -
     subprocess.run([*command, *options], cwd=source, check=True, timeout=120)
 
     assert all((room / "__init__.py").exists() for room in rooms)
-    assert len(rooms) == 5
+    assert len(rooms) == 6
     assert {file for file in code if (installed / file).exists()} == code
     assert (installed / "bin" / "tapeworks").exists()

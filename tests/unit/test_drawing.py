@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 
 from tapeworks.plotting.curves import Curves, Line, Measure
 from tapeworks.plotting.drawing.pictures import draw, rendered
-from tapeworks.plotting.drawing.style import COLOURS
 from tapeworks.plotting.drawing.timeline import duration
 from tapeworks.plotting.hardest import ContactSheet, HardImage
 from tapeworks.plotting.heat_map import HeatMap
 from tapeworks.plotting.kinds import picture
+from tapeworks.plotting.style import COLOURS
 from tapeworks.plotting.timeline import Bar, Cut, Timeline
 
 

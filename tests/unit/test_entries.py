@@ -12,17 +12,17 @@ import redis
 from celery.app.task import Context
 from kombu import Exchange, Queue
 
-from tapeworks.redis_server import RedisServer
-from tapeworks.workers.app import app
-from tapeworks.workers.entries import (
+from tapeworks.cluster.redis_server import RedisServer
+from tapeworks.wire.envelopes import (
     QUEUE,
     TASK,
     argument,
     entry,
     queue_name,
 )
-from tapeworks.workers.keys import QUEUE_KEY
-from tapeworks.workers.limits import LARGEST_ENTRY_BYTES
+from tapeworks.wire.keys import QUEUE_KEY
+from tapeworks.wire.limits import LARGEST_ENTRY_BYTES
+from tapeworks.workers.app import app
 from tests.support.entries import EMBEDDED, body, changed
 
 CANVAS = {"task": "celery.group", "args": [], "kwargs": {}, "options": {"queue": "elsewhere"}}

@@ -17,9 +17,9 @@ from tapeworks.model.datasets import load
 from tapeworks.model.environment import path_variable, variable
 from tapeworks.model.errors import DatasetError, VariableUnreadable
 from tapeworks.settings import DATABASE, Settings
-from tapeworks.workers.addresses import REDIS
+from tapeworks.wire.addresses import REDIS
+from tapeworks.wire.signing import signer
 from tapeworks.workers.logs import LogFormat, log_settings
-from tapeworks.workers.signing import signer
 from tests.support.calls import Call
 from tests.support.processes import ROOT
 

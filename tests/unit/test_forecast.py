@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tapeworks.forecast import Forecast, image_seconds, multiply_adds
+from tapeworks.cluster.forecast import Forecast, image_seconds, multiply_adds
 from tapeworks.model.config import NetworkConfig, Unfolding, run_config
 
 #: From one image to the whole of MNIST, in one iteration.

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.doctor.variables import check_variables
+from tapeworks.doctor.machine import check_variables
 from tapeworks.model.flags import FLAGS, ignored_variables
-from tapeworks.workers.addresses import DEFAULT_URL, REDIS
+from tapeworks.wire.addresses import DEFAULT_URL, REDIS
+from tapeworks.workers.app import OwnApp
 from tapeworks.workers.foreign import foreign, removed, without_foreign
-from tapeworks.workers.own_app import OwnApp
 
 #: A variable that is read, or that an option of Celery's command line is taken from.
 READ = re.compile(r"""(?:environ(?:\.get)?[\[(]|_env\(|envvar=)['"](\w+)['"]""")

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tapeworks.model import fingerprint, layerwise
 from tapeworks.model import gradients as model_gradients
-from tapeworks.model import layerwise
 from tapeworks.model.config import NetworkConfig, Unfolding, Wanted
 from tapeworks.model.errors import ArithmeticUnsound
+from tapeworks.model.fingerprint import GOLDEN_NETWORKS, golden_digest
 from tapeworks.model.gradients import (
     Engine,
     EngineResult,
@@ -25,8 +26,6 @@ from tapeworks.model.gradients import (
 )
 from tapeworks.model.images import normalised
 from tapeworks.model.parameters import Arrays, initial, to_bytes
-from tapeworks.workers import fingerprint
-from tapeworks.workers.fingerprint import GOLDEN_NETWORKS, golden_digest
 from tests import reference_numpy
 from tests.support.microbatches import SMALL, bright_images, drawn_images, labels_of, row_bits
 
@@ -210,7 +209,7 @@ def test_another_size_of_microbatches_compiles_nothing() -> None:
 #: Run in a process of its own: computes other things first, then says what bits it gets.
 PROGRAM = """
 from tapeworks.model.config import NetworkConfig
-from tapeworks.workers.fingerprint import GOLDEN_NETWORKS, golden_digest
+from tapeworks.model.fingerprint import GOLDEN_NETWORKS, golden_digest
 golden_digest(NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, microbatch_size=64))
 golden_digest(NetworkConfig(microbatch_size=64))
 print(*[golden_digest(network) for network in reversed(GOLDEN_NETWORKS)])

@@ -10,10 +10,16 @@ import math
 import pytest
 from markdown_it import MarkdownIt
 
+from tapeworks.cli.listings import (
+    Form,
+    as_csv,
+    as_markdown,
+    as_objects,
+    put_listing,
+)
+from tapeworks.cli.output import put_table, visible
 from tapeworks.errors import UsageError
-from tapeworks.listings import Form, as_csv, as_markdown, as_objects, put_listing
-from tapeworks.output import put_table, visible
-from tapeworks.storage.listing import Listing, Value
+from tapeworks.storage.queries.listing import Listing, Value
 
 
 def listing(*rows: tuple[Value, ...], columns: tuple[str, ...] = ("name", "loss")) -> Listing:

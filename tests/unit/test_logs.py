@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tapeworks.workers.addresses import passwords, without_passwords
-from tapeworks.workers.errors import LogSettingWrong
-from tapeworks.workers.log_context import (
+from tapeworks.wire.addresses import passwords, without_passwords
+from tapeworks.wire.errors import LogSettingWrong
+from tapeworks.wire.log_context import (
     about,
     about_nothing,
     context,

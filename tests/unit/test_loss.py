@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tapeworks.model.images import one_hot
-from tapeworks.model.loss import binary_cross_entropy
+from tapeworks.model.network import binary_cross_entropy
 from tapeworks.model.runtime import tf
 from tests import reference_numpy
 

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from tapeworks.workers.entries import argument, entry
-from tapeworks.workers.errors import MessageUnreadable
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.limits import LARGEST_SHARD_IMAGES, MOST_SHARD_CHUNKS
-from tapeworks.workers.messages import (
+from tapeworks.wire.envelopes import argument, entry
+from tapeworks.wire.errors import MessageUnreadable
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.limits import LARGEST_SHARD_IMAGES, MOST_SHARD_CHUNKS
+from tapeworks.wire.messages import (
     AnswerHeader,
     SchedulerRecord,
     ShardMessage,
     Status,
     WorkerRecord,
 )
-from tapeworks.workers.signing import Purpose, Signer
+from tapeworks.wire.signing import Purpose, Signer
 from tests.support.messages import message
 
 RIGHT: dict[str, Any] = json.loads(message("run", 0).model_dump_json())

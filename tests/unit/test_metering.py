@@ -8,12 +8,12 @@ import threading
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from tapeworks.metrics import bounded
-from tapeworks.metrics.bounded import BoundedLook
+from tapeworks.metrics import endpoint as bounded
+from tapeworks.metrics.endpoint import BoundedLook
 from tapeworks.metrics.scheduler import SchedulerMetrics
-from tapeworks.scheduler.commands import WORKER_SET_ASIDE
+from tapeworks.scheduler.core.decisions import WORKER_SET_ASIDE
 from tapeworks.scheduler.metering import NOTICES
-from tapeworks.workers.errors import RedisUnreachable
+from tapeworks.wire.errors import RedisUnreachable
 from tests.support.observed import Samples, samples, value
 from tests.support.processes import ROOT
 from tests.support.waiting import until
@@ -27,7 +27,7 @@ def collected(registry: CollectorRegistry) -> Samples:
 
 
 def test_every_kind_of_notice_is_known() -> None:
-    sources = [path.read_text() for path in (ROOT / "scheduler").glob("*.py")]
+    sources = [path.read_text() for path in (ROOT / "scheduler").rglob("*.py")]
     given = {kind for source in sources for kind in KIND.findall(source)} - {"no_workers"}
     assert given | {"no_workers", WORKER_SET_ASIDE} == set(NOTICES)
 

@@ -15,7 +15,6 @@ from tapeworks.model.config import NetworkConfig, RunConfig
 from tapeworks.model.errors import ParametersError
 from tapeworks.model.gradients import Engine
 from tapeworks.model.images import image_set
-from tapeworks.model.optimizers import initial_state, state_bytes
 from tapeworks.model.parameters import (
     Arrays,
     digest,
@@ -23,11 +22,11 @@ from tapeworks.model.parameters import (
     initial,
     to_bytes,
 )
-from tapeworks.model.schedules import learning_rate
+from tapeworks.model.update import initial_state, learning_rate, state_bytes
+from tapeworks.scheduler.dispatch.contract import Result, Watcher, Work
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.errors import RunFailed
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
 from tapeworks.scheduler.submission import retry
-from tapeworks.scheduler.work import Result, Watcher, Work
 from tapeworks.storage.checkpoints import digest_of
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tapeworks.scheduler.control import Control, Keeper, Lease
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.scheduler.pulse import Pulse
-from tapeworks.scheduler.work import Result, Watcher, Work
+from tapeworks.scheduler.dispatch.contract import Result, Watcher, Work
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.driving.heartbeat import Pulse
+from tapeworks.scheduler.driving.keeper import Control, Keeper, Lease
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.history import History
 from tapeworks.storage.records import Claim, RunRecord
-from tapeworks.workers.messages import Wanted
+from tapeworks.wire.messages import Wanted
 from tests.support.desk import SMALL
 from tests.support.made_up import LEASE, submit_and_claim
 from tests.support.training import drive, settings, submitted

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapeworks.scheduler.pace import (
+from tapeworks.scheduler.core.pace import (
     DEADLINE_GROWTH,
     FIRST_DEADLINE_SECONDS,
     HEDGE_FACTOR,

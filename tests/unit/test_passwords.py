@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from tapeworks.settings import DATABASE, Settings
-from tapeworks.workers.addresses import (
+from tapeworks.wire.addresses import (
     DEFAULT_URL,
+    LARGEST_BYTES,
     REDIS,
     redis_url,
     without_password,
 )
-from tapeworks.workers.errors import PasswordUnusable
-from tapeworks.workers.passwords import LARGEST_BYTES
-from tapeworks.workers.redis_client import connect
+from tapeworks.wire.errors import PasswordUnusable
+from tapeworks.wire.redis_client import connect
 from tapeworks.workers.supervisor import Supervisor
 
 REDIS_URL, REDIS_FILE = REDIS.variables

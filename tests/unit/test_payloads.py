@@ -11,10 +11,10 @@ import pytest
 
 from tapeworks.model.errors import ParametersError
 from tapeworks.model.parameters import digest, to_bytes
-from tapeworks.workers import process
-from tapeworks.workers.exchange import Exchange
-from tapeworks.workers.messages import ShardMessage
-from tapeworks.workers.process import MOST_PARAMETERS, Payloads
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.messages import ShardMessage
+from tapeworks.workers import worker as process
+from tapeworks.workers.worker import MOST_PARAMETERS, Payloads
 from tests.support.messages import message
 
 

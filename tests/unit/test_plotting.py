@@ -30,7 +30,7 @@ from tapeworks.plotting.timeline import axis, distinct, timeline
 from tapeworks.scheduler.errors import CannotContinueHere
 from tapeworks.storage.errors import IterationNotFound, IterationNotRecorded
 from tapeworks.storage.history import History
-from tapeworks.workers.chunks import chunked
+from tapeworks.wire.chunks import chunked
 from tests.support.made_up import iteration_of, ledger_of, submit_and_claim
 from tests.support.stories import evaluated, tell, values_of
 

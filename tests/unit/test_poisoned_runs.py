@@ -14,11 +14,11 @@ from sqlalchemy import text
 from tapeworks.client import Client
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig
-from tapeworks.model.datasets.data import Split
-from tapeworks.scheduler.control import Control
-from tapeworks.scheduler.driving import Driver
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.scheduler.service import serve
+from tapeworks.model.datasets.source import Split
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.driving.keeper import Control
+from tapeworks.scheduler.driving.service import serve
 from tapeworks.scheduler.submission import retry
 from tapeworks.storage.errors import CheckpointDamaged
 from tapeworks.storage.history import History

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tapeworks.progress import Progress
+from tapeworks.cluster.progress import Progress
 from tapeworks.storage.records import EvaluationRecord, IterationRecord
 
 

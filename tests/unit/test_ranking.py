@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tapeworks.storage.ranking import Metric, best
-from tapeworks.storage.records import EvaluationRecord
+from tapeworks.storage.records import EvaluationRecord, Metric, best
 
 
 def evaluation(completed_iterations: int, loss: float, accuracy: float) -> EvaluationRecord:

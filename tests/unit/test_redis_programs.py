@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks import redis_programs
+from tapeworks.cluster import redis_programs
+from tapeworks.cluster.redis_programs import (
+    END_OF_LIFE,
+    Program,
+    Version,
+    find_program,
+)
 from tapeworks.errors import UsageError
-from tapeworks.redis_programs import END_OF_LIFE, Program, Version, find_program
 
 
 @pytest.fixture

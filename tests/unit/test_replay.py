@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tapeworks.model.config import SUM_ORDER
-from tapeworks.scheduler.differences import Difference
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.errors import CannotContinueHere, CannotReplay, Interrupted
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.scheduler.replay import prepare
+from tapeworks.scheduler.replay.differences import Difference
+from tapeworks.scheduler.replay.replay import prepare
 from tapeworks.scheduler.submission import retry
 from tapeworks.storage.errors import IterationNotFound
 from tapeworks.storage.history import History

@@ -14,10 +14,10 @@ from tapeworks.model.parameters import (
     initial,
     to_bytes,
 )
-from tapeworks.scheduler.differences import Difference
-from tapeworks.scheduler.local_dispatcher import LocalDispatcher
-from tapeworks.scheduler.replay import prepare
-from tapeworks.scheduler.work import Result, Watcher, Work
+from tapeworks.scheduler.dispatch.contract import Result, Watcher, Work
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.replay.differences import Difference
+from tapeworks.scheduler.replay.replay import prepare
 from tapeworks.storage.errors import IterationNotFound
 from tapeworks.storage.history import History
 from tapeworks.storage.packing import packed

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapeworks.model.config import RunConfig, run_config
-from tapeworks.model.schedules import learning_rate
+from tapeworks.model.update import learning_rate
 from tapeworks.model.update_config import Schedule
 
 #: Fifty digits of π.

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapeworks.scheduler.commands import Attempt, Reason
-from tapeworks.scheduler.pace import (
+from tapeworks.scheduler.core.decisions import Attempt, Reason
+from tapeworks.scheduler.core.pace import (
     DEADLINE_FACTOR,
     FIRST_DEADLINE_SECONDS,
     LONGEST_DEADLINE_SECONDS,
     SHORTEST_DEADLINE_SECONDS,
 )
-from tapeworks.scheduler.sending import WINDOW_PER_WORKER, window
-from tapeworks.scheduler.tally import Tally
+from tapeworks.scheduler.core.sending import WINDOW_PER_WORKER, window
+from tapeworks.scheduler.core.votes import Tally
 from tests.support.coordination import (
     A,
     B,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapeworks.model.reduction import blocks
-from tapeworks.scheduler.pace import Pace
-from tapeworks.scheduler.sharding import (
+from tapeworks.scheduler.core.pace import Pace
+from tapeworks.scheduler.core.sharding import (
     EVEN_SPREAD,
     FIRST_SHARDS_PER_WORKER,
     MOST_SHARDS_PER_WORKER,

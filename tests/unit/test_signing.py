@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapeworks.workers.errors import SignatureWrong, SigningKeyUnusable
-from tapeworks.workers.signing import (
+from tapeworks.wire.errors import SignatureWrong, SigningKeyUnusable
+from tapeworks.wire.signing import (
     UNSIGNED,
     VARIABLE,
     Purpose,

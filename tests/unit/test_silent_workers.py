@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from tapeworks.scheduler.commands import (
+from tapeworks.scheduler.core.coordinator import MOST_FAILURES, Coordinator
+from tapeworks.scheduler.core.decisions import (
     Attempt,
     Command,
     Pause,
     Tell,
 )
-from tapeworks.scheduler.coordinator import MOST_FAILURES, Coordinator
-from tapeworks.scheduler.sending import UNHEARD_SECONDS
-from tapeworks.scheduler.settling import STUCK_SECONDS
+from tapeworks.scheduler.core.sending import UNHEARD_SECONDS
+from tapeworks.scheduler.core.settling import STUCK_SECONDS
 from tests.support.coordination import A, B, C, answer, coordinator, sends
 
 #: Long enough for everything that is to happen.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tapeworks.scheduler.standing import MOST_REGISTERED, MOST_STRIKES, Standing
+from tapeworks.scheduler.core.standing import MOST_REGISTERED, MOST_STRIKES, Standing
 
 
 def test_the_last_strike_is_one_too_many() -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import StorageError, StorageRefused, StorageUnreachable
-from tapeworks.storage.search import query
+from tapeworks.storage.queries.search import query
 from tests.support.somebody_else import foreign_directory
 
 #: The number of a user who is not root.

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import tapeworks
-from tapeworks.storage.database import Database
+from tapeworks.storage.connection.database import Database
+from tapeworks.storage.connection.urls import parse_url
 from tapeworks.storage.errors import StorageUnreachable
-from tapeworks.storage.urls import parse_url
-from tapeworks.workers.errors import RedisUnreachable
-from tapeworks.workers.redis_client import connect
+from tapeworks.wire.errors import RedisUnreachable
+from tapeworks.wire.redis_client import connect
 from tests.support.calls import Call
 
 MISTYPED = [

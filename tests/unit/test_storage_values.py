@@ -13,8 +13,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from tapeworks.storage.records import RunStatus
 from tapeworks.storage.references import new_run_ids
 from tapeworks.storage.rows import TABLES
-from tapeworks.storage.tables import metadata
-from tapeworks.storage.types import UtcDateTime
+from tapeworks.storage.tables import UtcDateTime, metadata
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 7_900, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapeworks.scheduler.commands import Answer, Attempt
-from tapeworks.scheduler.tally import AUDIT_VOTES, Tally
+from tapeworks.scheduler.core.decisions import Answer, Attempt
+from tapeworks.scheduler.core.votes import AUDIT_VOTES, Tally
 from tests.support.coordination import shards
 
 [SHARD] = shards(1)

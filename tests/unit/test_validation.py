@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapeworks.model.parameters import Arrays, from_bytes, to_bytes
-from tapeworks.scheduler import validation
-from tapeworks.scheduler.errors import AnswerInvalid
-from tapeworks.scheduler.sharding import Shard
-from tapeworks.scheduler.validation import (
+from tapeworks.model.slices import answer_arrays
+from tapeworks.scheduler.core.sharding import Shard
+from tapeworks.scheduler.dispatch import answers as validation
+from tapeworks.scheduler.dispatch.answers import (
     fewest_shards,
     largest_bytes,
     outcome_of,
@@ -23,10 +23,10 @@ from tapeworks.scheduler.validation import (
     read_header,
     sums_of,
 )
-from tapeworks.scheduler.work import Outcome, Work
-from tapeworks.workers.compute import answer_arrays
-from tapeworks.workers.limits import ARRAYS_HEADER_BYTES, LONGEST_NAME
-from tapeworks.workers.messages import Wanted, checksum
+from tapeworks.scheduler.dispatch.contract import Outcome, Work
+from tapeworks.scheduler.errors import AnswerInvalid
+from tapeworks.wire.limits import ARRAYS_HEADER_BYTES, LONGEST_NAME
+from tapeworks.wire.messages import Wanted, checksum
 from tests.reference_numpy import microbatch_sum
 from tests.support.answers import NETWORK, attempt, header, results, work
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tapeworks.workers.watchdog import IDLE_HEARTBEATS, Watchdog
+from tapeworks.workers.worker import IDLE_HEARTBEATS, Watchdog
 
 
 @pytest.fixture

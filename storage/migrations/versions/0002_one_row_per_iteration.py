@@ -10,7 +10,7 @@ from alembic import op
 from alembic.util import CommandError
 
 from tapeworks.storage.migrations.copying import OLD, copy_all
-from tapeworks.storage.types import CompactUtcDateTime, Float32Array, HexDigest
+from tapeworks.storage.tables import CompactUtcDateTime, Float32Array, HexDigest
 
 revision = "0002"
 down_revision = "0001"

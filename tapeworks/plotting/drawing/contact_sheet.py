@@ -5,8 +5,8 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tapeworks.plotting.drawing.style import COLOURS, plain
 from tapeworks.plotting.hardest import ContactSheet, HardImage
+from tapeworks.plotting.style import COLOURS, plain
 
 #: Images in a row of the sheet.
 ROW = 6

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from tapeworks.plotting.curves import Curves, Line, Measure
-from tapeworks.plotting.drawing.style import (
+from tapeworks.plotting.style import (
     COLOURS,
     DASHES,
     GRID,

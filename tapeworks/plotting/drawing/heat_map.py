@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from tapeworks.plotting.drawing.style import logarithmic, plain, whole_numbers
 from tapeworks.plotting.heat_map import HeatMap, Losses
+from tapeworks.plotting.style import logarithmic, plain, whole_numbers
 
 #: Inches.
 WIDTH, HEIGHT = 8.0, 5.0

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from tapeworks.comparison.labels import shortened
-from tapeworks.output import visible
-from tapeworks.plotting.drawing.style import COLOURS, bare, plain
+from tapeworks.cli.output import visible
+from tapeworks.comparison.texts import shortened
+from tapeworks.plotting.style import COLOURS, bare, plain
 from tapeworks.plotting.timeline import Timeline
 
 #: Inches: of the picture's width, of all but the rows, of a row, and of all rows at most.

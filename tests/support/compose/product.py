@@ -15,7 +15,7 @@ import click
 from tapeworks.__main__ import cli
 from tests.support.compose.project import ROOT
 
-ROOMS = ("model", "workers", "scheduler", "storage", "tapeworks")
+ROOMS = ("model", "wire", "workers", "scheduler", "storage", "tapeworks")
 
 #: What `tapeworks secrets` makes.
 SECRET_FILES = {

@@ -1,0 +1,1 @@
+"""Computation of an iteration, in this process or by workers."""

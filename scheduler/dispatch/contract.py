@@ -1,0 +1,141 @@
+"""The work that a dispatcher is given, and the results that it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.datasets.source import ImageData
+from tapeworks.model.parameters import Arrays
+from tapeworks.scheduler.core.sharding import Shard
+from tapeworks.storage.records import RunRecord
+from tapeworks.wire.messages import Wanted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Work:
+    """One iteration's computation, or one evaluation's."""
+
+    run_id: str
+    epoch: int
+    iteration: int  #: an evaluation counts as the iteration that would come next
+    network: NetworkConfig
+    wanted: Wanted
+    parameters: bytes  #: safetensors
+    parameters_digest: str
+    data: ImageData  #: what the image numbers refer to
+    images: NDArray[np.int64]  #: the image set: numbers of its images in the data
+    shards: int | None  #: None lets the dispatcher choose
+    audit: float = 0.0  #: share of the shards that two workers must agree on
+
+    @property
+    def microbatches(self) -> int:
+        """Their number; only the last one may have fewer images than the others."""
+        return -(-len(self.images) // self.network.microbatch_size)
+
+    def attempt_id(self, epoch: int, shard: int, attempt: int) -> str:
+        """`run.epoch.iteration.shard.attempt`; what differs from it is no answer to this work.
+
+        An evaluation's iteration is written `e5`: the one that comes next has its number.
+        """
+        kind = "e" if self.wanted is Wanted.NOTHING else ""
+        return f"{self.run_id}.{epoch}.{kind}{self.iteration}.{shard}.{attempt}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Outcome:
+    """One shard, computed and checked; counted once."""
+
+    shard: Shard
+    losses: NDArray[np.float32]  #: a row per image, as are the next two
+    gradient_norms: NDArray[np.float32]
+    predictions: NDArray[np.int32]
+    attempt: int  #: the attempt that was counted, from 1
+    epoch: int  #: the claim under which that attempt was sent
+    worker: str
+    seconds: float  #: the worker's time for it
+    received_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Result:
+    """A whole work, computed; each image counted once."""
+
+    outcomes: list[Outcome]  #: one per shard, in their order, which is the image set's
+    sums: Arrays  #: of all images' gradients, float64; empty for an evaluation
+
+
+class Watcher(Protocol):
+    """The driver of the run, called while a dispatcher waits."""
+
+    def tick(self, *, waiting: bool = False) -> None:
+        """Keep the lease. Raises when the run must be left at once.
+
+        While it is `waiting` for what may never come, any wish to stop is reason enough.
+        """
+
+    def notice(self, kind: str, message: str, worker: str | None = None) -> None:
+        """Something happened that the run's history should tell, maybe about one worker."""
+
+
+class RunWatcher(Watcher, Protocol):
+    """A watcher of a whole run, not only of one computation."""
+
+    def goes_on(self, completed_iterations: int) -> bool:
+        """Return False once it is known that the run is left after so many iterations."""
+
+    def is_stopped(self, completed_iterations: int) -> bool:
+        """Return whether the run is to be left after so many iterations, all of them committed."""
+
+    def committed(self, run: RunRecord) -> None:
+        """All iterations so far are in the history and told. Raises to leave the run."""
+
+
+class Dispatcher(Protocol):
+    """Has works computed, somewhere."""
+
+    attempts: int  #: sent for the latest work
+    shards: int  #: cut for the latest work
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of those who compute; None before the first outcome."""
+
+    def begin(
+        self,
+        run_id: str,
+        network: NetworkConfig,
+        fingerprint: str | None,
+        *,
+        allow_mixed: bool,
+        aside: Collection[str] = (),
+    ) -> None:
+        """Get ready for a run whose fingerprint may be pinned already, or may vary.
+
+        Answers of the workers that are set `aside` do not count.
+        """
+
+    def start(self, work: Work, watcher: Watcher) -> None:
+        """Hand out what `compute` is asked for next, and return without waiting for an answer.
+
+        The caller commits the iteration before meanwhile: nothing of this work is counted yet.
+        Raises nothing that would keep the caller from that, but what a lost lease raises.
+        """
+
+    def compute(self, work: Work, watcher: Watcher) -> Result:
+        """Have every shard of this work computed, and count each once.
+
+        Goes on with the work if it is started; other work that was started is dropped.
+        """
+
+    def fingerprints(self) -> frozenset[str]:
+        """Return those of the workers that are there for any run; none where it is not known."""
+
+    def end(self, run_id: str, epoch: int) -> None:
+        """The run is left; drop what is started, and remove what lies about."""

@@ -1,0 +1,128 @@
+"""The in-process dispatcher: no queue, no workers, the same bits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tapeworks.model.config import NetworkConfig
+from tapeworks.model.parameters import (
+    GRADIENT_NORMS,
+    LOSSES,
+    PREDICTIONS,
+    Arrays,
+    all_finite,
+    from_bytes,
+)
+from tapeworks.model.reduction import Reduction
+from tapeworks.scheduler.core.sharding import split
+from tapeworks.scheduler.dispatch.contract import (
+    Outcome,
+    Result,
+    Watcher,
+    Work,
+)
+from tapeworks.scheduler.errors import diverged, other_bits
+from tapeworks.wire.messages import (
+    Wanted,
+)
+
+if TYPE_CHECKING:
+    from tapeworks.model.gradients import EngineResult
+
+#: What the ledger says in place of a worker's name.
+IN_PROCESS = "in-process"
+
+
+class LocalDispatcher:
+    """Computes every image in this process, in order."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.shards = 0
+        self.fingerprint: str | None = None
+
+    def prepare(self, network: NetworkConfig) -> None:
+        """Load TensorFlow and compile: seconds that had better pass before a lease runs."""
+        from tapeworks.model.fingerprint import fingerprint
+        from tapeworks.model.gradients import warm_up
+
+        self.fingerprint = fingerprint()
+        warm_up(network)
+
+    def begin(
+        self,
+        run_id: str,
+        network: NetworkConfig,
+        fingerprint: str | None,
+        *,
+        allow_mixed: bool,
+        aside: Collection[str] = (),  # noqa: ARG002
+    ) -> None:
+        """Refuse a run that another kind of machine began."""
+        self.prepare(network)
+        if not allow_mixed and fingerprint not in (None, self.fingerprint):
+            raise other_bits(run_id, fingerprint, self.fingerprint)
+
+    def fingerprints(self) -> frozenset[str]:
+        """Return this process's own, once it is known."""
+        return frozenset(filter(None, [self.fingerprint]))
+
+    def start(self, work: Work, watcher: Watcher) -> None:
+        """Nothing: nobody else is here who could compute meanwhile."""
+
+    def compute(self, work: Work, watcher: Watcher) -> Result:
+        """One slice of images after the other; together they are one shard's answer."""
+        from tapeworks.model.slices import answer_arrays, compute_slices
+
+        self.attempts = self.shards = 1
+        [shard] = split(work.images, work.network.microbatch_size, 1)
+        wanted = work.wanted if work.wanted is Wanted.NOTHING else Wanted.SUMMED
+
+        def take(rows: slice) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+            watcher.tick()
+            numbers = work.images[rows]
+            return work.data.images[numbers], work.data.labels[numbers]
+
+        began, parameters = time.perf_counter(), from_bytes(work.parameters)
+        results = compute_slices(work.network, parameters, len(work.images), take, wanted)
+        finite = (_checked(result, work.iteration) for result in results)
+        arrays = answer_arrays(finite, work.network, wanted)
+        outcome = Outcome(
+            shard=shard,
+            losses=arrays[LOSSES],
+            gradient_norms=arrays[GRADIENT_NORMS],
+            predictions=arrays[PREDICTIONS],
+            attempt=1,
+            epoch=work.epoch,
+            worker=IN_PROCESS,
+            seconds=time.perf_counter() - began,
+            received_at=datetime.now(UTC),
+        )
+        return Result(outcomes=[outcome], sums=_total(arrays, work))
+
+    def end(self, run_id: str, epoch: int) -> None:
+        """Nothing lies about."""
+
+
+def _checked(result: EngineResult, iteration: int) -> EngineResult:
+    """The result, if it is finite, as answers through a queue must be.
+
+    A norm overflows before its gradient does.
+    """
+    if not all_finite({LOSSES: result.losses, GRADIENT_NORMS: result.gradient_norms}):
+        raise diverged(iteration)
+    return result
+
+
+def _total(arrays: Arrays, work: Work) -> Arrays:
+    if work.wanted is Wanted.NOTHING:
+        return {}
+    reduction = Reduction()
+    reduction.add(0, work.microbatches, {name: arrays[name] for name in work.network.shapes})
+    return reduction.total(work.microbatches)

@@ -1,0 +1,1 @@
+"""Runs from their claim to their end."""

@@ -1,0 +1,233 @@
+"""A claimed run from claim to release: its status in SQL is true however the driving ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+
+from tapeworks.model import datasets
+from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.model.datasets.source import Split
+from tapeworks.scheduler.background import in_background
+from tapeworks.scheduler.core.decisions import WORKER_SET_ASIDE
+from tapeworks.scheduler.dispatch.contract import Dispatcher
+from tapeworks.scheduler.driving.heartbeat import Pulse
+from tapeworks.scheduler.driving.keeper import Control, Keeper, Lease
+from tapeworks.scheduler.driving.outages import Patience
+from tapeworks.scheduler.errors import (
+    OF_ALL_RUNS,
+    OF_ONE_RUN,
+    GivenBack,
+    Interrupted,
+    Requested,
+    RunFailed,
+    Unreleased,
+    other_images,
+)
+from tapeworks.scheduler.evaluation import Evaluations
+from tapeworks.scheduler.metering import UNMETERED, Meter
+from tapeworks.scheduler.submission import check_order
+from tapeworks.scheduler.training import train
+from tapeworks.storage.errors import LeaseLost
+from tapeworks.storage.history import History
+from tapeworks.storage.owners import current_owner
+from tapeworks.storage.records import (
+    Claim,
+    EvaluationRecord,
+    IterationRecord,
+    RunRecord,
+    RunStatus,
+)
+from tapeworks.wire.chunks import chunked
+from tapeworks.wire.crash_points import CrashPoint, crash_point
+
+#: Why a run was left on which the user did not wait.
+STOPPED = "stopped on request"
+
+
+def _unheard(kind: str, message: str) -> None:
+    """Nobody looks on."""
+
+
+def _nothing() -> None:
+    """Nothing else needs to be looked after."""
+
+
+def images_digest(data: Split) -> str:
+    """The digest of the training images."""
+    return chunked(data.training.images, data.training.labels).digest
+
+
+def check_images(run: RunRecord, received: str) -> None:
+    """Raise `CannotContinueHere` unless these are the images that the run was started on."""
+    if run.images_digest not in (None, received):
+        raise other_images(run.id, str(run.images_digest), received)
+
+
+def defect(error: Exception) -> str:
+    """The reason of a run that an unexpected error has paused."""
+    words = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+    return f"An unexpected error, whose traceback the scheduler has logged: {words}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Driver:
+    """The means of driving runs; the same for one run or for many, one after the other."""
+
+    history: History
+    dispatcher: Dispatcher
+    control: Control = field(default_factory=Control)
+    stopped_status: RunStatus = RunStatus.QUEUED  #: of a run that is left before its end
+    load: Callable[[RunConfig], Split] = datasets.load
+    on_notice: Callable[[str, str], None] = _unheard
+    on_tick: Callable[[], None] = _nothing  #: called while waiting; may raise to leave the run
+    owner: str = field(default_factory=current_owner)
+    lease: Lease = field(default_factory=Lease)
+    pulse: Pulse = field(default_factory=Pulse)  #: for whoever shows that this driver is alive
+    meter: Meter = UNMETERED
+    stop_after: int | None = None  #: iterations after which the run is left
+
+    def patient(self, claim: Claim | None = None) -> History:
+        """The history as an owner uses it: through outages of the database, until interrupted.
+
+        With a claim, its run's history tells of them.
+        """
+        patience = Patience(self.history, self.control, self.on_notice, claim, self.pulse)
+        return self.history.patient(patience)
+
+    def claim(self, run_id: str) -> Claim:
+        """Take this run; raises storage's `StateConflict` if it is driven or has ended."""
+        return self.patient().claim(run_id, self.owner, self.lease.seconds)
+
+    def claim_next(self) -> Claim | None:
+        """Take the oldest submission that nobody drives; None if there is none.
+
+        One that the living workers can compute goes before those that they cannot.
+        """
+        there = self.dispatcher.fingerprints()
+        return self.patient().claim_next(self.owner, self.lease.seconds, there)
+
+    def drive(self, claim: Claim) -> Iterator[IterationRecord | EvaluationRecord]:
+        """Every iteration as it is committed, every evaluation as it is stored.
+
+        Raises `RunFailed` when the run ended as failed, an error that is `OF_ONE_RUN` when the run
+        was paused with it as its reason, storage's `LeaseLost` when another scheduler has taken the
+        run, and its `HistoryRolledBack` when the run was given up, to be taken again as the
+        database has it. Any other error but one that is `OF_ALL_RUNS` has paused the run too.
+        """
+        history = self.patient(claim)
+        self.meter.taken(self.lease.seconds)
+        try:
+            status, reason, done = yield from self._iterations(history, claim)
+            if status is RunStatus.COMPLETED:
+                crash_point(CrashPoint.RUN_COMPUTED)
+                history.finish(claim, status, reason, after=done)
+                crash_point(CrashPoint.RUN_FINISHED)
+            else:
+                self._leave(history, claim, status, reason)
+        except (LeaseLost, Unreleased):
+            raise
+        except (Requested, GivenBack) as error:
+            self._step_aside(history, claim, error)
+        except BaseException as error:
+            self._leave(history, claim, *self._end_of(error))
+            raise
+        finally:
+            self.meter.left()
+            self.dispatcher.end(claim.run_id, claim.epoch)
+
+    def _iterations(
+        self, history: History, claim: Claim
+    ) -> Generator[IterationRecord | EvaluationRecord, None, tuple[RunStatus, str | None, int]]:
+        crash_point(CrashPoint.RUN_CLAIMED)
+        run = history.find_run(claim.run_id)
+        check_order(run)
+        config = recorded_config(run.configuration)
+        keeper = Keeper(
+            history,
+            claim,
+            self.control,
+            self.on_notice,
+            self.on_tick,
+            self.lease,
+            self.pulse,
+            self.meter,
+            lambda run: self._make_room(history, run),
+            self.stop_after,
+        )
+        loading = in_background(lambda: self._load(config), lambda: keeper.tick(waiting=True))
+        data, received = loading
+        check_images(run, received)
+        history.set_images(claim, received, data.training.labels.tobytes())
+        crash_point(CrashPoint.IMAGES_RECORDED)
+        mixed = config.allow_mixed_workers
+        aside = history.workers_in_events(run.id, WORKER_SET_ASIDE)
+        pinned = run.fingerprint
+        self.dispatcher.begin(run.id, config.network, pinned, allow_mixed=mixed, aside=aside)
+        keeper.tick()
+        evaluations = Evaluations(
+            config=config,
+            claim=claim,
+            history=history,
+            dispatcher=self.dispatcher,
+            held_out=data.test,
+            watcher=keeper,
+        )
+        done = run.completed_iterations
+        if reason := (yield from evaluations.after(done)):
+            return RunStatus.COMPLETED, reason, done
+        for records in train(config, claim, history, self.dispatcher, data.training, keeper):
+            crash_point(CrashPoint.ITERATION_COMMITTED)
+            for record in records:
+                self.meter.committed(record)
+                yield record
+            done = records[-1].iteration + 1
+            if reason := (yield from evaluations.after(done)):
+                return RunStatus.COMPLETED, reason, done
+        if done < config.iterations:
+            return self.stopped_status, STOPPED, done
+        return RunStatus.COMPLETED, None, done
+
+    def _make_room(self, history: History, run: RunRecord) -> None:
+        """Raise `GivenBack` if the living workers cannot compute the run, but a queued one."""
+        there = self.dispatcher.fingerprints()
+        fits = run.fingerprint is None or run.fingerprint in there
+        mixed = recorded_config(run.configuration).allow_mixed_workers
+        if self.stopped_status is not RunStatus.QUEUED or fits or mixed:
+            return
+        if there and history.has_queued(there):
+            raise GivenBack(
+                f"given back to the queue: no worker of fingerprint {run.fingerprint} is there, "
+                "and others that are queued can be computed"
+            )
+
+    def _step_aside(self, history: History, claim: Claim, error: Requested | GivenBack) -> None:
+        if isinstance(error, Requested):
+            history.heed(claim)
+        else:
+            self._leave(history, claim, RunStatus.QUEUED, str(error))
+        self.on_notice("run_left", f"Run {claim.run_id}: {error}")
+
+    def _load(self, config: RunConfig) -> tuple[Split, str]:
+        """The images and the digest of those to train on, which takes seconds for each gigabyte."""
+        data = self.load(config)
+        return data, images_digest(data)
+
+    def _end_of(self, error: BaseException) -> tuple[RunStatus, str]:
+        """Return the status of a run after this error, and the reason."""
+        if isinstance(error, RunFailed):
+            return RunStatus.FAILED, str(error)
+        if isinstance(error, OF_ONE_RUN):
+            return RunStatus.PAUSED, str(error)
+        if isinstance(error, Interrupted | GeneratorExit | KeyboardInterrupt):
+            return self.stopped_status, STOPPED
+        if isinstance(error, Exception) and not isinstance(error, OF_ALL_RUNS):
+            return RunStatus.PAUSED, defect(error)
+        return self.stopped_status, str(error) or type(error).__name__
+
+    def _leave(self, history: History, claim: Claim, status: RunStatus, reason: str | None) -> None:
+        leave = history.finish if status.is_finished else history.release
+        try:
+            leave(claim, status, reason)
+        except Interrupted as error:
+            raise Unreleased(claim.run_id, self.lease.seconds) from error

@@ -1,0 +1,1 @@
+"""Stored iterations, computed again and compared."""

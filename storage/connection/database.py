@@ -1,0 +1,207 @@
+"""The connection to SQLite or PostgreSQL: transactions, schema revision, and nothing of runs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Never
+
+from sqlalchemy import Connection, Dialect, Engine, text
+from sqlalchemy.exc import OperationalError
+
+from tapeworks.storage import forks
+from tapeworks.storage.connection import bound_values
+from tapeworks.storage.connection.engines import Purpose, create_private, engine_for
+from tapeworks.storage.connection.outages import translated
+from tapeworks.storage.connection.urls import anchor_url, parse_url, show_url
+from tapeworks.storage.errors import DatabaseLocked, NotCopied, SchemaMismatch
+from tapeworks.storage.migrations import REVISION
+from tapeworks.storage.migrations.schema import read_schema
+
+#: How the names of files end that SQLite keeps beside a database.
+SQLITE_ENDINGS = ("-wal", "-shm", "-journal")
+
+#: How often an upgrade waits for the lock of an SQLite file, as long as any transaction each time:
+#: another process upgrades it, which may take longer on a busy machine or with a long history.
+UPGRADE_ATTEMPTS = 6
+
+#: Where a writing transaction stands: the two moments between which its outcome is unknown.
+Moment = Literal["before_commit", "after_commit"]
+
+#: Looks on at those moments, for drills: it may raise or end the process there.
+Observer = Callable[[Moment], None]
+
+
+def unobserved(moment: Moment) -> None:
+    """Nobody looks on."""
+
+
+class Database:
+    """One database, by its URL or by the path of an SQLite file. Opens nothing until used.
+
+    Threads may share it, and so may processes that are forked: each opens connections of its own.
+    The observer is called around every COMMIT of a writer.
+    """
+
+    def __init__(self, url: str | Path, observer: Observer = unobserved) -> None:
+        self._url, self._observer = anchor_url(parse_url(url)), observer
+        #: The URL as it may be shown: without its password.
+        self.address = show_url(self._url)
+        self._engine = self._new_engine()
+        #: Where locks are a process's and not a connection's.
+        self.guarded_file = os.path.realpath(self.file) if self.file else None
+        self._guard = forks.guard()
+        self._guard.add(self)
+
+    def __reduce__(self) -> Never:
+        raise NotCopied("database")
+
+    def now(self) -> datetime:
+        """The clock that leases and events go by: the server's, so that it is the same for all."""
+        if self.is_sqlite:
+            return datetime.now(UTC)  # a file's users share a machine
+        with self.read() as connection:
+            moment: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        return moment.astimezone(UTC)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database and never waits for writers."""
+        with self._transaction("read") as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes all or nothing; on SQLite the only one at its time."""
+        with self._transaction("write") as connection:
+            yield connection
+            self._observer("before_commit")
+        self._observer("after_commit")
+
+    def check_writable(self) -> None:
+        """Write what stands there already, which changes nothing. Raises what forbids it."""
+        with self._transaction("write") as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
+
+    @contextmanager
+    def apart(self) -> Iterator[Connection]:
+        """A connection outside of any transaction, closed afterwards: nobody else gets it."""
+        with self._connection() as connection:
+            try:
+                yield connection
+            finally:
+                connection.invalidate()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """True for an SQLite file."""
+        return self._engine.dialect.name == "sqlite"
+
+    @property
+    def dialect(self) -> Dialect:
+        """The rules by which SQL is written for it."""
+        return self._engine.dialect
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file, if it is one."""
+        return Path(str(self._url.database)) if self.is_sqlite else None
+
+    def owns(self, path: Path) -> bool:
+        """Check that the SQLite file is or lies there, or SQLite may keep one beside it there."""
+        if not self.file:
+            return False
+        own, place = Path(os.path.realpath(self.file)), Path(os.path.realpath(path))
+        beside = {own.with_name(own.name + ending) for ending in SQLITE_ENDINGS}
+        is_other_name = own.exists() and place.exists() and place.samefile(own)
+        return is_other_name or own.is_relative_to(place) or place in beside
+
+    def revision(self) -> str | None:
+        """Return the revision of the tables, or None. Raises `ForeignTables`."""
+        with self.read() as connection:
+            return read_schema(connection, self.address).revision
+
+    def check_schema(self) -> None:
+        """Create the tables of a new SQLite database; refuse tables of another version.
+
+        Raises `SchemaMismatch`, for those of another program `ForeignTables`.
+        """
+        with self.read() as connection:
+            found = read_schema(connection, self.address)
+        if found.is_empty and self.is_sqlite:
+            self.upgrade()
+        elif found.revision != REVISION:
+            raise SchemaMismatch(self.address, found.revision, REVISION)
+
+    def upgrade(self) -> None:
+        """Bring the tables to this version's revision; any number of processes may try at once."""
+        for _ in range(UPGRADE_ATTEMPTS - 1):
+            with suppress(DatabaseLocked):
+                self._upgrade_once()
+                return
+        self._upgrade_once()
+
+    def shrink(self) -> None:
+        """Give the room of what was removed back to the disk, on SQLite; PostgreSQL reuses it."""
+        if self.is_sqlite:
+            with self._connection("outside") as connection:
+                connection.exec_driver_sql("VACUUM")
+
+    def copy_to(self, path: Path) -> None:
+        """Copy an SQLite database as it stands now to a new file, its owner's; writers go on.
+
+        Raises `OSError` when there is no room for it.
+        """
+        create_private(path)
+        with self._connection("outside") as connection:
+            try:
+                connection.exec_driver_sql("VACUUM INTO ?", (str(path),))
+            except OperationalError as error:
+                if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path) from error
+                raise
+            connection.commit()  # looks whether a file that is only read stayed as it was
+
+    def close(self) -> None:
+        """Close all connections; the next use opens new ones."""
+        self._engine.dispose()
+
+    def open_connections(self) -> int:
+        """Return how many there are, in use or not."""
+        pool: Any = self._engine.pool
+        return int(pool.checkedin() + pool.checkedout())
+
+    def abandon(self) -> object:
+        """Begin without connections; return the old ones, which are another process's."""
+        old, self._engine = self._engine.pool, self._new_engine()
+        return old
+
+    def _new_engine(self) -> Engine:
+        engine = engine_for(self._url, self.address)
+        bound_values.refuse_others(engine)
+        return engine
+
+    def _upgrade_once(self) -> None:
+        from tapeworks.storage.migrations.upgrade import upgrade  # which a listing goes without
+
+        with self._transaction("migrate") as connection:
+            upgrade(connection, self.address)
+
+    @contextmanager
+    def _transaction(self, purpose: Purpose) -> Iterator[Connection]:
+        with self._connection(purpose) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _connection(self, purpose: Purpose = "read") -> Iterator[Connection]:
+        with (
+            translated(self.address),
+            self._guard.using(self, self.address),
+            self._engine.connect() as connection,
+        ):
+            yield connection.execution_options(purpose=purpose)

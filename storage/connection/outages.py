@@ -1,0 +1,192 @@
+"""Turns the database's errors into ours, in one place."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy.exc import (
+    DatabaseError,
+    DataError,
+    DisconnectionError,
+    IntegrityError,
+    InterfaceError,
+    NotSupportedError,
+    PendingRollbackError,
+    ProgrammingError,
+    ResourceClosedError,
+    SQLAlchemyError,
+    StatementError,
+    TimeoutError,  # noqa: A004 - of the pool
+)
+
+from tapeworks.storage.errors import (
+    DatabaseLocked,
+    DatabaseReadOnly,
+    FileReadOnly,
+    RightMissing,
+    StateConflict,
+    StorageError,
+    StorageRefused,
+    StorageUnreachable,
+)
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+class Repeat(Protocol):
+    """Does a unit of work, as often as it takes."""
+
+    def __call__(self, unit: Callable[[], _Result], /) -> _Result:
+        """What the unit gives in the end."""
+
+
+def once(unit: Callable[[], _Result]) -> _Result:
+    """Does it, and lets its error through."""
+    return unit()
+
+
+class Repeating(Protocol):
+    """Whose units of work are done as often as it takes."""
+
+    _repeat: Repeat
+
+
+_Self = TypeVar("_Self", bound=Repeating)
+
+
+def unit_of_work(
+    method: Callable[Concatenate[_Self, _Arguments], _Result],
+) -> Callable[Concatenate[_Self, _Arguments], _Result]:
+    """Make a method one that may be begun anew as a whole; it must be the same to do it twice."""
+
+    @functools.wraps(method)
+    def repeated(
+        self: _Self, /, *arguments: _Arguments.args, **named: _Arguments.kwargs
+    ) -> _Result:
+        return self._repeat(lambda: method(self, *arguments, **named))
+
+    return repeated
+
+
+#: PostgreSQL's codes of a user without a right, and of a server or user that only reads.
+MISSING_RIGHT, READ_ONLY_TRANSACTION = "42501", "25006"
+
+#: What a driver says, and what a person can do about it.
+REMEDIES = {
+    "database is locked": "Another program keeps it locked; end that program or try again.",
+    "disk is full": "Make room on its disk.",
+    "readonly": "Make the file and its directory writable, or name another file.",
+    "read-only transaction": "If it is a standby, name the primary; if it protects itself, make"
+    " room on its disk; else run: ALTER ROLE user SET default_transaction_read_only = off",
+    "unable to open": "Name a file in a directory that can be written to.",
+    "image is malformed": "It is damaged: copy it, look with: sqlite3 FILE 'PRAGMA"
+    " integrity_check', and put a backup in its place.",
+    "connection is bad: invalid": "Correct that in the URL.",
+    "definition of service": "Name one of those in pg_service.conf.",
+    "invalid connection option": "Take it out of the URL; libpq's own are named sslmode=require,"
+    " options=-csearch_path%3DSCHEMA and so on.",
+    "has no equivalent in encoding": "Make a database that holds every text with: createdb"
+    " --encoding UTF8 --template template0",
+    "not a database": "Name another file, or move this one away.",
+    "no such table": "Run: tapeworks db upgrade",
+    "certificate verify failed": "Its certificate has expired, or is signed by nobody that is"
+    " trusted here: renew it, or name its CA with sslrootcert=/path/ca.pem in the URL.",
+    "does not match host name": "Name the server in the URL as its certificate does.",
+    "root certificate file": "Name the file of your server's CA with sslrootcert=/path/ca.pem.",
+    "does not support SSL": "It does not speak TLS: set ssl = on in its postgresql.conf.",
+    "no encryption": "It wants TLS: put sslmode=verify-full and sslrootcert=/path/ca.pem in the"
+    " URL.",
+    "unsupported startup parameter": "Take it out of the URL, or have the pooler ignore it with"
+    " ignore_startup_parameters.",
+    "statement pooling mode": "Set pool_mode = transaction or session in the pooler.",
+    "password authentication failed": "Name the file with its password in"
+    " TAPEWORKS_DATABASE_PASSWORD_FILE, or the password in the URL.",
+}
+
+#: The remedy for everything else that keeps a database from being used.
+ELSE = "Check the address, the disk, and that the server is running."
+
+#: What a driver says when waiting does not help: a person must change the database or its address.
+#: An unknown sentence, perhaps in another language, is one of an outage.
+REFUSALS = (
+    "unable to open",
+    "not a database",
+    "image is malformed",
+    "connection is bad: invalid",
+    "definition of service",
+    "certificate",
+    "does not match host name",
+    "does not support SSL",
+    "no encryption",
+    "no pg_hba.conf entry",
+    "password authentication failed",
+    "no password supplied",
+    "does not exist",  # a role or a database
+)
+
+#: Of SQLAlchemy itself: a connection was lost, or none was to be had in time.
+_OUTAGES = (TimeoutError, DisconnectionError, PendingRollbackError, ResourceClosedError)
+
+
+@contextmanager
+def translated(address: str) -> Iterator[None]:
+    """Raise a `StorageError` for every error of the database at this address."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise _ours(address, error) from error
+
+
+def _ours(address: str, error: SQLAlchemyError) -> StorageError:
+    words = _words(error)
+    if isinstance(error, IntegrityError):
+        return StateConflict(
+            f"The database {address} refused a row that is stored already or belongs to nothing: "
+            f"{words}"
+        )
+    if _state(error) == MISSING_RIGHT:
+        return RightMissing(
+            f"The database {address} refused this user: {words}. Name a role that may do that"
+        )
+    if _is_about_access(error):
+        kind, remedy = _kind_of(error, words), _remedy(words) or ELSE
+        return kind(f"Cannot use the database {address}: {words}. {remedy}")
+    return StorageError(f"The database {address} failed: {words}. {_remedy(words)}".rstrip(" ."))
+
+
+def _kind_of(error: SQLAlchemyError, words: str) -> type[StorageUnreachable]:
+    if _state(error) == READ_ONLY_TRANSACTION:
+        return DatabaseReadOnly
+    if "readonly" in words:
+        return FileReadOnly
+    if "database is locked" in words:
+        return DatabaseLocked
+    return StorageRefused if any(sign in words for sign in REFUSALS) else StorageUnreachable
+
+
+def _state(error: SQLAlchemyError) -> str | None:
+    """PostgreSQL's code of the error."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)
+
+
+def _is_about_access(error: SQLAlchemyError) -> bool:
+    if isinstance(error, DataError | ProgrammingError | NotSupportedError):
+        return False
+    return isinstance(error, (DatabaseError, InterfaceError, *_OUTAGES))
+
+
+def _words(error: SQLAlchemyError) -> str:
+    cause = error.orig if isinstance(error, StatementError) else error
+    words, _question, _rest = " ".join(str(cause).split()).partition(" Is the server running")
+    return words.rstrip(".")
+
+
+def _remedy(words: str) -> str:
+    for sign, remedy in REMEDIES.items():
+        if sign in words:
+            return remedy
+    return ""

@@ -1,0 +1,38 @@
+"""The rights of the role that asks PostgreSQL: no query is more harmless than its role."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from tapeworks.storage.connection.database import Database
+
+_POWERS = """SELECT current_user AS name,
+  rolsuper OR rolreplication OR rolcreaterole OR EXISTS (
+    SELECT FROM pg_roles AS other WHERE pg_has_role(current_user, other.oid, 'MEMBER')
+    AND other.rolname IN ('pg_read_server_files', 'pg_write_server_files',
+      'pg_execute_server_program', 'pg_signal_backend', 'pg_maintain')
+  ) AS rules_server,
+  coalesce(has_table_privilege(to_regclass('stored_runs'), 'INSERT, UPDATE, DELETE'), false)
+    AS may_write
+FROM pg_roles WHERE rolname = current_user"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Role:
+    """A role of PostgreSQL and what it may do besides reading."""
+
+    name: str
+    #: Functions let it end others' sessions, or read and write the server's files.
+    rules_server: bool
+    #: It may change the history.
+    may_write: bool
+
+
+def role_of(database: Database) -> Role | None:
+    """The role that this database is asked as; None on SQLite, which has none."""
+    if database.is_sqlite:
+        return None
+    with database.read() as connection:
+        return Role(**connection.execute(text(_POWERS)).mappings().one())

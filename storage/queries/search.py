@@ -1,0 +1,258 @@
+"""Finding runs by what is known of them, and asking anything in SQL. Nothing is ever changed."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    column,
+    literal_column,
+    select,
+    table,
+)
+from sqlalchemy.exc import DBAPIError
+
+from tapeworks.storage.connection.bound_values import check_plain
+from tapeworks.storage.connection.database import Database
+from tapeworks.storage.connection.outages import translated
+from tapeworks.storage.errors import (
+    NotReadOnly,
+    QueryError,
+    QueryTimeout,
+    UnknownColumn,
+    UnknownTable,
+)
+from tapeworks.storage.queries.listing import Listing, plain
+from tapeworks.storage.queries.query_limits import DEFAULT_SECONDS, Statement
+from tapeworks.storage.queries.sqlite import ask_sqlite
+from tapeworks.storage.queries.views import COLUMNS
+from tapeworks.storage.records import RunStatus
+from tapeworks.storage.tables import aware_utc
+
+#: How each database says that a column or a table is not there.
+_NO_COLUMN = re.compile(r'no such column: (\S+)|column "?([^" ]+)"? does not exist')
+_NO_TABLE = re.compile(r'no such table: (\S+)|relation "?([^" ]+)"? does not exist')
+
+#: What a query begins with; anything else gets its refusal in these words.
+_QUERY = re.compile(r"(?:--[^\n]*\n|/\*.*?\*/|[\s(;])*(?:select|with|values|table)\b", re.I | re.S)
+
+#: SQLSTATEs, or their first two characters (the class), of what is wrong with a statement or with
+#: the values it met. Of the rest the database is to blame.
+_OUT_OF_TIME, _READ_ONLY, _SYNTAX = "57014", "25006", "42601"
+_OF_THE_SQL = {"0A", "21", "22", "25", "42", "54", "P0"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A person's SQL, and what is needed to say what is wrong with it."""
+
+    sql: str
+    seconds: float
+    #: Where the SQL is a condition only: on rows of this view.
+    view: str | None = None
+
+    @property
+    def views(self) -> list[str]:
+        """The views that it is about."""
+        if self.view:
+            return [self.view]
+        return [view for view in COLUMNS if re.search(rf"\b{view}\b", self.sql, re.I)]
+
+    @property
+    def is_query(self) -> bool:
+        """Check that it looks like one; the database decides."""
+        return self.view is not None or _QUERY.match(self.sql) is not None
+
+
+@contextmanager
+def asked(question: Question, statement: Statement) -> Iterator[None]:
+    """Raise a `QueryError` for what is wrong with the question; let through all else."""
+    try:
+        for text in (question.sql, *statement.values):
+            str(text).encode()  # a shell may pass bytes that are no text
+        if "\0" in question.sql:  # where PostgreSQL's driver would end it
+            raise QueryError("Expected SQL without a NUL.")
+        for value in statement.values:
+            check_plain(value)
+        yield
+    except UnicodeEncodeError as error:
+        raise QueryError("Expected SQL as Unicode text.") from error
+    except sqlite3.Warning as error:  # Python 3.11 says so of several statements
+        raise NotReadOnly(_one_line(error)) from error
+    except DBAPIError as error:
+        refusal = _refusal(question, error.orig)
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+def _refusal(question: Question, error: Any) -> QueryError | None:
+    if isinstance(error, sqlite3.Error):
+        return _of_sqlite(question, error)
+    return _of_postgresql(question, error)
+
+
+def _of_sqlite(question: Question, error: sqlite3.Error) -> QueryError | None:
+    # What Python's own module refuses has no code.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return QueryTimeout(question.seconds)
+    if code in {sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY}:
+        return NotReadOnly(_one_line(error))
+    if code not in {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH}:
+        return None
+    if not question.is_query or "one statement" in str(error):
+        return NotReadOnly(_one_line(error))
+    return _of_the_sql(question, _one_line(error))
+
+
+def _of_postgresql(question: Question, error: Any) -> QueryError | None:
+    state, words = error.sqlstate, error.diag.message_primary or _one_line(error)
+    if state == _OUT_OF_TIME:
+        return QueryTimeout(question.seconds)
+    if state is None or state[:2] not in _OF_THE_SQL:
+        return None
+    does_more = "data-modifying" in words or "multiple commands" in words
+    if state == _READ_ONLY or does_more or (state == _SYNTAX and not question.is_query):
+        return NotReadOnly(words)
+    return _of_the_sql(question, words)
+
+
+def _of_the_sql(question: Question, words: str) -> QueryError:
+    if (found := _NO_COLUMN.search(words)) is not None:
+        return unknown_column(_named(found), question)
+    if (found := _NO_TABLE.search(words)) is not None:
+        name = _named(found)
+        return UnknownTable(name, _nearest(name, list(COLUMNS)), list(COLUMNS))
+    return QueryError(f"The database cannot answer this: {words}")
+
+
+def unknown_column(name: str, question: Question) -> UnknownColumn:
+    """That none of the views has such a column."""
+    views = question.views or ["runs"]
+    known = [column for view in views for column in COLUMNS[view]]
+    quoted = f'"{name}"' in question.sql
+    return UnknownColumn(name, _nearest(name, known), views[0], quoted=quoted)
+
+
+def _named(found: re.Match[str]) -> str:
+    return (found[1] or found[2]).rpartition(".")[2].strip('"')
+
+
+def _nearest(name: str, among: list[str]) -> str | None:
+    near = get_close_matches(name.lower(), among, n=1, cutoff=0.5)
+    return near[0] if near else None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".")
+
+
+_RUNS = table("runs", *map(column, COLUMNS["runs"]))
+_TAGS = table("tags", *map(column, COLUMNS["tags"]))
+
+#: Columns of the view `runs` that are never NULL and have an index: sorting by them is for free.
+_ALWAYS_KNOWN = {"created_at", "id"}
+
+
+def query(
+    database: Database, sql: str, *, seconds: float = DEFAULT_SECONDS, limit: int | None = None
+) -> Listing:
+    """Return what one SELECT (or WITH … SELECT) finds, or its first rows.
+
+    Raises `NotReadOnly` for whatever would do more than read, `QueryTimeout` after so many seconds,
+    `UnknownColumn` and `UnknownTable` with the nearest name, and another `QueryError` with the
+    database's words.
+    """
+    statement = Statement(sql=sql, seconds=seconds, limit=limit)
+    return _ask(database, statement, Question(sql=sql, seconds=seconds))
+
+
+def find_runs(
+    database: Database,
+    *,
+    where: str | None = None,
+    status: Collection[RunStatus] = (),
+    tags: Mapping[str, str] | None = None,
+    since: datetime | None = None,
+    sort: str = "created_at",
+    descending: bool = True,
+    limit: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> Listing:
+    """Runs as rows of the view `runs`: those that fulfil everything that is asked for.
+
+    `where` is a condition in SQL over the view's columns; `status` is any of these; `tags` must all
+    be there; `since` is the submission, or later. What is not known is sorted last. Raises what
+    `query` raises.
+    """
+    question = Question(sql=where or "", seconds=DEFAULT_SECONDS, view="runs")
+    wanted = list(columns or COLUMNS["runs"])
+    for name in (*wanted, sort):
+        if name not in COLUMNS["runs"]:
+            raise unknown_column(name, question)
+    conditions = _conditions(where, status, tags or {}, since)
+    statement = runs_statement(wanted, conditions, sort, descending).limit(limit)
+    return _ask(database, _compiled(database, statement), question)
+
+
+def runs_statement(
+    columns: Sequence[str], conditions: Sequence[ColumnElement[bool]], sort: str, descending: bool
+) -> Select[Any]:
+    """These columns of the runs that fulfil all conditions."""
+
+    def towards(name: str) -> ColumnElement[Any]:
+        found: ColumnElement[Any] = _RUNS.c[name]
+        return found.desc() if descending else found.asc()
+
+    first = towards(sort) if sort in _ALWAYS_KNOWN else towards(sort).nulls_last()
+    chosen = select(*[_RUNS.c[name] for name in columns]).where(*conditions)
+    return chosen.order_by(first, towards("id"))
+
+
+def _conditions(
+    where: str | None,
+    status: Collection[RunStatus],
+    tags: Mapping[str, str],
+    since: datetime | None,
+) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if where is not None:
+        conditions.append(literal_column(f"({where}\n)"))  # the line ends a comment
+    if status:
+        conditions.append(_RUNS.c.status.in_([one.value for one in status]))
+    for key, value in tags.items():
+        having = select(_TAGS.c.run_id).where(_TAGS.c.key == key, _TAGS.c.value == value)
+        conditions.append(_RUNS.c.id.in_(having))
+    if since is not None:
+        moment = plain(aware_utc(since))  # digits, as the database writes them
+        conditions.append(_RUNS.c.created_at >= literal_column(f"'{moment}'"))
+    return conditions
+
+
+def _ask(database: Database, statement: Statement, question: Question) -> Listing:
+    if database.file:
+        with translated(database.address), asked(question, statement):
+            return ask_sqlite(database.file, statement)
+    from tapeworks.storage.queries.postgresql import ask_postgresql
+
+    return ask_postgresql(database, statement, question)
+
+
+def _compiled(database: Database, statement: Select[Any]) -> Statement:
+    """The statement as text and parameters for the driver. All parameters are text or numbers."""
+    kwargs = {"render_postcompile": True}
+    compiled = statement.compile(dialect=database.dialect, compile_kwargs=kwargs)
+    values: Mapping[str, Any] = compiled.params
+    places = getattr(compiled, "positiontup", None)
+    parameters = values if places is None else [values[name] for name in places]
+    return Statement(sql=str(compiled), parameters=parameters, seconds=DEFAULT_SECONDS)

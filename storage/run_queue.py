@@ -1,0 +1,216 @@
+"""The queue of runs: what anybody, on any machine, may want of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, update
+
+from tapeworks.storage import claims, references
+from tapeworks.storage.checkpoints import digest_of
+from tapeworks.storage.connection.database import Database
+from tapeworks.storage.errors import StateConflict
+from tapeworks.storage.lineage import expect_no_heirs
+from tapeworks.storage.records import (
+    CheckpointRecord,
+    Request,
+    RunRecord,
+    RunStatus,
+)
+from tapeworks.storage.rows import note, store
+from tapeworks.storage.tables import runs, tags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run as it is submitted, with its initial parameters."""
+
+    #: What people call it.
+    name: str | None
+    #: Everything that decides the result.
+    configuration: dict[str, Any]
+    #: Iterations wanted.
+    iterations: int
+    #: safetensors.
+    parameters: bytes
+    #: SHA-256 of those bytes.
+    parameters_digest: str
+    #: Queued, or paused: then it waits for `resume`, or for a `claim` by its id.
+    status: RunStatus = RunStatus.QUEUED
+    #: Runs of a higher one are taken first.
+    priority: int = 0
+    #: What its submitter wants to remember.
+    note: str | None = None
+    #: Values by key, to find it by.
+    tags: Mapping[str, str] = field(default_factory=dict)
+    #: None makes one that sorts by time.
+    run_id: str | None = None
+    #: The run whose configuration this one has, or had before changes.
+    parent_id: str | None = None
+    #: After how many of the parent's iterations it begins, with its parameters then.
+    parent_iterations: int | None = None
+    #: What the parent's optimizer carried on then.
+    optimizer_state: bytes | None = None
+    #: The only images that it may be trained on, if that is decided; their digest.
+    images_digest: str | None = None
+    #: The only kind of workers that may compute it, if that is decided.
+    fingerprint: str | None = None
+
+
+class Queue:
+    """Submits runs and changes where they stand. Every method is one transaction.
+
+    A run that is being driven belongs to its owner: pausing and cancelling it leave a request,
+    which the owner reads when it commits or renews its lease, and does.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def submit(self, submissions: Sequence[NewRun]) -> list[RunRecord]:
+        """Store these runs, all or none of them."""
+        now = self._database.now()
+        ids = references.new_run_ids(now, len(submissions))
+        records = [
+            _record(new, new.run_id or run_id, now + timedelta(microseconds=place))
+            for place, (new, run_id) in enumerate(zip(submissions, ids, strict=True))
+        ]  # their order is their age
+        with self._database.write() as connection:
+            for new, run in zip(submissions, records, strict=True):
+                _store(connection, new, run)
+        return records
+
+    def pause(self, run_id: str, reason: str | None = None) -> RunRecord:
+        """Have it stop after the iteration in progress, or not begin, until it is resumed."""
+        return self._stop(run_id, Request.PAUSE, reason)
+
+    def cancel(self, run_id: str, reason: str | None = None) -> RunRecord:
+        """End it: at once if nobody drives it, else as soon as its owner reads of it."""
+        return self._stop(run_id, Request.CANCEL, reason)
+
+    def resume(self, run_id: str) -> RunRecord:
+        """Queue a paused run again, or take back the wish to pause it."""
+        now = self._database.now()
+        with self._database.write() as connection:
+            run = _locked(connection, run_id)
+            if run.status is RunStatus.RUNNING and run.request is Request.PAUSE:
+                _change(connection, run, now, "resumed", None, request=None, request_reason=None)
+            elif run.status is RunStatus.PAUSED:
+                queued = {"status": RunStatus.QUEUED, "reason": None}
+                _change(connection, run, now, "resumed", None, **queued)
+            else:
+                raise StateConflict(f"Run {run.id} is {run.status}; only a paused one is resumed.")
+            return references.run_by_id(connection, run.id)
+
+    def set_priority(self, run_id: str, priority: int) -> RunRecord:
+        """Have it taken before all runs of a lower priority, from now on."""
+        references.checked_priority(priority)
+        now = self._database.now()
+        with self._database.write() as connection:
+            run = _locked(connection, run_id)
+            if run.status.is_finished:
+                raise StateConflict(f"Run {run.id} is {run.status}; its priority has no use.")
+            _change(connection, run, now, "priority", str(priority), priority=priority)
+            return references.run_by_id(connection, run.id)
+
+    def delete(self, run_id: str) -> None:
+        """Remove it with all its history.
+
+        A run that is being driven is refused, and one that an unfinished run's patience looks at.
+        """
+        now = self._database.now()
+        with self._database.write() as connection:
+            run = _locked(connection, run_id)
+            if run.status is RunStatus.RUNNING and not claims.is_deserted(run, now):
+                raise StateConflict(f"Run {run.id} is running; cancel it first.")
+            expect_no_heirs(connection, run)
+            connection.execute(delete(runs).where(runs.c.id == run.id))
+
+    def _stop(self, run_id: str, request: Request, reason: str | None) -> RunRecord:
+        references.checked_line("reason", reason)
+        now = self._database.now()
+        with self._database.write() as connection:
+            run = _locked(connection, run_id)
+            if run.status.is_finished or run.status is request.status:
+                raise StateConflict(f"Run {run.id} is {run.status} already.")
+            if run.request is Request.CANCEL and request is Request.PAUSE:
+                raise StateConflict(f"Run {run.id} is to be cancelled; it cannot be paused.")
+            if run.status is RunStatus.RUNNING and not claims.is_deserted(run, now):
+                asked = {"request": request, "request_reason": reason}
+                _change(connection, run, now, f"{request} requested", reason, **asked)
+            else:
+                claims.stop(connection, run, now, request, reason)
+            return references.run_by_id(connection, run.id)
+
+
+def _locked(connection: Connection, run_id: str) -> RunRecord:
+    claims.wait_for_writers(connection, run_id)
+    return references.run_by_id(connection, run_id)
+
+
+def _change(
+    connection: Connection,
+    run: RunRecord,
+    now: datetime,
+    kind: str,
+    why: str | None,
+    **values: Any,
+) -> None:
+    connection.execute(update(runs).where(runs.c.id == run.id).values(values))
+    note(connection, run.id, now, kind, f"{kind}: {why}" if why else kind)
+
+
+def _record(new: NewRun, run_id: str, now: datetime) -> RunRecord:
+    if new.status not in {RunStatus.QUEUED, RunStatus.PAUSED}:
+        raise ValueError(f"Expected queued or paused. Received: status={new.status.value}")
+    return RunRecord(
+        id=run_id,
+        name=references.checked_name(new.name),
+        status=new.status,
+        reason=None,
+        request=None,
+        request_reason=None,
+        priority=references.checked_priority(new.priority),
+        note=references.checked_line("note", new.note),
+        parent_id=new.parent_id,
+        parent_iterations=new.parent_iterations,
+        configuration=new.configuration,
+        iterations=new.iterations,
+        completed_iterations=new.parent_iterations or 0,
+        created_at=now,
+        started_at=None,
+        ended_at=None,
+        owner=None,
+        epoch=0,
+        lease_until=None,
+        fingerprint=new.fingerprint,
+        images_digest=new.images_digest,
+        parameters_digest=new.parameters_digest,
+        first_loss=None,
+        final_loss=None,
+        test_loss=None,
+        test_accuracy=None,
+        pruned_at=None,
+    )
+
+
+def _store(connection: Connection, new: NewRun, run: RunRecord) -> None:
+    store(connection, [run])
+    initial = CheckpointRecord(
+        run_id=run.id,
+        completed_iterations=run.completed_iterations,
+        digest=new.parameters_digest,
+        parameters=new.parameters,
+        optimizer_state=new.optimizer_state,
+        state_digest=digest_of(new.optimizer_state),
+    )
+    store(connection, [initial])
+    if new.tags:
+        checked = references.checked_tags(new.tags).items()
+        rows = [{"run_id": run.id, "key": key, "value": value} for key, value in checked]
+        connection.execute(insert(tags), rows)
+    wanted = claims.iteration_count(run.iterations)
+    note(connection, run.id, run.created_at, "submitted", f"submitted for {wanted}")

@@ -1,0 +1,130 @@
+"""What `pause`, `resume`, `cancel`, `priority` and `delete` have in common."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+import click
+
+from tapeworks.cli.connection import connected_history
+from tapeworks.cli.describe import as_json
+from tapeworks.cli.options import priority_type
+from tapeworks.cli.output import put, say
+from tapeworks.errors import ExitCode, UsageError
+from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.storage.run_queue import Queue
+
+#: The argument that names one or several runs.
+runs_argument = click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+
+#: The words for the history.
+reason_option = click.option("--reason", help="why, for the history")
+
+json_option = click.option("--json", is_flag=True, help="print JSON")
+
+#: What is done to one run.
+Change = Callable[[Queue, str], RunRecord]
+
+
+def change_runs(references: Sequence[str], json: bool, change: Change) -> int:
+    """Find all the runs, then change one after the other and say where each stands."""
+    history = connected_history()
+    history.release_abandoned()
+    found = [history.find_run(reference) for reference in references]
+    changed = []
+    for run in found:
+        changed.append(change(history.queue, run.id))
+        if not json:
+            put(_sentence(changed[-1]))
+    if json:
+        put(as_json([asdict(run) for run in changed]))
+    return ExitCode.DONE
+
+
+def _sentence(run: RunRecord) -> str:
+    if run.status is RunStatus.RUNNING and run.request:
+        return f"Run {run.id} is running; its scheduler will have it {run.request.status}"
+    priority = f", priority {run.priority}" if run.priority else ""
+    return f"Run {run.id} is {run.status}{priority}"
+
+
+@click.command("pause", epilog='Example: tapeworks pause first --reason "the machines are needed"')
+@runs_argument
+@reason_option
+@json_option
+def pause_command(runs: tuple[str, ...], reason: str | None, json: bool) -> int:
+    """Stop runs after the iteration in progress, until they are resumed.
+
+    A queued run is not taken any more. RUN is an id, a unique prefix of one, or a name.
+    """
+    return change_runs(runs, json, lambda queue, run_id: queue.pause(run_id, reason))
+
+
+@click.command("resume", epilog="Example: tapeworks resume first")
+@runs_argument
+@json_option
+def resume_command(runs: tuple[str, ...], json: bool) -> int:
+    """Queue paused runs again; they go on where they stopped, to the same bits.
+
+    RUN is an id, a unique prefix of one, or a name.
+    """
+    return change_runs(runs, json, lambda queue, run_id: queue.resume(run_id))
+
+
+@click.command("cancel", epilog='Example: tapeworks cancel first --reason "wrong data set"')
+@runs_argument
+@reason_option
+@json_option
+def cancel_command(runs: tuple[str, ...], reason: str | None, json: bool) -> int:
+    """End runs for good; what is committed stays in the history.
+
+    A run that is being driven ends within one iteration. RUN is an id, a unique prefix of one, or
+    a name.
+    """
+    return change_runs(runs, json, lambda queue, run_id: queue.cancel(run_id, reason))
+
+
+@click.command(
+    "priority",
+    context_settings={"ignore_unknown_options": True},  # -5 is a priority
+    epilog="Example: tapeworks priority 10 urgent",
+)
+@click.argument("priority", type=priority_type)
+@runs_argument
+@json_option
+def priority_command(priority: int, runs: tuple[str, ...], json: bool) -> int:
+    """Set the PRIORITY of runs: a higher one is taken first; new runs have 0.
+
+    A run that is being driven keeps its scheduler. RUN is an id, a unique prefix of one, or a name.
+    """
+    return change_runs(runs, json, lambda queue, run_id: queue.set_priority(run_id, priority))
+
+
+@click.command("delete", epilog="Example: tapeworks delete first --yes")
+@runs_argument
+@click.option("--yes", is_flag=True, help="do not ask")
+def delete_command(runs: tuple[str, ...], yes: bool) -> int:
+    """Remove runs with all their history and parameters. A running one is refused.
+
+    RUN is an id, a unique prefix of one, or a name. Prints the ids.
+    """
+    history = connected_history()
+    history.release_abandoned()
+    found = [history.find_run(run) for run in runs]
+    if not yes:
+        _confirm([f"{run.id} {run.name or ''}".strip() for run in found])
+    for run in found:
+        history.queue.delete(run.id)
+        put(run.id)
+    return ExitCode.DONE
+
+
+def _confirm(names: list[str]) -> None:
+    for line in ("This removes for good:", *(f"  {name}" for name in names)):
+        say(line)
+    if not sys.stdin.isatty():
+        raise UsageError("Nothing was removed: nobody can be asked here; say so with --yes.")
+    if not click.confirm("Remove?", err=True):
+        raise click.Abort

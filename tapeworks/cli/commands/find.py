@@ -1,0 +1,179 @@
+"""`tapeworks runs`: what was trained, is, and will be."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tapeworks.cli.choices import Moment
+from tapeworks.cli.connection import connected_history
+from tapeworks.cli.describe import clock
+from tapeworks.cli.listings import Form, put_listing, with_form_options
+from tapeworks.cli.option_kinds import Number, PathType, Status, Whole
+from tapeworks.cli.options import pairs
+from tapeworks.cli.output import put_table, say
+from tapeworks.errors import ExitCode, UsageError
+from tapeworks.storage.queries.listing import Listing
+from tapeworks.storage.queries.query_limits import (
+    DEFAULT_SECONDS,
+    LONGEST_SECONDS,
+    SHORTEST_SECONDS,
+)
+from tapeworks.storage.queries.roles import Role, role_of
+from tapeworks.storage.queries.search import find_runs, query
+from tapeworks.storage.records import RunStatus
+
+HEADERS = ("RUN", "NAME", "STATUS", "ITERATIONS", "FIRST LOSS", "LAST LOSS", "CREATED")
+
+#: What the table for people is made of.
+COLUMNS = (
+    *("id", "name", "status", "completed_iterations", "iterations"),
+    *("first_loss", "final_loss", "created_at"),
+)
+
+NO_RUN = "There is no run yet; start one with: tapeworks train"
+NO_RUN_FITS = "No run is like that; all of them: tapeworks runs"
+
+
+@click.command(
+    "runs",
+    epilog='Example: tapeworks runs --where "NOT final_loss < 12" --sort final_loss --asc',
+)
+@click.option(
+    "--status",
+    multiple=True,
+    type=Status(),
+    help="may be repeated: any of them",
+)
+@click.option(
+    "--tag", "tags", multiple=True, metavar="KEY=VALUE", help="may be repeated: all of them"
+)
+@click.option("--since", type=Moment(), help="submitted so long ago at most, or on a day or later")
+@click.option("--where", metavar="SQL", help="a condition over the columns of the view runs")
+@click.option("--sort", metavar="COLUMN", default="created_at", show_default=True)
+@click.option("--desc/--asc", "descending", default=True, help="  [default: --desc]")
+@click.option("--limit", type=Whole(1), default=20, show_default=True, help="how many at most")
+@click.option("--columns", metavar="A,B,…", help="columns of the view runs, in this order")
+@with_form_options
+def runs_command(
+    status: tuple[RunStatus, ...],
+    tags: tuple[str, ...],
+    columns: str | None,
+    form: Form,
+    **wanted: Any,
+) -> int:
+    """List the runs, newest first: all, or those that fulfil everything that is asked for.
+
+    The columns are those of the view runs: see docs/queries.md.
+    """
+    wanted |= {"status": status, "tags": pairs(tags, "--tag")}
+    names = [name.strip() for name in columns.split(",")] if columns is not None else None
+    history = connected_history()
+    history.release_abandoned()
+    shown = names or (None if form is Form.JSON else COLUMNS)
+    found = find_runs(history.database, columns=shown, **wanted)
+    if form is Form.TABLE and not found.rows:
+        asked_for = [wanted[name] for name in ("status", "tags", "since", "where")]
+        say(NO_RUN_FITS if any(asked_for) else NO_RUN)
+    elif form is Form.TABLE and names is None:
+        put_table(HEADERS, [_row(*run) for run in found.rows])
+    else:
+        put_listing(_as_read(found, form), form)
+    return ExitCode.DONE
+
+
+def _row(*run: Any) -> tuple[str, ...]:
+    run_id, name, status, completed, iterations, first_loss, final_loss, created_at = run
+    losses = ["-" if loss is None else f"{loss:.4f}" for loss in (first_loss, final_loss)]
+    return run_id, name or "-", status, f"{completed}/{iterations}", *losses, _clock(created_at)
+
+
+def _as_read(found: Listing, form: Form) -> Listing:
+    """Times by this machine's clock where people read them; tags as an object in JSON."""
+    readers: dict[str, Callable[[Any], Any]] = {}
+    if form is Form.TABLE:
+        readers = {name: _clock for name in found.columns if name.endswith("_at")}
+    elif form is Form.JSON:
+        readers = {"tags": json.loads}
+    return found.changed(readers)
+
+
+def _clock(moment: str | None) -> str:
+    return clock(datetime.fromisoformat(moment).replace(tzinfo=UTC) if moment else None)
+
+
+#: What Windows writes before a text; no SQL begins with it.
+BYTE_ORDER_MARK = "\ufeff"
+
+
+@click.command(
+    "query",
+    epilog='Example: tapeworks query "SELECT id, final_loss FROM runs WHERE final_loss < 12"',
+)
+@click.argument("sql", required=False)
+@click.option("--file", type=PathType(), help="a file that holds the SQL")
+@click.option(
+    "--seconds",
+    type=Number(SHORTEST_SECONDS, LONGEST_SECONDS),
+    default=DEFAULT_SECONDS,
+    show_default=True,
+    help="stop a query that takes longer",
+)
+@with_form_options
+def query_command(sql: str | None, file: Path | None, seconds: float, form: Form) -> int:
+    """Print what one SELECT finds. SQL is the query, or - to read it from the standard input.
+
+    Nothing in the history changes. On PostgreSQL, ask as a role that only reads. The views are
+    runs, iterations, images, ledger, workers, events, evaluations, checkpoints and tags: see
+    docs/queries.md.
+    """
+    asked = _read(sql, file)
+    history = connected_history()
+    history.release_abandoned()
+    put_listing(query(history.database, asked, seconds=seconds), form)
+    if warning := _about(role_of(history.database)):
+        say(warning)
+    return ExitCode.DONE
+
+
+def _about(role: Role | None) -> str | None:
+    """Return what is not promised, since the role that asks may do more than read."""
+    if role is None or not (role.rules_server or role.may_write):
+        return None
+    more = "rule the server with functions" if role.rules_server else "change the history"
+    return (
+        f"Asked as the role {role.name}, which may {more}: a query of others is asked as a role "
+        "that only reads (docs/queries.md)"
+    )
+
+
+def _read(sql: str | None, file: Path | None) -> str:
+    if (sql is None) == (file is None):
+        raise UsageError('Expected one query: tapeworks query "SELECT …", or --file FILE, or -')
+    if sql == "-" or str(file) == "-":
+        return _standard_input()
+    if sql is not None:
+        return sql
+    return _content(file or Path())
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.read().removeprefix(BYTE_ORDER_MARK)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"Standard input cannot be read as text: {error}.") from error
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").removeprefix(BYTE_ORDER_MARK)
+    except OSError as error:
+        raise UsageError(f"The query {file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The query {file} is not UTF-8 text.") from error

@@ -1,0 +1,66 @@
+"""`tapeworks plot`: pictures of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tapeworks.cli.connection import connected_history
+from tapeworks.cli.describe import as_json
+from tapeworks.cli.files import check_writable, put_path, write_file
+from tapeworks.cli.option_kinds import PathType, Whole
+from tapeworks.cli.output import put
+from tapeworks.errors import ExitCode, UsageError
+from tapeworks.plotting.kinds import Kind, check_call, content, picture, picture_format
+
+#: What a picture is called that is given no name, unless it is called as its kind.
+LOSS_CURVE = Path("loss_curve.png")
+
+
+@click.command("plot", epilog="Example: tapeworks plot first second --kind accuracy")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in Kind]),
+    default=Kind.LOSS.value,
+    show_default=True,
+    help="what to draw; images, timeline and hardest are of one run",
+)
+@click.option(
+    "--iteration",
+    type=Whole(0),
+    help="timeline: only this one; hardest: this one, not the last",
+)
+@click.option(
+    "--output",
+    type=PathType(),
+    help=f"file to write, .png, .svg or .pdf  [default: {LOSS_CURVE} or KIND.png]",
+)
+@click.option("--json", is_flag=True, help="print what would be drawn, and draw nothing")
+def plot_command(
+    runs: tuple[str, ...], kind: str, iteration: int | None, output: Path | None, json: bool
+) -> int:
+    """Draw runs, and print the path of the picture.
+
+    loss, accuracy, gradient-norm: over the iterations, of one or several runs. images: the loss of
+    each image over the iterations. timeline: which worker computed when. hardest: the images with
+    the highest loss.
+    """
+    wanted = Kind(kind)
+    check_call(wanted, len(set(runs)), iteration)
+    if json and output is not None:
+        raise UsageError("--json prints what would be drawn; leave out --output, or --json.")
+    path = output or (LOSS_CURVE if wanted is Kind.LOSS else Path(f"{wanted}.png"))
+    ending = picture_format(path)
+    if not json:
+        check_writable(path)
+    history = connected_history()
+    found = {run.id: run for run in map(history.find_run, runs)}
+    shown = content(wanted, history, list(found.values()), iteration)
+    if json:
+        put(as_json(shown.values()))
+    else:
+        write_file(path, picture(shown, ending))
+        put_path(path)
+    return ExitCode.DONE

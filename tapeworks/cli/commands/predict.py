@@ -1,0 +1,146 @@
+"""`tapeworks predict`: what a run's network makes of images."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from tapeworks.cli.choices import Choice, parameters_of, with_choice
+from tapeworks.cli.commands.show import run_argument
+from tapeworks.cli.connection import connected_history
+from tapeworks.cli.describe import as_json
+from tapeworks.cli.option_kinds import PathType
+from tapeworks.cli.output import put, put_table, say
+from tapeworks.errors import ExitCode, UsageError
+from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.model.datasets.files import read_images, read_png
+from tapeworks.model.datasets.loading import KNOWN, fitted
+from tapeworks.model.datasets.source import Images
+from tapeworks.model.parameters import Arrays
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """One image, and how likely each class is."""
+
+    file: str
+    image: int  #: its place in the file
+    label: int | None  #: the file's own, if it has labels
+    predicted: int  #: the label of the likeliest class
+    probabilities: dict[int, float]  #: by label, in the order of the run's classes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Pictures:
+    """A file's images at the side of the run's network."""
+
+    file: Path
+    images: Images  #: (n, side, side)
+    labels: list[int] | list[None]  #: the file's own, or of each None
+    size: tuple[int, int]  #: rows and columns in the file
+
+
+def read(file: Path, config: RunConfig) -> Pictures:
+    """A PNG's one image, or an .npz file's. Raises `DatasetError`, or `UsageError` for others."""
+    kind = file.suffix.lower()
+    if kind not in {".png", ".npz"}:
+        raise UsageError(f"Expected files ending in .png or .npz. Received: {file}.")
+    images, labels = (read_png(file), None) if kind == ".png" else read_images(file)
+    return Pictures(
+        file=file,
+        images=fitted(images, config, file),
+        labels=[None] * len(images) if labels is None else labels.tolist(),
+        size=(images.shape[1], images.shape[2]),
+    )
+
+
+def predict(pictures: Pictures, config: RunConfig, parameters: Arrays) -> list[Prediction]:
+    """Of every image in a file. Raises `ParametersError` if the parameters give no numbers."""
+    from tapeworks.model.inference import (  # loads TensorFlow, which takes seconds
+        logits,
+        probabilities,
+    )
+
+    shares = probabilities(logits(config.network, parameters, pictures.images))
+    return [
+        Prediction(
+            file=str(pictures.file),
+            image=image,
+            label=label,
+            predicted=config.classes[int(row.argmax())],
+            probabilities=dict(zip(config.classes, row.tolist(), strict=True)),
+        )
+        for image, (label, row) in enumerate(zip(pictures.labels, shares, strict=True))
+    ]
+
+
+EPILOG = """\b
+Examples:
+  tapeworks predict first digit.png
+  tapeworks predict first more.npz --best accuracy --json
+"""
+
+
+@click.command("predict", epilog=EPILOG)
+@run_argument
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=PathType())
+@with_choice
+@click.option("--json", is_flag=True, help="print JSON")
+def predict_command(run: str, files: tuple[Path, ...], choice: Choice, json: bool) -> int:
+    """Tell what images show: the likeliest label, and a probability for every class.
+
+    A FILE is a PNG, or an .npz with images (n, rows, columns) and, if it has them, labels. Images
+    are bright on dark, as the data sets are, and are brought to the network's side as the run's
+    own were: for a run on digits, square ones are resampled; for one on MNIST, its 28 by 28 pixels
+    are cropped; for one on a file of yours, larger ones are cropped.
+    """
+    history = connected_history()
+    record = history.find_run(run)
+    config = recorded_config(record.configuration)
+    parameters = parameters_of(choice.checkpoint(history, record), config.network)
+    pictures = [read(file, config) for file in files]
+    for each in pictures:
+        _tell_of_cropping(each, config)
+    found = [row for each in pictures for row in predict(each, config, parameters)]
+    if json:
+        put(as_json([asdict(prediction) for prediction in found]))
+    else:
+        _put_table(found)
+    _tell_of_labels(found)
+    return ExitCode.DONE
+
+
+def _tell_of_cropping(pictures: Pictures, config: RunConfig) -> None:
+    """A user's own data set may have images of any size, and so may what was meant for another."""
+    side, (rows, columns) = config.image_side, pictures.size
+    if config.dataset not in KNOWN and (rows, columns) != (side, side):
+        say(
+            f"{pictures.file}: of {rows} by {columns} pixels the {side} by {side} at the top left "
+            "are looked at, as of the run's own images"
+        )
+
+
+def _put_table(found: list[Prediction]) -> None:
+    labels = list(found[0].probabilities)
+    put_table(
+        ["FILE", "IMAGE", "LABEL", "PREDICTED", *(f"P({label})" for label in labels)],
+        [
+            [
+                each.file,
+                str(each.image),
+                "-" if each.label is None else str(each.label),
+                str(each.predicted),
+                *(f"{each.probabilities[label]:.4f}" for label in labels),
+            ]
+            for each in found
+        ],
+    )
+
+
+def _tell_of_labels(found: list[Prediction]) -> None:
+    labelled = [each for each in found if each.label is not None]
+    if labelled:
+        right = sum(each.label == each.predicted for each in labelled)
+        say(f"{right} of {len(labelled)} images with a label are predicted rightly")

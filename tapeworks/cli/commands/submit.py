@@ -1,0 +1,109 @@
+"""`tapeworks submit`: queue runs for a scheduler, from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from tapeworks.cli.commands.show import run_argument, watch
+from tapeworks.cli.connection import connected_history
+from tapeworks.cli.describe import as_json, run_values
+from tapeworks.cli.option_kinds import Whole
+from tapeworks.cli.options import (
+    Request,
+    changed_settings,
+    varied_settings,
+    with_queue_options,
+    with_run_options,
+)
+from tapeworks.cli.output import put, say
+from tapeworks.errors import ExitCode, UsageError
+from tapeworks.scheduler.submission import grid, initial_parameters, new_run, retry
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.wire.crash_points import at_commit
+
+
+@click.command(
+    "submit",
+    epilog="Example: tapeworks submit --name grid --vary learning_rate=0.001,0.01 --vary seed=1,2",
+)
+@with_run_options
+@with_queue_options
+@click.option(
+    "--vary",
+    multiple=True,
+    metavar="NAME=A,B,…",
+    help="a run for every combination; a semicolon parts values that have commas",
+)
+@click.option("--follow", is_flag=True, help="wait for the run's end, as watch does")
+@click.option("--json", is_flag=True, help="print the run as JSON; a list of them with --vary")
+def submit_command(
+    request: Request, described: dict[str, Any], vary: tuple[str, ...], follow: bool, json: bool
+) -> int:
+    """Queue a run; a scheduler with the same database takes it. Prints the run's id.
+
+    With --vary, all runs of the grid are queued at once, or none if one of them cannot work; a name
+    gets their numbers.
+    """
+    if follow and vary:
+        raise UsageError("--follow waits for one run, --vary queues several; choose one.")
+    if follow and "status" in described:
+        raise UsageError("A paused run has no end to wait for; leave out --follow or --paused.")
+    configs = grid(request.values(), varied_settings(vary)) if vary else [request.configuration()]
+    name = described.pop("name", None)
+    names = [name and f"{name}-{number}" for number in range(1, len(configs) + 1)]
+    runs = [
+        new_run(
+            config,
+            initial_parameters(config, request.init_from),
+            name=numbered if vary else name,
+            **described,
+        )
+        for config, numbered in zip(configs, names, strict=True)
+    ]
+    history = connected_history(at_commit)
+    queued = history.queue.submit(runs)
+    _tell(history, queued, json, as_list=bool(vary))
+    return watch(history, queued[0]) if follow else ExitCode.DONE
+
+
+def _tell(history: History, runs: Sequence[RunRecord], json: bool, *, as_list: bool) -> None:
+    if json:
+        values = [run_values(history, run) for run in runs]
+        put(as_json(values if as_list else values[0]))
+    else:
+        put("\n".join(run.id for run in runs))
+    waits = "Paused" if runs[0].status is RunStatus.PAUSED else "Queued"
+    if as_list:
+        say(f"{waits} {len(runs)} runs. List them with: tapeworks runs")
+    else:
+        say(f"{waits}. Follow it with: tapeworks watch {runs[0].id}")
+
+
+@click.command(
+    "retry", epilog="Example: tapeworks retry first --after 20 --set learning_rate=0.0005"
+)
+@run_argument
+@click.option("--after", type=Whole(0), help="begin with the parameters after so many iterations")
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="another setting")
+@with_queue_options
+@click.option("--json", is_flag=True, help="print the new run as JSON")
+def retry_command(
+    run: str, after: int | None, changes: tuple[str, ...], described: dict[str, Any], json: bool
+) -> int:
+    """Queue a run's configuration again, from its beginning or from a checkpoint.
+
+    Without other settings the new run has the bits that the old one has or would have had. Name,
+    tags, note and priority are the old one's where they are not given. Prints the new run's id.
+    """
+    values = changed_settings(changes)
+    history = connected_history()
+    old = history.find_run(run)
+    new = retry(history, old, after=after, changes=values, **described)
+    put(as_json(run_values(history, new)) if json else new.id)
+    waits = "Paused" if new.status is RunStatus.PAUSED else "Queued"
+    say(f"{waits}. Follow it with: tapeworks watch {new.id}")
+    return ExitCode.DONE

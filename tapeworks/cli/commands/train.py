@@ -1,0 +1,194 @@
+"""`tapeworks train`: the whole thing on one machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tapeworks.cli.connection import connected_history
+from tapeworks.cli.describe import as_json, run_values
+from tapeworks.cli.destinations import is_stdout, shown
+from tapeworks.cli.files import check_writable, write_file
+from tapeworks.cli.option_kinds import PathType
+from tapeworks.cli.options import Request, with_name_options, with_run_options
+from tapeworks.cli.output import (
+    put,
+    say,
+    succeeds,
+    visible,
+)
+from tapeworks.cluster.forecast import Forecast
+from tapeworks.cluster.redis_rights import check_roles
+from tapeworks.cluster.redis_server import check_private_redis
+from tapeworks.cluster.session import Session
+from tapeworks.errors import ExitCode, UsageError
+from tapeworks.model import datasets
+from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.plotting.kinds import Kind, content, picture, picture_format
+from tapeworks.scheduler.driving.keeper import Control
+from tapeworks.scheduler.submission import initial_parameters, submit
+from tapeworks.settings import Settings, settings
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.wire.crash_points import at_commit
+from tapeworks.wire.exchange import Exchange
+from tapeworks.workers.cores import core_count
+
+
+@click.command("train", epilog="Example: tapeworks train --dataset mnist --images 200 --workers 2")
+@with_run_options
+@with_name_options
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="worker processes; 0 needs no queue  [default: as many as make it faster]",
+)
+@click.option(
+    "--no-pin",
+    is_flag=True,
+    help="let the system place the workers; else each has its own core if there are as many",
+)
+@click.option("--resume", metavar="RUN", help="go on with this run")
+@click.option(
+    "--stop-after", type=click.IntRange(min=1), help="pause when so many iterations are committed"
+)
+@click.option(
+    "--plot",
+    type=PathType(),
+    default="loss_curve.png",
+    show_default=True,
+    help="where to draw the loss curve, .png, .svg or .pdf",
+)
+@click.option("--json", is_flag=True, help="print the run as JSON")
+def train_command(
+    request: Request,
+    described: dict[str, Any],
+    workers: int | None,
+    no_pin: bool,
+    resume: str | None,
+    stop_after: int | None,
+    plot: Path,
+    json: bool,
+) -> int:
+    """Train on this machine: in this process, or with a queue and worker processes of its own.
+
+    Workers use the Redis at TAPEWORKS_REDIS_URL, or a private one that is started.
+    """
+    picture_format(plot)
+    check_writable(plot)
+    if json and is_stdout(plot):
+        raise UsageError("--json goes to standard output; name another --plot.")
+    places = settings()
+    if resume is None:
+        config = request.configuration()
+        initial, data = initial_parameters(config, request.init_from), datasets.load(config)
+        count, told = _choose_workers(config, workers, stop_after)
+        _check_redis(places, count)
+        history = connected_history(at_commit)
+        run = submit(history, config, initial, status=RunStatus.PAUSED, **described)
+    else:
+        if described or not request.is_empty:
+            raise UsageError("--resume goes on with a run's own settings; leave out all others.")
+        history = connected_history(at_commit)
+        run = _resumable(history, resume, stop_after)
+        config = recorded_config(run.configuration)
+        data = datasets.load(config)
+        count, told = _choose_workers(config, workers, stop_after, run.completed_iterations)
+        _check_redis(places, count)
+    if told:
+        say(told)
+    session = Session(
+        history=history,
+        settings=places,
+        control=Control(),
+        workers=count,
+        pinned=not no_pin,
+        stop_after=stop_after,
+    )
+    began = time.monotonic()
+    run = session.run(run, config, data)
+    seconds = time.monotonic() - began
+    is_complete = _report(history, run, seconds, plot, json=json)
+    code = _exit_code(run, stop_after)
+    return code if is_complete else code or ExitCode.RUN_FAILED
+
+
+def _report(history: History, run: RunRecord, seconds: float, plot: Path, *, json: bool) -> bool:
+    """Print and draw what a run came to; True if all of it could be."""
+    tell = say if is_stdout(plot) else put
+    if json:
+        is_told = succeeds("summary", lambda: put(as_json(run_values(history, run))))
+    else:
+        is_told = succeeds("summary", lambda: _summarise(history, run, seconds, tell))
+    is_drawn = succeeds("loss curve", lambda: _draw(history, run, plot, None if json else tell))
+    return is_told and is_drawn
+
+
+def _exit_code(run: RunRecord, stop_after: int | None) -> ExitCode:
+    if run.status is RunStatus.COMPLETED:
+        return ExitCode.DONE
+    say(f"Go on with: tapeworks train --resume {run.id}")
+    return ExitCode.DONE if run.completed_iterations == stop_after else ExitCode.INTERRUPTED
+
+
+def _choose_workers(
+    config: RunConfig, asked: int | None, stop_after: int | None, completed: int = 0
+) -> tuple[int, str | None]:
+    """Return the number of workers, and what to tell of it."""
+    iterations = min(config.iterations, stop_after or config.iterations) - completed
+    forecast = Forecast(config=config, iterations=iterations, cores=core_count())
+    count = forecast.choose_workers() if asked is None else asked
+    return count, forecast.explain(asked)
+
+
+def _check_redis(places: Settings, workers: int) -> None:
+    """Find out before a run is stored that it could not be driven."""
+    if workers:
+        places.signer()
+    if workers and places.named_redis_url:
+        Exchange(places.named_redis_url).check()
+        check_roles(places.named_redis_url, "train", "scheduler", "worker")
+    elif workers:
+        check_private_redis()
+
+
+def _resumable(history: History, reference: str, stop_after: int | None) -> RunRecord:
+    history.release_abandoned()
+    run = history.find_run(reference)
+    if run.status not in {RunStatus.PAUSED, RunStatus.QUEUED}:
+        raise UsageError(
+            f"Run {run.id} is {run.status.value}; only a paused or queued one goes on."
+        )
+    if stop_after is not None and stop_after <= run.completed_iterations:
+        raise UsageError(
+            f"Run {run.id} has {run.completed_iterations} iterations already; expected a later "
+            f"one to stop after. Received: --stop-after {stop_after}."
+        )
+    return run
+
+
+def _summarise(
+    history: History, run: RunRecord, seconds: float, tell: Callable[[str], None]
+) -> None:
+    records = history.iterations(run.id)
+    trained = sum(record.seconds for record in records)
+    reason = f", {run.reason}" if run.reason else ""
+    done = f"{run.status.value} after {run.completed_iterations} iterations{reason}"
+    tell(visible(f"run        {run.id}, {done}"))
+    if records:
+        tell(f"loss       {records[0].loss:.4f} at first, {records[-1].loss:.4f} at last")
+    for evaluation in history.evaluations(run.id)[-1:]:
+        tell(f"accuracy   {evaluation.accuracy:.1%} of {evaluation.images} held-out images")
+    tell(f"time       {seconds:.1f} s, {trained:.1f} s of it iterations")
+
+
+def _draw(history: History, run: RunRecord, plot: Path, tell: Callable[[str], None] | None) -> None:
+    if not run.completed_iterations:
+        return
+    write_file(plot, picture(content(Kind.LOSS, history, [run]), picture_format(plot)))
+    if tell:
+        tell(visible(f"loss curve {shown(plot)}"))

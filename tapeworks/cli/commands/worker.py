@@ -1,0 +1,197 @@
+"""`tapeworks worker`: worker processes on this machine, until they are stopped."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import click
+
+from tapeworks.cli.service import Service, with_service_options
+from tapeworks.cluster.redis_rights import check_roles
+from tapeworks.cluster.session import interruptible
+from tapeworks.errors import ExitCode
+from tapeworks.scheduler.driving.keeper import Control
+from tapeworks.settings import settings
+from tapeworks.wire.addresses import without_password
+from tapeworks.wire.errors import RedisUnreachable
+from tapeworks.wire.exchange import Exchange
+from tapeworks.workers.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+import socket
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+from tapeworks.cli.describe import as_json, clock
+from tapeworks.cli.output import put, put_table, say
+from tapeworks.errors import Unfit
+from tapeworks.wire.errors import WorkersError
+from tapeworks.wire.messages import WorkerRecord
+from tapeworks.wire.versions import tapeworks_version
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at the processes.
+LOOK_SECONDS = 0.5
+
+
+@click.command("worker", epilog="Example: tapeworks worker --processes 2")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="worker processes, at best one per core",
+)
+@click.option(
+    "--no-pin",
+    is_flag=True,
+    help="let the system place the processes; else each has its own core if there are as many",
+)
+@with_service_options
+def worker_command(processes: int, no_pin: bool, service: Service) -> int:
+    """Compute shards for the scheduler that uses the same Redis, until Ctrl-C.
+
+    Needs the Redis at TAPEWORKS_REDIS_URL and nothing else: no database, no data set.
+    """
+    with service.registry() as registry:
+        places, control = settings(), Control()
+        url, exchange = places.redis_url, Exchange(places.redis_url, places.signer())
+        exchange.check()
+        check_roles(url, "worker", "worker")
+        logs = service.process_logs.environment()
+        supervisor = Supervisor(url, processes, environment=logs, pinned=not no_pin)
+        ready = set[str]()
+        _measure(registry, supervisor, exchange)
+        with interruptible(control, "Stopping after the shards in hand", service.tell_interrupt):
+            workers = "1 worker" if processes == 1 else f"{processes} workers"
+            _say("begins", f"Starting {workers} for {without_password(url)}")
+            supervisor.start()
+            try:
+                while not control.wait(LOOK_SECONDS):
+                    supervisor.check()
+                    ready |= _say_who_is_ready(exchange, supervisor, ready)
+            finally:
+                supervisor.stop(hurried=lambda: control.abandoning)
+        _say("stopped", "Workers stopped")
+    return ExitCode.INTERRUPTED
+
+
+def _measure(
+    registry: CollectorRegistry | None, supervisor: Supervisor, exchange: Exchange
+) -> None:
+    if registry is not None:
+        from tapeworks.metrics.worker import WorkerProcesses
+
+        registry.register(WorkerProcesses(supervisor, exchange))
+
+
+def _say(event: str, sentence: str, worker: str | None = None) -> None:
+    logger.info(sentence, extra={"event": event, "worker": worker})
+
+
+def _say_who_is_ready(exchange: Exchange, supervisor: Supervisor, known: set[str]) -> set[str]:
+    try:
+        ready = {worker.name for worker in supervisor.ready(exchange.workers())}
+    except RedisUnreachable:
+        return set()  # the workers wait for it, and so does this line
+    for name in sorted(ready - known):
+        _say("worker_ready", f"Worker {name} is ready", name)
+    return ready
+
+
+HEADERS = ("WORKER", "STATE", "SINCE", "SHARD", "IMAGES", "IMAGES/S", "MEMORY", "FINGERPRINT")
+
+
+@click.command("workers", epilog="Example: tapeworks workers --json")
+@click.option("--json", is_flag=True, help="print JSON")
+def workers_command(json: bool) -> int:
+    """Show the workers that are alive, what each has in hand, and the runs that do not trust it."""
+    exchange = Exchange(settings().redis_url)
+    workers, aside = exchange.workers(), exchange.set_aside_workers()
+    if json:
+        values = [w.model_dump() | {"set_aside_for": aside.get(w.name, [])} for w in workers]
+        put(as_json(values))
+    elif workers:
+        rows = [_row(worker, aside.get(worker.name, [])) for worker in workers]
+        _put(rows, [worker.version or "older" for worker in workers])
+    else:
+        say("No worker is alive; start one with: tapeworks worker")
+    return ExitCode.DONE
+
+
+def _put(rows: list[tuple[str, ...]], versions: list[str]) -> None:
+    """The table; with the workers' versions if they are not all this one's."""
+    if {tapeworks_version()} == set(versions):
+        put_table(HEADERS, rows)
+    else:
+        told = [(*row, version) for row, version in zip(rows, versions, strict=True)]
+        put_table((*HEADERS, "VERSION"), told)
+
+
+def _row(worker: WorkerRecord, set_aside_for: list[str]) -> tuple[str, ...]:
+    aside = f", set aside for {' '.join(set_aside_for)}" if set_aside_for else ""
+    return (
+        worker.name,
+        worker.state + aside,
+        _since(worker),
+        worker.shard_in_hand or "-",
+        f"{worker.images}",
+        f"{worker.images_per_second:,.0f}",
+        f"{worker.memory_mb:,.0f} MB",
+        worker.fingerprint or "-",
+    )
+
+
+def _since(worker: WorkerRecord) -> str:
+    try:
+        return clock(datetime.fromisoformat(worker.since))
+    except (ValueError, OverflowError):  # what others write into Redis is shown as it is
+        return worker.since
+
+
+_Answer = TypeVar("_Answer")
+
+
+@click.group("health")
+def health_command() -> None:
+    """Whether this machine's worker or scheduler is alive: exit code 0 or 1."""
+
+
+@health_command.command("worker", epilog="Example: tapeworks health worker")
+def worker() -> int:
+    """End with 0 if a worker of this machine showed itself in the last 5 seconds, and is ready."""
+    workers = _asked(lambda exchange: exchange.workers())
+    here = [worker for worker in workers if worker.host == socket.gethostname()]
+    if any(worker.fingerprint for worker in here):
+        return ExitCode.DONE
+    if here:
+        raise Unfit("No worker of this machine is ready yet; they are starting.")
+    raise Unfit(_none("worker"))
+
+
+@health_command.command("scheduler", epilog="Example: tapeworks health scheduler")
+def scheduler() -> int:
+    """End with 0 if a scheduler of this machine showed itself in the last 5 seconds."""
+    schedulers = _asked(lambda exchange: exchange.schedulers())
+    if any(scheduler.host == socket.gethostname() for scheduler in schedulers):
+        return ExitCode.DONE
+    raise Unfit(_none("scheduler"))
+
+
+def _asked(question: Callable[[Exchange], _Answer]) -> _Answer:
+    """What Redis knows. That it cannot be asked is no other exit code: supervisors know but one."""
+    try:
+        return question(Exchange(settings().redis_url))
+    except WorkersError as error:
+        raise Unfit(str(error)) from error
+
+
+def _none(kind: str) -> str:
+    return (
+        f"No {kind} of this machine, {socket.gethostname()}, showed itself at Redis in the last 5 "
+        f"seconds. Start one with: tapeworks {kind}"
+    )

@@ -1,0 +1,21 @@
+"""The history that a command works with."""
+
+from __future__ import annotations
+
+import click
+
+from tapeworks.settings import settings
+from tapeworks.storage.connection.database import Database, Observer, unobserved
+from tapeworks.storage.history import History
+
+
+def connected_history(observer: Observer = unobserved, *, checked: bool = True) -> History:
+    """The history at the database in force; its connections are closed when the command ends.
+
+    Unchecked, nothing is connected yet: the caller checks the schema.
+    """
+    history = History(Database(settings().database_url, observer))
+    click.get_current_context().call_on_close(history.database.close)
+    if checked:
+        history.database.check_schema()
+    return history

@@ -1,0 +1,165 @@
+"""A run as JSON values and as lines for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from tapeworks.storage.history import History
+from tapeworks.storage.records import EvaluationRecord, Metric, RunRecord, best
+
+if TYPE_CHECKING:
+    from tapeworks.model.config import RunConfig
+
+
+def run_values(history: History, run: RunRecord) -> dict[str, Any]:
+    """Everything about a run but its arrays; the digests are what two equal runs share."""
+    from tapeworks.model.parameters import history_digest
+
+    losses = [record.loss for record in history.iterations(run.id)]
+    return {
+        **asdict(run),
+        "gradient_form": gradient_form(run),
+        "recording_interval": recording_interval(run),
+        "tags": history.tags(run.id),
+        "history_digest": history_digest(losses),
+        "losses": losses,
+        "evaluations": [
+            {name: value for name, value in asdict(evaluation).items() if name != "run_id"}
+            for evaluation in history.evaluations(run.id)
+        ],
+    }
+
+
+def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
+    """The lines of `show` for a person, as labels and texts."""
+    values = run_values(history, run)
+    lines = [
+        ("run", run.id),
+        ("name", run.name or "-"),
+        ("status", f"{run.status.value}{f': {run.reason}' if run.reason else ''}"),
+        *_wishes(run, values["tags"]),
+        ("iterations", f"{run.completed_iterations} of {run.iterations}"),
+        ("loss", f"{_number(run.first_loss)} at first, {_number(run.final_loss)} at last"),
+    ]
+    lines += evaluation_lines(history.evaluations(run.id))
+    lines += [
+        ("created", clock(run.created_at)),
+        ("started", clock(run.started_at)),
+        ("ended", clock(run.ended_at)),
+        ("fingerprint", run.fingerprint or "-"),
+        ("parameters", run.parameters_digest),
+        ("history", values["history_digest"]),
+    ]
+    return lines + [(f"  {name}", value) for name, value in _settings(run).items()]
+
+
+def gradient_form(run: RunRecord) -> str | None:
+    """The form in which workers return the run's gradients, also where it was left to `auto`.
+
+    None for stored settings that no driver here can use; likewise `recording_interval`.
+    """
+    config = _config(run)
+    return config.gradient_form.value if config else None
+
+
+def recording_interval(run: RunRecord) -> int | None:
+    """Iterations from one that is recorded in full to the next, also where their size decides."""
+    config = _config(run)
+    return config.recording_interval if config else None
+
+
+def _config(run: RunRecord) -> RunConfig | None:
+    """The run's settings, which another program or version may have stored; None if of no use."""
+    from tapeworks.model.config import recorded_config
+    from tapeworks.model.errors import ConfigurationError
+
+    try:
+        return recorded_config(run.configuration)
+    except ConfigurationError:
+        return None
+
+
+def evaluation_lines(evaluations: Sequence[EvaluationRecord]) -> list[tuple[str, str]]:
+    """The newest evaluation and, of several, the best; all of them are in the JSON."""
+    if not evaluations:
+        return []
+    newest = evaluations[-1]
+    share = f"{newest.accuracy:.1%} of {newest.images} held-out images"
+    lines = [("accuracy", f"{share} {_after(newest)}, loss {newest.loss:.4f}")]
+    surest, lowest = best(evaluations, Metric.ACCURACY), best(evaluations, Metric.LOSS)
+    if len(evaluations) > 1 and surest and lowest:
+        lines.append(("best accuracy", f"{surest.accuracy:.1%} {_after(surest)}"))
+        lines.append(("best loss", f"{lowest.loss:.4f} {_after(lowest)}"))
+    return lines
+
+
+def _after(evaluation: EvaluationRecord) -> str:
+    return f"after {evaluation.completed_iterations} iterations"
+
+
+def _wishes(run: RunRecord, tags: dict[str, str]) -> list[tuple[str, str]]:
+    """Labels and texts that people gave the run; those that are empty are left out."""
+    begins = f"{run.parent_id}, after {run.first_iteration} iterations"
+    told = {
+        "asked to": run.request and run.request.value,
+        "priority": run.priority and str(run.priority),
+        "tags": ", ".join(f"{key}={value}" for key, value in tags.items()),
+        "note": run.note,
+        "begun from": run.parent_id and begins,
+    }
+    return [(label, text) for label, text in told.items() if text]
+
+
+def as_json(value: Any) -> str:
+    """JSON with times in ISO 8601."""
+    return json.dumps(value, indent=2, default=_plain)
+
+
+def clock(moment: datetime | None) -> str:
+    """A time as this machine's people read it."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "-"
+
+
+def size(count: int) -> str:
+    """Bytes as people read them."""
+    if count < 1000:
+        return f"{count} bytes"
+    value, units = count / 1000, iter(("kB", "MB", "GB"))
+    unit = next(units)
+    while value >= 999.95 and (larger := next(units, None)):
+        value, unit = value / 1000, larger
+    return f"{value:.1f} {unit}"
+
+
+def setting_text(value: Any) -> str:
+    """A setting's value as it is written on the command line; a dash where there is none."""
+    if value is None:
+        return "-"
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _settings(run: RunRecord) -> dict[str, str]:
+    """The stored settings; those that were left open show what they come to."""
+    texts = {name: setting_text(value) for name, value in run.configuration.items()}
+    decided = {"gradients": gradient_form(run), "record_images_every": recording_interval(run)}
+    for name, value in decided.items():
+        if value and texts.get(name, "-") in {"auto", "-"}:
+            texts[name] = f"{value} (auto)"
+    return texts
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, StrEnum):
+        return value.value
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,1 @@
+"""Redis and workers that a command starts for itself, and its progress."""

@@ -1,0 +1,203 @@
+"""One run driven on this machine, with everything that it needs for that time."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from tapeworks.cli.output import say
+from tapeworks.cluster.embedded import embedded_cluster
+from tapeworks.cluster.progress import Progress
+from tapeworks.model.config import RunConfig
+from tapeworks.model.datasets import Split
+from tapeworks.scheduler.dispatch.contract import Dispatcher
+from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.driving.keeper import Control
+from tapeworks.scheduler.errors import Interrupted, Unreleased, other_bits
+from tapeworks.settings import Settings, settings
+from tapeworks.storage.errors import HistoryRolledBack
+from tapeworks.storage.history import History
+from tapeworks.storage.records import (
+    EvaluationRecord,
+    IterationRecord,
+    RunRecord,
+    RunStatus,
+)
+from tapeworks.workers.streams import write_to_stderr
+
+#: What is said after the first Ctrl-C.
+DRAINING = "Stopping after this iteration"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Means:
+    """The means by which a run is computed."""
+
+    dispatcher: Dispatcher
+    #: What the user should know of them, now and then; raises when there is no hope of an answer.
+    check: Callable[[], str | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Onlooker:
+    """The watcher of what writes nothing: no lease is to be kept, nothing finished first."""
+
+    means: Means
+    control: Control
+    tell: Callable[[str], None]  #: shows the user a sentence
+    stopped: str  #: what is said when the user stops it
+
+    def tick(self, *, waiting: bool = False) -> None:  # noqa: ARG002
+        """Raises `Interrupted` at the first Ctrl-C."""
+        if news := self.means.check():
+            self.tell(news)
+        if self.control.draining:
+            raise Interrupted(self.stopped)
+
+    def notice(self, kind: str, message: str, worker: str | None = None) -> None:  # noqa: ARG002
+        """Shown, and not written into the run's history."""
+        self.tell(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """The session in which `tapeworks train` drives a run."""
+
+    history: History
+    settings: Settings
+    control: Control
+    workers: int  #: 0 computes in this process
+    pinned: bool  #: has each worker on a core of its own, if there are as many
+    stop_after: int | None  #: iterations after which the run is paused
+
+    def run(self, run: RunRecord, config: RunConfig, data: Split) -> RunRecord:
+        """Drive the run to its end, or until the user or `stop_after` stops it.
+
+        Raises `Interrupted` when the user does not wait for the iteration in progress.
+        """
+        try:
+            redis_url, control = self.settings.named_redis_url, self.control
+            with (
+                interruptible(control, DRAINING),
+                means_for(
+                    run, config, self.workers, redis_url, control, pinned=self.pinned
+                ) as means,
+            ):
+                return self._drive(run, config, data, means)
+        except Unreleased as error:
+            raise Interrupted(f"{error} Go on with: tapeworks train --resume {run.id}") from error
+        except Interrupted as error:
+            run = self.history.find_run(run.id)
+            raise Interrupted(
+                f"Stopped at once; {run.completed_iterations} iterations of run {run.id} are kept. "
+                f"Go on with: tapeworks train --resume {run.id}"
+            ) from error
+
+    def _drive(self, run: RunRecord, config: RunConfig, data: Split, means: Means) -> RunRecord:
+        def look_after() -> None:
+            if news := means.check():
+                progress.notice(news)
+
+        with Progress(config.iterations, run.completed_iterations) as progress:
+            driver = Driver(
+                history=self.history,
+                dispatcher=means.dispatcher,
+                control=self.control,
+                stopped_status=RunStatus.PAUSED,
+                load=lambda _: data,
+                on_notice=lambda _, message: progress.notice(message),
+                on_tick=look_after,
+                stop_after=self.stop_after,
+            )
+            for record in _driven(driver, run.id):
+                if isinstance(record, EvaluationRecord):
+                    progress.evaluated(record)
+                    continue
+                progress.show(record)
+            return driver.patient().find_run(run.id)
+
+
+def _driven(driver: Driver, run_id: str) -> Iterator[IterationRecord | EvaluationRecord]:
+    """Drive the run, again from what is stored if the database has forgotten some of it."""
+    while True:
+        try:
+            yield from driver.drive(driver.claim(run_id))
+        except HistoryRolledBack as error:
+            driver.on_notice("rolled_back", str(error))
+        else:
+            return
+
+
+@contextmanager
+def means_for(
+    run: RunRecord,
+    config: RunConfig,
+    workers: int,
+    redis_url: str | None,
+    control: Control,
+    *,
+    pinned: bool = False,
+) -> Iterator[Means]:
+    """This process, or so many workers behind this Redis, or behind a private one."""
+    if workers == 0:
+        from tapeworks.scheduler.dispatch.local import LocalDispatcher
+
+        say("Compiling")
+        local = LocalDispatcher()
+        local.prepare(config.network)
+        yield Means(dispatcher=local, check=lambda: None)
+        return
+    signer = settings().signer()
+    with embedded_cluster(
+        redis_url, workers, config.network, control, say, signer, pinned=pinned
+    ) as cluster:
+        from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+
+        expected, received = run.fingerprint, cluster.fingerprints
+        if expected and expected not in received and not config.allow_mixed_workers:
+            raise other_bits(run.id, expected, ", ".join(received))
+        dispatcher = CeleryDispatcher(cluster.url, signer, trusts_one=redis_url is None)
+        yield Means(dispatcher=dispatcher, check=cluster.check)
+
+
+def tell_at_once(sentence: str) -> None:
+    """Show a sentence from within a signal's handler."""
+    write_to_stderr(f"\n{sentence}\n".encode())
+
+
+@contextmanager
+def interruptible(
+    control: Control, draining: str, tell: Callable[[str], None] = tell_at_once
+) -> Iterator[None]:
+    """Pass Ctrl-C and SIGTERM on to the control: once to drain, twice to stop at once.
+
+    The first time the user is told `draining`; a third one interrupts whatever is running. A
+    terminal that is closed drains as well, however often it says so, unless the caller ignores
+    that, as nohup does.
+    """
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if control.draining:
+            signal.signal(number, signal.default_int_handler)
+        else:
+            tell(f"{draining}; once more to stop at once")
+        control.interrupt()
+
+    def hang_up(_: int, __: FrameType | None) -> None:
+        control.drain()
+
+    handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {
+        signal.SIGINT: handle,
+        signal.SIGTERM: handle,
+    }
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        handlers[signal.SIGHUP] = hang_up
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Messages, answers, keys and rights: what passes through Redis, for both ends."""

@@ -1,0 +1,247 @@
+"""One way to reach Redis, and one check that it is fit to be trusted with a queue."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    InvalidResponse,
+    NoPermissionError,
+    OutOfMemoryError,
+)
+from redis.retry import Retry
+
+from tapeworks.wire import tls
+from tapeworks.wire.addresses import DEFAULT_URL, REDIS, shown, without_password
+from tapeworks.wire.errors import (
+    RedisMisconfigured,
+    RedisRefused,
+    RedisUnreachable,
+    RedisUnsuitable,
+)
+
+
+def unreachable(url: str, error: BaseException) -> RedisUnreachable:
+    """The sentence; `RedisMisconfigured` when it will not change until somebody does something."""
+    place = without_password(url)
+    if isinstance(error, OutOfMemoryError):
+        return RedisUnreachable(
+            f"Redis at {place} is full: raise its maxmemory, or lift the limit "
+            "with: redis-cli CONFIG SET maxmemory 0"
+        )
+    if isinstance(error, AuthenticationError) or _lacks_authentication(error):
+        return RedisRefused(
+            f"Redis at {place} refuses this user and password: {_refusal(error)}. Name both in "
+            f"{REDIS.url_variable}, or the file with the password in {REDIS.file_variable}."
+        )
+    if isinstance(error, NoPermissionError):
+        return RedisMisconfigured(
+            f"The Redis user {_user(url)} may not do what it has to at {place}: {_words(error)}. "
+            "Make its rules anew with: tapeworks secrets DIRECTORY, and restart Redis with them."
+        )
+    encrypted = url.startswith("rediss:")
+    if reason := tls.reason(error, encrypted=encrypted):
+        may_pass = not encrypted or "timed out" in str(error)
+        kind = RedisUnreachable if may_pass else RedisMisconfigured
+        return kind(f"Redis at {place} cannot be used: {reason}.")
+    kind = RedisMisconfigured if isinstance(error, InvalidResponse) else RedisUnreachable
+    return kind(
+        f"Redis at {place} cannot be used: {_words(error)}. "
+        f"Start one, or name another with {REDIS.url_variable}."
+    )
+
+
+def _lacks_authentication(error: BaseException) -> bool:
+    return isinstance(error, redis.ResponseError) and "NOAUTH" in str(error)
+
+
+def _refusal(error: BaseException) -> str:
+    """Redis' words; those about its own protocol come where no password was sent."""
+    words = _words(error)
+    is_protocol = words.startswith(("HELLO", "NOAUTH", "Authentication required"))
+    return "it asks for a password, and none is named" if is_protocol else words
+
+
+def _user(url: str) -> str:
+    return unquote(urlsplit(url).username or "") or "default"
+
+
+def _words(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+#: Seconds until a connection that is not answered counts as failed.
+CONNECT_TIMEOUT_SECONDS = 2.0
+
+#: Seconds until a command that is not answered counts as failed: above every blocking time-out,
+#: and so far below the lease of a run that a frozen Redis does not cost a scheduler its run.
+ANSWER_TIMEOUT_SECONDS = 3.0
+
+#: GETEX and BLPOP with fractions of a second.
+OLDEST_REDIS = (6, 2)
+
+#: Parts of its memory limit: from the second one on it may refuse to be written to.
+FILLING, FULL = 0.75, 0.9
+
+#: What a URL may say after its question mark. redis-py takes more: what no text can express, and
+#: what is decided here, such as time-outs.
+OPTIONS = {"db", "username", "password", "protocol", "client_name", "ssl_password"}
+OPTIONS |= {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"}
+OPTIONS |= {"ssl_cert_reqs", "ssl_check_hostname"}
+
+
+def connect(url: str) -> redis.Redis:
+    """A client for this URL; nothing is sent yet. Raises `RedisUnreachable` for a URL of no use."""
+    try:
+        _check_text(url)
+        client = redis.Redis.from_url(
+            url,
+            socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            socket_timeout=ANSWER_TIMEOUT_SECONDS,
+            health_check_interval=5,
+            # A connection that idled out is made anew, once; a time-out is not waited for twice.
+            retry=Retry(NoBackoff(), retries=1, supported_errors=(redis.ConnectionError,)),
+        )
+        client.connection_pool.make_connection()  # takes the options, connects nothing
+        if url.startswith("rediss:"):
+            tls.check(client.connection_pool.connection_kwargs, without_password(url))
+    except (ValueError, TypeError, AttributeError, redis.RedisError) as error:
+        raise RedisUnreachable(
+            f"Expected a Redis URL such as {DEFAULT_URL}, its password percent-encoded. "
+            f"Received: {shown(url)}."
+        ) from error
+    return client
+
+
+class Line(threading.local):
+    """A connection of each thread's own, for what is asked at every shard.
+
+    redis-py's pipelines do the same with three times as much code of theirs, and between two shards
+    a processor's caches forget it: a round trip took up to 0.5 ms of processor time, not 0.1.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._pool = client.connection_pool
+        self._held: _Held | None = None
+
+    def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """Send commands in one round trip, once more if the connection is gone; their replies.
+
+        All are carried out, and read, before one that is an error is raised, the first of them.
+        """
+        replies = self.ask_each(*commands)
+        error = next((reply for reply in replies if isinstance(reply, Exception)), None)
+        if error is None:
+            return replies
+        replies.clear()
+        try:
+            raise error
+        finally:
+            del error  # it holds this call, and that must not hold it: both would stay for a while
+
+    def ask_each(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """The same, with the errors among the replies."""
+        if self._held is None or self._held.connection.pid != os.getpid():  # forked since
+            self._held = _Held(self._pool)
+        connection = self._held.connection
+        call: Any = connection.retry.call_with_retry
+        return list(call(lambda: _exchanged(connection, commands), connection.disconnect))
+
+
+class _Held:
+    """A connection that is closed when nobody holds it any more: its thread or its `Line` is gone.
+
+    By itself it would wait for Python's collector, because its parts know each other. A pool would
+    count it for ever, and makes a hundred.
+    """
+
+    def __init__(self, pool: redis.ConnectionPool) -> None:
+        self.connection: Any = pool.connection_class(**pool.connection_kwargs)
+
+    def __del__(self) -> None:
+        self.connection.disconnect()
+
+
+def _exchanged(connection: Any, commands: tuple[tuple[Any, ...], ...]) -> list[Any]:
+    try:
+        connection.send_packed_command(connection.pack_commands(commands))
+        return [_reply(connection) for _ in commands]
+    except BaseException:
+        connection.disconnect()  # what is not read would be taken for the next reply
+        raise
+
+
+def _reply(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except redis.ResponseError as error:
+        return error
+
+
+def for_celery(url: str) -> tuple[str, dict[str, Any] | None]:
+    """The same Redis as a URL without options, and how TLS is used, for Celery's own client.
+
+    It reads URLs in ways of its own. Raises `RedisUnreachable` for a URL of no use.
+    """
+    options = connect(url).connection_pool.connection_kwargs
+    user, password = (quote(options.get(name) or "", "") for name in ("username", "password"))
+    login = f"{user}:{password}@" if user or password else ""
+    database = options.get("db") or 0
+    if "path" in options:
+        return f"redis+socket://{login}{quote(options['path'])}?virtual_host={database}", None
+    host = options.get("host") or "localhost"
+    place = f"{f'[{host}]' if ':' in host else host}:{options.get('port') or 6379}/{database}"
+    if url.startswith("rediss:"):
+        return f"rediss://{login}{place}", tls.celery_options(options)
+    return f"redis://{login}{place}", None
+
+
+def _check_text(url: str) -> None:
+    """Raise `ValueError` for what redis-py would take now and stumble over as it connects."""
+    parts = urlsplit(url)
+    host = unquote(parts.hostname or "")
+    host.encode("idna")
+    if "\0" in host or not url.isprintable() or parse_qs(parts.query).keys() - OPTIONS:
+        raise ValueError(url)
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Turn what redis-py raises into `RedisUnreachable`, in one sentence."""
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise unreachable(url, error) from error
+
+
+def memory_use(memory: Mapping[str, Any]) -> float:
+    """The used part of the limit, out of INFO; 0 where there is no limit."""
+    limit = int(memory.get("maxmemory", 0))
+    return int(memory.get("used_memory", 0)) / limit if limit else 0.0
+
+
+def check(client: redis.Redis, url: str) -> None:
+    """Raise unless Redis answers, is new enough and never evicts keys."""
+    with translated(url):
+        server = client.info("server")
+        memory = client.info("memory")
+    version = str(server["redis_version"])
+    if tuple(map(int, version.split(".")[:2])) < OLDEST_REDIS:
+        raise RedisUnsuitable(
+            f"Expected Redis 6.2 or newer at {without_password(url)}. Received: {version}."
+        )
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise RedisUnsuitable(
+            f"Redis at {without_password(url)} may drop keys: expected maxmemory-policy noeviction."
+            f" Received: {policy}. Set it with: redis-cli CONFIG SET maxmemory-policy noeviction"
+        )

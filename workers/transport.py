@@ -1,0 +1,63 @@
+"""Celery's Redis transport, which trusts no entry of the queue and keeps no list of those taken."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Any
+
+from celery.signals import task_rejected
+from kombu.transport import redis
+
+from tapeworks.wire.envelopes import argument
+from tapeworks.wire.keys import PREFIX, QUEUE_KEY
+
+logger = logging.getLogger(__name__)
+
+
+class CheckingChannel(redis.Channel):  # type: ignore[misc]
+    """Hands on what is an entry of ours. Anything else would end the worker, or command it."""
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        client = super()._create_client(asynchronous)
+        client.set_response_callback("BRPOP", _checked)
+        return client
+
+    def close(self) -> None:
+        """Wait for no message any more. kombu would, for a second, and then put it back changed."""
+        if self._in_poll:
+            self.client.connection.disconnect()
+        super().close()
+
+
+def _checked(popped: list[bytes] | None, **_: Any) -> tuple[bytes, bytes] | None:
+    """Queue and entry; None, as if the queue were empty, for an entry that is dropped."""
+    if not popped:
+        return None
+    key, entry = popped
+    if not key.startswith(QUEUE_KEY.encode()):  # of another Celery program in this process
+        return key, entry
+    return (key, entry) if checked_argument(key, entry) is not None else None
+
+
+def checked_argument(key: bytes, entry: bytes) -> str | None:
+    """Return the argument of an entry out of the queue with this key; None if it is dropped."""
+    found = argument(entry, key.removeprefix(PREFIX.encode()).decode())
+    if found is None:
+        _tell_of_dropped()
+        task_rejected.send(sender=None, message=None, exc=None)
+    return found
+
+
+@functools.cache
+def _tell_of_dropped() -> None:
+    """Once: a warning for each would let a forger fill the disk."""
+    logger.warning(
+        "An entry of the queue is dropped: it is no message of a scheduler of this version. "
+        "Others like it will be dropped without a word."
+    )
+
+
+def mend() -> None:
+    """Let every connection of this process use it."""
+    redis.Transport.Channel = CheckingChannel
