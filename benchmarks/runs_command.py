@@ -60,7 +60,7 @@ def _complete_run(history: History, name: str) -> None:
         status=RunStatus.PAUSED,
     ).id
     claim = history.claim(run_id, "benchmark", lease_seconds=60)
-    iteration = _iteration(run_id, claim.epoch, config.images)
+    iteration = _iteration(run_id, claim.term, config.images)
     entry = _ledger_entry(iteration)
     commit = Commit(
         iteration=iteration,
@@ -74,7 +74,7 @@ def _complete_run(history: History, name: str) -> None:
     history.finish(claim, RunStatus.COMPLETED)
 
 
-def _iteration(run_id: str, epoch: int, images: int) -> IterationRecord:
+def _iteration(run_id: str, term: int, images: int) -> IterationRecord:
     return IterationRecord(
         run_id=run_id,
         iteration=0,
@@ -83,7 +83,7 @@ def _iteration(run_id: str, epoch: int, images: int) -> IterationRecord:
         accuracy=0.5,
         gradient_norm=1.0,
         parameters_digest=DIGEST,
-        epoch=epoch,
+        term=term,
         shards=1,
         attempts=1,
         workers=1,
@@ -100,7 +100,7 @@ def _ledger_entry(iteration: IterationRecord) -> LedgerRecord:
         image_count=iteration.images,
         shard=0,
         attempt=1,
-        epoch=iteration.epoch,
+        term=iteration.term,
         worker="benchmark",
         seconds=iteration.seconds,
         received_at=iteration.started_at,

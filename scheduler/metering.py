@@ -31,7 +31,7 @@ NOTICES = (
     "waiting",
     "worker_gone",
     "worker_refused",
-    "worker_set_aside",
+    "worker_quarantined",
     "worker_version_differs",
 )
 
@@ -49,7 +49,7 @@ class Verdict(StrEnum):
     MISSING = "missing"  #: the worker did not find images or parameters
     LEFT = "left"  #: the message was not for that worker
     REFUSED = "refused"  #: of another fingerprint
-    ASIDE = "aside"  #: valid, but its worker is set aside
+    QUARANTINED = "quarantined"  #: valid, but its worker is quarantined
 
 
 class Meter:

@@ -115,7 +115,7 @@ def ledger_of(outcomes: list[Outcome], claim: Claim, iteration: int) -> list[Led
             image_count=len(outcome.shard.images),
             shard=outcome.shard.index,
             attempt=outcome.attempt,
-            epoch=outcome.epoch,
+            term=outcome.term,
             worker=outcome.worker,
             seconds=outcome.seconds,
             received_at=outcome.received_at,

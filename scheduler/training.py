@@ -63,7 +63,7 @@ def train(
     """
     checkpoint = history.checkpoint(claim.run_id)
     parameters, state = checkpoint.parameters, checkpoint.optimizer_state
-    ask = partial(iteration_work, config, claim.run_id, claim.epoch, data=data)
+    ask = partial(iteration_work, config, claim.run_id, claim.term, data=data)
     committing, work = Committing(config, claim, history), None
 
     for iteration in range(checkpoint.completed_iterations, config.iterations):
@@ -124,7 +124,7 @@ def _record(
         accuracy=computed.accuracy,
         gradient_norm=computed.gradient_norm,
         parameters_digest=computed.parameters_digest,
-        epoch=claim.epoch,
+        term=claim.term,
         shards=dispatcher.shards,
         attempts=dispatcher.attempts,
         workers=computed.workers,
@@ -136,14 +136,14 @@ def _record(
 def iteration_work(
     config: RunConfig,
     run_id: str,
-    epoch: int,
+    term: int,
     iteration: int,
     parameters: bytes,
     data: ImageData,
 ) -> Work:
     """Return the work that one iteration asks of a dispatcher: its images, in microbatches."""
     images, wanted = image_set(config, iteration), Wanted(config.gradient_form)
-    return _work(config, run_id, epoch, iteration, parameters, data, images, wanted)
+    return _work(config, run_id, term, iteration, parameters, data, images, wanted)
 
 
 def compute_iteration(
@@ -188,7 +188,7 @@ def evaluate(
 ) -> EvaluationRecord:
     """Measure the newest parameters on images that no iteration has seen, and store the result."""
     checkpoint = history.checkpoint(claim.run_id)
-    evaluation = measure(config, claim.epoch, checkpoint, dispatcher, held_out, watcher)
+    evaluation = measure(config, claim.term, checkpoint, dispatcher, held_out, watcher)
     crash_point(CrashPoint.EVALUATION_COMPUTED)
     history.record_evaluation(claim, evaluation)
     return evaluation
@@ -196,7 +196,7 @@ def evaluate(
 
 def measure(
     config: RunConfig,
-    epoch: int,
+    term: int,
     checkpoint: CheckpointRecord,
     dispatcher: Dispatcher,
     held_out: ImageData,
@@ -204,7 +204,7 @@ def measure(
 ) -> EvaluationRecord:
     """Evaluate a run's parameters on images, which workers compute as they do an iteration's."""
     done, images = checkpoint.completed_iterations, np.arange(len(held_out.labels))
-    source = checkpoint.run_id, epoch, done, checkpoint.parameters, held_out
+    source = checkpoint.run_id, term, done, checkpoint.parameters, held_out
     work = _work(config, *source, images, Wanted.NOTHING)
     outcomes = dispatcher.compute(work, watcher).outcomes
     return EvaluationRecord(
@@ -220,7 +220,7 @@ def measure(
 def _work(
     config: RunConfig,
     run_id: str,
-    epoch: int,
+    term: int,
     iteration: int,
     parameters: bytes,
     data: ImageData,
@@ -229,7 +229,7 @@ def _work(
 ) -> Work:
     return Work(
         run_id=run_id,
-        epoch=epoch,
+        term=term,
         iteration=iteration,
         network=config.network,
         wanted=wanted,

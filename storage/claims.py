@@ -74,10 +74,10 @@ def granted(connection: Connection, bids: Sequence[Bid]) -> Claim | None:
         update(runs)
         .where(runs.c.status == RunStatus.RUNNING, runs.c.owner == bid.owner, won)
         .values(lease_until=bid.lease_until)
-        .returning(runs.c.id, runs.c.epoch)
+        .returning(runs.c.id, runs.c.term)
     )
     row = connection.execute(statement).first()
-    return Claim(run_id=row.id, owner=bid.owner, epoch=row.epoch) if row else None
+    return Claim(run_id=row.id, owner=bid.owner, term=row.term) if row else None
 
 
 def take_next(connection: Connection, bid: Bid, fingerprints: Collection[str] = ()) -> Claim | None:
@@ -138,11 +138,11 @@ def _take(
             request=None,
             request_reason=None,
             owner=bid.owner,
-            epoch=runs.c.epoch + 1,
+            term=runs.c.term + 1,
             lease_until=bid.lease_until,
             started_at=func.coalesce(runs.c.started_at, bid.now),
         )
-        .returning(runs.c.id, runs.c.epoch, runs.c.completed_iterations)
+        .returning(runs.c.id, runs.c.term, runs.c.completed_iterations)
     )
     taken = connection.execute(statement).one_or_none()
     if taken is None:
@@ -152,7 +152,7 @@ def _take(
         f"{kind} by {described(bid.owner)} after {iteration_count(taken.completed_iterations)}"
     )
     note(connection, taken.id, bid.now, kind, message)
-    return Claim(run_id=taken.id, owner=bid.owner, epoch=taken.epoch)
+    return Claim(run_id=taken.id, owner=bid.owner, term=taken.term)
 
 
 def is_abandoned(connection: Connection, now: datetime) -> ColumnElement[bool]:
@@ -256,7 +256,7 @@ def hold(
     statement = (
         update(runs)
         .where(*_held(claim), *conditions)
-        .values(epoch=claim.epoch, **values)
+        .values(term=claim.term, **values)
         .returning(*columns_of(RunRecord))
     )
     row = connection.execute(statement).one_or_none()
@@ -294,7 +294,7 @@ def _check_remembered(run: RunRecord, claim: Claim, completed_iterations: int) -
 def expect_no_later(connection: Connection, claim: Claim) -> None:
     """The fence for words: whoever holds the run or held it last may tell its story."""
     run = _lock(connection, claim)
-    if run.epoch != claim.epoch:
+    if run.term != claim.term:
         raise _refusal(run, claim)
 
 
@@ -369,17 +369,17 @@ def _held(claim: Claim) -> list[ColumnElement[bool]]:
         runs.c.id == claim.run_id,
         runs.c.status == RunStatus.RUNNING,
         runs.c.owner == claim.owner,
-        runs.c.epoch == claim.epoch,
+        runs.c.term == claim.term,
     ]
 
 
 def _holds(run: RunRecord, claim: Claim) -> bool:
     driven = run.status is RunStatus.RUNNING
-    return driven and (run.owner, run.epoch) == (claim.owner, claim.epoch)
+    return driven and (run.owner, run.term) == (claim.owner, claim.term)
 
 
 def _has_left(run: RunRecord, claim: Claim, status: RunStatus) -> bool:
-    is_out = run.owner is None and run.epoch == claim.epoch
+    is_out = run.owner is None and run.term == claim.term
     return is_out and (run.status is status or not status.is_finished)
 
 
@@ -390,8 +390,8 @@ def _refusal(run: RunRecord, claim: Claim) -> StorageError:
             f"{iteration_count(run.iterations)}; what was to be written does not follow on that."
         )
     return LeaseLost(
-        f"Run {run.id} is {run.status} at epoch {run.epoch} with owner {described(run.owner)}. "
-        f"Received: a write by {described(claim.owner)} of epoch {claim.epoch}; it must stop."
+        f"Run {run.id} is {run.status} at term {run.term} with owner {described(run.owner)}. "
+        f"Received: a write by {described(claim.owner)} of term {claim.term}; it must stop."
     )
 
 

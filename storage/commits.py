@@ -62,8 +62,8 @@ class Commit:
 
     def check(self, claim: Claim) -> None:
         """Refuse another run's records, and a ledger that does not count every image once."""
-        wanted = (claim.run_id, self.iteration.iteration, claim.epoch)
-        if (self.iteration.run_id, self.iteration.iteration, self.iteration.epoch) != wanted:
+        wanted = (claim.run_id, self.iteration.iteration, claim.term)
+        if (self.iteration.run_id, self.iteration.iteration, self.iteration.term) != wanted:
             raise StateConflict(f"Expected an iteration of {claim}. Received: {self.iteration}")
         counted = 0
         for entry in sorted(self.ledger, key=lambda entry: entry.first_image):
@@ -119,7 +119,7 @@ def _advance(
     given = {
         "of_run": claim.run_id,
         "of_owner": claim.owner,
-        "of_epoch": claim.epoch,
+        "of_term": claim.term,
         "of_iteration": first.iteration,
         "more_iterations": len(commits),
         "new_digest": last.parameters_digest,
@@ -147,7 +147,7 @@ def _is_committed(connection: Connection, iteration: IterationRecord) -> bool:
     same = select(iterations.c.iteration).where(
         iterations.c.run == number_of(iteration.run_id),
         iterations.c.iteration == iteration.iteration,
-        iterations.c.epoch == iteration.epoch,
+        iterations.c.term == iteration.term,
         iterations.c.parameters_digest == iteration.parameters_digest,
     )
     return connection.scalar(same) is not None
@@ -200,7 +200,7 @@ def _register(
 def _share(entries: Sequence[LedgerRecord]) -> dict[str, Any]:
     """Add up one worker's part of these iterations."""
     answers = {
-        (entry.iteration, entry.epoch, entry.shard, entry.attempt): entry.seconds or 0
+        (entry.iteration, entry.term, entry.shard, entry.attempt): entry.seconds or 0
         for entry in entries
     }
     return {
@@ -245,7 +245,7 @@ _ADVANCE = (
         runs.c.id == bindparam("of_run"),
         runs.c.status == RunStatus.RUNNING,
         runs.c.owner == bindparam("of_owner"),
-        runs.c.epoch == bindparam("of_epoch"),
+        runs.c.term == bindparam("of_term"),
         runs.c.completed_iterations == bindparam("of_iteration"),
         runs.c.completed_iterations + bindparam("more_iterations") <= runs.c.iterations,
     )

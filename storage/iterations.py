@@ -30,7 +30,7 @@ NUMBERS = (
     "accuracy",
     "gradient_norm",
     "parameters_digest",
-    "epoch",
+    "term",
     "shards",
     "attempts",
     "workers",
@@ -157,7 +157,7 @@ def _line(entry: LedgerRecord, numbers: Mapping[str, int]) -> list[int]:
         entry.image_count,
         entry.shard,
         entry.attempt,
-        entry.epoch,
+        entry.term,
         numbers[entry.worker],
     ]
 
@@ -171,7 +171,7 @@ def _times(entry: LedgerRecord, record: IterationRecord) -> list[int]:
 
 
 def _entries(run_id: str, row: Row[Any], names: dict[int, str]) -> Iterator[LedgerRecord]:
-    for first_image, count, shard, attempt, epoch, worker, *times in row.ledger:
+    for first_image, count, shard, attempt, term, worker, *times in row.ledger:
         microseconds, received = times or (None, None)
         yield LedgerRecord(
             run_id=run_id,
@@ -180,7 +180,7 @@ def _entries(run_id: str, row: Row[Any], names: dict[int, str]) -> Iterator[Ledg
             image_count=count,
             shard=shard,
             attempt=attempt,
-            epoch=epoch,
+            term=term,
             worker=names[worker],
             seconds=None if microseconds is None else microseconds / 1e6,
             received_at=None if received is None else row.started_at + received * _MICROSECOND,

@@ -86,7 +86,7 @@ class RunRecord:
     #: The process that drives it, as `current_owner` writes it.
     owner: str | None
     #: Claims so far; fences off the owners of older ones.
-    epoch: int
+    term: int
     #: Until when the owner may drive without renewing.
     lease_until: datetime | None
     #: What kind of workers computed its bits: the first to serve it.
@@ -120,7 +120,7 @@ class Claim:
     #: Who may drive it.
     owner: str
     #: The number of this claim.
-    epoch: int
+    term: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ class IterationRecord:
     #: SHA-256 of the parameters after the update.
     parameters_digest: str
     #: The claim under which it was computed.
-    epoch: int
+    term: int
     #: Shards it was cut into.
     shards: int
     #: Sendings that those shards needed.
@@ -172,7 +172,7 @@ class LedgerRecord:
     #: The sending whose answer was counted.
     attempt: int
     #: The claim under which it was sent.
-    epoch: int
+    term: int
     #: The worker that answered.
     worker: str
     #: How long the worker computed the whole shard; to the microsecond, as the next one. Both are

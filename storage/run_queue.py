@@ -184,7 +184,7 @@ def _record(new: NewRun, run_id: str, now: datetime) -> RunRecord:
         started_at=None,
         ended_at=None,
         owner=None,
-        epoch=0,
+        term=0,
         lease_until=None,
         fingerprint=new.fingerprint,
         images_digest=new.images_digest,

@@ -18,11 +18,11 @@ from tapeworks.wire.keys import (
     WORKERS_KEY,
     answer_key,
     arrivals_key,
-    aside_key,
     current_key,
     in_progress_key,
     network_key,
     payload_key,
+    quarantined_key,
     scheduler_key,
     withdrawn_key,
     worker_key,
@@ -83,7 +83,10 @@ def _grant(keys: str | tuple[str, ...], *commands: str) -> Grant:
 
 WORKER = (
     # What schedulers publish.
-    _grant((payload_key("*"), current_key("*"), network_key("*"), aside_key("*"), RUNS_KEY), *READ),
+    _grant(
+        (payload_key("*"), current_key("*"), network_key("*"), quarantined_key("*"), RUNS_KEY),
+        *READ,
+    ),
     _grant(withdrawn_key("*"), *READ),
     # Its answers.
     _grant(answer_key("*"), "set"),
@@ -101,7 +104,7 @@ SCHEDULER = (
     _grant(
         (arrivals_key("*"), current_key("*"), network_key("*"), in_progress_key("*")), "del"
     ),  # in one command, when a run ends
-    _grant(aside_key("*"), "sadd", "expire", *READ),
+    _grant(quarantined_key("*"), "sadd", "expire", *READ),
     _grant(RUNS_KEY, "sadd", "srem", "expire", *READ),
     _grant(answer_key("*"), "unlink", *READ),
     _grant(arrivals_key("*"), "blpop", "lpop"),

@@ -49,7 +49,7 @@ class Opening:
     """The parameters and the place in its run on which an iteration's messages rest."""
 
     run_id: str
-    epoch: int
+    term: int
     iteration: int  #: messages of earlier ones are stale from now on
     parameters: bytes  #: safetensors
     parameters_digest: str
@@ -198,7 +198,7 @@ class Exchange(Registry):
 
 
 def _opened(opening: Opening) -> list[tuple[Any, ...]]:
-    key, stands_at = payload_key(opening.parameters_digest), f"{opening.epoch}:{opening.iteration}"
+    key, stands_at = payload_key(opening.parameters_digest), f"{opening.term}:{opening.iteration}"
     commands: list[tuple[Any, ...]] = [
         ("SET", key, opening.parameters, "EX", PARAMETERS_SECONDS),
         ("SET", current_key(opening.run_id), stands_at, "EX", RUN_SECONDS),
@@ -243,4 +243,4 @@ def _is_past(current: bytes, message: ShardMessage) -> bool:
         return True
     found = _CURRENT.fullmatch(current)  # what cannot be read spares no work
     stands_at = (int(found[1]), int(found[2])) if found else (0, 0)
-    return stands_at > (message.epoch, message.iteration)
+    return stands_at > (message.term, message.iteration)

@@ -40,13 +40,13 @@ def arrivals_key(run_id: str) -> str:
 
 
 def current_key(run_id: str) -> str:
-    """The `epoch:iteration` that the run stands at; advisory, spares work on stale messages."""
+    """The `term:iteration` that the run stands at; advisory, spares work on stale messages."""
     return f"{PREFIX}current:{run_id}"
 
 
-def aside_key(run_id: str) -> str:
-    """Set of the workers that are set aside for the run."""
-    return f"{PREFIX}aside:{run_id}"
+def quarantined_key(run_id: str) -> str:
+    """Set of the workers that are quarantined for the run."""
+    return f"{PREFIX}quarantined:{run_id}"
 
 
 def in_progress_key(run_id: str) -> str:

@@ -61,9 +61,9 @@ class _Message(BaseModel):
 class ShardMessage(_Message):
     """One attempt at one shard: all that a worker needs to know, but for the bytes in Redis."""
 
-    attempt_id: Name  #: unique over all runs, epochs, iterations, shards and attempts
+    attempt_id: Name  #: unique over all runs, terms, iterations, shards and attempts
     run_id: Name
-    epoch: Number
+    term: Number
     iteration: Number
     shard: Number
     attempt: Number  #: counted from 1
@@ -136,7 +136,7 @@ class AnswerHeader(_Message):
 
     attempt_id: Name
     run_id: Name
-    epoch: Number
+    term: Number
     iteration: Number
     shard: Number
     attempt: Number

@@ -23,10 +23,10 @@ from tapeworks.wire.keys import (
     WORKER_SECONDS,
     WORKERS_KEY,
     arrivals_key,
-    aside_key,
     current_key,
     in_progress_key,
     network_key,
+    quarantined_key,
     queue_key,
     scheduler_key,
     worker_key,
@@ -86,7 +86,12 @@ class Registry:
             pipe.info("memory")
             pipe.set(in_progress_key(run_id), 1, ex=IN_PROGRESS_SECONDS)
             pipe.expire(current_key(run_id), RUN_SECONDS)
-            for key in (network_key(run_id), aside_key(run_id), RUNS_KEY, queue_key(fingerprint)):
+            for key in (
+                network_key(run_id),
+                quarantined_key(run_id),
+                RUNS_KEY,
+                queue_key(fingerprint),
+            ):
                 pipe.expire(key, RUN_SECONDS)
             for kind in {None, fingerprint}:
                 pipe.llen(queue_key(kind))
@@ -115,28 +120,28 @@ class Registry:
             pipe.expire(RUNS_KEY, RUN_SECONDS)
             pipe.execute()
 
-    def set_aside(self, run_id: str, workers: Iterable[str]) -> None:
+    def quarantine(self, run_id: str, workers: Iterable[str]) -> None:
         """Remember that these workers do not serve the run any more."""
         names = list(workers)
         if names:
             with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-                pipe.sadd(aside_key(run_id), *names)
-                pipe.expire(aside_key(run_id), RUN_SECONDS)
+                pipe.sadd(quarantined_key(run_id), *names)
+                pipe.expire(quarantined_key(run_id), RUN_SECONDS)
                 pipe.execute()
 
-    def aside(self, run_id: str) -> set[str]:
-        """The workers that are set aside for the run."""
+    def quarantined(self, run_id: str) -> set[str]:
+        """The workers that are quarantined for the run."""
         with redis_client.translated(self.url):
-            return set(self._members(aside_key(run_id), MOST_WORKERS))
+            return set(self._members(quarantined_key(run_id), MOST_WORKERS))
 
-    def forget_run(self, run_id: str, epoch: int) -> None:
+    def forget_run(self, run_id: str, term: int) -> None:
         """Remove what a run left here, but for content that other runs may share.
 
-        What a later epoch has announced since then is left to its owner.
+        What a later term has announced since then is left to its owner.
         """
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
             current = self._read(current_key(run_id), LARGEST_CURRENT_BYTES)
-            if not current or current.startswith(b"%d:" % epoch):
+            if not current or current.startswith(b"%d:" % term):
                 keys = (arrivals_key, current_key, network_key, in_progress_key)
                 pipe.delete(*[key(run_id) for key in keys])
                 pipe.srem(RUNS_KEY, run_id)
@@ -196,13 +201,13 @@ class Registry:
         """The schedulers that were alive in the last seconds, by name; forgets the others."""
         return self._shown(SCHEDULERS_KEY, scheduler_key, SchedulerRecord)
 
-    def set_aside_workers(self) -> dict[str, list[str]]:
-        """The runs in progress for which a worker is set aside, by the worker's name."""
+    def quarantined_workers(self) -> dict[str, list[str]]:
+        """The runs in progress for which a worker is quarantined, by the worker's name."""
         with redis_client.translated(self.url):
             runs = self._members(RUNS_KEY, MOST_RUNS)
         found: dict[str, list[str]] = {}
         for run in runs:
-            for name in self.aside(run):
+            for name in self.quarantined(run):
                 found.setdefault(name, []).append(run)
         return found
 

@@ -180,7 +180,7 @@ def _log_about(shard: ShardMessage) -> None:
     """Name the attempt in every line from now on, until it is answered or the task has failed."""
     go_on_about(
         run=shard.run_id,
-        epoch=shard.epoch,
+        term=shard.term,
         iteration=shard.iteration,
         evaluation=shard.wanted is Wanted.NOTHING or None,
         shard=shard.shard,
@@ -198,7 +198,7 @@ def _header(shard: ShardMessage, seconds: float, outcome: dict[str, Any]) -> Ans
     return AnswerHeader(
         attempt_id=shard.attempt_id,
         run_id=shard.run_id,
-        epoch=shard.epoch,
+        term=shard.term,
         iteration=shard.iteration,
         shard=shard.shard,
         attempt=shard.attempt,

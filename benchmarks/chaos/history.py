@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 NEW = (
-    "SELECT run_id, iteration, started_at, seconds, loss, attempts, workers, epoch "
+    "SELECT run_id, iteration, started_at, seconds, loss, attempts, workers, term "
     "FROM iterations WHERE run_id = :run AND iteration > :last ORDER BY iteration"
 )
 RUN = "SELECT status, reason, owner, completed_iterations, iterations FROM runs WHERE id = :run"

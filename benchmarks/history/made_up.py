@@ -96,7 +96,7 @@ def _run(number: int, iterations: int) -> Row:
         "created_at": created,
         "started_at": started,
         "ended_at": started + timedelta(seconds=0.0125 * iterations),
-        "epoch": 1,
+        "term": 1,
         "fingerprint": "3404341f77f44fd5",
         "images_digest": f"{number % 8:064x}",
     }
@@ -122,7 +122,7 @@ def _iterations(
             "gradient_norm": float(random.gamma(2, 3)),
             "seconds": seconds,
             "started_at": started + timedelta(seconds=0.0125 * iteration),
-            "epoch": 1,
+            "term": 1,
             "shards": len(SHARDS),
             "attempts": len(SHARDS) + int(seconds > 0.025),
             "workers": len(SHARDS),

@@ -118,7 +118,7 @@ class Fleet:
         header = AnswerHeader(
             attempt_id=shard.attempt_id,
             run_id=shard.run_id,
-            epoch=shard.epoch,
+            term=shard.term,
             iteration=shard.iteration,
             shard=shard.shard,
             attempt=shard.attempt,

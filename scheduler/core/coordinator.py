@@ -148,7 +148,9 @@ class Coordinator:
     def answered(self, answer: Answer, now: float) -> list[Command]:
         """A valid answer to an attempt whose shard is missing, with its bits if it needs them."""
         attempt, slot = answer.attempt, self._slot(answer.attempt)
-        if answer.worker in self._standing.aside or not self._settling.may_pin(answer.fingerprint):
+        if answer.worker in self._standing.quarantined or not self._settling.may_pin(
+            answer.fingerprint
+        ):
             return self.left(attempt, now)
         self._learn(answer, now)
         if not self._may_vote(answer):  # as one that has not registered yet, after Redis restarted
@@ -177,7 +179,7 @@ class Coordinator:
         self, attempt: Attempt, worker: str | None, problem: str, now: float
     ) -> list[Command]:
         """An answer that is not what was asked for, from this worker if it says so."""
-        if worker in self._standing.aside:
+        if worker in self._standing.quarantined:
             return self.left(attempt, now)
         slot = self._slot(attempt)
         if slot.has_heard(attempt, worker or ""):
@@ -263,8 +265,8 @@ class Coordinator:
         return self._sending.slots[attempt.shard.index]
 
     def _is_heard(self, worker: str) -> bool:
-        """Return whether its word against a shard counts: it was seen and is not set aside."""
-        return self._standing.knows(worker) and worker not in self._standing.aside
+        """Return whether its word against a shard counts: it was seen and is not quarantined."""
+        return self._standing.knows(worker) and worker not in self._standing.quarantined
 
     def _may_vote(self, answer: Answer) -> bool:
         """Return whether it may count; where workers are compared, its worker must be known."""
@@ -286,11 +288,11 @@ class Coordinator:
         self._sending.due(slot, reason, now + pause if pause else NOW)
 
     def _given_up(self, slot: Slot, problem: str) -> list[Command]:
-        """Failures of workers that were set aside are theirs, not the shard's.
+        """Failures of workers that were quarantined are theirs, not the shard's.
 
         Before a run ends, every living worker has tried, and one alone does not end it.
         """
-        failed_by = [one for one in slot.failed_by if one not in self._standing.aside]
+        failed_by = [one for one in slot.failed_by if one not in self._standing.quarantined]
         if len(failed_by) <= MOST_FAILURES:
             return []
         waived = self._settling.waive(slot, unable=set(failed_by))

@@ -74,12 +74,12 @@ class StartOver:
     """Drop all that was added up in this iteration: it is void, and every shard is asked again."""
 
 
-#: The kind of the event that goes before `SetAside`: it tells the run's next owner of the worker.
-WORKER_SET_ASIDE = "worker_set_aside"
+#: The kind of the event that goes before `Quarantine`: it tells the run's next owner of the worker.
+WORKER_QUARANTINED = "worker_quarantined"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SetAside:
+class Quarantine:
     """Let no message of this run reach this worker any more."""
 
     worker: str
@@ -122,4 +122,4 @@ class Withdraw:
     attempts: tuple[str, ...]
 
 
-Command = Send | Count | StartOver | SetAside | Tell | GiveUp | Diverged | Pause | Withdraw
+Command = Send | Count | StartOver | Quarantine | Tell | GiveUp | Diverged | Pause | Withdraw

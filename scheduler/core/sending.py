@@ -184,7 +184,7 @@ class Sending:
 
     def refit(self) -> None:
         """See again which of the living may compute this run."""
-        trusted = {n: f for n, f in self._living.items() if n not in self._standing.aside}
+        trusted = {n: f for n, f in self._living.items() if n not in self._standing.quarantined}
         fitting = frozenset(n for n, f in trusted.items() if self._standing.accepts(f))
         self.workers, self.strangers = fitting, frozenset(trusted) - fitting
 
@@ -228,7 +228,7 @@ class Sending:
         avoided = barred.union(slot.failed_by)
         if not self.awaited(slot) <= avoided:
             barred = avoided
-        return frozenset(barred & self._living.keys() | self._standing.aside)
+        return frozenset(barred & self._living.keys() | self._standing.quarantined)
 
     # What is due
 

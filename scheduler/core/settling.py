@@ -1,4 +1,4 @@
-"""Consequences of answers: workers set aside, the fingerprint pinned, audits waived.
+"""Consequences of answers: workers quarantined, the fingerprint pinned, audits waived.
 
 Its rule is that somebody may take whatever is missing. Where no living worker may, the shard counts
 as it is, or waits for another worker, or its workers are asked again. Pure.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tapeworks.scheduler.core.decisions import (
-    WORKER_SET_ASIDE,
+    WORKER_QUARANTINED,
     Command,
+    Quarantine,
     Reason,
-    SetAside,
     StartOver,
     Tell,
 )
@@ -38,24 +38,24 @@ class Settling:
         self._stuck_since: dict[int, float] = {}  # shards whose workers do not agree, with no other
 
     def strike(self, worker: str, problem: str) -> list[Command]:
-        """Note an invalid answer, and set the worker aside if it was one too many."""
+        """Note an invalid answer, and quarantine the worker if it was one too many."""
         if not self._standing.strike(worker):
             return []
-        return self._set_aside(
+        return self._quarantine(
             worker, f"{MOST_STRIKES} of its answers were invalid, the last one: {problem}"
         )
 
-    def _set_aside(self, worker: str, reason: str) -> list[Command]:
+    def _quarantine(self, worker: str, reason: str) -> list[Command]:
         """Nothing that it answered in this iteration counts.
 
         What was counted of it is added up with the rest: the iteration is started over then.
-        Each worker is set aside once.
+        Each worker is quarantined once.
         """
-        self._standing.aside.add(worker)
-        message = f"Worker {worker} is set aside for this run: {reason}."
+        self._standing.quarantined.add(worker)
+        message = f"Worker {worker} is quarantined for this run: {reason}."
         told: list[Command] = [
-            Tell(kind=WORKER_SET_ASIDE, message=message, worker=worker),
-            SetAside(worker=worker),
+            Tell(kind=WORKER_QUARANTINED, message=message, worker=worker),
+            Quarantine(worker=worker),
         ]
         for slot in self._sending.slots.values():
             slot.not_finite_by = [one for one in slot.not_finite_by if one != worker]
@@ -74,10 +74,10 @@ class Settling:
         return [command for commands in strikes for command in commands]
 
     def judge(self, shard: int) -> list[Command]:
-        """Set aside the workers that others have proved wrong."""
+        """Quarantine the workers that others have proved wrong."""
         commands: list[Command] = []
         for wrong, right in self._tally.proved_wrong(shard):
-            commands += self._set_aside(wrong, _mismatch(shard, wrong, right))
+            commands += self._quarantine(wrong, _mismatch(shard, wrong, right))
         if self._tally.is_disputed(shard) and not self._tally.is_foreign(shard):
             commands.append(_dispute(shard, self._tally.voters(shard)))
         return commands
@@ -185,7 +185,7 @@ class Settling:
         if len(set(doubters)) < AUDIT_VOTES or not self._tally.is_audited(shard):
             return commands
         for wrong in self._tally.voters(shard):
-            commands += self._set_aside(wrong, _mismatch(shard, wrong, doubters[0]))
+            commands += self._quarantine(wrong, _mismatch(shard, wrong, doubters[0]))
         return commands
 
     # Who waits for whom

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from tapeworks.scheduler.core.pace import Pace
 
-#: A worker with so many invalid answers is set aside for the run.
+#: A worker with so many invalid answers is quarantined for the run.
 MOST_STRIKES = 3
 
 #: Names that are remembered as registered: more than any fleet has, so that nobody can make the
@@ -24,7 +24,7 @@ class Standing:
 
     def __init__(
         self,
-        aside: Iterable[str] = (),
+        quarantined: Iterable[str] = (),
         fingerprint: str | None = None,
         *,
         allow_mixed: bool = False,
@@ -35,7 +35,7 @@ class Standing:
         With `trusts_one` the word of a single worker ends a run: all are children of one command.
         """
         self.pace = Pace()
-        self.aside = set(aside)  #: names of the workers whose answers do not count
+        self.quarantined = set(quarantined)  #: names of the workers whose answers do not count
         self._alive: frozenset[str] = frozenset()  #: with the right key, as of the latest look
         self._registered: set[str] = set()  #: names that were alive, with the right key
         self.fingerprint, self.is_firm = fingerprint, fingerprint is not None
@@ -82,4 +82,4 @@ class Standing:
     def strike(self, worker: str) -> bool:
         """Note an invalid answer; whether it was one too many, for the first time."""
         self._strikes[worker] += 1
-        return self._strikes[worker] >= MOST_STRIKES and worker not in self.aside
+        return self._strikes[worker] >= MOST_STRIKES and worker not in self.quarantined

@@ -87,7 +87,7 @@ def read_header(payload: bytes, work: Work, attempt: Attempt) -> AnswerHeader:
     expected = {
         "attempt_id": attempt.id,
         "run_id": work.run_id,
-        "epoch": work.epoch,
+        "term": work.term,
         "iteration": work.iteration,
         "shard": attempt.shard.index,
         "attempt": attempt.number,
@@ -151,7 +151,7 @@ def outcome_of(arrays: Arrays, header: AnswerHeader, attempt: Attempt) -> Outcom
         gradient_norms=arrays[GRADIENT_NORMS],
         predictions=arrays[PREDICTIONS],
         attempt=attempt.number,
-        epoch=header.epoch,
+        term=header.term,
         worker=header.worker,
         seconds=header.seconds,
         received_at=datetime.now(UTC),

@@ -57,10 +57,12 @@ class CeleryDispatcher:
         fingerprint: str | None,
         *,
         allow_mixed: bool,
-        aside: Collection[str] = (),
+        quarantined: Collection[str] = (),
     ) -> None:
         """Tell workers which network to compile."""
-        self._link.begin(run_id, network, fingerprint, allow_mixed=allow_mixed, aside=aside)
+        self._link.begin(
+            run_id, network, fingerprint, allow_mixed=allow_mixed, quarantined=quarantined
+        )
 
     def fingerprints(self) -> frozenset[str]:
         """Return those of the living workers with this scheduler's key; none without Redis."""
@@ -129,14 +131,14 @@ class CeleryDispatcher:
         self._meter.out(0)
         return gathering
 
-    def end(self, run_id: str, epoch: int) -> None:
+    def end(self, run_id: str, term: int) -> None:
         """Take the run's keys out of Redis, where they would vanish by themselves.
 
         Messages of what was started and not computed are stale from then on.
         """
         self.gathering = None
         with contextlib.suppress(RedisUnreachable):
-            self._link.end(run_id, epoch)
+            self._link.end(run_id, term)
 
 
 def _about(work: Work) -> contextlib.AbstractContextManager[None]:

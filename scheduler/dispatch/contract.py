@@ -23,7 +23,7 @@ class Work:
     """One iteration's computation, or one evaluation's."""
 
     run_id: str
-    epoch: int
+    term: int
     iteration: int  #: an evaluation counts as the iteration that would come next
     network: NetworkConfig
     wanted: Wanted
@@ -39,13 +39,13 @@ class Work:
         """Their number; only the last one may have fewer images than the others."""
         return -(-len(self.images) // self.network.microbatch_size)
 
-    def attempt_id(self, epoch: int, shard: int, attempt: int) -> str:
-        """`run.epoch.iteration.shard.attempt`; what differs from it is no answer to this work.
+    def attempt_id(self, term: int, shard: int, attempt: int) -> str:
+        """`run.term.iteration.shard.attempt`; what differs from it is no answer to this work.
 
         An evaluation's iteration is written `e5`: the one that comes next has its number.
         """
         kind = "e" if self.wanted is Wanted.NOTHING else ""
-        return f"{self.run_id}.{epoch}.{kind}{self.iteration}.{shard}.{attempt}"
+        return f"{self.run_id}.{term}.{kind}{self.iteration}.{shard}.{attempt}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -57,7 +57,7 @@ class Outcome:
     gradient_norms: NDArray[np.float32]
     predictions: NDArray[np.int32]
     attempt: int  #: the attempt that was counted, from 1
-    epoch: int  #: the claim under which that attempt was sent
+    term: int  #: the claim under which that attempt was sent
     worker: str
     seconds: float  #: the worker's time for it
     received_at: datetime
@@ -114,11 +114,11 @@ class Dispatcher(Protocol):
         fingerprint: str | None,
         *,
         allow_mixed: bool,
-        aside: Collection[str] = (),
+        quarantined: Collection[str] = (),
     ) -> None:
         """Get ready for a run whose fingerprint may be pinned already, or may vary.
 
-        Answers of the workers that are set `aside` do not count.
+        Answers of `quarantined` workers do not count.
         """
 
     def start(self, work: Work, watcher: Watcher) -> None:
@@ -137,5 +137,5 @@ class Dispatcher(Protocol):
     def fingerprints(self) -> frozenset[str]:
         """Return those of the workers that are there for any run; none where it is not known."""
 
-    def end(self, run_id: str, epoch: int) -> None:
+    def end(self, run_id: str, term: int) -> None:
         """The run is left; drop what is started, and remove what lies about."""

@@ -68,7 +68,7 @@ class Link:
         fingerprint: str | None,
         *,
         allow_mixed: bool,
-        aside: Collection[str] = (),
+        quarantined: Collection[str] = (),
     ) -> None:
         """Start on a run, whose fingerprint may be pinned already, or may vary.
 
@@ -76,7 +76,7 @@ class Link:
         """
         self._condition = ""
         self.standing = Standing(
-            aside, fingerprint, allow_mixed=allow_mixed, trusts_one=self._trusts_one
+            quarantined, fingerprint, allow_mixed=allow_mixed, trusts_one=self._trusts_one
         )
         self._refused.clear()
         self._other_versions.clear()
@@ -95,10 +95,10 @@ class Link:
 
     def _announce(self, run_id: str, network: NetworkConfig) -> None:
         self.exchange.announce_run(run_id, network)
-        self.exchange.set_aside(run_id, self.standing.aside)
+        self.exchange.quarantine(run_id, self.standing.quarantined)
         self._is_prepared = True
 
-    def end(self, run_id: str, epoch: int) -> None:
+    def end(self, run_id: str, term: int) -> None:
         """Leave the run; what it kept in Redis for itself is removed."""
         self._chunks.clear()
         self._published.clear()
@@ -106,7 +106,7 @@ class Link:
         if self._parameters:
             self.exchange.retire(self._parameters)
             self._parameters = ""
-        self.exchange.forget_run(run_id, epoch)
+        self.exchange.forget_run(run_id, term)
 
     def lost_everything(self, run_id: str, watcher: Watcher) -> bool:
         """See, at most once a second, who is there, and whether Redis has forgotten the run."""
@@ -120,7 +120,9 @@ class Link:
         if time.monotonic() - self._lost_at < WORKER_SECONDS:
             self.living = known | self.living  # records were lost too, and are shown again soon
         fitting = {name for name, kind in known.items() if self.standing.accepts(kind)}
-        self._tell_of_gone(sorted(fitting - self.living.keys() - self.standing.aside), watcher)
+        self._tell_of_gone(
+            sorted(fitting - self.living.keys() - self.standing.quarantined), watcher
+        )
         self._tell_of_strangers(watcher)
         self._tell_of_versions(watcher)
         for name, kind in sorted(self.living.items()):
@@ -184,7 +186,7 @@ class Link:
             return
         demanded = self.standing.demanded_fingerprint
         kind = f" of fingerprint {demanded}" if demanded else ""
-        other = " that is not set aside" if self.standing.aside else ""
+        other = " that is not quarantined" if self.standing.quarantined else ""
         self._wait_for("no_workers", watcher, f"No worker{kind}{other} is ready; waiting for one.")
 
     def _tell_of_memory(self, used: float, watcher: Watcher) -> None:
@@ -245,7 +247,7 @@ class Link:
         """The workers that may compute this run."""
         standing = self.standing
         fitting = {name for name, kind in self.living.items() if standing.accepts(kind)}
-        return frozenset(fitting - standing.aside)
+        return frozenset(fitting - standing.quarantined)
 
     @property
     def is_waiting(self) -> bool:
@@ -284,7 +286,7 @@ class Link:
         """
         opening = Opening(
             run_id=work.run_id,
-            epoch=work.epoch,
+            term=work.term,
             iteration=work.iteration,
             parameters=work.parameters,
             parameters_digest=work.parameters_digest,

@@ -27,9 +27,9 @@ from tapeworks.scheduler.core.decisions import (
     Diverged,
     GiveUp,
     Pause,
+    Quarantine,
     Reason,
     Send,
-    SetAside,
     StartOver,
     Tell,
     Withdraw,
@@ -194,7 +194,7 @@ class Gathering:
         return min(ARRIVAL_SECONDS, max(SHORTEST_WAIT_SECONDS, until - time.monotonic()))
 
     def _name(self, shard: Shard, number: int) -> str:
-        return self._work.attempt_id(self._work.epoch, shard.index, number)
+        return self._work.attempt_id(self._work.term, shard.index, number)
 
     # Commands out
 
@@ -215,8 +215,8 @@ class Gathering:
         match command:
             case Tell():
                 self._watcher.notice(command.kind, command.message, command.worker)
-            case SetAside():
-                self._link.exchange.set_aside(self._work.run_id, [command.worker])
+            case Quarantine():
+                self._link.exchange.quarantine(self._work.run_id, [command.worker])
             case Withdraw():
                 self._link.exchange.withdraw(command.attempts)
             case Count() | StartOver():
@@ -278,7 +278,7 @@ class Gathering:
             return ShardMessage(
                 attempt_id=attempt.id,
                 run_id=work.run_id,
-                epoch=work.epoch,
+                term=work.term,
                 iteration=work.iteration,
                 shard=shard.index,
                 attempt=attempt.number,
@@ -358,8 +358,8 @@ class Gathering:
         logger.debug("The answer to attempt %s: %s", attempt_id, verdict, extra=event)
 
     def _count(self, header: AnswerHeader, attempt: Attempt, arrays: Arrays) -> list[Command]:
-        is_aside = header.worker in self._link.standing.aside
-        verdict = Verdict.ASIDE if is_aside else Verdict.COUNTED
+        is_quarantined = header.worker in self._link.standing.quarantined
+        verdict = Verdict.QUARANTINED if is_quarantined else Verdict.COUNTED
         self._judged(attempt.id, verdict, header.worker)
         needs_bits = self._coordinator.needs_bits(attempt)
         answer = Answer(

@@ -62,7 +62,7 @@ class LocalDispatcher:
         fingerprint: str | None,
         *,
         allow_mixed: bool,
-        aside: Collection[str] = (),  # noqa: ARG002
+        quarantined: Collection[str] = (),  # noqa: ARG002
     ) -> None:
         """Refuse a run that another kind of machine began."""
         self.prepare(network)
@@ -99,14 +99,14 @@ class LocalDispatcher:
             gradient_norms=arrays[GRADIENT_NORMS],
             predictions=arrays[PREDICTIONS],
             attempt=1,
-            epoch=work.epoch,
+            term=work.term,
             worker=IN_PROCESS,
             seconds=time.perf_counter() - began,
             received_at=datetime.now(UTC),
         )
         return Result(outcomes=[outcome], sums=_total(arrays, work))
 
-    def end(self, run_id: str, epoch: int) -> None:
+    def end(self, run_id: str, term: int) -> None:
         """Nothing lies about."""
 
 

@@ -9,7 +9,7 @@ from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig, recorded_config
 from tapeworks.model.datasets.source import Split
 from tapeworks.scheduler.background import in_background
-from tapeworks.scheduler.core.decisions import WORKER_SET_ASIDE
+from tapeworks.scheduler.core.decisions import WORKER_QUARANTINED
 from tapeworks.scheduler.dispatch.contract import Dispatcher
 from tapeworks.scheduler.driving.heartbeat import Pulse
 from tapeworks.scheduler.driving.keeper import Control, Keeper, Lease
@@ -128,13 +128,13 @@ class Driver:
         except (LeaseLost, Unreleased):
             raise
         except (Requested, GivenBack) as error:
-            self._step_aside(history, claim, error)
+            self._leave_early(history, claim, error)
         except BaseException as error:
             self._leave(history, claim, *self._end_of(error))
             raise
         finally:
             self.meter.left()
-            self.dispatcher.end(claim.run_id, claim.epoch)
+            self.dispatcher.end(claim.run_id, claim.term)
 
     def _iterations(
         self, history: History, claim: Claim
@@ -161,9 +161,11 @@ class Driver:
         history.set_images(claim, received, data.training.labels.tobytes())
         crash_point(CrashPoint.IMAGES_RECORDED)
         mixed = config.allow_mixed_workers
-        aside = history.workers_in_events(run.id, WORKER_SET_ASIDE)
+        quarantined = history.workers_in_events(run.id, WORKER_QUARANTINED)
         pinned = run.fingerprint
-        self.dispatcher.begin(run.id, config.network, pinned, allow_mixed=mixed, aside=aside)
+        self.dispatcher.begin(
+            run.id, config.network, pinned, allow_mixed=mixed, quarantined=quarantined
+        )
         keeper.tick()
         evaluations = Evaluations(
             config=config,
@@ -201,7 +203,7 @@ class Driver:
                 "and others that are queued can be computed"
             )
 
-    def _step_aside(self, history: History, claim: Claim, error: Requested | GivenBack) -> None:
+    def _leave_early(self, history: History, claim: Claim, error: Requested | GivenBack) -> None:
         if isinstance(error, Requested):
             history.heed(claim)
         else:

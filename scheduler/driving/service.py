@@ -51,7 +51,7 @@ def serve(driver: Driver) -> Iterator[Happened]:
             driver.control.wait(IDLE_SECONDS)
             continue
         yield claim
-        with about(run=claim.run_id, epoch=claim.epoch):
+        with about(run=claim.run_id, term=claim.term):
             if not (yield from _driven(driver, claim)):
                 return
 

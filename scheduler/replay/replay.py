@@ -69,7 +69,7 @@ class Replay:
                     yield difference
                     return
         finally:
-            dispatcher.end(run.id, run.epoch)
+            dispatcher.end(run.id, run.term)
 
     def _span(
         self, span: range, dispatcher: Dispatcher, watcher: Watcher
@@ -81,7 +81,7 @@ class Replay:
         parameters, state = checkpoint.parameters, checkpoint.optimizer_state
         for iteration in span:
             began = time.perf_counter()
-            work = iteration_work(config, run.id, run.epoch, iteration, parameters, self.data)
+            work = iteration_work(config, run.id, run.term, iteration, parameters, self.data)
             try:
                 computed = compute_iteration(config, work, state, dispatcher, watcher)
             except Diverged:

@@ -1,4 +1,4 @@
 """The history's revisions. Free of Alembic, so that asking which one is needed costs nothing."""
 
 #: The revision that this version of Tapeworks reads and writes: Alembic's head.
-REVISION = "0005"
+REVISION = "0001"

@@ -10,11 +10,8 @@ from sqlalchemy import Connection, text
 
 from tapeworks.storage.errors import ForeignTables
 
-#: Tables that every database of Tapeworks has: today's, or those of revision 0001.
-OURS = (
-    {"stored_runs", "stored_iterations", "stored_checkpoints"},
-    {"runs", "iterations", "checkpoints", "image_values"},
-)
+#: Tables that every database of Tapeworks has.
+OURS = {"stored_runs", "stored_iterations", "stored_checkpoints"}
 
 #: Alembic's table; every program that uses Alembic has one.
 VERSION_TABLE = "alembic_version"
@@ -53,11 +50,10 @@ def read_schema(connection: Connection, address: str) -> Schema:
     found = connection.execute(_SQLITE_TABLES if is_sqlite else _POSTGRESQL_TABLES).all()
     places: dict[str, str] = {row.name: row.place for row in found}
     here = {row.name for row in found if row.is_here}
-    ours = next((tables for tables in OURS if tables <= places.keys()), None)
-    if ours is None:
+    if not places.keys() >= OURS:
         _check_empty(connection, here, address)
         return Schema(revision=None, is_empty=not here, place=None)
-    place = places[min(ours)]
+    place = places[min(OURS)]
     revision = None
     if places.get(VERSION_TABLE) == place:
         revision = _revision(connection, address)

@@ -46,20 +46,20 @@ COLUMNS = {
         *("id", "name", "status", "reason", "request", "priority", "note", "tags"),
         *("iterations", "completed_iterations", "first_loss", "final_loss"),
         *("test_loss", "test_accuracy", "created_at", "started_at", "ended_at", "seconds"),
-        *("owner", "epoch", "fingerprint", "images_digest", "parameters_digest"),
+        *("owner", "term", "fingerprint", "images_digest", "parameters_digest"),
         *("parent_id", "parent_iterations", "pruned_at"),
         *SETTINGS,
     ),
     "iterations": (
         *("run_id", "iteration", "images", "loss", "mean_loss", "accuracy", "gradient_norm"),
-        *("started_at", "seconds", "images_per_second", "epoch", "shards", "attempts", "workers"),
+        *("started_at", "seconds", "images_per_second", "term", "shards", "attempts", "workers"),
         "parameters_digest",
     ),
     "images": (
         *("run_id", "iteration", "place", "image", "label", "predicted", "loss", "gradient_norm"),
     ),
     "ledger": (
-        *("run_id", "iteration", "first_image", "image_count", "shard", "attempt", "epoch"),
+        *("run_id", "iteration", "first_image", "image_count", "shard", "attempt", "term"),
         *("worker", "seconds", "received_at"),
     ),
     "workers": (
@@ -132,7 +132,7 @@ def _runs(words: dict[str, str]) -> str:
   r.iterations, r.completed_iterations, r.first_loss, r.final_loss,
   r.test_loss, r.test_accuracy, r.created_at, r.started_at, r.ended_at,
   {seconds} AS seconds,
-  r.owner, r.epoch, r.fingerprint, r.images_digest, r.parameters_digest,
+  r.owner, r.term, r.fingerprint, r.images_digest, r.parameters_digest,
   r.parent_id, r.parent_iterations, r.pruned_at,
   {settings}
 FROM stored_runs AS r"""
@@ -142,7 +142,7 @@ def _iterations(words: dict[str, str]) -> str:
     started = words.get("moment", "{microseconds}").format(microseconds="i.started_at")
     return f"""SELECT r.id AS run_id, i.iteration, i.images, i.loss, i.loss / i.images AS mean_loss,
   i.accuracy, i.gradient_norm, {started} AS started_at, i.seconds,
-  i.images / nullif(i.seconds, 0) AS images_per_second, i.epoch, i.shards, i.attempts, i.workers,
+  i.images / nullif(i.seconds, 0) AS images_per_second, i.term, i.shards, i.attempts, i.workers,
   {words["hex"].format(bytes="i.parameters_digest")} AS parameters_digest
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run"""
 

@@ -17,7 +17,7 @@ WORDS = {
 
 LEDGER = """SELECT r.id AS run_id, i.iteration, (e ->> 0)::int AS first_image,
   (e ->> 1)::int AS image_count, (e ->> 2)::int AS shard, (e ->> 3)::int AS attempt,
-  (e ->> 4)::int AS epoch, w.name AS worker, (e ->> 6)::float8 / 1000000 AS seconds,
+  (e ->> 4)::int AS term, w.name AS worker, (e ->> 6)::float8 / 1000000 AS seconds,
   i.started_at + (e ->> 7)::bigint * interval '1 microsecond' AS received_at
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run
 CROSS JOIN LATERAL json_array_elements(i.ledger) AS e

@@ -76,7 +76,7 @@ _PREDICTED = (
 LEDGER = f"""SELECT r.id AS run_id, i.iteration,
   json_extract(e.value, '$[0]') AS first_image, json_extract(e.value, '$[1]') AS image_count,
   json_extract(e.value, '$[2]') AS shard, json_extract(e.value, '$[3]') AS attempt,
-  json_extract(e.value, '$[4]') AS epoch, w.name AS worker,
+  json_extract(e.value, '$[4]') AS term, w.name AS worker,
   json_extract(e.value, '$[6]') / 1000000.0 AS seconds,
   {_moment("(i.started_at + json_extract(e.value, '$[7]'))")} AS received_at
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run

@@ -38,7 +38,7 @@ def check_workers(seen: Seen) -> Iterator[Finding]:
         *other_versions(WORKERS, seen.workers),
         *_other_tensorflow(seen.workers),
         *_fingerprints(seen.workers),
-        *_set_aside(seen.set_aside),
+        *_quarantined(seen.quarantined),
         *_hanging(seen.workers),
         *_crowded(seen.workers),
     ]
@@ -72,11 +72,11 @@ def _fingerprints(workers: Sequence[WorkerRecord]) -> Iterator[Finding]:
         )
 
 
-def _set_aside(set_aside: dict[str, list[str]]) -> Iterator[Finding]:
-    for worker, runs in sorted(set_aside.items()):
+def _quarantined(quarantined: dict[str, list[str]]) -> Iterator[Finding]:
+    for worker, runs in sorted(quarantined.items()):
         yield warning(
             WORKERS,
-            f"{worker} is set aside for {named(runs)}, because its answers were wrong",
+            f"{worker} is quarantined for {named(runs)}, because its answers were wrong",
             f"See why with: tapeworks show {sorted(runs)[0]} --events; then check that machine.",
         )
 
@@ -121,7 +121,7 @@ class Seen:
     """Workers and schedulers of one Redis."""
 
     workers: Sequence[WorkerRecord]
-    set_aside: dict[str, list[str]]  #: the runs that do not trust a worker, by its name
+    quarantined: dict[str, list[str]]  #: the runs that do not trust a worker, by its name
     schedulers: Sequence[SchedulerRecord] | None  #: None if this user may not see them
     skews: dict[str, float]  #: seconds by which a machine's clock is ahead of this one
 
@@ -133,8 +133,8 @@ def seen(client: redis.Redis, url: str) -> Seen:
     skews = _skews(client, url, workers, worker_key, WORKER_SECONDS)
     schedulers = _schedulers(exchange)
     skews |= _skews(client, url, schedulers or (), scheduler_key, SCHEDULER_SECONDS)
-    set_aside = exchange.set_aside_workers() if schedulers is not None else {}
-    return Seen(workers=workers, set_aside=set_aside, schedulers=schedulers, skews=skews)
+    quarantined = exchange.quarantined_workers() if schedulers is not None else {}
+    return Seen(workers=workers, quarantined=quarantined, schedulers=schedulers, skews=skews)
 
 
 def redis_skew(client: redis.Redis, url: str) -> float:

@@ -94,7 +94,7 @@ def timeline(history: History, run: RunRecord, iteration: int | None = None) -> 
 def distinct(ledger: Iterable[LedgerRecord]) -> list[LedgerRecord]:
     """One line of each answer, which has several where its microbatches are no neighbours."""
     answers = {
-        (line.iteration, line.epoch, line.shard, line.attempt, line.worker): line for line in ledger
+        (line.iteration, line.term, line.shard, line.attempt, line.worker): line for line in ledger
     }
     return list(answers.values())
 

@@ -214,7 +214,7 @@ def test_a_run_survives_its_scheduler(
     assert seen.bits == undisturbed(config)
     assert seen.counted == EVERY_IMAGE_ONCE
     taken_over = one.status is RunStatus.RUNNING
-    assert seen.run.epoch == (2 if taken_over else 1)
+    assert seen.run.term == (2 if taken_over else 1)
 
 
 def test_a_run_survives_its_workers(
@@ -242,7 +242,7 @@ def test_a_run_survives_its_workers(
         completed(history, run)
         assert digests(history, run.id) == undisturbed(config)
         assert counted(history, run) == EVERY_IMAGE_ONCE
-        assert history.find_run(run.id).epoch == 1
+        assert history.find_run(run.id).term == 1
 
 
 @pytest.mark.parametrize("module", ["tapeworks", "tapeworks.workers"])

@@ -262,10 +262,12 @@ def test_a_worker_that_differs(
     told(call("doctor"), "warning", "workers", found, remedy)
 
 
-def test_a_worker_that_is_set_aside(call: Call, cluster: SimpleNamespace) -> None:
+def test_a_worker_that_is_quarantined(call: Call, cluster: SimpleNamespace) -> None:
     cluster.redis.sadd("tapeworks:runs", "run-1")
-    cluster.exchange.set_aside("run-1", ["w-1"])
-    told(call("doctor"), "warning", "workers", "w-1 is set aside", "tapeworks show run-1 --events")
+    cluster.exchange.quarantine("run-1", ["w-1"])
+    told(
+        call("doctor"), "warning", "workers", "w-1 is quarantined", "tapeworks show run-1 --events"
+    )
 
 
 def test_a_scheduler_of_another_version(call: Call, cluster: SimpleNamespace) -> None:

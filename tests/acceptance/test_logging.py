@@ -14,7 +14,7 @@ from tests.support.calls import Call
 from tests.support.observed import Observed
 
 #: What a line about an attempt names.
-ATTEMPT = {"run", "epoch", "iteration", "shard", "attempt"}
+ATTEMPT = {"run", "term", "iteration", "shard", "attempt"}
 
 #: A password that is no part of any other word.
 SECRET = "x9-sesame-open"
@@ -52,7 +52,7 @@ def test_lines_about_attempts_name_run_iteration_shard_and_attempt(observed: Obs
         assert all(line.keys() >= ATTEMPT and line["run"] == observed.run for line in kind)
     identity = sent[0]["message"].split()[1].split(".")
     assert identity[1:] == [
-        str(sent[0][name]) for name in ("epoch", "iteration", "shard", "attempt")
+        str(sent[0][name]) for name in ("term", "iteration", "shard", "attempt")
     ]
     assert all(line["worker"] for line in (*counted, *taken, *computed, *answered))
 
@@ -89,7 +89,7 @@ def test_lines_about_the_run_name_it(observed: Observed) -> None:
         told = of(found, kind)
         assert told, kind
         assert {line["run"] for line in told} == {observed.run}
-        assert all("epoch" in line for line in told)
+        assert all("term" in line for line in told)
     assert of(found, "iteration_committed")[0]["iteration"] == 0
     [ctrl_c] = of(found, "interrupted")
     assert ctrl_c["message"] == "Stopping after this iteration; once more to stop at once"
@@ -97,7 +97,7 @@ def test_lines_about_the_run_name_it(observed: Observed) -> None:
 
 
 def test_text_names_them_too(observed: Observed) -> None:
-    words = f"is taken run={observed.run} epoch="
+    words = f"is taken run={observed.run} term="
     [line, *_] = [line for line in observed.other_worker.err.splitlines() if words in line]
     assert " DEBUG tapeworks.workers.tasks: Attempt " in line
     for name in ("iteration", "shard", "attempt", "worker"):

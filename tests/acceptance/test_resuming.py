@@ -46,8 +46,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     resumed = drive(history, make[after](), run)
     assert resumed.run.status is RunStatus.COMPLETED
     assert resumed.digests == undisturbed(settings())
-    epochs = [record.epoch for record in history.iterations(run.id)]
-    assert epochs == [1] * stop_after + [2] * (6 - stop_after)
+    terms = [record.term for record in history.iterations(run.id)]
+    assert terms == [1] * stop_after + [2] * (6 - stop_after)
 
 
 def test_a_run_that_was_stopped_before_every_iteration_has_the_same_bits(
@@ -58,7 +58,7 @@ def test_a_run_that_was_stopped_before_every_iteration_has_the_same_bits(
         driven = drive(history, make[kind](), run, stop_after=done)
     assert driven.run.status is RunStatus.COMPLETED
     assert driven.digests == undisturbed(settings())
-    assert driven.run.epoch == 6
+    assert driven.run.term == 6
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])

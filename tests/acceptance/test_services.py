@@ -187,7 +187,7 @@ def test_a_scheduler_that_is_interrupted_puts_its_run_back_and_another_goes_on(
     start("scheduler", **places)
     until(lambda: found.find_run(run).status is RunStatus.COMPLETED, "the run is completed")
     assert digests(found, run) == undisturbed(run_config({"images": 32, "iterations": 1000}))
-    assert found.find_run(run).epoch == 3
+    assert found.find_run(run).term == 3
     assert "taken over" in [event.kind for event in found.events(run)]
 
 

@@ -73,7 +73,7 @@ def work(wanted: Wanted = Wanted.PER_IMAGE) -> Work:
     pixels = np.arange(8 * 16, dtype=np.uint8).reshape(8, 4, 4)
     return Work(
         run_id="run",
-        epoch=2,
+        term=2,
         iteration=5,
         network=NETWORK,
         wanted=wanted,

@@ -81,7 +81,7 @@ class SchedulerSide:
         if self._bench.signer.key:
             assert set(self._onlooker.told) <= HARMLESS, self._onlooker.told
             standing = self._bench.link.standing
-            assert not standing.aside
+            assert not standing.quarantined
             assert not standing._strikes, "nobody is blamed for what others wrote"
 
     def _gathering(self, wanted: Wanted) -> Gathering:

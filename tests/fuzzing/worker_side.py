@@ -155,7 +155,7 @@ class WorkerSide:
             assert network.fits
             assert not self._bench.signer.key or network == NETWORK
         exchange.workers()
-        exchange.set_aside_workers()
+        exchange.quarantined_workers()
         self._bench.link._look("run")
         self._computed(unchecked(self._entries[0]))
         redis.delete(RUNS_KEY, WORKERS_KEY, *values)
@@ -183,7 +183,7 @@ class WorkerSide:
         message = ShardMessage.model_validate_json(signer.unseal(Purpose.MESSAGE, sealed))
         _, head, arrays = unpacked(answer)
         header = AnswerHeader.model_validate_json(head)
-        for name in ("attempt_id", "run_id", "epoch", "iteration", "shard", "attempt"):
+        for name in ("attempt_id", "run_id", "term", "iteration", "shard", "attempt"):
             assert getattr(header, name) == getattr(message, name)
         self._count(f"answered: {header.status.value}")
         if header.status is Status.DONE:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from alembic import command
 
 from tapeworks.cli.files import check_directory_writable
 from tapeworks.errors import UsageError
@@ -19,8 +18,6 @@ from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import StateConflict
 from tapeworks.storage.history import History
-from tapeworks.storage.migrations import REVISION
-from tapeworks.storage.migrations.upgrade import alembic_config
 from tapeworks.storage.records import IterationRecord, RunStatus
 from tests.support.calls import Call
 from tests.support.documents import shell_lines
@@ -89,22 +86,6 @@ def test_postgresql_s_own_backup_holds_the_whole_history(
         restored = History.open(address)
         assert restored.iterations(claim.run_id) == iterations
         restored.database.close()
-
-
-def test_postgresql_goes_back_to_a_backup_of_an_older_revision(
-    postgres_url: str, places: Path
-) -> None:
-    database = Database(postgres_url)
-    with database._transaction("migrate") as connection:
-        command.upgrade(alembic_config(connection), "0001")
-    documented(postgres_url, places, "pg_dump")
-    database.upgrade()
-    assert database.revision() == REVISION
-    documented(postgres_url, places, "psql", "pg_restore")
-    assert database.revision() == "0001"
-    database.upgrade()
-    assert History(database).runs() == []
-    database.close()
 
 
 def documented(url: str, directory: Path, *names: str) -> None:

@@ -65,7 +65,7 @@ def ledger(record: IterationRecord, workers: Sequence[str]) -> list[LedgerRecord
             image_count=EACH,
             shard=shard,
             attempt=1 + record.iteration % 2,
-            epoch=record.epoch,
+            term=record.term,
             worker=worker,
             seconds=0.25 + shard,
             received_at=record.started_at + timedelta(seconds=shard),
@@ -183,7 +183,7 @@ def naive_time(group: list[Commit]) -> list[Commit]:
 
 
 def of_another_claim(group: list[Commit]) -> list[Commit]:
-    return with_last(iteration=replace(group[-1].iteration, epoch=7))(group)
+    return with_last(iteration=replace(group[-1].iteration, term=7))(group)
 
 
 @pytest.mark.parametrize(
@@ -228,5 +228,5 @@ def test_of_an_owner_whose_lease_is_lost_no_iteration_is_stored(history: History
     history.commit(claim, commits[:2])
     with history.database.write() as connection:
         runs = metadata.tables["stored_runs"]
-        connection.execute(runs.update().values(owner="bob", epoch=claim.epoch + 1))
+        connection.execute(runs.update().values(owner="bob", term=claim.term + 1))
     nothing_is_left(history, claim, commits[2:5], LeaseLost, "it must stop")

@@ -1,4 +1,4 @@
-"""Workers that are wrong, on a real Redis: found out, named, set aside, and of no influence."""
+"""Workers that are wrong, on a real Redis: found out, named, quarantined, and of no influence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tapeworks.storage.history import History
 from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
-from tests.support.mischief import LyingWorker, not_a_number, of_another_epoch, with_arrays
+from tests.support.mischief import LyingWorker, not_a_number, of_another_term, with_arrays
 from tests.support.training import Digests, Driven, drive, settings, submitted, through
 
 Undisturbed = Callable[[RunConfig], Digests]
@@ -46,7 +46,7 @@ def test_an_audit_finds_the_worker_that_lies_and_names_it(
     driven, run = audited(history, exchange)
     assert driven.digests == undisturbed(settings())
     assert exchange.liar not in counted_workers(history, run)
-    [told] = driven.said("worker_set_aside")
+    [told] = driven.said("worker_quarantined")
     assert exchange.liar in told
     assert "replay" in told
     assert all(exchange.liar in sentence for sentence in driven.said("audit_mismatch"))
@@ -63,7 +63,7 @@ def test_an_audit_of_honest_workers_changes_no_bit_and_says_nothing(
     )
     assert driven.digests == undisturbed(settings())
     kinds = {kind for kind, _ in driven.notices}
-    assert not kinds & {"worker_set_aside", "audit_mismatch", "audit_waived"}
+    assert not kinds & {"worker_quarantined", "audit_mismatch", "audit_waived"}
     attempts = [record.attempts for record in history.iterations(driven.run.id)]
     assert all(number >= 6 for number in attempts), attempts
 
@@ -78,8 +78,8 @@ def test_without_an_audit_a_lie_of_the_right_form_is_believed(
     assert driven.digests != undisturbed(settings())
 
 
-@pytest.mark.parametrize("spoil", [of_another_epoch, not_a_number])
-def test_three_invalid_answers_set_a_worker_aside_and_workers_says_so(
+@pytest.mark.parametrize("spoil", [of_another_term, not_a_number])
+def test_three_invalid_answers_quarantine_a_worker_and_workers_says_so(
     spoil: Callable[[tuple[bytes, bytes]], tuple[bytes, bytes]],
     fleet: Fleet,
     history: History,
@@ -92,24 +92,24 @@ def test_three_invalid_answers_set_a_worker_aside_and_workers_says_so(
     run, listed = submitted(history, settings(shards=7, iterations=12)), list[str]()
 
     def list_workers(_: IterationRecord) -> None:
-        if not listed and history.workers_in_events(run.id, "worker_set_aside"):
+        if not listed and history.workers_in_events(run.id, "worker_quarantined"):
             listed.extend(call("workers").out.splitlines())
 
     driven = drive(history, through(exchange), run, on_iteration=list_workers)
     assert driven.digests == undisturbed(settings(iterations=12))
-    [told] = driven.said("worker_set_aside")
+    [told] = driven.said("worker_quarantined")
     assert f"{MOST_STRIKES} of its answers were invalid" in told
-    assert exchange.liar not in counted_workers(history, run) or spoil is not of_another_epoch
-    [line] = [line for line in listed if "set aside" in line]
+    assert exchange.liar not in counted_workers(history, run) or spoil is not of_another_term
+    [line] = [line for line in listed if "quarantined" in line]
     assert exchange.liar in line
-    assert f"set aside for {run.id}" in line
-    assert "set aside" not in call("workers").out
+    assert f"quarantined for {run.id}" in line
+    assert "quarantined" not in call("workers").out
 
 
-def test_a_run_whose_every_worker_is_set_aside_waits_for_another(
+def test_a_run_whose_every_worker_is_quarantined_waits_for_another(
     fleet: Fleet, history: History
 ) -> None:
-    exchange = LyingWorker(fleet.redis_url, "", of_another_epoch)
+    exchange = LyingWorker(fleet.redis_url, "", of_another_term)
     # Enough shards that each worker gets its strikes before one shard has failed too often.
     run, told = submitted(history, settings(shards=7)), list[str]()
     control = Control()
@@ -121,7 +121,7 @@ def test_a_run_whose_every_worker_is_set_aside_waits_for_another(
 
     with pytest.raises(Interrupted):
         drive(history, through(exchange), run, control=control, on_notice=stop_waiting)
-    assert "that is not set aside is ready; waiting for one" in told[0]
+    assert "that is not quarantined is ready; waiting for one" in told[0]
     left = history.find_run(run.id)
     assert (left.status, left.completed_iterations) == (RunStatus.PAUSED, 0)
 

@@ -171,8 +171,8 @@ def test_of_too_many_names_some_are_looked_at(
     exchange: Tampering, shared_fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "MOST_WORKERS", 10)
-    exchange.set_aside("no-run", map(str, range(1000)))
-    assert len(exchange.aside("no-run")) == 10
+    exchange.quarantine("no-run", map(str, range(1000)))
+    assert len(exchange.quarantined("no-run")) == 10
     exchange.forget_run("no-run", 0)
 
 

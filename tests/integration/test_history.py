@@ -68,11 +68,11 @@ def history(database: Database) -> History:
 
 
 class TestFencing:
-    def test_an_owner_of_an_older_epoch_can_write_nothing(self, history: History) -> None:
+    def test_an_owner_of_an_older_term_can_write_nothing(self, history: History) -> None:
         stale = submit_and_claim(history, OVER)
         history.claim(stale.run_id, "alice", LEASE)
         before = history.find_run(stale.run_id)
-        refused = pytest.raises(LeaseLost, match=r"at epoch 2 .* of epoch 1; it must stop")
+        refused = pytest.raises(LeaseLost, match=r"at term 2 .* of term 1; it must stop")
         with refused:
             commit(history, stale)
         with refused:
@@ -91,7 +91,7 @@ class TestFencing:
         assert history.find_run(stale.run_id) == before
         assert history.iterations(stale.run_id) == []
 
-    def test_another_owner_cannot_write_under_the_same_epoch(self, history: History) -> None:
+    def test_another_owner_cannot_write_under_the_same_term(self, history: History) -> None:
         claim = submit_and_claim(history)
         with pytest.raises(LeaseLost):
             history.renew(replace(claim, owner="bob"), LEASE)
@@ -112,7 +112,7 @@ class TestFencing:
 
     def test_a_run_that_does_not_exist_is_not_written(self, history: History) -> None:
         with pytest.raises(LeaseLost, match="was deleted"):
-            history.renew(Claim(run_id="nothing", owner="alice", epoch=1), LEASE)
+            history.renew(Claim(run_id="nothing", owner="alice", term=1), LEASE)
 
 
 class TestCommitting:
@@ -192,7 +192,7 @@ class TestCommitting:
 
     def test_an_iteration_of_another_claim_is_refused(self, history: History) -> None:
         claim = submit_and_claim(history)
-        other = replace(iteration_of(claim), epoch=7)
+        other = replace(iteration_of(claim), term=7)
         with pytest.raises(StateConflict, match="Expected an iteration of"):
             history.commit(claim, [commit_of(other)])
 
@@ -331,14 +331,14 @@ class TestLeaving:
         assert run.ended_at == history.events(run.id)[-1].at
         assert history.events(run.id)[-1].message == "failed after 0 iterations: no worker answered"
 
-    def test_a_released_run_goes_on_under_a_new_epoch(self, history: History) -> None:
+    def test_a_released_run_goes_on_under_a_new_term(self, history: History) -> None:
         claim = submit_and_claim(history)
         commit(history, claim)
         history.release(claim, RunStatus.QUEUED, "the scheduler was asked to end")
         run = history.find_run(claim.run_id)
         assert (run.owner, run.lease_until, run.ended_at) == (None, None, None)
         again = history.claim_next("bob", LEASE)
-        assert again == Claim(run_id=claim.run_id, owner="bob", epoch=2)
+        assert again == Claim(run_id=claim.run_id, owner="bob", term=2)
         commit(history, again, 1)
         assert history.find_run(claim.run_id).reason is None
 

@@ -163,7 +163,7 @@ def test_whichever_commit_fails_or_loses_its_answer_nothing_is_doubled_or_skippe
         scene = Scene(history)
         run = scene.play()
         is_whole(history, run, expected)
-        assert (run.epoch, scene.notices) == (1, OUTAGE)
+        assert (run.term, scene.notices) == (1, OUTAGE)
         told = [kind for kind in scene.events(run) if kind not in OUTAGE]
         assert told == ["submitted", "claimed", "completed"]
         assert fault.seen > TRANSACTIONS
@@ -193,9 +193,7 @@ def test_a_claim_from_the_queue_whose_answer_was_lost_is_found_again(
     wanted = [submitted(history, CONFIG).id for _ in range(2)]
     driver = Scene(history).driver()
     claims = [driver.claim_next() for _ in range(3)]
-    assert [(claim.run_id, claim.epoch) for claim in claims if claim] == [
-        (id_, 1) for id_ in wanted
-    ]
+    assert [(claim.run_id, claim.term) for claim in claims if claim] == [(id_, 1) for id_ in wanted]
 
 
 @pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
@@ -237,7 +235,7 @@ def test_an_interrupt_ends_the_waiting_and_the_run_can_be_taken_over(
     driver = Scene(history).driver()
     claim = driver.claim_next()
     assert claim is not None
-    assert (claim.run_id, claim.epoch) == (left.id, 2)
+    assert (claim.run_id, claim.term) == (left.id, 2)
     for _ in driver.drive(claim):
         pass
     is_whole(history, history.find_run(left.id), expected)

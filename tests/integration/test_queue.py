@@ -28,7 +28,7 @@ from tapeworks.wire.messages import AnswerHeader, ShardMessage
 from tapeworks.wire.versions import tapeworks_version
 from tests.support.fleet import Fleet
 from tests.support.messages import announce, answered, message
-from tests.support.mischief import Mischief, OnceSpoilt, Tampering, not_a_number, of_another_epoch
+from tests.support.mischief import Mischief, OnceSpoilt, Tampering, not_a_number, of_another_term
 from tests.support.training import Digests, drive, settings, submitted, through
 from tests.support.waiting import until
 
@@ -92,17 +92,17 @@ def test_a_nan_that_every_worker_brings_ends_the_run_with_the_iteration(
 def test_an_answer_to_an_earlier_owner_of_the_run_is_not_counted(
     fleet: Fleet, history: History, undisturbed: Undisturbed
 ) -> None:
-    exchange = OnceSpoilt(fleet.redis_url, of_another_epoch)
+    exchange = OnceSpoilt(fleet.redis_url, of_another_term)
     driven = drive(history, through(exchange), submitted(history, settings(shards=2)))
     assert driven.digests == undisturbed(settings())
     [sentence] = driven.said("answer_invalid")
-    assert "expected epoch=1, received 0" in sentence
+    assert "expected term=1, received 0" in sentence
 
 
 def test_five_spoilt_answers_to_one_shard_are_borne(
     fleet: Fleet, history: History, undisturbed: Undisturbed
 ) -> None:
-    five = OnceSpoilt(fleet.redis_url, of_another_epoch, times=MOST_FAILURES)
+    five = OnceSpoilt(fleet.redis_url, of_another_term, times=MOST_FAILURES)
     driven = drive(history, through(five), submitted(history, settings(shards=1)))
     assert driven.digests == undisturbed(settings())
 
@@ -130,7 +130,7 @@ def test_late_and_unknown_arrivals_are_ignored_and_their_answers_removed(
 
 def test_a_message_of_an_earlier_iteration_is_dropped_by_the_workers(fleet: Fleet) -> None:
     old = message("moved on", iteration=3)
-    announce(fleet.exchange, old.run_id, old.epoch, 4)
+    announce(fleet.exchange, old.run_id, old.term, 4)
     fleet.exchange.send([old])
     answered(fleet, message("moved on", iteration=4))
     nothing_is_under_way(fleet)

@@ -117,7 +117,7 @@ def test_forged_answers_never_count_blame_nobody_and_are_told_once(
     [told] = driven.said("answer_forged")
     assert "need the same TAPEWORKS_SIGNING_KEY_FILE" in told
     kinds = {kind for kind, _ in driven.notices}
-    assert not kinds & {"worker_set_aside", "answer_invalid"}
+    assert not kinds & {"worker_quarantined", "answer_invalid"}
 
 
 @pytest.mark.parametrize(

@@ -91,14 +91,14 @@ def test_a_run_that_cannot_go_on_here_is_paused_and_the_next_one_is_served(
 def test_an_owner_of_yesterday_leaves_the_keys_of_todays(fleet: Fleet) -> None:
     exchange, redis = Exchange(fleet.redis_url), fleet.redis
     exchange.announce_run("handed-over", settings().network)
-    announce(exchange, "handed-over", epoch=2, iteration=5)
+    announce(exchange, "handed-over", term=2, iteration=5)
     redis.rpush(arrivals_key("handed-over"), "late")
-    exchange.forget_run("handed-over", epoch=1)
+    exchange.forget_run("handed-over", term=1)
     assert redis.get(current_key("handed-over")) == b"2:5"
     assert redis.exists(network_key("handed-over"))
     assert redis.sismember(RUNS_KEY, "handed-over")
     assert redis.exists(arrivals_key("handed-over"))
-    exchange.forget_run("handed-over", epoch=2)
+    exchange.forget_run("handed-over", term=2)
     assert not redis.exists(
         *[key("handed-over") for key in (current_key, network_key, arrivals_key)]
     )
@@ -114,7 +114,7 @@ def test_a_network_that_cannot_be_read_keeps_no_worker_from_starting(fleet: Flee
 
 
 def test_leaving_a_run_does_not_need_redis() -> None:
-    CeleryDispatcher(NOWHERE).end("gone", epoch=1)
+    CeleryDispatcher(NOWHERE).end("gone", term=1)
 
 
 def test_a_living_owner_that_is_late_loses_its_run_to_a_claim_only(
@@ -127,6 +127,6 @@ def test_a_living_owner_that_is_late_loses_its_run_to_a_claim_only(
     assert history.release_abandoned() == []
     assert history.renew(claim, lease_seconds=-1).status is RunStatus.RUNNING
     taken = history.claim(run.id, "another:boot:1:2", lease_seconds=10)
-    assert taken.epoch == claim.epoch + 1
+    assert taken.term == claim.term + 1
     with pytest.raises(StateConflict):
         history.claim(run.id, current_owner(), lease_seconds=10)

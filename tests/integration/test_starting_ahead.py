@@ -89,7 +89,7 @@ class Clock:
 
 def answers_after(fleet: Fleet, record: IterationRecord) -> list[str]:
     """Wait until all shards of the next iteration are answered; nobody takes the answers."""
-    begin = f"{record.run_id}.{record.epoch}.{record.iteration + 1}."
+    begin = f"{record.run_id}.{record.term}.{record.iteration + 1}."
 
     def names() -> list[str]:
         arrivals = [_text(one) for one in fleet.redis.lrange(arrivals_key(record.run_id), 0, -1)]
@@ -189,7 +189,7 @@ def test_a_lease_that_is_lost_before_a_commit_drops_what_was_started(
         if record.iteration == 1:
             answers_after(fleet, record)
             with history.database.write() as connection:
-                later = update(runs).where(runs.c.id == run.id).values(epoch=claim.epoch + 1)
+                later = update(runs).where(runs.c.id == run.id).values(term=claim.term + 1)
                 connection.execute(later)
 
     before_commits(take_over)

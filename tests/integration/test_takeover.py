@@ -152,7 +152,7 @@ def test_two_schedulers_share_the_queue_and_no_run_has_two_owners(
     )
     for run_id in runs:
         whole(history, run_id, undisturbed(CONFIG))
-        assert history.find_run(run_id).epoch == 1
+        assert history.find_run(run_id).term == 1
         kinds = [event.kind for event in history.events(run_id)]
         assert kinds == ["submitted", "claimed", "completed"]
 
@@ -184,7 +184,7 @@ def gives_up_when_thawed(frozen: Scheduler, history: History, expected: Digests)
     assert frozen.lines() == []
     drive_on(history, claim)
     whole(history, run.id, expected)
-    assert {record.epoch for record in history.iterations(run.id)} == {1, 2}
+    assert {record.term for record in history.iterations(run.id)} == {1, 2}
 
 
 def test_a_scheduler_that_froze_finds_its_run_taken_over_and_writes_nothing(
@@ -235,7 +235,7 @@ def test_what_a_killed_scheduler_had_computed_and_not_committed_is_computed_agai
     assert history.find_run(run.id).completed_iterations == 1
     drive_on(history, taken_over(history))
     whole(history, run.id, undisturbed(CONFIG))
-    assert [record.epoch for record in history.iterations(run.id)] == [1, 2, 2, 2, 2, 2]
+    assert [record.term for record in history.iterations(run.id)] == [1, 2, 2, 2, 2, 2]
 
 
 def loading(history: History, load: Callable[[RunConfig], Split]) -> Driver:

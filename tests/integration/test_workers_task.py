@@ -54,11 +54,11 @@ def test_an_answer_that_does_not_count_decides_no_fingerprint(bench: Bench) -> N
     with at_work(bench):
         gathering.turn()
         tasks.serve(argument(bench.last_entry()))
-        bench.link.standing.aside.add(bench.worker.name)
+        bench.link.standing.quarantined.add(bench.worker.name)
         gathering.turn()
     assert not gathering.finished
     assert bench.link.standing.fingerprint is None
-    bench.link.standing.aside.clear()
+    bench.link.standing.quarantined.clear()
 
 
 def test_an_arrival_without_its_answer_counts_nothing_and_leaves_the_shard_to_the_answer(
@@ -215,7 +215,7 @@ def test_lines_are_about_an_attempt_from_its_message_to_its_answer(
     with at_work(bench):
         tasks.compute_shard.run(message)
         left = dict(context())
-    expected = {"run": "run", "epoch": 2, "iteration": 5, "shard": 0, "attempt": 1}
+    expected = {"run": "run", "term": 2, "iteration": 5, "shard": 0, "attempt": 1}
     assert answered == [expected | {"worker": bench.worker.name}]
     assert looks.about == [{}], "the next message is about something else"
     assert left == {}

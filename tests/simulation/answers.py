@@ -57,7 +57,7 @@ class Character:
         if self.kind not in MISDEEDS or (self.kind is Kind.ODD and message.iteration):
             return Misdeed.NONE
         choices, probability, most = MISDEEDS[self.kind]
-        shard = message.run_id, message.epoch, message.iteration, message.shard
+        shard = message.run_id, message.term, message.iteration, message.shard
         if self._done.get(shard, 0) >= most or not self._world.happens(probability):
             return Misdeed.NONE
         self._done[shard] = self._done.get(shard, 0) + 1
@@ -75,7 +75,7 @@ def answer(
     header = AnswerHeader(
         attempt_id=message.attempt_id,
         run_id=message.run_id,
-        epoch=message.epoch,
+        term=message.term,
         iteration=message.iteration,
         shard=message.shard,
         attempt=message.attempt,

@@ -63,13 +63,13 @@ class Exchange:
             workers=self.workers(),  # type: ignore[arg-type]
         )
 
-    def set_aside(self, run_id: str, workers: Iterable[str]) -> None:
+    def quarantine(self, run_id: str, workers: Iterable[str]) -> None:
         self._redis.reach()
-        self._redis.aside[run_id].update(workers)
+        self._redis.quarantined[run_id].update(workers)
 
-    def aside(self, run_id: str) -> set[str]:
+    def quarantined(self, run_id: str) -> set[str]:
         self._redis.reach()
-        return set(self._redis.aside[run_id])
+        return set(self._redis.quarantined[run_id])
 
     def send(self, messages: Iterable[ShardMessage], opening: Opening | None = None) -> None:
         """Any command of the round trip may be the first that fails."""
@@ -79,7 +79,7 @@ class Exchange:
             if opening.retired != opening.parameters_digest:
                 self._redis.payloads.discard(opening.retired)
             self._redis.reach()
-            self._redis.current[opening.run_id] = opening.epoch, opening.iteration
+            self._redis.current[opening.run_id] = opening.term, opening.iteration
         for message in messages:
             self._redis.send(message)
 
@@ -87,11 +87,11 @@ class Exchange:
         self._redis.reach()
         self._redis.withdrawn.update(attempts)
 
-    def forget_run(self, run_id: str, epoch: int) -> None:
+    def forget_run(self, run_id: str, term: int) -> None:
         self._redis.reach()
         current = self._redis.current.get(run_id)
-        if current is None or current[0] == epoch:
-            for kept in (self._redis.arrivals, self._redis.current, self._redis.aside):
+        if current is None or current[0] == term:
+            for kept in (self._redis.arrivals, self._redis.current, self._redis.quarantined):
                 kept.pop(run_id, None)
             self._redis.in_progress.pop(run_id, None)
 

@@ -64,7 +64,7 @@ def work(
     """Return the work that a dispatcher is given for one iteration, or for an evaluation."""
     return Work(
         run_id=claim.run_id,
-        epoch=claim.epoch,
+        term=claim.term,
         iteration=iteration,
         network=NETWORK,
         wanted=wanted,
@@ -99,7 +99,7 @@ def record(claim: Claim, iteration: int, computed: Computed) -> IterationRecord:
         accuracy=computed.accuracy,
         gradient_norm=computed.gradient_norm,
         parameters_digest=computed.parameters_digest,
-        epoch=claim.epoch,
+        term=claim.term,
         shards=len(computed.outcomes),
         attempts=len(computed.outcomes),
         workers=computed.workers,

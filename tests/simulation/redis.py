@@ -45,7 +45,7 @@ class Redis:
         self.answers: dict[str, tuple[bytes, bytes, bytes]] = {}  #: with signatures
         self.arrivals: defaultdict[str, deque[str]] = defaultdict(deque)
         self.current: dict[str, tuple[int, int]] = {}
-        self.aside: defaultdict[str, set[str]] = defaultdict(set)
+        self.quarantined: defaultdict[str, set[str]] = defaultdict(set)
         self.in_progress: dict[str, float] = {}
         self.heartbeats.clear()
 

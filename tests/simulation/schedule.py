@@ -257,7 +257,7 @@ class Schedule:
             self._see_to_undecided()
         honest = {Kind.HONEST, Kind.FOREIGN}
         if self._forger and set(self._faults.kinds) <= honest and not self._imposter:
-            for kind in ("worker_set_aside", "answer_invalid", "audit_mismatch"):
+            for kind in ("worker_quarantined", "answer_invalid", "audit_mismatch"):
                 if kind in self._witness.happened:
                     raise Violation(f"{kind}, where every worker is honest")
         for run in self._store.runs.values():

@@ -372,10 +372,10 @@ class Scheduler:
         claim = self._store.claim_next(self.owner, LEASE.seconds)
         if claim is None:
             return IDLE_SECONDS
-        self._world.tell(self.owner, f"claims {claim.run_id} at epoch {claim.epoch}")
+        self._world.tell(self.owner, f"claims {claim.run_id} at term {claim.term}")
         run_id, kind = claim.run_id, self._store.runs[claim.run_id].fingerprint
-        aside = self._witness.aside[run_id]
-        self._dispatcher.begin(run_id, NETWORK, kind, allow_mixed=False, aside=aside)
+        quarantined = self._witness.quarantined[run_id]
+        self._dispatcher.begin(run_id, NETWORK, kind, allow_mixed=False, quarantined=quarantined)
         parts = self._world, self._store, self._witness, self._dispatcher
         self.driven = Driven(*parts, claim, self._audit, self._diverged)
         return 0.0
@@ -383,5 +383,5 @@ class Scheduler:
     def _leave(self) -> None:
         if self.driven:
             claim = self.driven.claim
-            self._dispatcher.end(claim.run_id, claim.epoch)
+            self._dispatcher.end(claim.run_id, claim.term)
         self.driven = None

@@ -68,7 +68,7 @@ class Run:
     parameters: bytes
     status: RunStatus = RunStatus.QUEUED
     owner: str = ""
-    epoch: int = 0
+    term: int = 0
     lease_until: float = 0.0
     completed: int = 0
     fingerprint: str | None = None
@@ -123,10 +123,10 @@ class Store:
             run,
             status=RunStatus.RUNNING,
             owner=owner,
-            epoch=run.epoch + 1,
+            term=run.term + 1,
             lease_until=self._world.wall + lease_seconds,
         )
-        claim = Claim(run_id=run.id, owner=owner, epoch=run.epoch + 1)
+        claim = Claim(run_id=run.id, owner=owner, term=run.term + 1)
         self._witness.claimed(claim)
         return claim
 
@@ -200,22 +200,22 @@ class Store:
 
     def expect_no_later(self, claim: Claim) -> None:
         """Raise `LeaseLost` where a later claim exists: the run's story is another's to tell."""
-        if (epoch := self.runs[claim.run_id].epoch) != claim.epoch:
-            raise LeaseLost(f"{claim.run_id} is at epoch {epoch}")
+        if (term := self.runs[claim.run_id].term) != claim.term:
+            raise LeaseLost(f"{claim.run_id} is at term {term}")
 
     def _fence(self, claim: Claim) -> None:
         run = self.runs[claim.run_id]
-        found = (run.status, run.owner, run.epoch)
-        if found != (RunStatus.RUNNING, claim.owner, claim.epoch):
-            raise LeaseLost(f"{run.id} is {run.status} at epoch {run.epoch}")
+        found = (run.status, run.owner, run.term)
+        if found != (RunStatus.RUNNING, claim.owner, claim.term):
+            raise LeaseLost(f"{run.id} is {run.status} at term {run.term}")
 
     def _stands_at(self, run: Run, iteration: int) -> None:
         if run.completed != iteration:
             raise StateConflict(f"{run.id} stands at {run.completed}, not at {iteration}")
 
     def _is_committed(self, run: Run, claim: Claim, last: Commit) -> bool:
-        found = (run.epoch, run.completed, run.parameters)
-        return found == (claim.epoch, last.iteration.iteration + 1, last.parameters)
+        found = (run.term, run.completed, run.parameters)
+        return found == (claim.term, last.iteration.iteration + 1, last.parameters)
 
     def _write(self, run: Run, **values: object) -> Run:
         self.runs[run.id] = replace(run, **values)  # type: ignore[arg-type]

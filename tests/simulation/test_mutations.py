@@ -76,7 +76,7 @@ def pin_the_first(settling: Settling, shard: int) -> None:
             settling._sending.refit()
 
 
-def forgetful(aside: Iterable[str] = (), *arguments: Any, **named: Any) -> Standing:
+def forgetful(quarantined: Iterable[str] = (), *arguments: Any, **named: Any) -> Standing:
     """A standing in which nobody is quarantined yet."""
     return Standing((), *arguments, **named)
 
@@ -213,7 +213,7 @@ MUTATIONS: dict[str, list[Mutation]] = {
     ],
     "one NaN is believed": [("tapeworks.scheduler.core.coordinator.DIVERGED_ATTEMPTS", 1)],
     "failures end a run at once": [("tapeworks.scheduler.core.coordinator.MOST_FAILURES", 0)],
-    "an old epoch may commit": [("tests.simulation.store.Store._fence", nothing)],
+    "an old term may commit": [("tests.simulation.store.Store._fence", nothing)],
     "a commit may be repeated": [
         ("tests.simulation.store.Store._stands_at", nothing),
         ("tests.simulation.store.Store._is_committed", lambda *arguments: False),
@@ -269,7 +269,7 @@ MUTATIONS: dict[str, list[Mutation]] = {
     ],
     "signatures are not checked": [("tapeworks.wire.signing.Signer.check", nothing)],
     "no lease is ever over": [
-        ("tests.simulation.store.Store._is_free", lambda self, run: not run.epoch)
+        ("tests.simulation.store.Store._is_free", lambda self, run: not run.term)
     ],
 }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tapeworks.model.parameters import Arrays, digest
 from tapeworks.scheduler import committing
 from tapeworks.scheduler.core.coordinator import Coordinator
-from tapeworks.scheduler.core.decisions import WORKER_SET_ASIDE, Answer
+from tapeworks.scheduler.core.decisions import WORKER_QUARANTINED, Answer
 from tapeworks.scheduler.errors import Diverged, Undecided
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.records import Claim
@@ -38,15 +38,15 @@ class Witness:
     """Keeps its own account of claims, commits and what is counted."""
 
     def __init__(self) -> None:
-        self.epochs: dict[str, int] = {}
+        self.terms: dict[str, int] = {}
         self.committed: dict[str, int] = {}
-        self.computed = defaultdict[tuple[str, int], int](int)  #: iterations, by run and epoch
-        self.waived: dict[tuple[str, int, int], set[int]] = {}  #: shards, by epoch and iteration
+        self.computed = defaultdict[tuple[str, int], int](int)  #: iterations, by run and term
+        self.waived: dict[tuple[str, int, int], set[int]] = {}  #: shards, by term and iteration
         self.waived_lies: set[str] = set()  #: runs with a wrong answer that no audit looked at
         self.happened: set[str] = set()  #: kinds of events that were told, and what else is rare
         self.undecided: set[str] = set()  #: runs that the only worker would have ended
         self.broken: set[str] = set()  #: fingerprints of single workers that an audit must find
-        self.aside = defaultdict[str, set[str]](set)  #: workers that events name, by run
+        self.quarantined = defaultdict[str, set[str]](set)  #: workers that events name, by run
         self._sent: set[str] = set()
         self._counted: dict[int, dict[int, Answer]] = {}  # by shard, for each run in hand
 
@@ -54,26 +54,26 @@ class Witness:
 
     def claimed(self, claim: Claim) -> None:
         """A claim was given."""
-        if claim.epoch <= self.epochs.get(claim.run_id, 0):
-            raise Violation(f"{claim} is not newer than epoch {self.epochs[claim.run_id]}")
-        self.epochs[claim.run_id] = claim.epoch
+        if claim.term <= self.terms.get(claim.run_id, 0):
+            raise Violation(f"{claim} is not newer tha term {self.terms[claim.run_id]}")
+        self.terms[claim.run_id] = claim.term
 
     def tries(self, claim: Claim, commits: Sequence[Commit]) -> None:
         """Iterations are about to be stored, or refused."""
-        if len(commits) > 1 and claim.epoch != self.epochs[claim.run_id]:
+        if len(commits) > 1 and claim.term != self.terms[claim.run_id]:
             self.happened.add("refused_together")
 
     def commits(self, claim: Claim, before: Run, commits: Sequence[Commit], after: Run) -> None:
         """Iterations were stored in one transaction, each computed from the one before."""
-        if claim.epoch != self.epochs[claim.run_id]:
-            raise Violation(f"{claim} committed while {self.epochs[claim.run_id]} is the epoch")
+        if claim.term != self.terms[claim.run_id]:
+            raise Violation(f"{claim} committed while {self.terms[claim.run_id]} is the term")
         for commit in commits:
             iteration = commit.iteration.iteration
             if iteration != self.committed.get(claim.run_id, 0):
                 raise Violation(f"iteration {iteration} of {claim} does not come next")
             self.committed[claim.run_id] = iteration + 1
             ledger = stored(commit)
-            waived = self.waived[claim.run_id, claim.epoch, iteration]
+            waived = self.waived[claim.run_id, claim.term, iteration]
             self._whole(claim, before, ledger)
             self._all_right(claim, before, ledger, waived, after.fingerprint or "", Wanted.SUMMED)
             if iteration == before.diverges_at and claim.run_id not in self.waived_lies:
@@ -118,11 +118,11 @@ class Witness:
         total = sum(line.value for line in ledger)  # exact, as the sums are
         if wrong_sums := [array for array in sums.values() if (array != total).any()]:
             raise Violation(f"{driven.claim} added up {wrong_sums} of values that make {total}")
-        aside = self.aside[driven.claim.run_id]  # under whatever claim
-        if wrong := [line for line in ledger if line.worker in aside]:
+        quarantined = self.quarantined[driven.claim.run_id]  # under whatever claim
+        if wrong := [line for line in ledger if line.worker in quarantined]:
             raise Violation(f"{driven.claim} counted what quarantined workers found: {wrong}")
         if sums:
-            of_claim = driven.claim.run_id, driven.claim.epoch
+            of_claim = driven.claim.run_id, driven.claim.term
             self.computed[of_claim] = driven.iteration + 1
             self.waived[*of_claim, driven.iteration] = driven.waived
 
@@ -152,7 +152,7 @@ class Witness:
             raise Violation(f"attempt {message.attempt_id} is sent twice")
         self._sent.add(message.attempt_id)
         stored = self.committed.get(message.run_id, 0)
-        computed = max(stored, self.computed[message.run_id, message.epoch])
+        computed = max(stored, self.computed[message.run_id, message.term])
         if message.iteration > computed:
             raise Violation(f"{message.attempt_id} is out; iteration {computed} is not computed")
         if message.iteration > stored:
@@ -173,8 +173,8 @@ class Witness:
     def told(self, driven: Driven, kind: str, message: str, worker: str | None) -> None:
         """An event of the run's history."""
         self.happened.add(kind)
-        if worker and kind == WORKER_SET_ASIDE:
-            self.aside[driven.claim.run_id].add(worker)
+        if worker and kind == WORKER_QUARANTINED:
+            self.quarantined[driven.claim.run_id].add(worker)
         if kind == "iteration_started_over":
             driven.started_over = True
             driven.waived.clear()

@@ -132,7 +132,7 @@ class Worker:
         current = self._redis.current.get(message.run_id)
         if message.attempt_id in self._redis.withdrawn:
             return True
-        return current is None or current > (message.epoch, message.iteration)
+        return current is None or current > (message.term, message.iteration)
 
     def _status(self, message: ShardMessage) -> Status:
         if self.name in message.not_for:

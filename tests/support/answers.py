@@ -32,7 +32,7 @@ def work(wanted: Wanted = Wanted.PER_IMAGE) -> Work:
     data = ImageData(images=np.zeros((IMAGES, 4, 4), np.uint8), labels=np.zeros(IMAGES, np.uint8))
     return Work(
         run_id="run",
-        epoch=2,
+        term=2,
         iteration=5,
         network=NETWORK,
         wanted=wanted,
@@ -80,7 +80,7 @@ def header(asked: Work, payload: bytes) -> AnswerHeader:
     return AnswerHeader(
         attempt_id=to.id,
         run_id=asked.run_id,
-        epoch=asked.epoch,
+        term=asked.term,
         iteration=asked.iteration,
         shard=to.shard.index,
         attempt=to.number,

@@ -39,9 +39,9 @@ def known_pace(seconds: float = 1.0) -> Pace:
     return pace
 
 
-def standing(seconds: float | None = None, aside: Iterable[str] = ()) -> Standing:
+def standing(seconds: float | None = None, quarantined: Iterable[str] = ()) -> Standing:
     """That of a run whose microbatches take so long, if that is known."""
-    made = Standing(aside, KIND)
+    made = Standing(quarantined, KIND)
     if seconds is not None:
         made.pace = known_pace(seconds)
     return made

@@ -22,7 +22,7 @@ from tests.support.waiting import until
 HEADER = AnswerHeader(
     attempt_id="no-run.1.0.0.1",
     run_id="no-run",
-    epoch=1,
+    term=1,
     iteration=0,
     shard=0,
     attempt=1,
@@ -40,7 +40,7 @@ def message(run_id: str, iteration: int, fingerprint: str | None = None) -> Shar
     return ShardMessage(
         attempt_id=f"{run_id}.1.{iteration}.99.1",
         run_id=run_id,
-        epoch=1,
+        term=1,
         iteration=iteration,
         shard=99,
         attempt=1,
@@ -55,12 +55,12 @@ def message(run_id: str, iteration: int, fingerprint: str | None = None) -> Shar
     )
 
 
-def announce(exchange: Exchange, run_id: str, epoch: int, iteration: int) -> None:
+def announce(exchange: Exchange, run_id: str, term: int, iteration: int) -> None:
     """Let the run stand there, with parameters that nobody needs."""
     parameters = b"none"
     opening = Opening(
         run_id=run_id,
-        epoch=epoch,
+        term=term,
         iteration=iteration,
         parameters=parameters,
         parameters_digest=digest(parameters),
@@ -72,7 +72,7 @@ def answered(
     fleet: Fleet, asked: ShardMessage, send: Callable[[ShardMessage], None] | None = None
 ) -> AnswerHeader:
     """Return a worker's answer to this message, which is not stale."""
-    announce(fleet.exchange, asked.run_id, asked.epoch, asked.iteration)
+    announce(fleet.exchange, asked.run_id, asked.term, asked.iteration)
     if send:
         send(asked)
     else:
@@ -81,7 +81,7 @@ def answered(
     until(lambda: fleet.redis.exists(answer_key(asked.attempt_id)), "a worker answers")
     answer = exchange.peek(asked.attempt_id)
     assert answer is not None
-    fleet.exchange.forget_run(asked.run_id, asked.epoch)
+    fleet.exchange.forget_run(asked.run_id, asked.term)
     header, arrays = answer
     assert arrays == b""
     return AnswerHeader.model_validate_json(header)

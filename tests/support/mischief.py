@@ -160,10 +160,10 @@ def _renumbered(answer: Answer) -> Answer:
     return changed.model_dump_json().encode(), answer[1]
 
 
-def of_another_epoch(answer: Answer) -> Answer:
+def of_another_term(answer: Answer) -> Answer:
     """The same answer, given to an owner of the run before this one."""
     header = AnswerHeader.model_validate_json(answer[0])
-    changed = header.model_copy(update={"epoch": header.epoch - 1})
+    changed = header.model_copy(update={"term": header.term - 1})
     return changed.model_dump_json().encode(), answer[1]
 
 
@@ -190,5 +190,5 @@ SPOILS: list[Spoil] = [
     _no_json,
     _nothing,
     _renumbered,
-    of_another_epoch,
+    of_another_term,
 ]

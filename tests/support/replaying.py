@@ -46,7 +46,7 @@ class Counting(LocalDispatcher):
         self.iterations.append(work.iteration)
         return super().compute(work, watcher)
 
-    def end(self, run_id: str, epoch: int) -> None:
+    def end(self, run_id: str, term: int) -> None:
         self.ended = True
 
 

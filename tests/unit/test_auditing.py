@@ -1,4 +1,4 @@
-"""Audits: two workers must find the same bits, a third decides, the wrong one is set aside."""
+"""Audits: two workers must find the same bits, a third decides, the wrong one is quarantined."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 from tapeworks.scheduler.core.coordinator import MOST_FAILURES, Coordinator
 from tapeworks.scheduler.core.decisions import (
-    WORKER_SET_ASIDE,
+    WORKER_QUARANTINED,
     Answer,
     Attempt,
     Command,
     Count,
     Diverged,
-    SetAside,
+    Quarantine,
     StartOver,
     Tell,
 )
@@ -45,8 +45,8 @@ def kinds(commands: list[Command]) -> list[str]:
     return [command.kind for command in commands if isinstance(command, Tell)]
 
 
-def aside(commands: list[Command]) -> list[str]:
-    return [command.worker for command in commands if isinstance(command, SetAside)]
+def quarantined(commands: list[Command]) -> list[str]:
+    return [command.worker for command in commands if isinstance(command, Quarantine)]
 
 
 def lies(work: Coordinator, attempt: Attempt) -> list[Command]:
@@ -94,14 +94,14 @@ def test_an_answer_that_comes_twice_does_not_confirm_itself() -> None:
     assert not work.finished
 
 
-def test_a_third_worker_decides_and_the_wrong_one_is_set_aside_and_named() -> None:
+def test_a_third_worker_decides_and_the_wrong_one_is_quarantined_and_named() -> None:
     work, third = disputed()
     assert third.not_for == {A, B}
     told = work.answered(answer(third, C), 0.5)
-    assert aside(told) == [A]
+    assert quarantined(told) == [A]
     assert work.finished
     assert [answer.worker for answer in counts(told)] == [B]
-    [event] = [one for one in told if isinstance(one, Tell) and one.kind == WORKER_SET_ASIDE]
+    [event] = [one for one in told if isinstance(one, Tell) and one.kind == WORKER_QUARANTINED]
     assert (event.worker, f"replay ({A})" in event.message) == (A, True)
 
 
@@ -119,18 +119,18 @@ def test_the_right_one_of_two_answers_to_the_same_attempt_is_counted() -> None:
     work.answered(truth, 0.1)
     work.answered(lie, 0.2)
     told = work.answered(answer(only(sent(work, 0.3)), C), 0.4)
-    assert aside(told) == [B]
+    assert quarantined(told) == [B]
     assert counts(told) == [truth]
 
 
-def test_counted_answers_of_the_one_set_aside_start_the_whole_iteration_over() -> None:
+def test_counted_answers_of_the_quarantined_one_start_the_whole_iteration_over() -> None:
     work = coordinator(2, workers=[A, B, C], audited=[0])
     audited, other = sent(work, 0.0)
     work.answered(answer(other, A, "wrong"), 0.1)
     work.answered(answer(audited, A, "wrong"), 0.1)
     work.answered(answer(only(sent(work, 0.2)), B), 0.3)
     told = work.answered(answer(only(sent(work, 0.4)), C), 0.5)
-    assert aside(told) == [A]
+    assert quarantined(told) == [A]
     assert [type(command) for command in told if isinstance(command, Count | StartOver)] == [
         StartOver
     ]
@@ -139,14 +139,14 @@ def test_counted_answers_of_the_one_set_aside_start_the_whole_iteration_over() -
     assert {attempt.not_for for attempt in again} == {frozenset({A})}
 
 
-def test_uncounted_answers_of_the_one_set_aside_start_nothing_over() -> None:
+def test_uncounted_answers_of_the_quarantined_one_start_nothing_over() -> None:
     work = coordinator(2, workers=[A, B, C], audited=[0, 1])
     first, second = sent(work, 0.0)
     for attempt in (first, second):
         work.answered(answer(attempt, A, "wrong"), 0.1)
     work.answered(answer(sent(work, 0.2)[0], B), 0.3)
     told = work.answered(answer(only(sent(work, 0.4)), C), 0.5)
-    assert aside(told) == [A]
+    assert quarantined(told) == [A]
     assert [answer.worker for answer in counts(told)] == [B]
     assert not [command for command in told if isinstance(command, StartOver)]
 
@@ -205,7 +205,7 @@ def test_a_third_worker_that_comes_decides_at_once() -> None:
     third = only(sent(work, 0.5))
     assert third.not_for == {A, B}
     assert not work.is_waiting
-    assert aside(work.answered(answer(third, C), 0.6)) == [A]
+    assert quarantined(work.answered(answer(third, C), 0.6)) == [A]
 
 
 def test_two_that_find_nan_outvote_one_that_does_not() -> None:
@@ -213,7 +213,7 @@ def test_two_that_find_nan_outvote_one_that_does_not() -> None:
     work.answered(answer(only(sent(work, 0.0)), A), 0.1)
     assert work.not_finite(only(sent(work, 0.2)), B, 0.3) == []
     told = work.not_finite(only(sent(work, 0.4)), C, 0.5)
-    assert aside(told) == [A]
+    assert quarantined(told) == [A]
     assert told[-1] == Diverged()
 
 
@@ -253,7 +253,7 @@ def test_in_an_audit_one_answer_pins_no_fingerprint_but_two_that_agree_do() -> N
     assert of.fingerprint == "aa"
     work.answered(of_kind(second, A, "bb"), 0.4)
     assert work.attempt(second.id), "an answer of another fingerprint does not count any more"
-    assert of.aside == set(), "a worker of another kind is not wrong"
+    assert of.quarantined == set(), "a worker of another kind is not wrong"
 
 
 def test_no_audit_is_waived_because_of_a_pin_that_nothing_stored_rests_on() -> None:
@@ -277,7 +277,7 @@ def test_a_pin_goes_with_the_answers_of_the_worker_that_made_it() -> None:
     for now in range(1, 1 + MOST_STRIKES):
         told += work.invalid(second, A, "wrong", now)
         second = sent(work, now + 0.5)[-1]
-    assert aside(told) == [A]
+    assert quarantined(told) == [A]
     assert not of.demanded_fingerprint
     work.answered(of_kind(second, B, "aa"), 9.0)
     assert of.fingerprint == "aa"

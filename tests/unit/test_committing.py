@@ -230,7 +230,7 @@ def test_nothing_of_what_waits_is_committed_by_an_owner_whose_lease_is_lost(
 ) -> None:
     def take_over() -> None:
         with history.database.write() as connection:
-            later = update(runs).where(runs.c.id == run.id).values(epoch=2, owner="bob")
+            later = update(runs).where(runs.c.id == run.id).values(term=2, owner="bob")
             connection.execute(later)
 
     driving = driver(history, Acting({3: take_over}, moment))

@@ -45,7 +45,7 @@ def shard(first: int, microbatches: int, wanted: Wanted) -> ShardMessage:
     return ShardMessage(
         attempt_id="run.1.0.0.1",
         run_id="run",
-        epoch=1,
+        term=1,
         iteration=0,
         shard=0,
         attempt=1,

@@ -21,7 +21,7 @@ from tapeworks.scheduler.core.decisions import (
     Diverged,
     GiveUp,
     Pause,
-    SetAside,
+    Quarantine,
     StartOver,
     Tell,
 )
@@ -125,18 +125,18 @@ def test_an_invalid_answer_of_nobody_known_bars_nobody() -> None:
     assert only(sent(work, 0.2)).not_for == frozenset()
 
 
-def test_too_many_invalid_answers_set_a_worker_aside_for_all_its_shards() -> None:
+def test_too_many_invalid_answers_quarantine_a_worker_for_all_its_shards() -> None:
     work = coordinator(MOST_STRIKES, workers=[A, B])
     told = [command for attempt in sent(work, 0.0) for command in invalid(work, attempt, A)]
-    [aside] = of_kind(told, SetAside)
-    assert isinstance(aside, SetAside)
-    assert aside.worker == A
+    [quarantined] = of_kind(told, Quarantine)
+    assert isinstance(quarantined, Quarantine)
+    assert quarantined.worker == A
     assert of_kind(told, StartOver) == [], "nothing of it was counted"
     assert {attempt.not_for for attempt in sent(work, 0.2)} == {frozenset({A})}
 
 
 def quarantined() -> tuple[Coordinator, list[Command], dict[str, Attempt]]:
-    """A was set aside when an answer of its and one of B were counted, as these commands say."""
+    """A was quarantined when an answer of its and one of B were counted, as these commands say."""
     work = coordinator(MOST_STRIKES + 2, workers=[A, B])
     own, other, *wrong = sent(work, 0.0) + sent(work, 0.0)
     work.answered(answer(own, A), 0.1)
@@ -146,7 +146,7 @@ def quarantined() -> tuple[Coordinator, list[Command], dict[str, Attempt]]:
     return work, told, {A: own, B: other}
 
 
-def test_what_was_counted_with_answers_of_a_worker_that_is_set_aside_is_void() -> None:
+def test_what_was_counted_with_answers_of_a_worker_that_is_quarantined_is_void() -> None:
     work, told, counted = quarantined()
     assert len(of_kind(told, StartOver)) == 1
     assert [one.kind for one in told if isinstance(one, Tell)][-1] == "iteration_started_over"
@@ -160,7 +160,7 @@ def test_what_was_counted_with_answers_of_a_worker_that_is_set_aside_is_void() -
 def test_started_over_every_shard_is_counted_once_more() -> None:
     work, _, before = quarantined()
     late = answer(before[A], A)
-    assert counts(work.answered(late, 0.2)) == [], "of a worker that is set aside"
+    assert counts(work.answered(late, 0.2)) == [], "of a worker that is quarantined"
     counted, now = list[int](), 1.0
     while not work.finished:
         for attempt in sent(work, now):
@@ -170,8 +170,8 @@ def test_started_over_every_shard_is_counted_once_more() -> None:
     assert sorted(counted) == list(range(MOST_STRIKES + 2))
 
 
-def test_nothing_of_a_worker_that_was_set_aside_counts() -> None:
-    work = coordinator(workers=[A, B], of=standing(aside=[A]))
+def test_nothing_of_a_worker_that_was_quarantined_counts() -> None:
+    work = coordinator(workers=[A, B], of=standing(quarantined=[A]))
     attempt = only(sent(work, 0.0))
     assert attempt.not_for == {A}
     work.answered(answer(attempt, A), 0.1)
@@ -180,14 +180,14 @@ def test_nothing_of_a_worker_that_was_set_aside_counts() -> None:
 
 
 @pytest.mark.parametrize("others", [[], [B]])
-def test_failures_of_workers_set_aside_do_not_end_the_run(others: list[str]) -> None:
-    work = coordinator(workers=[A, *others], of=standing(aside=[A]))
+def test_failures_of_quarantined_workers_do_not_end_the_run(others: list[str]) -> None:
+    work = coordinator(workers=[A, *others], of=standing(quarantined=[A]))
     attempt = only(sent(work, 0.0))
     for _ in range(MOST_FAILURES + 1):
         assert of_kind(invalid(work, attempt, A), GiveUp) == []
 
 
-def test_a_run_whose_every_worker_is_set_aside_waits_for_another() -> None:
+def test_a_run_whose_every_worker_is_quarantined_waits_for_another() -> None:
     work = coordinator(workers=[A, B])
     for now in range(2 * MOST_STRIKES):
         for attempt in sent(work, now):
@@ -266,8 +266,8 @@ def test_where_workers_disagree_on_nan_a_third_decides() -> None:
     assert work.finished
 
 
-def test_nan_of_a_worker_set_aside_is_no_evidence_even_if_nobody_else_is_seen() -> None:
-    work = coordinator(workers=[A], of=standing(aside=[A]))
+def test_nan_of_a_worker_quarantined_is_no_evidence_even_if_nobody_else_is_seen() -> None:
+    work = coordinator(workers=[A], of=standing(quarantined=[A]))
     attempt = only(sent(work, 0.0))
     assert [work.not_finite(attempt, A, 0.1) for _ in range(3)] == [[], [], []]
 
@@ -279,7 +279,7 @@ def test_nan_where_another_finds_numbers_is_a_strike_each_time() -> None:
         work.not_finite(attempt, A, 0.1)
     for attempt in sent(work, 0.2):
         told += work.answered(answer(attempt, B), 0.3)
-    assert [command.worker for command in told if isinstance(command, SetAside)] == [A]
+    assert [command.worker for command in told if isinstance(command, Quarantine)] == [A]
 
 
 def test_missing_images_are_no_failure() -> None:
@@ -300,7 +300,7 @@ def test_missing_images_are_told_once_and_asked_for_less_and_less_often() -> Non
     assert not second.reason.is_told
 
 
-def test_a_failure_of_a_worker_that_is_set_aside_is_its_own() -> None:
+def test_a_failure_of_a_worker_that_is_quarantined_is_its_own() -> None:
     work = coordinator(workers=[A, B])
     for now in range(MOST_STRIKES):
         invalid(work, only(sent(work, now)), A)
@@ -336,7 +336,7 @@ def test_a_failure_that_is_played_back_is_one_failure() -> None:
     attempt = only(sent(work, 0.0))
     for _ in range(2 * MOST_FAILURES):
         assert of_kind(work.failed(attempt, A, "an error", 0.1), GiveUp) == []
-        assert of_kind(invalid(work, attempt, B), GiveUp | SetAside) == []
+        assert of_kind(invalid(work, attempt, B), GiveUp | Quarantine) == []
 
 
 def test_one_answer_with_nan_that_is_played_back_ends_no_run() -> None:

@@ -64,7 +64,7 @@ def test_detailed_lines_name_what_they_are_about(capsys: Captured) -> None:
 
 
 def test_json_lines_are_objects_with_known_fields_only(capsys: Captured) -> None:
-    with about(run="r", epoch=1):
+    with about(run="r", term=1):
         found = json.loads(
             logged(JSON, capsys, 'Say "ä"\nand', event="said", data={"of": "others"})
         )
@@ -75,7 +75,7 @@ def test_json_lines_are_objects_with_known_fields_only(capsys: Captured) -> None
         ("event", "said"),
         ("message", 'Say "ä"\nand'),
         ("run", "r"),
-        ("epoch", 1),
+        ("term", 1),
     ]
 
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from tapeworks.metrics import endpoint as bounded
 from tapeworks.metrics.endpoint import BoundedLook
 from tapeworks.metrics.scheduler import SchedulerMetrics
-from tapeworks.scheduler.core.decisions import WORKER_SET_ASIDE
+from tapeworks.scheduler.core.decisions import WORKER_QUARANTINED
 from tapeworks.scheduler.metering import NOTICES
 from tapeworks.wire.errors import RedisUnreachable
 from tests.support.observed import Samples, samples, value
@@ -29,14 +29,14 @@ def collected(registry: CollectorRegistry) -> Samples:
 def test_every_kind_of_notice_is_known() -> None:
     sources = [path.read_text() for path in (ROOT / "scheduler").rglob("*.py")]
     given = {kind for source in sources for kind in KIND.findall(source)} - {"no_workers"}
-    assert given | {"no_workers", WORKER_SET_ASIDE} == set(NOTICES)
+    assert given | {"no_workers", WORKER_QUARANTINED} == set(NOTICES)
 
 
 def test_every_series_of_a_counter_begins_at_zero() -> None:
     registry = CollectorRegistry()
     SchedulerMetrics(registry)
     found = collected(registry)
-    assert value(found, "tapeworks_notices_total", kind="worker_set_aside") == 0
+    assert value(found, "tapeworks_notices_total", kind="worker_quarantined") == 0
     assert value(found, "tapeworks_attempts_sent_again_total", reason="worker_gone") == 0
     assert value(found, "tapeworks_answers_total", verdict="late") == 0
 

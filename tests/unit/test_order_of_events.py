@@ -41,7 +41,7 @@ class Noting(LocalDispatcher):
             self._events.append(f"{begun} {work.iteration}")
         return super().compute(work, watcher)
 
-    def end(self, run_id: str, epoch: int) -> None:
+    def end(self, run_id: str, term: int) -> None:
         """Note it."""
         self._events.append("end")
 

@@ -20,7 +20,7 @@ def iteration(number: int) -> IterationRecord:
         accuracy=0.5,
         gradient_norm=0.1,
         parameters_digest="",
-        epoch=1,
+        term=1,
         shards=1,
         attempts=1,
         workers=1,

@@ -15,9 +15,9 @@ def test_strikes_are_each_workers_own() -> None:
     assert not any(standing.strike(worker) for worker in "abcdef")
 
 
-def test_who_is_set_aside_already_is_not_so_again() -> None:
-    standing = Standing(aside=["a"])
-    assert standing.aside == {"a"}
+def test_who_is_quarantined_already_is_not_so_again() -> None:
+    standing = Standing(quarantined=["a"])
+    assert standing.quarantined == {"a"}
     assert not any(standing.strike("a") for _ in range(MOST_STRIKES + 1))
 
 

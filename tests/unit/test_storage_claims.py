@@ -62,15 +62,15 @@ class TestClaiming:
         submit(history, RunStatus.PAUSED)
         older, newer = submit(history), submit(history)
         assert [history.claim_next("alice", LEASE) for _ in range(3)] == [
-            Claim(run_id=older.id, owner="alice", epoch=1),
-            Claim(run_id=newer.id, owner="alice", epoch=1),
+            Claim(run_id=older.id, owner="alice", term=1),
+            Claim(run_id=newer.id, owner="alice", term=1),
             None,
         ]
 
     def test_a_claim_starts_the_run_and_leases_it(self, history: History) -> None:
         claim = history.claim(submit(history).id, "alice", LEASE)
         run = history.find_run(claim.run_id)
-        assert (run.status, run.owner, run.epoch) == (RunStatus.RUNNING, "alice", 1)
+        assert (run.status, run.owner, run.term) == (RunStatus.RUNNING, "alice", 1)
         assert run.started_at is not None
         assert run.lease_until == run.started_at + timedelta(seconds=LEASE)
         assert last_event(history, run.id) == "claimed"
@@ -79,13 +79,13 @@ class TestClaiming:
         run_id = history.claim(submit(history).id, "alice", OVER).run_id
         started_at = history.find_run(run_id).started_at
         claim = history.claim_next("bob", LEASE)
-        assert claim == Claim(run_id=run_id, owner="bob", epoch=2)
+        assert claim == Claim(run_id=run_id, owner="bob", term=2)
         assert history.find_run(run_id).started_at == started_at
         assert last_event(history, run_id) == "taken over"
 
     def test_a_run_is_taken_over_by_its_id_as_well(self, history: History) -> None:
         lost = history.claim(submit(history).id, "alice", OVER)
-        assert history.claim(lost.run_id, "bob", LEASE).epoch == 2
+        assert history.claim(lost.run_id, "bob", LEASE).term == 2
 
     def test_a_leased_run_is_left_to_its_owner(self, history: History) -> None:
         claim = history.claim(submit(history).id, "alice", LEASE)
@@ -95,7 +95,7 @@ class TestClaiming:
 
     def test_a_paused_run_is_claimed_by_its_id(self, history: History) -> None:
         run = submit(history, RunStatus.PAUSED)
-        assert history.claim(run.id, "alice", LEASE).epoch == 1
+        assert history.claim(run.id, "alice", LEASE).term == 1
 
     @pytest.mark.parametrize("status", [status for status in RunStatus if status.is_finished])
     def test_a_finished_run_is_never_claimed(self, history: History, status: RunStatus) -> None:
@@ -140,7 +140,7 @@ class TestAbandonedRuns:
         (run,) = history.release_abandoned()
         assert run == history.find_run(claim.run_id)
         assert (run.status, run.owner, run.lease_until) == (RunStatus.QUEUED, None, None)
-        assert run.epoch == claim.epoch
+        assert run.term == claim.term
         assert run.reason == "its scheduler ended without a word after 0 iterations"
         assert last_event(history, run.id) == "abandoned"
         with pytest.raises(LeaseLost):
@@ -171,7 +171,7 @@ class TestAbandonedRuns:
     def test_a_gone_owners_run_is_claimed_at_once(self, history: History) -> None:
         place, _, _ = current_owner().rpartition(":")
         lost = history.claim(submit(history).id, f"{place}:1", LEASE)
-        assert history.claim_next("bob", LEASE) == Claim(run_id=lost.run_id, owner="bob", epoch=2)
+        assert history.claim_next("bob", LEASE) == Claim(run_id=lost.run_id, owner="bob", term=2)
 
 
 def test_a_lease_of_a_clock_that_was_wrong_holds_nobody_back(history: History) -> None:

@@ -47,7 +47,7 @@ class TestSubmitting:
     def test_a_submitted_run_is_stored_as_it_is_returned(self, history: History) -> None:
         run = submit(history, "first try")
         assert history.find_run(run.id) == run
-        assert (run.status, run.epoch, run.completed_iterations) == (RunStatus.QUEUED, 0, 0)
+        assert (run.status, run.term, run.completed_iterations) == (RunStatus.QUEUED, 0, 0)
 
     def test_it_keeps_its_initial_parameters_and_tells_its_submission(
         self, history: History

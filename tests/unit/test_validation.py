@@ -59,7 +59,7 @@ def test_the_right_answer_is_taken_whole(wanted: Wanted) -> None:
         expected = np.concatenate([getattr(result, name) for result in results(asked)])
         np.testing.assert_array_equal(getattr(outcome, name), expected)
     assert outcome.shard.images.tolist() == asked.images.tolist()
-    assert (outcome.shard.index, outcome.attempt, outcome.epoch) == (0, 2, 2)
+    assert (outcome.shard.index, outcome.attempt, outcome.term) == (0, 2, 2)
     assert (outcome.worker, outcome.seconds) == ("worker-1", 0.5)
 
 
@@ -92,8 +92,8 @@ def test_an_answer_to_an_evaluation_is_none_to_the_iteration_that_comes_next() -
     [
         ("attempt_id", "run.2.5.0.1"),
         ("run_id", "another run"),
-        ("epoch", 1),
-        ("epoch", 3),
+        ("term", 1),
+        ("term", 3),
         ("iteration", 4),
         ("iteration", 6),
         ("shard", 1),
@@ -128,7 +128,7 @@ def test_a_header_that_cannot_be_read_is_refused(garbage: bytes) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"surplus": 1}, {"status": "splendid"}, {"epoch": "two"}, {"seconds": None}],
+    [{"surplus": 1}, {"status": "splendid"}, {"term": "two"}, {"seconds": None}],
     ids=["a field too many", "an unknown status", "a word for a number", "a missing number"],
 )
 def test_a_header_with_a_field_of_no_sense_is_refused(values: dict[str, Any]) -> None:

@@ -90,9 +90,9 @@ def _measured(
         onlooker = Onlooker(means=means, control=control, tell=say, stopped=STOPPED)
         means.dispatcher.begin(run.id, config.network, None, allow_mixed=False)
         try:
-            return measure(config, run.epoch, checkpoint, means.dispatcher, images, onlooker)
+            return measure(config, run.term, checkpoint, means.dispatcher, images, onlooker)
         finally:
-            means.dispatcher.end(run.id, run.epoch)
+            means.dispatcher.end(run.id, run.term)
 
 
 def _put_lines(evaluation: EvaluationRecord, config: RunConfig) -> None:

@@ -173,7 +173,7 @@ class _Lines:
     def tell(self, happened: Claim | IterationRecord | EvaluationRecord | RunRecord) -> None:
         match happened:
             case Claim():
-                about = {"run": happened.run_id, "epoch": happened.epoch}
+                about = {"run": happened.run_id, "term": happened.term}
                 _say("run_begins", f"Run {happened.run_id} begins", **about)
             case RunRecord():
                 self._tell_of_end(happened)
@@ -184,7 +184,7 @@ class _Lines:
                 self._tell_of_iteration(happened)
 
     def _tell_of_end(self, run: RunRecord) -> None:
-        about = {"run": run.id, "epoch": run.epoch}
+        about = {"run": run.id, "term": run.term}
         if accuracy := self._accuracy.pop(run.id, ""):
             _say("run_evaluated", f"Run {run.id}: {accuracy}", **about)
         loss = "" if run.final_loss is None else f", loss {run.final_loss:.4f}"
@@ -200,6 +200,6 @@ class _Lines:
             level, self._said_at = logging.INFO, time.monotonic()
         done = f"iteration {record.iteration + 1}, loss {record.loss:.4f}"
         accuracy = self._accuracy.get(record.run_id, "")
-        about = {"run": record.run_id, "epoch": record.epoch, "iteration": record.iteration}
+        about = {"run": record.run_id, "term": record.term, "iteration": record.iteration}
         sentence = f"Run {record.run_id}: {', '.join(filter(None, [done, accuracy]))}"
         logger.log(level, sentence, extra={"event": "iteration_committed", **about})

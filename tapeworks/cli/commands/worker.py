@@ -111,12 +111,14 @@ HEADERS = ("WORKER", "STATE", "SINCE", "SHARD", "IMAGES", "IMAGES/S", "MEMORY", 
 def workers_command(json: bool) -> int:
     """Show the workers that are alive, what each has in hand, and the runs that do not trust it."""
     exchange = Exchange(settings().redis_url)
-    workers, aside = exchange.workers(), exchange.set_aside_workers()
+    workers, quarantined = exchange.workers(), exchange.quarantined_workers()
     if json:
-        values = [w.model_dump() | {"set_aside_for": aside.get(w.name, [])} for w in workers]
+        values = [
+            w.model_dump() | {"quarantined_for": quarantined.get(w.name, [])} for w in workers
+        ]
         put(as_json(values))
     elif workers:
-        rows = [_row(worker, aside.get(worker.name, [])) for worker in workers]
+        rows = [_row(worker, quarantined.get(worker.name, [])) for worker in workers]
         _put(rows, [worker.version or "older" for worker in workers])
     else:
         say("No worker is alive; start one with: tapeworks worker")
@@ -132,11 +134,11 @@ def _put(rows: list[tuple[str, ...]], versions: list[str]) -> None:
         put_table((*HEADERS, "VERSION"), told)
 
 
-def _row(worker: WorkerRecord, set_aside_for: list[str]) -> tuple[str, ...]:
-    aside = f", set aside for {' '.join(set_aside_for)}" if set_aside_for else ""
+def _row(worker: WorkerRecord, quarantined_for: list[str]) -> tuple[str, ...]:
+    quarantined = f", quarantined for {' '.join(quarantined_for)}" if quarantined_for else ""
     return (
         worker.name,
-        worker.state + aside,
+        worker.state + quarantined,
         _since(worker),
         worker.shard_in_hand or "-",
         f"{worker.images}",
