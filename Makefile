@@ -46,10 +46,10 @@ audit: | $(BIN)/python  ## Look for known vulnerabilities of what the locks pin 
 	$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock --requirement requirements-dev.lock
 
 simulate: $(VENV)/.development  ## Run 100,000 simulated schedules of faults, from a first seed that is drawn and printed
-	$(BIN)/python -m tests.simulation --schedules 100000
+	$(BIN)/python -m tests.faults.simulation --schedules 100000
 
 fuzz: $(VENV)/.development  ## Try 100,000 mutated messages, answers and payloads
-	$(BIN)/python -m tests.fuzzing --cases 100000
+	$(BIN)/python -m tests.faults.fuzzing --cases 100000
 
 format: $(VENV)/.development  ## Let ruff rewrite the code
 	$(BIN)/ruff check --fix .
@@ -86,7 +86,7 @@ bench-paced: $(VENV)/.bench  ## Measure how busy one scheduler keeps dozens of w
 	$(BIN)/python -m benchmarks.paced --document docs/scaling.md --plot docs/scaling.png
 
 chaos: $(VENV)/.development  ## Strike real trainings with seeded faults and judge what is left (half an hour)
-	$(BIN)/python -m benchmarks.chaos --seeds 1,2,3 --faults 35 --control
+	$(BIN)/python -m tests.faults.chaos --seeds 1,2,3 --faults 35 --control
 
 lock: $(VENV)/.development  ## Pin the newest dependencies (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet --output-file requirements.lock

@@ -14,11 +14,11 @@ from typing import Any, Self
 
 import psutil
 
-from benchmarks.chaos.network import LOOPBACK
-from benchmarks.chaos.redis_process import RedisProcess
 from benchmarks.cores import pin
 from benchmarks.processes import ROOT, TAPEWORKS, environment, run
 from tapeworks.wire.exchange import Exchange
+from tests.faults.chaos.network import LOOPBACK
+from tests.faults.chaos.redis_process import RedisProcess
 
 #: Seconds between two looks at a run, or at who is ready.
 LOOK_SECONDS = 0.25

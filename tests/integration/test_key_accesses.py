@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from benchmarks.chaos.network import LOOPBACK
-from benchmarks.chaos.redis_process import RedisProcess
 from benchmarks.key_accesses import KeyAccesses
+from tests.faults.chaos.network import LOOPBACK
+from tests.faults.chaos.redis_process import RedisProcess
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from tapeworks.wire.signing import (
     Purpose,
     Signer,
 )
-from tests.fuzzing.mutations import mutated_bytes
+from tests.faults.fuzzing.mutations import mutated_bytes
 from tests.support.calls import Call
 from tests.support.entries import body, changed
 from tests.support.fleet import Fleet, running_fleet

@@ -30,7 +30,7 @@ from tapeworks.storage.records import (
 )
 from tapeworks.storage.tables import runs
 from tapeworks.wire.keys import answer_key, arrivals_key, current_key
-from tests.fuzzing.problem import Onlooker
+from tests.faults.fuzzing.problem import Onlooker
 from tests.support.fleet import Fleet
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until

@@ -28,7 +28,15 @@ from tapeworks.wire.messages import Wanted
 from tapeworks.wire.redis_client import for_celery
 from tapeworks.wire.signing import Purpose, Signer
 from tapeworks.workers import tasks
-from tests.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, benches, work
+from tests.faults.fuzzing.problem import (
+    FINGERPRINT,
+    NETWORK,
+    Bench,
+    Onlooker,
+    at_work,
+    benches,
+    work,
+)
 from tests.support.entries import argument
 from tests.support.messages import message
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos.link import ip
+from tests.faults.chaos.link import ip
 
 #: Addresses in the namespaces; nobody outside sees them.
 ADDRESS = "10.78.{network}.{host}"
