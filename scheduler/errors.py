@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tapeworks.model.config import SUM_ORDER
 from tapeworks.model.errors import ModelError
 from tapeworks.storage.errors import CheckpointDamaged, NotFound, StorageError
 from tapeworks.wire.errors import WorkersError
@@ -79,11 +78,11 @@ def other_bits(run_id: str, expected: str | None, received: str | None) -> Canno
     )
 
 
-def other_order(run_id: str, received: str | None) -> CannotContinueHere:
+def other_order(run_id: str, expected: str, received: str | None) -> CannotContinueHere:
     """The error for a run whose sums were made in another order than this version's."""
     return CannotContinueHere(
         f"Run {run_id} was computed with another order of sums than here, and would get other "
-        f"bits: expected {SUM_ORDER!r}. Received: {received or 'none'}. Go on with the version of "
+        f"bits: expected {expected!r}. Received: {received or 'none'}. Go on with the version of "
         "Tapeworks that began it, or submit it again."
     )
 

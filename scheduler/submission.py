@@ -76,7 +76,7 @@ def check_order(run: RunRecord) -> None:
     """Raise `CannotContinueHere` if what is computed of the run was summed in another order."""
     recorded = run.configuration.get("sum_order")
     if run.completed_iterations and recorded != SUM_ORDER:
-        raise other_order(run.id, recorded)
+        raise other_order(run.id, SUM_ORDER, recorded)
 
 
 def grid(values: Mapping[str, Any], vary: Mapping[str, Iterable[Any]]) -> list[RunConfig]:

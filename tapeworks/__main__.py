@@ -16,45 +16,16 @@ import os
 
 import click
 
+from tapeworks.cli.commands import COMMANDS
 from tapeworks.cli.output import say
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
 from tapeworks.wire.crash_points import check_crash_point
 from tapeworks.workers.foreign import removed
 from tapeworks.workers.streams import secure_streams
 
-#: The commands in the order of the help, and the module in which each is `<name>_command`.
-COMMANDS = {
-    "train": "train",
-    "submit": "submit",
-    "pause": "change",
-    "resume": "change",
-    "cancel": "change",
-    "priority": "change",
-    "retry": "submit",
-    "delete": "change",
-    "scheduler": "scheduler",
-    "worker": "worker",
-    "workers": "worker",
-    "runs": "find",
-    "query": "find",
-    "show": "show",
-    "watch": "show",
-    "compare": "compare",
-    "plot": "plot",
-    "export": "export",
-    "evaluate": "evaluate",
-    "predict": "predict",
-    "replay": "replay",
-    "gc": "admin",
-    "doctor": "doctor",
-    "health": "worker",
-    "secrets": "admin",
-    "db": "admin",
-}
-
 
 class LazyGroup(click.Group):
-    """Loads a command's module when it is called, or when all are listed."""
+    """Loads a command's module when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
@@ -62,9 +33,19 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"tapeworks.cli.commands.{COMMANDS[cmd_name]}")
+        module = importlib.import_module(f"tapeworks.cli.commands.{COMMANDS[cmd_name].module}")
         command = getattr(module, f"{cmd_name}_command")
         return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write each command's name and line."""
+        room = formatter.width - 6 - max(map(len, COMMANDS))
+        lines = [
+            (name, click.Command(name, help=at.help).get_short_help_str(room))
+            for name, at in COMMANDS.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(lines)
 
 
 @click.group(cls=LazyGroup)

@@ -11,11 +11,11 @@ import click
 
 from tapeworks.cli.option_kinds import Whole
 from tapeworks.errors import UsageError
-from tapeworks.model.config import NetworkConfig
 from tapeworks.storage.history import History
 from tapeworks.storage.records import CheckpointRecord, Metric, RunRecord, best
 
 if TYPE_CHECKING:
+    from tapeworks.model.config import NetworkConfig
     from tapeworks.model.parameters import Arrays
 import re
 from datetime import UTC, date, datetime, time, timedelta

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import click
 import pytest
 
-from tapeworks.__main__ import COMMANDS, cli
+from tapeworks.__main__ import cli
+from tapeworks.cli.commands import COMMANDS
 from tests.support.calls import Call
 
 
@@ -21,6 +24,25 @@ def commands() -> Iterator[tuple[str, click.Command]]:
         yield name, command
         if isinstance(command, click.Group):
             yield from ((f"{name} {inner}", found) for inner, found in command.commands.items())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_of_each_what_its_own_help_says(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.get_short_help_str(1000) == COMMANDS[name].help
+
+
+def test_the_list_of_commands_is_shown_without_loading_one() -> None:
+    script = (
+        "import sys; from tapeworks.__main__ import run; assert run(['--help']) == 0; "
+        "sys.exit(','.join(sys.modules.keys() & {'sqlalchemy', 'pydantic', 'numpy', 'redis'}))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert ran.stderr.strip() == ""
+    assert all(f"\n  {name} " in ran.stdout for name in COMMANDS)
 
 
 @pytest.mark.parametrize(("name", "command"), list(commands()))

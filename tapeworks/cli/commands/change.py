@@ -10,7 +10,7 @@ import click
 
 from tapeworks.cli.connection import connected_history
 from tapeworks.cli.describe import as_json
-from tapeworks.cli.options import priority_type
+from tapeworks.cli.descriptions import priority_type
 from tapeworks.cli.output import put, say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.storage.records import RunRecord, RunStatus

@@ -14,9 +14,9 @@ import click
 from tapeworks.cli.choices import Moment
 from tapeworks.cli.connection import connected_history
 from tapeworks.cli.describe import clock
+from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.listings import Form, put_listing, with_form_options
 from tapeworks.cli.option_kinds import Number, PathType, Status, Whole
-from tapeworks.cli.options import pairs
 from tapeworks.cli.output import put_table, say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.storage.queries.listing import Listing

@@ -10,14 +10,9 @@ import click
 from tapeworks.cli.commands.show import run_argument, watch
 from tapeworks.cli.connection import connected_history
 from tapeworks.cli.describe import as_json, run_values
+from tapeworks.cli.descriptions import changed_settings, varied_settings, with_queue_options
 from tapeworks.cli.option_kinds import Whole
-from tapeworks.cli.options import (
-    Request,
-    changed_settings,
-    varied_settings,
-    with_queue_options,
-    with_run_options,
-)
+from tapeworks.cli.options import Request, with_run_options
 from tapeworks.cli.output import put, say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.scheduler.submission import grid, initial_parameters, new_run, retry

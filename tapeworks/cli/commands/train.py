@@ -11,10 +11,11 @@ import click
 
 from tapeworks.cli.connection import connected_history
 from tapeworks.cli.describe import as_json, run_values
+from tapeworks.cli.descriptions import with_name_options
 from tapeworks.cli.destinations import is_stdout, shown
 from tapeworks.cli.files import check_writable, write_file
 from tapeworks.cli.option_kinds import PathType
-from tapeworks.cli.options import Request, with_name_options, with_run_options
+from tapeworks.cli.options import Request, with_run_options
 from tapeworks.cli.output import (
     put,
     say,

@@ -109,7 +109,7 @@ HEADERS = ("WORKER", "STATE", "SINCE", "SHARD", "IMAGES", "IMAGES/S", "MEMORY", 
 @click.command("workers", epilog="Example: tapeworks workers --json")
 @click.option("--json", is_flag=True, help="print JSON")
 def workers_command(json: bool) -> int:
-    """Show the workers that are alive, what each has in hand, and the runs that do not trust it."""
+    """Show the living workers, what each has in hand, and the runs that do not trust it."""
     exchange = Exchange(settings().redis_url)
     workers, quarantined = exchange.workers(), exchange.quarantined_workers()
     if json:
