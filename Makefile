@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test check audit format simulate fuzz bench bench-engine bench-scaling bench-paced bench-long bench-large bench-signing bench-history chaos lock clean
+.PHONY: help train test check audit format simulate fuzz bench bench-engine bench-scaling bench-paced bench-long bench-large bench-signing bench-history bench-multi-worker chaos lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ bench-signing: $(VENV)/.runtime  ## Time training with a signing key and without
 
 bench-history: $(VENV)/.development  ## Ask 20,000 runs of 2,000,000 iterations, on SQLite and PostgreSQL (3 GB of disk)
 	$(BIN)/python -m benchmarks.history
+
+bench-multi-worker: $(VENV)/.runtime  ## Try TensorFlow's MultiWorkerMirroredStrategy in two processes
+	$(BIN)/python -m benchmarks.multi_worker
 
 # In no lock: the peers are measured as their users get them, and nothing else needs them.
 $(VENV)/.bench: $(VENV)/.runtime pyproject.toml

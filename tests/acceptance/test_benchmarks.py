@@ -85,3 +85,10 @@ def _told(line: str, benchmark: str) -> dict[str, float]:
     head, *words = line.split()
     assert head == f"{benchmark}:"
     return {name: float(value) for name, value in (word.split("=") for word in words)}
+
+
+def test_multi_worker_tells_whether_tensorflows_own_strategy_works() -> None:
+    fit, loop = _run("benchmarks.multi_worker")[-2:]
+
+    assert re.match(r"Keras' fit (works$|fails: \w+: .*)", fit)
+    assert loop.endswith("works"), loop
