@@ -1,7 +1,7 @@
 """Limits on what anybody may ask of a scheduler or a worker through Redis.
 
 Each limit is checked before what it bounds is read, or, where Redis cannot tell a length, before it
-is used. docs/architecture.md lists them.
+is used. docs/formats.md lists them.
 """
 
 from __future__ import annotations

@@ -22,14 +22,20 @@ from tapeworks.storage.history import History
 from tapeworks.storage.queries.views import COLUMNS
 from tapeworks.storage.records import ImageValues, IterationRecord, LedgerRecord
 from tapeworks.storage.tables import metadata
+from tapeworks.wire.envelopes import QUEUE
+from tapeworks.wire.messages import ShardMessage
 from tests.support.forging import Change, counting, emptied, forge_ledger, without
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
     [REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
-    + list((REPOSITORY / "docs").glob("*.md"))
+    + list((REPOSITORY / "docs").rglob("*.md"))
 )
 ARCHITECTURE = REPOSITORY / "docs" / "architecture.md"
+DECISIONS = REPOSITORY / "docs" / "decisions"
+ENGINE = REPOSITORY / "docs" / "engine.md"
+FORMATS = REPOSITORY / "docs" / "formats.md"
+SCHEMA = REPOSITORY / "docs" / "schema.md"
 SETTINGS = REPOSITORY / "docs" / "settings.md"
 QUERIES = REPOSITORY / "docs" / "queries.md"
 EXACTLY_ONCE = REPOSITORY / "docs" / "exactly-once.md"
@@ -45,7 +51,12 @@ QUOTED = re.compile(r""" "[^"]*"|'[^']*' """.strip())
 #: A row of a Markdown table whose first cell is one name in backquotes.
 ROW = re.compile(r"^\| `([^`]+)` \|(.*)\|$", re.MULTILINE)
 
-_DOCUMENTS = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+#: Lines that a document may have, because a newcomer reads it whole.
+MOST_LINES = {"CONTRIBUTING.md": 60, "docs/architecture.md": 149}
+
+_DOCUMENTS = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda path: path.relative_to(REPOSITORY).as_posix()
+)
 
 
 def _text(path: Path) -> str:
@@ -193,9 +204,8 @@ def test_architecture_lists_every_folder_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: str(table.name))
-def test_architecture_shows_every_column(table: Any) -> None:
-    tables = _section(_text(ARCHITECTURE), "SQL tables")
-    part = tables.partition(f"**{table.name}**")[2].partition("\n**")[0]
+def test_schema_shows_every_column(table: Any) -> None:
+    part = _text(SCHEMA).partition(f"**{table.name}**")[2].partition("\n**")[0]
 
     assert sorted(_rows(part)) == sorted(table.columns.keys())
 
@@ -207,20 +217,63 @@ def test_queries_shows_every_view_with_every_column() -> None:
     assert shown == {view: list(columns) for view, columns in COLUMNS.items()}
 
 
-def test_architecture_shows_every_exit_code() -> None:
-    codes = re.findall(r"^\| (\d+) \|", _section(_text(ARCHITECTURE), "Exit codes"), re.MULTILINE)
+def test_formats_shows_every_exit_code() -> None:
+    codes = re.findall(r"^\| (\d+) \|", _section(_text(FORMATS), "Exit codes"), re.MULTILINE)
 
     assert [int(code) for code in codes] == [code.value for code in ExitCode]
 
 
-def test_the_programs_of_architecture_say_what_is_shown_below_them(
+def test_formats_shows_every_redis_key() -> None:
+    keys = _text(REPOSITORY / "wire" / "keys.py")
+    made = set(re.findall(r'f?"\{PREFIX\}([\w-]+)', keys))
+    shown = re.findall(r"`tapeworks:([\w-]+)", _section(_text(FORMATS), "Redis keys"))
+
+    assert made
+    assert set(shown) == {*made, QUEUE}
+
+
+def test_formats_shows_every_field_of_a_shard_message() -> None:
+    section = _section(_text(FORMATS), "Messages")
+    fields = re.findall(r"^\| (`[^|]+`) \|", section, re.MULTILINE)
+    shown = re.findall(r"`(\w+)`", " ".join(fields))
+
+    assert sorted(shown) == sorted(ShardMessage.model_fields)
+
+
+@pytest.mark.parametrize(("name", "most"), MOST_LINES.items())
+def test_a_document_that_is_read_whole_is_short(name: str, most: int) -> None:
+    assert len(_text(REPOSITORY / name).splitlines()) <= most
+
+
+@pytest.mark.parametrize(
+    "page", sorted(DECISIONS.glob("[!R]*.md")), ids=lambda path: str(path.name)
+)
+def test_a_decision_has_question_choice_and_reason_and_is_listed(page: Path) -> None:
+    parts = re.findall(r"^\*\*(\w+)\.\*\*", _text(page), re.MULTILINE)
+
+    assert parts in [["Question", "Choice", "Reason"], ["Question", "Choice", "Reason", "Measured"]]
+    assert f"({page.name})" in _text(DECISIONS / "README.md")
+
+
+def test_an_answers_way_is_told_in_ten_points_at_most_whose_names_exist() -> None:
+    text = _section(_text(ARCHITECTURE), "An answer")
+    numbers = [int(number) for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE)]
+    sources = "\n".join(_text(path) for room in ROOMS for path in (REPOSITORY / room).rglob("*.py"))
+    names = {name.split(".")[-1] for name in re.findall(r"`([A-Z]\w+\.\w+|_\w+|\w+_\w+)`", text)}
+
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) <= 10
+    assert {name for name in names if f"def {name}(" not in sources} == set()
+
+
+def test_the_programs_of_engine_say_what_is_shown_below_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    blocks = _fenced(_text(ARCHITECTURE))
+    blocks = _fenced(_text(ENGINE))
     programs = [place for place, (language, _) in enumerate(blocks) if language == "python"]
     assert len(programs) == 1
     for place in programs:
-        exec(compile(blocks[place][1], str(ARCHITECTURE), "exec"), {})
+        exec(compile(blocks[place][1], str(ENGINE), "exec"), {})
 
         assert ("text", capsys.readouterr().out) == blocks[place + 1]
 
