@@ -1,4 +1,4 @@
-"""Every command that the README shows, run for real and in its order."""
+"""Every command that the README and the guide behind it show, run for real and in their order."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from tapeworks.cluster.redis_programs import executable
 from tests.support.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+#: The guide goes on in the terminal that the README leaves, beside its scheduler and workers.
+DOCUMENTS = ("README.md", "docs/guide.md")
 
 #: Where the README has its Redis.
 SHOWN_HOST, SHOWN_PORT = "10.0.0.5", "6379"
@@ -57,10 +60,10 @@ class Command:
         return [first for first in firsts if first.isalpha()]
 
 
-def commands(readme: str) -> list[Command]:
+def commands(text: str) -> list[Command]:
     """All `$ ` lines of all console blocks, in order."""
     found: list[Command] = []
-    for block in re.findall(r"^```console\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL):
+    for block in re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         for line in block.splitlines():
             if line.startswith("$ "):
                 found.append(Command(line=line[2:], output=[]))
@@ -159,8 +162,9 @@ def terminal(tmp_path: Path) -> Terminal:
         return Terminal(directory=tmp_path, port=probe.getsockname()[1])
 
 
-def test_every_command_of_the_readme_works(terminal: Terminal) -> None:
-    typed = commands((REPOSITORY / "README.md").read_text(encoding="utf-8"))
+def test_every_command_of_the_readme_and_the_guide_works(terminal: Terminal) -> None:
+    texts = [(REPOSITORY / name).read_text(encoding="utf-8") for name in DOCUMENTS]
+    typed = commands("\n".join(texts))
     assert {"make train", "tapeworks scheduler"} <= {command.line for command in typed}
 
     _run_all(terminal, typed)
