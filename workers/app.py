@@ -14,6 +14,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import kombu
+from celery import Celery
+from celery.loaders.app import AppLoader
 from celery.signals import (
     setup_logging,
     task_postrun,
@@ -35,17 +37,13 @@ from tapeworks.wire.errors import (
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.keys import PREFIX
 from tapeworks.wire.log_context import about_nothing
-from tapeworks.wire.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
+from tapeworks.wire.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, for_celery
 from tapeworks.wire.signing import signer
 from tapeworks.workers import transport as broker
 from tapeworks.workers.logs import log_settings, log_to_stderr
 
 if TYPE_CHECKING:
     from tapeworks.workers.worker import Worker
-from celery import Celery
-from celery.loaders.app import AppLoader
-
-from tapeworks.wire.redis_client import for_celery
 
 
 class OwnLoader(AppLoader):  # type: ignore[misc]

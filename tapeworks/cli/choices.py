@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tapeworks.cli.option_kinds import Whole
-from tapeworks.errors import UsageError
+from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.storage.history import History
 from tapeworks.storage.records import CheckpointRecord, Metric, RunRecord, best
 
 if TYPE_CHECKING:
     from tapeworks.model.config import NetworkConfig
     from tapeworks.model.parameters import Arrays
-import re
-from datetime import UTC, date, datetime, time, timedelta
-
-from tapeworks.errors import InvalidValue
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

@@ -118,12 +118,12 @@ class Schedule:
         world, redis = self.world, self._redis
         with ExitStack() as stack:
             for name, stand_in in {
-                "gathering.time": world,
-                "gathering.CHANCE": world.chance,
+                "dispatch.gathering.time": world,
+                "dispatch.gathering.CHANCE": world.chance,
                 "committing.time": world,
                 "committing.LONGEST_WAIT_SECONDS": self._longest_wait,
-                "link.time": world,
-                "link.Exchange": lambda url, signer: Exchange(world, redis, signer),
+                "dispatch.fleet.time": world,
+                "dispatch.fleet.Exchange": lambda url, signer: Exchange(world, redis, signer),
             }.items():
                 stack.enter_context(patch(f"tapeworks.scheduler.{name}", stand_in))
             yield
