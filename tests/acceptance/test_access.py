@@ -27,6 +27,8 @@ from tests.support.tls_front import pem, tls_front
 from tests.support.training import Digests, digests
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 #: Of the run, which is long enough for a worker to die in the middle of it.
 SETTINGS: dict[str, Any] = {"images": 48, "iterations": 600, "shards": 3, "seed": 3}
 

@@ -15,6 +15,8 @@ from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.storage.history import History
 from tests.support.training import drive, submitted
 
+pytestmark = pytest.mark.slow
+
 TRAINING = Path(__file__).resolve().parents[2] / "docs" / "training.md"
 
 

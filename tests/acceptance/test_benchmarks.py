@@ -13,6 +13,8 @@ import pytest
 from benchmarks import long_run
 from benchmarks.processes import ROOT, environment
 
+pytestmark = pytest.mark.slow
+
 
 def _run(module: str, *words: str, data_dir: Path | None = None) -> list[str]:
     """Lines of a benchmark's standard output."""

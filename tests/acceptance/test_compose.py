@@ -21,6 +21,8 @@ from tests.support.compose.networks import CONNECT
 from tests.support.compose.project import ROOT, Project, load
 from tests.support.compose.stack import Stack, in_order
 
+pytestmark = pytest.mark.slow
+
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 
 #: One-off commands as the file's head tells them: (service, arguments).

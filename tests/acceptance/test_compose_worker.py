@@ -16,6 +16,8 @@ from tests.support.compose.two_machines import BETWEEN, start_redis_behind_tls, 
 from tests.support.training import Digests
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 #: So many iterations that the link goes down and up again among them.
 SETTINGS = {"images": 50, "iterations": 300}
 

@@ -15,6 +15,8 @@ from tapeworks.storage.connection.database import Database
 from tests.support.calls import Call
 from tests.support.healthy import PREFIX, told
 
+pytestmark = pytest.mark.slow
+
 # The database
 
 

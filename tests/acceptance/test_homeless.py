@@ -16,6 +16,8 @@ from tests.support.calls import Call
 from tests.support.desk import DONE, nothing_changes
 from tests.support.processes import ROOT
 
+pytestmark = pytest.mark.slow
+
 #: A user whom nobody knows.
 NOBODY = 54_321
 

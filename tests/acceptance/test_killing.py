@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import psutil
+import pytest
 
 from tests.support.calls import Call
 from tests.support.endless import TRAIN, Undisturbed, begun, goes_on_to_the_same_bits, iterations
 from tests.support.processes import Start, Started, alive, all_gone, workers_of
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.slow
 
 
 def living_redis(training: Started) -> psutil.Process | None:

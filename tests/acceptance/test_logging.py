@@ -13,6 +13,8 @@ from tapeworks.workers.logs import SHORTEST_SECRET
 from tests.support.calls import Call
 from tests.support.observed import Observed
 
+pytestmark = pytest.mark.slow
+
 #: What a line about an attempt names.
 ATTEMPT = {"run", "term", "iteration", "shard", "attempt"}
 

@@ -21,6 +21,8 @@ from tests.support.calls import Call
 from tests.support.desk import DONE, WAITING
 from tests.support.processes import ROOT
 
+pytestmark = pytest.mark.slow
+
 TRAIN = "train --workers 0 --images 4 --iterations 3"
 
 

@@ -16,6 +16,8 @@ from tests.support.calls import Call
 from tests.support.observed import Observed, Samples, value
 from tests.support.processes import ROOT
 
+pytestmark = pytest.mark.slow
+
 MONITORING = ROOT / "docs" / "monitoring.md"
 DASHBOARD = ROOT / "deploy" / "grafana" / "tapeworks.json"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"

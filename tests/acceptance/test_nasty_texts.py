@@ -25,6 +25,8 @@ from tests.support.calls import Call
 from tests.support.nasty import TEXTS, check_csv, check_svg, check_terminal, plant
 from tests.support.stories import tell
 
+pytestmark = pytest.mark.slow
+
 #: Columns that hold what people, schedulers and workers say.
 COLUMNS = "id,name,status,note,reason,owner,tags"
 

@@ -17,6 +17,8 @@ from tests.support.fleet import Fleet
 from tests.support.processes import ROOT, Start
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def named(shared_fleet: Fleet, places: Path) -> dict[str, str]:

@@ -11,6 +11,8 @@ import pytest
 from tests.support.calls import Call, Called
 from tests.support.desk import told_in_one_sentence
 
+pytestmark = pytest.mark.slow
+
 SECRETS = {
     "redis_scheduler_password",
     "redis_worker_password",

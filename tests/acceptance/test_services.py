@@ -23,6 +23,8 @@ from tests.support.processes import Start, Started, all_gone, workers_of
 from tests.support.training import Digests, digests
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 #: So many that workers can come and go while they are computed.
 ITERATIONS = 150
 

@@ -31,6 +31,8 @@ from tests.support.secured_redis import SecuredRedis
 from tests.support.tls_front import pem, tls_front
 from tests.support.training import Digests, digests
 
+pytestmark = pytest.mark.slow
+
 LONG_AGO, LATER = (datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) for year in (2020, 2021))
 
 #: Ports by what is shown there: a good certificate, another host's, an expired one, none.

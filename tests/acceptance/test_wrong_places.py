@@ -17,6 +17,8 @@ from tests.support.calls import Call
 from tests.support.desk import DONE, nothing_changes, told_in_one_sentence
 from tests.support.fleet import Fleet
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:

@@ -17,6 +17,8 @@ from tests.faults.chaos.report import seed_lines, told
 from tests.faults.chaos.world import Shape
 from tests.support.processes import alive
 
+pytestmark = pytest.mark.slow
+
 #: As many as strike in half a minute.
 FAULTS = 12
 

@@ -12,6 +12,8 @@ import pytest
 from tests.faults.chaos.network import Namespaces, free_port, network
 from tests.faults.chaos.proxy import ProxyProcess
 
+pytestmark = pytest.mark.slow
+
 #: Connects to a host and port within the time that a packet takes many times over.
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2).close()"
 

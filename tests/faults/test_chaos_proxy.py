@@ -14,6 +14,8 @@ from tests.faults.chaos.network import LOOPBACK, free_port
 from tests.faults.chaos.proxy import ProxyProcess
 from tests.support.waiting import DEADLINE_SECONDS, until
 
+pytestmark = pytest.mark.slow
+
 #: Seconds in which bytes on loopback surely arrive; waited for only where none should.
 SILENCE_SECONDS = 0.5
 

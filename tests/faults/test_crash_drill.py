@@ -22,6 +22,8 @@ from tests.support.processes import Start, Started, processes
 from tests.support.training import Digests, database, digests, settings, submitted
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 #: Of the microbatches: what every worker compiles for its fingerprint, so that it is ready soon.
 SIZE = NetworkConfig().microbatch_size
 

@@ -27,6 +27,8 @@ from tests.support.processes import ROOT
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.usefixtures("one_by_one")
 def test_a_run_goes_on_from_a_backup_that_was_made_in_its_middle(

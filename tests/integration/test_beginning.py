@@ -23,6 +23,8 @@ from tests.support.processes import Start
 from tests.support.redis_servers import redis_with
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 class Told:
     """The notices to the user about the waiting."""

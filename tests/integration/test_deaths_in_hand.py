@@ -20,6 +20,8 @@ from tests.faults.fuzzing.problem import (
 )
 from tests.support.entries import argument
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """The process is at its end, and nothing that is written in it can catch that."""

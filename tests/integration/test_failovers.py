@@ -26,7 +26,7 @@ from tests.support.calls import TRAIN_FIRST, Call
 from tests.support.scenes import CONFIG, Fault, Observed, Scene, is_whole
 from tests.support.training import Digests, submitted
 
-pytestmark = pytest.mark.usefixtures("one_by_one")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_by_one")]
 
 Undisturbed = Callable[[RunConfig], Digests]
 

@@ -30,6 +30,8 @@ from tapeworks.wire.exchange import Exchange
 from tests.support.messages import announce as stand_at
 from tests.support.training import settings
 
+pytestmark = pytest.mark.slow
+
 #: Small, so that much is submitted in a short time.
 CONFIG = settings(iterations=1)
 

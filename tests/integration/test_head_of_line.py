@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import update
 
 from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
@@ -13,6 +14,8 @@ from tapeworks.storage.records import Claim, RunRecord, RunStatus
 from tapeworks.storage.tables import runs
 from tests.support.fleet import Fleet
 from tests.support.training import settings, submitted
+
+pytestmark = pytest.mark.slow
 
 #: A fingerprint that no worker of this machine has.
 ELSEWHERE = "0" * 16

@@ -32,7 +32,7 @@ TRANSACTIONS = 5 + CONFIG.iterations
 
 
 #: The tests count transactions, or act after the iteration of a number.
-pytestmark = pytest.mark.usefixtures("one_by_one")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_by_one")]
 
 
 @pytest.fixture(autouse=True)

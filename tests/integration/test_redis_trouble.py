@@ -27,6 +27,8 @@ from tests.support.messages import HEADER, message
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 Undisturbed = Callable[[RunConfig], Digests]
 
 #: What a Redis is asked for: (what, how).

@@ -17,6 +17,8 @@ from tapeworks.wire.redis_client import memory_use
 from tests.support.fleet import Fleet
 from tests.support.training import Digests, drive, settings, submitted
 
+pytestmark = pytest.mark.slow
+
 
 def parameters_in_use(fleet: Fleet) -> int:
     """Sets of parameters that would stay; a run's images stay longer."""

@@ -17,6 +17,8 @@ from tapeworks.storage.records import IterationRecord
 from tests.support.fleet import Fleet
 from tests.support.training import Digests, drive, settings, submitted
 
+pytestmark = pytest.mark.slow
+
 Undisturbed = Callable[[RunConfig], Digests]
 
 

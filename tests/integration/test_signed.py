@@ -38,6 +38,8 @@ from tests.support.training import Digests, drive, submitted, through
 from tests.support.training import settings as run_settings
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 Undisturbed = Callable[[RunConfig], Digests]
 
 KEY, OTHER = Signer(b"k" * 32), Signer(b"o" * 32)

@@ -31,6 +31,8 @@ from tests.support.messages import announce
 from tests.support.mischief import Answer, OnceSpoilt
 from tests.support.training import drive, settings, submitted, through
 
+pytestmark = pytest.mark.slow
+
 #: A fingerprint that no worker here has.
 FOREIGN = "0" * 16
 

@@ -26,6 +26,8 @@ from tests.support.processes import ROOT
 from tests.support.training import drive, settings, submitted
 from tests.support.waiting import DEADLINE_SECONDS, until
 
+pytestmark = pytest.mark.slow
+
 #: Makes the supervisor of one worker, which is stopped with the test.
 Supervise = Callable[[], Supervisor]
 

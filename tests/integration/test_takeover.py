@@ -35,6 +35,8 @@ from tests.support.desk import SMALL
 from tests.support.training import Digests, digests, settings, submitted
 from tests.support.waiting import DEADLINE_SECONDS, until
 
+pytestmark = pytest.mark.slow
+
 Undisturbed = Callable[[RunConfig], Digests]
 
 ROOT = Path(__file__).parents[2]

@@ -23,6 +23,8 @@ from tests.support.secured_redis import SecuredRedis, secured_redis
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 #: What the server may hold, and how much of that its clients may have beside it.
 MAXMEMORY_MB, CLIENTS_MB = 64, 32
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.storage.history import History
@@ -13,6 +15,8 @@ from tapeworks.workers.supervisor import Supervisor
 from tests.support.fleet import running_fleet
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.slow
 
 #: Seconds by which one clock is fast and the other slow.
 OFF = 600

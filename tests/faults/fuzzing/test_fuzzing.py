@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faults.fuzzing.fuzz import MOST_GROWTH_BYTES, fuzzed
+
+pytestmark = pytest.mark.slow
 
 
 def test_nothing_that_lies_in_redis_ends_anything_or_counts_wrongly() -> None:

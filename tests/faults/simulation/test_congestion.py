@@ -9,6 +9,8 @@ import pytest
 from tests.faults.simulation.faults import Faults, Kind, calm
 from tests.faults.simulation.schedule import Schedule
 
+pytestmark = pytest.mark.slow
+
 #: Runs, each with a scheduler of its own; workers, and seconds that each needs for a microbatch.
 RUNS, WORKERS, SECONDS = 24, 2, 5.0
 

@@ -34,6 +34,8 @@ from tests.faults.simulation.schedule import Failure, Schedule
 from tests.faults.simulation.schedulers import Driven
 from tests.faults.simulation.store import Run, Store
 
+pytestmark = pytest.mark.slow
+
 #: Of the schedules in the ordinary test run.
 SEEDS = range(2000)
 

@@ -11,6 +11,8 @@ from tests.faults.simulation.faults import Faults, Kind, calm
 from tests.faults.simulation.schedule import Failure, Schedule
 from tests.faults.simulation.store import Run
 
+pytestmark = pytest.mark.slow
+
 
 class Silent(Schedule):
     """No faults but that one; the run's loss is no number from the beginning."""
