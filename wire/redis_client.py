@@ -7,10 +7,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.exceptions import (
     AuthenticationError,
     InvalidResponse,
@@ -187,22 +188,14 @@ def _reply(connection: Any) -> Any:
         return error
 
 
-def for_celery(url: str) -> tuple[str, dict[str, Any] | None]:
-    """The same Redis as a URL without options, and how TLS is used, for Celery's own client.
+def connection_options(url: str) -> dict[str, Any]:
+    """Return what redis-py reads in a URL, for another library's pool of its connections.
 
-    It reads URLs in ways of its own. Raises `RedisUnreachable` for a URL of no use.
+    Raises `RedisUnreachable` for a URL of no use.
     """
-    options = connect(url).connection_pool.connection_kwargs
-    user, password = (quote(options.get(name) or "", "") for name in ("username", "password"))
-    login = f"{user}:{password}@" if user or password else ""
-    database = options.get("db") or 0
-    if "path" in options:
-        return f"redis+socket://{login}{quote(options['path'])}?virtual_host={database}", None
-    host = options.get("host") or "localhost"
-    place = f"{f'[{host}]' if ':' in host else host}:{options.get('port') or 6379}/{database}"
-    if url.startswith("rediss:"):
-        return f"rediss://{login}{place}", tls.celery_options(options)
-    return f"redis://{login}{place}", None
+    connect(url)
+    options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    return {"connection_class": redis.Connection, **options}
 
 
 def _check_text(url: str) -> None:

@@ -50,12 +50,6 @@ def check(options: Mapping[str, Any], shown: str) -> None:
         ) from error
 
 
-def celery_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for Celery, spelt out: left to itself it would verify nothing."""
-    given = {name: value for name, value in options.items() if name.startswith("ssl_")}
-    return given | {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
-
-
 def reason(error: BaseException | None, *, encrypted: bool) -> str | None:
     """What is wrong between the two, as far as TLS is concerned, and what to do about it."""
     while error is not None:

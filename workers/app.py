@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import click
 import kombu
 from celery import Celery
 from celery.loaders.app import AppLoader
@@ -25,7 +27,7 @@ from celery.signals import (
 )
 
 from tapeworks.model.errors import ArithmeticUnsound, VariableUnreadable
-from tapeworks.wire.addresses import DEFAULT_URL, redis_url
+from tapeworks.wire.addresses import redis_url
 from tapeworks.wire.envelopes import QUEUE, queue_name
 from tapeworks.wire.errors import (
     LogSettingWrong,
@@ -37,13 +39,48 @@ from tapeworks.wire.errors import (
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.keys import PREFIX
 from tapeworks.wire.log_context import about_nothing
-from tapeworks.wire.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, for_celery
+from tapeworks.wire.redis_client import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, connect
 from tapeworks.wire.signing import signer
-from tapeworks.workers import transport as broker
 from tapeworks.workers.logs import log_settings, log_to_stderr
 
 if TYPE_CHECKING:
     from tapeworks.workers.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+#: Exit codes of a process that cannot start, as for `tapeworks`.
+WRONG_USAGE, UNREACHABLE = 2, 4
+
+#: Celery's settings.
+SETTINGS = {
+    "task_ignore_result": True,  # answers are raw bytes under our own keys
+    "task_default_queue": QUEUE,
+    # The exchange without a name leads to the queue of that name. Others have a table in Redis,
+    # which workers may write to: it could lead every message to a second queue, too.
+    "task_default_exchange": "",
+    "accept_content": ["json"],
+    "worker_pool": "solo",
+    "worker_concurrency": 1,
+    "worker_prefetch_multiplier": 1,  # no hoarding behind a slow shard
+    "worker_enable_remote_control": False,  # nothing to command, less to attack
+    "worker_send_task_events": False,
+    "worker_soft_shutdown_timeout": 10,
+    "worker_hijack_root_logger": False,
+    "broker_transport": "tapeworks.workers.transport:CheckingTransport",
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,  # for ever: Redis may be away for an hour
+    "broker_transport_options": {
+        "global_keyprefix": PREFIX,
+        # A message that was taken is in no list: completeness rests on the scheduler, which sends
+        # again what does not come back.
+        "ack_emulation": False,
+        "priority_steps": [0],  # one list for each queue
+        "socket_timeout": ANSWER_TIMEOUT_SECONDS,
+        "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "socket_keepalive": True,
+        "health_check_interval": 5,
+    },
+}
 
 
 class OwnLoader(AppLoader):  # type: ignore[misc]
@@ -64,82 +101,59 @@ class OwnApp(Celery):  # type: ignore[misc]
     backend_cls = "disabled"
 
     def __init__(self, name: str, *, include: list[str]) -> None:
-        super().__init__(name, loader=OwnLoader, fixups=set(), include=include)
-        #: As the settings name it.
-        self.redis_url = DEFAULT_URL
-        self._broker, _ = for_celery(DEFAULT_URL)
+        super().__init__(
+            name, loader=OwnLoader, fixups=set(), include=include, changes=dict(SETTINGS)
+        )
+        self.redis_url = ""  #: until `use_redis` or the first use of the configuration
+
+    def on_configure(self) -> None:
+        """Use the Redis that the environment names, unless `use_redis` has named another.
+
+        Celery calls it, in its own commands too, which have nobody else to read the environment.
+        """
+        if not self.redis_url:
+            with _reported_by_celery():
+                log_settings(os.environ)
+                self.use_redis(redis_url(os.environ))
 
     def use_redis(self, url: str) -> None:
         """Take messages from this Redis from now on. Raises `RedisUnreachable`."""
-        self._broker, options = for_celery(url)
+        connect(url)
         self.redis_url = url
-        self.conf.update(broker_use_ssl=options)
 
     def connection_for_read(self, url: str | None = None, **options: Any) -> Any:  # noqa: ARG002
         """Return a connection to our Redis, whatever Celery takes for its address."""
-        return super().connection_for_read(self._broker, **options)
+        return super().connection_for_read(self._broker_url(), **options)
 
     def connection_for_write(self, url: str | None = None, **options: Any) -> Any:  # noqa: ARG002
         """Return a connection to our Redis, whatever Celery takes for its address."""
-        return super().connection_for_write(self._broker, **options)
+        return super().connection_for_write(self._broker_url(), **options)
+
+    def _broker_url(self) -> str:
+        """Return the URL as kombu hands it on to our transport; a semicolon would part it."""
+        self.on_configure()
+        return self.redis_url.replace(";", "%3B")
 
 
-logger = logging.getLogger(__name__)
+class _WrongVariable(click.ClickException):
+    exit_code = WRONG_USAGE
 
-#: Exit codes of a process that cannot start, as for `tapeworks`.
-WRONG_USAGE, UNREACHABLE = 2, 4
 
-broker.mend()
+class _NoRedis(click.ClickException):
+    exit_code = UNREACHABLE
+
+
+@contextmanager
+def _reported_by_celery() -> Iterator[None]:
+    """Turn what the environment has of no use into an error of Celery's command line."""
+    try:
+        yield
+    except (LogSettingWrong, PasswordUnusable, RedisUnreachable, VariableUnreadable) as error:
+        kind = _NoRedis if isinstance(error, RedisUnreachable) else _WrongVariable
+        raise kind(str(error)) from error
+
 
 app = OwnApp("tapeworks", include=["tapeworks.workers.tasks"])
-app.conf.update(
-    task_ignore_result=True,  # answers are raw bytes under our own keys
-    task_default_queue=QUEUE,
-    # The exchange without a name leads to the queue of that name. Others have a table in Redis,
-    # which workers may write to: it could lead every message to a second queue, too.
-    task_default_exchange="",
-    accept_content=["json"],
-    worker_pool="solo",
-    worker_concurrency=1,
-    worker_prefetch_multiplier=1,  # no hoarding behind a slow shard
-    worker_enable_remote_control=False,  # nothing to command, less to attack
-    worker_send_task_events=False,
-    worker_soft_shutdown_timeout=10,
-    worker_hijack_root_logger=False,
-    broker_connection_retry_on_startup=True,
-    broker_connection_max_retries=None,  # for ever: Redis may be away for an hour
-    broker_transport_options={
-        "global_keyprefix": PREFIX,
-        # A message that was taken is in no list: completeness rests on the scheduler, which sends
-        # again what does not come back.
-        "ack_emulation": False,
-        "priority_steps": [0],  # one list for each queue
-        "socket_timeout": ANSWER_TIMEOUT_SECONDS,
-        "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
-        "socket_keepalive": True,
-        "health_check_interval": 5,
-    },
-)
-
-
-def _heed_environment() -> None:
-    """Use the Redis that it names; whoever imports this module can name another.
-
-    Celery's own command line has nobody else who would tell of what is of no use.
-    """
-    is_celery = "celery.bin.celery" in sys.modules
-    try:
-        if is_celery:
-            log_settings(os.environ)
-        app.use_redis(redis_url(os.environ))
-    except (LogSettingWrong, PasswordUnusable, RedisUnreachable, VariableUnreadable) as error:
-        if is_celery:
-            sys.stderr.write(f"celery: {error}\n")
-            sys.exit(UNREACHABLE if isinstance(error, RedisUnreachable) else WRONG_USAGE)
-        app.use_redis(DEFAULT_URL)
-
-
-_heed_environment()
 
 
 def _queue(fingerprint: str | None) -> kombu.Queue:

@@ -9,14 +9,25 @@ from typing import Any
 from celery.signals import task_rejected
 from kombu.transport import redis
 
+from tapeworks.wire.addresses import without_password
 from tapeworks.wire.envelopes import argument
-from tapeworks.wire.keys import PREFIX, QUEUE_KEY
+from tapeworks.wire.keys import PREFIX
+from tapeworks.wire.redis_client import connection_options
 
 logger = logging.getLogger(__name__)
 
 
 class CheckingChannel(redis.Channel):  # type: ignore[misc]
     """Hands on what is an entry of ours. Anything else would end the worker, or command it."""
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        """Connect as every other client of ours does; Celery reads URLs in ways of its own."""
+        options = connection_options(self.connection.client.hostname)
+        self.connection_class = options.pop("connection_class")
+        own = super()._connparams(asynchronous)  # with the class made fit for the event loop
+        if "path" in options:
+            del own["socket_keepalive"], own["socket_keepalive_options"]
+        return own | options
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         client = super()._create_client(asynchronous)
@@ -35,8 +46,6 @@ def _checked(popped: list[bytes] | None, **_: Any) -> tuple[bytes, bytes] | None
     if not popped:
         return None
     key, entry = popped
-    if not key.startswith(QUEUE_KEY.encode()):  # of another Celery program in this process
-        return key, entry
     return (key, entry) if checked_argument(key, entry) is not None else None
 
 
@@ -58,6 +67,12 @@ def _tell_of_dropped() -> None:
     )
 
 
-def mend() -> None:
-    """Let every connection of this process use it."""
-    redis.Transport.Channel = CheckingChannel
+class CheckingTransport(redis.Transport):  # type: ignore[misc]
+    """Takes the URL of Redis as people write it."""
+
+    Channel = CheckingChannel
+    can_parse_url = True
+
+    def as_uri(self, uri: str, include_password: bool = False, mask: str = "") -> str:  # noqa: ARG002
+        """Return the URL as it is logged, never with its password."""
+        return without_password(uri)

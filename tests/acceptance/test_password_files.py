@@ -68,6 +68,7 @@ def test_a_password_file_that_is_not_there_is_told(
     [
         (REDIS.file_variable, "/nowhere/password", "which cannot be read: No such file"),
         (LEVEL_VARIABLE, "loud", "Received: loud"),
+        (REDIS.url_variable, "redis://h/?x=1", "Expected a Redis URL"),
     ],
 )
 def test_a_process_without_supervisor_tells_of_it_as_well(
@@ -80,7 +81,7 @@ def test_a_process_without_supervisor_tells_of_it_as_well(
         text=True,
         check=False,
     )
-    assert ended.returncode == 2
+    assert ended.returncode == (4 if variable == REDIS.url_variable else 2)
     [line] = ended.stderr.splitlines()
     assert value in line
     assert told in line

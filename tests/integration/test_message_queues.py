@@ -22,9 +22,9 @@ from tapeworks.wire.keys import (
     queue_key,
 )
 from tapeworks.wire.messages import ShardMessage, Status
-from tapeworks.wire.redis_client import for_celery
 from tapeworks.workers.app import app
 from tests.support.fleet import Fleet
+from tests.support.kombu_url import for_kombu
 from tests.support.messages import answered, message
 from tests.support.processes import ROOT
 from tests.support.training import drive, settings, submitted
@@ -107,7 +107,7 @@ def test_a_plain_celery_worker_takes_what_a_scheduler_sends(
     Exchange(server.url).send([asked])
     plain = subprocess.Popen(
         [*PLAIN, "--pool", "solo", "--without-gossip", "--without-mingle"],
-        env=os.environ | {"PLAIN_WORKER_REDIS": for_celery(server.url)[0], "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PLAIN_WORKER_REDIS": for_kombu(server.url), "PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
     )
     noted = tmp_path / "noted"

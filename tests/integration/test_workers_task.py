@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from queue import Empty
 
 import pytest
@@ -25,9 +25,9 @@ from tapeworks.wire.keys import (
 )
 from tapeworks.wire.log_context import context
 from tapeworks.wire.messages import Wanted
-from tapeworks.wire.redis_client import for_celery
 from tapeworks.wire.signing import Purpose, Signer
 from tapeworks.workers import tasks
+from tapeworks.workers.app import app
 from tests.faults.fuzzing.problem import (
     FINGERPRINT,
     NETWORK,
@@ -38,6 +38,7 @@ from tests.faults.fuzzing.problem import (
     work,
 )
 from tests.support.entries import argument
+from tests.support.kombu_url import for_kombu
 from tests.support.messages import message
 
 #: The queue of the bench's worker alone.
@@ -254,12 +255,14 @@ def test_a_task_ends_when_redis_is_gone(
     assert serving == ["first"]
 
 
-def test_entries_of_other_programs_in_this_process_are_theirs() -> None:
-    with RedisServer() as server, Connection(for_celery(server.url)[0]) as connection:
-        with closing(connection.SimpleQueue("others")) as queue:
-            queue.put("theirs")
-            assert queue.get(timeout=5).payload == "theirs"
-        with closing(connection.SimpleQueue(QUEUE_KEY)) as queue:
-            queue.put("nobody's")
-            with pytest.raises(Empty):
-                queue.get(timeout=1)
+def test_only_our_own_connections_drop_what_is_no_entry_of_ours() -> None:
+    with RedisServer() as server:
+        app.use_redis(server.url)
+        for connection, is_ours in (
+            (Connection(for_kombu(server.url)), False),
+            (app.connection_for_write(), True),
+        ):
+            with connection, closing(connection.SimpleQueue("one")) as queue:
+                queue.put("somebody's")
+                with pytest.raises(Empty) if is_ours else nullcontext():
+                    assert queue.get(timeout=1).payload == "somebody's"

@@ -174,7 +174,7 @@ def _go_through_outages(
     admin = redis.Redis.from_url(server.url, single_connection_client=True)
     admin.config_set("requirepass", secrets.token_hex(16))
     admin.client_kill_filter(_type="normal", skipme=True)
-    until(lambda: seen.other_worker.says("Cannot connect to redis"), "Celery sees it")
+    until(lambda: seen.other_worker.says("Cannot connect to unix:"), "Celery sees it")
     seen.history.queue.resume(seen.run)
     waits = 'tapeworks_waiting{for="redis"} 1.0'
     seen.scrapes["wrong password"] = when(port, waits)

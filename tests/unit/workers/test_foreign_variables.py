@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from tapeworks.model.flags import FLAGS, ignored_variables
 from tapeworks.wire.addresses import DEFAULT_URL, REDIS
 from tapeworks.workers.app import OwnApp
 from tapeworks.workers.foreign import foreign, removed, without_foreign
+from tests.support.processes import ROOT
 
 #: A variable that is read, or that an option of Celery's command line is taken from.
 READ = re.compile(r"""(?:environ(?:\.get)?[\[(]|_env\(|envvar=)['"](\w+)['"]""")
@@ -88,7 +92,6 @@ def of_another_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("of_another_program")
 def test_an_app_uses_the_redis_that_it_is_told_and_keeps_no_results() -> None:
     app = OwnApp("ours", include=[])
-    assert app.redis_url == DEFAULT_URL
     app.use_redis("redis://127.0.0.1:7391/2")
     for connection in (
         app.connection_for_read(),
@@ -96,7 +99,7 @@ def test_an_app_uses_the_redis_that_it_is_told_and_keeps_no_results() -> None:
         app.connection(),
         app.connection_for_write(NOWHERE),
     ):
-        assert (connection.port, str(connection.virtual_host)) == (7391, "2")
+        assert connection.as_uri() == "redis://127.0.0.1:7391/2"
     assert app.backend.as_uri() == "disabled://"
     app.close()
 
@@ -112,3 +115,17 @@ def test_the_doctor_names_what_is_ignored() -> None:
     named = "CELERY_BROKER_URL, MPLBACKEND, TF_XLA_FLAGS"
     assert finding.found == f"set for other programs, and ignored here: {named}"
     assert finding.level == "ok"
+
+
+def test_importing_the_app_reads_no_environment_and_changes_no_library() -> None:
+    checked = (
+        "import tapeworks.workers.app, kombu.transport.redis as its\n"
+        "assert its.Transport.Channel is its.Channel\n"
+        "assert not tapeworks.workers.app.app.redis_url\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", checked],
+        env=os.environ | {REDIS.url_variable: "http://nowhere"},
+        cwd=ROOT,
+        check=True,
+    )
