@@ -13,20 +13,26 @@ MEANWHILE_SECONDS = 0.2
 _Result = TypeVar("_Result")
 
 
-def in_background(work: Callable[[], _Result], meanwhile: Callable[[], None]) -> _Result:
-    """What `work` returns or raises, done in a thread while `meanwhile` is called again and again.
-
-    What `meanwhile` raises leaves the thread to itself; at the latest it ends with the process.
-    """
-    done: Future[_Result] = Future()
+def start(work: Callable[[], _Result], name: str | None = None) -> Future[_Result]:
+    """Begin work in a thread that ends with the process at the latest, which no executor's does."""
+    future: Future[_Result] = Future()
 
     def do() -> None:
         try:
-            done.set_result(work())
+            future.set_result(work())
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
-            done.set_exception(error)
+            future.set_exception(error)
 
-    threading.Thread(target=do, daemon=True).start()
-    while not wait([done], MEANWHILE_SECONDS).done:
+    threading.Thread(target=do, name=name, daemon=True).start()
+    return future
+
+
+def in_background(work: Callable[[], _Result], meanwhile: Callable[[], None]) -> _Result:
+    """Return what `work` returns or raises, while `meanwhile` is called again and again.
+
+    What `meanwhile` raises leaves the thread to itself.
+    """
+    future = start(work)
+    while not wait([future], MEANWHILE_SECONDS).done:
         meanwhile()
-    return done.result()
+    return future.result()

@@ -18,6 +18,7 @@ from prometheus_client import (
 )
 
 from tapeworks.errors import UsageError
+from tapeworks.scheduler import background
 
 #: Seconds that a scrape waits for one place; Prometheus gives up a scrape after ten.
 LOOK_SECONDS = 2.0
@@ -39,7 +40,7 @@ class BoundedLook(Generic[_Found]):
 
     def __call__(self) -> _Found | None:
         with self._lock:
-            pending = self._pending = self._pending or self._begun()
+            pending = self._pending = self._pending or background.start(self._look, "metrics")
         if not wait([pending], LOOK_SECONDS).done:
             return None
         with self._lock:
@@ -49,18 +50,6 @@ class BoundedLook(Generic[_Found]):
             return pending.result()
         except self._away:
             return None
-
-    def _begun(self) -> Future[_Found]:
-        future: Future[_Found] = Future()
-
-        def do() -> None:
-            try:
-                future.set_result(self._look())
-            except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-                future.set_exception(error)
-
-        threading.Thread(target=do, name="metrics", daemon=True).start()
-        return future
 
 
 @contextmanager
