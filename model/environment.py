@@ -45,8 +45,11 @@ def path_variable(environment: Mapping[str, str], name: str) -> Path | None:
     Raises `VariableUnreadable` as `variable` does, and for a path that cannot be expanded.
     """
     value = variable(environment, name)
-    if value is None:
-        return None
+    return None if value is None else read_path(name, value)
+
+
+def read_path(name: str, value: str) -> Path:
+    """Return the path that a variable's value is. Raises `VariableUnreadable`."""
     try:
         return Path(expand_path(value))
     except ValueError as error:

@@ -27,13 +27,13 @@ from tapeworks.cli.given import Described, Tags
 from tapeworks.errors import InvalidValue
 from tapeworks.model.config import RunConfig, recorded_config
 from tapeworks.model.parameters import Arrays, from_bytes
+from tapeworks.places import find_places
 from tapeworks.scheduler.submission import (
     grid,
     initial_parameters,
     new_run,
     retry,
 )
-from tapeworks.settings import settings
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import NotCopied
 from tapeworks.storage.history import History
@@ -67,7 +67,7 @@ def connect(database_url: str | bytes | os.PathLike[str] | None = None) -> Clien
     The usual one is named by TAPEWORKS_DATABASE_URL, as for the command line. Raises storage's
     `StorageUnreachable` or `SchemaMismatch`.
     """
-    url = settings().database_url if database_url is None else _address(database_url)
+    url = find_places().database_url if database_url is None else _address(database_url)
     return Client(History.open(url))
 
 

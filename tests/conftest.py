@@ -14,9 +14,9 @@ from hypothesis import settings
 
 from tapeworks.model.config import RunConfig
 from tapeworks.model.flags import ignored_variables
+from tapeworks.places import DATABASE
 from tapeworks.scheduler import committing
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
-from tapeworks.settings import DATABASE
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
 from tapeworks.wire.addresses import REDIS

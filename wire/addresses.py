@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote
 
-from tapeworks.model.environment import path_variable, variable
+from tapeworks.model.settings import Setting, Settings
 from tapeworks.wire.errors import PasswordUnusable
 
 #: A longer file is taken for another one that was named by mistake, in bytes.
@@ -20,28 +19,37 @@ _WITH_ROOM = re.compile(r"^([\w+.-]+://)(?:([^:/?#@]*)@)?((?!:)[^@?]*(?:\?.*)?)$
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
-    """The variables that name a server and the file with its password."""
+    """The settings that name a server and the file with its password."""
 
-    url_variable: str
-    file_variable: str
+    url: Setting[str] | Setting[str | None]
+    file: Setting[Path | None]
     example: str  #: a URL with room for a password
+
+    @property
+    def url_variable(self) -> str:
+        """The name of the variable with the URL."""
+        return self.url.variable
+
+    @property
+    def file_variable(self) -> str:
+        """The name of the variable with the path of the password's file."""
+        return self.file.variable
 
     @property
     def variables(self) -> tuple[str, str]:
         """The names of both variables."""
         return self.url_variable, self.file_variable
 
-    def named(self, environment: Mapping[str, str], default: str | None) -> str | None:
-        """The URL that is named, else the default, with the password of the file in it, if any.
+    def named(self, settings: Settings) -> str | None:
+        """The URL that is set, with the password of the file in it, if any; None without both.
 
-        An empty variable counts as not set. A password makes the default a named one. Raises
-        `PasswordUnusable`, and model's `VariableUnreadable`.
+        A password makes the default a named one. Raises `PasswordUnusable`, and model's
+        `VariableUnreadable`.
         """
-        url = variable(environment, self.url_variable)
-        file = path_variable(environment, self.file_variable)
+        url, file = self.url.given(settings), self.file.given(settings)
         if file is None:
             return url
-        return self._filled(url or default or "", password_in(file, self.file_variable))
+        return self._filled(url or self.url.default or "", password_in(file, self.file_variable))
 
     def _filled(self, url: str, password: str) -> str:
         parts = _WITH_ROOM.match(url)
@@ -90,12 +98,12 @@ def _unusable(path: Path, named_by: str, why: str) -> PasswordUnusable:
 
 
 #: Where Redis is looked for when nothing is named.
-DEFAULT_URL = "redis://127.0.0.1:6379/0"
+DEFAULT_URL = Settings.redis_url.default
 
 #: How the environment names a Redis.
 REDIS = Address(
-    url_variable="TAPEWORKS_REDIS_URL",
-    file_variable="TAPEWORKS_REDIS_PASSWORD_FILE",
+    url=Settings.redis_url,
+    file=Settings.redis_password_file,
     example="redis://worker@127.0.0.1:6379/0",
 )
 
@@ -115,9 +123,9 @@ _USER_PASSWORD_WITHIN = re.compile(r"(\w+://[^\s:@/]*):[^\s\"']*@")
 _OPTION_PASSWORD_WITHIN = re.compile(r"(password=)[^&\s\"']*", re.IGNORECASE)
 
 
-def redis_url(environment: Mapping[str, str]) -> str:
-    """The Redis that the environment names, else the usual one. Raises as `Address.named` does."""
-    return REDIS.named(environment, DEFAULT_URL) or DEFAULT_URL
+def redis_url(settings: Settings) -> str:
+    """The Redis that is named, else the usual one. Raises as `Address.named` does."""
+    return REDIS.named(settings) or DEFAULT_URL
 
 
 def without_password(url: str) -> str:

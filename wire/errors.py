@@ -33,10 +33,6 @@ class PasswordUnusable(WorkersError):
     """The file that is named for a password holds none, or its URL has no room for one."""
 
 
-class LogSettingWrong(WorkersError):
-    """The environment asks for a way of logging that does not exist."""
-
-
 class SigningKeyUnusable(WorkersError):
     """The file that is named as the signing key is none."""
 

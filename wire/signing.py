@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from tapeworks.model.environment import path_variable
+from tapeworks.model.settings import Settings
 from tapeworks.wire.errors import SignatureWrong, SigningKeyUnusable
 
 #: Names the file that holds the key.
-VARIABLE = "TAPEWORKS_SIGNING_KEY_FILE"
+VARIABLE = Settings.signing_key_file.variable
 
 #: A key has at least as many bytes as SHA-256 gives; a file that is much longer is no key.
 SHORTEST_KEY_BYTES = 32
@@ -97,12 +96,12 @@ def _bytes(text: str) -> bytes:
 UNSIGNED = Signer()
 
 
-def signer(environment: Mapping[str, str] = os.environ) -> Signer:
-    """With the key in the file that the environment names, if it does.
+def signer(settings: Settings | None = None) -> Signer:
+    """With the key in the file that the settings name, those of this process by default.
 
     Raises `SigningKeyUnusable`, and model's `VariableUnreadable`.
     """
-    path = path_variable(environment, VARIABLE)
+    path = (settings or Settings(os.environ)).signing_key_file
     return Signer(_key(path)) if path else UNSIGNED
 
 

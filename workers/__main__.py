@@ -8,11 +8,11 @@ import warnings
 from types import TracebackType
 
 from tapeworks.model.errors import VariableUnreadable
+from tapeworks.model.settings import Settings
 from tapeworks.wire.addresses import redis_url
 from tapeworks.wire.crash_points import check_crash_point
 from tapeworks.wire.errors import (
     CrashPointUnknown,
-    LogSettingWrong,
     PasswordUnusable,
     RedisUnreachable,
     SigningKeyUnusable,
@@ -42,11 +42,10 @@ def _run() -> None:
     try:
         check_crash_point()
         signer()
-        app.use_redis(redis_url(os.environ))
-        settings = log_settings(os.environ)
+        app.use_redis(redis_url(Settings(os.environ)))
+        settings = log_settings(Settings(os.environ))
     except (
         CrashPointUnknown,
-        LogSettingWrong,
         PasswordUnusable,
         RedisUnreachable,
         SigningKeyUnusable,

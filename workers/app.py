@@ -27,10 +27,10 @@ from celery.signals import (
 )
 
 from tapeworks.model.errors import ArithmeticUnsound, VariableUnreadable
+from tapeworks.model.settings import Settings
 from tapeworks.wire.addresses import redis_url
 from tapeworks.wire.envelopes import QUEUE, queue_name
 from tapeworks.wire.errors import (
-    LogSettingWrong,
     PasswordUnusable,
     RedisRefused,
     RedisUnreachable,
@@ -113,8 +113,8 @@ class OwnApp(Celery):  # type: ignore[misc]
         """
         if not self.redis_url:
             with _reported_by_celery():
-                log_settings(os.environ)
-                self.use_redis(redis_url(os.environ))
+                log_settings(Settings(os.environ))
+                self.use_redis(redis_url(Settings(os.environ)))
 
     def use_redis(self, url: str) -> None:
         """Take messages from this Redis from now on. Raises `RedisUnreachable`."""
@@ -148,7 +148,7 @@ def _reported_by_celery() -> Iterator[None]:
     """Turn what the environment has of no use into an error of Celery's command line."""
     try:
         yield
-    except (LogSettingWrong, PasswordUnusable, RedisUnreachable, VariableUnreadable) as error:
+    except (PasswordUnusable, RedisUnreachable, VariableUnreadable) as error:
         kind = _NoRedis if isinstance(error, RedisUnreachable) else _WrongVariable
         raise kind(str(error)) from error
 
@@ -223,4 +223,4 @@ def _pass_over(**_: Any) -> None:
 def _set_up_logging(**_: Any) -> None:
     """A worker says what it has to say itself, and only problems unless it is asked for more."""
     if not logging.getLogger().handlers:  # started by Celery's own command
-        log_to_stderr(log_settings(os.environ))
+        log_to_stderr(log_settings(Settings(os.environ)))

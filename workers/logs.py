@@ -6,18 +6,17 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tapeworks.model.environment import path_variable, variable
+from tapeworks.model.environment import path_variable
 from tapeworks.model.errors import VariableUnreadable
+from tapeworks.model.settings import LogFormat, Settings
 from tapeworks.wire.addresses import passwords, without_passwords
-from tapeworks.wire.errors import LogSettingWrong
 from tapeworks.wire.log_context import FIELDS, context
 from tapeworks.workers.printable import visible, visible_lines
 
@@ -92,31 +91,16 @@ def _pairs(record: logging.LogRecord) -> list[str]:
     return [f"{name}={value}" for name, value in values if value is not None]
 
 
-#: The environment variables of the processes that log.
-FORMAT_VARIABLE = "TAPEWORKS_LOG_FORMAT"
-LEVEL_VARIABLE = "TAPEWORKS_LOG_LEVEL"
-
-#: The levels that can be asked for, and with each what is above it.
-LEVELS = ("debug", "info", "warning", "error")
-
 #: The rooms. Libraries say what they have to say below a warning when all is debugged.
 ROOMS = ("tapeworks", "scheduler", "workers", "storage", "model")
 
-#: Environment variables that may hold a password.
-ADDRESSES = ("TAPEWORKS_REDIS_URL", "TAPEWORKS_DATABASE_URL")
+#: Settings that may hold a password.
+ADDRESSES = (Settings.redis_url, Settings.database_url)
 
-#: How variables end that name a file with a secret, and the longest one, in characters.
-SECRET_FILES = ("_PASSWORD_FILE", "_KEY_FILE")
+#: Characters of a secret file that are read at most.
 LONGEST_SECRET = 4096
 
 logger = logging.getLogger("tapeworks")
-
-
-class LogFormat(StrEnum):
-    """The format in which lines are written."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,19 +118,15 @@ class LogSettings:
 
     def environment(self) -> dict[str, str]:
         """For the processes that are started."""
-        return {FORMAT_VARIABLE: self.format.value, LEVEL_VARIABLE: self.level}
+        return {
+            Settings.log_format.variable: self.format.value,
+            Settings.log_level.variable: self.level,
+        }
 
 
-def log_settings(environment: Mapping[str, str]) -> LogSettings:
-    """Return what the environment says. Raises `LogSettingWrong`, model's `VariableUnreadable`."""
-    format_ = (variable(environment, FORMAT_VARIABLE) or LogFormat.TEXT).lower()
-    level = (variable(environment, LEVEL_VARIABLE) or "warning").lower()
-    if format_ not in list(LogFormat):
-        raise LogSettingWrong(f"Expected {FORMAT_VARIABLE} text or json. Received: {format_}.")
-    if level not in LEVELS:
-        expected = ", ".join(LEVELS)
-        raise LogSettingWrong(f"Expected {LEVEL_VARIABLE} of {expected}. Received: {level}.")
-    return LogSettings(format=LogFormat(format_), level=level)
+def log_settings(settings: Settings) -> LogSettings:
+    """Return how a worker process logs. Raises model's `VariableUnreadable`."""
+    return LogSettings(format=LogFormat(settings.log_format), level=settings.log_level or "warning")
 
 
 @contextmanager
@@ -187,18 +167,18 @@ def line(message: str, event: str) -> bytes:
 
 
 def _formatter(settings: LogSettings) -> logging.Formatter:
-    mask = Mask(_secrets(os.environ))
+    mask = Mask(_secrets(Settings(os.environ)))
     if settings.is_json:
         return json_formatter(mask)
     return PlainFormatter(mask) if settings.is_plain else DetailedFormatter(mask)
 
 
-def _secrets(environment: Mapping[str, str]) -> set[str]:
-    found = passwords(*(environment.get(name, "") for name in ADDRESSES))
-    for name in environment:
-        if name.startswith("TAPEWORKS_") and name.endswith(SECRET_FILES):
+def _secrets(settings: Settings) -> set[str]:
+    found = passwords(*(settings.environment.get(one.variable, "") for one in ADDRESSES))
+    for one in Settings.declared():
+        if one.is_secret:
             with suppress(OSError, VariableUnreadable):  # whose reader reports it
-                found |= _secret_in(path_variable(environment, name))
+                found |= _secret_in(path_variable(settings.environment, one.variable))
     found -= {""}
     return found | {quote(secret, safe="") for secret in found}
 

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import IO
 
+from tapeworks.model.settings import Settings
 from tapeworks.wire.addresses import REDIS
 from tapeworks.wire.addresses import redis_url as named_redis
 from tapeworks.wire.errors import PasswordUnusable, WorkerExited
 from tapeworks.wire.messages import WorkerRecord
 from tapeworks.workers.cores import cores_for, pin
 from tapeworks.workers.foreign import without_foreign
-from tapeworks.workers.worker import READINESS_VARIABLE, SUPERVISOR_VARIABLE
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def _address(url: str) -> dict[str, str]:
     A password that stands in a file stays there: the worker reads it itself.
     """
     with suppress(PasswordUnusable):
-        if named_redis(os.environ) == url:
+        if named_redis(Settings(os.environ)) == url:
             return {}
     return {REDIS.url_variable: url, REDIS.file_variable: ""}
 
@@ -82,7 +82,7 @@ class Supervisor:
             **without_foreign(os.environ),
             **environment,
             **_address(redis_url),
-            SUPERVISOR_VARIABLE: str(os.getpid()),
+            Settings.supervisor_pid.variable: str(os.getpid()),
         }
         cores = cores_for(count) if pinned else [None] * count
         self._slots = [_Slot(core) for core in cores]
@@ -185,7 +185,7 @@ class Supervisor:
             # drains them. -P: not what lies in the user's directory.
             slot.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "tapeworks.workers"],
-                env=self._environment | {READINESS_VARIABLE: str(writing)},
+                env=self._environment | {Settings.readiness_descriptor.variable: str(writing)},
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,

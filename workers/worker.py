@@ -16,6 +16,7 @@ import psutil
 import tenacity
 
 from tapeworks.model.parameters import Arrays, from_bytes
+from tapeworks.model.settings import Settings
 from tapeworks.wire.crash_points import CrashPoint, crash_point
 from tapeworks.wire.errors import RedisRefused, RedisUnreachable
 from tapeworks.wire.exchange import Exchange
@@ -62,12 +63,6 @@ MOST_PARAMETERS = 8
 #: How often an answer is written before it is given up, and the longest pause between, in seconds.
 DELIVERY_TRIES = 12
 LONGEST_RETRY_SECONDS = 1.0
-
-#: Set by a supervisor for its workers, so that they end when it is gone.
-SUPERVISOR_VARIABLE = "TAPEWORKS_SUPERVISOR_PID"
-
-#: Set by a supervisor for each worker: the descriptor of a pipe to write to when it is ready.
-READINESS_VARIABLE = "TAPEWORKS_READINESS_DESCRIPTOR"
 
 #: The exit code of a worker that is up but takes nothing.
 NOT_CONSUMING = 3
@@ -135,7 +130,7 @@ class Worker:
         self.fingerprint: str | None = None
         self._since = datetime.now(UTC)
         #: Of its supervisor's workers together; it may be kept on one of them.
-        self._cores = core_count(int(os.environ.get(SUPERVISOR_VARIABLE, 0)))
+        self._cores = core_count(Settings(os.environ).supervisor_pid or 0)
         self._shard: str | None = None
         self._images = 0
         self._busy_seconds = 0.0
@@ -289,7 +284,7 @@ class Worker:
 
 
 def _tell_supervisor() -> None:
-    descriptor = os.environ.pop(READINESS_VARIABLE, None)
+    descriptor = os.environ.pop(Settings.readiness_descriptor.variable, None)
     if descriptor is not None:
         with os.fdopen(int(descriptor), "wb") as pipe:
             pipe.write(b"1")
@@ -297,6 +292,6 @@ def _tell_supervisor() -> None:
 
 def _end_without_supervisor() -> None:
     """A supervisor that was killed cannot stop its workers, so they stop themselves."""
-    supervisor = os.environ.get(SUPERVISOR_VARIABLE)
-    if supervisor is not None and os.getppid() != int(supervisor):
+    supervisor = Settings(os.environ).supervisor_pid
+    if supervisor is not None and os.getppid() != supervisor:
         os.kill(os.getpid(), signal.SIGKILL)

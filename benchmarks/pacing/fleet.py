@@ -25,6 +25,7 @@ from benchmarks.pacing.composing import ComposingExchange
 from benchmarks.pacing.made_up import FINGERPRINT, made_up_result
 from tapeworks.model.config import NetworkConfig
 from tapeworks.model.parameters import to_bytes
+from tapeworks.model.settings import Settings
 from tapeworks.model.slices import answer_arrays
 from tapeworks.wire.addresses import redis_url
 from tapeworks.wire.keys import queue_key
@@ -163,7 +164,7 @@ def _record(name: str) -> WorkerRecord:
 
 def main(count: str, seconds: str) -> None:
     """Be so many workers until the input ends."""
-    fleet = Fleet(redis_url(os.environ), int(count), float(seconds))
+    fleet = Fleet(redis_url(Settings(os.environ)), int(count), float(seconds))
     threading.Thread(target=fleet.serve, daemon=True).start()
     sys.stdin.read()
 

@@ -22,15 +22,15 @@ from benchmarks.pacing.made_up import FINGERPRINT, made_up_result
 from tapeworks.model import fingerprint, gradients
 from tapeworks.model.config import NetworkConfig, Wanted
 from tapeworks.model.parameters import Arrays
+from tapeworks.model.settings import Settings
 from tapeworks.workers import __main__ as worker
 from tapeworks.workers import compute
-from tapeworks.workers.worker import SUPERVISOR_VARIABLE
 
 
 def main(count: str, seconds: str) -> None:
     """Have so many workers until the input ends."""
     replace_engine(float(seconds))
-    os.environ[SUPERVISOR_VARIABLE] = str(os.getpid())
+    os.environ[Settings.supervisor_pid.variable] = str(os.getpid())
     children = [_fork() for _ in range(int(count))]
     sys.stdin.read()
     for child in children:

@@ -10,6 +10,7 @@ from tapeworks.model.datasets.source import Part, Source, checked_part
 from tapeworks.model.environment import expand_home, path_variable
 from tapeworks.model.errors import DatasetError
 from tapeworks.model.keras_settings import VARIABLE
+from tapeworks.model.settings import Settings
 
 #: Where Keras itself gets MNIST from, and what it expects there.
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -53,7 +54,7 @@ def read_mnist(data_dir: str | None) -> Source:
 
     Raises `DatasetError` for files that are missing or damaged, and for a download that fails.
     """
-    directory = Path(data_dir) if data_dir else path_variable(os.environ, "TAPEWORKS_DATA_DIR")
+    directory = Path(data_dir) if data_dir else Settings(os.environ).data_dir
     return _read_directory(directory) if directory else _read_npz(mnist_file())
 
 
@@ -62,7 +63,8 @@ def _read_directory(directory: Path) -> Source:
     if not directory.is_dir():
         raise DatasetError(
             f"There is no directory {directory} to read MNIST from. "
-            "Give another with --data-dir or TAPEWORKS_DATA_DIR, or use --dataset digits."
+            f"Give another with --data-dir or {Settings.data_dir.variable}, "
+            "or use --dataset digits."
         )
     parts = [part for name in ("train", "t10k") if (part := _read_idx_part(directory, name))]
     if parts:

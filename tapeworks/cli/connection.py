@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tapeworks.settings import settings
+from tapeworks.places import find_places
 from tapeworks.storage.connection.database import Database, Observer, unobserved
 from tapeworks.storage.history import History
 
@@ -14,7 +14,7 @@ def connected_history(observer: Observer = unobserved, *, checked: bool = True) 
 
     Unchecked, nothing is connected yet: the caller checks the schema.
     """
-    history = History(Database(settings().database_url, observer))
+    history = History(Database(find_places().database_url, observer))
     click.get_current_context().call_on_close(history.database.close)
     if checked:
         history.database.check_schema()

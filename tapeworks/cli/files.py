@@ -23,7 +23,7 @@ from tapeworks.cli.destinations import (
 )
 from tapeworks.cli.output import put_lines, say
 from tapeworks.errors import OutputFailed, UsageError
-from tapeworks.settings import settings
+from tapeworks.places import find_places
 from tapeworks.workers.streams import STDOUT
 
 
@@ -176,7 +176,7 @@ def _check_owner(found: Destination) -> None:
         Database,  # SQL, which commands that write no file do without
     )
 
-    if Database(settings().database_url).owns(found.place):
+    if Database(find_places().database_url).owns(found.place):
         raise UsageError(
             f"{found.path} is in the way: it is a file of the database, or has it within, and is "
             "left alone. Name another place."

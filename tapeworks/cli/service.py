@@ -13,12 +13,8 @@ import click
 
 from tapeworks.cluster.session import tell_at_once
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
-from tapeworks.model.environment import variable
+from tapeworks.model.settings import HIGHEST_PORT, LEVELS, LogFormat, Setting, Settings
 from tapeworks.workers.logs import (
-    FORMAT_VARIABLE,
-    LEVEL_VARIABLE,
-    LEVELS,
-    LogFormat,
     LogSettings,
     line,
     logger,
@@ -28,12 +24,6 @@ from tapeworks.workers.streams import write_to_stderr
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
-
-#: Environment variables for the options of these names.
-PORT_VARIABLE, HOST_VARIABLE = "TAPEWORKS_METRICS_PORT", "TAPEWORKS_METRICS_HOST"
-
-#: Where metrics may be served; 0: nowhere.
-PORT = click.IntRange(0, 65535)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,35 +101,38 @@ def _watched(service: Service, command: Callable[[], int]) -> int:
 
 
 class _Option(click.Option):
-    """An option whose variable is read as all of ours are."""
+    """An option that is also a setting."""
+
+    def __init__(self, *arguments: Any, setting: Setting[Any], **named: Any) -> None:
+        default = setting.default
+        super().__init__(*arguments, default=default, envvar=setting.variable, **named)
+        self._setting = setting
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:  # noqa: ARG002
-        return variable(os.environ, str(self.envvar))
+        given = self._setting.given(Settings(os.environ))
+        return None if given is None else str(given)
 
 
 _OPTIONS = (
     click.option(
         "--metrics-port",
-        type=PORT,
-        default=0,
+        type=click.IntRange(0, HIGHEST_PORT),
         cls=_Option,
-        envvar=PORT_VARIABLE,
+        setting=Settings.metrics_port,
         help="serve metrics for Prometheus at this port; 0: do not  [default: 0]",
     ),
     click.option(
         "--metrics-host",
-        default="127.0.0.1",
         cls=_Option,
-        envvar=HOST_VARIABLE,
+        setting=Settings.metrics_host,
         show_default=True,
         help="address to serve them at; they have no password",
     ),
     click.option(
         "--log-format",
         type=click.Choice([each.value for each in LogFormat], case_sensitive=False),
-        default=LogFormat.TEXT.value,
         cls=_Option,
-        envvar=FORMAT_VARIABLE,
+        setting=Settings.log_format,
         show_default=True,
         help="lines for people, or a JSON object in each",
     ),
@@ -147,7 +140,7 @@ _OPTIONS = (
         "--log-level",
         type=click.Choice(LEVELS, case_sensitive=False),
         cls=_Option,
-        envvar=LEVEL_VARIABLE,
+        setting=Settings.log_level,
         help="what to log; without it what people need to know, in sentences alone",
     ),
 )

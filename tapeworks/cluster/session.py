@@ -13,11 +13,11 @@ from tapeworks.cluster.embedded import embedded_cluster
 from tapeworks.cluster.progress import Progress
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets import Split
+from tapeworks.places import Places, find_places
 from tapeworks.scheduler.dispatch.contract import Dispatcher
 from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.errors import Interrupted, Unreleased, other_bits
-from tapeworks.settings import Settings, settings
 from tapeworks.storage.errors import HistoryRolledBack
 from tapeworks.storage.history import History
 from tapeworks.storage.records import (
@@ -67,7 +67,7 @@ class Session:
     """The session in which `tapeworks train` drives a run."""
 
     history: History
-    settings: Settings
+    settings: Places
     control: Control
     workers: int  #: 0 computes in this process
     pinned: bool  #: has each worker on a core of its own, if there are as many
@@ -150,7 +150,7 @@ def means_for(
         local.prepare(config.network)
         yield Means(dispatcher=local, check=lambda: None)
         return
-    signer = settings().signer()
+    signer = find_places().signer()
     with embedded_cluster(
         redis_url, workers, config.network, control, say, signer, pinned=pinned
     ) as cluster:

@@ -32,7 +32,7 @@ from tapeworks.doctor.redis import (
     failed,
     version_findings,
 )
-from tapeworks.settings import Settings
+from tapeworks.places import Places
 from tapeworks.storage.connection.database import Database
 from tapeworks.wire.errors import WorkersError
 from tapeworks.wire.redis_client import connect
@@ -41,7 +41,7 @@ from tapeworks.wire.redis_client import connect
 class Examination:
     """Finds one thing after the other, and remembers what later checks need."""
 
-    def __init__(self, settings: Callable[[], Settings], environment: Mapping[str, str]) -> None:
+    def __init__(self, settings: Callable[[], Places], environment: Mapping[str, str]) -> None:
         self._settings, self._environment = settings, environment
         self._seen: Seen | None = None
         self._skews: dict[str, float] = {}

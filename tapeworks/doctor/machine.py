@@ -8,33 +8,24 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-import click
-
-from tapeworks.cli.service import PORT, PORT_VARIABLE
 from tapeworks.doctor.findings import Finding, looked, ok, problem, warning
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig
-from tapeworks.model.environment import path_variable, variable
+from tapeworks.model.environment import variable
 from tapeworks.model.flags import FLAGS, THREADS, ignored_variables
+from tapeworks.model.settings import PREFIX, Setting, Settings
 from tapeworks.wire.crash_points import VARIABLE as CRASH_POINT
-from tapeworks.wire.signing import VARIABLE as SIGNING_KEY
 from tapeworks.wire.signing import signer
 from tapeworks.workers.foreign import foreign
-from tapeworks.workers.logs import log_settings
+from tapeworks.workers.logs import ADDRESSES
 
 SETTINGS = "settings"
 
-#: What all of our variables begin with.
-PREFIX = "TAPEWORKS_"
-
-#: Those that name a file with a secret in it.
-SECRET_FILES = {"REDIS_PASSWORD_FILE", "DATABASE_PASSWORD_FILE", "SIGNING_KEY_FILE"}
-
-#: All that some part of Tapeworks reads, tests included.
-KNOWN = SECRET_FILES | {"REDIS_URL", "DATABASE_URL", "DATA_DIR", "LOG_LEVEL", "LOG_FORMAT"}
-KNOWN |= {"METRICS_PORT", "METRICS_HOST", "CRASH_AT", "TEST_DATABASE_URL"}
-KNOWN |= {"SUPERVISOR_PID", "READINESS_DESCRIPTOR"}
+#: All that some part of Tapeworks reads, tests included, without the prefix.
+KNOWN = {one.variable.removeprefix(PREFIX) for one in Settings.declared()}
+KNOWN |= {"CRASH_AT", "TEST_DATABASE_URL"}
 
 #: Where containers have their secrets, readable by all of the one user that they have.
 CONTAINER_SECRETS = Path("/run/secrets")
@@ -45,10 +36,10 @@ def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
     ours = {name.removeprefix(PREFIX) for name in environment if name.startswith(PREFIX)}
     wrong = [_unknown(name) for name in sorted(ours - KNOWN)]
     wrong += looked(SETTINGS, lambda: _drill(environment))
-    for name in sorted(SECRET_FILES):
-        check = functools.partial(_secret_file, environment, PREFIX + name)
-        wrong += looked(SETTINGS, check)
-    wrong += looked(SETTINGS, lambda: _values(environment))
+    settings = Settings(environment)
+    for setting in Settings.declared():
+        if setting not in (*ADDRESSES, Settings.data_dir):  # which have checks of their own
+            wrong += looked(SETTINGS, functools.partial(_value, setting, settings))
     yield from wrong
     if not wrong:
         yield ok(SETTINGS, _count(len(ours)))
@@ -83,27 +74,16 @@ def _drill(environment: Mapping[str, str]) -> Iterator[Finding]:
         yield warning(SETTINGS, found, "Unset it, unless this is a drill.")
 
 
-def _values(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Report values that schedulers and workers would not start with."""
-    port = variable(environment, PORT_VARIABLE) or "0"
-    try:
-        PORT(port)
-    except click.BadParameter:
-        remedy = f"Expected a number from {PORT.min} to {PORT.max}. Set one, or unset it."
-        yield problem(SETTINGS, f"{PORT_VARIABLE}={port} is no port", remedy)
-    log_settings(environment)
-
-
-def _secret_file(environment: Mapping[str, str], name: str) -> Iterator[Finding]:
-    """Check who may read it, and the key in it; passwords are tried with their servers."""
-    path = path_variable(environment, name)
-    if name == SIGNING_KEY:
-        signer(environment)
-    if path and _is_open_to_all(Path(os.path.realpath(path))):
+def _value(setting: Setting[Any], settings: Settings) -> Iterator[Finding]:
+    """Read it as those do who need it, and check who may read a secret's file."""
+    given = setting.given(settings)
+    if setting is Settings.signing_key_file:
+        signer(settings)
+    if setting.is_secret and given and _is_open_to_all(Path(os.path.realpath(given))):
         yield warning(
             SETTINGS,
-            f"every user of this machine may read the file {path} of {name}",
-            f"Run: chmod o-rwx {path}, or keep it in a directory of mode 0700.",
+            f"every user of this machine may read the file {given} of {setting.variable}",
+            f"Run: chmod o-rwx {given}, or keep it in a directory of mode 0700.",
         )
 
 
@@ -171,9 +151,6 @@ def _changing_bits(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 DATA_SETS = "data set"
 
-#: Names the directory of MNIST's files.
-DATA_DIR = "TAPEWORKS_DATA_DIR"
-
 
 def check_data_sets(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Load the digits, and MNIST where its directory is named: else it would be downloaded."""
@@ -182,7 +159,7 @@ def check_data_sets(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _mnist(environment: Mapping[str, str]) -> Iterator[Finding]:
-    if variable(environment, DATA_DIR):
+    if Settings(environment).data_dir:
         yield _loaded(RunConfig(dataset="mnist"))
 
 

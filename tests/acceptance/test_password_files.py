@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.settings import DATABASE
+from tapeworks.model.settings import Settings
+from tapeworks.places import DATABASE
 from tapeworks.wire.addresses import REDIS
-from tapeworks.workers.logs import LEVEL_VARIABLE
 from tests.support.calls import Call
 from tests.support.desk import told_in_one_sentence
 from tests.support.fleet import Fleet
@@ -67,7 +67,7 @@ def test_a_password_file_that_is_not_there_is_told(
     ("variable", "value", "told"),
     [
         (REDIS.file_variable, "/nowhere/password", "which cannot be read: No such file"),
-        (LEVEL_VARIABLE, "loud", "Received: loud"),
+        (Settings.log_level.variable, "loud", "Received: loud"),
         (REDIS.url_variable, "redis://h/?x=1", "Expected a Redis URL"),
     ],
 )

@@ -17,6 +17,7 @@ import pytest
 from tapeworks.__main__ import cli
 from tapeworks.errors import ExitCode
 from tapeworks.model.config import RunConfig
+from tapeworks.model.settings import Settings
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.history import History
 from tapeworks.storage.queries.views import COLUMNS
@@ -189,7 +190,17 @@ def test_settings_lists_every_environment_variable() -> None:
     used = {name for path in sources for name in re.findall(r"TAPEWORKS_[A-Z_]+", _text(path))}
     documented = set(re.findall(r"TAPEWORKS_[A-Z_]+", _text(SETTINGS)))
 
-    assert documented == used
+    assert documented == used | {setting.variable for setting in Settings.declared()}
+
+
+def test_settings_shows_every_environment_variable_with_its_default() -> None:
+    row = re.compile(r"^\| `(TAPEWORKS_\w+)` \| (?:`(.*?)` )?\|", re.MULTILINE)
+    shown = dict(row.findall(_text(SETTINGS)))
+    for setting in Settings.declared():
+        if setting is Settings.database_url:  # whose place depends on the user
+            assert shown[setting.variable].endswith("tapeworks.db")
+        elif "set by a supervisor" not in setting.meaning:
+            assert shown[setting.variable] == _shown(setting.default)
 
 
 def test_architecture_lists_every_folder_and_no_other() -> None:

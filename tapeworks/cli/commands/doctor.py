@@ -13,7 +13,7 @@ from tapeworks.cli.output import put, visible
 from tapeworks.doctor.examination import Examination
 from tapeworks.doctor.findings import Finding, Level
 from tapeworks.errors import ExitCode
-from tapeworks.settings import settings
+from tapeworks.places import find_places
 
 
 @click.command("doctor", epilog="Example: tapeworks doctor")
@@ -26,7 +26,7 @@ def doctor_command(ignored: dict[str, str] | None, json: bool) -> int:
     problem's exit code; warnings are none.
     """
     environment = os.environ | (ignored or {})
-    examination, told = Examination(settings, environment), []
+    examination, told = Examination(find_places, environment), []
     for finding in examination.findings():
         told.append(finding)
         if not json:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import click
 
 from tapeworks.errors import ExitCode, Unfit
-from tapeworks.settings import settings
+from tapeworks.places import find_places
 from tapeworks.wire.errors import WorkersError
 from tapeworks.wire.exchange import Exchange
 
@@ -45,7 +45,7 @@ def scheduler() -> int:
 def _asked(question: Callable[[Exchange], _Answer]) -> _Answer:
     """What Redis knows. That it cannot be asked is no other exit code: supervisors know but one."""
     try:
-        return question(Exchange(settings().redis_url))
+        return question(Exchange(find_places().redis_url))
     except WorkersError as error:
         raise Unfit(str(error)) from error
 

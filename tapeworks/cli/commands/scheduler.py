@@ -14,6 +14,7 @@ from tapeworks.cli.service import Service, with_service_options
 from tapeworks.cluster.redis_rights import check_roles
 from tapeworks.cluster.session import DRAINING, interruptible
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
+from tapeworks.places import find_places
 from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.scheduler.driving.heartbeat import Presence, Pulse
@@ -22,7 +23,6 @@ from tapeworks.scheduler.driving.outages import Beginning
 from tapeworks.scheduler.driving.service import serve_several
 from tapeworks.scheduler.errors import Interrupted, ServiceFailed
 from tapeworks.scheduler.metering import UNMETERED, Meter
-from tapeworks.settings import settings
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
 from tapeworks.storage.owners import current_owner
@@ -92,7 +92,7 @@ def _check_database(database: Database) -> None:
 
 def _serve(max_runs: int, control: Control, registry: CollectorRegistry | None) -> None:
     """Wait for Redis and the database, then take runs until interrupted."""
-    places, pulses = settings(), [Pulse() for _ in range(max_runs)]
+    places, pulses = find_places(), [Pulse() for _ in range(max_runs)]
     signer = places.signer()
     exchange = Exchange(places.redis_url)
     history = connected_history(at_commit, checked=False)

@@ -29,10 +29,10 @@ from tapeworks.cluster.session import Session
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.places import Places, find_places
 from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.submission import initial_parameters, submit
-from tapeworks.settings import Settings, settings
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
 from tapeworks.wire.crash_points import at_commit
@@ -83,7 +83,7 @@ def train_command(
     check_writable(plot)
     if json and is_stdout(plot):
         raise UsageError("--json goes to standard output; name another --plot.")
-    places = settings()
+    places = find_places()
     if resume is None:
         config = request.configuration()
         initial, data = initial_parameters(config, request.init_from), datasets.load(config)
@@ -146,7 +146,7 @@ def _choose_workers(
     return count, forecast.explain(asked)
 
 
-def _check_redis(places: Settings, workers: int) -> None:
+def _check_redis(places: Places, workers: int) -> None:
     """Find out before a run is stored that it could not be driven."""
     if workers:
         places.signer()

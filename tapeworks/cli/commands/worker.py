@@ -14,8 +14,8 @@ from tapeworks.cli.service import Service, with_service_options
 from tapeworks.cluster.redis_rights import check_roles
 from tapeworks.cluster.session import interruptible
 from tapeworks.errors import ExitCode
+from tapeworks.places import find_places
 from tapeworks.scheduler.driving.keeper import Control
-from tapeworks.settings import settings
 from tapeworks.wire.addresses import without_password
 from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import Exchange
@@ -52,7 +52,7 @@ def worker_command(processes: int, no_pin: bool, service: Service) -> int:
     Needs the Redis at TAPEWORKS_REDIS_URL and nothing else: no database, no data set.
     """
     with service.registry() as registry:
-        places, control = settings(), Control()
+        places, control = find_places(), Control()
         url, exchange = places.redis_url, Exchange(places.redis_url, places.signer())
         exchange.check()
         check_roles(url, "worker", "worker")
@@ -104,7 +104,7 @@ HEADERS = ("WORKER", "STATE", "SINCE", "SHARD", "IMAGES", "IMAGES/S", "MEMORY", 
 @click.option("--json", is_flag=True, help="print JSON")
 def workers_command(json: bool) -> int:
     """Show the living workers, what each has in hand, and the runs that do not trust it."""
-    exchange = Exchange(settings().redis_url)
+    exchange = Exchange(find_places().redis_url)
     workers, quarantined = exchange.workers(), exchange.quarantined_workers()
     if json:
         values = [

@@ -16,10 +16,11 @@ from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets import load
 from tapeworks.model.environment import path_variable, variable
 from tapeworks.model.errors import DatasetError, VariableUnreadable
-from tapeworks.settings import DATABASE, Settings
+from tapeworks.model.settings import LogFormat, Settings
+from tapeworks.places import DATABASE, Places
 from tapeworks.wire.addresses import REDIS
 from tapeworks.wire.signing import signer
-from tapeworks.workers.logs import LogFormat, log_settings
+from tapeworks.workers.logs import log_settings
 from tests.support.calls import Call
 from tests.support.processes import ROOT
 
@@ -100,8 +101,10 @@ def test_a_path_that_is_not_expanded_is_refused(value: str) -> None:
 @pytest.mark.parametrize("form", AS_WRITTEN)
 def test_addresses_are_read_as_they_are_meant(form: str) -> None:
     database, redis = "postgresql://me@host/runs", "redis://host:6379/1"
-    read = Settings(
-        {DATABASE.url_variable: form.format(database), REDIS.url_variable: form.format(redis)}
+    read = Places(
+        Settings(
+            {DATABASE.url_variable: form.format(database), REDIS.url_variable: form.format(redis)}
+        )
     )
     assert (read.database_url, read.redis_url) == (database, redis)
 
@@ -112,12 +115,14 @@ def test_files_of_secrets_are_found_below_home(
     (tmp_path / "secret").write_text("k" * 32)
     monkeypatch.setenv("HOME", str(tmp_path))
     name = '"~/secret"\r'
-    assert signer({"TAPEWORKS_SIGNING_KEY_FILE": name}).key == b"k" * 32
-    assert "k" * 32 in Settings({REDIS.file_variable: name}).redis_url
+    assert signer(Settings({"TAPEWORKS_SIGNING_KEY_FILE": name})).key == b"k" * 32
+    assert "k" * 32 in Places(Settings({REDIS.file_variable: name})).redis_url
 
 
 def test_how_to_log_is_read_as_it_is_meant() -> None:
-    read = log_settings({"TAPEWORKS_LOG_FORMAT": '"JSON"\r', "TAPEWORKS_LOG_LEVEL": " info "})
+    read = log_settings(
+        Settings({"TAPEWORKS_LOG_FORMAT": '"JSON"\r', "TAPEWORKS_LOG_LEVEL": " info "})
+    )
     assert (read.format, read.level) == (LogFormat.JSON, "info")
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import make_url
 
-from tapeworks.settings import DATABASE, Settings
+from tapeworks.model.settings import Settings
+from tapeworks.places import DATABASE, Places
 from tapeworks.wire.addresses import (
     DEFAULT_URL,
     LARGEST_BYTES,
@@ -51,7 +52,7 @@ def file(tmp_path: Path) -> Path:
 def test_the_password_of_a_file_is_put_into_a_redis_url(
     url: str, user: str, place: str, file: Path
 ) -> None:
-    filled = Settings({REDIS_URL: url, REDIS_FILE: str(file)}).redis_url
+    filled = Places(Settings({REDIS_URL: url, REDIS_FILE: str(file)})).redis_url
 
     assert filled == f"{url.split(':')[0]}://{user}:hu%2Fs%3Ah%40%2520%3F%23@{place}"
     options = connect(filled).connection_pool.connection_kwargs
@@ -61,7 +62,7 @@ def test_the_password_of_a_file_is_put_into_a_redis_url(
 
 def test_the_password_of_a_file_is_put_into_a_database_url(file: Path) -> None:
     url = "postgresql+psycopg://me@host:5432/runs?sslmode=verify-full&sslrootcert=/ca.pem"
-    filled = make_url(Settings({DATABASE_URL: url, DATABASE_FILE: str(file)}).database_url)
+    filled = make_url(Places(Settings({DATABASE_URL: url, DATABASE_FILE: str(file)})).database_url)
 
     assert filled.password == "hu/s:h@%20?#"
     assert filled == make_url(url).set(password=filled.password)
@@ -73,13 +74,13 @@ def test_every_password_comes_out_as_it_went_in(
 ) -> None:
     path = tmp_path_factory.mktemp("passwords") / "password"
     path.write_bytes(password.encode() + b"\n")
-    filled = Settings({REDIS_FILE: str(path)}).redis_url
+    filled = Places(Settings({REDIS_FILE: str(path)})).redis_url
 
     assert unquote(urlsplit(filled).password or "") == password
 
 
 def test_a_password_alone_belongs_to_the_usual_redis(file: Path) -> None:
-    assert Settings({REDIS_FILE: str(file)}).named_redis_url == DEFAULT_URL.replace(
+    assert Places(Settings({REDIS_FILE: str(file)})).named_redis_url == DEFAULT_URL.replace(
         "//", "//:hu%2Fs%3Ah%40%2520%3F%23@"
     )
 
@@ -87,12 +88,12 @@ def test_a_password_alone_belongs_to_the_usual_redis(file: Path) -> None:
 def test_empty_variables_count_as_not_set() -> None:
     empty = dict.fromkeys([*REDIS.variables, *DATABASE.variables], "")
 
-    assert Settings(empty).named_redis_url is None
-    assert Settings(empty).database_url == Settings({}).database_url
+    assert Places(Settings(empty)).named_redis_url is None
+    assert Places(Settings(empty)).database_url == Places(Settings({})).database_url
 
 
 def test_a_file_is_read_only_when_its_address_is_needed() -> None:
-    assert Settings({DATABASE_FILE: "/nowhere"}).redis_url == DEFAULT_URL
+    assert Places(Settings({DATABASE_FILE: "/nowhere"})).redis_url == DEFAULT_URL
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_a_file_without_a_password_is_told_and_its_content_is_not(
     path = tmp_path / "secret"
     path.write_bytes(content)
     with pytest.raises(PasswordUnusable, match=why) as told:
-        _ = Settings({REDIS_FILE: str(path)}).redis_url
+        _ = Places(Settings({REDIS_FILE: str(path)})).redis_url
 
     assert str(path) in str(told.value)
     assert REDIS_FILE in str(told.value)
@@ -125,7 +126,7 @@ def test_a_file_without_a_password_is_told_and_its_content_is_not(
 )
 def test_what_is_no_file_is_told(name: str, why: str, tmp_path: Path) -> None:
     with pytest.raises(PasswordUnusable, match=f"cannot be read: {why}") as told:
-        _ = Settings({DATABASE_FILE: str(tmp_path / name)}).database_url
+        _ = Places(Settings({DATABASE_FILE: str(tmp_path / name)})).database_url
 
     str(told.value).encode()
 
@@ -134,7 +135,7 @@ def test_what_is_no_file_is_told(name: str, why: str, tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read_is_told(file: Path) -> None:
     file.chmod(0)
     with pytest.raises(PasswordUnusable, match="Permission denied"):
-        _ = Settings({REDIS_FILE: str(file)}).redis_url
+        _ = Places(Settings({REDIS_FILE: str(file)})).redis_url
 
 
 @pytest.mark.parametrize(
@@ -150,14 +151,14 @@ def test_a_file_that_may_not_be_read_is_told(file: Path) -> None:
 )
 def test_a_password_in_the_url_as_well_is_refused(url: str, file: Path) -> None:
     with pytest.raises(PasswordUnusable, match=re.escape(REDIS_URL)) as told:
-        _ = Settings({REDIS_URL: url, REDIS_FILE: str(file)}).redis_url
+        _ = Places(Settings({REDIS_URL: url, REDIS_FILE: str(file)})).redis_url
 
     assert "hu" not in str(told.value).replace("have any", "")
 
 
 def test_a_file_of_sqlite_has_no_password(file: Path) -> None:
     with pytest.raises(PasswordUnusable, match=DATABASE_URL):
-        _ = Settings({DATABASE_FILE: str(file)}).database_url
+        _ = Places(Settings({DATABASE_FILE: str(file)})).database_url
 
 
 def test_a_password_in_a_file_is_not_in_the_environment_of_workers(
@@ -166,17 +167,17 @@ def test_a_password_in_a_file_is_not_in_the_environment_of_workers(
     (tmp_path / "password").write_text("hush-hush\n")
     monkeypatch.setenv(REDIS.url_variable, "redis://worker@127.0.0.1:1/0")
     monkeypatch.setenv(REDIS.file_variable, str(tmp_path / "password"))
-    url = redis_url(os.environ)
+    url = redis_url(Settings(os.environ))
 
     handed_on = Supervisor(url, 1)._environment
 
     assert "hush-hush" in url
     assert not [value for value in handed_on.values() if "hush-hush" in value]
-    assert redis_url(handed_on) == url
+    assert redis_url(Settings(handed_on)) == url
 
 
 def test_workers_of_another_redis_are_told_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(REDIS.url_variable, "redis://worker@127.0.0.1:1/0")
     monkeypatch.setenv(REDIS.file_variable, "/nowhere")
     handed_on = Supervisor("redis://:own@127.0.0.1:2/0", 1)._environment
-    assert redis_url(handed_on) == "redis://:own@127.0.0.1:2/0"
+    assert redis_url(Settings(handed_on)) == "redis://:own@127.0.0.1:2/0"

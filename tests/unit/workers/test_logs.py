@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from tapeworks.model.errors import VariableUnreadable
+from tapeworks.model.settings import LogFormat, Settings
 from tapeworks.wire.addresses import passwords, without_passwords
-from tapeworks.wire.errors import LogSettingWrong
 from tapeworks.wire.log_context import (
     about,
     about_nothing,
@@ -22,7 +23,6 @@ from tapeworks.wire.log_context import (
     go_on_about,
 )
 from tapeworks.workers.logs import (
-    LogFormat,
     LogSettings,
     line,
     log_settings,
@@ -248,10 +248,10 @@ def test_what_a_thread_works_on_is_its_own_and_ends() -> None:
     ("name", "value"), [("TAPEWORKS_LOG_FORMAT", "xml"), ("TAPEWORKS_LOG_LEVEL", "loud")]
 )
 def test_a_worker_process_refuses_what_does_not_exist(name: str, value: str) -> None:
-    with pytest.raises(LogSettingWrong, match=f"Expected {name} .* Received: {value}"):
-        log_settings({name: value})
+    with pytest.raises(VariableUnreadable, match=f"Expected {name} .* Received: {value}"):
+        log_settings(Settings({name: value}))
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
     empty = {"TAPEWORKS_LOG_FORMAT": "", "TAPEWORKS_LOG_LEVEL": ""}
-    assert log_settings(empty) == log_settings({}) == LogSettings()
+    assert log_settings(Settings(empty)) == log_settings(Settings({})) == LogSettings()

@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from functools import cached_property
 
 from platformdirs import user_data_path
 
+from tapeworks.model.settings import Settings
 from tapeworks.storage.errors import StorageUnreachable
 from tapeworks.wire.addresses import DEFAULT_URL, REDIS, Address
 from tapeworks.wire.signing import Signer, signer
 
 #: How the environment names a database.
 DATABASE = Address(
-    url_variable="TAPEWORKS_DATABASE_URL",
-    file_variable="TAPEWORKS_DATABASE_PASSWORD_FILE",
+    url=Settings.database_url,
+    file=Settings.database_password_file,
     example="postgresql://user@host/database",
 )
 
 
-class Settings:
+class Places:
     """Addresses that a command works with; a password's file is read when its address is needed.
 
-    Either may raise `PasswordUnusable` of the workers' room, and `VariableUnreadable` of model's.
+    Either may raise `PasswordUnusable` of the wire's room, and `VariableUnreadable` of model's.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
     @cached_property
     def database_url(self) -> str:
         """SQLAlchemy URL, or the path of an SQLite file. Raises `StorageUnreachable`."""
-        return DATABASE.named(self._environment, None) or _usual_database()
+        return DATABASE.named(self._settings) or _usual_database()
 
     @cached_property
     def named_redis_url(self) -> str | None:
         """The Redis that the user named, if any."""
-        return REDIS.named(self._environment, DEFAULT_URL)
+        return REDIS.named(self._settings)
 
     @property
     def redis_url(self) -> str:
@@ -46,7 +46,7 @@ class Settings:
 
     def signer(self) -> Signer:
         """With the signing key, if one is configured. Raises `SigningKeyUnusable`."""
-        return signer(self._environment)
+        return signer(self._settings)
 
 
 def _usual_database() -> str:
@@ -60,6 +60,6 @@ def _usual_database() -> str:
         ) from error
 
 
-def settings() -> Settings:
-    """The settings in force; an empty or blank variable counts as not set."""
-    return Settings(dict(os.environ))
+def find_places() -> Places:
+    """Return the places that the environment names now."""
+    return Places(Settings(dict(os.environ)))
