@@ -6,6 +6,7 @@ import time
 
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.cadence import is_kept, is_recorded
+from tapeworks.scheduler.events import IterationCommitted, Listener, ignore
 from tapeworks.scheduler.outcomes import Computed, ledger_of
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.history import History
@@ -20,8 +21,11 @@ LONGEST_WAIT_SECONDS = 0.5
 class Committing:
     """The iterations of one claim that are computed and not committed."""
 
-    def __init__(self, config: RunConfig, claim: Claim, history: History) -> None:
+    def __init__(
+        self, config: RunConfig, claim: Claim, history: History, events: Listener = ignore
+    ) -> None:
         self._config, self._claim, self._history = config, claim, history
+        self._events = events
         self.waiting: list[Commit] = []  #: in the order of their iterations
         self._committed_at = float("-inf")  # people see at once that it goes on
 
@@ -45,9 +49,11 @@ class Committing:
         """True if it is long ago that something was committed."""
         return time.monotonic() - self._committed_at >= LONGEST_WAIT_SECONDS
 
-    def commit(self) -> tuple[RunRecord, list[IterationRecord]]:
-        """Commit all that waits, one at least; return it, and the run as it stands then."""
+    def commit(self) -> RunRecord:
+        """Commit all that waits, one at least; return the run as it stands then."""
         run = self._history.commit(self._claim, self.waiting)
-        committed = [commit.iteration for commit in self.waiting]
-        self.waiting, self._committed_at = [], time.monotonic()
-        return run, committed
+        committed, self.waiting = self.waiting, []
+        self._committed_at = time.monotonic()
+        for commit in committed:
+            self._events(IterationCommitted(commit.iteration))
+        return run

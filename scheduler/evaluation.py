@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +26,8 @@ class Evaluations:
     held_out: ImageData
     watcher: Watcher
 
-    def after(self, completed_iterations: int) -> Generator[EvaluationRecord, None, str | None]:
-        """The evaluation of the newest parameters, if it is due and not stored yet.
+    def catch_up(self, completed_iterations: int) -> str | None:
+        """Evaluate the newest parameters, if that is due and not stored yet.
 
         Returns why the run is completed early, or None. An evaluation is not stored yet when its
         iteration was committed by an owner that did not live to do it.
@@ -39,7 +38,6 @@ class Evaluations:
         if not known or known[-1].completed_iterations < completed_iterations:
             parts = self.config, self.claim, self.history, self.dispatcher
             known.append(evaluate(*parts, self.held_out, self.watcher))
-            yield known[-1]
         by_place = {one.completed_iterations: one for one in [*self._inherited(), *known]}
         return reason_to_stop(self.config, list(by_place.values()))
 

@@ -31,6 +31,7 @@ from tapeworks.scheduler.dispatch.contract import (
     Work,
 )
 from tapeworks.scheduler.errors import diverged
+from tapeworks.scheduler.events import EvaluationStored, IterationComputed
 from tapeworks.scheduler.outcomes import (
     Computed,
     accuracy_of,
@@ -44,7 +45,6 @@ from tapeworks.storage.records import (
     EvaluationRecord,
     IterationRecord,
 )
-from tapeworks.wire.crash_points import CrashPoint, crash_point
 from tapeworks.wire.messages import Wanted
 
 
@@ -55,16 +55,17 @@ def train(
     dispatcher: Dispatcher,
     data: ImageData,
     watcher: RunWatcher,
-) -> Iterator[list[IterationRecord]]:
-    """Drive a claimed run from its last committed iteration to its end; yield what is committed.
+) -> Iterator[int]:
+    """Drive a claimed run from its last committed iteration to its end.
 
-    The end is its last iteration, or the one after which the watcher stops it. If it is left
-    because of an error, what was computed before is committed and yielded first.
+    The end is its last iteration, or the one after which the watcher stops it. Yields the number
+    of committed iterations after every commit. If the run is left because of an error, what was
+    computed before is committed first.
     """
     checkpoint = history.checkpoint(claim.run_id)
     parameters, state = checkpoint.parameters, checkpoint.optimizer_state
     ask = partial(iteration_work, config, claim.run_id, claim.term, data=data)
-    committing, work = Committing(config, claim, history), None
+    committing, work = Committing(config, claim, history, watcher.events), None
 
     for iteration in range(checkpoint.completed_iterations, config.iterations):
         try:
@@ -73,7 +74,7 @@ def train(
                 lap, work = Lap(), ask(iteration, parameters)
             computed = compute_iteration(config, work, state, dispatcher, watcher)
             parameters, state = computed.parameters, computed.optimizer_state
-            crash_point(CrashPoint.UPDATE_COMPUTED)
+            watcher.events(IterationComputed(claim.run_id, iteration))
 
             # Workers compute the next iteration while this one is recorded and committed.
             ended, lap, work = lap.ended(), Lap(), None
@@ -81,21 +82,19 @@ def train(
                 if next_follows(config, iteration + 1) and watcher.goes_on(iteration + 1):
                     work = ask(iteration + 1, parameters)
                     dispatcher.start(work, watcher)
-                    crash_point(CrashPoint.NEXT_STARTED)
             finally:
                 record = _record(claim, iteration, computed, dispatcher, ended)
                 committing.add(record, computed, dispatcher.fingerprint)
         except Exception:
             if committing.waiting:
-                _, committed = committing.commit()
-                yield committed
+                committing.commit()
             raise
 
         # Loss, parameters and ledger, in one transaction; short iterations wait for each other.
         if work is None or committing.is_due:
-            run, committed = committing.commit()
-            yield committed
-            watcher.committed(run)
+            run = committing.commit()
+            yield iteration + 1
+            watcher.heed(run)
             if watcher.is_stopped(iteration + 1):
                 return
 
@@ -189,8 +188,8 @@ def evaluate(
     """Measure the newest parameters on images that no iteration has seen, and store the result."""
     checkpoint = history.checkpoint(claim.run_id)
     evaluation = measure(config, claim.term, checkpoint, dispatcher, held_out, watcher)
-    crash_point(CrashPoint.EVALUATION_COMPUTED)
     history.record_evaluation(claim, evaluation)
+    watcher.events(EvaluationStored(claim.run_id, evaluation))
     return evaluation
 
 

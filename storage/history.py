@@ -15,7 +15,7 @@ from tapeworks.storage import claims, references
 from tapeworks.storage.checkpoints import check_digests, read_checkpoint
 from tapeworks.storage.claims import Bid
 from tapeworks.storage.commits import Commit, check_commits, store_commits
-from tapeworks.storage.connection.database import Database, Observer, unobserved
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.connection.outages import Repeat, once, unit_of_work
 from tapeworks.storage.errors import (
     DatabaseReadOnly,
@@ -83,9 +83,9 @@ class History:
         raise NotCopied("history")
 
     @classmethod
-    def open(cls, url: str | Path, observer: Observer = unobserved) -> History:
+    def open(cls, url: str | Path) -> History:
         """The history at this URL or path, created if need be, its schema checked."""
-        database = Database(url, observer)
+        database = Database(url)
         database.check_schema()
         return cls(database)
 

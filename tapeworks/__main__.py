@@ -19,7 +19,6 @@ import click
 from tapeworks.cli.commands import COMMANDS
 from tapeworks.cli.output import say
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
-from tapeworks.wire.crash_points import check_crash_point
 from tapeworks.workers.foreign import removed
 from tapeworks.workers.streams import secure_streams
 
@@ -76,7 +75,6 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; every expected error is one sentence on stderr."""
     try:
-        check_crash_point()
         with removed(os.environ) as ignored:
             code = cli(args=arguments, prog_name="tapeworks", standalone_mode=False, obj=ignored)
         return int(code or ExitCode.DONE)

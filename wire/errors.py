@@ -21,10 +21,6 @@ class RedisUnsuitable(WorkersError):
     """Redis answers, but is set up so that it could drop what it holds, or is too old."""
 
 
-class CrashPointUnknown(WorkersError):
-    """This process was told to end at a point that does not exist."""
-
-
 class WorkerExited(WorkersError):
     """Worker processes end again and again before they are ready."""
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from tapeworks.model.parameters import digest
 from tapeworks.wire import redis_client
-from tapeworks.wire.crash_points import CrashPoint, crash_point
 from tapeworks.wire.envelopes import entry, queue_name
 from tapeworks.wire.errors import MessageUnreadable
 from tapeworks.wire.keys import (
@@ -148,7 +147,6 @@ class Exchange(Registry):
         head = header.model_dump_json().encode()
         signature = self.signer.signature(Purpose.ANSWER, head, arrays).encode()
         key, arrivals = answer_key(header.attempt_id), arrivals_key(header.run_id)
-        crash_point(CrashPoint.ANSWER_PREPARED)
         with redis_client.translated(self.url):
             self._line.ask(
                 ("SET", key, packed(signature, head, arrays), "EX", ANSWER_SECONDS),

@@ -58,6 +58,23 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class AttemptKey(_Message):
+    """The identity of one sending of one shard, over all runs."""
+
+    run: Name
+    term: Number  #: of the claim under which it was sent
+    iteration: Number  #: an evaluation has that of the iteration that would come next
+    shard: Number
+    attempt: Number  #: counted from 1
+    evaluation: bool = False
+
+    @property
+    def id(self) -> str:
+        """`run.term.iteration.shard.attempt`; an evaluation's iteration is written `e5`."""
+        kind = "e" if self.evaluation else ""
+        return f"{self.run}.{self.term}.{kind}{self.iteration}.{self.shard}.{self.attempt}"
+
+
 class ShardMessage(_Message):
     """One attempt at one shard: all that a worker needs to know, but for the bytes in Redis."""
 

@@ -172,34 +172,34 @@ class Registry:
 
     # Workers and schedulers
 
-    def show_worker(self, record: WorkerRecord) -> int:
+    def register_worker(self, record: WorkerRecord) -> int:
         """Refresh a worker's record, which vanishes when this is no longer called.
 
         Returns how many messages wait that it may take.
         """
         fingerprint = record.fingerprint
         key = worker_key(record.name)
-        return self._show(WORKERS_KEY, key, record, WORKER_SECONDS, {None, fingerprint})
+        return self._register(WORKERS_KEY, key, record, WORKER_SECONDS, {None, fingerprint})
 
-    def hide_worker(self, name: str) -> None:
+    def deregister_worker(self, name: str) -> None:
         """Remove a worker's record at once, because it is leaving."""
-        self._hide(WORKERS_KEY, worker_key(name), name)
+        self._deregister(WORKERS_KEY, worker_key(name), name)
 
     def workers(self) -> list[WorkerRecord]:
         """The workers that were alive in the last seconds, by name; forgets the others."""
-        return self._shown(WORKERS_KEY, worker_key, WorkerRecord)
+        return self._registered(WORKERS_KEY, worker_key, WorkerRecord)
 
-    def show_scheduler(self, record: SchedulerRecord) -> None:
+    def register_scheduler(self, record: SchedulerRecord) -> None:
         """Refresh a scheduler's record; it vanishes when this is no longer called."""
-        self._show(SCHEDULERS_KEY, scheduler_key(record.name), record, SCHEDULER_SECONDS)
+        self._register(SCHEDULERS_KEY, scheduler_key(record.name), record, SCHEDULER_SECONDS)
 
-    def hide_scheduler(self, name: str) -> None:
+    def deregister_scheduler(self, name: str) -> None:
         """Remove a scheduler's record at once, because it is leaving."""
-        self._hide(SCHEDULERS_KEY, scheduler_key(name), name)
+        self._deregister(SCHEDULERS_KEY, scheduler_key(name), name)
 
     def schedulers(self) -> list[SchedulerRecord]:
         """The schedulers that were alive in the last seconds, by name; forgets the others."""
-        return self._shown(SCHEDULERS_KEY, scheduler_key, SchedulerRecord)
+        return self._registered(SCHEDULERS_KEY, scheduler_key, SchedulerRecord)
 
     def quarantined_workers(self) -> dict[str, list[str]]:
         """The runs in progress for which a worker is quarantined, by the worker's name."""
@@ -218,7 +218,7 @@ class Registry:
                 pipe.llen(queue_key(fingerprint))
             return sum(map(int, pipe.execute()))
 
-    def _show(
+    def _register(
         self,
         names_key: str,
         key: str,
@@ -237,13 +237,13 @@ class Registry:
             )
         return sum(waiting)
 
-    def _hide(self, names_key: str, key: str, name: str) -> None:
+    def _deregister(self, names_key: str, key: str, name: str) -> None:
         with redis_client.translated(self.url), self._redis.pipeline() as pipe:
             pipe.delete(key)
             pipe.srem(names_key, name)
             pipe.execute()
 
-    def _shown(
+    def _registered(
         self, names_key: str, key_of: Callable[[str], str], kind: type[_Record]
     ) -> list[_Record]:
         with redis_client.translated(self.url):

@@ -10,9 +10,7 @@ from types import TracebackType
 from tapeworks.model.errors import VariableUnreadable
 from tapeworks.model.settings import Settings
 from tapeworks.wire.addresses import redis_url
-from tapeworks.wire.crash_points import check_crash_point
 from tapeworks.wire.errors import (
-    CrashPointUnknown,
     PasswordUnusable,
     RedisUnreachable,
     SigningKeyUnusable,
@@ -40,12 +38,10 @@ def _run() -> None:
     from tapeworks.workers.app import UNREACHABLE, WRONG_USAGE, app
 
     try:
-        check_crash_point()
         signer()
         app.use_redis(redis_url(Settings(os.environ)))
         settings = log_settings(Settings(os.environ))
     except (
-        CrashPointUnknown,
         PasswordUnusable,
         RedisUnreachable,
         SigningKeyUnusable,

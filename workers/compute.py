@@ -11,7 +11,6 @@ from tapeworks.model.errors import ParametersError
 from tapeworks.model.parameters import Arrays, to_bytes
 from tapeworks.model.slices import answer_arrays, compute_slices
 from tapeworks.wire.chunks import pick
-from tapeworks.wire.crash_points import CrashPoint, crash_point
 from tapeworks.wire.messages import ShardMessage
 
 #: The shard's parameters and chunks of images by digest, but for those that cannot be had.
@@ -36,7 +35,6 @@ def compute(shard: ShardMessage, fetch: Fetch) -> Arrays:
     found = fetch(shard)
     if missing := tuple(name for name in shard.payload_limits if name not in found):
         raise Missing(missing)
-    crash_point(CrashPoint.PAYLOADS_FETCHED)
     parameters = found[shard.parameters_digest]
     _check_shapes(parameters, shard.network.shapes)
     chunks = {number: found[name] for number, name in shard.chunks.items()}

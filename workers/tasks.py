@@ -10,7 +10,6 @@ from typing import Any
 
 from celery.worker import state
 
-from tapeworks.wire.crash_points import CrashPoint, crash_point
 from tapeworks.wire.envelopes import TASK
 from tapeworks.wire.errors import MessageUnreadable, RedisUnreachable, SignatureWrong
 from tapeworks.wire.log_context import about_nothing, go_on_about
@@ -23,6 +22,12 @@ from tapeworks.wire.messages import (
 )
 from tapeworks.workers.app import app, this_worker
 from tapeworks.workers.compute import Missing, shard_arrays
+from tapeworks.workers.events import (
+    AttemptAnswered,
+    AttemptComputed,
+    AttemptDropped,
+    AttemptTaken,
+)
 from tapeworks.workers.transport import checked_argument
 
 logger = logging.getLogger(__name__)
@@ -95,7 +100,6 @@ def _serve(sealed: str) -> None:
     What is not signed as it should be, or cannot be read, has no answer: whoever wrote it may have
     named any run. The scheduler sees by the worker's record that their keys differ.
     """
-    crash_point(CrashPoint.MESSAGE_TAKEN)
     try:
         shard = this_worker().exchange.open_message(sealed)
     except (SignatureWrong, MessageUnreadable) as error:
@@ -130,27 +134,18 @@ def _tell_of_refused(reason: str) -> None:
 def _answer(shard: ShardMessage) -> None:
     worker = this_worker()
     if worker.payloads.look(shard):
-        stale = {"event": "message_stale"}
-        logger.debug("Attempt %s is dropped: the run has moved on", shard.attempt_id, extra=stale)
+        worker.events(AttemptDropped(shard.attempt_id))
         return
-    logger.debug("Attempt %s is taken", shard.attempt_id, extra={"event": "attempt_taken"})
+    worker.events(AttemptTaken(shard.attempt_id))
     with worker.holding(shard):
         header, arrays = _attempt(shard)
     if header.status is Status.DONE:
-        _count(shard, header.seconds)
-    crash_point(CrashPoint.SHARD_COMPUTED)
+        worker.count(shard, header.seconds)
+        worker.events(AttemptComputed(shard.attempt_id, header.seconds))
     worker.deliver(header, arrays)
-    crash_point(CrashPoint.ANSWER_SENT)
-    answered = {"event": f"answered_{header.status}"}
-    logger.debug("Attempt %s is answered: %s", shard.attempt_id, header.status, extra=answered)
+    worker.events(AttemptAnswered(shard.attempt_id, header.status))
     if header.status in {Status.REFUSED, Status.LEFT}:
         time.sleep(LEAVE_SECONDS)
-
-
-def _count(shard: ShardMessage, seconds: float) -> None:
-    this_worker().computed(shard, seconds)
-    event = {"event": "attempt_computed"}
-    logger.debug("Attempt %s is computed in %.6f s", shard.attempt_id, seconds, extra=event)
 
 
 def _attempt(shard: ShardMessage) -> tuple[AnswerHeader, bytes]:

@@ -1,4 +1,4 @@
-"""This worker process: its name, its fingerprint, what it holds, and how it shows itself."""
+"""This worker process: its name, its fingerprint, what it holds, and its heartbeat."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import tenacity
 
 from tapeworks.model.parameters import Arrays, from_bytes
 from tapeworks.model.settings import Settings
-from tapeworks.wire.crash_points import CrashPoint, crash_point
 from tapeworks.wire.errors import RedisRefused, RedisUnreachable
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.limits import MOST_WARM_NETWORKS
 from tapeworks.wire.messages import AnswerHeader, ShardMessage, WorkerRecord
 from tapeworks.wire.versions import python_version, tapeworks_version, tensorflow_version
 from tapeworks.workers.cores import core_count
+from tapeworks.workers.events import Listener, WorkerReady, WorkerStarted, log
 
 #: So many heartbeats in a row without a message from a queue that is not empty are too many.
 #: Heartbeats, not seconds: a process that was frozen for an hour has missed one heartbeat.
@@ -122,8 +122,8 @@ def _size(arrays: Arrays) -> int:
 class Worker:
     """State of a worker process. The heartbeat thread reads what the task's thread changes."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
+    def __init__(self, exchange: Exchange, events: Listener = log) -> None:
+        self.exchange, self.events = exchange, events
         self.name, self._host = f"{socket.gethostname()}-{os.getpid()}", socket.gethostname()
         self._process = psutil.Process()
         self.payloads = Payloads(exchange)
@@ -141,13 +141,13 @@ class Worker:
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Show this worker, compile what the runs in progress need, and take the fingerprint.
+        """Register this worker, compile what the runs in progress need, and take the fingerprint.
 
         Raises `RedisRefused`; a Redis that is away is waited for.
         """
         self._log_in()
         self._heart.start()
-        crash_point(CrashPoint.WORKER_STARTED)
+        self.events(WorkerStarted(self.name))
         from tapeworks.model.fingerprint import fingerprint
         from tapeworks.model.gradients import warm_up  # loads TensorFlow
 
@@ -159,11 +159,9 @@ class Worker:
         except RedisUnreachable as error:
             event = {"event": "redis_unreachable"}
             logger.warning("%s Going on without warming up.", error, extra=event)
-        crash_point(CrashPoint.FINGERPRINT_TAKEN)
         self.fingerprint = golden
         _tell_supervisor()
-        ready = {"event": "worker_ready", "worker": self.name}
-        logger.info("Worker %s is ready, fingerprint %s", self.name, golden, extra=ready)
+        self.events(WorkerReady(self.name, golden))
 
     def _log_in(self) -> None:
         try:
@@ -177,7 +175,7 @@ class Worker:
         """Leave the list of workers."""
         self._leaving.set()
         try:
-            self.exchange.hide_worker(self.name)
+            self.exchange.deregister_worker(self.name)
         except RedisUnreachable as error:
             logger.warning("%s", error, extra={"event": "redis_unreachable"})
 
@@ -217,13 +215,13 @@ class Worker:
         self._shard = shard.attempt_id
         if not self._busy_seconds:
             with suppress(RedisUnreachable):
-                self.exchange.show_worker(self.record())
+                self.exchange.register_worker(self.record())
         try:
             yield
         finally:
             self._shard = None
 
-    def computed(self, shard: ShardMessage, seconds: float) -> None:
+    def count(self, shard: ShardMessage, seconds: float) -> None:
         """Count its images, and what they took."""
         self._busy_seconds += seconds
         self._images += len(shard.images)
@@ -255,8 +253,7 @@ class Worker:
         while not self._leaving.wait(HEARTBEAT_SECONDS):
             _end_without_supervisor()
             try:
-                waiting = self.exchange.show_worker(self.record())
-                crash_point(CrashPoint.WORKER_SHOWN)
+                waiting = self.exchange.register_worker(self.record())
                 self._watch(waiting)
             except RedisRefused as error:  # its password was changed: only a new start helps
                 logger.critical("Worker %s ends itself: %s", self.name, error)
@@ -264,7 +261,7 @@ class Worker:
             except RedisUnreachable as error:
                 logger.debug("%s", error, extra={"event": "redis_unreachable"})
             except Exception:  # the thread must live on, it looks after the supervisor too
-                logger.exception("This worker cannot show itself", extra={"event": "bug"})
+                logger.exception("This worker cannot be registered", extra={"event": "bug"})
 
     def _watch(self, waiting: int) -> None:
         """End this process if it takes none of the messages; its supervisor starts another."""

@@ -60,7 +60,7 @@ class Fleet:
         self._reading, self._writing = pool.get_connection(), pool.get_connection()
         self._writing.send_command("CLIENT", "REPLY", "OFF")
         for name in self._idle:
-            self._exchange.show_worker(_record(name))
+            self._exchange.register_worker(_record(name))
         self._shown, self._show_at = self._exchange.take(), 0.0
 
     def serve(self) -> None:

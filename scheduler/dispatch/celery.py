@@ -12,8 +12,7 @@ from tapeworks.scheduler.dispatch.contract import Result, Watcher, Work
 from tapeworks.scheduler.dispatch.fleet import Link
 from tapeworks.scheduler.dispatch.gathering import Gathering
 from tapeworks.scheduler.errors import SchedulerError
-from tapeworks.scheduler.metering import UNMETERED, Meter
-from tapeworks.wire.crash_points import CrashPoint, crash_point
+from tapeworks.scheduler.events import ShardsOutstanding
 from tapeworks.wire.errors import RedisUnreachable, WorkersError
 from tapeworks.wire.log_context import about
 from tapeworks.wire.messages import Wanted
@@ -32,7 +31,6 @@ class CeleryDispatcher:
         self,
         redis_url: str,
         signer: Signer = UNSIGNED,
-        meter: Meter = UNMETERED,
         *,
         trusts_one: bool = False,
     ) -> None:
@@ -43,7 +41,7 @@ class CeleryDispatcher:
         self.attempts = 0
         self.shards = 0
         self.gathering: Gathering | None = None  #: of the work in progress
-        self._link, self._meter = Link(redis_url, signer, trusts_one=trusts_one), meter
+        self._link = Link(redis_url, signer, trusts_one=trusts_one)
 
     @property
     def fingerprint(self) -> str | None:
@@ -80,7 +78,7 @@ class CeleryDispatcher:
         if self._link.is_waiting:
             return
         with _about(work):
-            self.gathering = Gathering(self._link, work, watcher, self._meter)
+            self.gathering = Gathering(self._link, work, watcher)
             try:
                 self.gathering.start()
             except RedisUnreachable:
@@ -101,9 +99,9 @@ class CeleryDispatcher:
             self.gathering = None
         watcher.tick(waiting=self.is_waiting)
         try:
-            self._link.join()
+            self._link.join(watcher)
             if self.gathering is None:
-                self.gathering = Gathering(self._link, work, watcher, self._meter)
+                self.gathering = Gathering(self._link, work, watcher)
             self.gathering.turn()
             self._link.succeeded(watcher)
         except RedisUnreachable as error:
@@ -127,8 +125,7 @@ class CeleryDispatcher:
             if not is_reached:
                 time.sleep(RETRY_SECONDS)
         gathering, self.gathering = self.gathering, None
-        crash_point(CrashPoint.ALL_COUNTED)
-        self._meter.out(0)
+        watcher.events(ShardsOutstanding(0))
         return gathering
 
     def end(self, run_id: str, term: int) -> None:

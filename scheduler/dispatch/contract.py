@@ -14,8 +14,9 @@ from tapeworks.model.config import NetworkConfig
 from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.parameters import Arrays
 from tapeworks.scheduler.core.sharding import Shard
+from tapeworks.scheduler.events import Event
 from tapeworks.storage.records import RunRecord
-from tapeworks.wire.messages import Wanted
+from tapeworks.wire.messages import AttemptKey, Wanted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -39,13 +40,16 @@ class Work:
         """Their number; only the last one may have fewer images than the others."""
         return -(-len(self.images) // self.network.microbatch_size)
 
-    def attempt_id(self, term: int, shard: int, attempt: int) -> str:
-        """`run.term.iteration.shard.attempt`; what differs from it is no answer to this work.
-
-        An evaluation's iteration is written `e5`: the one that comes next has its number.
-        """
-        kind = "e" if self.wanted is Wanted.NOTHING else ""
-        return f"{self.run_id}.{term}.{kind}{self.iteration}.{shard}.{attempt}"
+    def key(self, shard: int, attempt: int) -> AttemptKey:
+        """Return the identity of an attempt at one of its shards."""
+        return AttemptKey(
+            run=self.run_id,
+            term=self.term,
+            iteration=self.iteration,
+            shard=shard,
+            attempt=attempt,
+            evaluation=self.wanted is Wanted.NOTHING,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -80,8 +84,8 @@ class Watcher(Protocol):
         While it is `waiting` for what may never come, any wish to stop is reason enough.
         """
 
-    def notice(self, kind: str, message: str, worker: str | None = None) -> None:
-        """Something happened that the run's history should tell, maybe about one worker."""
+    def events(self, event: Event, /) -> None:
+        """Tell all listeners what happened. Raises when the run must be left at once."""
 
 
 class RunWatcher(Watcher, Protocol):
@@ -93,8 +97,8 @@ class RunWatcher(Watcher, Protocol):
     def is_stopped(self, completed_iterations: int) -> bool:
         """Return whether the run is to be left after so many iterations, all of them committed."""
 
-    def committed(self, run: RunRecord) -> None:
-        """All iterations so far are in the history and told. Raises to leave the run."""
+    def heed(self, run: RunRecord) -> None:
+        """Raise to leave the run, all of whose iterations so far are in the history."""
 
 
 class Dispatcher(Protocol):

@@ -10,9 +10,9 @@ from tapeworks.model.datasets.source import ImageData
 from tapeworks.scheduler.background import in_background
 from tapeworks.scheduler.core.standing import Standing
 from tapeworks.scheduler.dispatch.contract import Watcher, Work
+from tapeworks.scheduler.events import ImagesPublished, Notice, RunAnnounced
 from tapeworks.wire.addresses import without_password
 from tapeworks.wire.chunks import ChunkedImages, chunked
-from tapeworks.wire.crash_points import CrashPoint, crash_point
 from tapeworks.wire.errors import SignatureWrong
 from tapeworks.wire.exchange import Exchange, Opening
 from tapeworks.wire.keys import IMAGES_SECONDS, PARAMETERS_SECONDS, WORKER_SECONDS
@@ -83,13 +83,13 @@ class Link:
         self._told_of_stranger = self._told_of_forgery = self._told_of_version = False
         self._newcomer, self._is_prepared = (run_id, network), False
 
-    def join(self) -> None:
+    def join(self, watcher: Watcher) -> None:
         """Announce the run that has begun, and see who is there for it; once."""
         if self._newcomer is None:
             return
         run_id, network = self._newcomer
         self._announce(run_id, network)
-        crash_point(CrashPoint.RUN_ANNOUNCED)
+        watcher.events(RunAnnounced(run_id))
         self._look(run_id)
         self._newcomer = None
 
@@ -118,7 +118,7 @@ class Link:
         if lost:
             self._lost_at = time.monotonic()
         if time.monotonic() - self._lost_at < WORKER_SECONDS:
-            self.living = known | self.living  # records were lost too, and are shown again soon
+            self.living = known | self.living  # records were lost too, and will be back soon
         fitting = {name for name, kind in known.items() if self.standing.accepts(kind)}
         self._tell_of_gone(
             sorted(fitting - self.living.keys() - self.standing.quarantined), watcher
@@ -136,26 +136,28 @@ class Link:
         """Name a few: anybody may write thousands of records, and let them vanish at once."""
         for name in names[:MOST_GONE_TOLD]:
             message = f"Worker {name} is gone; sending again what is out."
-            watcher.notice("worker_gone", message, name)
+            watcher.events(Notice("worker_gone", message, name))
         if others := names[MOST_GONE_TOLD:]:
-            watcher.notice("worker_gone", f"Gone, too: {_first(others)}.")
+            watcher.events(Notice("worker_gone", f"Gone, too: {_first(others)}."))
 
     def _tell_of_loss(self, seen: Survey, server_id: str, watcher: Watcher) -> bool:
         is_emptied = bool(self._parameters) and not seen.knows_run
         if seen.server_id != server_id:
-            watcher.notice("redis_restarted", "Redis was restarted; sending again.")
+            watcher.events(Notice("redis_restarted", "Redis was restarted; sending again."))
         elif is_emptied:
-            watcher.notice("redis_emptied", "Redis was emptied; sending again.")
+            watcher.events(Notice("redis_emptied", "Redis was emptied; sending again."))
         return is_emptied or seen.server_id != server_id
 
     def _tell_of_strangers(self, watcher: Watcher) -> None:
         """Once for the run: records are unsigned, and anybody may write thousands of them."""
         if self._strangers and not self._told_of_stranger:
             self._told_of_stranger = True
-            watcher.notice(
-                "signing_key_differs",
-                f"Worker {_first(self._strangers)} cannot serve this run: expected "
-                f"{_key(self.exchange.signer.key_id)} as here. {REMEDY}.",
+            watcher.events(
+                Notice(
+                    "signing_key_differs",
+                    f"Worker {_first(self._strangers)} cannot serve this run: expected "
+                    f"{_key(self.exchange.signer.key_id)} as here. {REMEDY}.",
+                )
             )
 
     def _tell_of_versions(self, watcher: Watcher) -> None:
@@ -163,21 +165,25 @@ class Link:
         if self._other_versions and not self._told_of_version:
             self._told_of_version = True
             received = self._other_versions[min(self._other_versions)] or "an older one"
-            watcher.notice(
-                "worker_version_differs",
-                f"Worker {_first(self._other_versions)} may refuse this run's messages: expected "
-                f"Tapeworks {tapeworks_version()} as here. Received: {received}. "
-                "Install the same version on all machines.",
+            watcher.events(
+                Notice(
+                    "worker_version_differs",
+                    f"Worker {_first(self._other_versions)} may refuse this run's messages: "
+                    f"expected Tapeworks {tapeworks_version()} as here. Received: {received}. "
+                    "Install the same version on all machines.",
+                )
             )
 
     def forged(self, watcher: Watcher, attempt_id: str, error: SignatureWrong) -> None:
         """Tell, once for the run, that an answer is dropped: it says nothing about any worker."""
         if not self._told_of_forgery:
             self._told_of_forgery = True
-            watcher.notice(
-                "answer_forged",
-                f"Attempt {attempt_id} is not counted: {error} Answers like it will be dropped "
-                "without a word, and their shards sent again.",
+            watcher.events(
+                Notice(
+                    "answer_forged",
+                    f"Attempt {attempt_id} is not counted: {error} Answers like it will be dropped "
+                    "without a word, and their shards sent again.",
+                )
             )
 
     def _tell_of_workers(self, watcher: Watcher) -> None:
@@ -193,15 +199,17 @@ class Link:
         """Tell of a full Redis even if it is the workers alone whom it refuses."""
         if used > FULL and not self._told_of_full:
             self._told_of_full = True
-            watcher.notice(
-                "redis_full",
-                f"Redis at {without_password(self.exchange.url)} is full: {used:.0%} of its "
-                "maxmemory are in use, and it may refuse what workers answer. Raise it, such as: "
-                "redis-cli CONFIG SET maxmemory 1gb",
+            watcher.events(
+                Notice(
+                    "redis_full",
+                    f"Redis at {without_password(self.exchange.url)} is full: {used:.0%} of its "
+                    "maxmemory are in use, and it may refuse what workers answer. Raise it, such as"
+                    ": redis-cli CONFIG SET maxmemory 1gb",
+                )
             )
         elif used < FILLING and self._told_of_full:
             self._told_of_full = False
-            watcher.notice("going_on", "Redis has room again; going on.")
+            watcher.events(Notice("going_on", "Redis has room again; going on."))
 
     def _look(self, run_id: str) -> Survey:
         seen = self.exchange.survey(run_id, self.standing.demanded_fingerprint)
@@ -234,13 +242,13 @@ class Link:
 
     def _wait_for(self, kind: str, watcher: Watcher, message: str) -> None:
         if kind != self._condition:
-            watcher.notice(kind, message)
+            watcher.events(Notice(kind, message))
         self._condition = kind
 
     def _over(self, kind: str, watcher: Watcher, message: str) -> None:
         if kind == self._condition:
             self._condition = ""
-            watcher.notice("going_on", message)
+            watcher.events(Notice("going_on", message))
 
     @property
     def workers(self) -> frozenset[str]:
@@ -258,11 +266,13 @@ class Link:
         """Report, once for each of the first, that a worker cannot serve this run."""
         if worker not in self._refused and len(self._refused) < MOST_REFUSED_TOLD:
             self._refused.add(worker)
-            watcher.notice(
-                "worker_refused",
-                f"Worker {worker} computes other bits than this run began with: expected "
-                f"fingerprint {self.standing.fingerprint}. Received: {fingerprint}.",
-                worker,
+            watcher.events(
+                Notice(
+                    "worker_refused",
+                    f"Worker {worker} computes other bits than this run began with: expected "
+                    f"fingerprint {self.standing.fingerprint}. Received: {fingerprint}.",
+                    worker,
+                )
             )
 
     def prepare(self, work: Work, watcher: Watcher) -> None:
@@ -272,12 +282,14 @@ class Link:
         chunks = self._known_chunks(work.data)
         if chunks is None:
             chunks = in_background(lambda: self.chunks(work.data), watcher.tick)
-        for name, payload in zip(chunks.digests, chunks.payloads, strict=True):
-            if (self.server_id, name) not in self._published:
-                self.exchange.publish(payload, IMAGES_SECONDS)
-                self._published.add((self.server_id, name))
-                watcher.tick()
-        crash_point(CrashPoint.IMAGES_PUBLISHED)
+        payloads = zip(chunks.digests, chunks.payloads, strict=True)
+        fresh = {n: p for n, p in payloads if (self.server_id, n) not in self._published}
+        for name, payload in fresh.items():
+            self.exchange.publish(payload, IMAGES_SECONDS)
+            self._published.add((self.server_id, name))
+            watcher.tick()
+        if fresh:
+            watcher.events(ImagesPublished(work.run_id))
 
     def send(self, work: Work, messages: Iterable[ShardMessage], *, is_first: bool) -> None:
         """Put messages on the queue; the first of a work with what they rest on.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections import defaultdict, deque
@@ -58,9 +57,15 @@ from tapeworks.scheduler.errors import (
     Undecided,
     diverged,
 )
-from tapeworks.scheduler.metering import UNMETERED, Meter, Verdict
+from tapeworks.scheduler.events import (
+    AnswerJudged,
+    AttemptSent,
+    IterationAnnounced,
+    Notice,
+    ShardsOutstanding,
+    Verdict,
+)
 from tapeworks.wire.chunks import CHUNK_IMAGES
-from tapeworks.wire.crash_points import CrashPoint, crash_point
 from tapeworks.wire.errors import SignatureWrong
 from tapeworks.wire.limits import MOST_WORKERS
 from tapeworks.wire.log_context import about
@@ -70,8 +75,6 @@ from tapeworks.wire.messages import (
     Status,
     Wanted,
 )
-
-logger = logging.getLogger(__name__)
 
 #: The longest wait for an arrival, in seconds; between two waits the lease is renewed.
 ARRIVAL_SECONDS = 0.5
@@ -84,8 +87,8 @@ CHANCE = random.SystemRandom()
 class Gathering:
     """The Celery side of one `Work`."""
 
-    def __init__(self, link: Link, work: Work, watcher: Watcher, meter: Meter = UNMETERED) -> None:
-        self._link, self._work, self._watcher, self._meter = link, work, watcher, meter
+    def __init__(self, link: Link, work: Work, watcher: Watcher) -> None:
+        self._link, self._work, self._watcher = link, work, watcher
         pace = link.standing.pace
         count = shard_count(work.shards, work.microbatches, link.workers, pace)
         count = min(max(count, fewest_shards(work)), work.microbatches)
@@ -162,15 +165,13 @@ class Gathering:
         self._do(self._coordinator.woke(now))
         if not self._is_open:
             self._send([])
-        self._meter.out(self._coordinator.out)
-        crash_point(CrashPoint.MESSAGES_SENT)
+        self._watcher.events(ShardsOutstanding(self._coordinator.out))
 
     def _take_arrived(self, seconds: float) -> bool:
         """Judge the answers that have arrived; return whether one came in that time."""
         exchange = self._link.exchange
         arrived = exchange.arrivals(self._work.run_id, seconds)
         if arrived:
-            crash_point(CrashPoint.ARRIVAL_POPPED)
             limits = {
                 attempt_id: longest_answer(self._work, attempt.shard)
                 for attempt_id in arrived
@@ -194,7 +195,7 @@ class Gathering:
         return min(ARRIVAL_SECONDS, max(SHORTEST_WAIT_SECONDS, until - time.monotonic()))
 
     def _name(self, shard: Shard, number: int) -> str:
-        return self._work.attempt_id(self._work.term, shard.index, number)
+        return self._work.key(shard.index, number).id
 
     # Commands out
 
@@ -214,7 +215,7 @@ class Gathering:
     def _carry_out(self, command: Command) -> None:
         match command:
             case Tell():
-                self._watcher.notice(command.kind, command.message, command.worker)
+                self._watcher.events(Notice(command.kind, command.message, command.worker))
             case Quarantine():
                 self._link.exchange.quarantine(self._work.run_id, [command.worker])
             case Withdraw():
@@ -255,22 +256,23 @@ class Gathering:
             self._tell_of_repetition(command)
         messages = [self._message(command.attempt) for command in sends]
         self._link.send(self._work, messages, is_first=not self._is_open)
-        self._is_open = True
+        if not self._is_open:
+            self._is_open = True
+            self._watcher.events(IterationAnnounced(self._work.run_id, self._work.iteration))
         for command in sends:
-            self._meter.sent(self._work, command.reason)
-            with _about(command.attempt):
-                event = {"event": "attempt_sent"}
-                logger.debug("Attempt %s is sent", command.attempt.id, extra=event)
+            attempt = command.attempt
+            key = self._work.key(attempt.shard.index, attempt.number)
+            self._watcher.events(AttemptSent(key, command.reason))
 
     def _tell_of_repetition(self, command: Send) -> None:
         if command.reason.is_told:
             attempt = command.attempt
             with _about(attempt):
-                self._watcher.notice(
-                    "sent_again",
+                message = (
                     f"Shard {attempt.shard.index} of iteration {self._work.iteration} sent again, "
-                    f"attempt {attempt.number}: {command.reason}.",
+                    f"attempt {attempt.number}: {command.reason}."
                 )
+                self._watcher.events(Notice("sent_again", message))
 
     def _message(self, attempt: Attempt) -> ShardMessage:
         work, shard = self._work, attempt.shard
@@ -321,7 +323,6 @@ class Gathering:
             self._link.forged(self._watcher, attempt_id, error)
             self._judged(attempt_id, Verdict.FORGED)
             return []  # not even a strike: anybody may have named that worker
-        crash_point(CrashPoint.ANSWER_TAKEN)
         try:
             return self._judge(read_header(header, self._work, attempt), arrays, attempt)
         except AnswerInvalid as error:
@@ -353,9 +354,7 @@ class Gathering:
         return self._count(header, attempt, arrays)
 
     def _judged(self, attempt_id: str, verdict: Verdict, worker: str | None = None) -> None:
-        self._meter.judged(verdict)
-        event = {"event": f"answer_{verdict}", "worker": worker}
-        logger.debug("The answer to attempt %s: %s", attempt_id, verdict, extra=event)
+        self._watcher.events(AnswerJudged(attempt_id, verdict, worker))
 
     def _count(self, header: AnswerHeader, attempt: Attempt, arrays: Arrays) -> list[Command]:
         is_quarantined = header.worker in self._link.standing.quarantined
@@ -371,9 +370,7 @@ class Gathering:
         )
         found = outcome_of(arrays, header, attempt), sums_of(arrays, self._work, attempt.shard)
         self._uncounted[attempt.shard.index][answer] = found
-        commands = self._coordinator.answered(answer, self._came_at(attempt, header.seconds))
-        crash_point(CrashPoint.ANSWER_COUNTED)
-        return commands
+        return self._coordinator.answered(answer, self._came_at(attempt, header.seconds))
 
     def _came_at(self, attempt: Attempt, seconds: float) -> float:
         """Return when an answer came, as far as can be told of one that lay there unread."""

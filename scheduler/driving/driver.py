@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tapeworks.model import datasets
@@ -11,7 +11,6 @@ from tapeworks.model.datasets.source import Split
 from tapeworks.scheduler.background import in_background
 from tapeworks.scheduler.core.decisions import WORKER_QUARANTINED
 from tapeworks.scheduler.dispatch.contract import Dispatcher
-from tapeworks.scheduler.driving.heartbeat import Pulse
 from tapeworks.scheduler.driving.keeper import Control, Keeper, Lease
 from tapeworks.scheduler.driving.outages import Patience
 from tapeworks.scheduler.errors import (
@@ -25,7 +24,7 @@ from tapeworks.scheduler.errors import (
     other_images,
 )
 from tapeworks.scheduler.evaluation import Evaluations
-from tapeworks.scheduler.metering import UNMETERED, Meter
+from tapeworks.scheduler.events import Listener, Notice, RunClaimed, RunLeft, ignore
 from tapeworks.scheduler.submission import check_order
 from tapeworks.scheduler.training import train
 from tapeworks.storage.errors import LeaseLost
@@ -33,20 +32,13 @@ from tapeworks.storage.history import History
 from tapeworks.storage.owners import current_owner
 from tapeworks.storage.records import (
     Claim,
-    EvaluationRecord,
-    IterationRecord,
     RunRecord,
     RunStatus,
 )
 from tapeworks.wire.chunks import chunked
-from tapeworks.wire.crash_points import CrashPoint, crash_point
 
 #: Why a run was left on which the user did not wait.
 STOPPED = "stopped on request"
-
-
-def _unheard(kind: str, message: str) -> None:
-    """Nobody looks on."""
 
 
 def _nothing() -> None:
@@ -79,21 +71,17 @@ class Driver:
     control: Control = field(default_factory=Control)
     stopped_status: RunStatus = RunStatus.QUEUED  #: of a run that is left before its end
     load: Callable[[RunConfig], Split] = datasets.load
-    on_notice: Callable[[str, str], None] = _unheard
-    on_tick: Callable[[], None] = _nothing  #: called while waiting; may raise to leave the run
+    events: Listener = ignore
+    check: Callable[[], None] = _nothing  #: called while waiting; may raise to leave the run
     owner: str = field(default_factory=current_owner)
     lease: Lease = field(default_factory=Lease)
-    pulse: Pulse = field(default_factory=Pulse)  #: for whoever shows that this driver is alive
-    meter: Meter = UNMETERED
-    stop_after: int | None = None  #: iterations after which the run is left
 
     def patient(self, claim: Claim | None = None) -> History:
         """The history as an owner uses it: through outages of the database, until interrupted.
 
         With a claim, its run's history tells of them.
         """
-        patience = Patience(self.history, self.control, self.on_notice, claim, self.pulse)
-        return self.history.patient(patience)
+        return self.history.patient(Patience(self.history, self.control, self.events, claim))
 
     def claim(self, run_id: str) -> Claim:
         """Take this run; raises storage's `StateConflict` if it is driven or has ended."""
@@ -107,8 +95,8 @@ class Driver:
         there = self.dispatcher.fingerprints()
         return self.patient().claim_next(self.owner, self.lease.seconds, there)
 
-    def drive(self, claim: Claim) -> Iterator[IterationRecord | EvaluationRecord]:
-        """Every iteration as it is committed, every evaluation as it is stored.
+    def drive(self, claim: Claim) -> None:
+        """Drive a run to its end, or until it is left.
 
         Raises `RunFailed` when the run ended as failed, an error that is `OF_ONE_RUN` when the run
         was paused with it as its reason, storage's `LeaseLost` when another scheduler has taken the
@@ -116,13 +104,11 @@ class Driver:
         database has it. Any other error but one that is `OF_ALL_RUNS` has paused the run too.
         """
         history = self.patient(claim)
-        self.meter.taken(self.lease.seconds)
+        self.events(RunClaimed(claim, self.lease.seconds))
         try:
-            status, reason, done = yield from self._iterations(history, claim)
+            status, reason, done = self._iterate(history, claim)
             if status is RunStatus.COMPLETED:
-                crash_point(CrashPoint.RUN_COMPUTED)
                 history.finish(claim, status, reason, after=done)
-                crash_point(CrashPoint.RUN_FINISHED)
             else:
                 self._leave(history, claim, status, reason)
         except (LeaseLost, Unreleased):
@@ -133,33 +119,19 @@ class Driver:
             self._leave(history, claim, *self._end_of(error))
             raise
         finally:
-            self.meter.left()
+            self.events(RunLeft(claim.run_id))
             self.dispatcher.end(claim.run_id, claim.term)
 
-    def _iterations(
-        self, history: History, claim: Claim
-    ) -> Generator[IterationRecord | EvaluationRecord, None, tuple[RunStatus, str | None, int]]:
-        crash_point(CrashPoint.RUN_CLAIMED)
+    def _iterate(self, history: History, claim: Claim) -> tuple[RunStatus, str | None, int]:
+        """Return the run's status when it is left, the reason, and its completed iterations."""
         run = history.find_run(claim.run_id)
         check_order(run)
         config = recorded_config(run.configuration)
-        keeper = Keeper(
-            history,
-            claim,
-            self.control,
-            self.on_notice,
-            self.on_tick,
-            self.lease,
-            self.pulse,
-            self.meter,
-            lambda run: self._make_room(history, run),
-            self.stop_after,
-        )
+        keeper = Keeper(self, history, claim)
         loading = in_background(lambda: self._load(config), lambda: keeper.tick(waiting=True))
         data, received = loading
         check_images(run, received)
         history.set_images(claim, received, data.training.labels.tobytes())
-        crash_point(CrashPoint.IMAGES_RECORDED)
         mixed = config.allow_mixed_workers
         quarantined = history.workers_in_events(run.id, WORKER_QUARANTINED)
         pinned = run.fingerprint
@@ -176,21 +148,16 @@ class Driver:
             watcher=keeper,
         )
         done = run.completed_iterations
-        if reason := (yield from evaluations.after(done)):
+        if reason := evaluations.catch_up(done):
             return RunStatus.COMPLETED, reason, done
-        for records in train(config, claim, history, self.dispatcher, data.training, keeper):
-            crash_point(CrashPoint.ITERATION_COMMITTED)
-            for record in records:
-                self.meter.committed(record)
-                yield record
-            done = records[-1].iteration + 1
-            if reason := (yield from evaluations.after(done)):
+        for done in train(config, claim, history, self.dispatcher, data.training, keeper):
+            if reason := evaluations.catch_up(done):
                 return RunStatus.COMPLETED, reason, done
         if done < config.iterations:
             return self.stopped_status, STOPPED, done
         return RunStatus.COMPLETED, None, done
 
-    def _make_room(self, history: History, run: RunRecord) -> None:
+    def make_room(self, history: History, run: RunRecord) -> None:
         """Raise `GivenBack` if the living workers cannot compute the run, but a queued one."""
         there = self.dispatcher.fingerprints()
         fits = run.fingerprint is None or run.fingerprint in there
@@ -208,7 +175,7 @@ class Driver:
             history.heed(claim)
         else:
             self._leave(history, claim, RunStatus.QUEUED, str(error))
-        self.on_notice("run_left", f"Run {claim.run_id}: {error}")
+        self.events(Notice("run_left", f"Run {claim.run_id}: {error}"))
 
     def _load(self, config: RunConfig) -> tuple[Split, str]:
         """The images and the digest of those to train on, which takes seconds for each gigabyte."""
@@ -221,7 +188,7 @@ class Driver:
             return RunStatus.FAILED, str(error)
         if isinstance(error, OF_ONE_RUN):
             return RunStatus.PAUSED, str(error)
-        if isinstance(error, Interrupted | GeneratorExit | KeyboardInterrupt):
+        if isinstance(error, Interrupted | KeyboardInterrupt):
             return self.stopped_status, STOPPED
         if isinstance(error, Exception) and not isinstance(error, OF_ALL_RUNS):
             return RunStatus.PAUSED, defect(error)

@@ -1,4 +1,4 @@
-"""This scheduler as others see it: what its drivers say of themselves, shown every second."""
+"""The heartbeat of a scheduler: it is registered at Redis while its drivers' loops turn."""
 
 from __future__ import annotations
 
@@ -7,66 +7,54 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
+from tapeworks.scheduler.events import Alive, DriverEnded, Event
 from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.messages import SchedulerRecord, SchedulerState
 from tapeworks.wire.versions import python_version, tapeworks_version
 
 
-@dataclass(frozen=True, kw_only=True)
-class Said:
-    """What a driver said of itself, and when."""
-
-    state: SchedulerState
-    run_id: str | None
-    at: float  #: by the monotonic clock
-
-
-class Pulse:
-    """Written by a driver from inside its loops, which costs it nothing; read by `Presence`."""
+class DriverHeartbeat:
+    """The latest sign of life of one driver; set from inside its loops, which costs it nothing."""
 
     def __init__(self) -> None:
-        self.said: Said | None = None
-        self.beat(SchedulerState.IDLE)
+        self.latest: Alive | None = Alive(SchedulerState.IDLE)  #: None once it has ended in order
+        self.heard_at = time.monotonic()
 
-    def beat(self, state: SchedulerState, run_id: str | None = None) -> None:
-        """This driver is alive, and at this."""
-        self.said = Said(state=state, run_id=run_id, at=time.monotonic())
-
-    def end(self) -> None:
-        """This driver has ended in order, and nothing is to be heard of it."""
-        self.said = None
+    def __call__(self, event: Event) -> None:
+        """Remember that the driver is alive, or that it has ended."""
+        if isinstance(event, Alive):
+            self.heard_at, self.latest = time.monotonic(), event
+        elif isinstance(event, DriverEnded):
+            self.latest = None
 
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two times that a scheduler shows itself.
-SHOW_SECONDS = 1.0
+#: Seconds between two heartbeats.
+HEARTBEAT_SECONDS = 1.0
 
-#: Seconds after which a driver that says nothing counts as wedged: that long a lease holds.
+#: Seconds after which a silent driver counts as wedged: that long a lease holds.
 LONGEST_SILENCE_SECONDS = 10.0
 
 
-class Presence:
-    """Shows this process at Redis while every one of its drivers is heard of.
+class Heartbeat:
+    """Registers this process at Redis every second while all of its drivers are alive.
 
-    Redis is written to by a thread, so that one that is frozen holds up no driver, which has a
-    lease to keep. The thread shows what the drivers' loops say: a loop that is wedged says nothing,
-    and its process vanishes from the list.
+    A thread writes to Redis, so that one that is frozen holds up no driver, which has a lease to
+    keep. A driver whose loop is wedged is silent, and its process vanishes from the list.
     """
 
-    def __init__(self, exchange: Exchange, pulses: Sequence[Pulse]) -> None:
-        self._exchange, self._pulses = exchange, pulses
+    def __init__(self, exchange: Exchange, drivers: int) -> None:
+        self._exchange, self.drivers = exchange, [DriverHeartbeat() for _ in range(drivers)]
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._since = datetime.now(UTC)
-        self._is_shown = False
+        self._is_registered = False
         self._leaving = threading.Event()
-        self._thread = threading.Thread(target=self._keep_showing, name="presence", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -75,18 +63,18 @@ class Presence:
     def __exit__(self, *_: object) -> None:
         self._leaving.set()
         self._thread.join()
-        if self._is_shown:
+        if self._is_registered:
             try:
-                self._exchange.hide_scheduler(self._name)
+                self._exchange.deregister_scheduler(self._name)
             except RedisUnreachable as error:
                 logger.debug("%s", error)
 
     def record(self) -> SchedulerRecord | None:
-        """What others see; None while a driver is not heard of."""
-        said = [one for pulse in self._pulses if (one := pulse.said)]
-        if any(time.monotonic() - one.at > LONGEST_SILENCE_SECONDS for one in said):
+        """Return the record that others see; None while a driver is silent."""
+        heard = [(latest, one.heard_at) for one in self.drivers if (latest := one.latest)]
+        if any(time.monotonic() - at > LONGEST_SILENCE_SECONDS for _, at in heard):
             return None
-        states = {one.state for one in said}
+        states = {latest.state for latest, _ in heard}
         order = (SchedulerState.DRIVING, SchedulerState.WAITING, SchedulerState.IDLE)
         return SchedulerRecord(
             name=self._name,
@@ -94,28 +82,28 @@ class Presence:
             pid=os.getpid(),
             since=self._since.isoformat(timespec="seconds"),
             state=next((state for state in order if state in states), SchedulerState.IDLE),
-            runs=tuple(sorted(one.run_id for one in said if one.run_id)),
+            runs=tuple(sorted(latest.run_id for latest, _ in heard if latest.run_id)),
             version=tapeworks_version(),
             python=python_version(),
             clock=datetime.now(UTC).isoformat(),
         )
 
-    def _keep_showing(self) -> None:
+    def _beat(self) -> None:
         while True:
             try:
-                self._show()
+                self._register()
             except RedisUnreachable as error:
                 logger.debug("%s", error)
             except Exception:  # it informs people, and ends no scheduler
-                logger.exception("This scheduler cannot show itself")
-            if self._leaving.wait(SHOW_SECONDS):
+                logger.exception("This scheduler cannot be registered")
+            if self._leaving.wait(HEARTBEAT_SECONDS):
                 return
 
-    def _show(self) -> None:
-        self._is_shown = False
+    def _register(self) -> None:
+        self._is_registered = False
         record = self.record()
         if record is None:
-            logger.warning("A driver of this scheduler has said nothing for a while; not shown")
+            logger.warning("A driver of this scheduler is silent; it is not registered")
             return
-        self._exchange.show_scheduler(record)
-        self._is_shown = True
+        self._exchange.register_scheduler(record)
+        self._is_registered = True

@@ -7,14 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
-from tapeworks.scheduler.driving.heartbeat import Pulse
 from tapeworks.scheduler.errors import Interrupted, Requested
-from tapeworks.scheduler.metering import UNMETERED, Meter
+from tapeworks.scheduler.events import Alive, Event, LeaseRenewed, Listener, Notice, broadcast
 from tapeworks.storage.history import History
 from tapeworks.storage.records import Claim, Request, RunRecord
-from tapeworks.wire.crash_points import CrashPoint, crash_point
-from tapeworks.wire.log_context import about
 from tapeworks.wire.messages import SchedulerState
 
 
@@ -36,8 +34,10 @@ class Control:
     No lock: a signal's handler may interrupt another one, or a loop, that has it, for ever then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stop_after: int | None = None) -> None:
+        """A run is left after `stop_after` of its iterations, too."""
         self._drain = self._abandon = False
+        self._stop_after = stop_after
         self._sleepers: dict[SimpleQueue[None], None] = {}
 
     def interrupt(self) -> None:
@@ -55,6 +55,11 @@ class Control:
     def draining(self) -> bool:
         """True once the run is to stop after the iteration in progress."""
         return self._drain
+
+    def is_stopped(self, completed_iterations: int) -> bool:
+        """Return whether a run is to be left after so many iterations."""
+        is_last = self._stop_after is not None and completed_iterations >= self._stop_after
+        return is_last or self._drain
 
     @property
     def abandoning(self) -> bool:
@@ -74,30 +79,49 @@ class Control:
         return self._drain
 
 
+class Story:
+    """Writes what people should read into the run's history."""
+
+    def __init__(self, history: History, claim: Claim) -> None:
+        self._history, self._claim = history, claim
+
+    def __call__(self, event: Event) -> None:
+        """Write a notice. Raises `LeaseLost` when the run is another's."""
+        if isinstance(event, Notice):  # which may repeat what a worker said
+            message = event.message.replace("\0", "")[:LONGEST_MESSAGE]
+            self._history.add_event(self._claim, event.kind, message, worker=event.worker)
+
+
+class Means(Protocol):
+    """The parts of a driver that keep a run."""
+
+    @property
+    def control(self) -> Control:
+        """The wish of this process's user."""
+
+    @property
+    def lease(self) -> Lease:
+        """The duration of its claims."""
+
+    @property
+    def events(self) -> Listener:
+        """All that look on at the driver."""
+
+    @property
+    def check(self) -> Callable[[], None]:
+        """Called in the waiting loop; may raise to leave the run."""
+
+    def make_room(self, history: History, run: RunRecord) -> None:
+        """Called at each renewal while the run waits; may raise to leave it."""
+
+
 class Keeper:
-    """The watcher of a driven run: keeps its lease, writes its events, passes on interrupts."""
+    """The watcher of a driven run: keeps its lease and passes on interrupts."""
 
-    def __init__(
-        self,
-        history: History,
-        claim: Claim,
-        control: Control,
-        on_notice: Callable[[str, str], None],
-        on_tick: Callable[[], None],
-        lease: Lease,
-        pulse: Pulse,
-        meter: Meter = UNMETERED,
-        on_wait: Callable[[RunRecord], None] = lambda _: None,
-        stop_after: int | None = None,
-    ) -> None:
-        """While the run waits, `on_wait` is called at each renewal; it may raise to leave it.
-
-        It is stopped after `stop_after` iterations, too.
-        """
-        self._history, self._claim, self._control = history, claim, control
-        self._lease, self._pulse, self._meter = lease, pulse, meter
-        self._on_notice, self._on_tick, self._on_wait = on_notice, on_tick, on_wait
-        self._stop_after = stop_after
+    def __init__(self, driver: Means, history: History, claim: Claim) -> None:
+        self._driver, self._history, self._claim = driver, history, claim
+        #: Tells all listeners, the run's story first: where that fails, nobody is told.
+        self.events = broadcast(Story(history, claim), driver.events)
         self._renewed_at = time.monotonic()
         self._is_wanted = True  #: by the person who submitted the run, as of the latest renewal
 
@@ -107,39 +131,30 @@ class Keeper:
 
     def is_stopped(self, completed_iterations: int) -> bool:
         """Return whether this process's user wants the run left after so many iterations."""
-        is_last = self._stop_after is not None and completed_iterations >= self._stop_after
-        return is_last or self._control.draining
+        return self._driver.control.is_stopped(completed_iterations)
 
     def tick(self, *, waiting: bool = False) -> None:
         """Renew the lease when it is time. Raises `Interrupted`, `Requested` or `LeaseLost`."""
+        driver, control = self._driver, self._driver.control
         state = SchedulerState.WAITING if waiting else SchedulerState.DRIVING
-        self._pulse.beat(state, self._claim.run_id)
-        self._on_tick()
-        if self._control.abandoning or (waiting and self._control.draining):
+        self.events(Alive(state, self._claim.run_id))
+        driver.check()
+        if control.abandoning or (waiting and control.draining):
             raise Interrupted("stopped at once on request")
-        if time.monotonic() - self._renewed_at > self._lease.renew_seconds:
-            run = self._history.renew(self._claim, self._lease.seconds)
+        if time.monotonic() - self._renewed_at > driver.lease.renew_seconds:
+            run = self._history.renew(self._claim, driver.lease.seconds)
             self._renewed_at = time.monotonic()
             self._is_wanted = run.request is None
-            self._meter.renewed()
-            crash_point(CrashPoint.LEASE_RENEWED)
+            self.events(LeaseRenewed())
             if run.request is Request.CANCEL or waiting:
                 _heed(run)
             if waiting:
-                self._on_wait(run)
+                driver.make_room(self._history, run)
 
-    def committed(self, run: RunRecord) -> None:
+    def heed(self, run: RunRecord) -> None:
         """Leave a run that a person wants paused or cancelled; a complete one is not paused."""
         if run.request is Request.CANCEL or run.completed_iterations < run.iterations:
             _heed(run)
-
-    def notice(self, kind: str, message: str, worker: str | None = None) -> None:
-        """Write an event into the run's history and pass it on to whoever looks on."""
-        message = message.replace("\0", "")[:LONGEST_MESSAGE]  # it may repeat what a worker said
-        self._history.add_event(self._claim, kind, message, worker=worker)
-        crash_point(CrashPoint.EVENT_WRITTEN)
-        with about(worker=worker):
-            self._on_notice(kind, message)
 
 
 def _heed(run: RunRecord) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -14,9 +14,9 @@ from tenacity import (
     wait_exponential,
 )
 
-from tapeworks.scheduler.driving.heartbeat import Pulse
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.errors import Interrupted
+from tapeworks.scheduler.events import Alive, Listener, Notice
 from tapeworks.storage.errors import (
     HistoryRolledBack,
     LeaseLost,
@@ -45,10 +45,8 @@ class Beginning:
     does not help against, such as a wrong password, and `Interrupted` when the user will not wait.
     """
 
-    def __init__(
-        self, control: Control, on_notice: Callable[[str, str], None], pulses: Sequence[Pulse]
-    ) -> None:
-        self._control, self._on_notice, self._pulses = control, on_notice, pulses
+    def __init__(self, control: Control, events: Listener) -> None:
+        self._control, self._events = control, events
 
     def wait_for(self, place: str, attempt: Callable[[], _Result]) -> _Result:
         """Return what the attempt gives once the place, "the database" say, can be used."""
@@ -58,7 +56,8 @@ class Beginning:
             nonlocal is_away
             if not is_away and state.outcome:
                 is_away = True
-                self._on_notice("waiting", f"Waiting for {place}: {state.outcome.exception()}")
+                message = f"Waiting for {place}: {state.outcome.exception()}"
+                self._events(Notice("waiting", message))
 
         retrying = Retrying(
             retry=retry_if_exception(_may_pass),
@@ -68,12 +67,12 @@ class Beginning:
         )
         result = retrying(attempt)
         if is_away:
-            self._on_notice("going_on", f"{place[0].upper()}{place[1:]} is there; going on.")
+            message = f"{place[0].upper()}{place[1:]} is there; going on."
+            self._events(Notice("going_on", message))
         return result
 
     def _pause(self, seconds: float) -> None:
-        for pulse in self._pulses:
-            pulse.beat(SchedulerState.WAITING)
+        self._events(Alive(SchedulerState.WAITING))
         if self._control.wait(seconds):
             raise Interrupted("stopped on request before it could begin")
 
@@ -95,12 +94,10 @@ class Patience:
         self,
         history: History,
         control: Control,
-        on_notice: Callable[[str, str], None],
+        events: Listener,
         claim: Claim | None = None,
-        pulse: Pulse | None = None,
     ) -> None:
-        self._history, self._control, self._on_notice = history, control, on_notice
-        self._claim, self._pulse = claim, pulse or Pulse()
+        self._history, self._control, self._events, self._claim = history, control, events, claim
         self._story: list[tuple[datetime, str, str]] = []  # what the history was not told yet
         self._is_out = False
         self._retrying = Retrying(
@@ -134,7 +131,7 @@ class Patience:
 
     def _pause(self, seconds: float) -> None:
         run_id = self._claim.run_id if self._claim else None
-        self._pulse.beat(SchedulerState.WAITING, run_id)
+        self._events(Alive(SchedulerState.WAITING, run_id))
         if self._control.wait(seconds):
             raise Interrupted("stopped on request while the database could not be used")
 
@@ -142,7 +139,7 @@ class Patience:
         if self._claim:
             now = datetime.now(UTC)  # by this machine's clock: the database cannot be asked
             self._story.append((now, kind, message))
-        self._on_notice(kind, message)
+        self._events(Notice(kind, message))
 
     def _write_story(self) -> None:
         """Note what happened; what cannot be noted now is noted after the next unit of work."""

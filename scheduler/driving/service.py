@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import queue
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tapeworks.scheduler.driving.driver import Driver, defect
@@ -15,13 +14,9 @@ from tapeworks.scheduler.errors import (
     RunFailed,
     Unreleased,
 )
+from tapeworks.scheduler.events import Alive, DriverEnded, Notice, RunReleased
 from tapeworks.storage.errors import HistoryRolledBack, LeaseLost
-from tapeworks.storage.records import (
-    Claim,
-    EvaluationRecord,
-    IterationRecord,
-    RunRecord,
-)
+from tapeworks.storage.records import Claim
 from tapeworks.wire.log_context import about
 from tapeworks.wire.messages import SchedulerState
 
@@ -30,11 +25,8 @@ logger = logging.getLogger(__name__)
 #: Seconds between two looks at an empty queue of runs.
 IDLE_SECONDS = 0.5
 
-#: Of each run its claim, what `Driver.drive` yields, and its record when it was left.
-Happened = Claim | IterationRecord | EvaluationRecord | RunRecord
 
-
-def serve(driver: Driver) -> Iterator[Happened]:
+def serve(driver: Driver) -> None:
     """Drive one run after the other until interrupted.
 
     A run that fails is in the history as such and does not stop the service, nor does an outage
@@ -42,7 +34,7 @@ def serve(driver: Driver) -> Iterator[Happened]:
     with the reason, so that it is not taken again before a person resumes it.
     """
     while not driver.control.draining:
-        driver.pulse.beat(SchedulerState.IDLE)
+        driver.events(Alive(SchedulerState.IDLE))
         try:
             claim = driver.claim_next()
         except Interrupted:
@@ -50,24 +42,22 @@ def serve(driver: Driver) -> Iterator[Happened]:
         if claim is None:
             driver.control.wait(IDLE_SECONDS)
             continue
-        yield claim
         with about(run=claim.run_id, term=claim.term):
-            if not (yield from _driven(driver, claim)):
+            if not _drive(driver, claim):
                 return
 
 
-def _driven(driver: Driver, claim: Claim) -> Generator[Happened, None, bool]:
-    """Drive a run until it is left; whether to go on with the next."""
+def _drive(driver: Driver, claim: Claim) -> bool:
+    """Drive a run until it is left; return whether to go on with the next."""
     try:
-        yield from driver.drive(claim)
-        yield driver.patient().find_run(claim.run_id)
+        driver.drive(claim)
+        driver.events(RunReleased(driver.patient().find_run(claim.run_id)))
     except (LeaseLost, HistoryRolledBack) as error:
-        driver.meter.lost()
-        driver.on_notice("lease_lost", f"Run {claim.run_id}: {error}")
+        driver.events(Notice("lease_lost", f"Run {claim.run_id}: {error}"))
     except (RunFailed, *OF_ONE_RUN) as error:
-        driver.on_notice("run_left", f"Run {claim.run_id}: {error}")
+        driver.events(Notice("run_left", f"Run {claim.run_id}: {error}"))
     except Unreleased as error:
-        driver.on_notice("run_left", str(error))
+        driver.events(Notice("run_left", str(error)))
         return False
     except Interrupted:
         return False
@@ -76,35 +66,28 @@ def _driven(driver: Driver, claim: Claim) -> Generator[Happened, None, bool]:
     except Exception as error:
         reason = f"Run {claim.run_id} is paused. {defect(error)}"
         logger.exception(reason, extra={"event": "run_paused"})
-        driver.on_notice("run_left", reason)
+        driver.events(Notice("run_left", reason))
     return True
 
 
-def serve_several(drivers: Sequence[Driver]) -> Iterator[Happened]:
+def serve_several(drivers: Sequence[Driver]) -> None:
     """Drive as many runs at once as there are drivers, each in a thread, until interrupted.
 
-    The drivers share one control; each has a dispatcher and an owner of its own.
+    The drivers share one control; each has a dispatcher and an owner of its own. A defect of one
+    stops them all.
     """
-    happened: queue.SimpleQueue[Happened | None] = queue.SimpleQueue()
     with ThreadPoolExecutor(len(drivers)) as threads:
         try:
-            ends = [threads.submit(_pass_on, driver, happened) for driver in drivers]
-            for _ in drivers:
-                while (one := happened.get()) is not None:
-                    yield one
-            for end in ends:
+            for end in [threads.submit(_serve_in_thread, driver) for driver in drivers]:
                 end.result()
         finally:
             for driver in drivers:
                 driver.control.drain()
 
 
-def _pass_on(driver: Driver, happened: queue.SimpleQueue[Happened | None]) -> None:
-    """Serve, and say so when it is over. A defect of one driver stops them all."""
+def _serve_in_thread(driver: Driver) -> None:
     try:
-        for one in serve(driver):
-            happened.put(one)
+        serve(driver)
     finally:
-        driver.pulse.end()
         driver.control.drain()
-        happened.put(None)
+        driver.events(DriverEnded())

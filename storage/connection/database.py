@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Never
+from typing import Any, Never
 
 from sqlalchemy import Connection, Dialect, Engine, text
 from sqlalchemy.exc import OperationalError
@@ -30,26 +30,15 @@ SQLITE_ENDINGS = ("-wal", "-shm", "-journal")
 #: another process upgrades it, which may take longer on a busy machine or with a long history.
 UPGRADE_ATTEMPTS = 6
 
-#: Where a writing transaction stands: the two moments between which its outcome is unknown.
-Moment = Literal["before_commit", "after_commit"]
-
-#: Looks on at those moments, for drills: it may raise or end the process there.
-Observer = Callable[[Moment], None]
-
-
-def unobserved(moment: Moment) -> None:
-    """Nobody looks on."""
-
 
 class Database:
     """One database, by its URL or by the path of an SQLite file. Opens nothing until used.
 
     Threads may share it, and so may processes that are forked: each opens connections of its own.
-    The observer is called around every COMMIT of a writer.
     """
 
-    def __init__(self, url: str | Path, observer: Observer = unobserved) -> None:
-        self._url, self._observer = anchor_url(parse_url(url)), observer
+    def __init__(self, url: str | Path) -> None:
+        self._url = anchor_url(parse_url(url))
         #: The URL as it may be shown: without its password.
         self.address = show_url(self._url)
         self._engine = self._new_engine()
@@ -80,8 +69,6 @@ class Database:
         """A transaction that writes all or nothing; on SQLite the only one at its time."""
         with self._transaction("write") as connection:
             yield connection
-            self._observer("before_commit")
-        self._observer("after_commit")
 
     def check_writable(self) -> None:
         """Write what stands there already, which changes nothing. Raises what forbids it."""

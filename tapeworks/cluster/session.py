@@ -18,14 +18,10 @@ from tapeworks.scheduler.dispatch.contract import Dispatcher
 from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.errors import Interrupted, Unreleased, other_bits
+from tapeworks.scheduler.events import Event, Notice
 from tapeworks.storage.errors import HistoryRolledBack
 from tapeworks.storage.history import History
-from tapeworks.storage.records import (
-    EvaluationRecord,
-    IterationRecord,
-    RunRecord,
-    RunStatus,
-)
+from tapeworks.storage.records import RunRecord, RunStatus
 from tapeworks.workers.streams import write_to_stderr
 
 #: What is said after the first Ctrl-C.
@@ -57,9 +53,10 @@ class Onlooker:
         if self.control.draining:
             raise Interrupted(self.stopped)
 
-    def notice(self, kind: str, message: str, worker: str | None = None) -> None:  # noqa: ARG002
-        """Shown, and not written into the run's history."""
-        self.tell(message)
+    def events(self, event: Event) -> None:
+        """Show notices; nothing is written into the run's history."""
+        if isinstance(event, Notice):
+            self.tell(event.message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +68,9 @@ class Session:
     control: Control
     workers: int  #: 0 computes in this process
     pinned: bool  #: has each worker on a core of its own, if there are as many
-    stop_after: int | None  #: iterations after which the run is paused
 
     def run(self, run: RunRecord, config: RunConfig, data: Split) -> RunRecord:
-        """Drive the run to its end, or until the user or `stop_after` stops it.
+        """Drive the run to its end, or until the control stops it.
 
         Raises `Interrupted` when the user does not wait for the iteration in progress.
         """
@@ -97,7 +93,7 @@ class Session:
             ) from error
 
     def _drive(self, run: RunRecord, config: RunConfig, data: Split, means: Means) -> RunRecord:
-        def look_after() -> None:
+        def check() -> None:
             if news := means.check():
                 progress.notice(news)
 
@@ -108,27 +104,20 @@ class Session:
                 control=self.control,
                 stopped_status=RunStatus.PAUSED,
                 load=lambda _: data,
-                on_notice=lambda _, message: progress.notice(message),
-                on_tick=look_after,
-                stop_after=self.stop_after,
+                events=progress,
+                check=check,
             )
-            for record in _driven(driver, run.id):
-                if isinstance(record, EvaluationRecord):
-                    progress.evaluated(record)
-                    continue
-                progress.show(record)
+            _drive(driver, run.id)
             return driver.patient().find_run(run.id)
 
 
-def _driven(driver: Driver, run_id: str) -> Iterator[IterationRecord | EvaluationRecord]:
+def _drive(driver: Driver, run_id: str) -> None:
     """Drive the run, again from what is stored if the database has forgotten some of it."""
     while True:
         try:
-            yield from driver.drive(driver.claim(run_id))
+            return driver.drive(driver.claim(run_id))
         except HistoryRolledBack as error:
-            driver.on_notice("rolled_back", str(error))
-        else:
-            return
+            driver.events(Notice("rolled_back", str(error)))
 
 
 @contextmanager

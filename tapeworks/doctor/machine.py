@@ -13,10 +13,8 @@ from typing import Any
 from tapeworks.doctor.findings import Finding, looked, ok, problem, warning
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig
-from tapeworks.model.environment import variable
 from tapeworks.model.flags import FLAGS, THREADS, ignored_variables
 from tapeworks.model.settings import PREFIX, Setting, Settings
-from tapeworks.wire.crash_points import VARIABLE as CRASH_POINT
 from tapeworks.wire.signing import signer
 from tapeworks.workers.foreign import foreign
 from tapeworks.workers.logs import ADDRESSES
@@ -24,8 +22,7 @@ from tapeworks.workers.logs import ADDRESSES
 SETTINGS = "settings"
 
 #: All that some part of Tapeworks reads, tests included, without the prefix.
-KNOWN = {one.variable.removeprefix(PREFIX) for one in Settings.declared()}
-KNOWN |= {"CRASH_AT", "TEST_DATABASE_URL"}
+KNOWN = {one.variable.removeprefix(PREFIX) for one in Settings.declared()} | {"TEST_DATABASE_URL"}
 
 #: Where containers have their secrets, readable by all of the one user that they have.
 CONTAINER_SECRETS = Path("/run/secrets")
@@ -35,7 +32,6 @@ def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Report what is set in vain, and secrets that cannot be read, or by too many."""
     ours = {name.removeprefix(PREFIX) for name in environment if name.startswith(PREFIX)}
     wrong = [_unknown(name) for name in sorted(ours - KNOWN)]
-    wrong += looked(SETTINGS, lambda: _drill(environment))
     settings = Settings(environment)
     for setting in Settings.declared():
         if setting not in (*ADDRESSES, Settings.data_dir):  # which have checks of their own
@@ -66,12 +62,6 @@ def _unknown(name: str) -> Finding:
     if near:
         return problem(SETTINGS, found, f"Did you mean {PREFIX}{near[0]}? Then rename it.")
     return warning(SETTINGS, found, "Unset it.")
-
-
-def _drill(environment: Mapping[str, str]) -> Iterator[Finding]:
-    if variable(environment, CRASH_POINT):
-        found = f"{CRASH_POINT} is set, so that processes end themselves"
-        yield warning(SETTINGS, found, "Unset it, unless this is a drill.")
 
 
 def _value(setting: Setting[Any], settings: Settings) -> Iterator[Finding]:

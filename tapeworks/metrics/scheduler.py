@@ -1,4 +1,4 @@
-"""What a scheduler counts of its runs, and what it finds in Redis and SQL when it is asked."""
+"""Prometheus metrics of a scheduler: its runs, and the state of Redis and SQL at a scrape."""
 
 from __future__ import annotations
 
@@ -14,14 +14,24 @@ from prometheus_client.registry import Collector
 
 from tapeworks.metrics.endpoint import BoundedLook
 from tapeworks.scheduler.core.decisions import Reason
-from tapeworks.scheduler.dispatch.contract import Work
-from tapeworks.scheduler.metering import NOTICES, Meter, Verdict
+from tapeworks.scheduler.events import (
+    NOTICES,
+    AnswerJudged,
+    AttemptSent,
+    Event,
+    IterationCommitted,
+    LeaseRenewed,
+    Notice,
+    RunClaimed,
+    RunLeft,
+    ShardsOutstanding,
+    Verdict,
+)
 from tapeworks.storage.errors import StorageError
 from tapeworks.storage.history import History
-from tapeworks.storage.records import IterationRecord, RunStatus
+from tapeworks.storage.records import RunStatus
 from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import Exchange
-from tapeworks.wire.messages import Wanted
 
 #: Where a worker can stand; what another version says beside them is not counted.
 WORKER_STATES = ("starting", "idle", "busy")
@@ -135,7 +145,7 @@ class SchedulerMetrics(Collector):
             "tapeworks_leases_lost", "Runs that another took over from us", registry=registry
         )
         self._begin_at_zero()
-        self._drivers: list[DriverMeter] = []
+        self._drivers: list[DriverMetrics] = []
         registry.register(self)
 
     def _begin_at_zero(self) -> None:
@@ -150,9 +160,9 @@ class SchedulerMetrics(Collector):
         for kind in NOTICES:
             self.notices.labels(kind)
 
-    def driver(self) -> DriverMeter:
-        """A new one's meter."""
-        self._drivers.append(DriverMeter(self))
+    def driver(self) -> DriverMetrics:
+        """Return a new listener to one driver."""
+        self._drivers.append(DriverMetrics(self))
         return self._drivers[-1]
 
     def collect(self) -> Iterable[Metric]:
@@ -175,7 +185,7 @@ class SchedulerMetrics(Collector):
             yield _gauge("lease_left_seconds", "Until a lease ends, of the shortest", left)
 
 
-class DriverMeter(Meter):
+class DriverMetrics:
     """One driver's part. A scrape in another thread reads what the driver's thread sets."""
 
     def __init__(self, metrics: SchedulerMetrics) -> None:
@@ -191,46 +201,41 @@ class DriverMeter(Meter):
         renewed_at = self._renewed_at
         return None if renewed_at is None else time.monotonic() - renewed_at
 
-    def taken(self, lease_seconds: float) -> None:
-        """A run is claimed."""
-        self.lease_seconds, self._renewed_at = lease_seconds, time.monotonic()
+    def __call__(self, event: Event) -> None:
+        """Count the event."""
+        metrics = self._metrics
+        match event:
+            case AttemptSent():
+                self._count_attempt(event)
+            case AnswerJudged():
+                metrics.answers.labels(event.verdict).inc()
+            case ShardsOutstanding():
+                self.shards_out = event.shards
+            case IterationCommitted(record=record):
+                metrics.seconds.observe(record.seconds)
+                metrics.images.inc(record.images)
+            case Notice():
+                self._count_notice(event.kind)
+            case RunClaimed() | LeaseRenewed() | RunLeft():
+                self._follow_lease(event)
 
-    def renewed(self) -> None:
-        """Its lease begins anew."""
+    def _follow_lease(self, event: RunClaimed | LeaseRenewed | RunLeft) -> None:
         self._renewed_at = time.monotonic()
+        if isinstance(event, RunClaimed):
+            self.lease_seconds = event.lease_seconds
+        elif isinstance(event, RunLeft):
+            self._renewed_at, self.shards_out, self.waits_for = None, 0, frozenset()
 
-    def lost(self) -> None:
-        """Its lease is another's."""
-        self._metrics.lost.inc()
-
-    def left(self) -> None:
-        """The run is in hand no more."""
-        self._renewed_at, self.shards_out = None, 0
-        self.waits_for = frozenset()
-
-    def sent(self, work: Work, reason: Reason) -> None:
-        """An attempt is on the queue."""
-        kind = "evaluation" if work.wanted is Wanted.NOTHING else "iteration"
+    def _count_attempt(self, event: AttemptSent) -> None:
+        kind = "evaluation" if event.key.evaluation else "iteration"
         self._metrics.sent.labels(kind).inc()
-        if reason is not Reason.FIRST:
-            self._metrics.again.labels(reason.name.lower()).inc()
+        if event.reason is not Reason.FIRST:
+            self._metrics.again.labels(event.reason.name.lower()).inc()
 
-    def judged(self, verdict: Verdict) -> None:
-        """An answer was looked at."""
-        self._metrics.answers.labels(verdict).inc()
-
-    def out(self, shards: int) -> None:
-        """So many shards wait for an answer."""
-        self.shards_out = shards
-
-    def committed(self, record: IterationRecord) -> None:
-        """An iteration is in the history."""
-        self._metrics.seconds.observe(record.seconds)
-        self._metrics.images.inc(record.images)
-
-    def noticed(self, kind: str) -> None:
-        """Something that people are told."""
+    def _count_notice(self, kind: str) -> None:
         self._metrics.notices.labels(kind).inc()
+        if kind == "lease_lost":
+            self._metrics.lost.inc()
         for what, (begin, ends) in WAITS.items():
             if kind == begin:
                 self.waits_for |= {what}

@@ -257,8 +257,8 @@ def test_a_redis_that_others_reach_without_a_password_or_can_listen_to(
 def test_a_worker_that_differs(
     said: dict[str, object], found: str, remedy: str, call: Call, cluster: SimpleNamespace
 ) -> None:
-    cluster.exchange.show_worker(worker("w-2", **said))
-    cluster.exchange.show_worker(worker("w-3", host=said.get("host", "elsewhere")))
+    cluster.exchange.register_worker(worker("w-2", **said))
+    cluster.exchange.register_worker(worker("w-3", host=said.get("host", "elsewhere")))
     told(call("doctor"), "warning", "workers", found, remedy)
 
 
@@ -271,7 +271,7 @@ def test_a_worker_that_is_quarantined(call: Call, cluster: SimpleNamespace) -> N
 
 
 def test_a_scheduler_of_another_version(call: Call, cluster: SimpleNamespace) -> None:
-    cluster.exchange.show_scheduler(scheduler(version="9.9"))
+    cluster.exchange.register_scheduler(scheduler(version="9.9"))
     told(call("doctor"), "warning", "schedulers", "9.9 of s-1", "Install the same version")
 
 
@@ -280,7 +280,7 @@ def test_a_clock_that_is_wrong(
     seconds: int, side: str, call: Call, cluster: SimpleNamespace
 ) -> None:
     clock = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
-    cluster.exchange.show_worker(worker("w-2", host="late", clock=clock))
+    cluster.exchange.register_worker(worker("w-2", host="late", clock=clock))
     told(call("doctor"), "warning", "clocks", f"of late is 60 s {side}", "chrony")
 
 
@@ -301,7 +301,7 @@ def test_a_queue_without_a_scheduler(
     history = History.open(cluster.places / "runs.db")
     run = submitted(history, settings(**SMALL))
     assert "ok       runs       1 in the queue" in call("doctor").out
-    cluster.exchange.hide_scheduler("s-1")
+    cluster.exchange.deregister_scheduler("s-1")
     told(call("doctor"), "problem", "runs", run.id, "with: tapeworks scheduler", 4)
     monkeypatch.delenv(f"{PREFIX}REDIS_URL")
     told(call("doctor"), "warning", "runs", "is not known", f"with {PREFIX}REDIS_URL")
@@ -313,7 +313,7 @@ def test_a_run_whose_owner_is_gone(call: Call, cluster: SimpleNamespace) -> None
     run = submitted(history, settings(**SMALL))
     history.claim(run.id, "elsewhere:boot:1:1/0", lease_seconds=-1.0)
     told(call("doctor"), "warning", "runs", f"{run.id} is marked as running", "--max-runs")
-    cluster.exchange.hide_scheduler("s-1")
+    cluster.exchange.deregister_scheduler("s-1")
     told(call("doctor"), "problem", "runs", "process 1 on elsewhere", "train --resume", 4)
     history.database.close()
 

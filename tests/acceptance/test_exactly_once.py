@@ -94,7 +94,7 @@ def liars(fleet: Fleet) -> Iterator[None]:
     """Have workers registered in whose names answers are spoilt, so that they are heard."""
     names = [f"liar-{number}" for number in range(6)]
     for name in names:
-        fleet.exchange.show_worker(
+        fleet.exchange.register_worker(
             WorkerRecord(
                 name=name,
                 host="here",
@@ -107,7 +107,7 @@ def liars(fleet: Fleet) -> Iterator[None]:
         )
     yield
     for name in names:
-        fleet.exchange.hide_worker(name)
+        fleet.exchange.deregister_worker(name)
 
 
 @pytest.mark.usefixtures("liars")

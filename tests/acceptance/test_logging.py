@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_a_worker_tells_of_every_attempt_that_it_is_taken_computed_and_answered(
 ) -> None:
     told = dict[str, list[str]]()
     for line in lines(observed.worker.err):
-        if line["logger"] == "tapeworks.workers.tasks" and line["event"] != "message_stale":
+        if re.match("attempt_|answered_", line.get("event", "")):
             told.setdefault(line["message"].split()[1], []).append(line["event"])
     whole = ["attempt_taken", "attempt_computed", "answered_done"]
     cut = [events for events in told.values() if events != whole]
@@ -101,7 +102,7 @@ def test_lines_about_the_run_name_it(observed: Observed) -> None:
 def test_text_names_them_too(observed: Observed) -> None:
     words = f"is taken run={observed.run} term="
     [line, *_] = [line for line in observed.other_worker.err.splitlines() if words in line]
-    assert " DEBUG tapeworks.workers.tasks: Attempt " in line
+    assert " DEBUG tapeworks.workers.events: Attempt " in line
     for name in ("iteration", "shard", "attempt", "worker"):
         assert f" {name}=" in line
 

@@ -149,13 +149,13 @@ def test_workers_that_anybody_may_have_written(
         shard_in_hand=words,
     )  # fmt: skip
     exchange = Exchange(redis_url)
-    exchange.show_worker(record)
+    exchange.register_worker(record)
     called = call("workers")
     check_terminal(called.out)
     assert len(called.out.split("\n")) == 3, called.out
     assert call("workers --json").out.isascii()
     check_terminal(call("doctor").out)
-    exchange.hide_worker(words)
+    exchange.deregister_worker(words)
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=list(TEXTS))

@@ -278,9 +278,9 @@ def test_a_workers_time_that_is_none_is_shown_as_it_is(
 ) -> None:
     monkeypatch.setenv("TAPEWORKS_REDIS_URL", shared_fleet.redis_url)
     record = WorkerRecord(name="w1", host="here", pid=1, since=since, state="idle")
-    shared_fleet.exchange.show_worker(record)
+    shared_fleet.exchange.register_worker(record)
     called = call("workers")
-    shared_fleet.exchange.hide_worker("w1")
+    shared_fleet.exchange.deregister_worker("w1")
     assert (called.code, called.err) == (0, "")
     [line] = [line for line in called.out.splitlines() if line.startswith("w1 ")]
     assert since in line

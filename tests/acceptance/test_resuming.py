@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -11,11 +11,14 @@ from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.scheduler.dispatch.contract import Dispatcher
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.driving.service import serve
 from tapeworks.scheduler.errors import CannotContinueHere
+from tapeworks.scheduler.events import RunClaimed, broadcast
 from tapeworks.storage.history import History
-from tapeworks.storage.records import Claim, RunStatus
+from tapeworks.storage.records import RunStatus
 from tests.support.fleet import Fleet
+from tests.support.listeners import drain_after, on
 from tests.support.replaying import replayed
 from tests.support.training import Digests, drive, settings, submitted
 
@@ -94,7 +97,7 @@ def test_a_run_is_not_continued_on_other_images_than_it_began_with(history: Hist
         load=lambda _: changed,
     )
     with pytest.raises(CannotContinueHere, match="begun on other images"):
-        list(driver.drive(history.claim(run.id, "somebody", 60)))
+        driver.drive(history.claim(run.id, "somebody", 60))
     left = history.find_run(run.id)
     assert (left.status, left.completed_iterations) == (RunStatus.PAUSED, 2)
 
@@ -104,21 +107,19 @@ def test_a_scheduler_drives_queued_runs_in_the_order_of_their_submission(
 ) -> None:
     configs = [settings(iterations=3, seed=seed) for seed in (7, 8, 9)]
     wanted = [submitted(history, config) for config in configs]
-    driver = Driver(history=history, dispatcher=CeleryDispatcher(fleet.redis_url))
-    begun: list[str] = []
-    for happened in until_idle(driver):
-        begun += [happened.run_id] if isinstance(happened, Claim) else []
+    control, begun = Control(), list[str]()
+    driver = Driver(
+        history=history,
+        dispatcher=CeleryDispatcher(fleet.redis_url),
+        control=control,
+        events=broadcast(
+            on(RunClaimed, lambda event: begun.append(event.claim.run_id)),
+            drain_after(control, wanted[-1].id),
+        ),
+    )
+    serve(driver)
     assert begun == [run.id for run in wanted]
     ended = [history.find_run(run.id).ended_at for run in wanted]
     assert ended == sorted(ended, key=str)
     found = [history.find_run(run.id).parameters_digest for run in wanted]
     assert found == [undisturbed(config).parameters for config in configs]
-
-
-def until_idle(driver: Driver) -> Iterator[object]:
-    """What the service does until every run has ended."""
-    for happened in serve(driver):
-        yield happened
-        last = driver.history.runs(1)[0]
-        if last.completed_iterations == last.iterations:
-            driver.control.drain()

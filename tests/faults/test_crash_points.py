@@ -1,82 +1,61 @@
-"""What `TAPEWORKS_CRASH_AT` may say, and that every point is somewhere, once, and documented."""
+"""A process under test ends when it reaches its crash point so often; every point is documented."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from tapeworks.wire.crash_points import (
-    VARIABLE,
-    CrashPoint,
-    Drill,
-    drill,
-)
-from tapeworks.wire.errors import CrashPointUnknown
+from tests.faults.crash import OF_SCHEDULERS, OF_WORKERS, Crash
+from tests.support.processes import ROOT
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-WRONG = ["answer_take", "ANSWER_TAKEN", "answer_taken ", " answer_taken:1", "answer_taken\n"]
-WRONG += ["answer_taken:", "answer_taken:0", "answer_taken:-1", "answer_taken:1.5"]
-WRONG += ["answer_taken:two", "answer_taken:1:2", "answer_taken:٣", "answer_taken,answer_taken"]
-
-#: Reaches two points in turn, three times, and says so.
+#: Tells of two events in turn, three times, and says so.
 PASSING = """
-from tapeworks.wire.crash_points import CrashPoint, crash_point
+import sys
+from tapeworks.scheduler.events import LeaseRenewed, RunLeft
+from tests.faults.crash import Crash
+crash = Crash(sys.argv[1])
 for time in range(1, 4):
-    crash_point(CrashPoint.ARRIVAL_POPPED)
-    crash_point(CrashPoint.ANSWER_TAKEN)
+    crash(LeaseRenewed())
+    crash(RunLeft("run"))
     print(time, flush=True)
 """
 
 
-def test_a_point_is_named_with_or_without_a_count() -> None:
-    assert drill("") is None
-    assert drill("answer_taken") == Drill(CrashPoint.ANSWER_TAKEN, 1)
-    assert drill("answer_taken:12") == Drill(CrashPoint.ANSWER_TAKEN, 12)
-
-
-@pytest.mark.parametrize("text", WRONG)
-def test_anything_else_is_refused_with_the_nearest_name(text: str) -> None:
-    with pytest.raises(CrashPointUnknown) as refusal:
-        drill(text)
-    assert VARIABLE in str(refusal.value)
-    assert f"Received: {text!r}" in str(refusal.value)
-    if text != "ANSWER_TAKEN":
-        assert "such as answer_taken," in str(refusal.value)
+@pytest.mark.parametrize(
+    "text", ["AnswerTaken", "answer_judged", "RunLeft:0", "RunLeft:-1", "LeaseRenewed "]
+)
+def test_what_names_no_event_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Crash(text)
 
 
 @pytest.mark.parametrize(
     ("at", "code", "times"),
-    [("answer_taken", -9, []), ("answer_taken:3", -9, [1, 2]), ("answer_taken:4", 0, [1, 2, 3])],
+    [("RunLeft", -9, []), ("RunLeft:3", -9, [1, 2]), ("RunLeft:4", 0, [1, 2, 3])],
 )
-def test_a_process_ends_when_it_reaches_the_point_so_often(
+def test_a_process_ends_when_the_event_has_happened_so_often(
     at: str, code: int, times: list[int]
 ) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", PASSING],
-        env={VARIABLE: at, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", PASSING, at], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode == code
     assert [int(line) for line in ended.stdout.split()] == times
-    assert ended.stderr == (f"{VARIABLE}: ending at answer_taken\n" if code else "")
-
-
-def test_every_point_stands_in_one_place() -> None:
-    rooms = [REPOSITORY / room for room in ("scheduler", "wire", "workers")]
-    source = "".join(path.read_text() for room in rooms for path in room.rglob("*.py"))
-    placed = re.findall(r"crash_point\(CrashPoint\.(\w+)\)", source)
-    at_commits = ["BEFORE_COMMIT", "AFTER_COMMIT"]  # by the names that storage gives them
-    assert sorted(placed + at_commits) == sorted(point.name for point in CrashPoint)
+    assert ended.stderr == ("ending at RunLeft\n" if code else "")
 
 
 def test_every_point_is_documented() -> None:
-    text = (REPOSITORY / "docs" / "crash-points.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "crash-points.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
-    assert rows == [point.value for point in CrashPoint]
+    assert sorted(rows) == sorted([*OF_SCHEDULERS, *OF_WORKERS])
+
+
+def test_no_crash_is_built_into_the_product() -> None:
+    rooms = ("scheduler", "workers", "wire", "storage", "model", "tapeworks")
+    paths = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    found = [path for path in paths if re.search(r"crash.?(at|point)", path.read_text(), re.I)]
+    assert len(paths) > 100
+    assert found == []

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.history.filling import fill
-from tapeworks.storage.connection.database import Database, Moment
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
+from tests.support.commits import ObservedDatabase, Observer
 from tests.support.postgres import VARIABLE, new_database
 from tests.support.scenes import Observed
 
@@ -60,8 +61,8 @@ def observed() -> Iterator[Observed]:
     """Opens a history whose commits an observer sees; closed with the test."""
     histories: list[History] = []
 
-    def open_it(url: str | Path, observer: Callable[[Moment], None]) -> History:
-        histories.append(History(Database(url, observer)))
+    def open_it(url: str | Path, observer: Observer) -> History:
+        histories.append(History(ObservedDatabase(url, observer)))
         histories[-1].database.upgrade()
         return histories[-1]
 

@@ -15,12 +15,14 @@ from tapeworks.errors import UsageError
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.events import IterationCommitted
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import StateConflict
 from tapeworks.storage.history import History
-from tapeworks.storage.records import IterationRecord, RunStatus
-from tests.support.calls import Call
+from tapeworks.storage.records import RunStatus
+from tests.support.calls import Call, Called
 from tests.support.documents import shell_lines
+from tests.support.listeners import on
 from tests.support.made_up import commit, submit, submit_and_claim
 from tests.support.postgres import VARIABLE, new_database, programs
 from tests.support.processes import ROOT
@@ -40,9 +42,15 @@ def test_a_run_goes_on_from_a_backup_that_was_made_in_its_middle(
     # Given a run that is backed up between two of its iterations, while it is driven.
     run = submitted(history, settings(checkpoint_every=10))
     claim = history.claim(run.id, "a scheduler of another machine", lease_seconds=0.5)
-    for record in Driver(history=history, dispatcher=LocalDispatcher()).drive(claim):
-        if isinstance(record, IterationRecord) and record.iteration == 2:
-            backup = call("db backup backup.db")
+    backups = list[Called]()
+
+    def back_up(event: IterationCommitted) -> None:
+        if event.record.iteration == 2:
+            backups.append(call("db backup backup.db"))
+
+    events = on(IterationCommitted, back_up)
+    Driver(history=history, dispatcher=LocalDispatcher(), events=events).drive(claim)
+    [backup] = backups
     assert (backup.code, backup.out) == (0, f"{places / 'backup.db'}\n")
 
     # When another scheduler goes on with the backup in the database's place.

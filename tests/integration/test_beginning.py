@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from tapeworks.cluster.redis_programs import executable
-from tapeworks.scheduler.driving.heartbeat import Pulse
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.driving.outages import Beginning
 from tapeworks.scheduler.errors import Interrupted
+from tapeworks.scheduler.events import Notice
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import SchemaMismatch, StorageRefused, StorageUnreachable
 from tapeworks.wire.errors import RedisRefused, RedisUnreachable, RedisUnsuitable
 from tapeworks.wire.exchange import Exchange
 from tests.support.calls import Call
+from tests.support.listeners import on
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Start
 from tests.support.redis_servers import redis_with
@@ -32,10 +33,10 @@ class Told:
     def __init__(self) -> None:
         self.kinds: list[str] = []
         self.control = Control()
-        self.beginning = Beginning(self.control, self.notice, [Pulse()])
+        self.beginning = Beginning(self.control, on(Notice, self.notice))
 
-    def notice(self, kind: str, _: str, worker: str | None = None) -> None:
-        self.kinds.append(kind)
+    def notice(self, event: Notice) -> None:
+        self.kinds.append(event.kind)
 
 
 def test_an_outage_is_told_once_and_so_is_its_end(

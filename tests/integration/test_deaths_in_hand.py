@@ -36,7 +36,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     with benches() as made:
         bench = made["signed"]
         bench.link.begin("run", NETWORK, None, allow_mixed=False)
-        bench.link.join()
+        bench.link.join(Onlooker())
         bench.link.prepare(work(), Onlooker())
         yield bench
 
@@ -45,13 +45,13 @@ def live_and_die(bench: Bench, gathering: Gathering, workers: int) -> None:
     """One worker after the other takes the shard and is gone; its record alone says what it had."""
     for number in range(workers):
         bench.worker.name = f"worker-{number}"
-        bench.exchange.show_worker(bench.worker.record())
+        bench.exchange.register_worker(bench.worker.record())
         while not bench.redis.llen(QUEUE_KEY):
             gathering.turn()
         with pytest.raises(Killed):
             tasks.serve(argument(bench.last_entry()))
         gathering.turn()
-        bench.exchange.hide_worker(bench.worker.name)
+        bench.exchange.deregister_worker(bench.worker.name)
         gathering.turn()
 
 

@@ -10,10 +10,11 @@ from tapeworks.model.images import normalised
 from tapeworks.model.parameters import from_bytes
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.errors import Interrupted
+from tapeworks.scheduler.events import EvaluationStored, Event, IterationCommitted
 from tapeworks.storage.history import History
 from tapeworks.storage.records import (
     EvaluationRecord,
-    IterationRecord,
     RunRecord,
     RunStatus,
 )
@@ -59,17 +60,26 @@ def measured(evaluations: list[EvaluationRecord]) -> list[tuple[object, ...]]:
 
 def leave_after(history: History, run: RunRecord, completed: int, *, evaluated: bool) -> None:
     """Leave the run like one whose driver dies after this iteration, or after its evaluation."""
-    driver = Driver(history=history, dispatcher=LocalDispatcher(), stopped_status=RunStatus.PAUSED)
-    driving = driver.drive(driver.claim(run.id))
-    for record in driving:
-        if isinstance(record, IterationRecord) and not evaluated:
-            done = record.iteration + 1
-        else:
-            done = record.completed_iterations if isinstance(record, EvaluationRecord) else 0
+
+    def leave(event: Event) -> None:
+        match event:
+            case IterationCommitted(record=iteration) if not evaluated:
+                done = iteration.iteration + 1
+            case EvaluationStored(record=evaluation) if evaluated:
+                done = evaluation.completed_iterations
+            case _:
+                return
         if done == completed:
-            driving.close()  # type: ignore[attr-defined]
-            return
-    raise AssertionError("the run ended before")
+            raise Interrupted
+
+    driver = Driver(
+        history=history,
+        dispatcher=LocalDispatcher(),
+        stopped_status=RunStatus.PAUSED,
+        events=leave,
+    )
+    with pytest.raises(Interrupted):
+        driver.drive(driver.claim(run.id))
 
 
 def test_evaluations_are_the_slow_networks(
@@ -103,11 +113,13 @@ def test_an_evaluation_that_its_owner_did_not_live_to_do_is_done_first(
     stored = [one.completed_iterations for one in history.evaluations(run.id)]
     assert stored == [done for done in (2, 4, 6) if done < completed]
 
-    driver = Driver(history=history, dispatcher=LocalDispatcher())
-    first, *_ = list(driver.drive(driver.claim(run.id)))
+    told = list[Event]()
+    driver = Driver(history=history, dispatcher=LocalDispatcher(), events=told.append)
+    driver.drive(driver.claim(run.id))
 
-    assert isinstance(first, EvaluationRecord)
-    assert first.completed_iterations == completed
+    first = next(one for one in told if isinstance(one, IterationCommitted | EvaluationStored))
+    assert isinstance(first, EvaluationStored)
+    assert first.record.completed_iterations == completed
     assert history.find_run(run.id).completed_iterations == 7
     assert measured(history.evaluations(run.id)) == measured(undisturbed_evaluations)
 

@@ -136,7 +136,7 @@ def test_a_worker_of_another_version_is_passed_over_and_a_dead_one_forgotten(
     exchange: Tampering, shared_fleet: Fleet
 ) -> None:
     right = WorkerRecord(name="w-right", host="h", pid=1, since="2026-01-01", state="idle")
-    exchange.show_worker(right)
+    exchange.register_worker(right)
     shared_fleet.redis.set(worker_key("w-other"), b'{"name": "w-other", "pid": "one"}', ex=60)
     shared_fleet.redis.sadd(WORKERS_KEY, "w-other", "w-dead")
     names = {worker.name for worker in exchange.workers()}
@@ -144,7 +144,7 @@ def test_a_worker_of_another_version_is_passed_over_and_a_dead_one_forgotten(
     assert not {"w-other", "w-dead"} & names
     assert not shared_fleet.redis.sismember(WORKERS_KEY, "w-dead")
     for name in ("w-right", "w-other"):
-        exchange.hide_worker(name)
+        exchange.deregister_worker(name)
     assert "w-right" not in {worker.name for worker in exchange.workers()}
 
 
@@ -162,7 +162,7 @@ def test_names_and_records_that_are_too_long_are_passed_over(
     shared_fleet.redis.sadd(WORKERS_KEY, long, name)
     assert not {long, name} & {worker.name for worker in exchange.workers()}
     shared_fleet.redis.srem(WORKERS_KEY, long)
-    exchange.hide_worker(name)
+    exchange.deregister_worker(name)
     shared_fleet.redis.rpush(arrivals_key("no-run"), long)
     assert not exchange.arrivals("no-run", timeout_seconds=10)
 

@@ -16,13 +16,15 @@ from tapeworks.errors import ExitCode, exit_code
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.driving.service import serve
 from tapeworks.scheduler.errors import ServiceFailed
-from tapeworks.storage.connection.database import Database, Moment
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.connection.outages import translated
 from tapeworks.storage.errors import HistoryRolledBack, StorageRefused, StorageUnreachable
 from tapeworks.storage.history import History
-from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
+from tapeworks.storage.records import IterationRecord, RunStatus
 from tapeworks.storage.tables import checkpoints, iterations, runs
 from tests.support.calls import TRAIN_FIRST, Call
+from tests.support.commits import Moment
+from tests.support.listeners import drain_after
 from tests.support.scenes import CONFIG, Fault, Observed, Scene, is_whole
 from tests.support.training import Digests, submitted
 
@@ -48,12 +50,15 @@ def test_a_service_goes_on_from_what_a_database_remembers_after_a_failover(
     either_history: History, undisturbed: Undisturbed
 ) -> None:
     submitted(either_history, CONFIG)
-    scene = Scene(either_history)
-    for number, happened in enumerate(serve(scene.driver())):
-        if number == 3:  # after the claim and three iterations
+    scene, committed = Scene(either_history), list[int]()
+
+    def forget_once(number: int) -> None:
+        committed.append(number)
+        if len(committed) == 3:
             forget_newest(either_history.database)
-        if isinstance(happened, RunRecord):
-            scene.control.drain()
+
+    scene.on_iteration, scene.listener = forget_once, drain_after(scene.control)
+    serve(scene.driver())
     [run] = either_history.runs()
     is_whole(either_history, run, undisturbed(CONFIG))
     assert scene.notices == ["lease_lost"]

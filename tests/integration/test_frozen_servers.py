@@ -13,9 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.driving.keeper import Lease
 from tapeworks.storage.connection import liveness
-from tapeworks.storage.connection.database import Database, Moment
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.queries.search import query
 from tests.support.calls import Call
+from tests.support.commits import Moment
 from tests.support.postgres import PostgresServer
 from tests.support.scenes import CONFIG, OUTAGE, Fault, Observed, Scene, is_whole
 from tests.support.training import Digests

@@ -9,8 +9,9 @@ from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.scheduler.driving.keeper import Control, Lease
 from tapeworks.scheduler.driving.service import serve
+from tapeworks.scheduler.events import Event, Notice, RunClaimed, RunReleased
 from tapeworks.storage.history import History
-from tapeworks.storage.records import Claim, RunRecord, RunStatus
+from tapeworks.storage.records import RunRecord, RunStatus
 from tapeworks.storage.tables import runs
 from tests.support.fleet import Fleet
 from tests.support.training import settings, submitted
@@ -35,22 +36,23 @@ def test_a_run_that_no_worker_can_compute_gives_its_place_to_one_that_is_queued(
     pin_elsewhere(history, stuck)
     control, claimed = Control(), list[str]()
 
-    def submit_another(kind: str, _: str) -> None:
-        if kind == "no_workers":
-            later.append(submitted(history, settings(iterations=2), name="later"))
+    def listen(event: Event) -> None:
+        match event:
+            case Notice(kind="no_workers"):
+                later.append(submitted(history, settings(iterations=2), name="later"))
+            case RunClaimed(claim=claim):
+                claimed.append(claim.run_id)
+            case RunReleased(run=run) if run.status is RunStatus.COMPLETED:
+                control.drain()
 
     driver = Driver(
         history=history,
         dispatcher=CeleryDispatcher(fleet.redis_url),
         control=control,
-        on_notice=submit_another,
+        events=listen,
         lease=Lease(renew_seconds=0.1),
     )
-    for happened in serve(driver):
-        if isinstance(happened, Claim):
-            claimed.append(happened.run_id)
-        if isinstance(happened, RunRecord) and happened.status is RunStatus.COMPLETED:
-            control.drain()
+    serve(driver)
 
     assert claimed == [stuck.id, later[0].id]
     assert history.find_run(later[0].id).status is RunStatus.COMPLETED

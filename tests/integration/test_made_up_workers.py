@@ -9,6 +9,7 @@ import pytest
 from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.model.config import NetworkConfig
 from tapeworks.scheduler.dispatch.fleet import MOST_GONE_TOLD, Link
+from tapeworks.scheduler.events import Event, Notice
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.messages import WorkerRecord
 from tapeworks.wire.versions import tapeworks_version
@@ -26,8 +27,9 @@ class Told:
     def tick(self, *, waiting: bool = False) -> None:
         """Nobody keeps a lease."""
 
-    def notice(self, kind: str, message: str, worker: str | None = None) -> None:
-        self.kinds.append(kind)
+    def events(self, event: Event) -> None:
+        if isinstance(event, Notice):
+            self.kinds.append(event.kind)
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def link() -> Iterator[Link]:
     with RedisServer() as server:
         made = Link(server.url)
         made.begin("run", NetworkConfig(), None, allow_mixed=False)
-        made.join()
+        made.join(Told())
         announce(made.exchange, "run", 1, 0)
         yield made
         made.exchange._redis.close()
@@ -53,12 +55,12 @@ def show(exchange: Exchange, wave: int, version: str) -> None:
             fingerprint="aa",
             version=version,
         )
-        exchange.show_worker(record)
+        exchange.register_worker(record)
 
 
 def hide(exchange: Exchange) -> None:
     for record in exchange.workers():
-        exchange.hide_worker(record.name)
+        exchange.deregister_worker(record.name)
 
 
 def look(link: Link, told: Told) -> None:

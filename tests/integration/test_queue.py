@@ -292,14 +292,14 @@ def test_a_worker_of_another_version_is_named_once_in_the_runs_events(
     run, control, told = submitted(history, settings(iterations=1000)), Control(), list[int]()
 
     def look_on(record: IterationRecord) -> None:
-        fleet.exchange.show_worker(stranger)
+        fleet.exchange.register_worker(stranger)
         if any(event.kind == NAMED for event in history.events(run.id)):
             told.append(record.iteration)
         if len(told) > 30:  # it is not named again in so many iterations
             control.drain()
 
     driven = drive(history, dispatcher, run, control=control, on_iteration=look_on)
-    fleet.exchange.hide_worker("a-stranger")
+    fleet.exchange.deregister_worker("a-stranger")
     [sentence] = [event.message for event in history.events(run.id) if event.kind == NAMED]
     assert driven.said(NAMED) == [sentence]
     assert "a-stranger may refuse" in sentence

@@ -11,6 +11,7 @@ from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.scheduler.dispatch.fleet import Link
+from tapeworks.scheduler.events import Event, Notice
 from tapeworks.storage.history import History
 from tapeworks.wire.keys import PARAMETERS_SECONDS, RETIRED_SECONDS, payload_key
 from tapeworks.wire.redis_client import memory_use
@@ -70,8 +71,9 @@ class Told:
     def tick(self, *, waiting: bool = False) -> None:
         """Nobody keeps a lease."""
 
-    def notice(self, kind: str, message: str, worker: str | None = None) -> None:
-        self.notices.append((kind, message))
+    def events(self, event: Event) -> None:
+        if isinstance(event, Notice):
+            self.notices.append((event.kind, event.message))
 
 
 def test_a_run_tells_once_that_redis_is_full_and_once_that_it_has_room_again() -> None:

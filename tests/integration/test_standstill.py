@@ -27,6 +27,7 @@ from tapeworks.wire.keys import (
 )
 from tapeworks.wire.messages import AnswerHeader
 from tests.support.fleet import Fleet
+from tests.support.listeners import drain_after
 from tests.support.messages import announce
 from tests.support.mischief import Answer, OnceSpoilt
 from tests.support.training import drive, settings, submitted, through
@@ -80,10 +81,8 @@ def test_a_run_that_cannot_go_on_here_is_paused_and_the_next_one_is_served(
 ) -> None:
     stuck, good = submitted(history, settings()), submitted(history, settings(iterations=1))
     change(history, stuck, images_digest=FOREIGN)
-    driver = Driver(history=history, dispatcher=LocalDispatcher())
-    for happened in serve(driver):
-        if isinstance(happened, RunRecord):
-            driver.control.drain()
+    control, local = Control(), LocalDispatcher()
+    serve(Driver(history=history, dispatcher=local, control=control, events=drain_after(control)))
     assert history.find_run(good.id).status is RunStatus.COMPLETED
     paused = history.find_run(stuck.id)
     assert paused.status is RunStatus.PAUSED

@@ -11,13 +11,11 @@ from sqlalchemy import update
 
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets import load
-from tapeworks.scheduler.core.decisions import Reason
 from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
-from tapeworks.scheduler.dispatch.contract import Work
 from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.scheduler.driving.keeper import Control, Lease
 from tapeworks.scheduler.errors import Interrupted
-from tapeworks.scheduler.metering import Meter
+from tapeworks.scheduler.events import AttemptSent, Listener
 from tapeworks.scheduler.training import iteration_work
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.errors import LeaseLost
@@ -32,6 +30,7 @@ from tapeworks.storage.tables import runs
 from tapeworks.wire.keys import answer_key, arrivals_key, current_key
 from tests.faults.fuzzing.problem import Onlooker
 from tests.support.fleet import Fleet
+from tests.support.listeners import on
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
 
@@ -166,7 +165,7 @@ def test_a_pause_during_a_commit_drops_what_was_started(
     before_commits(pause)
     run = submitted(history, CONFIG)
     driver = Driver(history=history, dispatcher=dispatcher)
-    list(driver.drive(driver.claim(run.id)))
+    driver.drive(driver.claim(run.id))
     run = history.find_run(run.id)
     assert (run.status, run.completed_iterations) == (RunStatus.PAUSED, 2)
     assert dispatcher.gathering is None
@@ -199,17 +198,16 @@ def test_a_lease_that_is_lost_before_a_commit_drops_what_was_started(
     assert dispatcher.gathering is None
 
 
-class AtMessage(Meter):
-    """Acts when a message of the iteration with this number is sent for the first time."""
+def at_message(iteration: int, act: Callable[[str], object]) -> Listener:
+    """Act when a message of the iteration with this number is sent for the first time."""
+    acted = list[str]()
 
-    def __init__(self, iteration: int, act: Callable[[str], object]) -> None:
-        self._iteration, self._act = iteration, act
+    def sent(event: AttemptSent) -> None:
+        if event.key.iteration == iteration and not acted:
+            acted.append(event.key.run)
+            act(event.key.run)
 
-    def sent(self, work: Work, reason: Reason) -> None:
-        """Act, once."""
-        if work.iteration == self._iteration:
-            self._iteration = -1
-            self._act(work.run_id)
+    return on(AttemptSent, sent)
 
 
 @pytest.mark.parametrize("waiting", ["one_by_one", "together"])
@@ -229,14 +227,15 @@ def test_an_iteration_is_committed_though_the_next_one_may_not_be_started(
 
     driver = Driver(
         history=history,
-        dispatcher=CeleryDispatcher(fleet.redis_url, meter=AtMessage(2, wishes)),
+        dispatcher=CeleryDispatcher(fleet.redis_url),
+        events=at_message(2, wishes),
         control=control,
         stopped_status=RunStatus.PAUSED,
         lease=Lease(renew_seconds=0.0),
     )
     run = submitted(history, CONFIG)
     with suppress(Interrupted):  # behind the commit, or once the next one is asked for
-        list(driver.drive(driver.claim(run.id)))
+        driver.drive(driver.claim(run.id))
     left = history.find_run(run.id)
     status = RunStatus.CANCELLED if wish == "cancel" else RunStatus.PAUSED
     assert (left.status, left.completed_iterations) == (status, 2)

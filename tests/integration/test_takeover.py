@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -30,7 +29,6 @@ from tapeworks.storage.history import History
 from tapeworks.storage.records import Claim, RunStatus
 from tapeworks.storage.tables import metadata
 from tapeworks.wire.chunks import ChunkedImages, chunked
-from tapeworks.wire.crash_points import VARIABLE, CrashPoint
 from tests.support.desk import SMALL
 from tests.support.training import Digests, digests, settings, submitted
 from tests.support.waiting import DEADLINE_SECONDS, until
@@ -54,12 +52,11 @@ LEASE_SECONDS = 1.0
 class Scheduler:
     """A scheduler process; what it says is read line by line."""
 
-    def __init__(self, url: str, *arguments: str, **variables: str) -> None:
+    def __init__(self, url: str, *arguments: str) -> None:
         command = [sys.executable, "-m", "tests.support.local_scheduler", url, *arguments]
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -97,8 +94,8 @@ def schedulers() -> Iterator[Callable[..., Scheduler]]:
     """Starts schedulers, which are ended with the test."""
     started: list[Scheduler] = []
 
-    def start(url: str, *arguments: str, **variables: str) -> Scheduler:
-        started.append(Scheduler(url, *arguments, **variables))
+    def start(url: str, *arguments: str) -> Scheduler:
+        started.append(Scheduler(url, *arguments))
         return started[-1]
 
     yield start
@@ -167,9 +164,7 @@ def taken_over(history: History) -> Claim:
 
 
 def drive_on(history: History, claim: Claim) -> None:
-    driver = Driver(history=history, dispatcher=LocalDispatcher())
-    for _ in driver.drive(claim):
-        pass
+    Driver(history=history, dispatcher=LocalDispatcher()).drive(claim)
 
 
 def gives_up_when_thawed(frozen: Scheduler, history: History, expected: Digests) -> None:
@@ -219,20 +214,18 @@ def test_a_killed_schedulers_run_is_taken_over_to_the_same_bits(
     whole(history, run.id, undisturbed(CONFIG))
 
 
-@pytest.mark.parametrize("point", [CrashPoint.UPDATE_COMPUTED, CrashPoint.NEXT_STARTED])
 def test_what_a_killed_scheduler_had_computed_and_not_committed_is_computed_again(
     history: History,
     database_url: str,
     schedulers: Schedulers,
     undisturbed: Undisturbed,
-    point: CrashPoint,
 ) -> None:
     run = submitted(history, CONFIG)
-    waiting = {VARIABLE: f"{point}:4"}
-    killed = schedulers(database_url, "600", "", "inf", **waiting)
+    killed = schedulers(database_url, "600", "computed:4", "inf")
     assert killed.line() == "ready"
     killed.begin()
-    assert killed.process.wait(DEADLINE_SECONDS) == -signal.SIGKILL
+    until(killed.is_frozen, "four iterations are computed")
+    killed.kill()
     # Four iterations were computed: the first is committed at once, the others waited.
     assert history.find_run(run.id).completed_iterations == 1
     drive_on(history, taken_over(history))
@@ -261,8 +254,7 @@ def test_the_lease_is_kept_while_the_data_set_is_read(
         return datasets.load(config)
 
     driver = loading(history, slowly)
-    for _ in driver.drive(driver.claim(run.id)):
-        pass
+    driver.drive(driver.claim(run.id))
     whole(history, run.id, undisturbed(CONFIG))
 
 
@@ -279,7 +271,7 @@ def test_the_lease_is_kept_while_the_images_are_hashed(
 
     monkeypatch.setattr("tapeworks.scheduler.driving.driver.chunked", slowly)
     driver = loading(history, datasets.load)
-    list(driver.drive(driver.claim(run.id)))
+    driver.drive(driver.claim(run.id))
     assert history.find_run(run.id).status is RunStatus.COMPLETED
 
 
@@ -293,7 +285,7 @@ def test_an_interrupt_does_not_wait_for_the_data_set(history: History) -> None:
 
     driver = loading(history, endlessly)
     with pytest.raises(Interrupted):
-        list(driver.drive(driver.claim(run.id)))
+        driver.drive(driver.claim(run.id))
     assert history.find_run(run.id).status is RunStatus.QUEUED
     assert not never.is_set()
     never.set()
@@ -307,6 +299,6 @@ def test_a_data_set_that_cannot_be_read_pauses_the_run(history: History) -> None
 
     driver = loading(history, missing)
     with pytest.raises(DatasetError, match="no such data set"):
-        list(driver.drive(driver.claim(run.id)))
+        driver.drive(driver.claim(run.id))
     left = history.find_run(run.id)
     assert (left.status, left.reason) == (RunStatus.PAUSED, "There is no such data set.")

@@ -8,11 +8,12 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import select
 
-from tapeworks.storage.connection.database import Database, Moment
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import LeaseLost
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunStatus
 from tapeworks.storage.tables import runs
+from tests.support.commits import Moment, ObservedDatabase
 from tests.support.made_up import LEASE, commit, kinds, submit, submit_and_claim
 
 Result = TypeVar("Result")
@@ -30,7 +31,7 @@ def test_an_observer_is_called_around_the_commit_of_a_writer_alone(database_url:
         with outside.read() as connection:  # sees what is committed
             seen.append((moment, len(connection.execute(select(runs.c.id)).all())))
 
-    outside, observed = Database(database_url), Database(database_url, observe)
+    outside, observed = Database(database_url), ObservedDatabase(database_url, observe)
     outside.upgrade()
     history = History(observed)
     history.find_run(submit(history).id)

@@ -54,7 +54,7 @@ def made() -> Iterator[Bench]:
 @pytest.fixture
 def bench(made: Bench) -> Bench:
     made.link.begin("run", NETWORK, None, allow_mixed=False)
-    made.link.join()
+    made.link.join(Onlooker())
     return made
 
 

@@ -47,7 +47,7 @@ def work(wanted: Wanted = Wanted.PER_IMAGE) -> Work:
 def attempt(asked: Work) -> Attempt:
     """The second attempt at the work's only shard."""
     [shard] = split(asked.images, asked.network.microbatch_size, 1)
-    return Attempt(id=asked.attempt_id(2, 0, 2), shard=shard, number=2, sent_at=0.0)
+    return Attempt(id=asked.key(0, 2).id, shard=shard, number=2, sent_at=0.0)
 
 
 def results(asked: Work, seed: int = 0) -> list[EngineResult]:

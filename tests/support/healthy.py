@@ -35,8 +35,8 @@ def healthy(
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", str(places / "runs.db"))
     client, exchange = redis.Redis.from_url(redis_url), Exchange(redis_url)
     client.flushdb()
-    exchange.show_worker(worker("w-1"))
-    exchange.show_scheduler(scheduler())
+    exchange.register_worker(worker("w-1"))
+    exchange.register_scheduler(scheduler())
     yield SimpleNamespace(url=redis_url, exchange=exchange, redis=client, places=places)
     client.close()
 

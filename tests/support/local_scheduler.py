@@ -4,8 +4,9 @@
 
 Takes runs until its input ends. Says `ready` when it could begin, begins at the first line of
 input, and says how each run was left. It stops itself (SIGSTOP) inside the transaction of this
-number, or after the iteration of this number: FREEZE_AT is `commit:N` or `iteration:N`. Iterations
-wait for so many seconds to be committed together, or not at all.
+number, or after the iteration of this number is committed or computed: FREEZE_AT is `commit:N`,
+`iteration:N` or `computed:N`. Iterations wait for so many seconds to be committed together, or not
+at all.
 """
 
 from __future__ import annotations
@@ -21,9 +22,15 @@ from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.scheduler.driving.keeper import Control, Lease
 from tapeworks.scheduler.driving.service import serve
-from tapeworks.storage.connection.database import Database, Moment
+from tapeworks.scheduler.events import (
+    Event,
+    IterationCommitted,
+    IterationComputed,
+    Notice,
+    RunReleased,
+)
 from tapeworks.storage.history import History
-from tapeworks.storage.records import IterationRecord, RunRecord
+from tests.support.commits import Moment, ObservedDatabase
 from tests.support.desk import SMALL
 from tests.support.training import settings
 
@@ -49,31 +56,39 @@ def _drain_at_the_end_of_input(control: Control) -> None:
 def main(url: str, lease_seconds: str, freeze_at: str = "", longest_wait: str = "0") -> None:
     committing.LONGEST_WAIT_SECONDS = float(longest_wait)
     commits, iterations = _Freezing("commit", freeze_at), _Freezing("iteration", freeze_at)
+    computed = _Freezing("computed", freeze_at)
 
     def observe(moment: Moment) -> None:
         if moment == "before_commit":
             commits.count()
+
+    def listen(event: Event) -> None:
+        match event:
+            case Notice():
+                print(event.kind, event.message, flush=True)
+            case IterationComputed():
+                computed.count()
+            case IterationCommitted():
+                iterations.count()
+            case RunReleased(run=run):
+                print("left", run.id, run.status.value, flush=True)
 
     lease = float(lease_seconds)
     config, control, local = settings(**SMALL), Control(), LocalDispatcher()
     data = datasets.load(config)
     local.prepare(config.network)
     driver = Driver(
-        history=History(Database(url, observe)),
+        history=History(ObservedDatabase(url, observe)),
         dispatcher=local,
         control=control,
         load=lambda _: data,
-        on_notice=lambda kind, message: print(kind, message, flush=True),
+        events=listen,
         lease=Lease(seconds=lease, renew_seconds=lease / 4),
     )
     print("ready", flush=True)
     sys.stdin.readline()
     threading.Thread(target=_drain_at_the_end_of_input, args=[control], daemon=True).start()
-    for happened in serve(driver):
-        if isinstance(happened, IterationRecord):
-            iterations.count()
-        elif isinstance(happened, RunRecord):
-            print("left", happened.id, happened.status.value, flush=True)
+    serve(driver)
     driver.history.database.close()
 
 

@@ -12,6 +12,7 @@ from tapeworks.scheduler.dispatch.contract import (
     Work,
 )
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.events import Event, Notice
 from tapeworks.scheduler.replay.differences import Difference
 from tapeworks.scheduler.replay.replay import prepare
 from tapeworks.storage.history import History
@@ -29,9 +30,9 @@ class Bystander:
     def tick(self, *, waiting: bool = False) -> None:
         """Nothing to keep."""
 
-    def notice(self, kind: str, message: str, worker: str | None = None) -> None:
-        """Nothing to tell."""
-        raise AssertionError(message)
+    def events(self, event: Event) -> None:
+        """Hear of nothing that people should read."""
+        assert not isinstance(event, Notice), event
 
 
 class Counting(LocalDispatcher):

@@ -9,11 +9,13 @@ from tapeworks.model import datasets
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.scheduler.driving.keeper import Control, Lease
-from tapeworks.storage.connection.database import Moment
+from tapeworks.scheduler.events import IterationCommitted, Listener, Notice, broadcast, ignore
 from tapeworks.storage.errors import StorageUnreachable
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
+from tests.support.commits import Moment
 from tests.support.desk import SMALL
+from tests.support.listeners import on
 from tests.support.training import Digests, digests, settings, submitted
 
 #: Of the runs here: every commit keeps parameters of more than a page of SQLite's, and needs room.
@@ -38,29 +40,32 @@ class Scene:
     on_outage: Callable[[], None] = lambda: None
     lease: Lease = field(default_factory=Lease)
     notices: list[str] = field(default_factory=list)
+    listener: Listener = ignore
 
     def driver(self) -> Driver:
         data = datasets.load(CONFIG)
 
-        def notice(kind: str, _: str, __: str | None = None) -> None:
-            self.notices.append(kind)
-            if kind == OUTAGE[0]:
+        def notice(event: Notice) -> None:
+            self.notices.append(event.kind)
+            if event.kind == OUTAGE[0]:
                 self.on_outage()
+
+        def committed(event: IterationCommitted) -> None:
+            self.on_iteration(event.record.iteration)
 
         return Driver(
             history=self.history,
             dispatcher=LocalDispatcher(),
             control=self.control,
             load=lambda _: data,
-            on_notice=notice,
+            events=broadcast(on(Notice, notice), on(IterationCommitted, committed), self.listener),
             lease=self.lease,
         )
 
     def play(self) -> RunRecord:
         """Submit a run and drive it to its end."""
         run, driver = submitted(self.history, CONFIG), self.driver()
-        for number, _ in enumerate(driver.drive(driver.claim(run.id))):
-            self.on_iteration(number)
+        driver.drive(driver.claim(run.id))
         return self.history.find_run(run.id)
 
     def events(self, run: RunRecord) -> list[str]:

@@ -13,11 +13,13 @@ from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.scheduler.dispatch.contract import Dispatcher
 from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.scheduler.driving.keeper import Control
+from tapeworks.scheduler.events import IterationCommitted, Notice, broadcast
 from tapeworks.scheduler.submission import initial_parameters, submit
 from tapeworks.storage.history import History
 from tapeworks.storage.owners import current_owner
 from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
 from tapeworks.wire.exchange import Exchange
+from tests.support.listeners import on
 
 #: Of a test's run, unless it says otherwise: seven microbatches in each of a few iterations. The
 #: network is the golden one, which every worker has compiled when it is ready.
@@ -105,22 +107,20 @@ def drive(
     """Drive a run to its end, or until so many of its iterations are committed."""
     notices = list[tuple[str, str]]()
 
-    def heard(kind: str, message: str) -> None:
-        notices.append((kind, message))
-        on_notice(kind, message)
+    def heard(event: Notice) -> None:
+        notices.append((event.kind, event.message))
+        on_notice(event.kind, event.message)
+
+    committed = on(IterationCommitted, lambda event: on_iteration(event.record))
 
     driver = Driver(
         history=history,
         dispatcher=dispatcher,
-        control=control or Control(),
+        control=control or Control(stop_after),
         stopped_status=RunStatus.PAUSED,
-        on_notice=heard,
-        stop_after=stop_after,
+        events=broadcast(on(Notice, heard), committed),
     )
-    claim = history.claim(run.id, current_owner(), LEASE_SECONDS)
-    for record in driver.drive(claim):
-        if isinstance(record, IterationRecord):
-            on_iteration(record)
+    driver.drive(history.claim(run.id, current_owner(), LEASE_SECONDS))
     return Driven(run=history.find_run(run.id), digests=digests(history, run.id), notices=notices)
 
 

@@ -18,7 +18,6 @@ from tapeworks.errors import ExitCode, UsageError
 from tapeworks.scheduler.submission import grid, initial_parameters, new_run, retry
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
-from tapeworks.wire.crash_points import at_commit
 
 
 @click.command(
@@ -59,7 +58,7 @@ def submit_command(
         )
         for config, numbered in zip(configs, names, strict=True)
     ]
-    history = connected_history(at_commit)
+    history = connected_history()
     queued = history.queue.submit(runs)
     _tell(history, queued, json, as_list=bool(vary))
     return watch(history, queued[0]) if follow else ExitCode.DONE

@@ -35,7 +35,6 @@ from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.submission import initial_parameters, submit
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
-from tapeworks.wire.crash_points import at_commit
 from tapeworks.wire.exchange import Exchange
 from tapeworks.workers.cores import core_count
 
@@ -89,12 +88,12 @@ def train_command(
         initial, data = initial_parameters(config, request.init_from), datasets.load(config)
         count, told = _choose_workers(config, workers, stop_after)
         _check_redis(places, count)
-        history = connected_history(at_commit)
+        history = connected_history()
         run = submit(history, config, initial, status=RunStatus.PAUSED, **described)
     else:
         if described or not request.is_empty:
             raise UsageError("--resume goes on with a run's own settings; leave out all others.")
-        history = connected_history(at_commit)
+        history = connected_history()
         run = _resumable(history, resume, stop_after)
         config = recorded_config(run.configuration)
         data = datasets.load(config)
@@ -105,10 +104,9 @@ def train_command(
     session = Session(
         history=history,
         settings=places,
-        control=Control(),
+        control=Control(stop_after),
         workers=count,
         pinned=not no_pin,
-        stop_after=stop_after,
     )
     began = time.monotonic()
     run = session.run(run, config, data)

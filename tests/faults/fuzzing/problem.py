@@ -27,6 +27,7 @@ from tapeworks.model.parameters import (
 )
 from tapeworks.scheduler.dispatch.contract import Work
 from tapeworks.scheduler.dispatch.fleet import Link
+from tapeworks.scheduler.events import Event, Notice
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.keys import queue_key
 from tapeworks.wire.log_context import about
@@ -94,10 +95,11 @@ class Onlooker:
     def tick(self, *, waiting: bool = False) -> None:
         """Nothing is to be kept."""
 
-    def notice(self, kind: str, message: str, worker: str | None = None) -> None:
-        """An event."""
-        assert len(message) < 4000, "nobody reads that, and SQL has to keep it"
-        self.told.append(kind)
+    def events(self, event: Event) -> None:
+        """Remember a notice."""
+        if isinstance(event, Notice):
+            assert len(event.message) < 4000, "nobody reads that, and SQL has to keep it"
+            self.told.append(event.kind)
 
 
 @dataclass

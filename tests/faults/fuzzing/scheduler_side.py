@@ -47,7 +47,7 @@ HARMLESS = {"answer_forged", "going_on", "redis_unreachable", "no_workers", "wor
 
 def attempt_id(wanted: Wanted) -> str:
     """Of the first attempt at the one shard."""
-    return work(wanted).attempt_id(2, 0, 1)
+    return work(wanted).key(0, 1).id
 
 
 def joined(fields: Fields) -> bytes:
@@ -61,7 +61,7 @@ class SchedulerSide:
     def __init__(self, bench: Bench) -> None:
         self._bench, self._onlooker = bench, Onlooker()
         bench.link.begin("run", NETWORK, FINGERPRINT, allow_mixed=False)
-        bench.link.join()
+        bench.link.join(Onlooker())
         self._true = {wanted: self._answered(wanted) for wanted in Wanted}
 
     def case(self, draw: Draw) -> None:

@@ -64,7 +64,7 @@ class WorkerSide:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         bench.link.begin("run", NETWORK, FINGERPRINT, allow_mixed=False)
-        bench.link.join()
+        bench.link.join(Onlooker())
         self._entries = [self._sent(wanted) for wanted in Wanted]
         self._sealed = {unchecked(entry) for entry in self._entries}
         asked = work()

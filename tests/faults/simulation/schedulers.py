@@ -20,6 +20,7 @@ from tapeworks.scheduler.errors import (
     SchedulerError,
     Undecided,
 )
+from tapeworks.scheduler.events import Event, IterationCommitted, Notice
 from tapeworks.storage.errors import LeaseLost, StorageUnreachable
 from tapeworks.storage.records import Claim, Request, RunStatus
 from tapeworks.wire.messages import Wanted
@@ -82,7 +83,7 @@ class Driven:
         self.started_over = False  #: since the witness looked
         self._work: Work | None = None
         config = RunConfig(iterations=run.iterations)
-        self.committing = Committing(config, claim, store)  # type: ignore[arg-type]
+        self.committing = Committing(config, claim, store, self.events)  # type: ignore[arg-type]
         self.commits = False  #: what comes next is to commit what waits
         self.stored_at: float | None = None  #: when it has committed last
         self.leaves_for: Exception | None = None  #: once what waits is committed
@@ -149,11 +150,15 @@ class Driven:
                 raise Requested(run.request)
         self.forgets_tick = False
 
-    def notice(self, kind: str, message: str, worker: str | None = None) -> None:
-        """An event of the run's history."""
-        self._store.expect_no_later(self.claim)
-        self._world.tell(self.claim.owner, message)
-        self._witness.told(self, kind, message, worker)
+    def events(self, event: Event) -> None:
+        """Write a notice into the run's history; log what is committed."""
+        match event:
+            case Notice(kind=kind, message=message, worker=worker):
+                self._store.expect_no_later(self.claim)
+                self._world.tell(self.claim.owner, message)
+                self._witness.told(self, kind, message, worker)
+            case IterationCommitted(record=committed):
+                self._world.tell(self.claim.owner, f"commits {committed.iteration}")
 
     @property
     def _is_to_be_evaluated(self) -> bool:
@@ -217,9 +222,7 @@ class Driven:
             self._dispatcher.start(self._work, self)
 
     def _commit(self) -> float:
-        run, committed = self.committing.commit()
-        numbers = " ".join(str(one.iteration) for one in committed)
-        self._world.tell(self.claim.owner, f"commits {numbers}")
+        run = self.committing.commit()
         self.commits, self.sleeps, self.stored_at = False, False, self.now
         if self.leaves_for:
             raise self.leaves_for

@@ -27,7 +27,7 @@ from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.scheduler.dispatch.contract import Watcher, Work
 from tapeworks.scheduler.errors import AnswerInvalid
 from tapeworks.storage.commits import Commit
-from tapeworks.storage.records import Claim, IterationRecord, RunRecord
+from tapeworks.storage.records import Claim, RunRecord
 from tapeworks.wire.messages import AnswerHeader
 from tests.faults.simulation.faults import Faults, Kind, drawn
 from tests.faults.simulation.schedule import Failure, Schedule
@@ -123,7 +123,7 @@ def add_in_place(committing: Committing, *arguments: Any) -> None:
     _add(committing, *arguments)
 
 
-def commit_and_keep(committing: Committing) -> tuple[RunRecord, list[IterationRecord]]:
+def commit_and_keep(committing: Committing) -> RunRecord:
     """Commit what waits, and let it wait on."""
     waiting = list(committing.waiting)
     done = _commit_all(committing)

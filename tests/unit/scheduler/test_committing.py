@@ -14,18 +14,19 @@ from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.driving.driver import STOPPED, Driver
 from tapeworks.scheduler.driving.keeper import Control, Lease
 from tapeworks.scheduler.errors import Interrupted, RunFailed
+from tapeworks.scheduler.events import IterationCommitted, Listener, ignore
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.errors import LeaseLost
 from tapeworks.storage.history import History
 from tapeworks.storage.records import (
     Claim,
-    IterationRecord,
     RunRecord,
     RunStatus,
 )
 from tapeworks.storage.tables import runs
 from tapeworks.wire.errors import RedisMisconfigured
 from tests.support.desk import SMALL
+from tests.support.listeners import on
 from tests.support.training import Digests, drive, settings, submitted
 
 CONFIG = settings(**SMALL | {"iterations": 6})
@@ -75,7 +76,12 @@ def run(history: History) -> RunRecord:
     return submitted(history, CONFIG)
 
 
-def driver(history: History, dispatcher: LocalDispatcher, control: Control | None = None) -> Driver:
+def driver(
+    history: History,
+    dispatcher: LocalDispatcher,
+    control: Control | None = None,
+    events: Listener = ignore,
+) -> Driver:
     """One that hears at once what a person wants."""
     return Driver(
         history=history,
@@ -83,6 +89,7 @@ def driver(history: History, dispatcher: LocalDispatcher, control: Control | Non
         control=control or Control(),
         stopped_status=RunStatus.PAUSED,
         lease=Lease(renew_seconds=0.0),
+        events=events,
     )
 
 
@@ -181,10 +188,10 @@ def test_what_was_computed_before_an_error_is_committed_and_the_error_is_told(
             control.drain()
         raise error
 
-    driving = driver(history, Acting({3: act}, moment), control)
-    records = driving.drive(driving.claim(run.id))
+    tell = on(IterationCommitted, lambda event: told.append(event.record.iteration))
+    driving = driver(history, Acting({3: act}, moment), control, tell)
     with pytest.raises(type(error)):
-        told.extend(record.iteration for record in records if isinstance(record, IterationRecord))
+        driving.drive(driving.claim(run.id))
     assert groups == [[0], [1, 2]]
     assert told == [0, 1, 2]
     left = history.find_run(run.id)
@@ -201,7 +208,7 @@ def test_what_was_computed_before_a_person_ends_the_run_is_committed(
     history: History, run: RunRecord, wish: str, status: RunStatus, completed: int
 ) -> None:
     driving = driver(history, Acting({3: lambda: getattr(history.queue, wish)(run.id)}))
-    list(driving.drive(driving.claim(run.id)))
+    driving.drive(driving.claim(run.id))
     left = history.find_run(run.id)
     assert (left.status, left.completed_iterations) == (status, completed)
 
@@ -218,7 +225,7 @@ def test_what_was_computed_before_its_user_stops_it_at_once_is_committed(
 
     driving = driver(history, Acting({3: insist}), control)
     with pytest.raises(Interrupted, match="stopped at once"):
-        list(driving.drive(driving.claim(run.id)))
+        driving.drive(driving.claim(run.id))
     left = history.find_run(run.id)
     assert (left.status, left.completed_iterations) == (RunStatus.PAUSED, 3)
 
@@ -235,7 +242,7 @@ def test_nothing_of_what_waits_is_committed_by_an_owner_whose_lease_is_lost(
 
     driving = driver(history, Acting({3: take_over}, moment))
     with pytest.raises(LeaseLost):
-        list(driving.drive(driving.claim(run.id)))
+        driving.drive(driving.claim(run.id))
     assert groups == [[0], [1, 2]]  # tried, and refused
     left = history.find_run(run.id)
     assert (left.status, left.owner, left.completed_iterations) == (RunStatus.RUNNING, "bob", 1)
@@ -255,5 +262,5 @@ def test_a_commit_that_fails_is_not_tried_a_second_time(
     monkeypatch.setattr(History, "commit", fail)
     driving = driver(history, LocalDispatcher())
     with pytest.raises(LeaseLost):
-        list(driving.drive(driving.claim(run.id)))
+        driving.drive(driving.claim(run.id))
     assert tried == [1]

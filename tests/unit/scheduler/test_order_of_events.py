@@ -9,7 +9,7 @@ import pytest
 
 from tapeworks.scheduler.dispatch.contract import Result, Watcher, Work
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
-from tapeworks.scheduler.driving.heartbeat import Pulse
+from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.scheduler.driving.keeper import Control, Keeper, Lease
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.history import History
@@ -126,8 +126,13 @@ def test_an_iteration_that_follows_begins_before_the_commit_of_the_one_before(
 
 def test_who_keeps_a_run_goes_on_until_somebody_wants_it_to_stop(history: History) -> None:
     claim, control = submit_and_claim(history), Control()
-    parts = (lambda *_: None), (lambda: None), Lease(seconds=LEASE, renew_seconds=0.0), Pulse()
-    keeper = Keeper(history, claim, control, *parts)
+    driver = Driver(
+        history=history,
+        dispatcher=LocalDispatcher(),
+        control=control,
+        lease=Lease(seconds=LEASE, renew_seconds=0.0),
+    )
+    keeper = Keeper(driver, history, claim)
 
     def goes_on() -> bool:
         keeper.tick()

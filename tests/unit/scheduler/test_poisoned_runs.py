@@ -25,6 +25,7 @@ from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
 from tests.support.calls import Call
 from tests.support.desk import SMALL
+from tests.support.listeners import drain_after
 from tests.support.training import drive, settings, submitted
 
 Poison = Callable[[History, RunRecord], None]
@@ -72,10 +73,8 @@ def stopped(history: History) -> RunRecord:
 def served(history: History, until: RunRecord, **values: object) -> None:
     """Let a scheduler drive all runs that are queued, until this one was left."""
     control = Control()
-    driver = Driver(history=history, dispatcher=LocalDispatcher(), control=control, **values)  # type: ignore[arg-type]
-    for happened in serve(driver):
-        if isinstance(happened, RunRecord) and happened.id == until.id:
-            control.drain()
+    listening = {"control": control, "events": drain_after(control, until.id)}
+    serve(Driver(history=history, dispatcher=LocalDispatcher(), **listening | values))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,6 @@ def test_options_of_services_are_read_as_they_are_meant(
         "LOG_LEVEL": " info",
         "LOG_FORMAT": '"text"\r\n',
         "REDIS_URL": " \r",
-        "CRASH_AT": " ",
     }.items():
         monkeypatch.setenv(f"TAPEWORKS_{name}", value)
     monkeypatch.setenv("TAPEWORKS_REDIS_URL", "http://\r")
@@ -195,10 +194,8 @@ def test_the_doctor_reports_a_variable_that_cannot_be_read(
 def test_the_doctor_takes_a_blank_variable_for_none(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("TAPEWORKS_CRASH_AT", "TAPEWORKS_DATA_DIR"):
-        monkeypatch.setenv(name, '""')
+    monkeypatch.setenv("TAPEWORKS_DATA_DIR", '""')
     called = call("doctor")
-    assert "CRASH_AT" not in called.out
     assert called.out.count("data set") == 1
 
 

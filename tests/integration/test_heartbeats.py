@@ -1,4 +1,4 @@
-"""Workers and schedulers as they show themselves, and what `tapeworks health` makes of it."""
+"""Heartbeats of workers and schedulers, and what `tapeworks health` makes of them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.driving.driver import Driver
-from tapeworks.scheduler.driving.heartbeat import LONGEST_SILENCE_SECONDS, Presence, Pulse
+from tapeworks.scheduler.driving.heartbeat import (
+    LONGEST_SILENCE_SECONDS,
+    DriverHeartbeat,
+    Heartbeat,
+)
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.driving.outages import Patience
 from tapeworks.scheduler.errors import Interrupted
+from tapeworks.scheduler.events import Alive, DriverEnded, Notice
 from tapeworks.storage.errors import LeaseLost, StorageUnreachable
 from tapeworks.storage.history import History
 from tapeworks.wire.exchange import Exchange
@@ -28,6 +32,7 @@ from tapeworks.wire.versions import tapeworks_version, tensorflow_version
 from tests.support.calls import Call
 from tests.support.desk import SMALL
 from tests.support.fleet import Fleet
+from tests.support.listeners import on
 from tests.support.processes import ROOT, Start
 from tests.support.training import settings, submitted
 from tests.support.waiting import until
@@ -43,7 +48,7 @@ def exchange(shared_fleet: Fleet) -> Iterator[Exchange]:
     quiet._redis.flushdb()
 
 
-def show_worker(exchange: Exchange, **said: object) -> None:
+def register_worker(exchange: Exchange, **said: object) -> None:
     record = {"name": "w", "host": HERE, "pid": 1, "since": "2026-01-01", "state": "idle"} | said
     exchange._redis.set(worker_key("w"), json.dumps(record), ex=60)
     exchange._redis.sadd(WORKERS_KEY, "w")
@@ -62,7 +67,7 @@ def test_a_worker_shows_its_versions_and_its_clock(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("said", [{}, {"version": "9.9", "mood": "good"}], ids=["older", "newer"])
 def test_a_worker_of_another_version_is_seen(exchange: Exchange, said: dict[str, str]) -> None:
-    show_worker(exchange, **said)
+    register_worker(exchange, **said)
     assert [worker.version for worker in exchange.workers()] == [said.get("version", "")]
 
 
@@ -70,77 +75,75 @@ def test_versions_are_listed_when_they_are_not_all_the_same(
     exchange: Exchange, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TAPEWORKS_REDIS_URL", exchange.url)
-    show_worker(exchange, version=tapeworks_version())
+    register_worker(exchange, version=tapeworks_version())
     assert "VERSION" not in call("workers").out
-    show_worker(exchange, version="9.9")
+    register_worker(exchange, version="9.9")
     headers, row = call("workers").out.splitlines()
     assert (headers.split()[-1], row.split()[-1]) == ("VERSION", "9.9")
     assert call("workers --json").values[0]["version"] == "9.9"
-    show_worker(exchange)
+    register_worker(exchange)
     assert call("workers").out.splitlines()[1].split()[-1] == "older"
 
 
-def test_a_scheduler_is_shown_with_its_runs_and_hidden_when_it_leaves(exchange: Exchange) -> None:
-    pulses = [Pulse(), Pulse()]
-    pulses[1].beat(SchedulerState.DRIVING, "run-1")
-    with Presence(exchange, pulses):
-        [record] = until(exchange.schedulers, "the scheduler is shown")
+def test_a_scheduler_is_registered_with_its_runs_until_it_leaves(exchange: Exchange) -> None:
+    heartbeat = Heartbeat(exchange, drivers=2)
+    heartbeat.drivers[1](Alive(SchedulerState.DRIVING, "run-1"))
+    with heartbeat:
+        [record] = until(exchange.schedulers, "the scheduler is registered")
     assert (record.host, record.version) == (HERE, tapeworks_version())
     assert (record.state, record.runs) == (SchedulerState.DRIVING, ("run-1",))
     assert exchange.schedulers() == []
 
 
-def test_a_scheduler_is_not_shown_while_one_of_its_drivers_is_not_heard_of(
+def test_a_scheduler_is_not_registered_while_one_of_its_drivers_is_silent(
     exchange: Exchange,
 ) -> None:
-    pulses = [Pulse(), Pulse()]
-    presence = Presence(exchange, pulses)
-    assert presence.record()
-    said = pulses[0].said
-    assert said
-    pulses[0].said = replace(said, at=said.at - LONGEST_SILENCE_SECONDS)
-    assert presence.record() is None
-    pulses[0].beat(SchedulerState.IDLE)
-    assert presence.record()
-    pulses[0].said = replace(said, at=said.at - LONGEST_SILENCE_SECONDS)
-    pulses[0].end()
-    assert presence.record()
+    heartbeat = Heartbeat(exchange, drivers=2)
+    driver = heartbeat.drivers[0]
+    assert heartbeat.record()
+    driver.heard_at -= LONGEST_SILENCE_SECONDS
+    assert heartbeat.record() is None
+    driver(Alive(SchedulerState.IDLE))
+    assert heartbeat.record()
+    driver.heard_at -= LONGEST_SILENCE_SECONDS
+    driver(DriverEnded())
+    assert heartbeat.record()
 
 
-# Who says it
+# Drivers
 
 
 def test_a_driver_is_heard_from_inside_its_run(history: History) -> None:
-    heard = []
+    heard, heartbeat = list[Alive | None](), DriverHeartbeat()
     driver = Driver(
         history=history,
         dispatcher=LocalDispatcher(),
-        on_tick=lambda: heard.append(driver.pulse.said),
+        events=heartbeat,
+        check=lambda: heard.append(heartbeat.latest),
     )
     run = submitted(history, settings(**SMALL))
-    list(driver.drive(driver.claim(run.id)))
+    driver.drive(driver.claim(run.id))
     assert heard
-    assert {said and said.run_id for said in heard} == {run.id}
-    assert {SchedulerState.DRIVING} <= {said and said.state for said in heard}
+    assert {one and one.run_id for one in heard} == {run.id}
+    assert {SchedulerState.DRIVING} <= {one and one.state for one in heard}
 
 
 def test_a_driver_is_heard_while_it_waits_for_the_database(history: History) -> None:
-    driver = Driver(history=history, dispatcher=LocalDispatcher())
-    patience = Patience(history, driver.control, lambda *_: None, None, driver.pulse)
+    control, heartbeat = Control(), DriverHeartbeat()
+    patience = Patience(history, control, heartbeat)
 
     def fail() -> None:
-        driver.control.drain()  # so that the pause is the last one
+        control.drain()  # so that the pause is the last one
         raise StorageUnreachable("away")
 
     with pytest.raises(Interrupted):
         patience(fail)
-    assert driver.pulse.said
-    assert driver.pulse.said.state is SchedulerState.WAITING
+    assert heartbeat.latest == Alive(SchedulerState.WAITING)
 
 
 def test_a_database_that_says_the_lease_is_lost_is_back(history: History) -> None:
     answers, told = [StorageUnreachable("away"), LeaseLost("another's")], list[str]()
-    patience = Patience(history, Control(), lambda kind, _: told.append(kind))
+    patience = Patience(history, Control(), on(Notice, lambda event: told.append(event.kind)))
 
     def fail() -> None:
         raise answers.pop(0)
@@ -178,13 +181,13 @@ def test_a_worker_is_healthy_when_it_is_here_and_ready(
 ) -> None:
     monkeypatch.setenv("TAPEWORKS_REDIS_URL", exchange.url)
     assert call("health worker").code == 1
-    show_worker(exchange, host="elsewhere", fingerprint="abc")
+    register_worker(exchange, host="elsewhere", fingerprint="abc")
     assert call("health worker").code == 1
-    show_worker(exchange, state="starting")
+    register_worker(exchange, state="starting")
     called = call("health worker")
     assert called.code == 1
     assert "starting" in called.last_words
-    show_worker(exchange, fingerprint="abc")
+    register_worker(exchange, fingerprint="abc")
     called = call("health worker")
     assert (called.code, called.out, called.err) == (0, "", "")
 

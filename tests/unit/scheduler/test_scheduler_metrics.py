@@ -12,14 +12,15 @@ from tapeworks.metrics import endpoint as bounded
 from tapeworks.metrics.endpoint import BoundedLook
 from tapeworks.metrics.scheduler import SchedulerMetrics
 from tapeworks.scheduler.core.decisions import WORKER_QUARANTINED
-from tapeworks.scheduler.metering import NOTICES
+from tapeworks.scheduler.events import NOTICES, Notice, RunClaimed, RunLeft
+from tapeworks.storage.records import Claim
 from tapeworks.wire.errors import RedisUnreachable
 from tests.support.observed import Samples, samples, value
 from tests.support.processes import ROOT
 from tests.support.waiting import until
 
 #: A notice's kind, as the scheduler's code gives it.
-KIND = re.compile(r'(?:notice|_tell|_wait_for|_over|Tell)\(\s*(?:kind=)?"(\w+)"')
+KIND = re.compile(r'(?:Notice|_tell|_wait_for|_over|Tell)\(\s*(?:kind=)?"(\w+)"')
 
 
 def collected(registry: CollectorRegistry) -> Samples:
@@ -50,18 +51,18 @@ def test_a_scheduler_waits_as_long_as_one_of_its_runs_does() -> None:
         return value(collected(registry), "tapeworks_waiting", **{"for": what})
 
     for driver in (first, second):
-        driver.noticed("redis_unreachable")
-    first.noticed("going_on")
+        driver(Notice("redis_unreachable", ""))
+    first(Notice("going_on", ""))
     assert waiting("redis") == 1
-    second.left()
+    second(RunLeft("run"))
     assert waiting("redis") == 0
-    first.noticed("no_workers")
+    first(Notice("no_workers", ""))
     assert (waiting("workers"), waiting("database")) == (1, 0)
-    first.noticed("redis_unreachable")  # it cannot know of workers any more
+    first(Notice("redis_unreachable", ""))  # it cannot know of workers any more
     assert (waiting("workers"), waiting("redis")) == (0, 1)
-    first.noticed("database_unreachable")
+    first(Notice("database_unreachable", ""))
     assert waiting("database") == 1
-    first.left()  # if the database is still away, whoever asks it next says so
+    first(RunLeft("run"))  # if the database is still away, whoever asks it next says so
     assert (waiting("redis"), waiting("database")) == (0, 0)
 
 
@@ -69,12 +70,12 @@ def test_a_lease_is_told_of_while_a_run_is_in_hand() -> None:
     registry = CollectorRegistry()
     driver = SchedulerMetrics(registry).driver()
     assert ("tapeworks_lease_age_seconds", frozenset()) not in collected(registry)
-    driver.taken(10.0)
+    driver(RunClaimed(Claim(run_id="run", term=1, owner="me"), 10.0))
     found = collected(registry)
     age = value(found, "tapeworks_lease_age_seconds")
     assert value(found, "tapeworks_lease_left_seconds") == pytest.approx(10.0 - age)
     assert value(found, "tapeworks_runs_in_hand") == 1
-    driver.left()
+    driver(RunLeft("run"))
     assert value(collected(registry), "tapeworks_runs_in_hand") == 0
 
 

@@ -1,0 +1,101 @@
+"""The lines that a scheduler logs about its runs."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from tapeworks.scheduler.events import (
+    AnswerJudged,
+    AttemptSent,
+    EvaluationStored,
+    Event,
+    ImagesPublished,
+    IterationAnnounced,
+    IterationCommitted,
+    IterationComputed,
+    Notice,
+    RunAnnounced,
+    RunClaimed,
+    RunReleased,
+)
+from tapeworks.storage.records import IterationRecord, RunRecord
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two lines about the runs in progress.
+LINE_SECONDS = 5.0
+
+#: Kinds of notices that are no warnings.
+GOOD_NEWS = {"going_on", "database_back"}
+
+
+class Log:
+    """Logs what happens to runs; drivers may share one."""
+
+    def __init__(self) -> None:
+        self._said_at = float("-inf")
+        self._accuracy: dict[str, str] = {}  #: of runs in progress, as evaluated last
+
+    def __call__(self, event: Event) -> None:
+        """Log a line, if the event is worth one."""
+        match event:
+            case Notice():
+                level = logging.INFO if event.kind in GOOD_NEWS else logging.WARNING
+                extra = {"event": event.kind, "worker": event.worker}
+                logger.log(level, event.message, extra=extra)
+            case RunClaimed(claim=claim):
+                about = {"event": "run_begins", "run": claim.run_id, "term": claim.term}
+                logger.info("Run %s begins", claim.run_id, extra=about)
+            case EvaluationStored(run_id=run_id, record=record):
+                self._accuracy[run_id] = f"accuracy {record.accuracy:.1%} on held-out images"
+            case IterationCommitted(record=record):
+                self._log_iteration(record)
+            case RunReleased(run=run):
+                self._log_end(run)
+            case _ if logger.isEnabledFor(logging.DEBUG):
+                _log_detail(event)
+
+    def _log_end(self, run: RunRecord) -> None:
+        about = {"run": run.id, "term": run.term}
+        if accuracy := self._accuracy.pop(run.id, ""):
+            logger.info("Run %s: %s", run.id, accuracy, extra={"event": "run_evaluated", **about})
+        loss = "" if run.final_loss is None else f", loss {run.final_loss:.4f}"
+        done = f"{run.completed_iterations} iterations{loss}"
+        status, extra = run.status.value, {"event": f"run_{run.status.value}", **about}
+        logger.info("Run %s is %s after %s", run.id, status, done, extra=extra)
+
+    def _log_iteration(self, record: IterationRecord) -> None:
+        """Log a line now and then, which is enough for people."""
+        if time.monotonic() - self._said_at <= LINE_SECONDS:
+            level = logging.DEBUG
+        else:
+            level, self._said_at = logging.INFO, time.monotonic()
+        done = f"iteration {record.iteration + 1}, loss {record.loss:.4f}"
+        accuracy = self._accuracy.get(record.run_id, "")
+        sentence = f"Run {record.run_id}: {', '.join(filter(None, [done, accuracy]))}"
+        about = {"run": record.run_id, "term": record.term, "iteration": record.iteration}
+        logger.log(level, sentence, extra={"event": "iteration_committed", **about})
+
+
+def _log_detail(event: Event) -> None:
+    match event:
+        case AttemptSent(key=key):
+            _debug(
+                "attempt_sent", "Attempt %s is sent", key.id, shard=key.shard, attempt=key.attempt
+            )
+        case AnswerJudged(attempt_id=attempt, verdict=verdict, worker=worker):
+            sentence = "The answer to attempt %s: %s"
+            _debug(f"answer_{verdict}", sentence, attempt, verdict, worker=worker)
+        case RunAnnounced():
+            _debug("run_announced", "Run %s is announced to workers", event.run_id)
+        case ImagesPublished():
+            _debug("images_published", "The images of run %s are in Redis", event.run_id)
+        case IterationAnnounced():
+            _debug("iteration_announced", "Iteration %d is announced", event.iteration)
+        case IterationComputed():
+            _debug("iteration_computed", "Iteration %d is computed", event.iteration)
+
+
+def _debug(event: str, sentence: str, *arguments: object, **about: object) -> None:
+    logger.debug(sentence, *arguments, extra={"event": event, **about})
