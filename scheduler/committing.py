@@ -6,8 +6,9 @@ import time
 
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.cadence import is_kept, is_recorded
+from tapeworks.scheduler.dispatch.contract import Dispatcher
 from tapeworks.scheduler.events import IterationCommitted, Listener, ignore
-from tapeworks.scheduler.outcomes import Computed, ledger_of
+from tapeworks.scheduler.outcomes import Computed, Lap, ledger_of
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.history import History
 from tapeworks.storage.records import Claim, IterationRecord, RunRecord
@@ -29,18 +30,34 @@ class Committing:
         self.waiting: list[Commit] = []  #: in the order of their iterations
         self._committed_at = float("-inf")  # people see at once that it goes on
 
-    def add(self, record: IterationRecord, computed: Computed, fingerprint: str | None) -> None:
-        """Take an iteration that follows the one before."""
+    def add(self, computed: Computed, dispatcher: Dispatcher, lap: Lap) -> None:
+        """Take an iteration that follows the one before, as the dispatcher has computed it."""
+        iteration, claim = computed.work.iteration, self._claim
+        record = IterationRecord(
+            run_id=claim.run_id,
+            iteration=iteration,
+            images=computed.images,
+            loss=computed.loss,
+            accuracy=computed.accuracy,
+            gradient_norm=computed.gradient_norm,
+            parameters_digest=computed.parameters_digest,
+            term=claim.term,
+            shards=dispatcher.shards,
+            attempts=dispatcher.attempts,
+            workers=computed.workers,
+            started_at=lap.started_at,
+            seconds=lap.seconds,
+        )
         self.waiting.append(
             Commit(
                 iteration=record,
-                ledger=ledger_of(computed.outcomes, self._claim, record.iteration),
+                ledger=ledger_of(computed.outcomes, claim, iteration),
                 image_values=computed.image_values,
                 parameters=computed.parameters,
-                fingerprint=fingerprint,
-                keep_previous_checkpoint=is_kept(self._config, record.iteration),
+                fingerprint=dispatcher.fingerprint,
+                keep_previous_checkpoint=is_kept(self._config, iteration),
                 optimizer_state=computed.optimizer_state,
-                record_images=is_recorded(self._config, record.iteration),
+                record_images=is_recorded(self._config, iteration),
             )
         )
 

@@ -1,8 +1,10 @@
-"""The loss, accuracy, values and ledger of an iteration, from its shards' outcomes."""
+"""The time, loss, accuracy, values and ledger of an iteration, from its shards' outcomes."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,19 @@ from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.parameters import Arrays
 from tapeworks.scheduler.dispatch.contract import Outcome, Work
 from tapeworks.storage.records import Claim, ImageValues, LedgerRecord
+
+
+class Lap:
+    """The time of one iteration, from now on."""
+
+    def __init__(self) -> None:
+        self.started_at, self._began = datetime.now(UTC), time.perf_counter()
+        self.seconds = 0.0
+
+    def end(self) -> Lap:
+        """Measure it until now."""
+        self.seconds = time.perf_counter() - self._began
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import partial
-
-import numpy as np
-from numpy.typing import NDArray
 
 from tapeworks.model.average import mean_gradient
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets.source import ImageData
-from tapeworks.model.images import image_set
 from tapeworks.model.parameters import (
     all_finite,
     assign,
@@ -34,6 +28,7 @@ from tapeworks.scheduler.errors import diverged
 from tapeworks.scheduler.events import EvaluationStored, IterationComputed
 from tapeworks.scheduler.outcomes import (
     Computed,
+    Lap,
     accuracy_of,
     confusion_of,
     loss_of,
@@ -43,9 +38,7 @@ from tapeworks.storage.records import (
     CheckpointRecord,
     Claim,
     EvaluationRecord,
-    IterationRecord,
 )
-from tapeworks.wire.messages import Wanted
 
 
 def train(
@@ -64,7 +57,7 @@ def train(
     """
     checkpoint = history.checkpoint(claim.run_id)
     parameters, state = checkpoint.parameters, checkpoint.optimizer_state
-    ask = partial(iteration_work, config, claim.run_id, claim.term, data=data)
+    ask = partial(Work.training, config, claim.run_id, claim.term, data)
     committing, work = Committing(config, claim, history, watcher.events), None
 
     for iteration in range(checkpoint.completed_iterations, config.iterations):
@@ -77,14 +70,13 @@ def train(
             watcher.events(IterationComputed(claim.run_id, iteration))
 
             # Workers compute the next iteration while this one is recorded and committed.
-            ended, lap, work = lap.ended(), Lap(), None
+            ended, lap, work = lap.end(), Lap(), None
             try:
                 if next_follows(config, iteration + 1) and watcher.goes_on(iteration + 1):
                     work = ask(iteration + 1, parameters)
                     dispatcher.start(work, watcher)
             finally:
-                record = _record(claim, iteration, computed, dispatcher, ended)
-                committing.add(record, computed, dispatcher.fingerprint)
+                committing.add(computed, dispatcher, ended)
         except Exception:
             if committing.waiting:
                 committing.commit()
@@ -97,52 +89,6 @@ def train(
             watcher.heed(run)
             if watcher.is_stopped(iteration + 1):
                 return
-
-
-class Lap:
-    """The time of one iteration, from now on."""
-
-    def __init__(self) -> None:
-        self.started_at, self._began = datetime.now(UTC), time.perf_counter()
-        self.seconds = 0.0
-
-    def ended(self) -> Lap:
-        """Measure it until now."""
-        self.seconds = time.perf_counter() - self._began
-        return self
-
-
-def _record(
-    claim: Claim, iteration: int, computed: Computed, dispatcher: Dispatcher, lap: Lap
-) -> IterationRecord:
-    return IterationRecord(
-        run_id=claim.run_id,
-        iteration=iteration,
-        images=computed.images,
-        loss=computed.loss,
-        accuracy=computed.accuracy,
-        gradient_norm=computed.gradient_norm,
-        parameters_digest=computed.parameters_digest,
-        term=claim.term,
-        shards=dispatcher.shards,
-        attempts=dispatcher.attempts,
-        workers=computed.workers,
-        started_at=lap.started_at,
-        seconds=lap.seconds,
-    )
-
-
-def iteration_work(
-    config: RunConfig,
-    run_id: str,
-    term: int,
-    iteration: int,
-    parameters: bytes,
-    data: ImageData,
-) -> Work:
-    """Return the work that one iteration asks of a dispatcher: its images, in microbatches."""
-    images, wanted = image_set(config, iteration), Wanted(config.gradient_form)
-    return _work(config, run_id, term, iteration, parameters, data, images, wanted)
 
 
 def compute_iteration(
@@ -202,40 +148,13 @@ def measure(
     watcher: Watcher,
 ) -> EvaluationRecord:
     """Evaluate a run's parameters on images, which workers compute as they do an iteration's."""
-    done, images = checkpoint.completed_iterations, np.arange(len(held_out.labels))
-    source = checkpoint.run_id, term, done, checkpoint.parameters, held_out
-    work = _work(config, *source, images, Wanted.NOTHING)
+    work = Work.evaluation(config, term, checkpoint, held_out)
     outcomes = dispatcher.compute(work, watcher).outcomes
     return EvaluationRecord(
         run_id=checkpoint.run_id,
-        completed_iterations=done,
-        images=len(images),
+        completed_iterations=checkpoint.completed_iterations,
+        images=len(work.images),
         loss=loss_of(outcomes),
         accuracy=accuracy_of(outcomes, held_out),
         confusion=confusion_of(outcomes, held_out, config.network.class_count),
-    )
-
-
-def _work(
-    config: RunConfig,
-    run_id: str,
-    term: int,
-    iteration: int,
-    parameters: bytes,
-    data: ImageData,
-    images: NDArray[np.int64],
-    wanted: Wanted,
-) -> Work:
-    return Work(
-        run_id=run_id,
-        term=term,
-        iteration=iteration,
-        network=config.network,
-        wanted=wanted,
-        parameters=parameters,
-        parameters_digest=digest(parameters),
-        data=data,
-        images=images,
-        shards=config.shards,
-        audit=config.audit,
     )

@@ -10,12 +10,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.config import NetworkConfig, RunConfig
 from tapeworks.model.datasets.source import ImageData
-from tapeworks.model.parameters import Arrays
+from tapeworks.model.images import image_set
+from tapeworks.model.parameters import Arrays, digest
 from tapeworks.scheduler.core.sharding import Shard
 from tapeworks.scheduler.events import Event
-from tapeworks.storage.records import RunRecord
+from tapeworks.storage.records import CheckpointRecord, RunRecord
 from tapeworks.wire.messages import AttemptKey, Wanted
 
 
@@ -34,6 +35,50 @@ class Work:
     images: NDArray[np.int64]  #: the image set: numbers of its images in the data
     shards: int | None  #: None lets the dispatcher choose
     audit: float = 0.0  #: share of the shards that two workers must agree on
+
+    @classmethod
+    def training(
+        cls,
+        config: RunConfig,
+        run_id: str,
+        term: int,
+        data: ImageData,
+        iteration: int,
+        parameters: bytes,
+    ) -> Work:
+        """Return the gradients of an iteration's image set, to be computed."""
+        return cls(
+            run_id=run_id,
+            term=term,
+            iteration=iteration,
+            network=config.network,
+            wanted=Wanted(config.gradient_form),
+            parameters=parameters,
+            parameters_digest=digest(parameters),
+            data=data,
+            images=image_set(config, iteration),
+            shards=config.shards,
+            audit=config.audit,
+        )
+
+    @classmethod
+    def evaluation(
+        cls, config: RunConfig, term: int, checkpoint: CheckpointRecord, held_out: ImageData
+    ) -> Work:
+        """Return the losses and predictions of all held-out images, to be computed."""
+        return cls(
+            run_id=checkpoint.run_id,
+            term=term,
+            iteration=checkpoint.completed_iterations,
+            network=config.network,
+            wanted=Wanted.NOTHING,
+            parameters=checkpoint.parameters,
+            parameters_digest=digest(checkpoint.parameters),
+            data=held_out,
+            images=np.arange(len(held_out.labels)),
+            shards=config.shards,
+            audit=config.audit,
+        )
 
     @property
     def microbatches(self) -> int:

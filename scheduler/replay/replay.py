@@ -13,7 +13,7 @@ from tapeworks.model.errors import ParametersError
 from tapeworks.model.parameters import checked, from_bytes
 from tapeworks.model.update import read_state
 from tapeworks.scheduler.cadence import is_kept, is_recorded
-from tapeworks.scheduler.dispatch.contract import Dispatcher, Watcher
+from tapeworks.scheduler.dispatch.contract import Dispatcher, Watcher, Work
 from tapeworks.scheduler.driving.driver import check_images, images_digest
 from tapeworks.scheduler.errors import CannotReplay, Diverged
 from tapeworks.scheduler.outcomes import Computed
@@ -28,7 +28,7 @@ from tapeworks.scheduler.replay.differences import (
     unusable_state,
 )
 from tapeworks.scheduler.submission import check_order
-from tapeworks.scheduler.training import compute_iteration, iteration_work
+from tapeworks.scheduler.training import compute_iteration
 from tapeworks.storage.errors import CheckpointNotFound, IterationNotFound
 from tapeworks.storage.history import History
 from tapeworks.storage.records import CheckpointRecord, IterationRecord, RunRecord
@@ -81,7 +81,7 @@ class Replay:
         parameters, state = checkpoint.parameters, checkpoint.optimizer_state
         for iteration in span:
             began = time.perf_counter()
-            work = iteration_work(config, run.id, run.term, iteration, parameters, self.data)
+            work = Work.training(config, run.id, run.term, self.data, iteration, parameters)
             try:
                 computed = compute_iteration(config, work, state, dispatcher, watcher)
             except Diverged:

@@ -12,11 +12,11 @@ from sqlalchemy import update
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets import load
 from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
+from tapeworks.scheduler.dispatch.contract import Work
 from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.scheduler.driving.keeper import Control, Lease
 from tapeworks.scheduler.errors import Interrupted
 from tapeworks.scheduler.events import AttemptSent, Listener
-from tapeworks.scheduler.training import iteration_work
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.errors import LeaseLost
 from tapeworks.storage.history import History
@@ -246,6 +246,6 @@ def test_what_cannot_be_sent_is_left_to_compute() -> None:
     data = load(config).training
     dispatcher = CeleryDispatcher(NOWHERE)
     dispatcher.begin("run", config.network, None, allow_mixed=False)
-    dispatcher.start(iteration_work(config, "run", 1, 0, b"parameters", data), Onlooker())
+    dispatcher.start(Work.training(config, "run", 1, data, 0, b"parameters"), Onlooker())
     assert dispatcher.gathering is not None
     assert dispatcher.gathering.attempts == 0

@@ -14,7 +14,7 @@ from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.parameters import digest
 from tapeworks.scheduler.dispatch.contract import Result, Work
 from tapeworks.scheduler.outcomes import Computed
-from tapeworks.storage.records import Claim, IterationRecord
+from tapeworks.storage.records import Claim
 from tapeworks.wire.messages import Wanted
 
 if TYPE_CHECKING:
@@ -86,23 +86,4 @@ def computed(work: Work, result: Result, parameters: bytes) -> Computed:
         parameters=parameters,
         parameters_digest=digest(parameters),
         optimizer_state=None,
-    )
-
-
-def record(claim: Claim, iteration: int, computed: Computed) -> IterationRecord:
-    """Return what the history says of an iteration."""
-    return IterationRecord(
-        run_id=claim.run_id,
-        iteration=iteration,
-        images=computed.images,
-        loss=computed.loss,
-        accuracy=computed.accuracy,
-        gradient_norm=computed.gradient_norm,
-        parameters_digest=computed.parameters_digest,
-        term=claim.term,
-        shards=len(computed.outcomes),
-        attempts=len(computed.outcomes),
-        workers=computed.workers,
-        started_at=NOON,
-        seconds=0.0,
     )

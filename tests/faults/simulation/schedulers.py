@@ -21,6 +21,7 @@ from tapeworks.scheduler.errors import (
     Undecided,
 )
 from tapeworks.scheduler.events import Event, IterationCommitted, Notice
+from tapeworks.scheduler.outcomes import Lap
 from tapeworks.storage.errors import LeaseLost, StorageUnreachable
 from tapeworks.storage.records import Claim, Request, RunStatus
 from tapeworks.wire.messages import Wanted
@@ -29,7 +30,6 @@ from tests.faults.simulation.problem import (
     NETWORK,
     assigned,
     computed,
-    record,
     work,
 )
 from tests.faults.simulation.store import Store, counted
@@ -191,7 +191,7 @@ class Driven:
             return 0.0
         after = assigned(self.parameters, [line.value for line in ledger])
         found = computed(gathering.work, result, after)
-        self.committing.add(record(self.claim, self.iteration, found), found, kind)
+        self.committing.add(found, self._dispatcher, Lap())
         self.iteration, self.parameters = self.iteration + 1, after
         self._leave_it()
         self._goes_over = True
