@@ -105,8 +105,8 @@ class Exchange(Registry):
         """
         with redis_client.translated(self.url):
             current, is_withdrawn, *values = self._line.ask(
-                ("GETRANGE", current_key(message.run_id), 0, LARGEST_CURRENT_BYTES),
-                ("EXISTS", withdrawn_key(message.attempt_id)),
+                ("GETRANGE", current_key(message.key.run), 0, LARGEST_CURRENT_BYTES),
+                ("EXISTS", withdrawn_key(message.key.id)),
                 *(("GETRANGE", payload_key(name), 0, most) for name, most in limits.items()),
             )
         is_stale = is_withdrawn or _is_past(current, message)
@@ -146,11 +146,11 @@ class Exchange(Registry):
         """Write an answer, and then announce it."""
         head = header.model_dump_json().encode()
         signature = self.signer.signature(Purpose.ANSWER, head, arrays).encode()
-        key, arrivals = answer_key(header.attempt_id), arrivals_key(header.run_id)
+        key, arrivals = answer_key(header.key.id), arrivals_key(header.key.run)
         with redis_client.translated(self.url):
             self._line.ask(
                 ("SET", key, packed(signature, head, arrays), "EX", ANSWER_SECONDS),
-                ("RPUSH", arrivals, header.attempt_id),
+                ("RPUSH", arrivals, header.key.id),
                 ("EXPIRE", arrivals, ANSWER_SECONDS),
             )
 
@@ -241,4 +241,4 @@ def _is_past(current: bytes, message: ShardMessage) -> bool:
         return True
     found = _CURRENT.fullmatch(current)  # what cannot be read spares no work
     stands_at = (int(found[1]), int(found[2])) if found else (0, 0)
-    return stands_at > (message.term, message.iteration)
+    return stands_at > (message.key.term, message.key.iteration)

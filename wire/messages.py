@@ -28,6 +28,8 @@ from tapeworks.wire.signing import KEY_ID_DIGITS
 #: What a worker says of itself ends up in SQL and on terminals.
 Text = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$")]
 Name = Annotated[str, Field(max_length=LONGEST_NAME, pattern=r"^[^\x00]*$")]
+#: Leaves room for the rest of an attempt's id.
+RunName = Annotated[str, Field(max_length=LONGEST_NAME - 50, pattern=r"^[^\x00]*$")]
 Number = Annotated[int, Field(ge=0, lt=2**31)]
 Fingerprint = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9a-f]*$")]
 Digest = Annotated[str, Field(min_length=64, max_length=64, pattern=r"^[0-9a-f]*$")]
@@ -61,7 +63,7 @@ class _Message(BaseModel):
 class AttemptKey(_Message):
     """The identity of one sending of one shard, over all runs."""
 
-    run: Name
+    run: RunName
     term: Number  #: of the claim under which it was sent
     iteration: Number  #: an evaluation has that of the iteration that would come next
     shard: Number
@@ -78,12 +80,7 @@ class AttemptKey(_Message):
 class ShardMessage(_Message):
     """One attempt at one shard: all that a worker needs to know, but for the bytes in Redis."""
 
-    attempt_id: Name  #: unique over all runs, terms, iterations, shards and attempts
-    run_id: Name
-    term: Number
-    iteration: Number
-    shard: Number
-    attempt: Number  #: counted from 1
+    key: AttemptKey
     network: NetworkConfig
     wanted: Wanted
     parameters_digest: Digest
@@ -151,12 +148,7 @@ class ShardMessage(_Message):
 class AnswerHeader(_Message):
     """A worker's report of its attempt; the arrays stand beside it as safetensors bytes."""
 
-    attempt_id: Name
-    run_id: Name
-    term: Number
-    iteration: Number
-    shard: Number
-    attempt: Number
+    key: AttemptKey  #: the message's
     parameters_digest: Name
     status: Status
     detail: Text = ""  #: the error, if it failed

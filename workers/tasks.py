@@ -17,7 +17,6 @@ from tapeworks.wire.messages import (
     AnswerHeader,
     ShardMessage,
     Status,
-    Wanted,
     checksum,
 )
 from tapeworks.workers.app import app, this_worker
@@ -111,7 +110,7 @@ def _serve(sealed: str) -> None:
         _answer(shard)
     except RedisUnreachable as error:  # the scheduler sends again what does not come back
         event = {"event": "answer_given_up"}
-        logger.warning("Attempt %s is given up: %s", shard.attempt_id, error, extra=event)
+        logger.warning("Attempt %s is given up: %s", shard.key.id, error, extra=event)
 
 
 def _is_stranger() -> bool:
@@ -134,16 +133,16 @@ def _tell_of_refused(reason: str) -> None:
 def _answer(shard: ShardMessage) -> None:
     worker = this_worker()
     if worker.payloads.look(shard):
-        worker.events(AttemptDropped(shard.attempt_id))
+        worker.events(AttemptDropped(shard.key.id))
         return
-    worker.events(AttemptTaken(shard.attempt_id))
+    worker.events(AttemptTaken(shard.key.id))
     with worker.holding(shard):
         header, arrays = _attempt(shard)
     if header.status is Status.DONE:
         worker.count(shard, header.seconds)
-        worker.events(AttemptComputed(shard.attempt_id, header.seconds))
+        worker.events(AttemptComputed(shard.key.id, header.seconds))
     worker.deliver(header, arrays)
-    worker.events(AttemptAnswered(shard.attempt_id, header.status))
+    worker.events(AttemptAnswered(shard.key.id, header.status))
     if header.status in {Status.REFUSED, Status.LEFT}:
         time.sleep(LEAVE_SECONDS)
 
@@ -166,20 +165,21 @@ def _attempt(shard: ShardMessage) -> tuple[AnswerHeader, bytes]:
             raise
         except Exception as error:  # reported to the scheduler, which decides
             failed = {"event": "shard_failed"}
-            logger.warning("Shard %s failed", shard.attempt_id, exc_info=True, extra=failed)
+            logger.warning("Shard %s failed", shard.key.id, exc_info=True, extra=failed)
             outcome = {"status": Status.FAILED, "detail": _text(error)}
     return _header(shard, time.perf_counter() - began, outcome), arrays
 
 
 def _log_about(shard: ShardMessage) -> None:
     """Name the attempt in every line from now on, until it is answered or the task has failed."""
+    key = shard.key
     go_on_about(
-        run=shard.run_id,
-        term=shard.term,
-        iteration=shard.iteration,
-        evaluation=shard.wanted is Wanted.NOTHING or None,
-        shard=shard.shard,
-        attempt=shard.attempt,
+        run=key.run,
+        term=key.term,
+        iteration=key.iteration,
+        evaluation=key.evaluation or None,
+        shard=key.shard,
+        attempt=key.attempt,
         worker=this_worker().name,
     )
 
@@ -191,12 +191,7 @@ def _text(error: Exception) -> str:
 def _header(shard: ShardMessage, seconds: float, outcome: dict[str, Any]) -> AnswerHeader:
     worker = this_worker()
     return AnswerHeader(
-        attempt_id=shard.attempt_id,
-        run_id=shard.run_id,
-        term=shard.term,
-        iteration=shard.iteration,
-        shard=shard.shard,
-        attempt=shard.attempt,
+        key=shard.key,
         parameters_digest=shard.parameters_digest,
         worker=worker.name,
         fingerprint=worker.fingerprint or "",

@@ -212,7 +212,7 @@ class Worker:
     @contextmanager
     def holding(self, shard: ShardMessage) -> Iterator[None]:
         """Show this shard as the one in hand; the first one at once, for it may be the last."""
-        self._shard = shard.attempt_id
+        self._shard = shard.key.id
         if not self._busy_seconds:
             with suppress(RedisUnreachable):
                 self.exchange.register_worker(self.record())

@@ -117,12 +117,7 @@ class Fleet:
         form = shard.network, shard.wanted, shard.first_microbatch, len(shard.images)
         arrays, arrays_checksum = _arrays(*form)
         header = AnswerHeader(
-            attempt_id=shard.attempt_id,
-            run_id=shard.run_id,
-            term=shard.term,
-            iteration=shard.iteration,
-            shard=shard.shard,
-            attempt=shard.attempt,
+            key=shard.key,
             parameters_digest=shard.parameters_digest,
             status=Status.DONE,
             worker=name,

@@ -84,19 +84,12 @@ def read_header(payload: bytes, work: Work, attempt: Attempt) -> AnswerHeader:
         header = AnswerHeader.model_validate_json(payload)
     except ValidationError as error:
         raise AnswerInvalid("its header cannot be read") from error
-    expected = {
-        "attempt_id": attempt.id,
-        "run_id": work.run_id,
-        "term": work.term,
-        "iteration": work.iteration,
-        "shard": attempt.shard.index,
-        "attempt": attempt.number,
-        "parameters_digest": work.parameters_digest,
-    }
-    for name, value in expected.items():
-        if getattr(header, name) != value:
-            received = _shown(getattr(header, name))
-            raise AnswerInvalid(f"expected {name}={_shown(value)}, received {received}")
+    if header.key != work.key(attempt.shard.index, attempt.number):
+        raise AnswerInvalid(f"expected attempt {attempt.id}, received {_shown(header.key.id)}")
+    if header.parameters_digest != work.parameters_digest:
+        received = _shown(header.parameters_digest)
+        expected = f"parameters_digest={work.parameters_digest}"
+        raise AnswerInvalid(f"expected {expected}, received {received}")
     return header
 
 
@@ -150,8 +143,7 @@ def outcome_of(arrays: Arrays, header: AnswerHeader, attempt: Attempt) -> Outcom
         losses=arrays[LOSSES],
         gradient_norms=arrays[GRADIENT_NORMS],
         predictions=arrays[PREDICTIONS],
-        attempt=attempt.number,
-        term=header.term,
+        key=header.key,
         worker=header.worker,
         seconds=header.seconds,
         received_at=datetime.now(UTC),

@@ -105,8 +105,7 @@ class Outcome:
     losses: NDArray[np.float32]  #: a row per image, as are the next two
     gradient_norms: NDArray[np.float32]
     predictions: NDArray[np.int32]
-    attempt: int  #: the attempt that was counted, from 1
-    term: int  #: the claim under which that attempt was sent
+    key: AttemptKey  #: of the attempt that was counted
     worker: str
     seconds: float  #: the worker's time for it
     received_at: datetime

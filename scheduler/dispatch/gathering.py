@@ -278,12 +278,7 @@ class Gathering:
         work, shard = self._work, attempt.shard
         try:
             return ShardMessage(
-                attempt_id=attempt.id,
-                run_id=work.run_id,
-                term=work.term,
-                iteration=work.iteration,
-                shard=shard.index,
-                attempt=attempt.number,
+                key=work.key(shard.index, attempt.number),
                 network=work.network,
                 wanted=work.wanted,
                 parameters_digest=work.parameters_digest,

@@ -19,7 +19,7 @@ from tapeworks.wire.keys import (
     worker_key,
 )
 from tapeworks.wire.limits import LARGEST_HEADER_BYTES, LARGEST_RECORD_BYTES, LONGEST_NAME
-from tapeworks.wire.messages import Wanted, WorkerRecord
+from tapeworks.wire.messages import AttemptKey, Wanted, WorkerRecord
 from tapeworks.wire.signing import SIGNATURE_DIGITS
 from tests.support.answers import work
 from tests.support.fleet import Fleet
@@ -46,9 +46,10 @@ def test_an_answer_is_taken_once(exchange: Tampering) -> None:
 def test_all_answers_that_have_arrived_are_taken_at_once(
     exchange: Tampering, shared_fleet: Fleet
 ) -> None:
-    names = [f"no-run.1.0.{shard}.1" for shard in range(5)]
-    for name in names:
-        exchange.answer(HEADER.model_copy(update={"attempt_id": name}), name.encode())
+    keys = [HEADER.key.model_copy(update={"shard": shard}) for shard in range(5)]
+    names = [key.id for key in keys]
+    for key in keys:
+        exchange.answer(HEADER.model_copy(update={"key": key}), key.id.encode())
     assert exchange.arrivals("no-run", timeout_seconds=10) == names
     shared_fleet.redis.delete(answer_key(names[1]))
     shared_fleet.redis.delete(answer_key(names[2]))
@@ -99,8 +100,9 @@ def test_a_shard_s_longest_answer_is_no_longer_than_its_limit() -> None:
     [shard] = split(asked.images, asked.network.microbatch_size, 1)
     longest = HEADER.model_copy(
         update={
-            "attempt_id": name,
-            "run_id": name,
+            "key": AttemptKey.model_construct(
+                run=name, term=2**31, iteration=2**31, shard=2**31, attempt=2**31, evaluation=True
+            ),
             "parameters_digest": name,
             "worker": name,
             "detail": "\x01" * 4000,
@@ -114,7 +116,7 @@ def test_a_shard_s_longest_answer_is_no_longer_than_its_limit() -> None:
 def test_an_answer_and_its_arrival_come_together_and_vanish_by_themselves(
     exchange: Tampering, shared_fleet: Fleet
 ) -> None:
-    exchange.answer(HEADER.model_copy(update={"attempt_id": ATTEMPT}), b"arrays")
+    exchange.answer(HEADER, b"arrays")
     for key in (answer_key(ATTEMPT), arrivals_key("no-run")):
         assert 0 < shared_fleet.redis.ttl(key) <= ANSWER_SECONDS
     assert exchange.arrivals("no-run", timeout_seconds=10) == [ATTEMPT]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -96,7 +97,7 @@ def test_an_answer_to_an_earlier_owner_of_the_run_is_not_counted(
     driven = drive(history, through(exchange), submitted(history, settings(shards=2)))
     assert driven.digests == undisturbed(settings())
     [sentence] = driven.said("answer_invalid")
-    assert "expected term=1, received 0" in sentence
+    assert re.search(r"expected attempt \S+\.1\.\S+, received \S+\.0\.\S+", sentence)
 
 
 def test_five_spoilt_answers_to_one_shard_are_borne(
@@ -130,11 +131,11 @@ def test_late_and_unknown_arrivals_are_ignored_and_their_answers_removed(
 
 def test_a_message_of_an_earlier_iteration_is_dropped_by_the_workers(fleet: Fleet) -> None:
     old = message("moved on", iteration=3)
-    announce(fleet.exchange, old.run_id, old.term, 4)
+    announce(fleet.exchange, old.key.run, old.key.term, 4)
     fleet.exchange.send([old])
     answered(fleet, message("moved on", iteration=4))
     nothing_is_under_way(fleet)
-    assert not fleet.redis.exists(answer_key(old.attempt_id))
+    assert not fleet.redis.exists(answer_key(old.key.id))
 
 
 def test_a_message_of_a_run_that_has_ended_is_dropped_by_the_workers(fleet: Fleet) -> None:
@@ -142,7 +143,7 @@ def test_a_message_of_a_run_that_has_ended_is_dropped_by_the_workers(fleet: Flee
     fleet.exchange.send([old])
     answered(fleet, message("another", iteration=3))
     nothing_is_under_way(fleet)
-    assert not fleet.redis.exists(answer_key(old.attempt_id))
+    assert not fleet.redis.exists(answer_key(old.key.id))
 
 
 def nothing_is_under_way(fleet: Fleet) -> None:

@@ -181,7 +181,7 @@ def test_a_wait_for_a_message_is_shorter_than_the_time_out(
     assert exchange.take_entry(["shards"], 0.05) is None
     assert exchange.arrivals("no-run", 1e-05) == []
     exchange.answer(HEADER, b"")
-    assert exchange.arrivals("no-run", 0.01) == [HEADER.attempt_id]
+    assert exchange.arrivals("no-run", 0.01) == [HEADER.key.id]
 
 
 class TestThreads:
@@ -291,7 +291,7 @@ def test_an_answer_of_which_only_the_announcement_was_taken_is_written_again(
     # Given a Redis that refuses the answer itself, as a full one may for a moment.
     with secured_redis(tmp_path) as secured:
         worker, scheduler = (Exchange(secured.url(role)) for role in ("worker", "scheduler"))
-        name, limits = HEADER.attempt_id, {HEADER.attempt_id: 10_000}
+        name, limits = HEADER.key.id, {HEADER.key.id: 10_000}
         rights = f"(~{arrivals_key('*')} +rpush +expire)"
         secured.allow("worker", "clearselectors", rights)
         with pytest.raises(RedisUnreachable, match="may not do"):

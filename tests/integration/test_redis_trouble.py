@@ -113,7 +113,7 @@ def test_a_worker_writes_its_answer_once_a_full_redis_has_room(
     finally:
         client.config_set("maxmemory", 0)
         delivering.join()
-    assert exchange.arrivals("no-run", timeout_seconds=0.1) == [HEADER.attempt_id]
+    assert exchange.arrivals("no-run", timeout_seconds=0.1) == [HEADER.key.id]
     assert not exchange.arrivals("no-run", timeout_seconds=0.1)
 
 

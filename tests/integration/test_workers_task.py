@@ -76,7 +76,7 @@ def test_an_arrival_without_its_answer_counts_nothing_and_leaves_the_shard_to_th
     gathering = Gathering(bench.link, work(), Onlooker())
     gathering.start()
     entry = bench.last_entry()
-    name = bench.exchange.open_message(argument(entry)).attempt_id
+    name = bench.exchange.open_message(argument(entry)).key.id
     bench.redis.rpush(arrivals_key("run"), name)
     finished = list[bool]()
     with at_work(bench):

@@ -78,12 +78,7 @@ def header(asked: Work, payload: bytes) -> AnswerHeader:
     """The header that belongs to these arrays."""
     to = attempt(asked)
     return AnswerHeader(
-        attempt_id=to.id,
-        run_id=asked.run_id,
-        term=asked.term,
-        iteration=asked.iteration,
-        shard=to.shard.index,
-        attempt=to.number,
+        key=asked.key(to.shard.index, to.number),
         parameters_digest=asked.parameters_digest,
         status=Status.DONE,
         worker="worker-1",

@@ -10,6 +10,7 @@ from tapeworks.wire.exchange import Exchange, Opening
 from tapeworks.wire.keys import answer_key
 from tapeworks.wire.messages import (
     AnswerHeader,
+    AttemptKey,
     ShardMessage,
     Status,
     Wanted,
@@ -20,12 +21,7 @@ from tests.support.waiting import until
 
 #: An answer that no scheduler waits for.
 HEADER = AnswerHeader(
-    attempt_id="no-run.1.0.0.1",
-    run_id="no-run",
-    term=1,
-    iteration=0,
-    shard=0,
-    attempt=1,
+    key=AttemptKey(run="no-run", term=1, iteration=0, shard=0, attempt=1),
     parameters_digest="",
     status=Status.DONE,
     worker="worker-1",
@@ -38,12 +34,7 @@ def message(run_id: str, iteration: int, fingerprint: str | None = None) -> Shar
     """A message that a worker could answer, if it were not stale."""
     network = NetworkConfig()
     return ShardMessage(
-        attempt_id=f"{run_id}.1.{iteration}.99.1",
-        run_id=run_id,
-        term=1,
-        iteration=iteration,
-        shard=99,
-        attempt=1,
+        key=AttemptKey(run=run_id, term=1, iteration=iteration, shard=99, attempt=1),
         network=network,
         wanted=Wanted.SUMMED,
         parameters_digest="0" * 64,
@@ -72,16 +63,16 @@ def answered(
     fleet: Fleet, asked: ShardMessage, send: Callable[[ShardMessage], None] | None = None
 ) -> AnswerHeader:
     """Return a worker's answer to this message, which is not stale."""
-    announce(fleet.exchange, asked.run_id, asked.term, asked.iteration)
+    announce(fleet.exchange, asked.key.run, asked.key.term, asked.key.iteration)
     if send:
         send(asked)
     else:
         fleet.exchange.send([asked])
     exchange = Tampering(fleet.redis_url)
-    until(lambda: fleet.redis.exists(answer_key(asked.attempt_id)), "a worker answers")
-    answer = exchange.peek(asked.attempt_id)
+    until(lambda: fleet.redis.exists(answer_key(asked.key.id)), "a worker answers")
+    answer = exchange.peek(asked.key.id)
     assert answer is not None
-    fleet.exchange.forget_run(asked.run_id, asked.term)
+    fleet.exchange.forget_run(asked.key.run, asked.key.term)
     header, arrays = answer
     assert arrays == b""
     return AnswerHeader.model_validate_json(header)

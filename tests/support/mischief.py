@@ -156,14 +156,16 @@ def _nothing(_: Answer) -> Answer:
 
 def _renumbered(answer: Answer) -> Answer:
     header = AnswerHeader.model_validate_json(answer[0])
-    changed = header.model_copy(update={"iteration": header.iteration + 1})
+    key = header.key.model_copy(update={"iteration": header.key.iteration + 1})
+    changed = header.model_copy(update={"key": key})
     return changed.model_dump_json().encode(), answer[1]
 
 
 def of_another_term(answer: Answer) -> Answer:
     """The same answer, given to an owner of the run before this one."""
     header = AnswerHeader.model_validate_json(answer[0])
-    changed = header.model_copy(update={"term": header.term - 1})
+    key = header.key.model_copy(update={"term": header.key.term - 1})
+    changed = header.model_copy(update={"key": key})
     return changed.model_dump_json().encode(), answer[1]
 
 

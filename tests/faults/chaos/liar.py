@@ -28,7 +28,8 @@ Answer = tuple[AnswerHeader, bytes]
 def spoilt(header: AnswerHeader, payload: bytes, lie: str) -> Answer:
     """The answer with this lie in it."""
     if lie == "wrong iteration":
-        return header.model_copy(update={"iteration": header.iteration + 1}), payload
+        key = header.key.model_copy(update={"iteration": header.key.iteration + 1})
+        return header.model_copy(update={"key": key}), payload
     if lie == "truncated":
         return header, payload[:-1]
     if lie == "flipped bit":

@@ -54,10 +54,10 @@ class Character:
 
     def misdeed(self, message: ShardMessage) -> Misdeed:
         """Honest workers have none."""
-        if self.kind not in MISDEEDS or (self.kind is Kind.ODD and message.iteration):
+        if self.kind not in MISDEEDS or (self.kind is Kind.ODD and message.key.iteration):
             return Misdeed.NONE
         choices, probability, most = MISDEEDS[self.kind]
-        shard = message.run_id, message.term, message.iteration, message.shard
+        shard = message.key.run, message.key.term, message.key.iteration, message.key.shard
         if self._done.get(shard, 0) >= most or not self._world.happens(probability):
             return Misdeed.NONE
         self._done[shard] = self._done.get(shard, 0) + 1
@@ -73,12 +73,7 @@ def answer(
     arrays = _arrays(message, worker, fingerprint, misdeed) if status is Status.DONE else b""
     missing = (message.parameters_digest, *message.chunks.values())
     header = AnswerHeader(
-        attempt_id=message.attempt_id,
-        run_id=message.run_id,
-        term=message.term,
-        iteration=message.iteration,
-        shard=message.shard,
-        attempt=message.attempt,
+        key=message.key,
         parameters_digest=message.parameters_digest,
         status=status,
         missing=missing if status is Status.MISSING else (),

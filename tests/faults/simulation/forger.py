@@ -40,7 +40,7 @@ class Imposter:
         fingerprint = message.fingerprint or FINGERPRINT
         header, head, arrays = answer(message, Status.DONE, worker, fingerprint, misdeed)
         signature = self._redis.signer.signature(Purpose.ANSWER, head, arrays).encode()
-        self._world.tell("imposter", f"answers {message.attempt_id} for {worker}: {misdeed}")
+        self._world.tell("imposter", f"answers {message.key.id} for {worker}: {misdeed}")
         self._redis.forge(header, head, arrays, signature)
 
 
@@ -61,7 +61,7 @@ class Forger:
     def _forge(self, message: ShardMessage) -> None:
         status = self._chance.choice([Status.DONE, Status.DONE, Status.DONE, *Status])
         misdeed, worker = self._chance.choice(MISDEEDS), self._chance.choice(self._names())
-        self._world.tell("forger", f"answers {message.attempt_id} for {worker}: {status} {misdeed}")
+        self._world.tell("forger", f"answers {message.key.id} for {worker}: {status} {misdeed}")
         header, head, arrays = answer(message, status, worker, FINGERPRINT, misdeed)
         of_other_key = OTHER_KEY.signature(Purpose.ANSWER, head, arrays).encode()
         of_other_purpose = KEY.signature(Purpose.MESSAGE, head, arrays).encode()

@@ -122,9 +122,9 @@ class Redis:
         self._world.after(TRIP_SECONDS, lambda: self._arrives(header, (head, arrays, signature)))
 
     def _arrives(self, header: AnswerHeader, answer: tuple[bytes, bytes, bytes]) -> None:
-        self.answers[header.attempt_id] = answer
-        self.arrivals[header.run_id].append(header.attempt_id)
-        self.on_arrival(header.run_id)
+        self.answers[header.key.id] = answer
+        self.arrivals[header.key.run].append(header.key.id)
+        self.on_arrival(header.key.run)
 
     # Heartbeats
 

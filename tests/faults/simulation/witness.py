@@ -148,14 +148,14 @@ class Witness:
 
     def sends(self, message: ShardMessage) -> None:
         """A scheduler sends a message: an attempt of its own, all before it being computed."""
-        if message.attempt_id in self._sent:
-            raise Violation(f"attempt {message.attempt_id} is sent twice")
-        self._sent.add(message.attempt_id)
-        stored = self.committed.get(message.run_id, 0)
-        computed = max(stored, self.computed[message.run_id, message.term])
-        if message.iteration > computed:
-            raise Violation(f"{message.attempt_id} is out; iteration {computed} is not computed")
-        if message.iteration > stored:
+        if message.key.id in self._sent:
+            raise Violation(f"attempt {message.key.id} is sent twice")
+        self._sent.add(message.key.id)
+        stored = self.committed.get(message.key.run, 0)
+        computed = max(stored, self.computed[message.key.run, message.key.term])
+        if message.key.iteration > computed:
+            raise Violation(f"{message.key.id} is out; iteration {computed} is not computed")
+        if message.key.iteration > stored:
             self.happened.add("next_started")
 
     def crashes(self, driven: Driven) -> None:

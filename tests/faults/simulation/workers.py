@@ -118,7 +118,7 @@ class Worker:
         if self._is_stale(message):
             self._later(LOOK_SECONDS, self._free)
             return
-        self._redis.in_hand[self.name] = message.attempt_id
+        self._redis.in_hand[self.name] = message.key.id
         status = self._status(message)
         seconds = self._duration(message) if status is Status.DONE else 0.0
         faults = self._redis.faults
@@ -129,10 +129,10 @@ class Worker:
         self._later(seconds, lambda: self._answer(message, status))
 
     def _is_stale(self, message: ShardMessage) -> bool:
-        current = self._redis.current.get(message.run_id)
-        if message.attempt_id in self._redis.withdrawn:
+        current = self._redis.current.get(message.key.run)
+        if message.key.id in self._redis.withdrawn:
             return True
-        return current is None or current > (message.term, message.iteration)
+        return current is None or current > (message.key.term, message.key.iteration)
 
     def _status(self, message: ShardMessage) -> Status:
         if self.name in message.not_for:
@@ -151,7 +151,7 @@ class Worker:
         misdeed = self._character.misdeed(message)
         if misdeed is Misdeed.NONE and message.parameters_digest in self._redis.diverged:
             misdeed = Misdeed.NOT_FINITE  # for real
-        self._world.tell(self.name, f"answers {message.attempt_id}: {status} {misdeed}")
+        self._world.tell(self.name, f"answers {message.key.id}: {status} {misdeed}")
         self.computed += status is Status.DONE
         self._redis.answer(*answer(message, status, self.name, self.fingerprint, misdeed))
         leaves = status in {Status.REFUSED, Status.LEFT}

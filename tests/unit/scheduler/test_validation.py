@@ -59,7 +59,7 @@ def test_the_right_answer_is_taken_whole(wanted: Wanted) -> None:
         expected = np.concatenate([getattr(result, name) for result in results(asked)])
         np.testing.assert_array_equal(getattr(outcome, name), expected)
     assert outcome.shard.images.tolist() == asked.images.tolist()
-    assert (outcome.shard.index, outcome.attempt, outcome.term) == (0, 2, 2)
+    assert outcome.key == asked.key(0, 2)
     assert (outcome.worker, outcome.seconds) == ("worker-1", 0.5)
 
 
@@ -83,28 +83,35 @@ def test_an_answer_to_an_evaluation_is_none_to_the_iteration_that_comes_next() -
     iteration, evaluation = work(), work(Wanted.NOTHING)
     for asked, answered in ((iteration, evaluation), (evaluation, iteration)):
         late = header(answered, answer(answered)).model_dump_json().encode()
-        with pytest.raises(AnswerInvalid, match="expected attempt_id="):
+        with pytest.raises(AnswerInvalid, match="expected attempt run"):
             read_header(late, asked, attempt(asked))
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("attempt_id", "run.2.5.0.1"),
-        ("run_id", "another run"),
+        ("run", "another run"),
         ("term", 1),
         ("term", 3),
         ("iteration", 4),
         ("iteration", 6),
         ("shard", 1),
         ("attempt", 1),
-        ("parameters_digest", "0" * 64),
+        ("evaluation", True),
     ],
 )
 def test_a_header_of_another_attempt_is_refused_and_named(field: str, value: Any) -> None:
     asked = work()
-    with pytest.raises(AnswerInvalid, match=f"expected {field}="):
-        read_header(changed_header(asked, **{field: value}), asked, attempt(asked))
+    to = attempt(asked)
+    key = asked.key(to.shard.index, to.number).model_copy(update={field: value})
+    with pytest.raises(AnswerInvalid, match=f"expected attempt {to.id}, received {key.id}"):
+        read_header(changed_header(asked, key=key.model_dump()), asked, to)
+
+
+def test_a_header_of_other_parameters_is_refused_and_named() -> None:
+    asked = work()
+    with pytest.raises(AnswerInvalid, match="expected parameters_digest="):
+        read_header(changed_header(asked, parameters_digest="0" * 64), asked, attempt(asked))
 
 
 @pytest.mark.parametrize(
@@ -113,8 +120,8 @@ def test_a_header_of_another_attempt_is_refused_and_named(field: str, value: Any
         pytest.param(b"", id="nothing"),
         pytest.param(b"\x80\x04\x95pickle", id="no JSON"),
         pytest.param(b"[1, 2, 3]", id="a list"),
-        pytest.param(b'{"attempt_id": "run.2.5.0.2"}', id="half of the fields"),
-        pytest.param(b'{"attempt_id": ', id="truncated"),
+        pytest.param(b'{"key": {"run": "run"}}', id="half of the fields"),
+        pytest.param(b'{"key": ', id="truncated"),
         pytest.param(b"[" * 100_000, id="deeply nested"),
         pytest.param(b"null", id="null"),
         pytest.param(b"\xff\xfe{}", id="no UTF-8"),
@@ -128,8 +135,13 @@ def test_a_header_that_cannot_be_read_is_refused(garbage: bytes) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"surplus": 1}, {"status": "splendid"}, {"term": "two"}, {"seconds": None}],
-    ids=["a field too many", "an unknown status", "a word for a number", "a missing number"],
+    [
+        {"surplus": 1},
+        {"status": "splendid"},
+        {"key": {"run": "run", "term": "two"}},
+        {"seconds": None},
+    ],
+    ids=["a field too many", "an unknown status", "a word for a key", "a missing number"],
 )
 def test_a_header_with_a_field_of_no_sense_is_refused(values: dict[str, Any]) -> None:
     asked = work()

@@ -15,6 +15,7 @@ from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.limits import LARGEST_SHARD_IMAGES, MOST_SHARD_CHUNKS
 from tapeworks.wire.messages import (
     AnswerHeader,
+    AttemptKey,
     SchedulerRecord,
     ShardMessage,
     Status,
@@ -26,12 +27,7 @@ from tests.support.messages import message
 RIGHT: dict[str, Any] = json.loads(message("run", 0).model_dump_json())
 
 ANSWER = AnswerHeader(
-    attempt_id="run.1.0.0.1",
-    run_id="run",
-    term=1,
-    iteration=0,
-    shard=0,
-    attempt=1,
+    key=AttemptKey(run="run", term=1, iteration=0, shard=0, attempt=1),
     parameters_digest="0" * 64,
     status=Status.DONE,
     worker="w",
@@ -45,6 +41,10 @@ LONG = 2**31 - 1
 
 def changed(**values: Any) -> str:
     return json.dumps(RIGHT | values)
+
+
+def key(**values: Any) -> dict[str, Any]:
+    return {"key": RIGHT["key"] | values}
 
 
 def network(**values: Any) -> dict[str, Any]:
@@ -73,8 +73,8 @@ def network(**values: Any) -> dict[str, Any]:
         {"wanted": "per-image", "images": [0] * 64_000} | network(filters=30),
         {"wanted": "summed", "first_microbatch": 1, "images": [0] * 64_000}
         | network(filters=1024, microbatch_size=1, image_side=72, kernel_sizes=[3]),
-        {"run_id": "x" * 401},
-        {"iteration": 2**31},
+        key(run="x" * 351),
+        key(iteration=2**31),
         {"not_for": ["x" * 401]},
     ],
 )
@@ -98,8 +98,7 @@ def test_what_is_no_message_is_refused(text: str) -> None:
 
 def test_the_largest_message_that_can_be_asked_fits_into_an_entry_of_the_queue() -> None:
     text = changed(
-        attempt_id="x" * 400,
-        run_id="x" * 400,
+        **key(run="x" * 350, term=LONG, iteration=LONG, shard=LONG, attempt=LONG),
         wanted="nothing",
         chunks={str(LONG - number): "1" * 64 for number in range(MOST_SHARD_CHUNKS)},
         first_microbatch=LONG,

@@ -21,7 +21,7 @@ from tapeworks.model.parameters import (
 )
 from tapeworks.model.reduction import Reduction, blocks
 from tapeworks.wire.chunks import CHUNK_IMAGES, chunked
-from tapeworks.wire.messages import ShardMessage, Wanted
+from tapeworks.wire.messages import AttemptKey, ShardMessage, Wanted
 from tapeworks.workers.compute import Missing, shard_arrays
 from tests import reference_numpy
 from tests.support.microbatches import SMALL, drawn_images, labels_of
@@ -43,12 +43,7 @@ def shard(first: int, microbatches: int, wanted: Wanted) -> ShardMessage:
     """These microbatches of the image set."""
     images = NUMBERS[4 * first : 4 * (first + microbatches)]
     return ShardMessage(
-        attempt_id="run.1.0.0.1",
-        run_id="run",
-        term=1,
-        iteration=0,
-        shard=0,
-        attempt=1,
+        key=AttemptKey(run="run", term=1, iteration=0, shard=0, attempt=1),
         network=NETWORK,
         wanted=wanted,
         parameters_digest=digest(PARAMETERS),
