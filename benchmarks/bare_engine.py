@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cores import pin
-from tapeworks.model.config import NetworkConfig, Wanted
+from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.parameters import initial
 from tapeworks.scheduler.core.sharding import split
 
@@ -37,7 +37,7 @@ def main(images: str, classes: str, iterations: str, form: str) -> None:
     network = config_of(int(images), classes).network
     shards = split(np.arange(len(data.labels)), network.microbatch_size, PROCESSES)
     parts = [(data.images[shard.images], data.labels[shard.images]) for shard in shards]
-    with _engines(network, Wanted(form), parts) as pipes:
+    with _engines(network, GradientForm(form), parts) as pipes:
         print(json.dumps([_iteration(pipes) for _ in range(int(iterations))]))
 
 
@@ -52,7 +52,7 @@ def _iteration(pipes: list[Connection]) -> float:
 
 @contextmanager
 def _engines(
-    network: NetworkConfig, wanted: Wanted, parts: list[Any]
+    network: NetworkConfig, wanted: GradientForm, parts: list[Any]
 ) -> Iterator[list[Connection]]:
     """Have a process for each part, compiled and warm."""
     context, pipes = multiprocessing.get_context("spawn"), []
@@ -73,7 +73,7 @@ def _serve(
     pipe: Connection,
     place: int,
     network: NetworkConfig,
-    wanted: Wanted,
+    wanted: GradientForm,
     images: NDArray[np.uint8],
     labels: NDArray[np.integer],
 ) -> None:

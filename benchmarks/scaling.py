@@ -123,7 +123,7 @@ def _measures(arguments: argparse.Namespace) -> Iterator[Measure]:
 def _with_and_without_workers(job: Job) -> Iterator[Measure]:
     first_losses: list[float] = []
     yield partial(_in_process, job, first_losses)
-    for form in GradientForm:
+    for form in (GradientForm.PER_IMAGE, GradientForm.SUMMED):
         for workers in WORKERS:
             yield partial(_workers, job, workers, form)
         yield partial(_bare_engines, job, form)

@@ -24,6 +24,9 @@ JOB = Job(images=1968, iterations=20)
 
 SIGNED, UNSIGNED = "signed", "unsigned"
 
+#: The forms in which gradients are returned.
+FORMS = [GradientForm.PER_IMAGE.value, GradientForm.SUMMED.value]
+
 
 def main() -> None:
     """Measure by turns, print a table and a line for programs."""
@@ -36,7 +39,7 @@ def main() -> None:
         key.write_text(secrets.token_hex(SHORTEST_KEY_BYTES))
         ways = {UNSIGNED: {}, SIGNED: {VARIABLE: str(key)}}
         for _ in announced(rounds):
-            for form in map(str, GradientForm):
+            for form in FORMS:
                 for way, variables in ways.items():
                     timing = time_train(JOB, workers=WORKERS, gradients=form, variables=variables)
                     samples[form, way] += timing.periods
@@ -45,8 +48,7 @@ def main() -> None:
     seconds = {key: statistics.median(periods) for key, periods in samples.items()}
     for (form, way), median in seconds.items():
         print(f"{form:10} {way:8} {median:12.4f} {JOB.images / median:9,.0f}")
-    forms = map(str, GradientForm)
-    costs = {form: seconds[form, SIGNED] / seconds[form, UNSIGNED] - 1 for form in forms}
+    costs = {form: seconds[form, SIGNED] / seconds[form, UNSIGNED] - 1 for form in FORMS}
     told = " ".join(f"{form.replace('-', '_')}={cost:+.3f}" for form, cost in costs.items())
     print(f"signing: {told}")
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.config import Wanted
+from tapeworks.model.config import GradientForm
 from tapeworks.model.parameters import Arrays
 
 
@@ -19,11 +19,11 @@ def microbatch_sums(gradients: Arrays, microbatch_size: int) -> Arrays:
     return {name: _sum_groups(array, microbatch_size) for name, array in gradients.items()}
 
 
-def gradients_as_wanted(gradients: Arrays, wanted: Wanted, microbatch_size: int) -> Arrays:
+def gradients_as_wanted(gradients: Arrays, wanted: GradientForm, microbatch_size: int) -> Arrays:
     """Of per-image gradients: themselves, their sums by microbatch, or nothing."""
-    if wanted is Wanted.SUMMED:
+    if wanted is GradientForm.SUMMED:
         return microbatch_sums(gradients, microbatch_size)
-    return gradients if wanted is Wanted.PER_IMAGE else {}
+    return gradients if wanted is GradientForm.PER_IMAGE else {}
 
 
 def mean_gradient(total: Arrays, image_count: int) -> Arrays:

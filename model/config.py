@@ -67,10 +67,11 @@ class Unfolding(StrEnum):
 
 
 class GradientForm(StrEnum):
-    """The forms in which a worker returns a microbatch's gradients."""
+    """The forms in which a worker returns gradients, beside losses, norms and predictions."""
 
     PER_IMAGE = "per-image"  #: every image's gradient, float32
-    SUMMED = "summed"  #: their sum in image order, float64
+    SUMMED = "summed"  #: the sum of each block of microbatches, in image order, float64
+    NOTHING = "nothing"  #: none: an evaluation
 
 
 class GradientChoice(StrEnum):
@@ -79,14 +80,6 @@ class GradientChoice(StrEnum):
     AUTO = "auto"  #: per-image while all of an iteration's are small, else summed
     PER_IMAGE = GradientForm.PER_IMAGE.value
     SUMMED = GradientForm.SUMMED.value
-
-
-class Wanted(StrEnum):
-    """The gradients that are wanted of a computation, beside losses, norms and predictions."""
-
-    PER_IMAGE = "per-image"  #: every image's, float32
-    SUMMED = "summed"  #: their sums in image order, float64
-    NOTHING = "nothing"  #: none: an evaluation
 
 
 def _split(value: Any) -> Any:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from tapeworks.model.average import microbatch_sums
 from tapeworks.model.config import (
     SUM_ORDER,
+    GradientForm,
     NetworkConfig,
     Unfolding,
-    Wanted,
 )
 from tapeworks.model.errors import ArithmeticUnsound
 from tapeworks.model.flags import FLAGS, THREADS
@@ -59,7 +59,7 @@ def golden_digest(network: NetworkConfig) -> str:
     compute, parameters = engine(network), initial(network, seed=0)
     result = compute(parameters, images, labels)
     forwards, backwards = _bits(result), compute(parameters, images[::-1], labels[::-1])
-    sums = to_bytes(compute(parameters, images, labels, Wanted.SUMMED).gradients)
+    sums = to_bytes(compute(parameters, images, labels, GradientForm.SUMMED).gradients)
     added = to_bytes(microbatch_sums(result.gradients, network.microbatch_size))
     if forwards != _bits(backwards, step=-1) or sums != added:
         raise ArithmeticUnsound(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tapeworks.model import network as networks
 from tapeworks.model.average import gradients_as_wanted
-from tapeworks.model.config import NetworkConfig, Unfolding, Wanted
+from tapeworks.model.config import GradientForm, NetworkConfig, Unfolding
 from tapeworks.model.images import normalised, one_hot
 from tapeworks.model.layerwise import CallResults, LayerwiseCalls
 from tapeworks.model.network import binary_cross_entropy, unfold_fully
@@ -54,7 +54,7 @@ class Engine(Protocol):
         parameters: Arrays,
         images: NDArray[np.uint8],
         labels: NDArray[np.integer],
-        wanted: Wanted = Wanted.PER_IMAGE,
+        wanted: GradientForm = GradientForm.PER_IMAGE,
     ) -> EngineResult: ...
 
 
@@ -65,7 +65,7 @@ class _Request:
     parameters: Arrays
     images: NDArray[np.uint8]
     labels: NDArray[np.integer]
-    wanted: Wanted
+    wanted: GradientForm
     microbatch_size: int
 
 
@@ -81,7 +81,7 @@ def engine(network: NetworkConfig) -> Engine:
         parameters: Arrays,
         images: NDArray[np.uint8],
         labels: NDArray[np.integer],
-        wanted: Wanted = Wanted.PER_IMAGE,
+        wanted: GradientForm = GradientForm.PER_IMAGE,
     ) -> EngineResult:
         return answer(
             _Request(
@@ -122,7 +122,7 @@ def _layerwise(network: NetworkConfig) -> _Compute:
     def compute(request: _Request) -> EngineResult:
         arrays = [request.parameters[name].ravel() for name in network.shapes]
         flat, count = tf.constant(np.concatenate(arrays)), len(request.images)
-        size = request.microbatch_size if request.wanted is Wanted.SUMMED else None
+        size = request.microbatch_size if request.wanted is GradientForm.SUMMED else None
         gradients = _empty_gradients(network, request)
         values, results = np.empty((3, count), np.float32), None
         for part in _parts(count, size, calls):
@@ -130,9 +130,9 @@ def _layerwise(network: NetworkConfig) -> _Compute:
             before = results if part.continues else None
             results = calls(flat, pixels, labels.astype(np.int32), size, before)
             values[:, part.images] = results.values[: len(pixels)].T
-            if request.wanted is Wanted.SUMMED:
+            if request.wanted is GradientForm.SUMMED:
                 _put_sums(gradients, part.microbatches, results)
-            elif request.wanted is Wanted.PER_IMAGE:
+            elif request.wanted is GradientForm.PER_IMAGE:
                 _put_gradients(gradients, part.images, results)
         losses, norms, predictions = values
         return EngineResult(
@@ -170,9 +170,9 @@ def _parts(images: int, microbatch_size: int | None, calls: LayerwiseCalls) -> I
 
 def _empty_gradients(network: NetworkConfig, request: _Request) -> Arrays:
     rows, kind = len(request.images), "f4"
-    if request.wanted is Wanted.NOTHING:
+    if request.wanted is GradientForm.NOTHING:
         return {}
-    if request.wanted is Wanted.SUMMED:
+    if request.wanted is GradientForm.SUMMED:
         rows, kind = -(-rows // request.microbatch_size), "f8"
     return {name: np.empty((rows, *shape), kind) for name, shape in network.shapes.items()}
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.config import NetworkConfig, Unfolding, Wanted
+from tapeworks.model.config import GradientForm, NetworkConfig, Unfolding
 from tapeworks.model.gradients import EngineResult, engine
 from tapeworks.model.parameters import GRADIENT_NORMS, LOSSES, PREDICTIONS, Arrays
 from tapeworks.model.reduction import Reduction, merge_neighbours
@@ -24,7 +24,7 @@ Take = Callable[[slice], tuple[NDArray[np.uint8], NDArray[np.integer]]]
 
 
 def compute_slices(
-    network: NetworkConfig, parameters: Arrays, images: int, take: Take, wanted: Wanted
+    network: NetworkConfig, parameters: Arrays, images: int, take: Take, wanted: GradientForm
 ) -> Iterator[EngineResult]:
     """Results of neighbouring images, from the first to the last, slice by slice.
 
@@ -47,7 +47,7 @@ def _slice_images(network: NetworkConfig) -> int:
 def answer_arrays(
     results: Iterable[EngineResult],
     network: NetworkConfig,
-    wanted: Wanted,
+    wanted: GradientForm,
     first_microbatch: int = 0,
 ) -> Arrays:
     """The answer's arrays: a row per image, for sums a row per block of the reduction tree.
@@ -59,9 +59,9 @@ def answer_arrays(
     microbatch, sums = first_microbatch, _Sums()
     for result in results:
         rows.append(_values(result))
-        if wanted is Wanted.PER_IMAGE:
+        if wanted is GradientForm.PER_IMAGE:
             rows[-1] |= result.gradients
-        elif wanted is Wanted.SUMMED:
+        elif wanted is GradientForm.SUMMED:
             count = -(-len(result.losses) // network.microbatch_size)
             sums.add(microbatch, count, merge_neighbours(result.gradients, microbatch))
             microbatch += count

@@ -8,8 +8,7 @@ from typing import Annotated, Self
 import xxhash
 from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
-from tapeworks.model.config import NetworkConfig
-from tapeworks.model.config import Wanted as Wanted
+from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.reduction import blocks
 from tapeworks.wire.limits import (
     ARRAYS_HEADER_BYTES,
@@ -82,7 +81,7 @@ class ShardMessage(_Message):
 
     key: AttemptKey
     network: NetworkConfig
-    wanted: Wanted
+    wanted: GradientForm
     parameters_digest: Digest
     chunk_images: Annotated[int, Field(ge=1, le=65536)]  #: images in a chunk
     #: Digest of each chunk that holds images of this shard, by number.
@@ -123,9 +122,9 @@ class ShardMessage(_Message):
     def answer_bytes(self) -> int:
         """The arrays that this asks for: three numbers for each image, and gradients."""
         rows = {
-            Wanted.PER_IMAGE: 4 * len(self.images),
-            Wanted.SUMMED: 8 * len(blocks(self.first_microbatch, self.microbatches)),
-            Wanted.NOTHING: 0,
+            GradientForm.PER_IMAGE: 4 * len(self.images),
+            GradientForm.SUMMED: 8 * len(blocks(self.first_microbatch, self.microbatches)),
+            GradientForm.NOTHING: 0,
         }
         return 12 * len(self.images) + rows[self.wanted] * self.network.parameter_count
 

@@ -23,7 +23,7 @@ import redis
 
 from benchmarks.pacing.composing import ComposingExchange
 from benchmarks.pacing.made_up import FINGERPRINT, made_up_result
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.parameters import to_bytes
 from tapeworks.model.settings import Settings
 from tapeworks.model.slices import answer_arrays
@@ -33,7 +33,6 @@ from tapeworks.wire.messages import (
     AnswerHeader,
     ShardMessage,
     Status,
-    Wanted,
     WorkerRecord,
     checksum,
 )
@@ -135,7 +134,7 @@ def _message(exchange: ComposingExchange, entry: bytes) -> ShardMessage:
 
 @functools.cache
 def _arrays(
-    network: NetworkConfig, wanted: Wanted, first_microbatch: int, images: int
+    network: NetworkConfig, wanted: GradientForm, first_microbatch: int, images: int
 ) -> tuple[bytes, str]:
     """An answer's arrays, and their checksum; the same in every iteration."""
     results = [made_up_result(network, images, wanted)]

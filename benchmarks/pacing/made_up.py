@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from tapeworks.model.average import gradients_as_wanted
-from tapeworks.model.config import NetworkConfig, Wanted
+from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.gradients import EngineResult
 from tapeworks.model.parameters import Arrays
 
@@ -16,7 +16,7 @@ FINGERPRINT = "0" * 16
 
 
 @functools.cache
-def made_up_result(network: NetworkConfig, images: int, wanted: Wanted) -> EngineResult:
+def made_up_result(network: NetworkConfig, images: int, wanted: GradientForm) -> EngineResult:
     """The result of one call of the engine; the same for every call."""
     source = np.random.default_rng(1)
     gradients: Arrays = {

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.pacing.made_up import FINGERPRINT, made_up_result
 from tapeworks.model import fingerprint, gradients
-from tapeworks.model.config import NetworkConfig, Wanted
+from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.parameters import Arrays
 from tapeworks.model.settings import Settings
 from tapeworks.workers import __main__ as worker
@@ -44,7 +44,7 @@ def replace_engine(seconds: float) -> None:
 
     def engine(network: NetworkConfig) -> Callable[..., Any]:
         def wait(
-            _: Arrays, images: NDArray[np.uint8], __: NDArray[np.integer], wanted: Wanted
+            _: Arrays, images: NDArray[np.uint8], __: NDArray[np.integer], wanted: GradientForm
         ) -> Any:
             time.sleep(len(images) * seconds)
             return made_up_result(network, len(images), wanted)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 from pydantic import ValidationError
 
+from tapeworks.model.config import GradientForm
 from tapeworks.model.errors import ParametersError
 from tapeworks.model.parameters import GRADIENT_NORMS, LOSSES, PREDICTIONS, Arrays, from_bytes
 from tapeworks.model.reduction import block_sums, blocks
@@ -23,11 +24,7 @@ from tapeworks.wire.limits import (
     MOST_SHARD_CHUNKS,
     USUAL_ANSWER_BYTES,
 )
-from tapeworks.wire.messages import (
-    AnswerHeader,
-    Wanted,
-    checksum,
-)
+from tapeworks.wire.messages import AnswerHeader, checksum
 
 #: Characters of what a worker sent that are shown in a sentence about it.
 SHOWN_CHARACTERS = 200
@@ -44,9 +41,9 @@ def layout(work: Work, shard: Shard) -> Layout:
         PREDICTIONS: (np.int32, (images,)),
     }
     for name, shape in work.network.shapes.items():
-        if work.wanted is Wanted.PER_IMAGE:
+        if work.wanted is GradientForm.PER_IMAGE:
             arrays[name] = (np.float32, (images, *shape))
-        elif work.wanted is Wanted.SUMMED:
+        elif work.wanted is GradientForm.SUMMED:
             arrays[name] = (np.float64, (sums, *shape))
     return arrays
 
@@ -152,9 +149,9 @@ def outcome_of(arrays: Arrays, header: AnswerHeader, attempt: Attempt) -> Outcom
 
 def sums_of(arrays: Arrays, work: Work, shard: Shard) -> Arrays:
     """The sums of the shard's blocks in a checked answer; none in an evaluation's."""
-    if work.wanted is Wanted.NOTHING:
+    if work.wanted is GradientForm.NOTHING:
         return {}
     gradients = {name: arrays[name] for name in work.network.shapes}
-    if work.wanted is Wanted.SUMMED:
+    if work.wanted is GradientForm.SUMMED:
         return gradients
     return block_sums(gradients, shard.first_microbatch, work.network.microbatch_size)

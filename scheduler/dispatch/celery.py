@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Collection
 
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.scheduler.dispatch.contract import Result, Watcher, Work
 from tapeworks.scheduler.dispatch.fleet import Link
 from tapeworks.scheduler.dispatch.gathering import Gathering
@@ -15,7 +15,6 @@ from tapeworks.scheduler.errors import SchedulerError
 from tapeworks.scheduler.events import ShardsOutstanding
 from tapeworks.wire.errors import RedisUnreachable, WorkersError
 from tapeworks.wire.log_context import about
-from tapeworks.wire.messages import Wanted
 from tapeworks.wire.signing import UNSIGNED, Signer
 
 #: Seconds before Redis is tried again.
@@ -140,4 +139,4 @@ class CeleryDispatcher:
 
 def _about(work: Work) -> contextlib.AbstractContextManager[None]:
     """Name the iteration in the lines logged meanwhile."""
-    return about(iteration=work.iteration, evaluation=work.wanted is Wanted.NOTHING or None)
+    return about(iteration=work.iteration, evaluation=work.wanted is GradientForm.NOTHING or None)

@@ -10,14 +10,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.config import NetworkConfig, RunConfig
+from tapeworks.model.config import GradientForm, NetworkConfig, RunConfig
 from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.images import image_set
 from tapeworks.model.parameters import Arrays, digest
 from tapeworks.scheduler.core.sharding import Shard
 from tapeworks.scheduler.events import Event
 from tapeworks.storage.records import CheckpointRecord, RunRecord
-from tapeworks.wire.messages import AttemptKey, Wanted
+from tapeworks.wire.messages import AttemptKey
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -28,7 +28,7 @@ class Work:
     term: int
     iteration: int  #: an evaluation counts as the iteration that would come next
     network: NetworkConfig
-    wanted: Wanted
+    wanted: GradientForm
     parameters: bytes  #: safetensors
     parameters_digest: str
     data: ImageData  #: what the image numbers refer to
@@ -52,7 +52,7 @@ class Work:
             term=term,
             iteration=iteration,
             network=config.network,
-            wanted=Wanted(config.gradient_form),
+            wanted=config.gradient_form,
             parameters=parameters,
             parameters_digest=digest(parameters),
             data=data,
@@ -71,7 +71,7 @@ class Work:
             term=term,
             iteration=checkpoint.completed_iterations,
             network=config.network,
-            wanted=Wanted.NOTHING,
+            wanted=GradientForm.NOTHING,
             parameters=checkpoint.parameters,
             parameters_digest=digest(checkpoint.parameters),
             data=held_out,
@@ -93,7 +93,7 @@ class Work:
             iteration=self.iteration,
             shard=shard,
             attempt=attempt,
-            evaluation=self.wanted is Wanted.NOTHING,
+            evaluation=self.wanted is GradientForm.NOTHING,
         )
 
 

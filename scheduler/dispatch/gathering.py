@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from pydantic import ValidationError
 
+from tapeworks.model.config import GradientForm
 from tapeworks.model.parameters import (
     Arrays,
     all_finite,
@@ -69,12 +70,7 @@ from tapeworks.wire.chunks import CHUNK_IMAGES
 from tapeworks.wire.errors import SignatureWrong
 from tapeworks.wire.limits import MOST_WORKERS
 from tapeworks.wire.log_context import about
-from tapeworks.wire.messages import (
-    AnswerHeader,
-    ShardMessage,
-    Status,
-    Wanted,
-)
+from tapeworks.wire.messages import AnswerHeader, ShardMessage, Status
 
 #: The longest wait for an arrival, in seconds; between two waits the lease is renewed.
 ARRIVAL_SECONDS = 0.5
@@ -125,7 +121,7 @@ class Gathering:
     def result(self) -> Result:
         """Return a finished work's outcomes and sums; the fingerprint behind them stays."""
         self._link.standing.confirm()
-        is_summed = self._work.wanted is not Wanted.NOTHING
+        is_summed = self._work.wanted is not GradientForm.NOTHING
         return Result(
             outcomes=[outcome for _, outcome in sorted(self._outcomes.items())],
             sums=self._reduction.total(self._work.microbatches) if is_summed else {},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.parameters import (
     GRADIENT_NORMS,
     LOSSES,
@@ -28,9 +28,6 @@ from tapeworks.scheduler.dispatch.contract import (
     Work,
 )
 from tapeworks.scheduler.errors import diverged, other_bits
-from tapeworks.wire.messages import (
-    Wanted,
-)
 
 if TYPE_CHECKING:
     from tapeworks.model.gradients import EngineResult
@@ -82,7 +79,7 @@ class LocalDispatcher:
 
         self.attempts = self.shards = 1
         [shard] = split(work.images, work.network.microbatch_size, 1)
-        wanted = work.wanted if work.wanted is Wanted.NOTHING else Wanted.SUMMED
+        wanted = work.wanted if work.wanted is GradientForm.NOTHING else GradientForm.SUMMED
 
         def take(rows: slice) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
             watcher.tick()
@@ -120,7 +117,7 @@ def _checked(result: EngineResult, iteration: int) -> EngineResult:
 
 
 def _total(arrays: Arrays, work: Work) -> Arrays:
-    if work.wanted is Wanted.NOTHING:
+    if work.wanted is GradientForm.NOTHING:
         return {}
     reduction = Reduction()
     reduction.add(0, work.microbatches, {name: arrays[name] for name in work.network.shapes})

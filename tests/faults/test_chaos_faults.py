@@ -7,11 +7,11 @@ from itertools import islice
 
 import pytest
 
+from tapeworks.model.config import GradientForm
 from tapeworks.model.parameters import all_finite, to_bytes
 from tapeworks.model.slices import answer_arrays
 from tapeworks.scheduler.dispatch.answers import read_arrays, read_header
 from tapeworks.scheduler.errors import AnswerInvalid
-from tapeworks.wire.messages import Wanted
 from tests.faults.chaos.faults import (
     FITTING_LIE,
     LIES,
@@ -61,7 +61,7 @@ def test_only_the_wanted_lies_are_told() -> None:
     assert {fault.lie for fault in faults} == {FITTING_LIE}
 
 
-def counts(lie: str, wanted: Wanted) -> bool:
+def counts(lie: str, wanted: GradientForm) -> bool:
     """Report whether the scheduler counts an answer with this lie in it."""
     asked = answers.work(wanted)
     payload = to_bytes(answer_arrays(answers.results(asked), asked.network, wanted))
@@ -75,14 +75,14 @@ def counts(lie: str, wanted: Wanted) -> bool:
         return False
 
 
-@pytest.mark.parametrize("wanted", [Wanted.PER_IMAGE, Wanted.SUMMED])
-def test_the_scheduler_sees_through_every_lie_but_the_fitting_one(wanted: Wanted) -> None:
+@pytest.mark.parametrize("wanted", [GradientForm.PER_IMAGE, GradientForm.SUMMED])
+def test_the_scheduler_sees_through_every_lie_but_the_fitting_one(wanted: GradientForm) -> None:
     assert [lie for lie in (*LIES, FITTING_LIE) if counts(lie, wanted)] == [FITTING_LIE]
 
 
 def test_an_unknown_lie_is_refused() -> None:
     with pytest.raises(ValueError, match="known lies"):
-        counts("the truth", Wanted.PER_IMAGE)
+        counts("the truth", GradientForm.PER_IMAGE)
 
 
 @pytest.mark.parametrize(

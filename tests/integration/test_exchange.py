@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tapeworks.model.config import GradientForm
 from tapeworks.model.parameters import digest
 from tapeworks.scheduler.core.sharding import split
 from tapeworks.scheduler.dispatch.answers import longest_answer
@@ -19,7 +20,7 @@ from tapeworks.wire.keys import (
     worker_key,
 )
 from tapeworks.wire.limits import LARGEST_HEADER_BYTES, LARGEST_RECORD_BYTES, LONGEST_NAME
-from tapeworks.wire.messages import AttemptKey, Wanted, WorkerRecord
+from tapeworks.wire.messages import AttemptKey, WorkerRecord
 from tapeworks.wire.signing import SIGNATURE_DIGITS
 from tests.support.answers import work
 from tests.support.fleet import Fleet
@@ -96,7 +97,7 @@ def test_no_more_answers_are_taken_at_a_time_than_one_round_trip_may_bring(
 
 
 def test_a_shard_s_longest_answer_is_no_longer_than_its_limit() -> None:
-    asked, name = work(Wanted.SUMMED), "\x01" * LONGEST_NAME
+    asked, name = work(GradientForm.SUMMED), "\x01" * LONGEST_NAME
     [shard] = split(asked.images, asked.network.microbatch_size, 1)
     longest = HEADER.model_copy(
         update={

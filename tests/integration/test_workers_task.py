@@ -14,6 +14,7 @@ from celery.worker import state
 from kombu import Connection
 
 from tapeworks.cluster.redis_server import RedisServer
+from tapeworks.model.config import GradientForm
 from tapeworks.scheduler.dispatch.gathering import Gathering
 from tapeworks.wire.envelopes import QUEUE, entry, queue_name
 from tapeworks.wire.exchange import Exchange
@@ -24,7 +25,6 @@ from tapeworks.wire.keys import (
     arrivals_key,
 )
 from tapeworks.wire.log_context import context
-from tapeworks.wire.messages import Wanted
 from tapeworks.wire.signing import Purpose, Signer
 from tapeworks.workers import tasks
 from tapeworks.workers.app import app
@@ -94,7 +94,7 @@ def test_images_that_were_refused_are_not_counted_as_computed(bench: Bench) -> N
         for fingerprint, images in (("cd", 0), (None, 8)):
             standing = bench.link.standing
             standing.fingerprint, standing.is_firm = fingerprint, fingerprint is not None
-            Gathering(bench.link, work(Wanted.NOTHING), Onlooker()).turn()
+            Gathering(bench.link, work(GradientForm.NOTHING), Onlooker()).turn()
             before = bench.worker.record().images
             tasks.serve(argument(bench.last_entry()))
             assert bench.worker.record().images - before == images

@@ -5,19 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from tapeworks.model.average import gradients_as_wanted
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.gradients import EngineResult
 from tapeworks.model.parameters import digest, initial, to_bytes
 from tapeworks.scheduler.core.decisions import Attempt
 from tapeworks.scheduler.core.sharding import split
 from tapeworks.scheduler.dispatch.contract import Work
-from tapeworks.wire.messages import (
-    AnswerHeader,
-    Status,
-    Wanted,
-    checksum,
-)
+from tapeworks.wire.messages import AnswerHeader, Status, checksum
 
 #: So small that a whole answer can be read in a failing test's output.
 NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=3)
@@ -26,7 +21,7 @@ NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1, microbatch_s
 IMAGES = 8
 
 
-def work(wanted: Wanted = Wanted.PER_IMAGE) -> Work:
+def work(wanted: GradientForm = GradientForm.PER_IMAGE) -> Work:
     """An iteration of eight images in three microbatches."""
     parameters = to_bytes(initial(NETWORK, seed=0))
     data = ImageData(images=np.zeros((IMAGES, 4, 4), np.uint8), labels=np.zeros(IMAGES, np.uint8))

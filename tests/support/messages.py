@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.parameters import digest
 from tapeworks.wire.exchange import Exchange, Opening
 from tapeworks.wire.keys import answer_key
@@ -13,7 +13,6 @@ from tapeworks.wire.messages import (
     AttemptKey,
     ShardMessage,
     Status,
-    Wanted,
 )
 from tests.support.fleet import Fleet
 from tests.support.mischief import Tampering
@@ -36,7 +35,7 @@ def message(run_id: str, iteration: int, fingerprint: str | None = None) -> Shar
     return ShardMessage(
         key=AttemptKey(run=run_id, term=1, iteration=iteration, shard=99, attempt=1),
         network=network,
-        wanted=Wanted.SUMMED,
+        wanted=GradientForm.SUMMED,
         parameters_digest="0" * 64,
         chunk_images=256,
         chunks={0: "1" * 64},

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.model.average import gradients_as_wanted
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.gradients import Engine, EngineResult
 from tapeworks.model.parameters import (
@@ -31,7 +31,6 @@ from tapeworks.scheduler.events import Event, Notice
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.keys import queue_key
 from tapeworks.wire.log_context import about
-from tapeworks.wire.messages import Wanted
 from tapeworks.wire.signing import UNSIGNED, Signer
 from tapeworks.workers import tasks
 from tapeworks.workers import worker as process
@@ -50,7 +49,7 @@ def engine(network: NetworkConfig) -> Engine:
         parameters: Arrays,
         images: NDArray[np.uint8],
         labels: NDArray[np.integer],
-        wanted: Wanted = Wanted.PER_IMAGE,
+        wanted: GradientForm = GradientForm.PER_IMAGE,
     ) -> EngineResult:
         used = to_bytes(parameters | {"images": images, "labels": labels})
         source, count = np.random.default_rng(zlib.crc32(used)), len(images)
@@ -68,7 +67,7 @@ def engine(network: NetworkConfig) -> Engine:
     return compute
 
 
-def work(wanted: Wanted = Wanted.PER_IMAGE) -> Work:
+def work(wanted: GradientForm = GradientForm.PER_IMAGE) -> Work:
     """Eight images in three microbatches, for one shard."""
     parameters = to_bytes(initial(NETWORK, seed=0))
     pixels = np.arange(8 * 16, dtype=np.uint8).reshape(8, 4, 4)

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 from hypothesis import strategies as st
 
+from tapeworks.model.config import GradientForm
 from tapeworks.scheduler.core.standing import Standing
 from tapeworks.scheduler.dispatch.contract import Result
 from tapeworks.scheduler.dispatch.gathering import Gathering
@@ -16,7 +17,7 @@ from tapeworks.scheduler.errors import RunFailed
 from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import packed, unpacked
 from tapeworks.wire.keys import answer_key, arrivals_key
-from tapeworks.wire.messages import Wanted, checksum
+from tapeworks.wire.messages import checksum
 from tapeworks.wire.signing import Purpose, Signer
 from tapeworks.workers import tasks
 from tests.faults.fuzzing.mutations import (
@@ -45,7 +46,7 @@ OTHER_KEY = Signer(b"o" * 32)
 HARMLESS = {"answer_forged", "going_on", "redis_unreachable", "no_workers", "worker_gone"}
 
 
-def attempt_id(wanted: Wanted) -> str:
+def attempt_id(wanted: GradientForm) -> str:
     """Of the first attempt at the one shard."""
     return work(wanted).key(0, 1).id
 
@@ -62,11 +63,11 @@ class SchedulerSide:
         self._bench, self._onlooker = bench, Onlooker()
         bench.link.begin("run", NETWORK, FINGERPRINT, allow_mixed=False)
         bench.link.join(Onlooker())
-        self._true = {wanted: self._answered(wanted) for wanted in Wanted}
+        self._true = {wanted: self._answered(wanted) for wanted in GradientForm}
 
     def case(self, draw: Draw) -> None:
         """A spoilt answer, then the true one."""
-        wanted = draw(st.sampled_from(list(Wanted)))
+        wanted = draw(st.sampled_from(list(GradientForm)))
         fields, right = self._true[wanted]
         attempt = attempt_id(wanted)
         arrival, spoilt = self._spoilt(draw, attempt.encode(), fields)
@@ -96,7 +97,7 @@ class SchedulerSide:
             assert not standing.quarantined
             assert not standing._strikes, "nobody is blamed for what others wrote"
 
-    def _gathering(self, wanted: Wanted) -> Gathering:
+    def _gathering(self, wanted: GradientForm) -> Gathering:
         gathering = Gathering(self._bench.link, work(wanted), self._onlooker)
         gathering._is_open = True
         return gathering
@@ -119,7 +120,7 @@ class SchedulerSide:
         except RedisUnreachable:
             self._bench.seen["Redis refused"] += 1
 
-    def _answered(self, wanted: Wanted) -> tuple[Fields, list[Any]]:
+    def _answered(self, wanted: GradientForm) -> tuple[Fields, list[Any]]:
         """A worker's answer as it lies in Redis, and what counts of it."""
         bench, gathering = self._bench, Gathering(self._bench.link, work(wanted), self._onlooker)
         with at_work(bench):

@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tapeworks.model.config import GradientForm
 from tapeworks.model.parameters import digest, from_bytes
 from tapeworks.scheduler.dispatch.gathering import Gathering
 from tapeworks.wire.chunks import chunked
@@ -28,7 +29,6 @@ from tapeworks.wire.messages import (
     AnswerHeader,
     ShardMessage,
     Status,
-    Wanted,
     WorkerRecord,
 )
 from tapeworks.wire.signing import Purpose, Signer
@@ -65,7 +65,7 @@ class WorkerSide:
         self._bench = bench
         bench.link.begin("run", NETWORK, FINGERPRINT, allow_mixed=False)
         bench.link.join(Onlooker())
-        self._entries = [self._sent(wanted) for wanted in Wanted]
+        self._entries = [self._sent(wanted) for wanted in GradientForm]
         self._sealed = {unchecked(entry) for entry in self._entries}
         asked = work()
         chunks = chunked(asked.data.images, asked.data.labels)
@@ -202,7 +202,7 @@ class WorkerSide:
             assert arrays == again, "done is what the message asks for"
             assert set(from_bytes(again)) >= {"losses", "gradient_norms", "predictions"}
 
-    def _sent(self, wanted: Wanted) -> bytes:
+    def _sent(self, wanted: GradientForm) -> bytes:
         gathering = Gathering(self._bench.link, work(wanted), Onlooker())
         with at_work(self._bench):
             gathering.turn()

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from tapeworks.model.config import GradientForm
 from tapeworks.model.parameters import GRADIENT_NORMS, LOSSES, PREDICTIONS, to_bytes
 from tapeworks.model.reduction import blocks
 from tapeworks.scheduler.core.standing import MOST_STRIKES
@@ -13,7 +14,6 @@ from tapeworks.wire.messages import (
     AnswerHeader,
     ShardMessage,
     Status,
-    Wanted,
     checksum,
 )
 from tests.faults.simulation.faults import Kind
@@ -97,7 +97,7 @@ def _arrays(message: ShardMessage, worker: str, fingerprint: str, misdeed: Misde
     losses = np.array(values, np.float32)
     if misdeed is Misdeed.NOT_FINITE:
         losses[-1] = np.nan
-    shapes = message.network.shapes if message.wanted is Wanted.SUMMED else {}
+    shapes = message.network.shapes if message.wanted is GradientForm.SUMMED else {}
     totals = [
         float(sum(values[block.first - first :][: 1 << block.level]))
         for block in blocks(first, message.microbatches)

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.parameters import digest
 from tapeworks.scheduler.dispatch.contract import Result, Work
 from tapeworks.scheduler.outcomes import Computed
 from tapeworks.storage.records import Claim
-from tapeworks.wire.messages import Wanted
 
 if TYPE_CHECKING:
     from tests.faults.simulation.store import Run
@@ -31,7 +30,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def value(
-    parameters_digest: str, microbatch: int, fingerprint: str, wanted: str = Wanted.SUMMED
+    parameters_digest: str, microbatch: int, fingerprint: str, wanted: str = GradientForm.SUMMED
 ) -> int:
     """The one right answer on such a machine; as a loss it is exact."""
     asked = f"{parameters_digest}:{microbatch}:{fingerprint}:{wanted}"
@@ -59,7 +58,7 @@ def reference(run_id: str, microbatches: int, iterations: int, fingerprint: str)
 
 
 def work(
-    claim: Claim, iteration: int, parameters: bytes, run: Run, audit: float, wanted: Wanted
+    claim: Claim, iteration: int, parameters: bytes, run: Run, audit: float, wanted: GradientForm
 ) -> Work:
     """Return the work that a dispatcher is given for one iteration, or for an evaluation."""
     return Work(

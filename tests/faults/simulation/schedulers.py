@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 
-from tapeworks.model.config import RunConfig
+from tapeworks.model.config import GradientForm, RunConfig
 from tapeworks.scheduler.committing import Committing
 from tapeworks.scheduler.dispatch.celery import RETRY_SECONDS, CeleryDispatcher
 from tapeworks.scheduler.dispatch.contract import Work
@@ -24,7 +24,6 @@ from tapeworks.scheduler.events import Event, IterationCommitted, Notice
 from tapeworks.scheduler.outcomes import Lap
 from tapeworks.storage.errors import LeaseLost, StorageUnreachable
 from tapeworks.storage.records import Claim, Request, RunStatus
-from tapeworks.wire.messages import Wanted
 from tapeworks.wire.signing import Signer
 from tests.faults.simulation.problem import (
     NETWORK,
@@ -165,16 +164,16 @@ class Driven:
         run = self._store.runs[self.claim.run_id]
         return run.evaluates and run.evaluated < self.iteration
 
-    def _begin(self, iteration: int, parameters: bytes, wanted: Wanted) -> Work:
+    def _begin(self, iteration: int, parameters: bytes, wanted: GradientForm) -> Work:
         asked = work(self.claim, iteration, parameters, self.run, self._audit, wanted)
-        if wanted is Wanted.SUMMED and iteration == self.run.diverges_at:
+        if wanted is GradientForm.SUMMED and iteration == self.run.diverges_at:
             self._diverged.add(asked.parameters_digest)
         self._began_at = self._world.now
         self._witness.begins(self)
         return asked
 
     def _compute(self) -> float:
-        wanted = Wanted.NOTHING if self._is_to_be_evaluated else Wanted.SUMMED
+        wanted = GradientForm.NOTHING if self._is_to_be_evaluated else GradientForm.SUMMED
         self._work = self._work or self._begin(self.iteration, self.parameters, wanted)
         self.sleeps = not self._dispatcher.turn(self._work, self)
         if self.sleeps:
@@ -218,7 +217,7 @@ class Driven:
     def _start_next(self, iteration: int, parameters: bytes) -> None:
         """Send the next iteration's messages, to be computed while those before are committed."""
         if iteration < self.run.iterations and not self.run.evaluates and self.is_wanted:
-            self._work = self._begin(iteration, parameters, Wanted.SUMMED)
+            self._work = self._begin(iteration, parameters, GradientForm.SUMMED)
             self._dispatcher.start(self._work, self)
 
     def _commit(self) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tapeworks.model.config import GradientForm
 from tapeworks.model.parameters import Arrays, digest
 from tapeworks.scheduler import committing
 from tapeworks.scheduler.core.coordinator import Coordinator
@@ -14,7 +15,7 @@ from tapeworks.scheduler.core.decisions import WORKER_QUARANTINED, Answer
 from tapeworks.scheduler.errors import Diverged, Undecided
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.records import Claim
-from tapeworks.wire.messages import ShardMessage, Wanted
+from tapeworks.wire.messages import ShardMessage
 from tests.faults.simulation.problem import value
 from tests.faults.simulation.store import Counted, Run, stored
 
@@ -75,7 +76,9 @@ class Witness:
             ledger = stored(commit)
             waived = self.waived[claim.run_id, claim.term, iteration]
             self._whole(claim, before, ledger)
-            self._all_right(claim, before, ledger, waived, after.fingerprint or "", Wanted.SUMMED)
+            self._all_right(
+                claim, before, ledger, waived, after.fingerprint or "", GradientForm.SUMMED
+            )
             if iteration == before.diverges_at and claim.run_id not in self.waived_lies:
                 raise Violation(f"{claim} goes on with what is no number")
             before = replace(before, parameters=commit.parameters)
@@ -89,7 +92,7 @@ class Witness:
     ) -> None:
         """An evaluation was stored."""
         self._whole(claim, before, ledger)
-        self._all_right(claim, before, ledger, waived, kind, Wanted.NOTHING)
+        self._all_right(claim, before, ledger, waived, kind, GradientForm.NOTHING)
 
     def _whole(self, claim: Claim, run: Run, ledger: Sequence[Counted]) -> None:
         if [line.microbatch for line in ledger] != list(range(run.microbatches)):
@@ -102,7 +105,7 @@ class Witness:
         ledger: Iterable[Counted],
         waived: set[int],
         kind: str,
-        wanted: Wanted,
+        wanted: GradientForm,
     ) -> None:
         name = digest(before.parameters)
         for line in ledger:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tapeworks.model import fingerprint, layerwise
 from tapeworks.model import gradients as model_gradients
-from tapeworks.model.config import NetworkConfig, Unfolding, Wanted
+from tapeworks.model.config import GradientForm, NetworkConfig, Unfolding
 from tapeworks.model.errors import ArithmeticUnsound
 from tapeworks.model.fingerprint import GOLDEN_NETWORKS, golden_digest
 from tapeworks.model.gradients import (
@@ -59,7 +59,9 @@ class Images:
         self.result = self.of(range(count))
         self.bits = [row_bits(self.result, row) for row in range(count)]
 
-    def of(self, rows: range | list[int], wanted: Wanted = Wanted.PER_IMAGE) -> EngineResult:
+    def of(
+        self, rows: range | list[int], wanted: GradientForm = GradientForm.PER_IMAGE
+    ) -> EngineResult:
         """The result of these images, in this order."""
         chosen = list(rows)
         return self.compute(self.parameters, self.images[chosen], self.labels[chosen], wanted)
@@ -101,9 +103,9 @@ def test_its_place_changes_no_bit_of_an_image(images: Images, shift: int) -> Non
     images.assert_bits([(row + shift) % images.count for row in range(images.count)])
 
 
-@pytest.mark.parametrize("wanted", [Wanted.SUMMED, Wanted.NOTHING])
+@pytest.mark.parametrize("wanted", [GradientForm.SUMMED, GradientForm.NOTHING])
 def test_what_is_wanted_changes_no_bit_of_losses_norms_and_predictions(
-    images: Images, wanted: Wanted
+    images: Images, wanted: GradientForm
 ) -> None:
     result = images.of(range(images.count), wanted)
 
@@ -117,7 +119,7 @@ def test_what_is_wanted_changes_no_bit_of_losses_norms_and_predictions(
 def assert_sums(images: Images, size: int) -> None:
     """Check the sums of microbatches of this size against Python's own additions."""
     compute = engine(images.network.model_copy(update={"microbatch_size": size}))
-    sums = compute(images.parameters, images.images, images.labels, Wanted.SUMMED).gradients
+    sums = compute(images.parameters, images.images, images.labels, GradientForm.SUMMED).gradients
     assert list(sums) == list(images.network.shapes)
     for name, rows in images.result.gradients.items():
         parts = [rows[first : first + size] for first in range(0, images.count, size)]
@@ -145,11 +147,11 @@ def test_a_network_that_fills_its_calls_sooner_gives_the_same_bits(
     for size in (1, 7, 16, 40, 50):
         network = seeds.model_copy(update={"microbatch_size": size})
         sums, narrow = (
-            engine_of(network)(*expected.given, Wanted.SUMMED),
+            engine_of(network)(*expected.given, GradientForm.SUMMED),
             engine.__wrapped__(network),
         )
         assert to_bytes(narrow(*expected.given).gradients) == to_bytes(expected.result.gradients)
-        narrow_sums = narrow(*expected.given, Wanted.SUMMED)
+        narrow_sums = narrow(*expected.given, GradientForm.SUMMED)
         assert to_bytes(narrow_sums.gradients) == to_bytes(sums.gradients)
 
 
@@ -163,7 +165,7 @@ def test_products_too_small_for_float32_are_zeros_in_both_forms(engine_of: Engin
     greys, labels = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1), np.zeros(256, np.int64)
 
     alone = engine_of(network)(parameters, greys, labels).gradients["dense_1"]
-    summed = engine_of(network)(parameters, greys, labels, Wanted.SUMMED).gradients["dense_1"]
+    summed = engine_of(network)(parameters, greys, labels, GradientForm.SUMMED).gradients["dense_1"]
 
     smallest = np.finfo(np.float32).tiny
     assert np.abs(alone[1:200]).min() > smallest
@@ -233,16 +235,16 @@ def nudged(gradients: Arrays, row: int) -> Arrays:
     return gradients | {"conv_1": array}
 
 
-@pytest.mark.parametrize("spoilt", [Wanted.PER_IMAGE, Wanted.SUMMED])
+@pytest.mark.parametrize("spoilt", [GradientForm.PER_IMAGE, GradientForm.SUMMED])
 def test_a_machine_whose_bits_depend_on_place_or_form_is_refused(
-    spoilt: Wanted, engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch
+    spoilt: GradientForm, engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unsound(network: NetworkConfig) -> Engine:
         def compute(
             parameters: Arrays,
             images: NDArray[np.uint8],
             labels: NDArray[np.integer],
-            wanted: Wanted = Wanted.PER_IMAGE,
+            wanted: GradientForm = GradientForm.PER_IMAGE,
         ) -> EngineResult:
             result = engine_of(network)(parameters, images, labels, wanted)
             changed = nudged(result.gradients, 2) if wanted is spoilt else result.gradients

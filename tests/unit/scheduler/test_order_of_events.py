@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tapeworks.model.config import GradientForm
 from tapeworks.scheduler.dispatch.contract import Result, Watcher, Work
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.driving.driver import Driver
@@ -14,7 +15,6 @@ from tapeworks.scheduler.driving.keeper import Control, Keeper, Lease
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.history import History
 from tapeworks.storage.records import Claim, RunRecord
-from tapeworks.wire.messages import Wanted
 from tests.support.desk import SMALL
 from tests.support.made_up import LEASE, submit_and_claim
 from tests.support.training import drive, settings, submitted
@@ -34,7 +34,7 @@ class Noting(LocalDispatcher):
 
     def compute(self, work: Work, watcher: Watcher) -> Result:
         """Note it, and whether it is what was started."""
-        if work.wanted is Wanted.NOTHING:
+        if work.wanted is GradientForm.NOTHING:
             self._events.append(f"evaluate {work.iteration}")
         else:
             begun = "go on with" if work in self._started else "begin"

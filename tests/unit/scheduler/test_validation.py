@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tapeworks.model.config import GradientForm
 from tapeworks.model.parameters import Arrays, from_bytes, to_bytes
 from tapeworks.model.slices import answer_arrays
 from tapeworks.scheduler.core.sharding import Shard
@@ -26,11 +27,11 @@ from tapeworks.scheduler.dispatch.answers import (
 from tapeworks.scheduler.dispatch.contract import Outcome, Work
 from tapeworks.scheduler.errors import AnswerInvalid
 from tapeworks.wire.limits import ARRAYS_HEADER_BYTES, LONGEST_NAME
-from tapeworks.wire.messages import Wanted, checksum
+from tapeworks.wire.messages import checksum
 from tests.reference_numpy import microbatch_sum
 from tests.support.answers import NETWORK, attempt, header, results, work
 
-EVERY_FORM = pytest.mark.parametrize("wanted", list(Wanted))
+EVERY_FORM = pytest.mark.parametrize("wanted", list(GradientForm))
 
 
 def answer(asked: Work) -> bytes:
@@ -52,7 +53,7 @@ def changed_header(asked: Work, **values: Any) -> bytes:
 
 
 @EVERY_FORM
-def test_the_right_answer_is_taken_whole(wanted: Wanted) -> None:
+def test_the_right_answer_is_taken_whole(wanted: GradientForm) -> None:
     asked = work(wanted)
     outcome, _ = read(asked, answer(asked))
     for name in ("losses", "gradient_norms", "predictions"):
@@ -64,7 +65,7 @@ def test_the_right_answer_is_taken_whole(wanted: Wanted) -> None:
 
 
 def test_sums_have_the_same_bits_whether_the_worker_or_the_scheduler_adds() -> None:
-    per_image, summed = work(Wanted.PER_IMAGE), work(Wanted.SUMMED)
+    per_image, summed = work(GradientForm.PER_IMAGE), work(GradientForm.SUMMED)
     (_, here), (_, there) = read(per_image, answer(per_image)), read(summed, answer(summed))
     assert to_bytes(here) == to_bytes(there)
     by_microbatch = [result.gradients for result in results(per_image)]
@@ -75,12 +76,12 @@ def test_sums_have_the_same_bits_whether_the_worker_or_the_scheduler_adds() -> N
 
 
 def test_an_evaluation_brings_no_sums() -> None:
-    asked = work(Wanted.NOTHING)
+    asked = work(GradientForm.NOTHING)
     assert read(asked, answer(asked))[1] == {}
 
 
 def test_an_answer_to_an_evaluation_is_none_to_the_iteration_that_comes_next() -> None:
-    iteration, evaluation = work(), work(Wanted.NOTHING)
+    iteration, evaluation = work(), work(GradientForm.NOTHING)
     for asked, answered in ((iteration, evaluation), (evaluation, iteration)):
         late = header(answered, answer(answered)).model_dump_json().encode()
         with pytest.raises(AnswerInvalid, match="expected attempt run"):
@@ -202,10 +203,10 @@ WRONG_ARRAYS: dict[str, Callable[[Arrays], Arrays]] = {
 }
 
 
-@pytest.mark.parametrize("wanted", [Wanted.PER_IMAGE, Wanted.SUMMED])
+@pytest.mark.parametrize("wanted", [GradientForm.PER_IMAGE, GradientForm.SUMMED])
 @pytest.mark.parametrize("change", WRONG_ARRAYS.values(), ids=list(WRONG_ARRAYS))
 def test_wrong_arrays_are_refused_even_with_a_fitting_checksum(
-    wanted: Wanted, change: Callable[[Arrays], Arrays]
+    wanted: GradientForm, change: Callable[[Arrays], Arrays]
 ) -> None:
     asked = work(wanted)
     wrong = change(from_bytes(answer(asked)))
@@ -215,17 +216,17 @@ def test_wrong_arrays_are_refused_even_with_a_fitting_checksum(
 
 def test_gradients_are_refused_where_none_were_asked_for() -> None:
     with pytest.raises(AnswerInvalid, match="expected arrays"):
-        read(work(Wanted.NOTHING), answer(work(Wanted.PER_IMAGE)))
+        read(work(GradientForm.NOTHING), answer(work(GradientForm.PER_IMAGE)))
 
 
 def test_per_image_gradients_are_refused_where_sums_were_asked_for() -> None:
-    asked = work(Wanted.SUMMED)
+    asked = work(GradientForm.SUMMED)
     with pytest.raises(AnswerInvalid, match="expected conv_1 as float64"):
-        read(asked, answer(work(Wanted.PER_IMAGE)))
+        read(asked, answer(work(GradientForm.PER_IMAGE)))
 
 
 @EVERY_FORM
-def test_the_right_answer_is_within_the_largest_length(wanted: Wanted) -> None:
+def test_the_right_answer_is_within_the_largest_length(wanted: GradientForm) -> None:
     asked = work(wanted)
     limit = largest_bytes(asked, attempt(asked).shard)
     assert len(answer(asked)) <= limit <= len(answer(asked)) + ARRAYS_HEADER_BYTES

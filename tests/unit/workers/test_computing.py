@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tapeworks.model import slices as computed_slices
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.gradients import Engine
 from tapeworks.model.parameters import (
     Arrays,
@@ -21,7 +21,7 @@ from tapeworks.model.parameters import (
 )
 from tapeworks.model.reduction import Reduction, blocks
 from tapeworks.wire.chunks import CHUNK_IMAGES, chunked
-from tapeworks.wire.messages import AttemptKey, ShardMessage, Wanted
+from tapeworks.wire.messages import AttemptKey, ShardMessage
 from tapeworks.workers.compute import Missing, shard_arrays
 from tests import reference_numpy
 from tests.support.microbatches import SMALL, drawn_images, labels_of
@@ -39,7 +39,7 @@ PARAMETERS = to_bytes(initial(NETWORK, seed=3))
 STORED = dict(zip(CHUNKS.digests, CHUNKS.payloads, strict=True)) | {digest(PARAMETERS): PARAMETERS}
 
 
-def shard(first: int, microbatches: int, wanted: Wanted) -> ShardMessage:
+def shard(first: int, microbatches: int, wanted: GradientForm) -> ShardMessage:
     """These microbatches of the image set."""
     images = NUMBERS[4 * first : 4 * (first + microbatches)]
     return ShardMessage(
@@ -62,7 +62,7 @@ def fetch(asked: ShardMessage) -> dict[str, Arrays]:
     return {name: from_bytes(payload) for name, payload in found.items()}
 
 
-def answered(first: int, microbatches: int, wanted: Wanted) -> Arrays:
+def answered(first: int, microbatches: int, wanted: GradientForm) -> Arrays:
     return from_bytes(shard_arrays(shard(first, microbatches, wanted), fetch))
 
 
@@ -87,7 +87,7 @@ def slices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_shard_answers_with_the_sum_of_each_of_its_blocks(
     first: int, microbatches: int, per_image: Arrays
 ) -> None:
-    arrays = answered(first, microbatches, Wanted.SUMMED)
+    arrays = answered(first, microbatches, GradientForm.SUMMED)
 
     for name, gradients in per_image.items():
         sums = [
@@ -104,7 +104,7 @@ def test_a_shard_answers_with_the_sum_of_each_of_its_blocks(
 
 @pytest.mark.usefixtures("slices")
 def test_a_shard_answers_with_every_image_s_gradient_and_values(per_image: Arrays) -> None:
-    arrays = answered(1, 4, Wanted.PER_IMAGE)
+    arrays = answered(1, 4, GradientForm.PER_IMAGE)
 
     for name, gradients in per_image.items():
         assert arrays[name].tobytes() == gradients[4:].tobytes()
@@ -116,7 +116,7 @@ def test_a_shard_answers_with_every_image_s_gradient_and_values(per_image: Array
 
 
 def test_an_evaluation_answers_with_no_gradients() -> None:
-    assert set(answered(0, 5, Wanted.NOTHING)) == {"losses", "gradient_norms", "predictions"}
+    assert set(answered(0, 5, GradientForm.NOTHING)) == {"losses", "gradient_norms", "predictions"}
 
 
 @pytest.mark.usefixtures("slices")
@@ -125,7 +125,7 @@ def test_all_shardings_have_one_total(cuts: list[int], per_image: Arrays) -> Non
     reduction = Reduction()
 
     for first, end in reversed(list(pairwise(cuts))):
-        arrays = answered(first, end - first, Wanted.SUMMED)
+        arrays = answered(first, end - first, GradientForm.SUMMED)
         reduction.add(first, end - first, {name: arrays[name] for name in NETWORK.shapes})
 
     for name, total in reduction.total(5).items():
@@ -137,7 +137,7 @@ def test_all_shardings_have_one_total(cuts: list[int], per_image: Arrays) -> Non
 
 
 def test_what_is_gone_from_redis_is_named() -> None:
-    asked = shard(0, 5, Wanted.SUMMED)
+    asked = shard(0, 5, GradientForm.SUMMED)
     gone = CHUNKS.digests[1]
 
     with pytest.raises(Missing) as raised:
@@ -148,7 +148,7 @@ def test_what_is_gone_from_redis_is_named() -> None:
 
 @pytest.mark.parametrize("number", [256, 9000])
 def test_an_image_that_no_chunk_of_the_message_holds_is_no_image(number: int) -> None:
-    asked = shard(0, 1, Wanted.SUMMED)
+    asked = shard(0, 1, GradientForm.SUMMED)
     chunks = {0: CHUNKS.digests[0]}
 
     with pytest.raises((KeyError, IndexError)):
@@ -156,7 +156,7 @@ def test_an_image_that_no_chunk_of_the_message_holds_is_no_image(number: int) ->
 
 
 def test_images_of_another_size_are_refused() -> None:
-    asked = shard(0, 1, Wanted.SUMMED)
+    asked = shard(0, 1, GradientForm.SUMMED)
     other = NETWORK.model_copy(update={"image_side": 10})
     others = {digest(to_bytes(initial(other, seed=0))): initial(other, seed=0)}
     [name] = others
