@@ -83,7 +83,7 @@ def _take(work: Coordinator, attempt_id: str, worker: str, now: float) -> None:
     if attempt and not work.needs_bits(attempt):
         seconds = now - attempt.sent_at
         answer = Answer(attempt=attempt, worker=worker, seconds=seconds, fingerprint=FINGERPRINT)
-        work.answered(answer, now)
+        work.record_answer(answer, now)
 
 
 def _name(shard: Shard, number: int) -> str:

@@ -40,7 +40,7 @@ from benchmarks.site import SCHEDULER, WORKERS, Site
 from benchmarks.train_data import load_images
 from benchmarks.train_run import read_history
 from tapeworks.model.datasets.source import ImageData
-from tapeworks.wire.chunks import chunked
+from tapeworks.wire.chunks import make_chunks
 from tapeworks.wire.keys import payload_key
 
 CLASSES = "0,1,2,3,4,5,6,7,8,9"
@@ -93,7 +93,7 @@ def measure(site: Site, images: int, iterations: int) -> Measured:
     """Drive a run of so many iterations over so many images to its end."""
     file = site.place / "images.npz"
     data = save_images(file, images)
-    chunks = chunked(data.images, data.labels)
+    chunks = make_chunks(data.images, data.labels)
     options = f"--dataset {file} --classes {CLASSES} --images {images} --iterations {iterations}"
     with closing(redis.Redis.from_url(site.redis_url)) as client, KeyAccesses(client) as accesses:
         before = client.info()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapeworks.model.config import NetworkConfig
-from tapeworks.model.images import normalised, one_hot
+from tapeworks.model.images import normalise, one_hot
 from tapeworks.model.parameters import Arrays, initial
 
 Compute = Callable[[], Arrays]
@@ -39,7 +39,7 @@ class Problem:
 
     @property
     def pixels(self) -> NDArray[np.float32]:
-        return normalised(self.images)
+        return normalise(self.images)
 
     @property
     def truth(self) -> NDArray[np.float32]:

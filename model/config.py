@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from tapeworks.model.errors import ConfigurationError
-from tapeworks.model.given_settings import listed, plain_values, sentence
+from tapeworks.model.given_settings import format_value, plain_values, sentence
 from tapeworks.model.update_config import UpdateConfig
 
 #: Images in the smallest and the largest default microbatch. Throughput hardly grows above the
@@ -255,7 +255,7 @@ class RunConfig(UpdateConfig, Architecture):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         if len(set(self.classes)) != len(self.classes):
-            received = f"classes={listed(self.classes)}"
+            received = f"classes={format_value(self.classes)}"
             raise ValueError(f"Expected different classes. Received: {received}")
         if self.audit and self.allow_mixed_workers:
             raise ValueError(
@@ -282,7 +282,7 @@ class RunConfig(UpdateConfig, Architecture):
             raise ValueError(
                 f"Kernel sizes leave no pixel of an image side of {self.image_side}, of which each "
                 f"takes its size less 1: {self.image_side}{taken} is less than 1. "
-                f"Received: kernel_sizes={listed(self.kernel_sizes)}"
+                f"Received: kernel_sizes={format_value(self.kernel_sizes)}"
             )
         if not network.is_computable:
             images, needed = network.microbatch_size, network.microbatch_bytes / 1e9
@@ -382,11 +382,11 @@ def record(config: RunConfig) -> dict[str, Any]:
     return config.model_dump(mode="json") | {"sum_order": SUM_ORDER}
 
 
-def recorded_settings(record: Mapping[str, Any]) -> dict[str, Any]:
+def extract_settings(record: Mapping[str, Any]) -> dict[str, Any]:
     """The settings alone of a stored configuration."""
     return {name: value for name, value in record.items() if name != "sum_order"}
 
 
-def recorded_config(record: Mapping[str, Any]) -> RunConfig:
+def restore_config(record: Mapping[str, Any]) -> RunConfig:
     """The configuration that was stored so; raises like `run_config`."""
-    return run_config(recorded_settings(record))
+    return run_config(extract_settings(record))

@@ -32,7 +32,7 @@ def convolve(maps: Any, filters: Any) -> Any:
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def of_maps(below: Any) -> Any:
-        return _convolved(below, filters), lambda slopes: _spread(slopes, filters)
+        return _convolve(below, filters), lambda slopes: _spread(slopes, filters)
 
     return of_maps(maps)
 
@@ -66,7 +66,7 @@ def filter_gradients(slopes: Any, maps: Any, kernel_size: int) -> Any:
     return _each_turn(side * parts, blocks, add, total)
 
 
-def _convolved(maps: Any, filters: Any) -> Any:
+def _convolve(maps: Any, filters: Any) -> Any:
     count, kernel_size = filters.shape[:2]
     below, run = maps.shape
     images, side, parts = run // below, below - kernel_size + 1, _parts(kernel_size, kernel_size)

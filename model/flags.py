@@ -25,7 +25,7 @@ THREADS = 1
 _PREFIXES, _LOGGING = ("TF_", "TF2_", "XLA_", "ONEDNN_", "DNNL_"), "TF_CPP_"
 
 
-def ignored_variables(names: Iterable[str]) -> list[str]:
+def find_ignored_variables(names: Iterable[str]) -> list[str]:
     """Return those of these variables that TensorFlow would read, and must not."""
     read = (name for name in names if name.startswith(_PREFIXES) and name not in FLAGS)
     return sorted(name for name in read if not name.startswith(_LOGGING))

@@ -66,7 +66,7 @@ def _path(name: str, value: Any) -> Any:
 
 
 def _refusal(name: str, value: Any, problem: str) -> ConfigurationError:
-    return ConfigurationError(f"{name}: {problem}. Received: {name}={listed(value)}.")
+    return ConfigurationError(f"{name}: {problem}. Received: {name}={format_value(value)}.")
 
 
 def sentence(error: ValidationError) -> str:
@@ -78,16 +78,16 @@ def sentence(error: ValidationError) -> str:
     return str(_refusal(str(first["loc"][0]), first["input"], problem))
 
 
-def listed(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as an error shows it, cut to what a person would read."""
     try:
-        shown = map(_shown, value[:MOST_SHOWN]) if isinstance(value, list | tuple) else None
-        return ",".join(shown) if shown else _shown(value)
+        shown = map(_format_item, value[:MOST_SHOWN]) if isinstance(value, list | tuple) else None
+        return ",".join(shown) if shown else _format_item(value)
     except ValueError:  # Python writes no number of more than 4300 digits
         return "a number too long to show"
 
 
-def _shown(value: Any) -> str:
+def _format_item(value: Any) -> str:
     """In brief where it is nested: a list may hold itself, or a billion others in a few lines."""
     if isinstance(value, list | tuple | dict | set):
         return reprlib.repr(value)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tapeworks.model import network as networks
 from tapeworks.model.average import gradients_as_wanted
 from tapeworks.model.config import GradientForm, NetworkConfig, Unfolding
-from tapeworks.model.images import normalised, one_hot
+from tapeworks.model.images import normalise, one_hot
 from tapeworks.model.layerwise import CallResults, LayerwiseCalls
 from tapeworks.model.network import binary_cross_entropy, unfold_fully
 from tapeworks.model.parameters import Arrays
@@ -96,7 +96,7 @@ def engine(network: NetworkConfig) -> Engine:
     return compute
 
 
-def compiled_networks() -> int:
+def count_compiled_networks() -> int:
     """Return how many networks this process has compiled, dropped ones included."""
     return _computation.cache_info().misses
 
@@ -220,7 +220,7 @@ def _full(network: NetworkConfig) -> _Compute:
     def compute(request: _Request) -> EngineResult:
         truth = one_hot(request.labels, network.class_count)
         slopes, losses, norms, predictions = compute_images(
-            normalised(request.images), truth, [request.parameters[name] for name in network.shapes]
+            normalise(request.images), truth, [request.parameters[name] for name in network.shapes]
         )
         gradients = dict(zip(network.shapes, slopes, strict=True))
         return EngineResult(
@@ -238,14 +238,14 @@ def _full_images(network: NetworkConfig) -> Callable[..., Any]:
     kept = max(1, UNFOLDED_CACHE_BYTES // network.unfolded_bytes)
 
     @functools.lru_cache(maxsize=kept)
-    def unfolded(pixels: bytes) -> Any:
+    def unfold_image(pixels: bytes) -> Any:
         image = np.frombuffer(pixels, np.float32).reshape(network.image_side, network.image_side)
         return tf.constant(unfold_fully(image, network.kernel_sizes))
 
     def compute(images: Any, truth: Any, parameters: list[Any]) -> Any:
         arguments = [tf.constant(value) for value in parameters]
         rows = [
-            traced(unfolded(image.tobytes()), truth[[row]], *arguments)
+            traced(unfold_image(image.tobytes()), truth[[row]], *arguments)
             for row, image in enumerate(images)
         ]
         gradients, *rest = tf.nest.map_structure(

@@ -23,11 +23,11 @@ def image_set(config: RunConfig, iteration: int) -> NDArray[np.int64]:
     if size == config.images:
         return np.arange(size)
     number, place = divmod(iteration, -(-config.images // size))
-    return _drawn_order(config.seed, number, config.images)[place * size : (place + 1) * size]
+    return _draw_order(config.seed, number, config.images)[place * size : (place + 1) * size]
 
 
 @functools.lru_cache(maxsize=2)
-def _drawn_order(seed: int, number: int, images: int) -> NDArray[np.int64]:
+def _draw_order(seed: int, number: int, images: int) -> NDArray[np.int64]:
     """All images in the order of one pass: sorted by raw numbers of PCG64, one for each.
 
     As with `parameters.initial`, the same bits with every NumPy, which promises them neither of its
@@ -40,12 +40,12 @@ def _drawn_order(seed: int, number: int, images: int) -> NDArray[np.int64]:
     return order
 
 
-def normalised(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Grey levels 0..255 as float32 in [0, 1], rounded once as in the seed."""
     return (images / 255).astype(np.float32)
 
 
-def padded(array: NDArray[_Scalar], length: int) -> NDArray[_Scalar]:
+def pad(array: NDArray[_Scalar], length: int) -> NDArray[_Scalar]:
     """The array with zeros behind its rows, up to `length` rows."""
     if len(array) == length:
         return array

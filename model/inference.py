@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tapeworks.model import network as networks
 from tapeworks.model.config import NetworkConfig, Unfolding
 from tapeworks.model.errors import ParametersError
-from tapeworks.model.images import normalised, padded
+from tapeworks.model.images import normalise, pad
 from tapeworks.model.network import unfold_fully
 from tapeworks.model.parameters import Arrays
 from tapeworks.model.runtime import tf
@@ -29,7 +29,7 @@ def logits(
     arrays = [tf.constant(parameters[name]) for name in network.shapes]
     size = network.microbatch_size
     parts = [
-        compute(normalised(images[first : first + size]), arrays)
+        compute(normalise(images[first : first + size]), arrays)
         for first in range(0, len(images), size)
     ]
     found: NDArray[np.float32] = np.concatenate(parts)
@@ -67,7 +67,7 @@ def _layerwise(network: NetworkConfig) -> Forward:
     compiled = tf.function(forward, jit_compile=True, autograph=False)
 
     def compute(images: NDArray[np.float32], arrays: list[Any]) -> Any:
-        whole = tf.constant(padded(images, network.microbatch_size))
+        whole = tf.constant(pad(images, network.microbatch_size))
         return compiled(whole, *arrays).numpy()[: len(images)]
 
     return compute

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tapeworks.model import network as networks
 from tapeworks.model.config import NetworkConfig
 from tapeworks.model.convolution import block_added, block_of, filter_gradients
-from tapeworks.model.images import padded
+from tapeworks.model.images import pad
 from tapeworks.model.network import binary_cross_entropy
 from tapeworks.model.runtime import tf, xla
 
@@ -79,8 +79,8 @@ class LayerwiseCalls:
             carried = tf.constant(np.concatenate(sums))
         added = 0 if microbatch_size is None else len(images)
         results = self._function(
-            tf.constant(padded(images, self.images)),
-            tf.constant(padded(labels, self.images)),
+            tf.constant(pad(images, self.images)),
+            tf.constant(pad(labels, self.images)),
             parameters,
             carried,
             tf.constant([len(images), added, microbatch_size or 1, WHITE]),
@@ -162,8 +162,8 @@ def _add_in_order(members: Any, first: Any, microbatch_size: Any, of_group: Any,
         products = _row(slopes, member)[:, :, tf.newaxis] * _row(features, member)[:, tf.newaxis]
         return (
             member + 1,
-            _added(of_filters, microbatch, _row(filters, member)),
-            _added(of_dense, microbatch, products),
+            _add_gradient(of_filters, microbatch, _row(filters, member)),
+            _add_gradient(of_dense, microbatch, products),
         )
 
     state = (tf.constant(0), *sums)
@@ -179,7 +179,7 @@ def _row(array: Any, row: Any) -> Any:
     return block_of(array, (row, 0), 1)
 
 
-def _added(sums: Any, microbatch: Any, gradient: Any) -> Any:
+def _add_gradient(sums: Any, microbatch: Any, gradient: Any) -> Any:
     origin = (microbatch, *([0] * (len(sums.shape) - 1)))
     return block_added(sums, origin, tf.cast(gradient, tf.float64))
 

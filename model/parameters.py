@@ -106,10 +106,10 @@ def read_file(path: Path, network: NetworkConfig) -> Arrays:
         arrays = from_bytes(payload)
     except ParametersError as error:
         raise ParametersError(f"{path} is not a safetensors file: {error.__cause__}.") from error
-    return checked(arrays, network, str(path))
+    return validate_parameters(arrays, network, str(path))
 
 
-def checked(arrays: Arrays, network: NetworkConfig, source: str) -> Arrays:
+def validate_parameters(arrays: Arrays, network: NetworkConfig, source: str) -> Arrays:
     """The arrays, if they are what the network trains. Raises `ParametersError`."""
     expected = network.shapes
     if set(arrays) != set(expected):

@@ -109,7 +109,7 @@ class Reduction:
             total += other
             block = block.parent
         if block in self._held:
-            raise ValueError(f"Expected each sum once. Received: {_named([block])} again")
+            raise ValueError(f"Expected each sum once. Received: {_list([block])} again")
         self._held[block] = total
 
     def sums(self) -> Arrays:
@@ -120,7 +120,7 @@ class Reduction:
         """The sum of the whole image set, float64; it must have been added, nothing of it twice."""
         if self.held != blocks(0, microbatches):
             raise ValueError(
-                f"Expected the sums of {microbatches} microbatches. Received: {_named(self.held)}"
+                f"Expected the sums of {microbatches} microbatches. Received: {_list(self.held)}"
             )
         *rest, total = (self._held[block] for block in self.held)
         for left in reversed(rest):
@@ -136,5 +136,5 @@ class Reduction:
         }
 
 
-def _named(found: list[Block]) -> str:
+def _list(found: list[Block]) -> str:
     return ", ".join(f"block {block.index} of level {block.level}" for block in found) or "none"

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from tapeworks.model.flags import FLAGS, THREADS, ignored_variables
+from tapeworks.model.flags import FLAGS, THREADS, find_ignored_variables
 from tapeworks.model.keras_settings import without_keras_settings
 
 #: Memory that a process keeps when it is freed. Half of it is the most that glibc accepts as the
@@ -38,7 +38,7 @@ _UNUSED_KERAS_MODULE = "keras.src.optimizers"
 
 def _import_tensorflow() -> tuple[Any, Any]:
     """TensorFlow, and XLA's own operations, which only compiled functions may hold."""
-    for name in ignored_variables(os.environ):
+    for name in find_ignored_variables(os.environ):
         del os.environ[name]
     os.environ.update(FLAGS)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -60,10 +60,10 @@ class Setting(Generic[_Value]):
     def __get__(self, settings: Settings | None, owner: type[Settings]) -> Self | _Value:
         if settings is None:
             return self
-        given = self.given(settings)
+        given = self.read(settings)
         return self.default if given is None else given
 
-    def given(self, settings: Settings) -> _Value | None:
+    def read(self, settings: Settings) -> _Value | None:
         """Return the value that is set, None without one. Raises `VariableUnreadable`."""
         value = variable(settings.environment, self.variable)
         return None if value is None else self._parse(self.variable, value)
@@ -104,7 +104,7 @@ class Settings:
         self.environment = environment
 
     @classmethod
-    def declared(cls) -> list[Setting[Any]]:
+    def list_all(cls) -> list[Setting[Any]]:
         """Return every setting."""
         return [one for one in vars(cls).values() if isinstance(one, Setting)]
 

@@ -65,7 +65,7 @@ def answer_arrays(
             count = -(-len(result.losses) // network.microbatch_size)
             sums.add(microbatch, count, merge_neighbours(result.gradients, microbatch))
             microbatch += count
-    return _joined(rows) | sums.arrays()
+    return _join_parts(rows) | sums.arrays()
 
 
 class _Sums:
@@ -92,7 +92,7 @@ class _Sums:
         return self._first[2] if self._first is not None else {}
 
 
-def _joined(parts: list[Arrays]) -> Arrays:
+def _join_parts(parts: list[Arrays]) -> Arrays:
     if len(parts) == 1:
         return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -65,7 +65,7 @@ def _momentum(config: UpdateConfig, state: Arrays, mean_gradient: Arrays) -> tup
         name: kept * remembered + mean_gradient[name]
         for name, remembered in _of(state, VELOCITY).items()
     }
-    return velocity, _named(velocity, VELOCITY)
+    return velocity, _name_arrays(velocity, VELOCITY)
 
 
 def _adam(config: UpdateConfig, state: Arrays, mean_gradient: Arrays) -> tuple[Arrays, Arrays]:
@@ -84,7 +84,9 @@ def _adam(config: UpdateConfig, state: Arrays, mean_gradient: Arrays) -> tuple[A
         name: (mean[name] / begun) / (np.sqrt(mean_of_squares[name] / begun_of_squares) + epsilon)
         for name in mean_gradient
     }
-    return towards, _named(mean, MEAN) | _named(mean_of_squares, MEAN_OF_SQUARES) | powers
+    return towards, _name_arrays(mean, MEAN) | _name_arrays(
+        mean_of_squares, MEAN_OF_SQUARES
+    ) | powers
 
 
 def _running(beta: float, remembered: Arrays, new: Arrays) -> Arrays:
@@ -101,7 +103,7 @@ def _of(state: Arrays, kind: str) -> Arrays:
     }
 
 
-def _named(arrays: Arrays, kind: str) -> Arrays:
+def _name_arrays(arrays: Arrays, kind: str) -> Arrays:
     return {f"{name}.{kind}": array for name, array in arrays.items()}
 
 
@@ -116,12 +118,12 @@ def read_state(config: RunConfig, payload: bytes | None) -> Arrays:
     if _layout(state) != _layout(expected) or not all_finite(state):
         raise ParametersError(
             f"Expected what the optimizer {config.optimizer} remembers, in finite numbers: "
-            f"{_described(expected)}. Received: {_described(state)}."
+            f"{_describe_state(expected)}. Received: {_describe_state(state)}."
         )
     return state
 
 
-def _described(state: Arrays) -> str:
+def _describe_state(state: Arrays) -> str:
     layout = _layout(state).items()
     return ", ".join(f"{name} {dtype} {shape}" for name, (dtype, shape) in layout) or "nothing"
 
@@ -148,10 +150,10 @@ def learning_rate(config: RunConfig, iteration: int) -> float:
         if iteration < warmup:
             return float(peak * (iteration + 1) / warmup)
         passed = Decimal(iteration - warmup) / (config.iterations - warmup)
-        return float(final + (peak - final) * _left(config.schedule, passed))
+        return float(final + (peak - final) * _remaining_share(config.schedule, passed))
 
 
-def _left(schedule: Schedule, passed: Decimal) -> Decimal:
+def _remaining_share(schedule: Schedule, passed: Decimal) -> Decimal:
     """The share of the way to the final rate that is still to go."""
     if schedule is Schedule.LINEAR:
         return 1 - passed

@@ -95,7 +95,7 @@ def other_images(run_id: str, expected: str, received: str) -> CannotContinueHer
     )
 
 
-def diverged(iteration: int) -> Diverged:
+def divergence_error(iteration: int) -> Diverged:
     """The error for a loss or gradient that is no number."""
     return Diverged(
         f"The loss or a gradient became NaN or infinite in iteration {iteration}; "

@@ -38,10 +38,10 @@ class Evaluations:
         if not known or known[-1].completed_iterations < completed_iterations:
             parts = self.config, self.claim, self.history, self.dispatcher
             known.append(evaluate(*parts, self.held_out, self.watcher))
-        by_place = {one.completed_iterations: one for one in [*self._inherited(), *known]}
+        by_place = {one.completed_iterations: one for one in [*self._inherit_evaluations(), *known]}
         return reason_to_stop(self.config, list(by_place.values()))
 
-    def _inherited(self) -> list[EvaluationRecord]:
+    def _inherit_evaluations(self) -> list[EvaluationRecord]:
         """Return the evaluations before a retry's first iteration that its patience goes on from.
 
         They count where they are of the same held-out images. A run that goes on from where they
@@ -52,12 +52,12 @@ class Evaluations:
         run = self.history.find_run(self.claim.run_id)
         inherited = [
             evaluation
-            for ancestor, evaluation in self.history.inherited_evaluations(run)
-            if _held_out(ancestor) == _held_out(run)
+            for ancestor, evaluation in self.history.list_inherited_evaluations(run)
+            if _image_settings(ancestor) == _image_settings(run)
         ]
         return [] if reason_to_stop(self.config, inherited) else inherited
 
 
-def _held_out(run: RunRecord) -> dict[str, Any]:
+def _image_settings(run: RunRecord) -> dict[str, Any]:
     """Return the settings that decide which images are held out."""
     return {name: run.configuration.get(name) for name in (*OF_IMAGES, "test_images")}

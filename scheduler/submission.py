@@ -14,9 +14,9 @@ from tapeworks.model import update as optimizers
 from tapeworks.model.config import (
     SUM_ORDER,
     RunConfig,
+    extract_settings,
     record,
-    recorded_config,
-    recorded_settings,
+    restore_config,
     run_config,
 )
 from tapeworks.model.errors import ConfigurationError
@@ -46,7 +46,7 @@ def initial_parameters(config: RunConfig, init_from: Path | None) -> Arrays:
 def new_run(config: RunConfig, initial: Arrays, *, name: str | None, **described: Any) -> NewRun:
     """A run to submit; `described` are other fields of a `NewRun`, such as its priority."""
     datasets.check_name(config.dataset)
-    resolved = _resolved(config)
+    resolved = _resolve_paths(config)
     payload = parameters.to_bytes(initial)
     state = optimizers.state_bytes(optimizers.initial_state(resolved))
     begun: dict[str, Any] = {"optimizer_state": state}
@@ -126,7 +126,7 @@ def retry(
     they had used it up. Initial parameters that were drawn are drawn with the
     new settings. Raises `CheckpointNotFound` for parameters that were not kept.
     """
-    config = run_config(recorded_settings(run.configuration) | dict(changes or {}))
+    config = run_config(extract_settings(run.configuration) | dict(changes or {}))
     start = run.first_iteration if after is None else after
     if start:
         check_order(run)
@@ -150,7 +150,7 @@ def retry(
 
 def _initial_of_retry(run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord) -> Arrays:
     """The checkpoint's parameters; drawn anew if they were only drawn, and the draw has changed."""
-    old, start = recorded_config(run.configuration), checkpoint.completed_iterations
+    old, start = restore_config(run.configuration), checkpoint.completed_iterations
     drawn = parameters.digest(parameters.to_bytes(parameters.initial(old.network, old.seed)))
     if start == 0 and drawn == checkpoint.digest:
         return parameters.initial(config.network, config.seed)
@@ -160,12 +160,14 @@ def _initial_of_retry(run: RunRecord, config: RunConfig, checkpoint: CheckpointR
             f"Received: seed={config.seed}."
         )
     given = parameters.from_bytes(checkpoint.parameters)
-    return parameters.checked(given, config.network, f"Run {run.id}, after {start} iterations")
+    return parameters.validate_parameters(
+        given, config.network, f"Run {run.id}, after {start} iterations"
+    )
 
 
 def _bound(run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord) -> dict[str, Any]:
     """Return what must be the same to give the bits that the parent would have had."""
-    old, bound = recorded_config(run.configuration), dict[str, Any]()
+    old, bound = restore_config(run.configuration), dict[str, Any]()
     if config.optimizer is old.optimizer and checkpoint.completed_iterations:
         bound["optimizer_state"] = checkpoint.optimizer_state
     if all(getattr(config, name) == getattr(old, name) for name in OF_IMAGES):
@@ -175,7 +177,7 @@ def _bound(run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord) -> d
     return bound
 
 
-def _resolved(config: RunConfig) -> RunConfig:
+def _resolve_paths(config: RunConfig) -> RunConfig:
     """The configuration without what depends on where it is read: directory or version."""
     update: dict[str, object] = {"microbatch_size": config.network.microbatch_size}
     if config.dataset.lower().endswith(".npz"):

@@ -24,7 +24,7 @@ from tapeworks.scheduler.dispatch.contract import (
     Watcher,
     Work,
 )
-from tapeworks.scheduler.errors import diverged
+from tapeworks.scheduler.errors import divergence_error
 from tapeworks.scheduler.events import EvaluationStored, IterationComputed
 from tapeworks.scheduler.outcomes import (
     Computed,
@@ -110,7 +110,7 @@ def compute_iteration(
     rate = learning_rate(config, work.iteration)
     parameters = assign(from_bytes(work.parameters), towards, rate)
     if not all_finite(parameters | state):
-        raise diverged(work.iteration)
+        raise divergence_error(work.iteration)
 
     payload = to_bytes(parameters)
     return Computed(

@@ -30,7 +30,7 @@ def read_checkpoint(
     of_run = checkpoints.c.run_id == run_id, checkpoints.c.completed_iterations == wanted
     found = fetch(connection, CheckpointRecord, all_of(CheckpointRecord).where(*of_run))
     if not found:
-        raise CheckpointNotFound(run_id, kept_checkpoints(connection, run_id), wanted)
+        raise CheckpointNotFound(run_id, list_checkpoints(connection, run_id), wanted)
     return found[0]
 
 
@@ -43,11 +43,11 @@ def check_digests(connection: Connection, checkpoint: CheckpointRecord) -> None:
     for part, (content, expected) in parts.items():
         if digest_of(content) != expected:
             run_id, completed = checkpoint.run_id, checkpoint.completed_iterations
-            kept = kept_checkpoints(connection, run_id)
+            kept = list_checkpoints(connection, run_id)
             raise CheckpointDamaged(run_id, completed, part, kept)
 
 
-def kept_checkpoints(connection: Connection, run_id: str) -> list[int]:
+def list_checkpoints(connection: Connection, run_id: str) -> list[int]:
     """Return after how many iterations the run keeps its parameters."""
     kept = select(checkpoints.c.completed_iterations).where(checkpoints.c.run_id == run_id)
     return list(connection.scalars(kept.order_by(checkpoints.c.completed_iterations)))

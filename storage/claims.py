@@ -27,7 +27,7 @@ from tapeworks.storage.errors import (
     StateConflict,
     StorageError,
 )
-from tapeworks.storage.owners import described, is_alive, is_gone
+from tapeworks.storage.owners import is_alive, is_gone, name_owner
 from tapeworks.storage.records import (
     Claim,
     Request,
@@ -61,7 +61,7 @@ class Bid:
         return self.now + timedelta(seconds=self.lease_seconds)
 
 
-def granted(connection: Connection, bids: Sequence[Bid]) -> Claim | None:
+def find_lost_claim(connection: Connection, bids: Sequence[Bid]) -> Claim | None:
     """The claim that an earlier one of an owner's bids won, but whose answer was lost.
 
     Its lease begins anew: who waited long for the database may have outlived it.
@@ -149,7 +149,7 @@ def _take(
         return None
     kind = "taken over" if taken.id in left_behind else "claimed"
     message = (
-        f"{kind} by {described(bid.owner)} after {iteration_count(taken.completed_iterations)}"
+        f"{kind} by {name_owner(bid.owner)} after {iteration_count(taken.completed_iterations)}"
     )
     note(connection, taken.id, bid.now, kind, message)
     return Claim(run_id=taken.id, owner=bid.owner, term=taken.term)
@@ -232,7 +232,7 @@ def _queue_again(connection: Connection, run: RunRecord, now: datetime) -> RunRe
         run.id,
         now,
         "abandoned",
-        f"{described(run.owner)} ended without a word after {done}",
+        f"{name_owner(run.owner)} ended without a word after {done}",
     )
     return run_by_id(connection, run.id)
 
@@ -255,7 +255,7 @@ def hold(
     """
     statement = (
         update(runs)
-        .where(*_held(claim), *conditions)
+        .where(*_claim_conditions(claim), *conditions)
         .values(term=claim.term, **values)
         .returning(*columns_of(RunRecord))
     )
@@ -270,7 +270,7 @@ def refusal(connection: Connection, claim: Claim) -> StorageError:
 
     Raises `LeaseLost` if the run was deleted.
     """
-    return _refusal(_owned(connection, claim), claim)
+    return _refusal(_find_claimed_run(connection, claim), claim)
 
 
 def expect_remembered(connection: Connection, claim: Claim, completed_iterations: int) -> None:
@@ -278,7 +278,7 @@ def expect_remembered(connection: Connection, claim: Claim, completed_iterations
 
     To be called when the run's row is locked.
     """
-    _check_remembered(_owned(connection, claim), claim, completed_iterations)
+    _check_remembered(_find_claimed_run(connection, claim), claim, completed_iterations)
 
 
 def _check_remembered(run: RunRecord, claim: Claim, completed_iterations: int) -> None:
@@ -316,7 +316,7 @@ def leave(
     _give_up(connection, left, claim, now, status, reason)
 
 
-def heed(connection: Connection, claim: Claim, now: datetime) -> None:
+def apply_request(connection: Connection, claim: Claim, now: datetime) -> None:
     """Pause or cancel the run as was asked; queue it again if that was taken back meanwhile."""
     left = _lock(connection, claim)
     if left.request and _holds(left, claim):
@@ -353,10 +353,10 @@ def iteration_count(count: int) -> str:
 def _lock(connection: Connection, claim: Claim) -> RunRecord:
     """Return the run of a claim once no other writer has it, as `wait_for_writers` does."""
     wait_for_writers(connection, claim.run_id)
-    return _owned(connection, claim)
+    return _find_claimed_run(connection, claim)
 
 
-def _owned(connection: Connection, claim: Claim) -> RunRecord:
+def _find_claimed_run(connection: Connection, claim: Claim) -> RunRecord:
     """The run of a claim, for whom it is lost if the run was deleted."""
     try:
         return run_by_id(connection, claim.run_id)
@@ -364,7 +364,7 @@ def _owned(connection: Connection, claim: Claim) -> RunRecord:
         raise LeaseLost(f"Run {claim.run_id} was deleted.") from error
 
 
-def _held(claim: Claim) -> list[ColumnElement[bool]]:
+def _claim_conditions(claim: Claim) -> list[ColumnElement[bool]]:
     return [
         runs.c.id == claim.run_id,
         runs.c.status == RunStatus.RUNNING,
@@ -390,14 +390,14 @@ def _refusal(run: RunRecord, claim: Claim) -> StorageError:
             f"{iteration_count(run.iterations)}; what was to be written does not follow on that."
         )
     return LeaseLost(
-        f"Run {run.id} is {run.status} at term {run.term} with owner {described(run.owner)}. "
-        f"Received: a write by {described(claim.owner)} of term {claim.term}; it must stop."
+        f"Run {run.id} is {run.status} at term {run.term} with owner {name_owner(run.owner)}. "
+        f"Received: a write by {name_owner(claim.owner)} of term {claim.term}; it must stop."
     )
 
 
 def _not_free(run: RunRecord) -> StateConflict:
     if run.status is RunStatus.RUNNING:
         return StateConflict(
-            f"Run {run.id} is driven by {described(run.owner)}; stop it there or wait for its end."
+            f"Run {run.id} is driven by {name_owner(run.owner)}; stop it there or wait for its end."
         )
     return StateConflict(f"Run {run.id} is {run.status} and cannot go on. Submit a new run.")

@@ -94,7 +94,7 @@ def store_commits(connection: Connection, claim: Claim, commits: Sequence[Commit
     """
     advanced = _advance(connection, claim, commits)
     if advanced is None:
-        return _stored(connection, claim, commits)
+        return _find_committed(connection, claim, commits)
     number, run = advanced
     numbers = _credit(connection, number, [entry for one in commits for entry in one.ledger])
     rows = []
@@ -134,7 +134,7 @@ def _advance(
     return values.pop("number"), RunRecord(**values)
 
 
-def _stored(connection: Connection, claim: Claim, commits: Sequence[Commit]) -> RunRecord:
+def _find_committed(connection: Connection, claim: Claim, commits: Sequence[Commit]) -> RunRecord:
     """The run, if these very iterations are stored; else raise what stands in their way."""
     claims.wait_for_writers(connection, claim.run_id)
     if _is_committed(connection, commits[-1].iteration):

@@ -18,10 +18,10 @@ class StorageError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pass from process to process as it is: a pool would call the class with its sentence."""
-        return _restored, (type(self), self.args)
+        return _restore, (type(self), self.args)
 
 
-def _restored(kind: type[StorageError], arguments: tuple[Any, ...]) -> StorageError:
+def _restore(kind: type[StorageError], arguments: tuple[Any, ...]) -> StorageError:
     return kind.__new__(kind, *arguments)
 
 
@@ -178,7 +178,7 @@ class InvalidName(StorageError, ValueError):
     def __init__(self, name: object) -> None:
         super().__init__(
             "Expected a name of 1 to 80 letters, digits, spaces, dots, colons, dashes or "
-            f"underscores, with no space at its ends. Received: name={_shown(name)}"
+            f"underscores, with no space at its ends. Received: name={_shorten(name)}"
         )
 
 
@@ -189,7 +189,7 @@ class InvalidTag(StorageError, ValueError):
         super().__init__(
             "Expected tags key=value, the key of 1 to 40 letters, digits, dots, dashes or "
             "underscores, the value of 1 to 200 characters on one line. "
-            f"Received: {_shown(key)}={_shown(value)}"
+            f"Received: {_shorten(key)}={_shorten(value)}"
         )
 
 
@@ -199,7 +199,7 @@ class InvalidLine(StorageError, ValueError):
     def __init__(self, kind: str, text: object) -> None:
         super().__init__(
             f"Expected a {kind} of 1 to 1000 characters on one line. "
-            f"Received: {kind}={_shown(text)}"
+            f"Received: {kind}={_shorten(text)}"
         )
 
 
@@ -208,11 +208,11 @@ class InvalidPriority(StorageError, ValueError):
 
     def __init__(self, priority: object, least: int, most: int) -> None:
         super().__init__(
-            f"Expected a priority from {least} to {most}. Received: priority={_shown(priority)}"
+            f"Expected a priority from {least} to {most}. Received: priority={_shorten(priority)}"
         )
 
 
-def _shown(value: object) -> str:
+def _shorten(value: object) -> str:
     """A value as Python writes it, long text cut, anything else in brief."""
     if isinstance(value, str):
         return repr(value) if len(value) <= LONGEST_SHOWN else f"{value[:LONGEST_SHOWN]!r}…"

@@ -174,11 +174,11 @@ class History:
         self._leave(claim, status, reason, after)
 
     @unit_of_work
-    def heed(self, claim: Claim) -> None:
+    def apply_request(self, claim: Claim) -> None:
         """Pause or cancel the run as was asked, or queue it if that was taken back meanwhile."""
         now = self.database.now()
         with self.database.write() as connection:
-            claims.heed(connection, claim, now)
+            claims.apply_request(connection, claim, now)
 
     def release_abandoned(self) -> list[RunRecord]:
         """Queue every run again whose lease is over or whose owner is dead; return those runs.
@@ -259,7 +259,9 @@ class History:
             return read_curve(connection, run)
 
     @unit_of_work
-    def inherited_evaluations(self, run: RunRecord) -> list[tuple[RunRecord, EvaluationRecord]]:
+    def list_inherited_evaluations(
+        self, run: RunRecord
+    ) -> list[tuple[RunRecord, EvaluationRecord]]:
         """Return the evaluations of the runs that it goes on from, on their way to it, in order."""
         with self.database.read() as connection:
             return [
@@ -317,12 +319,14 @@ class History:
             check_digests(connection, found)
         return found
 
-    def unverified_checkpoint(self, run_id: str, completed_iterations: int) -> CheckpointRecord:
+    def read_unverified_checkpoint(
+        self, run_id: str, completed_iterations: int
+    ) -> CheckpointRecord:
         """The same as it is stored, damaged or not, for readers that compare it themselves."""
         with self.database.read() as connection:
             return read_checkpoint(connection, run_id, completed_iterations)
 
-    def recorded_iterations(self, run_id: str) -> list[int]:
+    def list_recorded_iterations(self, run_id: str) -> list[int]:
         """The iterations whose images' values and answers' times are stored, in order."""
         with self.database.read() as connection:
             return read_recorded(connection, run_id)
@@ -334,7 +338,7 @@ class History:
         """
         found = self.image_values_of(run_id, [iteration])
         if not found:
-            raise IterationNotRecorded(run_id, iteration, self.recorded_iterations(run_id))
+            raise IterationNotRecorded(run_id, iteration, self.list_recorded_iterations(run_id))
         return found[iteration]
 
     def image_values_of(self, run_id: str, iterations: Sequence[int]) -> dict[int, ImageValues]:
@@ -362,7 +366,7 @@ class History:
             with self.database.write() as connection:
                 if run_id:  # an earlier attempt of ours may be ending only now
                     claims.wait_for_writers(connection, run_id)
-                return claims.granted(connection, bids) or take(connection, bids[-1])
+                return claims.find_lost_claim(connection, bids) or take(connection, bids[-1])
 
         return self._repeat(attempt)
 

@@ -69,12 +69,12 @@ def store_iterations(connection: Connection, rows: list[dict[str, Any]]) -> None
 
 def _of_images(values: ImageValues | None) -> dict[str, bytes]:
     """The columns of images' values; all are empty where those are not recorded."""
-    from tapeworks.storage.packing import packed  # NumPy is loaded by then; a listing goes without
+    from tapeworks.storage.packing import pack  # NumPy is loaded by then; a listing goes without
 
     if values is None:
         return dict.fromkeys(("predictions", "image_numbers", "image_values"), b"")
     return {
-        "predictions": packed(values.predictions),
+        "predictions": pack(values.predictions),
         "image_numbers": values.image_numbers or b"",
         "image_values": values.losses + values.gradient_norms,
     }
@@ -117,7 +117,7 @@ def read_image_values(
 
 def _image_values(row: Row[Any]) -> ImageValues | None:
     """None of an iteration that was not recorded in full: even no predictions take a byte."""
-    from tapeworks.storage.packing import unpacked
+    from tapeworks.storage.packing import unpack
 
     if not row.predictions and not row.image_values:
         return None
@@ -125,7 +125,7 @@ def _image_values(row: Row[Any]) -> ImageValues | None:
     return ImageValues(
         losses=row.image_values[:half],
         gradient_norms=row.image_values[half:],
-        predictions=unpacked(row.predictions, row.images),
+        predictions=unpack(row.predictions, row.images),
         image_numbers=row.image_numbers or None,
     )
 

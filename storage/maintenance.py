@@ -75,7 +75,7 @@ def _prune_run(
         if not dry_run:
             wait_for_writers(connection, run.id)
         sizes = dict(_sizes(connection, run.id))
-        unneeded = sorted(set(sizes) - _kept(connection, run, sizes, keep_best))
+        unneeded = sorted(set(sizes) - _iterations_to_keep(connection, run, sizes, keep_best))
         size = sum(sizes[completed] for completed in unneeded)
         if unneeded and not dry_run:
             _remove(connection, run, unneeded, now)
@@ -90,7 +90,7 @@ def _sizes(connection: Connection, run_id: str) -> Iterator[tuple[int, int]]:
         yield row[0], row[1]
 
 
-def _kept(
+def _iterations_to_keep(
     connection: Connection, run: RunRecord, sizes: dict[int, int], keep_best: Metric | None
 ) -> set[int]:
     kept = {run.first_iteration, max(sizes, default=run.first_iteration)}
@@ -170,12 +170,12 @@ def postgresql_settings(database: Database) -> dict[str, str]:
         return {row.name: row.setting for row in found}
 
 
-def queued_runs(database: Database) -> list[RunRecord]:
+def list_queued_runs(database: Database) -> list[RunRecord]:
     """The runs that wait for a scheduler, the oldest first."""
     return _with_status(database, RunStatus.QUEUED)
 
 
-def deserted_runs(database: Database) -> list[RunRecord]:
+def list_deserted_runs(database: Database) -> list[RunRecord]:
     """The runs that are marked as running, but that nobody drives."""
     now = database.now()
     return [run for run in _with_status(database, RunStatus.RUNNING) if is_deserted(run, now)]

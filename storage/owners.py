@@ -21,7 +21,7 @@ def current_owner(part: int = 0) -> str:
     return f"{_here()}:{os.getpid()}:{_start_of(os.getpid())}/{part}"
 
 
-def described(owner: str | None) -> str:
+def name_owner(owner: str | None) -> str:
     """An owner as people read it."""
     if owner is None:
         return "nobody"

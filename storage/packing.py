@@ -8,7 +8,7 @@ import numpy as np
 WIDTHS = (1, 2, 4, 8)
 
 
-def packed(predictions: bytes) -> bytes:
+def pack(predictions: bytes) -> bytes:
     """A byte that tells the width in bits, then the predictions, the first in the lowest bits."""
     values = np.frombuffer(predictions, np.uint8)
     largest = int(values.max(initial=0))
@@ -23,7 +23,7 @@ def packed(predictions: bytes) -> bytes:
     return bytes([width]) + content.tobytes()
 
 
-def unpacked(content: bytes, count: int) -> bytes:
+def unpack(content: bytes, count: int) -> bytes:
     """So many predictions, a byte each. What was damaged gives other predictions or fewer."""
     width = content[0] if content[:1] and content[0] in WIDTHS else WIDTHS[-1]
     packed_bytes, mask = np.frombuffer(content[1:], np.uint8), np.uint8((1 << width) - 1)

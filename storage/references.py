@@ -36,27 +36,27 @@ def new_run_ids(now: datetime, count: int) -> list[str]:
     return [f"{moment}-{number:06x}" for number in range(first, first + count)]
 
 
-def checked_name(name: str | None) -> str | None:
+def validate_name(name: str | None) -> str | None:
     if name is not None and not _matches(NAME, name):
         raise InvalidName(name)
     return name
 
 
-def checked_tags(tags: Mapping[str, str]) -> dict[str, str]:
+def validate_tags(tags: Mapping[str, str]) -> dict[str, str]:
     for key, value in tags.items():
         if not _matches(TAG_KEY, key) or not _is_line(value, 200):
             raise InvalidTag(key, value)
     return dict(tags)
 
 
-def checked_line(kind: str, text: str | None) -> str | None:
+def validate_line(kind: str, text: str | None) -> str | None:
     """A note or a reason. Raises `InvalidLine`."""
     if text is not None and not _is_line(text, 1000):
         raise InvalidLine(kind, text)
     return text
 
 
-def checked_priority(priority: int) -> int:
+def validate_priority(priority: int) -> int:
     """A priority as it is. Raises `InvalidPriority`."""
     if type(priority) is not int or not LOWEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
         raise InvalidPriority(priority, LOWEST_PRIORITY, HIGHEST_PRIORITY)

@@ -95,7 +95,7 @@ class Queue:
         """Queue a paused run again, or take back the wish to pause it."""
         now = self._database.now()
         with self._database.write() as connection:
-            run = _locked(connection, run_id)
+            run = _lock_run(connection, run_id)
             if run.status is RunStatus.RUNNING and run.request is Request.PAUSE:
                 _change(connection, run, now, "resumed", None, request=None, request_reason=None)
             elif run.status is RunStatus.PAUSED:
@@ -107,10 +107,10 @@ class Queue:
 
     def set_priority(self, run_id: str, priority: int) -> RunRecord:
         """Have it taken before all runs of a lower priority, from now on."""
-        references.checked_priority(priority)
+        references.validate_priority(priority)
         now = self._database.now()
         with self._database.write() as connection:
-            run = _locked(connection, run_id)
+            run = _lock_run(connection, run_id)
             if run.status.is_finished:
                 raise StateConflict(f"Run {run.id} is {run.status}; its priority has no use.")
             _change(connection, run, now, "priority", str(priority), priority=priority)
@@ -123,17 +123,17 @@ class Queue:
         """
         now = self._database.now()
         with self._database.write() as connection:
-            run = _locked(connection, run_id)
+            run = _lock_run(connection, run_id)
             if run.status is RunStatus.RUNNING and not claims.is_deserted(run, now):
                 raise StateConflict(f"Run {run.id} is running; cancel it first.")
             expect_no_heirs(connection, run)
             connection.execute(delete(runs).where(runs.c.id == run.id))
 
     def _stop(self, run_id: str, request: Request, reason: str | None) -> RunRecord:
-        references.checked_line("reason", reason)
+        references.validate_line("reason", reason)
         now = self._database.now()
         with self._database.write() as connection:
-            run = _locked(connection, run_id)
+            run = _lock_run(connection, run_id)
             if run.status.is_finished or run.status is request.status:
                 raise StateConflict(f"Run {run.id} is {run.status} already.")
             if run.request is Request.CANCEL and request is Request.PAUSE:
@@ -146,7 +146,7 @@ class Queue:
             return references.run_by_id(connection, run.id)
 
 
-def _locked(connection: Connection, run_id: str) -> RunRecord:
+def _lock_run(connection: Connection, run_id: str) -> RunRecord:
     claims.wait_for_writers(connection, run_id)
     return references.run_by_id(connection, run_id)
 
@@ -168,13 +168,13 @@ def _record(new: NewRun, run_id: str, now: datetime) -> RunRecord:
         raise ValueError(f"Expected queued or paused. Received: status={new.status.value}")
     return RunRecord(
         id=run_id,
-        name=references.checked_name(new.name),
+        name=references.validate_name(new.name),
         status=new.status,
         reason=None,
         request=None,
         request_reason=None,
-        priority=references.checked_priority(new.priority),
-        note=references.checked_line("note", new.note),
+        priority=references.validate_priority(new.priority),
+        note=references.validate_line("note", new.note),
         parent_id=new.parent_id,
         parent_iterations=new.parent_iterations,
         configuration=new.configuration,
@@ -209,7 +209,7 @@ def _store(connection: Connection, new: NewRun, run: RunRecord) -> None:
     )
     store(connection, [initial])
     if new.tags:
-        checked = references.checked_tags(new.tags).items()
+        checked = references.validate_tags(new.tags).items()
         rows = [{"run_id": run.id, "key": key, "value": value} for key, value in checked]
         connection.execute(insert(tags), rows)
     wanted = claims.iteration_count(run.iterations)

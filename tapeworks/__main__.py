@@ -19,7 +19,7 @@ import click
 from tapeworks.cli.commands import COMMANDS
 from tapeworks.cli.output import say
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
-from tapeworks.workers.foreign import removed
+from tapeworks.workers.foreign import hide_foreign
 from tapeworks.workers.streams import secure_streams
 
 
@@ -68,28 +68,28 @@ def main() -> None:
     lost = streams.stdout.lost
     if lost and lost.errno != errno.EPIPE:
         sentence = f"Standard output cannot be written: {lost.strerror}."
-        code = code or _told(sentence, ExitCode.RUN_FAILED)
+        code = code or _report(sentence, ExitCode.RUN_FAILED)
     sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command; every expected error is one sentence on stderr."""
     try:
-        with removed(os.environ) as ignored:
+        with hide_foreign(os.environ) as ignored:
             code = cli(args=arguments, prog_name="tapeworks", standalone_mode=False, obj=ignored)
         return int(code or ExitCode.DONE)
     except (click.Abort, KeyboardInterrupt):
-        return _told("interrupted", ExitCode.INTERRUPTED)
+        return _report("interrupted", ExitCode.INTERRUPTED)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.ctx.get_help() if error.ctx else error, file=sys.stderr)  # noqa: T201
         return ExitCode.WRONG_USAGE
     except click.ClickException as error:
-        return _told(error.format_message(), ExitCode.WRONG_USAGE)
+        return _report(error.format_message(), ExitCode.WRONG_USAGE)
     except EXPECTED as error:
-        return _told(str(error), exit_code(error))
+        return _report(str(error), exit_code(error))
 
 
-def _told(sentence: str, code: ExitCode) -> int:
+def _report(sentence: str, code: ExitCode) -> int:
     say(f"tapeworks: {' '.join(sentence.split())}")
     return int(code)
 

@@ -25,7 +25,7 @@ from tapeworks.cli import given
 from tapeworks.cli.choices import read_moment
 from tapeworks.cli.given import Described, Tags
 from tapeworks.errors import InvalidValue
-from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.parameters import Arrays, from_bytes
 from tapeworks.places import find_places
 from tapeworks.scheduler.submission import (
@@ -52,7 +52,7 @@ from tapeworks.storage.records import (
     RunStatus,
     WorkerSummary,
 )
-from tapeworks.storage.references import checked_name
+from tapeworks.storage.references import validate_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -131,7 +131,7 @@ class Client:
         """
         given_tags = {} if tags is None else tags
         described = given.read_described(name=name, tags=given_tags, note=note, priority=priority)
-        label = checked_name(described.pop("name"))
+        label = validate_name(described.pop("name"))
         status = RunStatus.PAUSED if given.read_truth("paused", paused) else RunStatus.QUEUED
         start = given.read_optional(given.read_path, "init_from", init_from)
         varied = given.read_mapping("vary", vary)
@@ -249,7 +249,7 @@ class Run:
     @property
     def config(self) -> RunConfig:
         """Its configuration, with every setting."""
-        return recorded_config(self.record.configuration)
+        return restore_config(self.record.configuration)
 
     @property
     def tags(self) -> dict[str, str]:

@@ -31,18 +31,18 @@ class InvalidValue(UsageError, ValueError):
     """A value that is not of the kind that an option or an argument takes."""
 
     def __init__(self, expected: str, name: str, value: object) -> None:
-        super().__init__(f"Expected {expected}. Received: {name}={_shown(value)}")
+        super().__init__(f"Expected {expected}. Received: {name}={_shorten(value)}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pass from process to process with its sentence, from which it cannot be made again."""
-        return _restored, self.args
+        return _restore, self.args
 
 
-def _restored(*arguments: object) -> InvalidValue:
+def _restore(*arguments: object) -> InvalidValue:
     return InvalidValue.__new__(InvalidValue, *arguments)
 
 
-def _shown(value: object) -> str:
+def _shorten(value: object) -> str:
     """A value as it is typed where it is short, else in brief; of another type, with its name."""
     if isinstance(value, str) and value.isprintable() and 0 < len(value) <= 80:
         return value

@@ -32,12 +32,12 @@ class Places:
     @cached_property
     def database_url(self) -> str:
         """SQLAlchemy URL, or the path of an SQLite file. Raises `StorageUnreachable`."""
-        return DATABASE.named(self._settings) or _usual_database()
+        return DATABASE.read(self._settings) or _usual_database()
 
     @cached_property
     def named_redis_url(self) -> str | None:
         """The Redis that the user named, if any."""
-        return REDIS.named(self._settings)
+        return REDIS.read(self._settings)
 
     @property
     def redis_url(self) -> str:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from tapeworks.model.config import RunConfig
-from tapeworks.model.flags import ignored_variables
+from tapeworks.model.flags import find_ignored_variables
 from tapeworks.places import DATABASE
 from tapeworks.scheduler import committing
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
@@ -151,7 +151,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[RunConfig
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A new user's directory, and nothing named in the environment."""
     ours = (*REDIS.variables, *DATABASE.variables, "TAPEWORKS_DATA_DIR")
-    for name in (*ours, *foreign(os.environ), *ignored_variables(os.environ)):
+    for name in (*ours, *foreign(os.environ), *find_ignored_variables(os.environ)):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TAPEWORKS_DATABASE_URL", str(tmp_path / "runs.db"))

@@ -22,7 +22,7 @@ from tapeworks.wire.keys import (
     in_progress_key,
     network_key,
     payload_key,
-    quarantined_key,
+    quarantine_key,
     scheduler_key,
     withdrawn_key,
     worker_key,
@@ -84,7 +84,7 @@ def _grant(keys: str | tuple[str, ...], *commands: str) -> Grant:
 WORKER = (
     # What schedulers publish.
     _grant(
-        (payload_key("*"), current_key("*"), network_key("*"), quarantined_key("*"), RUNS_KEY),
+        (payload_key("*"), current_key("*"), network_key("*"), quarantine_key("*"), RUNS_KEY),
         *READ,
     ),
     _grant(withdrawn_key("*"), *READ),
@@ -104,7 +104,7 @@ SCHEDULER = (
     _grant(
         (arrivals_key("*"), current_key("*"), network_key("*"), in_progress_key("*")), "del"
     ),  # in one command, when a run ends
-    _grant(quarantined_key("*"), "sadd", "expire", *READ),
+    _grant(quarantine_key("*"), "sadd", "expire", *READ),
     _grant(RUNS_KEY, "sadd", "srem", "expire", *READ),
     _grant(answer_key("*"), "unlink", *READ),
     _grant(arrivals_key("*"), "blpop", "lpop"),

@@ -40,18 +40,20 @@ class Address:
         """The names of both variables."""
         return self.url_variable, self.file_variable
 
-    def named(self, settings: Settings) -> str | None:
+    def read(self, settings: Settings) -> str | None:
         """The URL that is set, with the password of the file in it, if any; None without both.
 
         A password makes the default a named one. Raises `PasswordUnusable`, and model's
         `VariableUnreadable`.
         """
-        url, file = self.url.given(settings), self.file.given(settings)
+        url, file = self.url.read(settings), self.file.read(settings)
         if file is None:
             return url
-        return self._filled(url or self.url.default or "", password_in(file, self.file_variable))
+        return self._insert_password(
+            url or self.url.default or "", password_in(file, self.file_variable)
+        )
 
-    def _filled(self, url: str, password: str) -> str:
+    def _insert_password(self, url: str, password: str) -> str:
         parts = _WITH_ROOM.match(url)
         if not parts or "password" in parse_qs(url.partition("?")[2]):
             raise PasswordUnusable(
@@ -124,8 +126,8 @@ _OPTION_PASSWORD_WITHIN = re.compile(r"(password=)[^&\s\"']*", re.IGNORECASE)
 
 
 def redis_url(settings: Settings) -> str:
-    """The Redis that is named, else the usual one. Raises as `Address.named` does."""
-    return REDIS.named(settings) or DEFAULT_URL
+    """The Redis that is named, else the usual one. Raises as `Address.read` does."""
+    return REDIS.read(settings) or DEFAULT_URL
 
 
 def without_password(url: str) -> str:
@@ -135,7 +137,7 @@ def without_password(url: str) -> str:
     return shown.encode(errors="backslashreplace").decode()
 
 
-def shown(url: str) -> str:
+def redact(url: str) -> str:
     """Return an address that is of no use, or that it is not shown: it may be a password."""
     if _IN_FORM.match(url):
         return without_password(url)

@@ -28,7 +28,7 @@ class ChunkedImages:
         """One digest for all the images together."""
         return digest("".join(self.digests).encode())
 
-    def needed(self, images: NDArray[np.integer]) -> dict[int, str]:
+    def find_needed(self, images: NDArray[np.integer]) -> dict[int, str]:
         """Digest of every chunk that holds one of these images, by the chunk's number."""
         numbers = np.unique(images // CHUNK_IMAGES).tolist()
         return {number: self.digests[number] for number in numbers}
@@ -43,7 +43,7 @@ class ChunkedImages:
         return {name: place for place, name in enumerate(self.digests)}
 
 
-def chunked(images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]) -> ChunkedImages:
+def make_chunks(images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]) -> ChunkedImages:
     """(n, side, side) uint8 images and (n,) class numbers as chunks."""
     payloads = tuple(
         to_bytes(

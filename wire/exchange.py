@@ -65,7 +65,7 @@ class Exchange(Registry):
 
     def publish(self, payload: bytes, lifetime_seconds: int) -> None:
         """Put images or parameters where workers find them, by their digest."""
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             self._redis.set(payload_key(digest(payload)), payload, ex=lifetime_seconds)
 
     def retire(self, content_digest: str) -> None:
@@ -73,7 +73,7 @@ class Exchange(Registry):
 
         A run that has the same ones at that time publishes them again when a worker misses them.
         """
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             self._redis.expire(payload_key(content_digest), RETIRED_SECONDS)
 
     def send(self, messages: Iterable[ShardMessage], opening: Opening | None = None) -> None:
@@ -85,15 +85,15 @@ class Exchange(Registry):
         for message in messages:
             sealed = self.signer.seal(Purpose.MESSAGE, message.model_dump_json())
             entries[message.fingerprint].append(entry(sealed, queue_name(message.fingerprint)))
-        commands = _opened(opening) if opening else []
+        commands = _opening_commands(opening) if opening else []
         commands += [("LPUSH", queue_key(kind), *ready) for kind, ready in entries.items()]
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             self._line.ask(*commands)
 
     def withdraw(self, attempts: Iterable[str]) -> None:
         """Let workers drop these attempts unread: what they ask for is counted."""
         commands = [("SET", withdrawn_key(name), 1, "EX", ANSWER_SECONDS) for name in attempts]
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             self._line.ask(*commands)
 
     # Workers to scheduler
@@ -103,27 +103,27 @@ class Exchange(Registry):
 
         It is if its run is past it or has ended, or if it was withdrawn.
         """
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             current, is_withdrawn, *values = self._line.ask(
                 ("GETRANGE", current_key(message.key.run), 0, LARGEST_CURRENT_BYTES),
                 ("EXISTS", withdrawn_key(message.key.id)),
                 *(("GETRANGE", payload_key(name), 0, most) for name, most in limits.items()),
             )
         is_stale = is_withdrawn or _is_past(current, message)
-        return is_stale, _verified(limits, values)
+        return is_stale, _verify(limits, values)
 
     def fetch(self, limits: Mapping[str, int]) -> Payloads:
         """Images and parameters by digest, each of no more than so many bytes.
 
         What is gone, or is not what its digest says, is left out.
         """
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             values = self._values((payload_key(name), most) for name, most in limits.items())
-            return _verified(limits, values)
+            return _verify(limits, values)
 
     def take_entry(self, queues: Iterable[str], seconds: float) -> tuple[bytes, bytes] | None:
         """Take the oldest entry of the first queue that has one, with its key, waiting so long."""
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             [popped] = self._line.ask(("BRPOP", *(f"{PREFIX}{name}" for name in queues), seconds))
         return tuple(popped) if popped else None
 
@@ -147,9 +147,9 @@ class Exchange(Registry):
         head = header.model_dump_json().encode()
         signature = self.signer.signature(Purpose.ANSWER, head, arrays).encode()
         key, arrivals = answer_key(header.key.id), arrivals_key(header.key.run)
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             self._line.ask(
-                ("SET", key, packed(signature, head, arrays), "EX", ANSWER_SECONDS),
+                ("SET", key, pack_answer(signature, head, arrays), "EX", ANSWER_SECONDS),
                 ("RPUSH", arrivals, header.key.id),
                 ("EXPIRE", arrivals, ANSWER_SECONDS),
             )
@@ -157,7 +157,7 @@ class Exchange(Registry):
     def arrivals(self, run_id: str, timeout_seconds: float) -> list[str]:
         """All attempts that have answered, once there is one; none if none comes in that time."""
         key = arrivals_key(run_id)
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             first, others = self._line.ask(
                 ("BLPOP", key, timeout_seconds), ("LPOP", key, MOST_ARRIVALS)
             )
@@ -166,7 +166,7 @@ class Exchange(Registry):
 
     def drop_answers(self, attempts: Iterable[str]) -> None:
         """Remove answers that nobody waits for, unread."""
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             self._redis.unlink(*map(answer_key, attempts))
 
     def take_answers(self, limits: Mapping[str, int]) -> Iterator[tuple[str, bytes | None]]:
@@ -176,7 +176,7 @@ class Exchange(Registry):
         come to `LARGEST_READING_BYTES`.
         """
         for batch in batches(limits.items()):
-            with redis_client.translated(self.url):
+            with redis_client.translate_errors(self.url):
                 replies = self._line.ask_each(
                     *(("GETRANGE", answer_key(name), 0, most) for name, most in batch),
                     ("UNLINK", *(answer_key(name) for name, _ in batch)),
@@ -190,12 +190,12 @@ class Exchange(Registry):
 
         Raises `SignatureWrong`.
         """
-        signature, head, arrays = unpacked(answer)
+        signature, head, arrays = unpack_answer(answer)
         self.signer.check(signature, Purpose.ANSWER, head, arrays)
         return head, arrays
 
 
-def _opened(opening: Opening) -> list[tuple[Any, ...]]:
+def _opening_commands(opening: Opening) -> list[tuple[Any, ...]]:
     key, stands_at = payload_key(opening.parameters_digest), f"{opening.term}:{opening.iteration}"
     commands: list[tuple[Any, ...]] = [
         ("SET", key, opening.parameters, "EX", PARAMETERS_SECONDS),
@@ -215,12 +215,12 @@ def _read(reply: Any) -> Any:
     return reply
 
 
-def packed(signature: bytes, header: bytes, arrays: bytes) -> bytes:
+def pack_answer(signature: bytes, header: bytes, arrays: bytes) -> bytes:
     """An answer as it lies in Redis; the signature is empty without a key."""
     return b"\n".join((signature, header, arrays))
 
 
-def unpacked(answer: bytes) -> tuple[bytes, bytes, bytes]:
+def unpack_answer(answer: bytes) -> tuple[bytes, bytes, bytes]:
     """Signature, header and arrays of an answer; all of them empty if it has no such form."""
     first = answer.find(b"\n", 0, SIGNATURE_DIGITS + 1)
     second = answer.find(b"\n", first + 1, first + 1 + LARGEST_HEADER_BYTES + 1)
@@ -229,7 +229,7 @@ def unpacked(answer: bytes) -> tuple[bytes, bytes, bytes]:
     return answer[:first], answer[first + 1 : second], answer[second + 1 :]
 
 
-def _verified(limits: Mapping[str, int], values: Iterable[bytes]) -> Payloads:
+def _verify(limits: Mapping[str, int], values: Iterable[bytes]) -> Payloads:
     """Return those values that are no longer than they may be and have the right digest."""
     named = zip(limits.items(), values, strict=True)
     return {name: v for (name, most), v in named if 0 < len(v) <= most and digest(v) == name}

@@ -44,7 +44,7 @@ def current_key(run_id: str) -> str:
     return f"{PREFIX}current:{run_id}"
 
 
-def quarantined_key(run_id: str) -> str:
+def quarantine_key(run_id: str) -> str:
     """Set of the workers that are quarantined for the run."""
     return f"{PREFIX}quarantined:{run_id}"
 

@@ -21,7 +21,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from tapeworks.wire import tls
-from tapeworks.wire.addresses import DEFAULT_URL, REDIS, shown, without_password
+from tapeworks.wire.addresses import DEFAULT_URL, REDIS, redact, without_password
 from tapeworks.wire.errors import (
     RedisMisconfigured,
     RedisRefused,
@@ -118,7 +118,7 @@ def connect(url: str) -> redis.Redis:
     except (ValueError, TypeError, AttributeError, redis.RedisError) as error:
         raise RedisUnreachable(
             f"Expected a Redis URL such as {DEFAULT_URL}, its password percent-encoded. "
-            f"Received: {shown(url)}."
+            f"Received: {redact(url)}."
         ) from error
     return client
 
@@ -155,7 +155,7 @@ class Line(threading.local):
             self._held = _Held(self._pool)
         connection = self._held.connection
         call: Any = connection.retry.call_with_retry
-        return list(call(lambda: _exchanged(connection, commands), connection.disconnect))
+        return list(call(lambda: _exchange(connection, commands), connection.disconnect))
 
 
 class _Held:
@@ -172,7 +172,7 @@ class _Held:
         self.connection.disconnect()
 
 
-def _exchanged(connection: Any, commands: tuple[tuple[Any, ...], ...]) -> list[Any]:
+def _exchange(connection: Any, commands: tuple[tuple[Any, ...], ...]) -> list[Any]:
     try:
         connection.send_packed_command(connection.pack_commands(commands))
         return [_reply(connection) for _ in commands]
@@ -208,7 +208,7 @@ def _check_text(url: str) -> None:
 
 
 @contextmanager
-def translated(url: str) -> Iterator[None]:
+def translate_errors(url: str) -> Iterator[None]:
     """Turn what redis-py raises into `RedisUnreachable`, in one sentence."""
     try:
         yield
@@ -224,7 +224,7 @@ def memory_use(memory: Mapping[str, Any]) -> float:
 
 def check(client: redis.Redis, url: str) -> None:
     """Raise unless Redis answers, is new enough and never evicts keys."""
-    with translated(url):
+    with translate_errors(url):
         server = client.info("server")
         memory = client.info("memory")
     version = str(server["redis_version"])

@@ -26,7 +26,7 @@ from tapeworks.wire.keys import (
     current_key,
     in_progress_key,
     network_key,
-    quarantined_key,
+    quarantine_key,
     queue_key,
     scheduler_key,
     worker_key,
@@ -73,7 +73,7 @@ class Registry:
 
     def server_id(self) -> str:
         """Changes when Redis was restarted, and with it everything it held is gone."""
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             return str(self._redis.info("server")["run_id"])
 
     def survey(self, run_id: str, fingerprint: str | None) -> Survey:
@@ -81,14 +81,17 @@ class Registry:
 
         What the run keeps here for a long time, and the queue that it uses, is kept as long as it.
         """
-        with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
+        with (
+            redis_client.translate_errors(self.url),
+            self._redis.pipeline(transaction=False) as pipe,
+        ):
             pipe.info("server")
             pipe.info("memory")
             pipe.set(in_progress_key(run_id), 1, ex=IN_PROGRESS_SECONDS)
             pipe.expire(current_key(run_id), RUN_SECONDS)
             for key in (
                 network_key(run_id),
-                quarantined_key(run_id),
+                quarantine_key(run_id),
                 RUNS_KEY,
                 queue_key(fingerprint),
             ):
@@ -114,7 +117,7 @@ class Registry:
     def announce_run(self, run_id: str, network: NetworkConfig) -> None:
         """Let workers that start from now on compile this run's network before anything else."""
         sealed = self.signer.seal(Purpose.NETWORK, network.model_dump_json())
-        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+        with redis_client.translate_errors(self.url), self._redis.pipeline() as pipe:
             pipe.set(network_key(run_id), sealed, ex=RUN_SECONDS)
             pipe.sadd(RUNS_KEY, run_id)
             pipe.expire(RUNS_KEY, RUN_SECONDS)
@@ -124,22 +127,22 @@ class Registry:
         """Remember that these workers do not serve the run any more."""
         names = list(workers)
         if names:
-            with redis_client.translated(self.url), self._redis.pipeline() as pipe:
-                pipe.sadd(quarantined_key(run_id), *names)
-                pipe.expire(quarantined_key(run_id), RUN_SECONDS)
+            with redis_client.translate_errors(self.url), self._redis.pipeline() as pipe:
+                pipe.sadd(quarantine_key(run_id), *names)
+                pipe.expire(quarantine_key(run_id), RUN_SECONDS)
                 pipe.execute()
 
-    def quarantined(self, run_id: str) -> set[str]:
+    def read_quarantined(self, run_id: str) -> set[str]:
         """The workers that are quarantined for the run."""
-        with redis_client.translated(self.url):
-            return set(self._members(quarantined_key(run_id), MOST_WORKERS))
+        with redis_client.translate_errors(self.url):
+            return set(self._members(quarantine_key(run_id), MOST_WORKERS))
 
     def forget_run(self, run_id: str, term: int) -> None:
         """Remove what a run left here, but for content that other runs may share.
 
         What a later term has announced since then is left to its owner.
         """
-        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+        with redis_client.translate_errors(self.url), self._redis.pipeline() as pipe:
             current = self._read(current_key(run_id), LARGEST_CURRENT_BYTES)
             if not current or current.startswith(b"%d:" % term):
                 keys = (arrivals_key, current_key, network_key, in_progress_key)
@@ -149,15 +152,15 @@ class Registry:
 
     def networks(self) -> list[NetworkConfig]:
         """Networks of the runs in progress, as far as they are signed as they should be."""
-        return [network for value in self._announced() if (network := self._network(value))]
+        return [network for value in self._read_announced() if (network := self._network(value))]
 
     def reads_no_run(self) -> bool:
         """Return whether runs are in progress, but the network of none of them can be read."""
-        values = self._announced()
+        values = self._read_announced()
         return bool(values) and not any(map(self._network, values))
 
-    def _announced(self) -> list[bytes]:
-        with redis_client.translated(self.url):
+    def _read_announced(self) -> list[bytes]:
+        with redis_client.translate_errors(self.url):
             runs = self._members(RUNS_KEY, MOST_RUNS)
             limits = ((network_key(run), LARGEST_NETWORK_BYTES) for run in runs)
             return list(self._values(limits))
@@ -201,19 +204,22 @@ class Registry:
         """The schedulers that were alive in the last seconds, by name; forgets the others."""
         return self._registered(SCHEDULERS_KEY, scheduler_key, SchedulerRecord)
 
-    def quarantined_workers(self) -> dict[str, list[str]]:
+    def list_quarantined(self) -> dict[str, list[str]]:
         """The runs in progress for which a worker is quarantined, by the worker's name."""
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             runs = self._members(RUNS_KEY, MOST_RUNS)
         found: dict[str, list[str]] = {}
         for run in runs:
-            for name in self.quarantined(run):
+            for name in self.read_quarantined(run):
                 found.setdefault(name, []).append(run)
         return found
 
     def queue_length(self, fingerprints: Iterable[str | None] = ()) -> int:
         """Count the messages that no worker has taken: for any, and for these fingerprints."""
-        with redis_client.translated(self.url), self._redis.pipeline(transaction=False) as pipe:
+        with (
+            redis_client.translate_errors(self.url),
+            self._redis.pipeline(transaction=False) as pipe,
+        ):
             for fingerprint in {None, *fingerprints}:
                 pipe.llen(queue_key(fingerprint))
             return sum(map(int, pipe.execute()))
@@ -228,7 +234,7 @@ class Registry:
     ) -> int:
         """Refresh a record; return the lengths' sum of these fingerprints' queues."""
         lengths = [("LLEN", queue_key(fingerprint)) for fingerprint in queues]
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             _, _, _, *waiting = self._line.ask(
                 ("SET", key, record.model_dump_json(), "EX", seconds),
                 ("SADD", names_key, record.name),
@@ -238,7 +244,7 @@ class Registry:
         return sum(waiting)
 
     def _deregister(self, names_key: str, key: str, name: str) -> None:
-        with redis_client.translated(self.url), self._redis.pipeline() as pipe:
+        with redis_client.translate_errors(self.url), self._redis.pipeline() as pipe:
             pipe.delete(key)
             pipe.srem(names_key, name)
             pipe.execute()
@@ -246,7 +252,7 @@ class Registry:
     def _registered(
         self, names_key: str, key_of: Callable[[str], str], kind: type[_Record]
     ) -> list[_Record]:
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             names = self._redis.srandmember(names_key, MOST_WORKERS)
             records, _ = self._records(names_key, key_of, kind, names)
         return records
@@ -262,7 +268,7 @@ class Registry:
         """Read the records of these names, and other strings with them; forget who has none."""
         names = _names(members)
         asked: list[tuple[str, int]] = [(key_of(name), LARGEST_RECORD_BYTES) for name in names]
-        with redis_client.translated(self.url):
+        with redis_client.translate_errors(self.url):
             values = list(self._values([*asked, *others]))
             found, rest = values[: len(names)], values[len(names) :]
             gone = [name for name, value in zip(names, found, strict=True) if not value]

@@ -29,9 +29,9 @@ UNKNOWN_SIGNER = (
 def check(options: Mapping[str, Any], shown: str) -> None:
     """Raise `RedisUnreachable` for options with which nothing would be verified, or ever work."""
     if options.get("ssl_cert_reqs", "required") not in {"required", ssl.CERT_REQUIRED}:
-        raise _refused(shown, "ssl_cert_reqs=required, or none of it")
+        raise _mismatch_error(shown, "ssl_cert_reqs=required, or none of it")
     if options.get("ssl_check_hostname", True) is not True:
-        raise _refused(shown, "ssl_check_hostname=true, or none of it")
+        raise _mismatch_error(shown, "ssl_check_hostname=true, or none of it")
     context = ssl.create_default_context()
     try:
         if options.keys() & {"ssl_ca_certs", "ssl_ca_path"}:
@@ -72,7 +72,7 @@ def _reason_of(error: BaseException, *, encrypted: bool) -> str | None:
     return None
 
 
-def _refused(shown: str, expected: str) -> RedisUnreachable:
+def _mismatch_error(shown: str, expected: str) -> RedisUnreachable:
     return RedisUnreachable(
         f"Expected {expected}, because certificates are always checked. Received: {shown}."
     )

@@ -10,13 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 @functools.cache
 def tapeworks_version() -> str:
     """Of Tapeworks."""
-    return _installed("tapeworks")
+    return _find_version("tapeworks")
 
 
 @functools.cache
 def tensorflow_version() -> str:
     """Of TensorFlow, whichever of its packages is installed."""
-    return _installed("tensorflow-cpu", "tensorflow")
+    return _find_version("tensorflow-cpu", "tensorflow")
 
 
 @functools.cache
@@ -25,7 +25,7 @@ def python_version() -> str:
     return platform.python_version()
 
 
-def _installed(*packages: str) -> str:
+def _find_version(*packages: str) -> str:
     """The version of the first of these that is there; empty if none is."""
     for package in packages:
         try:

@@ -16,7 +16,7 @@ from tapeworks.wire.errors import (
     SigningKeyUnusable,
 )
 from tapeworks.wire.signing import signer
-from tapeworks.workers.foreign import removed
+from tapeworks.workers.foreign import hide_foreign
 from tapeworks.workers.logs import log_settings, log_to_stderr, logger
 from tapeworks.workers.streams import secure_streams
 
@@ -27,7 +27,7 @@ ARGUMENTS += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 def main() -> None:
     """Run a Celery worker that logs problems only, unless it is asked for more."""
     secure_streams()
-    with removed(os.environ):  # before Celery is loaded, which reads some of them then
+    with hide_foreign(os.environ):  # before Celery is loaded, which reads some of them then
         _run()
 
 
@@ -50,7 +50,7 @@ def _run() -> None:
         sys.stderr.write(f"python -m tapeworks.workers: {error}\n")
         sys.exit(UNREACHABLE if isinstance(error, RedisUnreachable) else WRONG_USAGE)
     log_to_stderr(settings)
-    sys.excepthook = _ended
+    sys.excepthook = _log_crash
     if settings.is_json:  # Celery says there, in words, that it is told to end
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     # Celery warns of running as root because of pickle, which this app accepts nowhere.
@@ -59,7 +59,7 @@ def _run() -> None:
     sys.exit(state.should_stop or 0)  # which Celery keeps to itself
 
 
-def _ended(
+def _log_crash(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
     told = (kind, error, traceback)

@@ -112,7 +112,7 @@ class OwnApp(Celery):  # type: ignore[misc]
         Celery calls it, in its own commands too, which have nobody else to read the environment.
         """
         if not self.redis_url:
-            with _reported_by_celery():
+            with _report_to_celery():
                 log_settings(Settings(os.environ))
                 self.use_redis(redis_url(Settings(os.environ)))
 
@@ -144,7 +144,7 @@ class _NoRedis(click.ClickException):
 
 
 @contextmanager
-def _reported_by_celery() -> Iterator[None]:
+def _report_to_celery() -> Iterator[None]:
     """Turn what the environment has of no use into an error of Celery's command line."""
     try:
         yield

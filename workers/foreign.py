@@ -40,7 +40,7 @@ def without_foreign(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def removed(environment: MutableMapping[str, str]) -> Iterator[dict[str, str]]:
+def hide_foreign(environment: MutableMapping[str, str]) -> Iterator[dict[str, str]]:
     """Remove the variables of other programs for a time, and yield them."""
     ignored = foreign(environment)
     for name in ignored:

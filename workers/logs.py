@@ -175,7 +175,7 @@ def _formatter(settings: LogSettings) -> logging.Formatter:
 
 def _secrets(settings: Settings) -> set[str]:
     found = passwords(*(settings.environment.get(one.variable, "") for one in ADDRESSES))
-    for one in Settings.declared():
+    for one in Settings.list_all():
         if one.is_secret:
             with suppress(OSError, VariableUnreadable):  # whose reader reports it
                 found |= _secret_in(path_variable(settings.environment, one.variable))

@@ -27,7 +27,7 @@ from tapeworks.workers.events import (
     AttemptDropped,
     AttemptTaken,
 )
-from tapeworks.workers.transport import checked_argument
+from tapeworks.workers.transport import extract_argument
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def _next_message(until: float) -> str | None:
         if taken is None:
             return None
         _queues().rotate()  # else one that is never empty would keep the other waiting
-        if (found := checked_argument(*taken)) is not None:
+        if (found := extract_argument(*taken)) is not None:
             return found
     return None
 
@@ -102,7 +102,7 @@ def _serve(sealed: str) -> None:
     try:
         shard = this_worker().exchange.open_message(sealed)
     except (SignatureWrong, MessageUnreadable) as error:
-        _tell_of_refused(str(error))
+        _report_refused(str(error))
         time.sleep(STRANGER_SECONDS if _is_stranger() else LEAVE_SECONDS)
         return
     _log_about(shard)
@@ -121,7 +121,7 @@ def _is_stranger() -> bool:
 
 
 @functools.cache
-def _tell_of_refused(reason: str) -> None:
+def _report_refused(reason: str) -> None:
     """Once for each reason: a warning for each message would let a forger fill the disk."""
     logger.warning(
         "A message is refused: %s Others like it will be refused without a word.",

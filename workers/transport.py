@@ -31,7 +31,7 @@ class CheckingChannel(redis.Channel):  # type: ignore[misc]
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         client = super()._create_client(asynchronous)
-        client.set_response_callback("BRPOP", _checked)
+        client.set_response_callback("BRPOP", _check_entry)
         return client
 
     def close(self) -> None:
@@ -41,25 +41,25 @@ class CheckingChannel(redis.Channel):  # type: ignore[misc]
         super().close()
 
 
-def _checked(popped: list[bytes] | None, **_: Any) -> tuple[bytes, bytes] | None:
+def _check_entry(popped: list[bytes] | None, **_: Any) -> tuple[bytes, bytes] | None:
     """Queue and entry; None, as if the queue were empty, for an entry that is dropped."""
     if not popped:
         return None
     key, entry = popped
-    return (key, entry) if checked_argument(key, entry) is not None else None
+    return (key, entry) if extract_argument(key, entry) is not None else None
 
 
-def checked_argument(key: bytes, entry: bytes) -> str | None:
+def extract_argument(key: bytes, entry: bytes) -> str | None:
     """Return the argument of an entry out of the queue with this key; None if it is dropped."""
     found = argument(entry, key.removeprefix(PREFIX.encode()).decode())
     if found is None:
-        _tell_of_dropped()
+        _report_dropped()
         task_rejected.send(sender=None, message=None, exc=None)
     return found
 
 
 @functools.cache
-def _tell_of_dropped() -> None:
+def _report_dropped() -> None:
     """Once: a warning for each would let a forger fill the disk."""
     logger.warning(
         "An entry of the queue is dropped: it is no message of a scheduler of this version. "

@@ -101,17 +101,17 @@ class Payloads:
         Raises `ParametersError` for what is not safetensors.
         """
         limits = shard.payload_limits
-        found = {name: kept for name in limits if (kept := self._kept(shard, name).get(name))}
+        found = {name: kept for name in limits if (kept := self._cache_of(shard, name).get(name))}
         missing = limits.keys() - found.keys() - self._fetched.keys()
         fetched = self._exchange.fetch({name: limits[name] for name in missing})
         for name, payload in (self._fetched | fetched).items():
             found[name] = from_bytes(payload)
             with suppress(ValueError):  # too large to be kept
-                self._kept(shard, name)[name] = found[name]
+                self._cache_of(shard, name)[name] = found[name]
         self._fetched = {}
         return found
 
-    def _kept(self, shard: ShardMessage, name: str) -> _Kept:
+    def _cache_of(self, shard: ShardMessage, name: str) -> _Kept:
         return self._parameters if name == shard.parameters_digest else self._chunks
 
 
@@ -205,9 +205,12 @@ class Worker:
 
         Their memory never comes back, so that a new process has to go on in its place.
         """
-        from tapeworks.model.gradients import MOST_NETWORKS, compiled_networks  # loads TensorFlow
+        from tapeworks.model.gradients import (  # loads TensorFlow
+            MOST_NETWORKS,
+            count_compiled_networks,
+        )
 
-        return compiled_networks() > MOST_NETWORKS
+        return count_compiled_networks() > MOST_NETWORKS
 
     @contextmanager
     def holding(self, shard: ShardMessage) -> Iterator[None]:

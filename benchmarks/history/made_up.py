@@ -12,7 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from tapeworks.model.config import RunConfig
-from tapeworks.storage.packing import packed
+from tapeworks.storage.packing import pack
 from tapeworks.storage.records import RunStatus
 
 #: Images in an iteration, and in the default run's two shards for two workers.
@@ -128,7 +128,7 @@ def _iterations(
             "workers": len(SHARDS),
             "parameters_digest": random.bytes(32).hex(),
             "ledger": list(_ledger(random, seconds)),
-            "predictions": packed(predictions.astype(np.uint8).tobytes()),
+            "predictions": pack(predictions.astype(np.uint8).tobytes()),
             "image_numbers": b"",
             "image_values": row.tobytes(),
         }

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tapeworks.model.datasets.source import (
     Images,
     Source,
-    checked_images,
-    checked_part,
+    validate_images,
+    validate_part,
 )
 from tapeworks.model.errors import DatasetError
 
@@ -151,15 +151,15 @@ def _check_magic(path: Path, magic: bytes, dimensions: int) -> None:
 
 def read_own_file(path: Path) -> Source:
     """A user's `images` (n, rows, columns), uint8 or floats from 0 to 1, and `labels` (n,)."""
-    return Source(training=checked_part(path, *read_arrays(path, "images", "labels")))
+    return Source(training=validate_part(path, *read_arrays(path, "images", "labels")))
 
 
 def read_images(path: Path) -> tuple[Images, NDArray[np.int64] | None]:
     """A user's `images` and, if the file has them, their `labels`."""
     images, *labels = read_arrays(path, "images", optional=("labels",))
     if not labels:
-        return checked_images(path, images), None
-    part = checked_part(path, images, *labels)
+        return validate_images(path, images), None
+    part = validate_part(path, images, *labels)
     return part.images, part.labels
 
 

@@ -17,7 +17,7 @@ from tapeworks.model.datasets.source import ImageData, Images, Part, Source, Spl
 from tapeworks.model.errors import DatasetError
 
 
-def fitted(images: Images, config: RunConfig, file: Path) -> Images:
+def fit_images(images: Images, config: RunConfig, file: Path) -> Images:
     """(n, rows, columns) as (n, side, side): resampled, cropped, or as they are.
 
     Images of the network's side stay as they are. For a run on digits, square ones are resampled;
@@ -105,8 +105,8 @@ def _check_classes(part: Part, config: RunConfig) -> None:
     for label in config.classes:
         if label not in present:
             raise DatasetError(
-                f"{config.dataset} has no class {label}. Its classes are {_listed(present)}. "
-                f"Received: classes={_listed(config.classes)}."
+                f"{config.dataset} has no class {label}. Its classes are {_list_labels(present)}. "
+                f"Received: classes={_list_labels(config.classes)}."
             )
 
 
@@ -117,7 +117,7 @@ def _take(source: Source, part: Part, config: RunConfig, start: int, stop: int) 
         kind = "held-out images" if part is source.held_out else "images"
         raise DatasetError(
             f"{config.dataset} has {len(positions)} {kind} of the classes "
-            f"{_listed(config.classes)}. Expected at least {stop}. "
+            f"{_list_labels(config.classes)}. Expected at least {stop}. "
             f"Received: images={config.images}, test_images={config.test_images}."
         )
     chosen = positions[start:stop]
@@ -128,7 +128,7 @@ def _take(source: Source, part: Part, config: RunConfig, start: int, stop: int) 
     )
 
 
-def _listed(labels: Iterable[int]) -> str:
+def _list_labels(labels: Iterable[int]) -> str:
     remaining = iter(labels)
     listed = ",".join(map(str, islice(remaining, LISTED_CLASSES)))
     return listed if next(remaining, None) is None else f"{listed} and more"

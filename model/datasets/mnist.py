@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from tapeworks.model.datasets.files import read_arrays, read_idx
-from tapeworks.model.datasets.source import Part, Source, checked_part
+from tapeworks.model.datasets.source import Part, Source, validate_part
 from tapeworks.model.environment import expand_home, path_variable
 from tapeworks.model.errors import DatasetError
 from tapeworks.model.keras_settings import VARIABLE
@@ -80,7 +80,7 @@ def _read_directory(directory: Path) -> Source:
 def _read_npz(path: Path) -> Source:
     arrays = read_arrays(path, "x_train", "y_train", "x_test", "y_test")
     return Source(
-        training=checked_part(path, *arrays[:2]), held_out=checked_part(path, *arrays[2:])
+        training=validate_part(path, *arrays[:2]), held_out=validate_part(path, *arrays[2:])
     )
 
 
@@ -88,7 +88,7 @@ def _read_idx_part(directory: Path, name: str) -> Part | None:
     images = _find(directory, f"{name}-images", "idx3-ubyte")
     labels = _find(directory, f"{name}-labels", "idx1-ubyte")
     if images and labels:
-        return checked_part(images, read_idx(images, 3), read_idx(labels, 1))
+        return validate_part(images, read_idx(images, 3), read_idx(labels, 1))
     if found := images or labels:
         missing = f"{name}-labels-idx1-ubyte" if images else f"{name}-images-idx3-ubyte"
         raise DatasetError(f"There is {found.name} in {directory}, but no {missing} beside it.")

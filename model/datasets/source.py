@@ -62,9 +62,9 @@ class Source:
     fit: Callable[[Images, int], Images] = crop  #: (n, rows, columns), side → (n, side, side)
 
 
-def checked_part(file: Path, images: NDArray[Any], labels: NDArray[Any]) -> Part:
+def validate_part(file: Path, images: NDArray[Any], labels: NDArray[Any]) -> Part:
     """A part of what a file holds; raises `DatasetError` for shapes or values that cannot be."""
-    levels = checked_images(file, images)
+    levels = validate_images(file, images)
     _check_dimensions(file, "labels", labels, 1)
     if len(images) != len(labels):
         raise DatasetError(
@@ -74,7 +74,7 @@ def checked_part(file: Path, images: NDArray[Any], labels: NDArray[Any]) -> Part
     return Part(images=levels, labels=_whole_labels(file, labels))
 
 
-def checked_images(file: Path, images: NDArray[Any]) -> Images:
+def validate_images(file: Path, images: NDArray[Any]) -> Images:
     """A file's images, one or more; raises `DatasetError` for what cannot be images."""
     _check_dimensions(file, "images", images, 3)
     if not len(images):

@@ -132,29 +132,33 @@ class Coordinator:
         """
         self._sending.saw_workers(living, runs, queue_length, in_hand, now)
 
-    def lost_queue(self, reason: Reason) -> None:
+    def requeue_all(self, reason: Reason) -> None:
         """Make every shard due again, because the messages sent may be gone."""
         self._sending.all_due(reason)
 
     def woke(self, now: float) -> list[Command]:
         """Time has passed; the attempts to send now count as sent."""
-        commands = [*self._spared(), *self._settling.settle(now), *self._sending.woke(now)]
+        commands = [
+            *self._find_deadly_shards(),
+            *self._settling.settle(now),
+            *self._sending.woke(now),
+        ]
         return self._with_counts(commands)
 
     def next_wake(self, now: float) -> float:
         """Return when, after now, something is to be sent even if nothing happens until then."""
         return min(self._sending.next_wake(now), self._settling.next_wake(now))
 
-    def answered(self, answer: Answer, now: float) -> list[Command]:
+    def record_answer(self, answer: Answer, now: float) -> list[Command]:
         """A valid answer to an attempt whose shard is missing, with its bits if it needs them."""
         attempt, slot = answer.attempt, self._slot(answer.attempt)
         if answer.worker in self._standing.quarantined or not self._settling.may_pin(
             answer.fingerprint
         ):
-            return self.left(attempt, now)
+            return self.record_no_result(attempt, now)
         self._learn(answer, now)
         if not self._may_vote(answer):  # as one that has not registered yet, after Redis restarted
-            return self.left(attempt, now)
+            return self.record_no_result(attempt, now)
         slot.note_answer(attempt, answer.worker, now)
         shard = slot.shard.index
         self._tally.vote(shard, answer)
@@ -165,22 +169,24 @@ class Coordinator:
         commands += self._settling.finite_after_all(slot) + self._withdrawn(slot)
         return self._with_counts(commands + self._settling.settle(now))
 
-    def failed(self, attempt: Attempt, worker: str, problem: str, now: float) -> list[Command]:
+    def record_failure(
+        self, attempt: Attempt, worker: str, problem: str, now: float
+    ) -> list[Command]:
         """The worker could not compute it, through no fault that is known to be its own."""
         if not self._is_heard(worker):
-            return self.left(attempt, now)
+            return self.record_no_result(attempt, now)
         slot = self._slot(attempt)
         if slot.has_heard(attempt, worker):
             return []
         self._note_failure(slot, worker, Reason.FAILED, now)
-        return self._with_counts(self._given_up(slot, problem))
+        return self._with_counts(self._judge_failures(slot, problem))
 
     def invalid(
         self, attempt: Attempt, worker: str | None, problem: str, now: float
     ) -> list[Command]:
         """An answer that is not what was asked for, from this worker if it says so."""
         if worker in self._standing.quarantined:
-            return self.left(attempt, now)
+            return self.record_no_result(attempt, now)
         slot = self._slot(attempt)
         if slot.has_heard(attempt, worker or ""):
             return []
@@ -193,17 +199,17 @@ class Coordinator:
         ]
         if worker is None or not self._is_heard(worker):
             self._unknown_told += 1
-            self.left(attempt, now)
+            self.record_no_result(attempt, now)
             return told if self._unknown_told <= MOST_UNKNOWN_TOLD else []
         self._note_failure(slot, worker, Reason.INVALID, now)
         told += self._settling.strike(worker, problem)
-        told += self._given_up(slot, f"its answers were invalid: {problem}")
+        told += self._judge_failures(slot, f"its answers were invalid: {problem}")
         return self._with_counts(told)
 
     def not_finite(self, attempt: Attempt, worker: str, now: float) -> list[Command]:
         """An answer with NaN or infinity: the run has diverged, if all other workers agree."""
         if not self._is_heard(worker):
-            return self.left(attempt, now)
+            return self.record_no_result(attempt, now)
         slot = self._slot(attempt)
         if slot.has_heard(attempt, worker):
             return []
@@ -211,16 +217,16 @@ class Coordinator:
         slot.not_finite_by.append(worker)
         self._sending.due(slot, Reason.NOT_FINITE)
         self._tally.doubt(slot.shard.index)
-        return self._with_counts(self._settling.settle(now) + self._diverged(slot))
+        return self._with_counts(self._settling.settle(now) + self._judge_divergence(slot))
 
-    def missed(self, attempt: Attempt, now: float) -> list[Command]:
+    def record_missing_payload(self, attempt: Attempt, now: float) -> list[Command]:
         """The worker lacked images or parameters, which are there now."""
         slot = self._slot(attempt)
         reason = Reason.LEFT if slot.left else Reason.PAYLOAD_GONE
         self._later(slot, reason, now)
         return []
 
-    def left(self, attempt: Attempt, now: float) -> list[Command]:
+    def record_no_result(self, attempt: Attempt, now: float) -> list[Command]:
         """It came to nothing, and says nothing about the shard.
 
         A worker that the attempt was not for has left it to others, or somebody answered who is
@@ -229,7 +235,7 @@ class Coordinator:
         self._later(self._slot(attempt), Reason.LEFT, now)
         return []
 
-    def refused(self, attempt: Attempt, now: float) -> list[Command]:
+    def record_refusal(self, attempt: Attempt, now: float) -> list[Command]:
         """A worker of another fingerprint took it; it is sent again for those of the run's own."""
         self._later(self._slot(attempt), Reason.REFUSED, now)
         return []
@@ -248,7 +254,7 @@ class Coordinator:
         if self._standing.knows(answer.worker):
             pace.measure(answer.worker, service, microbatches)
 
-    def _spared(self) -> list[Command]:
+    def _find_deadly_shards(self) -> list[Command]:
         """A shard that workers die of, one after the other, is a matter for a person."""
         return [
             _deadly(slot)
@@ -258,7 +264,7 @@ class Coordinator:
 
     def _withdrawn(self, slot: Slot) -> list[Command]:
         """Copies of what is counted may still wait in the queue, unless all of them is over."""
-        superseded = self._sending.superseded(slot)
+        superseded = self._sending.find_superseded(slot)
         return [Withdraw(attempts=superseded)] if superseded and not self.finished else []
 
     def _slot(self, attempt: Attempt) -> Slot:
@@ -287,7 +293,7 @@ class Coordinator:
         pause = min(FAILED_SECONDS * 2.0 ** min(more, 10), REFUSED_SECONDS) if more >= 0 else 0.0
         self._sending.due(slot, reason, now + pause if pause else NOW)
 
-    def _given_up(self, slot: Slot, problem: str) -> list[Command]:
+    def _judge_failures(self, slot: Slot, problem: str) -> list[Command]:
         """Failures of workers that were quarantined are theirs, not the shard's.
 
         Before a run ends, every living worker has tried, and one alone does not end it.
@@ -306,15 +312,15 @@ class Coordinator:
 
     def _may_say_more(self, slot: Slot, failed_by: Iterable[str]) -> bool:
         """Check for a worker that has not failed, nor answered while others are silent."""
-        others = self._sending.awaited(slot) - {*failed_by, *slot.not_finite_by}
+        others = self._sending.candidates_for(slot) - {*failed_by, *slot.not_finite_by}
         if slot.silent:
             others -= self._tally.voters(slot.shard.index)
         return bool(others)
 
-    def _diverged(self, slot: Slot) -> list[Command]:
+    def _judge_divergence(self, slot: Slot) -> list[Command]:
         """The run ends once every living worker found no numbers, and more than one attempt did."""
         doubters, voters = slot.not_finite_by, self._tally.voters(slot.shard.index)
-        others = self._sending.awaited(slot) - set(doubters)
+        others = self._sending.candidates_for(slot) - set(doubters)
         if others or voters or len(doubters) < DIVERGED_ATTEMPTS:
             return []
         if self._may_end(slot, doubters):

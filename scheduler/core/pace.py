@@ -50,9 +50,9 @@ class Pace:
 
     def learn(self, seconds: float, service_seconds: float, microbatches: int) -> None:
         """An attempt with so many microbatches took this long."""
-        self.queue_seconds = _moved(self.queue_seconds, max(seconds - service_seconds, 0.0))
-        self.seconds = _moved(self.seconds, seconds / microbatches)
-        self.service_seconds = _moved(self.service_seconds, service_seconds / microbatches)
+        self.queue_seconds = _average(self.queue_seconds, max(seconds - service_seconds, 0.0))
+        self.seconds = _average(self.seconds, seconds / microbatches)
+        self.service_seconds = _average(self.service_seconds, service_seconds / microbatches)
 
     def measure(self, worker: str, service_seconds: float, microbatches: int) -> None:
         """Note how long this worker took for so many."""
@@ -99,5 +99,5 @@ class Pace:
         return max(HEDGE_FACTOR * self.seconds * microbatches, SHORTEST_HEDGE_SECONDS)
 
 
-def _moved(known: float | None, newest: float) -> float:
+def _average(known: float | None, newest: float) -> float:
     return newest if known is None else NEWEST_SHARE * newest + (1 - NEWEST_SHARE) * known

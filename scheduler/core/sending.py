@@ -195,7 +195,7 @@ class Sending:
 
     # Who may take a shard
 
-    def awaited(self, slot: Slot) -> frozenset[str]:
+    def candidates_for(self, slot: Slot) -> frozenset[str]:
         """Return the living workers that may be expected to answer it, or all if these are gone."""
         return (self.workers - slot.silent if slot.silent else self.workers) or self.workers
 
@@ -203,16 +203,16 @@ class Sending:
         """Wait no longer for workers that have not answered though it was for them alone."""
         seconds = UNHEARD_SECONDS + self._queueing_seconds()
         if slot.unheard >= UNHEARD_ATTEMPTS and now - slot.unheard_since > seconds:
-            slot.silent |= self.awaited(slot) - self.not_for(slot)
+            slot.silent |= self.candidates_for(slot) - self.not_for(slot)
             slot.unheard = 0
 
-    def barred(self, slot: Slot) -> set[str]:
+    def workers_to_skip(self, slot: Slot) -> set[str]:
         """The workers that have answered it already, with numbers or without.
 
         Where all say that there are none, they may say so again.
         """
         voters = self._tally.voters(slot.shard.index)
-        if slot.not_finite_by and (voters or self.awaited(slot) - set(slot.not_finite_by)):
+        if slot.not_finite_by and (voters or self.candidates_for(slot) - set(slot.not_finite_by)):
             voters.update(slot.not_finite_by)
         return voters
 
@@ -220,13 +220,13 @@ class Sending:
         """Return whether the shard is missing, and no living worker may take it."""
         if not self.workers or not self.is_missing(slot):
             return False
-        return self.awaited(slot) <= self.barred(slot)
+        return self.candidates_for(slot) <= self.workers_to_skip(slot)
 
     def not_for(self, slot: Slot) -> frozenset[str]:
         """The workers that may not take it. Who failed is avoided if there is anybody else."""
-        barred = self.barred(slot)
+        barred = self.workers_to_skip(slot)
         avoided = barred.union(slot.failed_by)
-        if not self.awaited(slot) <= avoided:
+        if not self.candidates_for(slot) <= avoided:
             barred = avoided
         return frozenset(barred & self._living.keys() | self._standing.quarantined)
 
@@ -301,7 +301,7 @@ class Sending:
         shards_ahead = self.queue_length / max(len(self.workers), 1)
         return self._standing.pace.queueing(shards_ahead, self._microbatches)
 
-    def superseded(self, slot: Slot) -> tuple[str, ...]:
+    def find_superseded(self, slot: Slot) -> tuple[str, ...]:
         """Attempts at a shard that are of no use any more, and that nobody has answered."""
         if slot.number == 1 or self.is_missing(slot):
             return ()
@@ -332,7 +332,7 @@ class Sending:
     def _next_attempt(self, slot: Slot, now: float, reason: Reason) -> Send:
         slot.number += 1
         not_for = self.not_for(slot)
-        if not_for & self.awaited(slot):
+        if not_for & self.candidates_for(slot):
             slot.unheard_since = slot.unheard_since if slot.unheard else now
             slot.unheard += 1
         attempt = Attempt(

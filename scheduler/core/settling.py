@@ -76,7 +76,7 @@ class Settling:
     def judge(self, shard: int) -> list[Command]:
         """Quarantine the workers that others have proved wrong."""
         commands: list[Command] = []
-        for wrong, right in self._tally.proved_wrong(shard):
+        for wrong, right in self._tally.find_outvoted(shard):
             commands += self._quarantine(wrong, _mismatch(shard, wrong, right))
         if self._tally.is_disputed(shard) and not self._tally.is_foreign(shard):
             commands.append(_dispute(shard, self._tally.voters(shard)))
@@ -100,7 +100,7 @@ class Settling:
     def pin(self, shard: int) -> None:
         """Pin the fingerprint of the first answer that is counted; no other counts after it."""
         if self._standing.fingerprint is None and not self._tally.is_missing(shard):
-            fingerprint = self._tally.counted(shard).fingerprint
+            fingerprint = self._tally.get_counted(shard).fingerprint
             self._standing.pin(fingerprint)
             self._tally.settle(fingerprint)
             self._sending.refit()
@@ -129,16 +129,16 @@ class Settling:
         commands: list[Command] = []
         for slot in self._sending.find_due(now):
             self._sending.note_silence(slot, now)
-            commands += self._settled_shard(slot, now)
+            commands += self._settle_shard(slot, now)
         return commands
 
-    def _settled_shard(self, slot: Slot, now: float) -> list[Command]:
+    def _settle_shard(self, slot: Slot, now: float) -> list[Command]:
         if not self._sending.is_stuck(slot):
             self._stuck_since.pop(slot.shard.index, None)
             return []
         if self._rests_on_pin(slot):
             return self._start_over(self._nobody_left())
-        commands = self._outvoted(slot) or self.waive(slot, doubted=slot.not_finite_by)
+        commands = self._quarantine_outvoted(slot) or self.waive(slot, doubted=slot.not_finite_by)
         commands += self.finite_after_all(slot)
         is_stuck = self._sending.is_stuck(slot)
         return commands + (self._wait_for_another(slot, now) if is_stuck else [])
@@ -167,7 +167,7 @@ class Settling:
         """
         tally, shard = self._tally, slot.shard.index
         voters, is_audited = tally.voters(shard), tally.is_audited(shard)
-        there = self._sending.workers if is_audited else self._sending.awaited(slot)
+        there = self._sending.workers if is_audited else self._sending.candidates_for(slot)
         alone = there and not there - voters - set(unable) - set(doubted)
         if not voters or tally.is_disputed(shard) or not alone or (is_audited and doubted):
             return []
@@ -178,7 +178,7 @@ class Settling:
         message = f"Shard {shard} is not audited: no second worker is there."
         return [Tell(kind="audit_waived", message=message)]
 
-    def _outvoted(self, slot: Slot) -> list[Command]:
+    def _quarantine_outvoted(self, slot: Slot) -> list[Command]:
         """In an audit two that find no numbers outvote one that does."""
         commands: list[Command] = []
         shard, doubters = slot.shard.index, list(slot.not_finite_by)

@@ -73,7 +73,7 @@ def split(images: NDArray[np.int64], microbatch_size: int, count: int) -> list[S
     """The image set as `count` shards, whose lengths differ by what their ends are rounded."""
     microbatches = -(-len(images) // microbatch_size)
     length = microbatches / count
-    inner = [_rounded(length * index, length * MOVED_SHARE) for index in range(1, count)]
+    inner = [_round_bound(length * index, length * MOVED_SHARE) for index in range(1, count)]
     return [
         Shard(
             index=index,
@@ -86,7 +86,7 @@ def split(images: NDArray[np.int64], microbatch_size: int, count: int) -> list[S
     ]
 
 
-def _rounded(bound: float, most: float) -> int:
+def _round_bound(bound: float, most: float) -> int:
     """Return the next multiple of the largest power of two that is no further away than that.
 
     The blocks beside such a bound are large, so that an answer has few of them. At least it is

@@ -76,7 +76,7 @@ class Tally:
         newest, self._newest = self._newest, []
         return newest
 
-    def counted(self, shard: int) -> Answer:
+    def get_counted(self, shard: int) -> Answer:
         """The one answer to a shard that is counted. Raises `KeyError` while none is."""
         counted = self._polls[shard].counted
         if counted is None:
@@ -90,13 +90,13 @@ class Tally:
     def is_disputed(self, shard: int) -> bool:
         """Return whether two workers found different bits, and none was proved right yet."""
         votes = self._polls[shard].votes.values()
-        return shard in self._missing and len(set(map(self._found, votes))) > 1
+        return shard in self._missing and len(set(map(self._ballot_of, votes))) > 1
 
     def is_foreign(self, shard: int) -> bool:
         """Return whether its answers come from workers of different fingerprints."""
         return len({answer.fingerprint for answer in self._polls[shard].votes.values()}) > 1
 
-    def proved_wrong(self, shard: int) -> list[tuple[str, str]]:
+    def find_outvoted(self, shard: int) -> list[tuple[str, str]]:
         """The workers outvoted in a shard that is counted, each with one that was right."""
         poll = self._polls[shard]
         if poll.counted is None:
@@ -147,19 +147,19 @@ class Tally:
         for poll in self._polls.values():
             poll.votes.pop(worker, None)
 
-    def _found(self, answer: Answer) -> tuple[str, str]:
+    def _ballot_of(self, answer: Answer) -> tuple[str, str]:
         """Return what must be equal: the bits, and the fingerprint unless that may vary."""
         return "" if self._allow_mixed else answer.fingerprint, answer.bits
 
     def _agree(self, one: Answer, other: Answer) -> bool:
-        return one is other or self._found(one) == self._found(other)
+        return one is other or self._ballot_of(one) == self._ballot_of(other)
 
     def _winner(self, shard: int) -> Answer | None:
         """One of those who found what enough workers found."""
         answers = list(self._polls[shard].votes.values())
         if not self.needs_two(shard):
             return next(iter(answers), None)
-        found = list(map(self._found, answers))
+        found = list(map(self._ballot_of, answers))
         agreed = (a for a, one in zip(answers, found, strict=True) if found.count(one) > 1)
         return next(agreed, None)
 

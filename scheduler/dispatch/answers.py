@@ -82,15 +82,15 @@ def read_header(payload: bytes, work: Work, attempt: Attempt) -> AnswerHeader:
     except ValidationError as error:
         raise AnswerInvalid("its header cannot be read") from error
     if header.key != work.key(attempt.shard.index, attempt.number):
-        raise AnswerInvalid(f"expected attempt {attempt.id}, received {_shown(header.key.id)}")
+        raise AnswerInvalid(f"expected attempt {attempt.id}, received {_shorten(header.key.id)}")
     if header.parameters_digest != work.parameters_digest:
-        received = _shown(header.parameters_digest)
+        received = _shorten(header.parameters_digest)
         expected = f"parameters_digest={work.parameters_digest}"
         raise AnswerInvalid(f"expected {expected}, received {received}")
     return header
 
 
-def _shown(value: object) -> str:
+def _shorten(value: object) -> str:
     """Return the text for SQL and terminals, cut to what a person would read."""
     text = str(value)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
@@ -119,13 +119,13 @@ def read_arrays(payload: bytes, header: AnswerHeader, work: Work, attempt: Attem
     expected = layout(work, attempt.shard)
     if set(arrays) != set(expected):
         raise AnswerInvalid(
-            f"expected arrays {sorted(expected)}, received {_shown(sorted(arrays))}"
+            f"expected arrays {sorted(expected)}, received {_shorten(sorted(arrays))}"
         )
     for name, (dtype, shape) in expected.items():
         if arrays[name].dtype != dtype or arrays[name].shape != shape:
             raise AnswerInvalid(
                 f"expected {name} as {np.dtype(dtype)} {shape}, "
-                f"received {arrays[name].dtype} {_shown(arrays[name].shape)}"
+                f"received {arrays[name].dtype} {_shorten(arrays[name].shape)}"
             )
     classes = work.network.class_count
     if not ((arrays[PREDICTIONS] >= 0) & (arrays[PREDICTIONS] < classes)).all():

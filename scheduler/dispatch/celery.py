@@ -102,9 +102,9 @@ class CeleryDispatcher:
             if self.gathering is None:
                 self.gathering = Gathering(self._link, work, watcher)
             self.gathering.turn()
-            self._link.succeeded(watcher)
+            self._link.report_recovery(watcher)
         except RedisUnreachable as error:
-            self._link.failed(watcher, str(error))
+            self._link.report_outage(watcher, str(error))
             if self.gathering:
                 self.gathering.start_over()
             return False

@@ -12,7 +12,7 @@ from tapeworks.scheduler.core.standing import Standing
 from tapeworks.scheduler.dispatch.contract import Watcher, Work
 from tapeworks.scheduler.events import ImagesPublished, Notice, RunAnnounced
 from tapeworks.wire.addresses import without_password
-from tapeworks.wire.chunks import ChunkedImages, chunked
+from tapeworks.wire.chunks import ChunkedImages, make_chunks
 from tapeworks.wire.errors import SignatureWrong
 from tapeworks.wire.exchange import Exchange, Opening
 from tapeworks.wire.keys import IMAGES_SECONDS, PARAMETERS_SECONDS, WORKER_SECONDS
@@ -108,31 +108,29 @@ class Link:
             self._parameters = ""
         self.exchange.forget_run(run_id, term)
 
-    def lost_everything(self, run_id: str, watcher: Watcher) -> bool:
+    def detect_loss(self, run_id: str, watcher: Watcher) -> bool:
         """See, at most once a second, who is there, and whether Redis has forgotten the run."""
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return False
         known, server = dict(self.living), self.server_id
         seen = self._look(run_id)
-        lost = self._tell_of_loss(seen, server, watcher)
+        lost = self._report_loss(seen, server, watcher)
         if lost:
             self._lost_at = time.monotonic()
         if time.monotonic() - self._lost_at < WORKER_SECONDS:
             self.living = known | self.living  # records were lost too, and will be back soon
         fitting = {name for name, kind in known.items() if self.standing.accepts(kind)}
-        self._tell_of_gone(
-            sorted(fitting - self.living.keys() - self.standing.quarantined), watcher
-        )
-        self._tell_of_strangers(watcher)
-        self._tell_of_versions(watcher)
+        self._report_gone(sorted(fitting - self.living.keys() - self.standing.quarantined), watcher)
+        self._report_strangers(watcher)
+        self._report_versions(watcher)
         for name, kind in sorted(self.living.items()):
             if not self.standing.accepts(kind):
                 self.refuse(watcher, name, kind)
-        self._tell_of_workers(watcher)
-        self._tell_of_memory(seen.memory_use, watcher)
+        self._report_workers(watcher)
+        self._report_memory(seen.memory_use, watcher)
         return lost
 
-    def _tell_of_gone(self, names: list[str], watcher: Watcher) -> None:
+    def _report_gone(self, names: list[str], watcher: Watcher) -> None:
         """Name a few: anybody may write thousands of records, and let them vanish at once."""
         for name in names[:MOST_GONE_TOLD]:
             message = f"Worker {name} is gone; sending again what is out."
@@ -140,7 +138,7 @@ class Link:
         if others := names[MOST_GONE_TOLD:]:
             watcher.events(Notice("worker_gone", f"Gone, too: {_first(others)}."))
 
-    def _tell_of_loss(self, seen: Survey, server_id: str, watcher: Watcher) -> bool:
+    def _report_loss(self, seen: Survey, server_id: str, watcher: Watcher) -> bool:
         is_emptied = bool(self._parameters) and not seen.knows_run
         if seen.server_id != server_id:
             watcher.events(Notice("redis_restarted", "Redis was restarted; sending again."))
@@ -148,7 +146,7 @@ class Link:
             watcher.events(Notice("redis_emptied", "Redis was emptied; sending again."))
         return is_emptied or seen.server_id != server_id
 
-    def _tell_of_strangers(self, watcher: Watcher) -> None:
+    def _report_strangers(self, watcher: Watcher) -> None:
         """Once for the run: records are unsigned, and anybody may write thousands of them."""
         if self._strangers and not self._told_of_stranger:
             self._told_of_stranger = True
@@ -160,7 +158,7 @@ class Link:
                 )
             )
 
-    def _tell_of_versions(self, watcher: Watcher) -> None:
+    def _report_versions(self, watcher: Watcher) -> None:
         """Name, once for the run, workers that may not understand what they are sent."""
         if self._other_versions and not self._told_of_version:
             self._told_of_version = True
@@ -174,7 +172,7 @@ class Link:
                 )
             )
 
-    def forged(self, watcher: Watcher, attempt_id: str, error: SignatureWrong) -> None:
+    def report_forgery(self, watcher: Watcher, attempt_id: str, error: SignatureWrong) -> None:
         """Tell, once for the run, that an answer is dropped: it says nothing about any worker."""
         if not self._told_of_forgery:
             self._told_of_forgery = True
@@ -186,7 +184,7 @@ class Link:
                 )
             )
 
-    def _tell_of_workers(self, watcher: Watcher) -> None:
+    def _report_workers(self, watcher: Watcher) -> None:
         if self.workers:
             self._over("no_workers", watcher, "Workers are there; going on.")
             return
@@ -195,7 +193,7 @@ class Link:
         other = " that is not quarantined" if self.standing.quarantined else ""
         self._wait_for("no_workers", watcher, f"No worker{kind}{other} is ready; waiting for one.")
 
-    def _tell_of_memory(self, used: float, watcher: Watcher) -> None:
+    def _report_memory(self, used: float, watcher: Watcher) -> None:
         """Tell of a full Redis even if it is the workers alone whom it refuses."""
         if used > FULL and not self._told_of_full:
             self._told_of_full = True
@@ -232,11 +230,11 @@ class Link:
         workers = (worker for worker in self.exchange.workers() if worker.signing_key == own)
         return frozenset(worker.fingerprint for worker in workers if worker.fingerprint)
 
-    def failed(self, watcher: Watcher, problem: str) -> None:
+    def report_outage(self, watcher: Watcher, problem: str) -> None:
         """Redis did not do what it was asked for; told once, until it does."""
         self._wait_for("redis_unreachable", watcher, problem)
 
-    def succeeded(self, watcher: Watcher) -> None:
+    def report_recovery(self, watcher: Watcher) -> None:
         """Redis did all that it was asked for."""
         self._over("redis_unreachable", watcher, "Redis is back; going on.")
 
@@ -279,7 +277,7 @@ class Link:
         """Put what lasts for many iterations into this Redis; the first time it takes a while."""
         if not self._is_prepared:
             self._announce(work.run_id, work.network)
-        chunks = self._known_chunks(work.data)
+        chunks = self._find_chunks(work.data)
         if chunks is None:
             chunks = in_background(lambda: self.chunks(work.data), watcher.tick)
         payloads = zip(chunks.digests, chunks.payloads, strict=True)
@@ -324,13 +322,13 @@ class Link:
 
     def chunks(self, data: ImageData) -> ChunkedImages:
         """The data in chunks; cut once."""
-        chunks = self._known_chunks(data)
+        chunks = self._find_chunks(data)
         if chunks is None:
-            chunks = chunked(data.images, data.labels)
+            chunks = make_chunks(data.images, data.labels)
             self._chunks.append((data, chunks))
         return chunks
 
-    def _known_chunks(self, data: ImageData) -> ChunkedImages | None:
+    def _find_chunks(self, data: ImageData) -> ChunkedImages | None:
         return next((chunks for known, chunks in self._chunks if known is data), None)
 
 

@@ -56,7 +56,7 @@ from tapeworks.scheduler.errors import (
     RunFailed,
     SchedulerError,
     Undecided,
-    diverged,
+    divergence_error,
 )
 from tapeworks.scheduler.events import (
     AnswerJudged,
@@ -151,7 +151,7 @@ class Gathering:
         self._left_at = None
 
     def _send_due(self) -> None:
-        if self._link.lost_everything(self._work.run_id, self._watcher) and self._is_open:
+        if self._link.detect_loss(self._work.run_id, self._watcher) and self._is_open:
             self.start_over()
         if not self._is_open:
             self._link.prepare(self._work, self._watcher)
@@ -185,7 +185,7 @@ class Gathering:
         self._is_open = False
         self._link.forget_published()
         self._commands = deque(c for c in self._commands if not isinstance(c, Send))
-        self._coordinator.lost_queue(Reason.REDIS_FAILED)
+        self._coordinator.requeue_all(Reason.REDIS_FAILED)
 
     def _wait_seconds(self, until: float) -> float:
         return min(ARRIVAL_SECONDS, max(SHORTEST_WAIT_SECONDS, until - time.monotonic()))
@@ -244,12 +244,12 @@ class Gathering:
             case Pause():
                 return Undecided(f"In iteration {self._work.iteration} {command.reason}")
             case Diverged():
-                return diverged(self._work.iteration)
+                return divergence_error(self._work.iteration)
 
     def _send(self, sends: Sequence[Send]) -> None:
         """Put attempts on the queue in one round trip, the first with all that they rest on."""
         for command in sends:
-            self._tell_of_repetition(command)
+            self._report_repetition(command)
         messages = [self._message(command.attempt) for command in sends]
         self._link.send(self._work, messages, is_first=not self._is_open)
         if not self._is_open:
@@ -260,7 +260,7 @@ class Gathering:
             key = self._work.key(attempt.shard.index, attempt.number)
             self._watcher.events(AttemptSent(key, command.reason))
 
-    def _tell_of_repetition(self, command: Send) -> None:
+    def _report_repetition(self, command: Send) -> None:
         if command.reason.is_told:
             attempt = command.attempt
             with _about(attempt):
@@ -279,7 +279,7 @@ class Gathering:
                 wanted=work.wanted,
                 parameters_digest=work.parameters_digest,
                 chunk_images=CHUNK_IMAGES,
-                chunks=self._link.chunks(work.data).needed(shard.images),
+                chunks=self._link.chunks(work.data).find_needed(shard.images),
                 first_microbatch=shard.first_microbatch,
                 images=tuple(shard.images.tolist()),
                 fingerprint=self._link.standing.demanded_fingerprint,
@@ -300,57 +300,59 @@ class Gathering:
         if attempts:
             self._link.exchange.drop_answers(attempts)
         for attempt_id in attempts:
-            self._judged(attempt_id, Verdict.LATE)
+            self._report_verdict(attempt_id, Verdict.LATE)
 
     def _take(
         self, attempt_id: str, attempt: Attempt | None, answer: bytes | None
     ) -> list[Command]:
         if attempt is None or answer is None:
-            self._judged(attempt_id, Verdict.LATE if attempt is None else Verdict.GONE)
+            self._report_verdict(attempt_id, Verdict.LATE if attempt is None else Verdict.GONE)
             return []
         try:
             header, arrays = self._link.exchange.open_answer(answer)
         except SignatureWrong as error:
-            self._link.forged(self._watcher, attempt_id, error)
-            self._judged(attempt_id, Verdict.FORGED)
+            self._link.report_forgery(self._watcher, attempt_id, error)
+            self._report_verdict(attempt_id, Verdict.FORGED)
             return []  # not even a strike: anybody may have named that worker
         try:
             return self._judge(read_header(header, self._work, attempt), arrays, attempt)
         except AnswerInvalid as error:
             worker = worker_of(header)
-            self._judged(attempt_id, Verdict.INVALID, worker)
+            self._report_verdict(attempt_id, Verdict.INVALID, worker)
             return self._coordinator.invalid(attempt, worker, str(error), time.monotonic())
 
     def _judge(self, header: AnswerHeader, payload: bytes, attempt: Attempt) -> list[Command]:
         match header.status:
             case Status.MISSING:
-                self._judged(attempt.id, Verdict.MISSING, header.worker)
+                self._report_verdict(attempt.id, Verdict.MISSING, header.worker)
                 self._link.publish_missing(self._work, header.missing)
-                return self._coordinator.missed(attempt, time.monotonic())
+                return self._coordinator.record_missing_payload(attempt, time.monotonic())
             case Status.FAILED:
-                self._judged(attempt.id, Verdict.FAILED, header.worker)
+                self._report_verdict(attempt.id, Verdict.FAILED, header.worker)
                 problem = f"worker {header.worker} reported {header.detail}"
-                return self._coordinator.failed(attempt, header.worker, problem, time.monotonic())
+                return self._coordinator.record_failure(
+                    attempt, header.worker, problem, time.monotonic()
+                )
             case Status.LEFT:
-                self._judged(attempt.id, Verdict.LEFT, header.worker)
-                return self._coordinator.left(attempt, time.monotonic())
+                self._report_verdict(attempt.id, Verdict.LEFT, header.worker)
+                return self._coordinator.record_no_result(attempt, time.monotonic())
         if header.status is Status.REFUSED or not self._link.standing.accepts(header.fingerprint):
-            self._judged(attempt.id, Verdict.REFUSED, header.worker)
+            self._report_verdict(attempt.id, Verdict.REFUSED, header.worker)
             self._link.refuse(self._watcher, header.worker, header.fingerprint)
-            return self._coordinator.refused(attempt, time.monotonic())
+            return self._coordinator.record_refusal(attempt, time.monotonic())
         arrays = read_arrays(payload, header, self._work, attempt)
         if not all_finite(arrays):
-            self._judged(attempt.id, Verdict.NOT_FINITE, header.worker)
+            self._report_verdict(attempt.id, Verdict.NOT_FINITE, header.worker)
             return self._coordinator.not_finite(attempt, header.worker, time.monotonic())
         return self._count(header, attempt, arrays)
 
-    def _judged(self, attempt_id: str, verdict: Verdict, worker: str | None = None) -> None:
+    def _report_verdict(self, attempt_id: str, verdict: Verdict, worker: str | None = None) -> None:
         self._watcher.events(AnswerJudged(attempt_id, verdict, worker))
 
     def _count(self, header: AnswerHeader, attempt: Attempt, arrays: Arrays) -> list[Command]:
         is_quarantined = header.worker in self._link.standing.quarantined
         verdict = Verdict.QUARANTINED if is_quarantined else Verdict.COUNTED
-        self._judged(attempt.id, verdict, header.worker)
+        self._report_verdict(attempt.id, verdict, header.worker)
         needs_bits = self._coordinator.needs_bits(attempt)
         answer = Answer(
             attempt=attempt,
@@ -361,7 +363,7 @@ class Gathering:
         )
         found = outcome_of(arrays, header, attempt), sums_of(arrays, self._work, attempt.shard)
         self._uncounted[attempt.shard.index][answer] = found
-        return self._coordinator.answered(answer, self._came_at(attempt, header.seconds))
+        return self._coordinator.record_answer(answer, self._came_at(attempt, header.seconds))
 
     def _came_at(self, attempt: Attempt, seconds: float) -> float:
         """Return when an answer came, as far as can be told of one that lay there unread."""

@@ -27,7 +27,7 @@ from tapeworks.scheduler.dispatch.contract import (
     Watcher,
     Work,
 )
-from tapeworks.scheduler.errors import diverged, other_bits
+from tapeworks.scheduler.errors import divergence_error, other_bits
 
 if TYPE_CHECKING:
     from tapeworks.model.gradients import EngineResult
@@ -88,7 +88,7 @@ class LocalDispatcher:
 
         began, parameters = time.perf_counter(), from_bytes(work.parameters)
         results = compute_slices(work.network, parameters, len(work.images), take, wanted)
-        finite = (_checked(result, work.iteration) for result in results)
+        finite = (_check_finite(result, work.iteration) for result in results)
         arrays = answer_arrays(finite, work.network, wanted)
         outcome = Outcome(
             shard=shard,
@@ -106,13 +106,13 @@ class LocalDispatcher:
         """Nothing lies about."""
 
 
-def _checked(result: EngineResult, iteration: int) -> EngineResult:
+def _check_finite(result: EngineResult, iteration: int) -> EngineResult:
     """The result, if it is finite, as answers through a queue must be.
 
     A norm overflows before its gradient does.
     """
     if not all_finite({LOSSES: result.losses, GRADIENT_NORMS: result.gradient_norms}):
-        raise diverged(iteration)
+        raise divergence_error(iteration)
     return result
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tapeworks.model import datasets
-from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.datasets.source import Split
 from tapeworks.scheduler.background import in_background
 from tapeworks.scheduler.core.decisions import WORKER_QUARANTINED
@@ -35,7 +35,7 @@ from tapeworks.storage.records import (
     RunRecord,
     RunStatus,
 )
-from tapeworks.wire.chunks import chunked
+from tapeworks.wire.chunks import make_chunks
 
 #: Why a run was left on which the user did not wait.
 STOPPED = "stopped on request"
@@ -47,7 +47,7 @@ def _nothing() -> None:
 
 def images_digest(data: Split) -> str:
     """The digest of the training images."""
-    return chunked(data.training.images, data.training.labels).digest
+    return make_chunks(data.training.images, data.training.labels).digest
 
 
 def check_images(run: RunRecord, received: str) -> None:
@@ -126,7 +126,7 @@ class Driver:
         """Return the run's status when it is left, the reason, and its completed iterations."""
         run = history.find_run(claim.run_id)
         check_order(run)
-        config = recorded_config(run.configuration)
+        config = restore_config(run.configuration)
         keeper = Keeper(self, history, claim)
         loading = in_background(lambda: self._load(config), lambda: keeper.tick(waiting=True))
         data, received = loading
@@ -161,7 +161,7 @@ class Driver:
         """Raise `GivenBack` if the living workers cannot compute the run, but a queued one."""
         there = self.dispatcher.fingerprints()
         fits = run.fingerprint is None or run.fingerprint in there
-        mixed = recorded_config(run.configuration).allow_mixed_workers
+        mixed = restore_config(run.configuration).allow_mixed_workers
         if self.stopped_status is not RunStatus.QUEUED or fits or mixed:
             return
         if there and history.has_queued(there):
@@ -172,7 +172,7 @@ class Driver:
 
     def _leave_early(self, history: History, claim: Claim, error: Requested | GivenBack) -> None:
         if isinstance(error, Requested):
-            history.heed(claim)
+            history.apply_request(claim)
         else:
             self._leave(history, claim, RunStatus.QUEUED, str(error))
         self.events(Notice("run_left", f"Run {claim.run_id}: {error}"))

@@ -147,16 +147,16 @@ class Keeper:
             self._is_wanted = run.request is None
             self.events(LeaseRenewed())
             if run.request is Request.CANCEL or waiting:
-                _heed(run)
+                _raise_if_requested(run)
             if waiting:
                 driver.make_room(self._history, run)
 
     def heed(self, run: RunRecord) -> None:
         """Leave a run that a person wants paused or cancelled; a complete one is not paused."""
         if run.request is Request.CANCEL or run.completed_iterations < run.iterations:
-            _heed(run)
+            _raise_if_requested(run)
 
 
-def _heed(run: RunRecord) -> None:
+def _raise_if_requested(run: RunRecord) -> None:
     if run.request:
         raise Requested(f"{run.request} requested: {run.request_reason or 'without a reason'}")

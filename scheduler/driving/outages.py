@@ -104,7 +104,7 @@ class Patience:
             retry=retry_if_exception_type(StorageUnreachable),
             wait=_PAUSES,
             sleep=self._pause,
-            before_sleep=self._failed,
+            before_sleep=self._report_outage,
         )
 
     def __call__(self, unit: Callable[[], _Result], /) -> _Result:
@@ -123,7 +123,7 @@ class Patience:
             self._is_out = False
             self._tell("database_back", "The database is back; going on.")
 
-    def _failed(self, state: RetryCallState) -> None:
+    def _report_outage(self, state: RetryCallState) -> None:
         if not self._is_out and state.outcome:
             self._is_out = True
             why = state.outcome.exception()

@@ -120,7 +120,7 @@ def state_difference(
     return _of_state(run, checkpoint, digest(computed) if computed else NOTHING)
 
 
-def damaged_state(run: RunRecord, checkpoint: CheckpointRecord) -> Difference | None:
+def compare_stored_state(run: RunRecord, checkpoint: CheckpointRecord) -> Difference | None:
     """Compare what the optimizer carries on, as it is stored, with the digest stored beside it."""
     stored = checkpoint.optimizer_state
     received = None if stored is None else digest(stored)
@@ -177,7 +177,7 @@ def _of_images(stored: Stored, computed: ImageValues) -> Iterator[_Found]:
     if stored.image_values:
         yield from image_values_differences(stored.image_values, computed)
     elif stored.is_recorded:
-        yield "images' values", NOTHING, _described(computed), None
+        yield "images' values", NOTHING, _describe_values(computed), None
 
 
 def image_values_differences(
@@ -193,7 +193,7 @@ def image_values_differences(
         differing = {name: place for name, place in places.items() if place is not None}
         for name, place in sorted(differing.items(), key=lambda found: found[1]):
             yield OF_AN_IMAGE[name][0], expected[name][place], received[name][place], place
-    yield "images' values", _described(stored), _described(computed), None
+    yield "images' values", _describe_values(stored), _describe_values(computed), None
 
 
 def _arrays(values: ImageValues) -> dict[str, NDArray[Any]]:
@@ -211,7 +211,7 @@ def _layout(arrays: dict[str, NDArray[Any]]) -> dict[str, int]:
     return {name: len(array) for name, array in arrays.items()}
 
 
-def _described(values: ImageValues) -> str:
+def _describe_values(values: ImageValues) -> str:
     return ", ".join(f"{len(array)} {name}" for name, array in _arrays(values).items())
 
 

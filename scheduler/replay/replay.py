@@ -7,10 +7,10 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tapeworks.model import datasets
-from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.errors import ParametersError
-from tapeworks.model.parameters import checked, from_bytes
+from tapeworks.model.parameters import from_bytes, validate_parameters
 from tapeworks.model.update import read_state
 from tapeworks.scheduler.cadence import is_kept, is_recorded
 from tapeworks.scheduler.dispatch.contract import Dispatcher, Watcher, Work
@@ -21,7 +21,7 @@ from tapeworks.scheduler.replay.differences import (
     Difference,
     Stored,
     checkpoint_difference,
-    damaged_state,
+    compare_stored_state,
     divergence,
     iteration_difference,
     state_difference,
@@ -75,7 +75,7 @@ class Replay:
         self, span: range, dispatcher: Dispatcher, watcher: Watcher
     ) -> Generator[IterationRecord, None, Difference | None]:
         run, config = self.run, self.config
-        checkpoint = self.history.unverified_checkpoint(run.id, span.start)
+        checkpoint = self.history.read_unverified_checkpoint(run.id, span.start)
         if found := self._unfit(checkpoint):
             return found
         parameters, state = checkpoint.parameters, checkpoint.optimizer_state
@@ -86,7 +86,7 @@ class Replay:
                 computed = compute_iteration(config, work, state, dispatcher, watcher)
             except Diverged:
                 return divergence(run.id, iteration)
-            found = iteration_difference(self._stored(iteration), computed)
+            found = iteration_difference(self._read_stored(iteration), computed)
             if found := found or self._checkpoint_difference(iteration + 1, computed):
                 return found
             parameters, state = computed.parameters, computed.optimizer_state
@@ -97,19 +97,21 @@ class Replay:
     def _unfit(self, checkpoint: CheckpointRecord) -> Difference | None:
         """Return the difference for which a span cannot begin at this checkpoint, or None."""
         run, network, completed = self.run, self.config.network, checkpoint.completed_iterations
-        claimed = self._claimed(completed) or checkpoint.digest
+        claimed = self._digest_after(completed) or checkpoint.digest
         if found := checkpoint_difference(run, completed, checkpoint, claimed):
             return found
-        if found := damaged_state(run, checkpoint):
+        if found := compare_stored_state(run, checkpoint):
             return found
-        checked(from_bytes(checkpoint.parameters), network, f"Run {run.id}, after {completed}")
+        validate_parameters(
+            from_bytes(checkpoint.parameters), network, f"Run {run.id}, after {completed}"
+        )
         try:
             read_state(self.config, checkpoint.optimizer_state)
         except ParametersError as error:
             return unusable_state(run, checkpoint, str(error))
         return None
 
-    def _stored(self, iteration: int) -> Stored:
+    def _read_stored(self, iteration: int) -> Stored:
         values = self.history.image_values_of(self.run.id, [iteration])
         is_first = iteration == self.run.first_iteration
         return Stored(
@@ -123,10 +125,10 @@ class Replay:
     def _checkpoint_difference(
         self, completed_iterations: int, computed: Computed
     ) -> Difference | None:
-        claimed = self._claimed(completed_iterations)
+        claimed = self._digest_after(completed_iterations)
         checkpoint = None
         try:
-            checkpoint = self.history.unverified_checkpoint(self.run.id, completed_iterations)
+            checkpoint = self.history.read_unverified_checkpoint(self.run.id, completed_iterations)
         except CheckpointNotFound:
             if not self._must_be_kept(completed_iterations):
                 return None
@@ -135,7 +137,7 @@ class Replay:
             return found
         return state_difference(self.run, checkpoint, computed.optimizer_state)
 
-    def _claimed(self, completed_iterations: int) -> str:
+    def _digest_after(self, completed_iterations: int) -> str:
         """The digest of the parameters after so many iterations; empty of the initial ones."""
         if completed_iterations == self.run.first_iteration:
             return ""
@@ -155,8 +157,8 @@ def prepare(history: History, run: RunRecord, wanted: Sequence[range]) -> Replay
     single fingerprint, and `CannotContinueHere` if this machine's images are not the run's.
     """
     check_order(run)
-    config = recorded_config(run.configuration)
-    iterations = _chosen(run, wanted)
+    config = restore_config(run.configuration)
+    iterations = _choose_iterations(run, wanted)
     if config.allow_mixed_workers:
         raise CannotReplay(
             f"Run {run.id} allowed workers of different fingerprints (allow_mixed_workers); "
@@ -180,7 +182,7 @@ def prepare(history: History, run: RunRecord, wanted: Sequence[range]) -> Replay
     )
 
 
-def _chosen(run: RunRecord, wanted: Sequence[range]) -> list[int]:
+def _choose_iterations(run: RunRecord, wanted: Sequence[range]) -> list[int]:
     """The wanted iterations in order, each once."""
     first = run.first_iteration
     parts = wanted or [range(first, max(run.completed_iterations, first + 1))]
@@ -202,7 +204,7 @@ def _spans(
         if spans and iteration == last:
             start = last  # goes on with the parameters just computed
         else:
-            start = _kept_before(history, run, iteration, checkpoint_every)
+            start = _find_checkpoint_before(history, run, iteration, checkpoint_every)
         if spans and start <= last:
             spans[-1] = range(spans[-1].start, iteration + 1)
         else:
@@ -210,13 +212,15 @@ def _spans(
     return spans
 
 
-def _kept_before(history: History, run: RunRecord, iteration: int, checkpoint_every: int) -> int:
+def _find_checkpoint_before(
+    history: History, run: RunRecord, iteration: int, checkpoint_every: int
+) -> int:
     """After how many iterations the nearest parameters were kept; the initial ones always are."""
     for completed in range(
         iteration - iteration % checkpoint_every, run.first_iteration, -checkpoint_every
     ):
         try:
-            return history.unverified_checkpoint(run.id, completed).completed_iterations
+            return history.read_unverified_checkpoint(run.id, completed).completed_iterations
         except CheckpointNotFound:
             continue
     return run.first_iteration

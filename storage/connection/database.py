@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from tapeworks.storage import forks
 from tapeworks.storage.connection import bound_values
 from tapeworks.storage.connection.engines import Purpose, create_private, engine_for
-from tapeworks.storage.connection.outages import translated
+from tapeworks.storage.connection.outages import translate_errors
 from tapeworks.storage.connection.urls import anchor_url, parse_url, show_url
 from tapeworks.storage.errors import DatabaseLocked, NotCopied, SchemaMismatch
 from tapeworks.storage.migrations import REVISION
@@ -187,7 +187,7 @@ class Database:
     @contextmanager
     def _connection(self, purpose: Purpose = "read") -> Iterator[Connection]:
         with (
-            translated(self.address),
+            translate_errors(self.address),
             self._guard.using(self, self.address),
             self._engine.connect() as connection,
         ):

@@ -21,7 +21,7 @@ from tapeworks.storage.connection.sessions import VALUE_FORMATS, settle
 from tapeworks.storage.connection.sqlite_access import (
     Access,
     access_to,
-    changed_while_read,
+    file_changed_error,
     stamp,
     uri_of,
 )
@@ -84,7 +84,7 @@ def engine_for(url: URL, address: str) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, address)
     if url.get_backend_name() != "postgresql":
-        raise StorageUnreachable(_unsupported(address))
+        raise StorageUnreachable(_describe_unsupported(address))
     try:
         engine = create_engine(
             url,
@@ -103,7 +103,7 @@ def engine_for(url: URL, address: str) -> Engine:
             "Run: pip install 'psycopg[binary]'"
         ) from error
     except ArgumentError as error:
-        raise StorageUnreachable(_unsupported(address)) from error
+        raise StorageUnreachable(_describe_unsupported(address)) from error
     has_own_limit = "statement_timeout" in str(url.query.get("options", ""))
     watch(engine, None if has_own_limit else LONGEST_SILENCE_SECONDS)
     event.listen(engine, "connect", settle)
@@ -117,12 +117,15 @@ def _arguments(url: URL) -> dict[str, str | None]:
 
     Nothing is prepared on the server: behind a pooler the next transaction may be on another one.
     """
-    return POSTGRESQL_ARGUMENTS | _given(url) | {"prepare_threshold": None}
+    return POSTGRESQL_ARGUMENTS | _text_options(url) | {"prepare_threshold": None}
 
 
 def _settings_of(url: URL) -> Callable[[Connection], None]:
     """Return what sets a transaction that has begun; what the URL sets itself is left alone."""
-    own = {name.replace("-", "_") for name in _OWN_SETTING.findall(_given(url).get("options", ""))}
+    own = {
+        name.replace("-", "_")
+        for name in _OWN_SETTING.findall(_text_options(url).get("options", ""))
+    }
     calls = [
         f"set_config('{name}', '{value}', true)"
         for name, value in TRANSACTION_SETTINGS.items()
@@ -136,7 +139,7 @@ def _settings_of(url: URL) -> Callable[[Connection], None]:
     return set_transaction
 
 
-def _given(url: URL) -> dict[str, str]:
+def _text_options(url: URL) -> dict[str, str]:
     return {name: value for name, value in url.query.items() if isinstance(value, str)}
 
 
@@ -144,7 +147,7 @@ def _given(url: URL) -> dict[str, str]:
 _compact = functools.partial(json.dumps, separators=(",", ":"))
 
 
-def _unsupported(address: str) -> str:
+def _describe_unsupported(address: str) -> str:
     return f"Expected a database of SQLite or PostgreSQL. Received: {address}"
 
 
@@ -226,7 +229,7 @@ def _check_frozen(_connection: object, record: ConnectionPoolEntry, _proxy: obje
 def _check_unchanged(connection: Connection) -> None:
     """Raise if such a file was written to while it was read: what was read may be of two states."""
     if _has_changed(connection.info):
-        raise changed_while_read(connection.info["file"])
+        raise file_changed_error(connection.info["file"])
 
 
 def _has_changed(info: Mapping[str, Any]) -> bool:

@@ -46,9 +46,9 @@ class WatchedConnection(psycopg.Connection[Any]):
 
     def wait(self, gen: PQGen[_Result], *arguments: Any, **named: Any) -> _Result:
         """Wait as the driver does, which calls this for everything but connecting."""
-        return super().wait(self._watched(gen), *arguments, **named)
+        return super().wait(self._watch(gen), *arguments, **named)
 
-    def _watched(self, gen: PQGen[_Result]) -> PQGen[_Result]:
+    def _watch(self, gen: PQGen[_Result]) -> PQGen[_Result]:
         heard_at = asked_at = time.monotonic()
         try:
             wanted = next(gen)

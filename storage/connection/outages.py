@@ -64,12 +64,10 @@ def unit_of_work(
     """Make a method one that may be begun anew as a whole; it must be the same to do it twice."""
 
     @functools.wraps(method)
-    def repeated(
-        self: _Self, /, *arguments: _Arguments.args, **named: _Arguments.kwargs
-    ) -> _Result:
+    def repeat(self: _Self, /, *arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
         return self._repeat(lambda: method(self, *arguments, **named))
 
-    return repeated
+    return repeat
 
 
 #: PostgreSQL's codes of a user without a right, and of a server or user that only reads.
@@ -133,7 +131,7 @@ _OUTAGES = (TimeoutError, DisconnectionError, PendingRollbackError, ResourceClos
 
 
 @contextmanager
-def translated(address: str) -> Iterator[None]:
+def translate_errors(address: str) -> Iterator[None]:
     """Raise a `StorageError` for every error of the database at this address."""
     try:
         yield

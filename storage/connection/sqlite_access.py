@@ -69,7 +69,7 @@ def uri_of(file: Path, access: Access) -> str:
     return f"file:{quote(str(file))}?{mode}"
 
 
-def changed_while_read(file: Path) -> StorageUnreachable:
+def file_changed_error(file: Path) -> StorageUnreachable:
     """Return the error of a file that was read without locks: it may be of two states."""
     return StorageUnreachable(f"The database {file} was changed while it was read. Try again")
 

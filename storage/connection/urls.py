@@ -53,7 +53,7 @@ def parse_url(url: str | Path) -> URL:
         raise StorageUnreachable(UNREADABLE) from error
     if _STRAY.search(url):
         raise StorageUnreachable(UNREADABLE)
-    return _file_named(url) if parsed is None else _checked(parsed)
+    return _file_named(url) if parsed is None else _validate(parsed)
 
 
 def anchor_url(url: URL) -> URL:
@@ -78,13 +78,13 @@ def show_url(url: URL) -> str:
     return url.difference_update_query(passwords).render_as_string(hide_password=True)
 
 
-def _checked(url: URL) -> URL:
+def _validate(url: URL) -> URL:
     if "@" in (url.host or ""):  # the end of a password
         raise StorageUnreachable(UNREADABLE)
     if url.drivername == "sqlite" and url.database:
         if url.database.startswith("file:"):
             raise StorageUnreachable(UNREADABLE)
-        return url.set(database=_expanded(url.database))
+        return url.set(database=_expand_home(url.database))
     if url.drivername in POSTGRESQL | {"postgresql+psycopg"}:
         if re.search("[@:]", url.database or ""):  # one slash too many before a user's password
             raise StorageUnreachable(UNREADABLE)
@@ -119,10 +119,10 @@ def _file_named(text: str) -> URL:
 
 
 def _file(path: str) -> URL:
-    return URL.create("sqlite", database=str(Path(_expanded(path))))
+    return URL.create("sqlite", database=str(Path(_expand_home(path))))
 
 
-def _expanded(path: str) -> str:
+def _expand_home(path: str) -> str:
     """The path with its `~` replaced; no shell has read it."""
     if found := _UNEXPANDED.search(path):
         raise StorageUnreachable(

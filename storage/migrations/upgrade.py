@@ -45,7 +45,7 @@ def upgrade(connection: Connection, address: str) -> None:
     before anything is changed. On SQLite the transaction must have begun as a writer's, with
     foreign keys off.
     """
-    with _unhurried(connection):
+    with _lift_limits(connection):
         schema = read_schema(connection, address)
         if schema.revision is not None and schema.revision > REVISION:
             raise SchemaMismatch(address, schema.revision, REVISION)
@@ -69,7 +69,7 @@ def _apply(connection: Connection, address: str, place: str | None) -> None:
 
 
 @contextmanager
-def _unhurried(connection: Connection) -> Iterator[None]:
+def _lift_limits(connection: Connection) -> Iterator[None]:
     """Let statements take their time, on PostgreSQL one upgrade after the other."""
     if connection.dialect.name != "postgresql":
         yield

@@ -28,7 +28,7 @@ class Listing:
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
 
-    def changed(self, readers: Mapping[str, Callable[[Any], Any]]) -> Listing:
+    def convert(self, readers: Mapping[str, Callable[[Any], Any]]) -> Listing:
         """The same with the values of the columns of these names read so."""
         reading = [readers.get(name, _as_it_is) for name in self.columns]
         return Listing(

@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from tapeworks.storage.connection.liveness import allowing
 from tapeworks.storage.errors import NotReadOnly, QueryTimeout
 from tapeworks.storage.queries.listing import Listing, Value, plain
-from tapeworks.storage.queries.query_limits import Statement, bounded_listing, size_of
-from tapeworks.storage.queries.search import Question, asked
+from tapeworks.storage.queries.query_limits import Statement, collect_listing, size_of
+from tapeworks.storage.queries.search import Question, translate_query_errors
 
 if TYPE_CHECKING:
     import psycopg
@@ -54,7 +54,7 @@ def ask_postgresql(database: Database, statement: Statement, question: Question)
         connection.exec_driver_sql(_SETTINGS.format(milliseconds=milliseconds))
         with (
             allowing(connection, statement.seconds + 2 * CANCEL_SECONDS),
-            asked(question, statement),
+            translate_query_errors(question, statement),
             _driver_errors(connection, statement) as driver,
         ):
             return _ask(driver, statement)
@@ -79,7 +79,7 @@ def _ask(driver: psycopg.Connection, statement: Statement) -> Listing:
             raise NotReadOnly("it gives no rows")
         columns = [column.name for column in cursor.description]
         with closing(_rows(driver, statement.limit)) as rows:
-            return bounded_listing(columns, deadline.watched(rows))
+            return collect_listing(columns, deadline.limit_time(rows))
 
 
 def _rows(
@@ -122,7 +122,7 @@ class _Deadline:
         if self._is_over:
             raise QueryTimeout(self._seconds)
 
-    def watched(self, rows: Iterator[tuple[Value, ...]]) -> Iterator[tuple[Value, ...]]:
+    def limit_time(self, rows: Iterator[tuple[Value, ...]]) -> Iterator[tuple[Value, ...]]:
         """The rows until the time is over."""
         for row in rows:
             if self._is_over:

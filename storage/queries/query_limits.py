@@ -47,7 +47,7 @@ class Statement:
         return given.values() if isinstance(given, Mapping) else given
 
 
-def bounded_listing(columns: Iterable[str], rows: Iterable[tuple[Value, ...]]) -> Listing:
+def collect_listing(columns: Iterable[str], rows: Iterable[tuple[Value, ...]]) -> Listing:
     """Collect an answer. Raises `QueryTooLarge` as soon as it is larger than may be."""
     kept, size = list[tuple[Value, ...]](), 0
     for row in rows:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tapeworks.storage.connection.bound_values import check_plain
 from tapeworks.storage.connection.database import Database
-from tapeworks.storage.connection.outages import translated
+from tapeworks.storage.connection.outages import translate_errors
 from tapeworks.storage.errors import (
     NotReadOnly,
     QueryError,
@@ -74,7 +74,7 @@ class Question:
 
 
 @contextmanager
-def asked(question: Question, statement: Statement) -> Iterator[None]:
+def translate_query_errors(question: Question, statement: Statement) -> Iterator[None]:
     """Raise a `QueryError` for what is wrong with the question; let through all else."""
     try:
         for text in (question.sql, *statement.values):
@@ -129,9 +129,9 @@ def _of_postgresql(question: Question, error: Any) -> QueryError | None:
 
 def _of_the_sql(question: Question, words: str) -> QueryError:
     if (found := _NO_COLUMN.search(words)) is not None:
-        return unknown_column(_named(found), question)
+        return unknown_column(_bare_name(found), question)
     if (found := _NO_TABLE.search(words)) is not None:
-        name = _named(found)
+        name = _bare_name(found)
         return UnknownTable(name, _nearest(name, list(COLUMNS)), list(COLUMNS))
     return QueryError(f"The database cannot answer this: {words}")
 
@@ -144,7 +144,7 @@ def unknown_column(name: str, question: Question) -> UnknownColumn:
     return UnknownColumn(name, _nearest(name, known), views[0], quoted=quoted)
 
 
-def _named(found: re.Match[str]) -> str:
+def _bare_name(found: re.Match[str]) -> str:
     return (found[1] or found[2]).rpartition(".")[2].strip('"')
 
 
@@ -202,7 +202,7 @@ def find_runs(
             raise unknown_column(name, question)
     conditions = _conditions(where, status, tags or {}, since)
     statement = runs_statement(wanted, conditions, sort, descending).limit(limit)
-    return _ask(database, _compiled(database, statement), question)
+    return _ask(database, _compile(database, statement), question)
 
 
 def runs_statement(
@@ -241,14 +241,14 @@ def _conditions(
 
 def _ask(database: Database, statement: Statement, question: Question) -> Listing:
     if database.file:
-        with translated(database.address), asked(question, statement):
+        with translate_errors(database.address), translate_query_errors(question, statement):
             return ask_sqlite(database.file, statement)
     from tapeworks.storage.queries.postgresql import ask_postgresql
 
     return ask_postgresql(database, statement, question)
 
 
-def _compiled(database: Database, statement: Select[Any]) -> Statement:
+def _compile(database: Database, statement: Select[Any]) -> Statement:
     """The statement as text and parameters for the driver. All parameters are text or numbers."""
     kwargs = {"render_postcompile": True}
     compiled = statement.compile(dialect=database.dialect, compile_kwargs=kwargs)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from tapeworks.storage.connection.sqlite_access import (
     Access,
     access_to,
-    changed_while_read,
+    file_changed_error,
     stamp,
     uri_of,
 )
@@ -55,7 +55,7 @@ def ask_sqlite(file: Path, statement: Statement) -> Listing:
             process.kill()
             process.wait()
     if access is Access.FROZEN and stamp(file) != before:
-        raise changed_while_read(file)
+        raise file_changed_error(file)
     return _listing(statement, process.returncode, out.splitlines())
 
 

@@ -87,7 +87,7 @@ def _limit(kind: int, most: int) -> None:
 
 
 def _answer(request: dict[str, Any]) -> None:
-    connection = _connected(request["uri"])
+    connection = _connect(request["uri"])
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, request["longest_value"])
     connection.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
     connection.execute("PRAGMA query_only = ON")
@@ -100,7 +100,7 @@ def _answer(request: dict[str, Any]) -> None:
     _put_rows(cursor, request)
 
 
-def _connected(uri: str) -> sqlite3.Connection:
+def _connect(uri: str) -> sqlite3.Connection:
     """Open the file by a name that lets SQLite read only."""
     connection = sqlite3.connect(uri, uri=True, isolation_level=None)
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")

@@ -131,10 +131,10 @@ def with_choice(command: Callable[..., int]) -> Callable[..., int]:
 
 def parameters_of(checkpoint: CheckpointRecord, network: NetworkConfig) -> Arrays:
     """A checkpoint's arrays. Raises `ParametersError` if they are not what the network trains."""
-    from tapeworks.model.parameters import checked, from_bytes
+    from tapeworks.model.parameters import from_bytes, validate_parameters
 
     source = f"Run {checkpoint.run_id}, after {checkpoint.completed_iterations} iterations"
-    return checked(from_bytes(checkpoint.parameters), network, source)
+    return validate_parameters(from_bytes(checkpoint.parameters), network, source)
 
 
 def _best(history: History, run: RunRecord, metric: Metric) -> int:

@@ -9,7 +9,7 @@ from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
 
 
-def connected_history(*, checked: bool = True) -> History:
+def open_history(*, checked: bool = True) -> History:
     """The history at the database in force; its connections are closed when the command ends.
 
     Unchecked, nothing is connected yet: the caller checks the schema.

@@ -23,7 +23,7 @@ def deliver_file(complete: Path, place: Path) -> None:
     A file that has other names, or whose owner or attributes a new one cannot be given, is written
     into as well.
     """
-    if not (_resembles(complete, place) and _renamed(complete, place)):
+    if not (_resembles(complete, place) and _rename(complete, place)):
         with complete.open("rb") as content:
             _overwrite(content, place)
 
@@ -33,7 +33,7 @@ def deliver_directory(complete: Path, place: Path) -> None:
     if not place.is_dir():
         _move(complete, place)
         return
-    if not _replaced(complete, place):
+    if not _replace(complete, place):
         _exchange_entries(complete, place)
 
 
@@ -57,11 +57,11 @@ def _open(place: Path) -> int:
 
 
 def _move(complete: Path, place: Path) -> None:
-    if not _renamed(complete, place):
+    if not _rename(complete, place):
         shutil.move(complete, place)
 
 
-def _renamed(complete: Path, place: Path) -> bool:
+def _rename(complete: Path, place: Path) -> bool:
     try:
         complete.replace(place)
     except OSError as error:
@@ -71,12 +71,12 @@ def _renamed(complete: Path, place: Path) -> bool:
     return True
 
 
-def _replaced(complete: Path, place: Path) -> bool:
+def _replace(complete: Path, place: Path) -> bool:
     """Nothing can be moved to where a directory is that is not empty, so that one goes first."""
     if not _resembles(complete, place) or place in complete.parents:
         return False
     old = complete.with_name("old")
-    if not _renamed(place, old):
+    if not _rename(place, old):
         return False
     try:
         complete.replace(place)

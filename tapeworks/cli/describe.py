@@ -75,11 +75,11 @@ def recording_interval(run: RunRecord) -> int | None:
 
 def _config(run: RunRecord) -> RunConfig | None:
     """The run's settings, which another program or version may have stored; None if of no use."""
-    from tapeworks.model.config import recorded_config
+    from tapeworks.model.config import restore_config
     from tapeworks.model.errors import ConfigurationError
 
     try:
-        return recorded_config(run.configuration)
+        return restore_config(run.configuration)
     except ConfigurationError:
         return None
 

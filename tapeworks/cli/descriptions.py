@@ -56,12 +56,12 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     return found
 
 
-def changed_settings(texts: Sequence[str]) -> dict[str, str]:
+def parse_settings(texts: Sequence[str]) -> dict[str, str]:
     """Other settings of a run, as `--set` gives them."""
     return {name.replace("-", "_"): value for name, value in pairs(texts, "--set").items()}
 
 
-def varied_settings(texts: Sequence[str]) -> dict[str, list[str]]:
+def parse_grid(texts: Sequence[str]) -> dict[str, list[str]]:
     """The choices for each setting of a grid, as `--vary` gives them.
 
     Between commas; between semicolons where a value has commas itself.

@@ -55,7 +55,7 @@ def destination(path: Path) -> Destination:
     return Destination(path=path, place=_place(path), kind=_kind(path, mode))
 
 
-def shown(path: Path) -> str:
+def full_name(path: Path) -> str:
     """Return the whole name of an output; of a descriptor there is none behind its links."""
     return str(path.absolute() if is_stream(path) else path.resolve())
 

@@ -18,8 +18,8 @@ from tapeworks.cli.destinations import (
     Destination,
     Kind,
     destination,
+    full_name,
     is_stdout,
-    shown,
 )
 from tapeworks.cli.output import put_lines, say
 from tapeworks.errors import OutputFailed, UsageError
@@ -73,7 +73,7 @@ def write_file(path: Path, content: bytes) -> None:
             _check_owner(found)
             _pour(io.BytesIO(content), found)
             return
-    with written_whole(path) as complete:
+    with write_whole(path) as complete:
         complete.write_bytes(content)
 
 
@@ -82,11 +82,11 @@ def put_path(path: Path) -> None:
     if is_stdout(path):
         say(f"Written to {path}")
     else:
-        put_lines([shown(path)])
+        put_lines([full_name(path)])
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def write_whole(path: Path) -> Iterator[Path]:
     """Yield where to write a file or directory, which is delivered to `path` when it is complete.
 
     Raises `OutputFailed`.

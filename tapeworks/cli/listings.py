@@ -96,11 +96,11 @@ def as_markdown(found: Listing) -> str:
     """A Markdown table, numbers to the right."""
     numbers = _numbers(found)
     rule = ["---:" if place in numbers else "---" for place in range(len(found.columns))]
-    heading, *rows = [[_escaped(cell) for cell in row] for row in (found.columns, *_texts(found))]
+    heading, *rows = [[_escape(cell) for cell in row] for row in (found.columns, *_texts(found))]
     return "\n".join(f"| {' | '.join(line)} |" for line in (heading, rule, *rows))
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     """Text that stays within its cell, as it is: no formatting, no link, no HTML."""
     return _MARKS.sub(r"\\\g<0>", html.escape(visible(text), quote=False))
 

@@ -73,7 +73,7 @@ def with_service_options(command: Callable[..., int]) -> Callable[..., int]:
             process_logs=LogSettings(format=format_, level=log_level or "warning"),
         )
         with logging_to_stderr(service.logs):
-            return _watched(service, functools.partial(command, service=service, **arguments))
+            return _run_logged(service, functools.partial(command, service=service, **arguments))
 
     decorated: Callable[..., int] = wrapper
     for option in reversed(_OPTIONS):  # the last one applied is listed first
@@ -81,7 +81,7 @@ def with_service_options(command: Callable[..., int]) -> Callable[..., int]:
     return decorated
 
 
-def _watched(service: Service, command: Callable[[], int]) -> int:
+def _run_logged(service: Service, command: Callable[[], int]) -> int:
     """Run it; how it ends is logged as everything else is."""
     try:
         return command()
@@ -109,7 +109,7 @@ class _Option(click.Option):
         self._setting = setting
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:  # noqa: ARG002
-        given = self._setting.given(Settings(os.environ))
+        given = self._setting.read(Settings(os.environ))
         return None if given is None else str(given)
 
 

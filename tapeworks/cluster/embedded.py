@@ -39,7 +39,7 @@ class Cluster:
 
 
 @contextmanager
-def embedded_cluster(
+def start_cluster(
     named_redis_url: str | None,
     workers: int,
     network: NetworkConfig,
@@ -70,7 +70,7 @@ def embedded_cluster(
         say(f"Starting {workers} {'worker' if workers == 1 else 'workers'}")
         began = time.monotonic()
         check = partial(_look_after, supervisor, server)
-        while len(ready := supervisor.ready(_shown(exchange, server))) < workers:
+        while len(ready := supervisor.ready(_read_workers(exchange, server))) < workers:
             if control.wait(LOOK_SECONDS):
                 raise Interrupted("Interrupted before the workers were ready.")
             try:
@@ -91,7 +91,7 @@ def _look_after(supervisor: Supervisor, server: RedisServer | None) -> str | Non
     return None
 
 
-def _shown(exchange: Exchange, server: RedisServer | None) -> list[WorkerRecord]:
+def _read_workers(exchange: Exchange, server: RedisServer | None) -> list[WorkerRecord]:
     try:
         return exchange.workers()
     except RedisUnreachable:

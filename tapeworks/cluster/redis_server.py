@@ -158,9 +158,9 @@ class RedisServer:
         _empty(directory)
         file = directory / "redis.conf"
         text = CONFIGURATION.format(
-            socket=_quoted(directory / SOCKET),
+            socket=_quote(directory / SOCKET),
             password=self._password,
-            directory=_quoted(directory),
+            directory=_quote(directory),
             limits=limits,
         )
         file.write_text(text, encoding="ascii")
@@ -275,7 +275,7 @@ def _has_room(path: Path) -> bool:
     return path.is_absolute() and is_text and len(name) <= LONGEST_SOCKET_PATH
 
 
-def _quoted(path: Path) -> str:
+def _quote(path: Path) -> str:
     """A path in the configuration, whatever is in it."""
     return '"' + "".join(f"\\x{byte:02x}" for byte in os.fsencode(path)) + '"'
 

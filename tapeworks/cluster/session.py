@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from tapeworks.cli.output import say
-from tapeworks.cluster.embedded import embedded_cluster
+from tapeworks.cluster.embedded import start_cluster
 from tapeworks.cluster.progress import Progress
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets import Split
@@ -140,7 +140,7 @@ def means_for(
         yield Means(dispatcher=local, check=lambda: None)
         return
     signer = find_places().signer()
-    with embedded_cluster(
+    with start_cluster(
         redis_url, workers, config.network, control, say, signer, pinned=pinned
     ) as cluster:
         from tapeworks.scheduler.dispatch.celery import CeleryDispatcher

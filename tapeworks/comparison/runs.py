@@ -97,7 +97,7 @@ def _pair(history: History, one: Contender, other: Contender) -> Pair:
     common = {record.iteration for record in one.iterations}
     common &= {record.iteration for record in other.iterations}
     recorded = common.intersection(
-        *(history.recorded_iterations(contender.run.id) for contender in (one, other))
+        *(history.list_recorded_iterations(contender.run.id) for contender in (one, other))
     )
     at_first = _before_the_first(history, one.run, other.run)
     return Pair(
@@ -106,7 +106,7 @@ def _pair(history: History, one: Contender, other: Contender) -> Pair:
         iterations=len(common),
         recorded=len(recorded),
         parting=at_first
-        or first_parting(_stored(history, one, common), _stored(history, other, common)),
+        or first_parting(_read_stored(history, one, common), _read_stored(history, other, common)),
         promised=one.run.fingerprint == other.run.fingerprint
         and not settings_of(one.run)["allow_mixed_workers"],
     )
@@ -120,13 +120,13 @@ def _before_the_first(history: History, one: RunRecord, other: RunRecord) -> Par
     begins = one.first_iteration
     if begins != other.first_iteration:
         return None
-    initial = [history.unverified_checkpoint(run.id, begins).digest for run in (one, other)]
+    initial = [history.read_unverified_checkpoint(run.id, begins).digest for run in (one, other)]
     if initial[0] != initial[1]:
         return Parting(iteration=None, what="initial parameters", values=(initial[0], initial[1]))
     return None
 
 
-def _stored(history: History, run: Contender, wanted: set[int]) -> Iterator[Stored]:
+def _read_stored(history: History, run: Contender, wanted: set[int]) -> Iterator[Stored]:
     """The wanted iterations in order, their images' values read as they are needed."""
     records = [record for record in run.iterations if record.iteration in wanted]
     for start in range(0, len(records), AT_ONCE):

@@ -38,10 +38,10 @@ def picture_labels(runs: Sequence[RunRecord]) -> list[str]:
     times = Counter(run.name for run in runs)
     nameless = [run for run in runs if not run.name or times[run.name] > 1]
     by_settings = dict(zip((run.id for run in nameless), _by_settings(nameless), strict=True))
-    return [by_settings.get(run.id) or shortened(run.name or run.id) for run in runs]
+    return [by_settings.get(run.id) or shorten(run.name or run.id) for run in runs]
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """The text, or its beginning and its end."""
     if len(text) <= LONGEST_LABEL:
         return text
@@ -53,18 +53,18 @@ def _by_settings(runs: Sequence[RunRecord]) -> list[str]:
     columns = {
         name: list(map(setting_text, column)) for name, column in differing_settings(runs).items()
     }
-    labels = _joined(columns, len(runs))
+    labels = _join_columns(columns, len(runs))
     while max(map(len, labels), default=0) > LONGEST_LABEL:
         spare = _spare(columns)
         if spare is None:
             break
         del columns[spare]
-        labels = _joined(columns, len(runs))
+        labels = _join_columns(columns, len(runs))
     names = [label or run.name or run.id for label, run in zip(labels, runs, strict=True)]
-    return _unique([shortened(name) for name in names], runs)
+    return _unique([shorten(name) for name in names], runs)
 
 
-def _joined(columns: dict[str, list[str]], runs: int) -> list[str]:
+def _join_columns(columns: dict[str, list[str]], runs: int) -> list[str]:
     return [
         " ".join(f"{name}={column[place]}" for name, column in columns.items())
         for place in range(runs)

@@ -10,19 +10,19 @@ from pathlib import Path
 import psutil
 
 from tapeworks.cli.describe import size
-from tapeworks.doctor.findings import Finding, Level, named, ok, problem, warning
+from tapeworks.doctor.findings import Finding, Level, join_names, ok, problem, warning
 from tapeworks.doctor.fleet import Seen
 from tapeworks.errors import ExitCode
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.maintenance import (
     Latency,
-    deserted_runs,
     latency,
+    list_deserted_runs,
+    list_queued_runs,
     postgresql_settings,
-    queued_runs,
 )
 from tapeworks.storage.migrations import REVISION
-from tapeworks.storage.owners import described
+from tapeworks.storage.owners import name_owner
 from tapeworks.storage.queries.roles import Role, role_of
 
 DATABASE = "database"
@@ -167,13 +167,13 @@ NAME = "Name the Redis of the schedulers with TAPEWORKS_REDIS_URL, to see whethe
 
 def check_runs(database: Database, seen: Seen | None) -> Iterator[Finding]:
     """Those in the queue without a scheduler, and those whose owner is gone."""
-    queued = [run.id for run in queued_runs(database)]
-    deserted = {run.id: described(run.owner) for run in deserted_runs(database)}
+    queued = [run.id for run in list_queued_runs(database)]
+    deserted = {run.id: name_owner(run.owner) for run in list_deserted_runs(database)}
     is_scheduled = _is_scheduled(seen)
     if queued and not is_scheduled:
         yield _waiting(queued, is_scheduled)
     for run_id, owner in deserted.items():
-        yield _deserted(run_id, owner, is_scheduled)
+        yield _report_deserted(run_id, owner, is_scheduled)
     if not deserted and (is_scheduled or not queued):
         yield ok(RUNS, f"{len(queued) or 'none'} in the queue; none without owner")
 
@@ -186,13 +186,13 @@ def _is_scheduled(seen: Seen | None) -> bool | None:
 
 
 def _waiting(queued: list[str], is_scheduled: bool | None) -> Finding:
-    found = f"{len(queued)} in the queue: {named(queued)}; "
+    found = f"{len(queued)} in the queue: {join_names(queued)}; "
     if is_scheduled is None:
         return warning(RUNS, f"{found}whether a scheduler is there is not known", NAME)
     return problem(RUNS, f"{found}no scheduler is there", START, ExitCode.UNREACHABLE)
 
 
-def _deserted(run_id: str, owner: str, is_scheduled: bool | None) -> Finding:
+def _report_deserted(run_id: str, owner: str, is_scheduled: bool | None) -> Finding:
     found = f"{run_id} is marked as running, but its owner, {owner}, is gone or lost its lease"
     if is_scheduled:
         return warning(RUNS, found, "A scheduler with a place free takes it over: --max-runs")

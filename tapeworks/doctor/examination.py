@@ -13,15 +13,15 @@ from tapeworks.doctor.database import (
     check_runs,
     database_skew,
 )
-from tapeworks.doctor.findings import Finding, looked, ok, warning
+from tapeworks.doctor.findings import Finding, ok, run_check, warning
 from tapeworks.doctor.fleet import (
     SCHEDULERS,
     WORKERS,
     Seen,
     check_schedulers,
     check_workers,
+    read_registry,
     redis_skew,
-    seen,
 )
 from tapeworks.doctor.machine import check_data_sets, check_threads, check_variables
 from tapeworks.doctor.redis import (
@@ -29,7 +29,7 @@ from tapeworks.doctor.redis import (
     REDIS,
     check_access,
     check_redis,
-    failed,
+    diagnose,
     version_findings,
 )
 from tapeworks.places import Places
@@ -49,8 +49,8 @@ class Examination:
     def findings(self) -> Iterator[Finding]:
         """All of them; each comes as soon as it is known."""
         yield from check_variables(self._environment)
-        yield from looked(REDIS, self._redis)
-        yield from looked(DATABASE, self._database)
+        yield from run_check(REDIS, self._redis)
+        yield from run_check(DATABASE, self._database)
         yield from check_clocks(self._skews)
         yield from check_data_sets(self._environment)
         yield from check_threads(self._environment)
@@ -67,11 +67,11 @@ class Examination:
                 return
             with closing(connect(url)) as client:
                 yield from check_redis(client, url)
-                yield from looked(ACCESS, lambda: check_access(client, url))
-                self._seen = seen(client, url)
+                yield from run_check(ACCESS, lambda: check_access(client, url))
+                self._seen = read_registry(client, url)
                 self._skews = {"Redis": redis_skew(client, url)} | self._seen.skews
         except WorkersError as error:
-            yield failed(error)
+            yield diagnose(error)
             for label in (WORKERS, SCHEDULERS):
                 yield warning(label, "not known while Redis cannot be used", "Repair Redis first.")
             return

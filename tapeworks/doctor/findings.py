@@ -30,7 +30,7 @@ def other_versions(
     own = tapeworks_version()
     by_version = groups((record.version, record.name) for record in records)
     others = [
-        f"{version or 'an older one'} of {named(names)}"
+        f"{version or 'an older one'} of {join_names(names)}"
         for version, names in sorted(by_version.items())
         if version != own
     ]
@@ -76,7 +76,7 @@ def problem(label: str, found: str, remedy: str, code: ExitCode = ExitCode.WRONG
     return Finding(level=Level.PROBLEM, label=label, found=found, remedy=remedy, code=code)
 
 
-def looked(label: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+def run_check(label: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
     """The check's findings; an expected error is one, whose sentence names the remedy."""
     try:
         yield from check()
@@ -84,7 +84,7 @@ def looked(label: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Findi
         yield problem(label, " ".join(str(error).split()), "", exit_code(error))
 
 
-def named(names: Iterable[str], most: int = 5) -> str:
+def join_names(names: Iterable[str], most: int = 5) -> str:
     """Some names, as a person reads them."""
     listed = sorted(names)
     rest = f" and {len(listed) - most} more" if len(listed) > most else ""

@@ -11,7 +11,15 @@ from datetime import UTC, datetime
 
 import redis
 
-from tapeworks.doctor.findings import Finding, groups, named, ok, other_versions, states, warning
+from tapeworks.doctor.findings import (
+    Finding,
+    groups,
+    join_names,
+    ok,
+    other_versions,
+    states,
+    warning,
+)
 from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.keys import (
@@ -21,7 +29,7 @@ from tapeworks.wire.keys import (
     worker_key,
 )
 from tapeworks.wire.messages import SchedulerRecord, WorkerRecord
-from tapeworks.wire.redis_client import translated
+from tapeworks.wire.redis_client import translate_errors
 
 #: Seconds after which a worker that is still starting hangs, or its machine is overloaded.
 LONGEST_START_SECONDS = 60.0
@@ -38,9 +46,9 @@ def check_workers(seen: Seen) -> Iterator[Finding]:
         *other_versions(WORKERS, seen.workers),
         *_other_tensorflow(seen.workers),
         *_fingerprints(seen.workers),
-        *_quarantined(seen.quarantined),
+        *_report_quarantined(seen.quarantined),
         *_hanging(seen.workers),
-        *_crowded(seen.workers),
+        *_report_crowded(seen.workers),
     ]
     yield from wrong
     if not wrong:
@@ -52,7 +60,7 @@ def check_workers(seen: Seen) -> Iterator[Finding]:
 def _other_tensorflow(workers: Sequence[WorkerRecord]) -> Iterator[Finding]:
     found = groups((worker.tensorflow, worker.name) for worker in workers if worker.tensorflow)
     if len(found) > 1:
-        shown = "; ".join(f"{one} of {named(names)}" for one, names in sorted(found.items()))
+        shown = "; ".join(f"{one} of {join_names(names)}" for one, names in sorted(found.items()))
         yield warning(
             WORKERS,
             f"versions of TensorFlow differ: {shown}",
@@ -63,7 +71,7 @@ def _other_tensorflow(workers: Sequence[WorkerRecord]) -> Iterator[Finding]:
 def _fingerprints(workers: Sequence[WorkerRecord]) -> Iterator[Finding]:
     found = groups((w.fingerprint, w.name) for w in workers if w.fingerprint)
     if len(found) > 1:
-        shown = "; ".join(f"{one} of {named(names)}" for one, names in sorted(found.items()))
+        shown = "; ".join(f"{one} of {join_names(names)}" for one, names in sorted(found.items()))
         yield warning(
             WORKERS,
             f"fingerprints differ, and a run uses workers of only one: {shown}",
@@ -72,11 +80,11 @@ def _fingerprints(workers: Sequence[WorkerRecord]) -> Iterator[Finding]:
         )
 
 
-def _quarantined(quarantined: dict[str, list[str]]) -> Iterator[Finding]:
+def _report_quarantined(quarantined: dict[str, list[str]]) -> Iterator[Finding]:
     for worker, runs in sorted(quarantined.items()):
         yield warning(
             WORKERS,
-            f"{worker} is quarantined for {named(runs)}, because its answers were wrong",
+            f"{worker} is quarantined for {join_names(runs)}, because its answers were wrong",
             f"See why with: tapeworks show {sorted(runs)[0]} --events; then check that machine.",
         )
 
@@ -88,7 +96,7 @@ def _hanging(workers: Sequence[WorkerRecord]) -> Iterator[Finding]:
     if names:
         yield warning(
             WORKERS,
-            f"starting for more than {LONGEST_START_SECONDS:.0f} seconds: {named(names)}",
+            f"starting for more than {LONGEST_START_SECONDS:.0f} seconds: {join_names(names)}",
             "See what they log, and whether their machine is overloaded; then end them: "
             "their supervisor starts others.",
         )
@@ -104,7 +112,7 @@ def _age_seconds(worker: WorkerRecord) -> float:
         return 0.0
 
 
-def _crowded(workers: Sequence[WorkerRecord]) -> Iterator[Finding]:
+def _report_crowded(workers: Sequence[WorkerRecord]) -> Iterator[Finding]:
     cores = {worker.host: worker.cores for worker in workers if worker.cores}
     cores.setdefault(socket.gethostname(), os.cpu_count() or 0)
     for host, count in sorted(Counter(worker.host for worker in workers).items()):
@@ -126,21 +134,21 @@ class Seen:
     skews: dict[str, float]  #: seconds by which a machine's clock is ahead of this one
 
 
-def seen(client: redis.Redis, url: str) -> Seen:
+def read_registry(client: redis.Redis, url: str) -> Seen:
     """All who are alive. Raises `RedisUnreachable`."""
     exchange = Exchange(url)
     workers = exchange.workers()
     skews = _skews(client, url, workers, worker_key, WORKER_SECONDS)
     schedulers = _schedulers(exchange)
     skews |= _skews(client, url, schedulers or (), scheduler_key, SCHEDULER_SECONDS)
-    quarantined = exchange.quarantined_workers() if schedulers is not None else {}
+    quarantined = exchange.list_quarantined() if schedulers is not None else {}
     return Seen(workers=workers, quarantined=quarantined, schedulers=schedulers, skews=skews)
 
 
 def redis_skew(client: redis.Redis, url: str) -> float:
     """Seconds by which the clock of Redis is ahead of this one."""
     began = datetime.now(UTC)
-    with translated(url):
+    with translate_errors(url):
         seconds, microseconds = client.time()
     ended = datetime.now(UTC)
     there = datetime.fromtimestamp(seconds, UTC).timestamp() + microseconds / 1e6
@@ -167,7 +175,7 @@ def _skews(
     skews = {}
     for record in records:
         clock = _moment(record.clock)
-        with translated(url):
+        with translate_errors(url):
             left_ms = client.pttl(key_of(record.name))
         if clock and isinstance(left_ms, int) and left_ms > 0:
             age_seconds = max(lifetime_seconds - left_ms / 1000, 0.0)
@@ -197,5 +205,7 @@ def check_schedulers(seen: Seen) -> Iterator[Finding]:
     if not seen.schedulers:
         yield ok(SCHEDULERS, "none is alive; submitted runs need one, tapeworks train does not")
     elif not wrong:
-        in_hand = named(run for scheduler in seen.schedulers for run in scheduler.runs) or "none"
+        in_hand = (
+            join_names(run for scheduler in seen.schedulers for run in scheduler.runs) or "none"
+        )
         yield ok(SCHEDULERS, f"{states(seen.schedulers)}; runs in hand: {in_hand}")

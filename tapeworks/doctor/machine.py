@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tapeworks.doctor.findings import Finding, looked, ok, problem, warning
+from tapeworks.doctor.findings import Finding, ok, problem, run_check, warning
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig
-from tapeworks.model.flags import FLAGS, THREADS, ignored_variables
+from tapeworks.model.flags import FLAGS, THREADS, find_ignored_variables
 from tapeworks.model.settings import PREFIX, Setting, Settings
 from tapeworks.wire.signing import signer
 from tapeworks.workers.foreign import foreign
@@ -22,7 +22,7 @@ from tapeworks.workers.logs import ADDRESSES
 SETTINGS = "settings"
 
 #: All that some part of Tapeworks reads, tests included, without the prefix.
-KNOWN = {one.variable.removeprefix(PREFIX) for one in Settings.declared()} | {"TEST_DATABASE_URL"}
+KNOWN = {one.variable.removeprefix(PREFIX) for one in Settings.list_all()} | {"TEST_DATABASE_URL"}
 
 #: Where containers have their secrets, readable by all of the one user that they have.
 CONTAINER_SECRETS = Path("/run/secrets")
@@ -33,9 +33,9 @@ def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
     ours = {name.removeprefix(PREFIX) for name in environment if name.startswith(PREFIX)}
     wrong = [_unknown(name) for name in sorted(ours - KNOWN)]
     settings = Settings(environment)
-    for setting in Settings.declared():
+    for setting in Settings.list_all():
         if setting not in (*ADDRESSES, Settings.data_dir):  # which have checks of their own
-            wrong += looked(SETTINGS, functools.partial(_value, setting, settings))
+            wrong += run_check(SETTINGS, functools.partial(_value, setting, settings))
     yield from wrong
     if not wrong:
         yield ok(SETTINGS, _count(len(ours)))
@@ -44,7 +44,7 @@ def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 def _foreign(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Name what another program may need, so that nobody looks for an effect of it here."""
-    names = {*foreign(environment), *ignored_variables(environment)} - {*THREAD_VARIABLES}
+    names = {*foreign(environment), *find_ignored_variables(environment)} - {*THREAD_VARIABLES}
     if names:
         yield ok(SETTINGS, f"set for other programs, and ignored here: {', '.join(sorted(names))}")
 
@@ -66,7 +66,7 @@ def _unknown(name: str) -> Finding:
 
 def _value(setting: Setting[Any], settings: Settings) -> Iterator[Finding]:
     """Read it as those do who need it, and check who may read a secret's file."""
-    given = setting.given(settings)
+    given = setting.read(settings)
     if setting is Settings.signing_key_file:
         signer(settings)
     if setting.is_secret and given and _is_open_to_all(Path(os.path.realpath(given))):
@@ -144,16 +144,16 @@ DATA_SETS = "data set"
 
 def check_data_sets(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Load the digits, and MNIST where its directory is named: else it would be downloaded."""
-    yield from looked(DATA_SETS, lambda: [_loaded(RunConfig())])
-    yield from looked(DATA_SETS, lambda: _mnist(environment))
+    yield from run_check(DATA_SETS, lambda: [_load(RunConfig())])
+    yield from run_check(DATA_SETS, lambda: _mnist(environment))
 
 
 def _mnist(environment: Mapping[str, str]) -> Iterator[Finding]:
     if Settings(environment).data_dir:
-        yield _loaded(RunConfig(dataset="mnist"))
+        yield _load(RunConfig(dataset="mnist"))
 
 
-def _loaded(config: RunConfig) -> Finding:
+def _load(config: RunConfig) -> Finding:
     images = datasets.load(config).training.images
     side, other = images.shape[1:3]
     return ok(DATA_SETS, f"{config.dataset}, {len(images)} images of {side} × {other}")

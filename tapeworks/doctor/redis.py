@@ -24,7 +24,7 @@ from tapeworks.wire.redis_client import (
     check,
     connect,
     memory_use,
-    translated,
+    translate_errors,
 )
 
 REDIS = "redis"
@@ -46,8 +46,8 @@ REMEDIES: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
 
 
 def check_redis(client: redis.Redis, url: str) -> Iterator[Finding]:
-    """Its answer, version, policy and memory. Raises `RedisUnreachable`; see `failed`."""
-    with translated(url):
+    """Its answer, version, policy and memory. Raises `RedisUnreachable`; see `diagnose`."""
+    with translate_errors(url):
         seconds = min(_answer_seconds(client) for _ in range(TRIES))
         version, memory = Version.of_info(client.info("server")), client.info("memory")
     wrong = [*_unsuitable(client, url), *version_findings(version), *memory_findings(memory)]
@@ -60,7 +60,7 @@ def check_redis(client: redis.Redis, url: str) -> Iterator[Finding]:
         yield ok(REDIS, f"{address}, {version}, answers in {seconds * 1000:.1f} ms")
 
 
-def failed(error: WorkersError) -> Finding:
+def diagnose(error: WorkersError) -> Finding:
     """Return what to do about a Redis that cannot be used."""
     found, _, told = str(error).partition(" Start one,")
     cause = error.__cause__

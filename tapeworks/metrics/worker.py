@@ -41,10 +41,12 @@ class WorkerProcesses(Collector):
         found = self._look()
         yield redis_up(found is not None)
         if found is not None:
-            yield from _shown(places, self._supervisor.of_here(found))
+            yield from _measure_processes(places, self._supervisor.of_here(found))
 
 
-def _shown(places: list[int | None], records: dict[int, WorkerRecord]) -> Iterable[Metric]:
+def _measure_processes(
+    places: list[int | None], records: dict[int, WorkerRecord]
+) -> Iterable[Metric]:
     states = Counter(_state(pid, records) for pid in places if pid is not None)
     counts = {state: states[state] for state in WORKER_STATES}
     yield by_label("tapeworks_worker_processes", "Worker processes by state", "state", counts)

@@ -88,7 +88,7 @@ def _line(
 def _evaluations(history: History, run: RunRecord, measure: Measure) -> Sequence[EvaluationRecord]:
     if measure is Measure.GRADIENT_NORM:
         return []
-    inherited = [evaluation for _, evaluation in history.inherited_evaluations(run)]
+    inherited = [evaluation for _, evaluation in history.list_inherited_evaluations(run)]
     by_place = {one.completed_iterations: one for one in inherited + history.evaluations(run.id)}
     return list(by_place.values())
 

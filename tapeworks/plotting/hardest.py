@@ -54,14 +54,14 @@ def contact_sheet(history: History, run: RunRecord, iteration: int | None = None
     `IterationNotRecorded`.
     """
     from tapeworks.model import datasets  # here: other pictures need no data set
-    from tapeworks.model.config import recorded_config
+    from tapeworks.model.config import restore_config
     from tapeworks.scheduler.driving.driver import check_images, images_digest
 
     chosen = iteration
     if chosen is None:
-        chosen = max(history.recorded_iterations(run.id), default=run.completed_iterations - 1)
+        chosen = max(history.list_recorded_iterations(run.id), default=run.completed_iterations - 1)
     values = history.image_values(run.id, chosen)
-    config = recorded_config(run.configuration)
+    config = restore_config(run.configuration)
     data = datasets.load(config)
     check_images(run, images_digest(data))
     places = hardest_places(values)

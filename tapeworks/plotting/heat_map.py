@@ -54,17 +54,17 @@ class HeatMap:
 
 def heat_map(history: History, run: RunRecord) -> HeatMap:
     """The losses of all the images that were seen, as many as a picture has room for."""
-    columns = shown_iterations(run.first_iteration, run.completed_iterations)
+    columns = choose_iterations(run.first_iteration, run.completed_iterations)
     recorded = [
         iteration
-        for iteration in history.recorded_iterations(run.id)
+        for iteration in history.list_recorded_iterations(run.id)
         if iteration < run.completed_iterations
     ]
     images, is_partial = settings_of(run)["images"], _is_partial(history, run, recorded)
     needed = recorded if is_partial else newest_at(columns, recorded)
     losses = last_known(_values(history, run, needed), images, columns)
     order = hardest_first(losses)
-    rows, row_images = grouped(losses[order])
+    rows, row_images = group_rows(losses[order])
     return HeatMap(
         run_id=run.id,
         label=picture_labels([run])[0],
@@ -76,7 +76,7 @@ def heat_map(history: History, run: RunRecord) -> HeatMap:
     )
 
 
-def shown_iterations(first: int, completed: int) -> range:
+def choose_iterations(first: int, completed: int) -> range:
     """All committed iterations, or every so many of them, the last one always."""
     distance = -(-(completed - first) // MOST_COLUMNS)
     return range(first + (completed - first - 1) % distance, completed, distance)
@@ -109,7 +109,7 @@ def hardest_first(losses: Losses) -> NDArray[np.int64]:
     return order[: np.count_nonzero(~np.isnan(losses[:, -1]))]
 
 
-def grouped(losses: Losses) -> tuple[Losses, tuple[int, ...]]:
+def group_rows(losses: Losses) -> tuple[Losses, tuple[int, ...]]:
     """As many rows as a picture has room for, and how many each is the mean of."""
     if len(losses) <= MOST_ROWS:
         return losses, (1,) * len(losses)

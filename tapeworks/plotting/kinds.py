@@ -96,9 +96,9 @@ def content(
 def picture(shown: Content, picture_format: str) -> bytes:
     """The drawn picture as a file's content."""
     with own_style():
-        from tapeworks.plotting.drawing.pictures import draw, rendered  # matplotlib is slow to load
+        from tapeworks.plotting.drawing.pictures import draw, render  # matplotlib is slow to load
 
-        return rendered(draw(shown), picture_format)
+        return render(draw(shown), picture_format)
 
 
 def _check_iterations(run: RunRecord, iteration: int | None) -> None:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tapeworks.workers.foreign import removed
+from tapeworks.workers.foreign import hide_foreign
 
 #: The file of settings that matplotlib looks for where the user is, before all others.
 SETTINGS_FILE = "matplotlibrc"
@@ -47,7 +47,7 @@ def _without_advice() -> Iterator[None]:
 @contextmanager
 def _without_settings() -> Iterator[None]:
     """Name an empty file of settings; a wrong value would keep matplotlib from being loaded."""
-    with removed(os.environ):
+    with hide_foreign(os.environ):
         os.environ["MATPLOTLIBRC"] = os.devnull
         try:
             yield

@@ -71,7 +71,7 @@ def timeline(history: History, run: RunRecord, iteration: int | None = None) -> 
     recorded = {answer.iteration for answer in answers}
     if not recorded:
         place = run.first_iteration if iteration is None else iteration
-        raise IterationNotRecorded(run.id, place, history.recorded_iterations(run.id))
+        raise IterationNotRecorded(run.id, place, history.list_recorded_iterations(run.id))
     records = [record for record in history.iterations(run.id) if record.iteration in recorded]
     workers = sorted({answer.worker for answer in answers}, key=_natural)
     begins, cuts = axis(records)

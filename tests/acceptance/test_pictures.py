@@ -11,7 +11,7 @@ from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig
 from tapeworks.plotting.kinds import Kind
 from tapeworks.storage.history import History
-from tapeworks.wire.chunks import chunked
+from tapeworks.wire.chunks import make_chunks
 from tests.support.calls import Call
 from tests.support.desk import files, nothing_changes, told_in_one_sentence
 from tests.support.stories import evaluated, tell
@@ -23,7 +23,7 @@ LOSSES = [[3.0, 1.0], [2.0, 0.5], [0.25, 1.0]]
 def history(places: Path) -> Iterator[History]:
     history = History.open(places / "runs.db")
     data = datasets.load(RunConfig(images=2)).training
-    digest = chunked(data.images, data.labels).digest
+    digest = make_chunks(data.images, data.labels).digest
     tell(history, LOSSES, name="one", images_digest=digest, evaluations=[evaluated(3, 2.0, 0.75)])
     tell(history, LOSSES[:2], name="other")
     tell(history, [], name="waiting")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tapeworks.model import parameters
-from tapeworks.model.images import normalised
+from tapeworks.model.images import normalise
 from tapeworks.storage.history import History
 from tests import reference_numpy
 from tests.support.calls import Call
@@ -35,7 +35,7 @@ def images(places: Path, history: History) -> NDArray[np.uint8]:
 def expected(image: NDArray[np.uint8]) -> dict[str, float]:
     """The slow network's probabilities of what it sees of an image."""
     arrays = parameters.initial(CONFIG.network, CONFIG.seed)
-    logits = reference_numpy.forward(arrays, normalised(image[:6, :6])).logits
+    logits = reference_numpy.forward(arrays, normalise(image[:6, :6])).logits
     shares = np.exp(logits) / np.exp(logits).sum()
     return {str(label): share for label, share in zip(CONFIG.classes, shares, strict=True)}
 

@@ -119,7 +119,7 @@ def test_celery_refuses_it_as_well(
     wrong: str, redis_ports: Ports, files: Path, secured: SecuredRedis
 ) -> None:
     named = secured.named("worker", address(wrong, redis_ports, files))
-    url = str(REDIS.named(Settings(named)))
+    url = str(REDIS.read(Settings(named)))
     app.use_redis(url)
     with app.connection_for_read() as connection, pytest.raises(redis.ConnectionError) as met:
         connection.connect()
@@ -133,7 +133,7 @@ def test_celery_reaches_a_redis_whose_certificate_is_good(
     redis_ports: Ports, files: Path, secured: SecuredRedis
 ) -> None:
     url = f"rediss://localhost:{redis_ports['good']}/0?ssl_ca_certs={files}/ca.pem"
-    app.use_redis(str(REDIS.named(Settings(secured.named("worker", url)))))
+    app.use_redis(str(REDIS.read(Settings(secured.named("worker", url)))))
     with app.connection_for_read() as connection:
         connection.connect()
         assert connection.connected

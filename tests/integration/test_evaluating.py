@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tapeworks.model import datasets
-from tapeworks.model.images import normalised
+from tapeworks.model.images import normalise
 from tapeworks.model.parameters import from_bytes
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.driving.driver import Driver
@@ -93,7 +93,7 @@ def test_evaluations_are_the_slow_networks(
     for evaluation in history.evaluations(run.id)[:2]:
         checkpoint = history.checkpoint(run.id, evaluation.completed_iterations)
         confusion, loss = [[0, 0], [0, 0]], 0.0
-        for image, label in zip(normalised(held_out.images), held_out.labels, strict=True):
+        for image, label in zip(normalise(held_out.images), held_out.labels, strict=True):
             logits = reference_numpy.forward(from_bytes(checkpoint.parameters), image).logits
             confusion[int(label)][int(np.argmax(logits))] += 1
             margin = logits[int(label)] - logits[1 - int(label)]

@@ -9,7 +9,7 @@ from tapeworks.model.parameters import digest
 from tapeworks.scheduler.core.sharding import split
 from tapeworks.scheduler.dispatch.answers import longest_answer
 from tapeworks.wire import registry
-from tapeworks.wire.exchange import packed
+from tapeworks.wire.exchange import pack_answer
 from tapeworks.wire.keys import (
     ANSWER_SECONDS,
     WORKERS_KEY,
@@ -38,7 +38,7 @@ def exchange(shared_fleet: Fleet) -> Tampering:
 
 def test_an_answer_is_taken_once(exchange: Tampering) -> None:
     exchange.put(ATTEMPT, (b"header", b"arrays"))
-    answer = packed(b"", b"header", b"arrays")
+    answer = pack_answer(b"", b"header", b"arrays")
     assert list(exchange.take_answers({ATTEMPT: len(answer)})) == [(ATTEMPT, answer)]
     assert exchange.open_answer(answer) == (b"header", b"arrays")
     assert list(exchange.take_answers({ATTEMPT: len(answer)})) == [(ATTEMPT, None)]
@@ -63,7 +63,7 @@ def test_all_answers_that_have_arrived_are_taken_at_once(
 
 def test_an_answer_that_is_too_long_is_removed_unread(exchange: Tampering) -> None:
     exchange.put(ATTEMPT, (b"header", b"arrays"))
-    most = len(packed(b"", b"header", b"arrays")) - 1
+    most = len(pack_answer(b"", b"header", b"arrays")) - 1
     assert list(exchange.take_answers({ATTEMPT: most})) == [(ATTEMPT, b"")]
     assert exchange.peek(ATTEMPT) is None
 
@@ -111,7 +111,7 @@ def test_a_shard_s_longest_answer_is_no_longer_than_its_limit() -> None:
         }
     )
     head = longest.model_dump_json().encode()
-    assert len(packed(b"0" * SIGNATURE_DIGITS, head, b"")) <= longest_answer(asked, shard)
+    assert len(pack_answer(b"0" * SIGNATURE_DIGITS, head, b"")) <= longest_answer(asked, shard)
 
 
 def test_an_answer_and_its_arrival_come_together_and_vanish_by_themselves(
@@ -175,7 +175,7 @@ def test_of_too_many_names_some_are_looked_at(
 ) -> None:
     monkeypatch.setattr(registry, "MOST_WORKERS", 10)
     exchange.quarantine("no-run", map(str, range(1000)))
-    assert len(exchange.quarantined("no-run")) == 10
+    assert len(exchange.read_quarantined("no-run")) == 10
     exchange.forget_run("no-run", 0)
 
 

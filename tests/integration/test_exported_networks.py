@@ -13,7 +13,7 @@ import pytest
 
 from tapeworks.model import parameters
 from tapeworks.model.config import RunConfig
-from tapeworks.model.images import normalised
+from tapeworks.model.images import normalise
 from tapeworks.model.inference import logits
 from tapeworks.storage.history import History
 from tests.support.calls import Call
@@ -57,7 +57,7 @@ def _own_logits(config: RunConfig, file: Path) -> Any:
     """What Tapeworks says of images that it leaves in a file as exported networks want them."""
     shape = (5, config.image_side, config.image_side)
     images = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
-    np.save(file, normalised(images))
+    np.save(file, normalise(images))
     return logits(config.network, parameters.initial(config.network, config.seed), images)
 
 

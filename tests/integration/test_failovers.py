@@ -17,7 +17,7 @@ from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.driving.service import serve
 from tapeworks.scheduler.errors import ServiceFailed
 from tapeworks.storage.connection.database import Database
-from tapeworks.storage.connection.outages import translated
+from tapeworks.storage.connection.outages import translate_errors
 from tapeworks.storage.errors import HistoryRolledBack, StorageRefused, StorageUnreachable
 from tapeworks.storage.history import History
 from tapeworks.storage.records import IterationRecord, RunStatus
@@ -115,7 +115,7 @@ def test_a_pool_that_has_no_connection_left_is_an_outage() -> None:
     with (
         engine.connect(),
         pytest.raises(StorageUnreachable, match="QueuePool limit"),
-        translated("runs.db"),
+        translate_errors("runs.db"),
     ):
         engine.connect()
     engine.dispose()

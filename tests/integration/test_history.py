@@ -132,7 +132,7 @@ class TestCommitting:
         for number in range(3):
             commit(history, claim, number, record=number == 2)
 
-        assert history.recorded_iterations(claim.run_id) == [0, 2]  # the first one always is
+        assert history.list_recorded_iterations(claim.run_id) == [0, 2]  # the first one always is
         everything = ledger_of(iteration_of(claim, 1))
         without_times = [replace(one, seconds=None, received_at=None) for one in everything]
         assert history.ledger(claim.run_id, 1) == without_times

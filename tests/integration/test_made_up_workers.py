@@ -65,7 +65,7 @@ def hide(exchange: Exchange) -> None:
 
 def look(link: Link, told: Told) -> None:
     link._looked_at = float("-inf")
-    link.lost_everything("run", told)
+    link.detect_loss("run", told)
 
 
 def test_made_up_workers_that_vanish_fill_no_history(link: Link) -> None:

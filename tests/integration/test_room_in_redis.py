@@ -84,7 +84,7 @@ def test_a_run_tells_once_that_redis_is_full_and_once_that_it_has_room_again() -
         limit = int(client.info("memory")["used_memory"] * 1.02)
         for maxmemory in (limit, limit, 0, 0, limit):
             client.config_set("maxmemory", maxmemory)
-            link._tell_of_memory(memory_use(client.info("memory")), told)
+            link._report_memory(memory_use(client.info("memory")), told)
         client.close()
     assert [kind for kind, _ in told.notices] == ["redis_full", "going_on", "redis_full"]
     assert "% of its maxmemory are in use" in told.notices[0][1]

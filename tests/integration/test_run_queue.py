@@ -164,14 +164,14 @@ class TestWhatIsDriven:
         history.queue.pause(claim.run_id)
         history.queue.resume(claim.run_id)
         for _ in range(2):  # the answer to the first time was lost
-            history.heed(claim)
+            history.apply_request(claim)
         assert stands(history.find_run(claim.run_id)) == (RunStatus.QUEUED, None, None)
 
     def test_a_wish_is_done_in_the_words_of_its_reason(self, history: History) -> None:
         claim = submit_and_claim(history)
         history.queue.pause(claim.run_id, "for lunch")
         for _ in range(2):
-            history.heed(claim)
+            history.apply_request(claim)
         assert stands(history.find_run(claim.run_id)) == (RunStatus.PAUSED, "for lunch", None)
 
     def test_a_pause_does_not_replace_a_cancel(self, history: History) -> None:
@@ -196,7 +196,7 @@ class TestWhatIsDriven:
             lambda: history.renew(claim, LEASE),
             lambda: history.finish(claim, RunStatus.COMPLETED),
             lambda: history.add_event(claim, "kind", "message"),
-            lambda: history.heed(claim),
+            lambda: history.apply_request(claim),
         ):
             with pytest.raises(LeaseLost, match="was deleted"):
                 write()

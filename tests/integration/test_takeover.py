@@ -28,7 +28,7 @@ from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
 from tapeworks.storage.records import Claim, RunStatus
 from tapeworks.storage.tables import metadata
-from tapeworks.wire.chunks import ChunkedImages, chunked
+from tapeworks.wire.chunks import ChunkedImages, make_chunks
 from tests.support.desk import SMALL
 from tests.support.training import Digests, digests, settings, submitted
 from tests.support.waiting import DEADLINE_SECONDS, until
@@ -267,9 +267,9 @@ def test_the_lease_is_kept_while_the_images_are_hashed(
     def slowly(*arrays: Any) -> ChunkedImages:
         first = history.find_run(run.id).lease_until
         until(lambda: history.find_run(run.id).lease_until != first, "the lease is renewed")
-        return chunked(*arrays)
+        return make_chunks(*arrays)
 
-    monkeypatch.setattr("tapeworks.scheduler.driving.driver.chunked", slowly)
+    monkeypatch.setattr("tapeworks.scheduler.driving.driver.make_chunks", slowly)
     driver = loading(history, datasets.load)
     driver.drive(driver.claim(run.id))
     assert history.find_run(run.id).status is RunStatus.COMPLETED

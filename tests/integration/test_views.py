@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from tapeworks.model.config import RunConfig
 from tapeworks.storage.history import History
-from tapeworks.storage.packing import packed, unpacked
+from tapeworks.storage.packing import pack, unpack
 from tapeworks.storage.queries.views import NAMES, SETTINGS
 from tapeworks.storage.records import EvaluationRecord, ImageValues
 from tests.support.made_up import commit, commit_of, iteration_of, submit_and_claim
@@ -174,7 +174,7 @@ def test_what_else_there_is(history: History, run_id: str) -> None:
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 50])
 def test_predictions_take_few_bits_and_come_back(largest: int, count: int) -> None:
     predictions = bytes((largest * place) % (largest + 1) for place in range(count))
-    content = packed(predictions)
-    assert unpacked(content, count) == predictions
+    content = pack(predictions)
+    assert unpack(content, count) == predictions
     width = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 15: 4}.get(largest, 8)
     assert count < 2 or len(content) == 1 + -(-count * width // 8)

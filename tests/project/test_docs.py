@@ -190,13 +190,13 @@ def test_settings_lists_every_environment_variable() -> None:
     used = {name for path in sources for name in re.findall(r"TAPEWORKS_[A-Z_]+", _text(path))}
     documented = set(re.findall(r"TAPEWORKS_[A-Z_]+", _text(SETTINGS)))
 
-    assert documented == used | {setting.variable for setting in Settings.declared()}
+    assert documented == used | {setting.variable for setting in Settings.list_all()}
 
 
 def test_settings_shows_every_environment_variable_with_its_default() -> None:
     row = re.compile(r"^\| `(TAPEWORKS_\w+)` \| (?:`(.*?)` )?\|", re.MULTILINE)
     shown = dict(row.findall(_text(SETTINGS)))
-    for setting in Settings.declared():
+    for setting in Settings.list_all():
         if setting is Settings.database_url:  # whose place depends on the user
             assert shown[setting.variable].endswith("tapeworks.db")
         elif "set by a supervisor" not in setting.meaning:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from tapeworks.model.parameters import from_bytes, to_bytes
-from tapeworks.wire.exchange import Exchange, packed, unpacked
+from tapeworks.wire.exchange import Exchange, pack_answer, unpack_answer
 from tapeworks.wire.keys import answer_key
 from tapeworks.wire.messages import AnswerHeader, Status, checksum
 
@@ -30,12 +30,12 @@ class Tampering(Exchange):
         value = self._redis.get(answer_key(attempt_id))
         if not isinstance(value, bytes):
             return None
-        _, header, arrays = unpacked(value)
+        _, header, arrays = unpack_answer(value)
         return header, arrays
 
     def put(self, attempt_id: str, answer: Answer, signature: str = "") -> None:
         """Put an answer there."""
-        self._redis.set(answer_key(attempt_id), packed(signature.encode(), *answer), ex=600)
+        self._redis.set(answer_key(attempt_id), pack_answer(signature.encode(), *answer), ex=600)
 
 
 class Mischief(Tampering):

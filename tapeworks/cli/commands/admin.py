@@ -15,10 +15,10 @@ from pathlib import Path
 import click
 
 from tapeworks.cli.choices import Moment
-from tapeworks.cli.connection import connected_history
+from tapeworks.cli.connection import open_history
 from tapeworks.cli.delivery import deliver_file
 from tapeworks.cli.describe import as_json, size
-from tapeworks.cli.files import check_writable, put_path, written_whole
+from tapeworks.cli.files import check_writable, put_path, write_whole
 from tapeworks.cli.option_kinds import PathType
 from tapeworks.cli.output import put, put_table, say
 from tapeworks.errors import ExitCode, UsageError
@@ -51,7 +51,7 @@ def make(directory: Path) -> list[Path]:
 
     A secret that is there is kept. Raises `UsageError`, `PasswordUnusable`.
     """
-    with _told(directory):
+    with _explain_errors(directory):
         directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         _check_access(directory)
         missing = [directory / name for name in (*PASSWORDS.values(), *OTHERS)]
@@ -84,7 +84,7 @@ def _check_access(directory: Path) -> None:
 
 
 @contextmanager
-def _told(directory: Path) -> Iterator[None]:
+def _explain_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -120,7 +120,7 @@ def db_command() -> None:
 @db_command.command("upgrade", epilog="Example: tapeworks db upgrade")
 def upgrade() -> int:
     """Bring the database to this Tapeworks's revision; what it holds is kept."""
-    database = connected_history(checked=False).database
+    database = open_history(checked=False).database
     database.upgrade()
     put(f"{database.address} is at revision {REVISION}")
     return ExitCode.DONE
@@ -130,7 +130,7 @@ def upgrade() -> int:
 @click.option("--json", is_flag=True, help="print JSON")
 def show_size(json: bool) -> int:
     """Show what the tables take, the largest first."""
-    sizes = table_sizes(connected_history().database)
+    sizes = table_sizes(open_history().database)
     if json:
         put(as_json([asdict(one) for one in sizes]))
         return ExitCode.DONE
@@ -143,7 +143,7 @@ def show_size(json: bool) -> int:
 @db_command.command("check", epilog="Example: tapeworks db check")
 def check() -> int:
     """Say whether the database is at this Tapeworks's revision."""
-    database = connected_history().database
+    database = open_history().database
     put(f"{database.address} is at revision {REVISION}")
     return ExitCode.DONE
 
@@ -157,13 +157,13 @@ def back_up(file: Path) -> int:
     place; runs go on from the iterations that it has.
     """
     check_writable(file)
-    database = connected_history().database
+    database = open_history().database
     if not database.is_sqlite:
         raise UsageError(
             f"Expected an SQLite database. Received: {database.address}. Back it up with "
             "PostgreSQL's own pg_dump."
         )
-    with written_whole(file) as complete:
+    with write_whole(file) as complete:
         database.copy_to(complete)
     say(f"Backed up {database.address}")
     put_path(file)
@@ -193,7 +193,7 @@ def gc_command(
     Losses, ledgers and everything else stay, and replay can compute all parameters again.
     """
     metric = Metric(keep_best) if keep_best else None
-    database = connected_history().database
+    database = open_history().database
     pruned = prune(database, older_than, metric, dry_run=dry_run)
     if json:
         put(as_json([asdict(one) for one in pruned]))

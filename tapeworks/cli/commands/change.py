@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from tapeworks.cli.connection import connected_history
+from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.descriptions import priority_type
 from tapeworks.cli.output import put, say
@@ -30,7 +30,7 @@ Change = Callable[[Queue, str], RunRecord]
 
 def change_runs(references: Sequence[str], json: bool, change: Change) -> int:
     """Find all the runs, then change one after the other and say where each stands."""
-    history = connected_history()
+    history = open_history()
     history.release_abandoned()
     found = [history.find_run(reference) for reference in references]
     changed = []
@@ -110,7 +110,7 @@ def delete_command(runs: tuple[str, ...], yes: bool) -> int:
 
     RUN is an id, a unique prefix of one, or a name. Prints the ids.
     """
-    history = connected_history()
+    history = open_history()
     history.release_abandoned()
     found = [history.find_run(run) for run in runs]
     if not yes:

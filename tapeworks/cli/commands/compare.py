@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from tapeworks.cli.connection import connected_history
+from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
-from tapeworks.cli.destinations import is_stdout, shown
+from tapeworks.cli.destinations import full_name, is_stdout
 from tapeworks.cli.files import check_writable, write_file
 from tapeworks.cli.option_kinds import PathType, Whole
 from tapeworks.cli.output import (
@@ -63,15 +63,15 @@ def compare_command(
         check_writable(plot)
         if is_stdout(plot):
             raise UsageError("The comparison goes to standard output; name another --plot.")
-    history = connected_history()
+    history = open_history()
     history.release_abandoned()
-    found = _found(history, runs)
+    found = _find_runs(history, runs)
     curves = content(Kind.LOSS, history, found) if plot else None
     contenders = [contender(history, run) for run in found]
     compared = pairs(history, contenders)
     if curves is not None and plot is not None:
         write_file(plot, picture(curves, picture_format(plot)))
-        say(f"Loss curves: {shown(plot)}")
+        say(f"Loss curves: {full_name(plot)}")
     if json:
         put(as_json(_values(contenders, compared, at)))
     else:
@@ -79,7 +79,7 @@ def compare_command(
     return ExitCode.DONE
 
 
-def _found(history: History, references: Sequence[str]) -> list[RunRecord]:
+def _find_runs(history: History, references: Sequence[str]) -> list[RunRecord]:
     """The runs in the order of the call, each once."""
     found = {run.id: run for run in map(history.find_run, references)}
     if len(found) < 2:

@@ -8,13 +8,13 @@ import click
 
 from tapeworks.cli.choices import Choice, parameters_of, with_choice
 from tapeworks.cli.commands.show import run_argument
-from tapeworks.cli.connection import connected_history
+from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.output import put, put_table, say
 from tapeworks.cluster.session import Onlooker, interruptible, means_for
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model import datasets
-from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.datasets.source import ImageData
 from tapeworks.scheduler.driving.driver import check_images, images_digest
 from tapeworks.scheduler.driving.keeper import Control
@@ -55,14 +55,14 @@ def evaluate_command(
     Tells which classes are taken for which. Needs the run's data set on this machine, and writes
     nothing into the history.
     """
-    history = connected_history()
+    history = open_history()
     record = history.find_run(run)
     checkpoint = choice.checkpoint(history, record)
     config = _configuration(record, test_images)
     parameters_of(checkpoint, config.network)
     data = datasets.load(config)
     check_images(record, images_digest(data))
-    evaluation = _measured(record, config, checkpoint, data.test, workers)
+    evaluation = _measure(record, config, checkpoint, data.test, workers)
     if json:
         put(as_json({**asdict(evaluation), "classes": config.classes}))
     else:
@@ -71,7 +71,7 @@ def evaluate_command(
 
 
 def _configuration(run: RunRecord, test_images: int | None) -> RunConfig:
-    config = recorded_config(run.configuration)
+    config = restore_config(run.configuration)
     if not (config.test_images or test_images):
         raise UsageError(
             f"Run {run.id} holds no images out; say how many to take with --test-images."
@@ -79,7 +79,7 @@ def _configuration(run: RunRecord, test_images: int | None) -> RunConfig:
     return config.model_copy(update={"test_images": test_images or config.test_images})
 
 
-def _measured(
+def _measure(
     run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord, images: ImageData, workers: int
 ) -> EvaluationRecord:
     control, anywhere = Control(), replace(run, fingerprint=None)  # nobody compares these bits

@@ -13,19 +13,19 @@ import click
 
 from tapeworks.cli.choices import Choice, parameters_of, with_choice
 from tapeworks.cli.commands.show import run_argument
-from tapeworks.cli.connection import connected_history
+from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json, run_values
 from tapeworks.cli.files import (
     check_directory_writable,
     check_writable,
     put_path,
     write_file,
-    written_whole,
+    write_whole,
 )
 from tapeworks.cli.option_kinds import PathType
 from tapeworks.cli.output import put, say
 from tapeworks.errors import ExitCode, UsageError
-from tapeworks.model.config import recorded_config
+from tapeworks.model.config import restore_config
 from tapeworks.storage.history import History
 from tapeworks.storage.records import IterationRecord, RunRecord
 
@@ -85,7 +85,7 @@ def export_command(run: str, to: str, output: Path | None, choice: Choice) -> in
     """
     form = Form(to)
     _check(form, output, choice)
-    history = connected_history()
+    history = open_history()
     found = history.find_run(run)
     if output is None:
         put(_content(history, found, form, choice).decode().rstrip("\n"))
@@ -151,9 +151,9 @@ def _write_network(
     checkpoint = choice.checkpoint(history, run)
     from tapeworks.cli import keras_export  # takes seconds: it loads TensorFlow and Keras
 
-    config = recorded_config(run.configuration)
+    config = restore_config(run.configuration)
     arrays = parameters_of(checkpoint, config.network)
     model = keras_export.keras_model(config.network, arrays)
-    with written_whole(output) as complete:
+    with write_whole(output) as complete:
         keras_export.write(model, complete, as_directory=form is Form.SAVEDMODEL)
     say(f"The logits stand in the order of the classes: {', '.join(map(str, config.classes))}")

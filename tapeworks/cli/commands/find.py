@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from tapeworks.cli.choices import Moment
-from tapeworks.cli.connection import connected_history
+from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import clock
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.listings import Form, put_listing, with_form_options
@@ -74,7 +74,7 @@ def runs_command(
     """
     wanted |= {"status": status, "tags": pairs(tags, "--tag")}
     names = [name.strip() for name in columns.split(",")] if columns is not None else None
-    history = connected_history()
+    history = open_history()
     history.release_abandoned()
     shown = names or (None if form is Form.JSON else COLUMNS)
     found = find_runs(history.database, columns=shown, **wanted)
@@ -101,7 +101,7 @@ def _as_read(found: Listing, form: Form) -> Listing:
         readers = {name: _clock for name in found.columns if name.endswith("_at")}
     elif form is Form.JSON:
         readers = {"tags": json.loads}
-    return found.changed(readers)
+    return found.convert(readers)
 
 
 def _clock(moment: str | None) -> str:
@@ -134,7 +134,7 @@ def query_command(sql: str | None, file: Path | None, seconds: float, form: Form
     docs/queries.md.
     """
     asked = _read(sql, file)
-    history = connected_history()
+    history = open_history()
     history.release_abandoned()
     put_listing(query(history.database, asked, seconds=seconds), form)
     if warning := _about(role_of(history.database)):

@@ -24,7 +24,7 @@ def health_command() -> None:
 @health_command.command("worker", epilog="Example: tapeworks health worker")
 def worker() -> int:
     """End with 0 if a worker of this machine showed itself in the last 5 seconds, and is ready."""
-    workers = _asked(lambda exchange: exchange.workers())
+    workers = _ask(lambda exchange: exchange.workers())
     here = [worker for worker in workers if worker.host == socket.gethostname()]
     if any(worker.fingerprint for worker in here):
         return ExitCode.DONE
@@ -36,13 +36,13 @@ def worker() -> int:
 @health_command.command("scheduler", epilog="Example: tapeworks health scheduler")
 def scheduler() -> int:
     """End with 0 if a scheduler of this machine showed itself in the last 5 seconds."""
-    schedulers = _asked(lambda exchange: exchange.schedulers())
+    schedulers = _ask(lambda exchange: exchange.schedulers())
     if any(scheduler.host == socket.gethostname() for scheduler in schedulers):
         return ExitCode.DONE
     raise Unfit(_none("scheduler"))
 
 
-def _asked(question: Callable[[Exchange], _Answer]) -> _Answer:
+def _ask(question: Callable[[Exchange], _Answer]) -> _Answer:
     """What Redis knows. That it cannot be asked is no other exit code: supervisors know but one."""
     try:
         return question(Exchange(find_places().redis_url))

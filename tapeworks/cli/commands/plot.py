@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tapeworks.cli.connection import connected_history
+from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.files import check_writable, put_path, write_file
 from tapeworks.cli.option_kinds import PathType, Whole
@@ -55,7 +55,7 @@ def plot_command(
     ending = picture_format(path)
     if not json:
         check_writable(path)
-    history = connected_history()
+    history = open_history()
     found = {run.id: run for run in map(history.find_run, runs)}
     shown = content(wanted, history, list(found.values()), iteration)
     if json:

@@ -9,14 +9,14 @@ import click
 
 from tapeworks.cli.choices import Choice, parameters_of, with_choice
 from tapeworks.cli.commands.show import run_argument
-from tapeworks.cli.connection import connected_history
+from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.option_kinds import PathType
 from tapeworks.cli.output import put, put_table, say
 from tapeworks.errors import ExitCode, UsageError
-from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.datasets.files import read_images, read_png
-from tapeworks.model.datasets.loading import KNOWN, fitted
+from tapeworks.model.datasets.loading import KNOWN, fit_images
 from tapeworks.model.datasets.source import Images
 from tapeworks.model.parameters import Arrays
 
@@ -50,7 +50,7 @@ def read(file: Path, config: RunConfig) -> Pictures:
     images, labels = (read_png(file), None) if kind == ".png" else read_images(file)
     return Pictures(
         file=file,
-        images=fitted(images, config, file),
+        images=fit_images(images, config, file),
         labels=[None] * len(images) if labels is None else labels.tolist(),
         size=(images.shape[1], images.shape[2]),
     )
@@ -96,23 +96,23 @@ def predict_command(run: str, files: tuple[Path, ...], choice: Choice, json: boo
     own were: for a run on digits, square ones are resampled; for one on MNIST, its 28 by 28 pixels
     are cropped; for one on a file of yours, larger ones are cropped.
     """
-    history = connected_history()
+    history = open_history()
     record = history.find_run(run)
-    config = recorded_config(record.configuration)
+    config = restore_config(record.configuration)
     parameters = parameters_of(choice.checkpoint(history, record), config.network)
     pictures = [read(file, config) for file in files]
     for each in pictures:
-        _tell_of_cropping(each, config)
+        _report_cropping(each, config)
     found = [row for each in pictures for row in predict(each, config, parameters)]
     if json:
         put(as_json([asdict(prediction) for prediction in found]))
     else:
         _put_table(found)
-    _tell_of_labels(found)
+    _report_labels(found)
     return ExitCode.DONE
 
 
-def _tell_of_cropping(pictures: Pictures, config: RunConfig) -> None:
+def _report_cropping(pictures: Pictures, config: RunConfig) -> None:
     """A user's own data set may have images of any size, and so may what was meant for another."""
     side, (rows, columns) = config.image_side, pictures.size
     if config.dataset not in KNOWN and (rows, columns) != (side, side):
@@ -139,7 +139,7 @@ def _put_table(found: list[Prediction]) -> None:
     )
 
 
-def _tell_of_labels(found: list[Prediction]) -> None:
+def _report_labels(found: list[Prediction]) -> None:
     labelled = [each for each in found if each.label is not None]
     if labelled:
         right = sum(each.label == each.predicted for each in labelled)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from tapeworks.cli.commands.show import run_argument
-from tapeworks.cli.connection import connected_history
+from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.output import put, say
 from tapeworks.cluster.progress import Progress
@@ -57,11 +57,11 @@ def replay_command(run: str, iterations: list[range], workers: int, json: bool) 
     Of all committed iterations, or of some: 3 is one, counted from 0 as in the history, 3-7 are
     five. The first difference is named, and the exit code is 1. Writes nothing.
     """
-    history = connected_history()
+    history = open_history()
     replay = prepare(history, history.find_run(run), iterations)
     control = Control()
     with interruptible(control, "Stopping"):
-        difference = _compared(replay, workers, control)
+        difference = _compare(replay, workers, control)
     if json:
         put(as_json(_values(replay, difference)))
     else:
@@ -69,7 +69,7 @@ def replay_command(run: str, iterations: list[range], workers: int, json: bool) 
     return ExitCode.RUN_FAILED if difference else ExitCode.DONE
 
 
-def _compared(replay: Replay, workers: int, control: Control) -> Difference | None:
+def _compare(replay: Replay, workers: int, control: Control) -> Difference | None:
     iterations = replay.iterations
     say(f"Replaying {_count(len(iterations))}, from iteration {iterations[0]}")
     with (

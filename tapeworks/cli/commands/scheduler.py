@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tapeworks.cli.connection import connected_history
+from tapeworks.cli.connection import open_history
 from tapeworks.cli.service import Service, with_service_options
 from tapeworks.cluster.redis_rights import check_roles
 from tapeworks.cluster.session import DRAINING, interruptible
@@ -82,7 +82,7 @@ def _serve(max_runs: int, control: Control, registry: CollectorRegistry | None) 
     places, log = find_places(), Log()
     signer = places.signer()
     exchange = Exchange(places.redis_url)
-    history = connected_history(checked=False)
+    history = open_history(checked=False)
     heartbeat = Heartbeat(exchange, max_runs)
     beginning = Beginning(control, broadcast(*heartbeat.drivers, log))
     beginning.wait_for("Redis", lambda: _check_redis(exchange))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from tapeworks.cli.connection import connected_history
+from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import (
     as_json,
     clock,
@@ -42,7 +42,7 @@ def show_command(run: str, events: bool, ledger: bool, json: bool) -> int:
     """
     if events and ledger:
         raise UsageError("--events and --ledger exclude each other; choose one.")
-    history = connected_history()
+    history = open_history()
     history.release_abandoned()
     record = history.find_run(run)
     if events or ledger:
@@ -85,7 +85,7 @@ def watch_command(run: str) -> int:
 
     Exits with 1 if the run failed or was cancelled. Ends when nobody reads what it says.
     """
-    history = connected_history()
+    history = open_history()
     return watch(history, history.find_run(run))
 
 
@@ -109,7 +109,7 @@ def _follow(history: History, record: RunRecord, progress: Progress) -> RunRecor
         shown, seen = shown + len(iterations), seen + len(evaluations)
         for happened in _in_order(iterations, evaluations):
             if isinstance(happened, EvaluationRecord):
-                progress.evaluated(happened)
+                progress.show_evaluation(happened)
             else:
                 progress.show(happened)
         is_over = record.status.is_finished or record.status is RunStatus.PAUSED

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from tapeworks.cli.commands.show import run_argument, watch
-from tapeworks.cli.connection import connected_history
+from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json, run_values
-from tapeworks.cli.descriptions import changed_settings, varied_settings, with_queue_options
+from tapeworks.cli.descriptions import parse_grid, parse_settings, with_queue_options
 from tapeworks.cli.option_kinds import Whole
 from tapeworks.cli.options import Request, with_run_options
 from tapeworks.cli.output import put, say
@@ -46,7 +46,7 @@ def submit_command(
         raise UsageError("--follow waits for one run, --vary queues several; choose one.")
     if follow and "status" in described:
         raise UsageError("A paused run has no end to wait for; leave out --follow or --paused.")
-    configs = grid(request.values(), varied_settings(vary)) if vary else [request.configuration()]
+    configs = grid(request.values(), parse_grid(vary)) if vary else [request.configuration()]
     name = described.pop("name", None)
     names = [name and f"{name}-{number}" for number in range(1, len(configs) + 1)]
     runs = [
@@ -58,7 +58,7 @@ def submit_command(
         )
         for config, numbered in zip(configs, names, strict=True)
     ]
-    history = connected_history()
+    history = open_history()
     queued = history.queue.submit(runs)
     _tell(history, queued, json, as_list=bool(vary))
     return watch(history, queued[0]) if follow else ExitCode.DONE
@@ -93,8 +93,8 @@ def retry_command(
     Without other settings the new run has the bits that the old one has or would have had. Name,
     tags, note and priority are the old one's where they are not given. Prints the new run's id.
     """
-    values = changed_settings(changes)
-    history = connected_history()
+    values = parse_settings(changes)
+    history = open_history()
     old = history.find_run(run)
     new = retry(history, old, after=after, changes=values, **described)
     put(as_json(run_values(history, new)) if json else new.id)

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from tapeworks.cli.connection import connected_history
+from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json, run_values
 from tapeworks.cli.descriptions import with_name_options
-from tapeworks.cli.destinations import is_stdout, shown
+from tapeworks.cli.destinations import full_name, is_stdout
 from tapeworks.cli.files import check_writable, write_file
 from tapeworks.cli.option_kinds import PathType
 from tapeworks.cli.options import Request, with_run_options
@@ -28,7 +28,7 @@ from tapeworks.cluster.redis_server import check_private_redis
 from tapeworks.cluster.session import Session
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model import datasets
-from tapeworks.model.config import RunConfig, recorded_config
+from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.places import Places, find_places
 from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 from tapeworks.scheduler.driving.keeper import Control
@@ -88,14 +88,14 @@ def train_command(
         initial, data = initial_parameters(config, request.init_from), datasets.load(config)
         count, told = _choose_workers(config, workers, stop_after)
         _check_redis(places, count)
-        history = connected_history()
+        history = open_history()
         run = submit(history, config, initial, status=RunStatus.PAUSED, **described)
     else:
         if described or not request.is_empty:
             raise UsageError("--resume goes on with a run's own settings; leave out all others.")
-        history = connected_history()
+        history = open_history()
         run = _resumable(history, resume, stop_after)
-        config = recorded_config(run.configuration)
+        config = restore_config(run.configuration)
         data = datasets.load(config)
         count, told = _choose_workers(config, workers, stop_after, run.completed_iterations)
         _check_redis(places, count)
@@ -190,4 +190,4 @@ def _draw(history: History, run: RunRecord, plot: Path, tell: Callable[[str], No
         return
     write_file(plot, picture(content(Kind.LOSS, history, [run]), picture_format(plot)))
     if tell:
-        tell(visible(f"loss curve {shown(plot)}"))
+        tell(visible(f"loss curve {full_name(plot)}"))

@@ -105,7 +105,7 @@ HEADERS = ("WORKER", "STATE", "SINCE", "SHARD", "IMAGES", "IMAGES/S", "MEMORY", 
 def workers_command(json: bool) -> int:
     """Show the living workers, what each has in hand, and the runs that do not trust it."""
     exchange = Exchange(find_places().redis_url)
-    workers, quarantined = exchange.workers(), exchange.quarantined_workers()
+    workers, quarantined = exchange.workers(), exchange.list_quarantined()
     if json:
         values = [
             w.model_dump() | {"quarantined_for": quarantined.get(w.name, [])} for w in workers

@@ -31,7 +31,7 @@ def draw(content: Curves | HeatMap | Timeline | ContactSheet) -> Figure:
     return draw_contact_sheet(content)
 
 
-def rendered(figure: Figure, picture_format: str) -> bytes:
+def render(figure: Figure, picture_format: str) -> bytes:
     """The file's content."""
     content = io.BytesIO()
     with warnings.catch_warnings():  # a letter that the font lacks is drawn as a box

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from tapeworks.cli.output import visible
-from tapeworks.comparison.texts import shortened
+from tapeworks.comparison.texts import shorten
 from tapeworks.plotting.style import COLOURS, bare, plain
 from tapeworks.plotting.timeline import Timeline
 
@@ -45,12 +45,14 @@ def draw_timeline(shown: Timeline) -> Figure:
     _cuts(axes, shown)
     named = range(0, rows, -(-rows // MOST_NAMES))
     axes.set_yticks(
-        named, labels=[shortened(visible(shown.workers[row])) for row in named], fontsize=8
+        named, labels=[shorten(visible(shown.workers[row])) for row in named], fontsize=8
     )
     for text in axes.get_yticklabels():
         plain(text)
     axes.set_ylim(rows - 0.5, -0.5)
-    axes.set_xlabel(f"Seconds since iteration {shown.iterations[0]} began{_left_out(shown)}")
+    axes.set_xlabel(
+        f"Seconds since iteration {shown.iterations[0]} began{_describe_omitted(shown)}"
+    )
     axes.margins(x=0.01)
     bare(axes)
     plain(axes.set_title(_title(shown), loc="left", pad=18 if shown.cuts else 6))
@@ -96,7 +98,7 @@ def _cuts(axes: Axes, shown: Timeline) -> None:
         )
 
 
-def _left_out(shown: Timeline) -> str:
+def _describe_omitted(shown: Timeline) -> str:
     """The end of the axis' label: what the picture does not show."""
     if shown.left_out:
         return f"; the times of {shown.left_out} iterations were not stored"

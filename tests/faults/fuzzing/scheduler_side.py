@@ -15,7 +15,7 @@ from tapeworks.scheduler.dispatch.contract import Result
 from tapeworks.scheduler.dispatch.gathering import Gathering
 from tapeworks.scheduler.errors import RunFailed
 from tapeworks.wire.errors import RedisUnreachable
-from tapeworks.wire.exchange import packed, unpacked
+from tapeworks.wire.exchange import pack_answer, unpack_answer
 from tapeworks.wire.keys import answer_key, arrivals_key
 from tapeworks.wire.messages import checksum
 from tapeworks.wire.signing import Purpose, Signer
@@ -53,7 +53,7 @@ def attempt_id(wanted: GradientForm) -> str:
 
 def joined(fields: Fields) -> bytes:
     """An answer as it lies in Redis."""
-    return packed(*(fields[name] for name in FIELDS))
+    return pack_answer(*(fields[name] for name in FIELDS))
 
 
 class SchedulerSide:
@@ -127,7 +127,7 @@ class SchedulerSide:
             gathering.turn()
             tasks.serve(argument(bench.last_entry()))
         found: Any = bench.redis.get(answer_key(attempt_id(wanted)))
-        fields = dict(zip(FIELDS, unpacked(found), strict=True))
+        fields = dict(zip(FIELDS, unpack_answer(found), strict=True))
         gathering.turn()
         assert gathering.finished
         return fields, _known(gathering.result())

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tapeworks.model.config import GradientForm
 from tapeworks.model.parameters import digest, from_bytes
 from tapeworks.scheduler.dispatch.gathering import Gathering
-from tapeworks.wire.chunks import chunked
+from tapeworks.wire.chunks import make_chunks
 from tapeworks.wire.envelopes import argument
-from tapeworks.wire.exchange import unpacked
+from tapeworks.wire.exchange import unpack_answer
 from tapeworks.wire.keys import (
     RUNS_KEY,
     WORKERS_KEY,
@@ -68,7 +68,7 @@ class WorkerSide:
         self._entries = [self._sent(wanted) for wanted in GradientForm]
         self._sealed = {unchecked(entry) for entry in self._entries}
         asked = work()
-        chunks = chunked(asked.data.images, asked.data.labels)
+        chunks = make_chunks(asked.data.images, asked.data.labels)
         self._payloads = [asked.parameters, *chunks.payloads]
 
     def case(self, draw: Draw) -> None:
@@ -167,7 +167,7 @@ class WorkerSide:
             assert network.fits
             assert not self._bench.signer.key or network == NETWORK
         exchange.workers()
-        exchange.quarantined_workers()
+        exchange.list_quarantined()
         self._bench.link._look("run")
         self._computed(unchecked(self._entries[0]))
         redis.delete(RUNS_KEY, WORKERS_KEY, *values)
@@ -193,7 +193,7 @@ class WorkerSide:
         if signer.key:
             assert sealed in self._sealed, "what nobody signed is not answered"
         message = ShardMessage.model_validate_json(signer.unseal(Purpose.MESSAGE, sealed))
-        _, head, arrays = unpacked(answer)
+        _, head, arrays = unpack_answer(answer)
         header = AnswerHeader.model_validate_json(head)
         assert header.key == message.key
         self._count(f"answered: {header.status.value}")

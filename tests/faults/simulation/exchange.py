@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tapeworks.model.config import NetworkConfig
 from tapeworks.model.parameters import digest
-from tapeworks.wire.exchange import Opening, packed, unpacked
+from tapeworks.wire.exchange import Opening, pack_answer, unpack_answer
 from tapeworks.wire.keys import IN_PROGRESS_SECONDS
 from tapeworks.wire.messages import ShardMessage
 from tapeworks.wire.registry import Survey
@@ -122,9 +122,9 @@ class Exchange:
         self._redis.reach()
         for attempt_id in limits:
             taken = self._redis.answers.pop(attempt_id, None)
-            yield attempt_id, packed(taken[2], *taken[:2]) if taken else None
+            yield attempt_id, pack_answer(taken[2], *taken[:2]) if taken else None
 
     def open_answer(self, answer: bytes) -> tuple[bytes, bytes]:
-        signature, header, arrays = unpacked(answer)
+        signature, header, arrays = unpack_answer(answer)
         self.signer.check(signature, Purpose.ANSWER, header, arrays)
         return header, arrays

@@ -349,7 +349,7 @@ class Scheduler:
         status = RunStatus.FAILED if isinstance(error, Diverged) else RunStatus.PAUSED
         try:
             if isinstance(error, Requested):
-                self._store.heed(claim)
+                self._store.apply_request(claim)
             else:
                 self._store.leave(claim, status)
         except (LeaseLost, StorageUnreachable) as gone:

@@ -172,7 +172,7 @@ class Store:
         if status.is_finished:
             self.unfinished.discard(claim.run_id)
 
-    def heed(self, claim: Claim) -> None:
+    def apply_request(self, claim: Claim) -> None:
         """Do what a person asked for, unless that was taken back."""
         run = self._held(claim)
         if run.request:

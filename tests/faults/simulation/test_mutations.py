@@ -195,7 +195,7 @@ MUTATIONS: dict[str, list[Mutation]] = {
     ],
     "nobody is audited": [("tapeworks.scheduler.dispatch.gathering.Coordinator", without_audit)],
     "a message may go to whoever has answered it": [
-        ("tapeworks.scheduler.core.sending.Sending.barred", lambda *arguments: set()),
+        ("tapeworks.scheduler.core.sending.Sending.workers_to_skip", lambda *arguments: set()),
     ],
     "answers to other iterations are counted": [
         ("tapeworks.scheduler.core.coordinator.Coordinator.attempt", of_any_iteration),
@@ -225,7 +225,7 @@ MUTATIONS: dict[str, list[Mutation]] = {
     ],
     "names that nobody has end runs": [
         ("tapeworks.scheduler.core.coordinator.Coordinator._is_heard", lambda *arguments: True),
-        ("tapeworks.scheduler.core.coordinator.Coordinator._diverged", two_names),
+        ("tapeworks.scheduler.core.coordinator.Coordinator._judge_divergence", two_names),
     ],
     "the first answer pins the fingerprint of an audited run": [
         ("tapeworks.scheduler.core.settling.Settling.pin", pin_the_first),

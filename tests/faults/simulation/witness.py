@@ -205,7 +205,7 @@ class Witness:
     def _counted_once(self, driven: Driven, gathering: Gathering, coordinator: Coordinator) -> None:
         """Check that what is counted stays so unless all is void, and that it is added up."""
         tally, shards = coordinator._tally, coordinator._sending.slots
-        counted = {s: tally.counted(s) for s in shards if not tally.is_missing(s)}
+        counted = {s: tally.get_counted(s) for s in shards if not tally.is_missing(s)}
         before, self._counted[id(driven)] = self._counted[id(driven)], counted
         again = [shard for shard, answer in before.items() if counted.get(shard) is not answer]
         if counted and driven.commits and not driven.leaves_for:

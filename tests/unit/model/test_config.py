@@ -16,9 +16,9 @@ from tapeworks.model.config import (
     RunConfig,
     Unfolding,
     default_microbatch_size,
+    extract_settings,
     record,
-    recorded_config,
-    recorded_settings,
+    restore_config,
     run_config,
 )
 from tapeworks.model.errors import ConfigurationError
@@ -133,8 +133,8 @@ def test_what_is_stored_names_the_order_of_sums_beside_the_settings(values: dict
     stored = record(config)
 
     assert stored["sum_order"] == SUM_ORDER
-    assert recorded_config(json.loads(json.dumps(stored))) == config
-    assert set(recorded_settings(stored)) == set(RunConfig.model_fields)
+    assert restore_config(json.loads(json.dumps(stored))) == config
+    assert set(extract_settings(stored)) == set(RunConfig.model_fields)
 
 
 def test_the_order_of_sums_is_no_setting() -> None:

@@ -14,7 +14,7 @@ from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets import files as png
 from tapeworks.model.datasets.digits import enlarge
 from tapeworks.model.datasets.files import read_images, read_png
-from tapeworks.model.datasets.loading import fitted
+from tapeworks.model.datasets.loading import fit_images
 from tapeworks.model.errors import DatasetError
 
 #: 3 rows of 4 columns; its levels survive all the forms below.
@@ -87,7 +87,7 @@ def test_images_are_cropped_where_the_runs_own_were(
 ) -> None:
     images = _random(*size)
 
-    found = fitted(images, RunConfig(dataset=dataset, image_side=side), Path("it"))
+    found = fit_images(images, RunConfig(dataset=dataset, image_side=side), Path("it"))
 
     np.testing.assert_array_equal(found, images[:, :side, :side])
 
@@ -95,14 +95,14 @@ def test_images_are_cropped_where_the_runs_own_were(
 def test_square_images_are_resampled_for_a_run_on_digits() -> None:
     images = _random(8, 8)
 
-    np.testing.assert_array_equal(fitted(images, RunConfig(), Path("it")), enlarge(images, 27))
+    np.testing.assert_array_equal(fit_images(images, RunConfig(), Path("it")), enlarge(images, 27))
 
 
 @pytest.mark.parametrize("dataset", ["digits", "mnist", "own.npz"])
 def test_images_of_the_networks_side_stay_as_they_are(dataset: str) -> None:
     images = _random(27, 27)
 
-    assert fitted(images, RunConfig(dataset=dataset), Path("it")) is images
+    assert fit_images(images, RunConfig(dataset=dataset), Path("it")) is images
 
 
 @pytest.mark.parametrize(
@@ -110,4 +110,4 @@ def test_images_of_the_networks_side_stay_as_they_are(dataset: str) -> None:
 )
 def test_images_unlike_the_runs_are_refused(dataset: str, size: tuple[int, int]) -> None:
     with pytest.raises(DatasetError, match=rf"in it\.png.*Received: {size[0]} by {size[1]}"):
-        fitted(_random(*size), RunConfig(dataset=dataset), Path("it.png"))
+        fit_images(_random(*size), RunConfig(dataset=dataset), Path("it.png"))

@@ -13,10 +13,10 @@ from tapeworks.model.config import NetworkConfig
 from tapeworks.model.errors import ParametersError
 from tapeworks.model.parameters import (
     Arrays,
-    checked,
     initial,
     read_file,
     to_bytes,
+    validate_parameters,
 )
 
 SMALL = NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
@@ -123,7 +123,7 @@ def test_parameters_of_another_network_are_refused_with_what_was_expected(
     with pytest.raises(ParametersError) as from_file:
         read_file(path, SMALL)
     with pytest.raises(ParametersError) as from_memory:
-        checked(arrays, SMALL, "run 7")
+        validate_parameters(arrays, SMALL, "run 7")
 
     assert str(from_file.value) == f"{path}: {sentence}"
     assert str(from_memory.value) == f"run 7: {sentence}"

@@ -21,7 +21,7 @@ from tapeworks.model.gradients import (
     engine,
     warm_up,
 )
-from tapeworks.model.images import normalised, one_hot
+from tapeworks.model.images import normalise, one_hot
 from tapeworks.model.parameters import Arrays, initial
 from tests import reference_numpy
 from tests.support.closeness import assert_close
@@ -64,7 +64,7 @@ def assert_is_the_slow_networks(
     labels: NDArray[np.int64],
 ) -> None:
     class_count = len(parameters["dense_1"])
-    for row, (image, label) in enumerate(zip(normalised(images), labels, strict=True)):
+    for row, (image, label) in enumerate(zip(normalise(images), labels, strict=True)):
         truth = one_hot(np.array([label]), class_count)[0]
         passed = reference_numpy.forward(parameters, image)
         assert passed.distance_to_a_kink > 1e-6, "take another image"
@@ -94,7 +94,7 @@ def measured() -> Measured:
     parameters = initial(SMALL, seed=2)
     images, labels = bright_images(3, 9), labels_of(3, SMALL)
     slopes = []
-    for image, truth in zip(normalised(images), one_hot(labels, 3), strict=True):
+    for image, truth in zip(normalise(images), one_hot(labels, 3), strict=True):
         assert reference_numpy.forward(parameters, image).distance_to_a_kink > 1e-4
         slopes.append(finite_differences(parameters, image, truth))
     return Measured(parameters=parameters, images=images, labels=labels, slopes=slopes)
@@ -102,7 +102,7 @@ def measured() -> Measured:
 
 def test_the_slow_networks_gradients_are_its_finite_differences(measured: Measured) -> None:
     truth = one_hot(measured.labels, 3)
-    for row, image in enumerate(normalised(measured.images)):
+    for row, image in enumerate(normalise(measured.images)):
         gradients = reference_numpy.image_gradient(measured.parameters, image, truth[row])
         for name, slope in measured.slopes[row].items():
             assert_close(gradients[name], slope, tolerance=1e-7)
@@ -110,7 +110,7 @@ def test_the_slow_networks_gradients_are_its_finite_differences(measured: Measur
 
 def test_the_slow_networks_gradients_point_the_right_way_in_the_seeds_network() -> None:
     parameters = initial(NetworkConfig(), seed=2)
-    image, truth = normalised(bright_images(1, 27))[0], np.array([0.0, 1.0])
+    image, truth = normalise(bright_images(1, 27))[0], np.array([0.0, 1.0])
     assert reference_numpy.forward(parameters, image).distance_to_a_kink > 1e-5
     gradients = reference_numpy.image_gradient(parameters, image, truth)
     source = np.random.default_rng(5)
@@ -205,7 +205,7 @@ def test_terms_that_cancel_to_zero_pass_the_gradient_on_too(
 
     assert np.abs(result.gradients["conv_1"]).min() > 0
     truth = one_hot(labels, 3)[0]
-    expected = reference_numpy.image_gradient(parameters, normalised(images)[0], truth)
+    expected = reference_numpy.image_gradient(parameters, normalise(images)[0], truth)
     for name, gradient in expected.items():
         assert_close(result.gradients[name][0], gradient)
 
@@ -233,7 +233,7 @@ def test_enormous_logits_leave_losses_and_gradients_finite(
 
     result = engine_of(with_unfolding(SMALL, unfolding))(parameters, images, labels)
 
-    spread = np.ptp(reference_numpy.forward(parameters, normalised(images)[0]).logits)
+    spread = np.ptp(reference_numpy.forward(parameters, normalise(images)[0]).logits)
     assert spread > 1000
     assert result.losses.max() > 1000
     assert np.isfinite(result.losses).all()

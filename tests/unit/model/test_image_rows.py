@@ -21,10 +21,10 @@ from tapeworks.model.gradients import (
     Engine,
     EngineResult,
     _computation,
-    compiled_networks,
+    count_compiled_networks,
     engine,
 )
-from tapeworks.model.images import normalised
+from tapeworks.model.images import normalise
 from tapeworks.model.parameters import Arrays, initial, to_bytes
 from tests import reference_numpy
 from tests.support.microbatches import SMALL, bright_images, drawn_images, labels_of, row_bits
@@ -193,7 +193,7 @@ def test_grey_levels_become_the_float32_numbers_that_numpy_divides_to(engine_of:
 
     gradients = engine_of(network)(parameters, greys, np.zeros(256, np.int64)).gradients
 
-    assert gradients["dense_1"][:, 1].ravel().tobytes() == normalised(greys).ravel().tobytes()
+    assert gradients["dense_1"][:, 1].ravel().tobytes() == normalise(greys).ravel().tobytes()
 
 
 # Processes, and machines
@@ -201,11 +201,11 @@ def test_grey_levels_become_the_float32_numbers_that_numpy_divides_to(engine_of:
 
 def test_another_size_of_microbatches_compiles_nothing() -> None:
     engine(SMALL)
-    before = compiled_networks()
+    before = count_compiled_networks()
 
     engine(SMALL.model_copy(update={"microbatch_size": 77}))
 
-    assert compiled_networks() == before
+    assert count_compiled_networks() == before
 
 
 #: Run in a process of its own: computes other things first, then says what bits it gets.

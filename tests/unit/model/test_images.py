@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tapeworks.model.config import RunConfig
 from tapeworks.model.images import (
     image_set,
-    normalised,
+    normalise,
     one_hot,
-    padded,
+    pad,
 )
 
 #: The first two passes over ten images, four per iteration, with the default seed.
@@ -79,7 +79,7 @@ def test_the_order_of_a_pass_shares_no_number_with_the_initial_parameters() -> N
 def test_all_256_grey_levels_are_normalised_as_in_the_seed() -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
 
-    images = normalised(levels)
+    images = normalise(levels)
 
     assert images.dtype == np.float32
     assert images.shape == (4, 8, 8)
@@ -88,7 +88,7 @@ def test_all_256_grey_levels_are_normalised_as_in_the_seed() -> None:
 
 
 def test_every_grey_level_is_the_float32_nearest_to_its_fraction() -> None:
-    for level, value in enumerate(normalised(np.arange(256, dtype=np.uint8))):
+    for level, value in enumerate(normalise(np.arange(256, dtype=np.uint8))):
         exact = Fraction(level, 255)
         error = abs(Fraction(float(value)) - exact)
         for other in (np.nextafter(value, np.float32(-1)), np.nextafter(value, np.float32(2))):
@@ -96,23 +96,23 @@ def test_every_grey_level_is_the_float32_nearest_to_its_fraction() -> None:
 
 
 def test_black_is_0_and_white_is_1() -> None:
-    assert normalised(np.array([0, 255], np.uint8)).tolist() == [0.0, 1.0]
+    assert normalise(np.array([0, 255], np.uint8)).tolist() == [0.0, 1.0]
 
 
 def test_padding_adds_rows_of_zeros_behind() -> None:
     rows = np.array([[1, 2], [3, 4]], np.float32)
 
-    longer = padded(rows, 4)
+    longer = pad(rows, 4)
 
     assert longer.dtype == np.float32
     assert longer.tolist() == [[1, 2], [3, 4], [0, 0], [0, 0]]
-    assert padded(rows, 2).tolist() == rows.tolist()
-    assert padded(np.ones((1, 3, 3), np.uint8), 2).tolist() == [[[1] * 3] * 3, [[0] * 3] * 3]
+    assert pad(rows, 2).tolist() == rows.tolist()
+    assert pad(np.ones((1, 3, 3), np.uint8), 2).tolist() == [[[1] * 3] * 3, [[0] * 3] * 3]
 
 
 def test_more_rows_than_a_microbatch_are_refused() -> None:
     with pytest.raises(ValueError, match="broadcast"):
-        padded(np.zeros((3, 1), np.float32), 2)
+        pad(np.zeros((3, 1), np.float32), 2)
 
 
 def test_one_hot_rows_have_their_1_in_the_labels_column() -> None:

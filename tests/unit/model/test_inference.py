@@ -9,7 +9,7 @@ import pytest
 
 from tapeworks.model.config import NetworkConfig, Unfolding
 from tapeworks.model.errors import ParametersError
-from tapeworks.model.images import normalised
+from tapeworks.model.images import normalise
 from tapeworks.model.inference import logits, probabilities
 from tapeworks.model.parameters import initial
 from tests import reference_numpy
@@ -25,7 +25,7 @@ def test_logits_are_the_slow_networks_in_both_unfoldings(unfolding: Unfolding) -
     network = NETWORK.model_copy(update={"unfolding": unfolding})
     parameters = initial(network, seed=3)
     images = np.random.default_rng(0).integers(0, 256, (3, 9, 9), np.uint8)
-    expected = [reference_numpy.forward(parameters, image).logits for image in normalised(images)]
+    expected = [reference_numpy.forward(parameters, image).logits for image in normalise(images)]
 
     found = logits(network, parameters, images)
 

@@ -12,8 +12,8 @@ from tapeworks.model.settings import PREFIX, LogFormat, Settings
 
 def test_what_is_not_set_is_the_default() -> None:
     settings = Settings({})
-    for setting in Settings.declared():
-        assert setting.given(settings) is None
+    for setting in Settings.list_all():
+        assert setting.read(settings) is None
         assert setting.__get__(settings, Settings) == setting.default
 
 
@@ -44,6 +44,6 @@ def test_what_is_no_port_is_refused(value: str) -> None:
 
 
 def test_every_setting_has_a_meaning_and_our_prefix() -> None:
-    for setting in Settings.declared():
+    for setting in Settings.list_all():
         assert setting.meaning
         assert setting.variable.startswith(PREFIX)

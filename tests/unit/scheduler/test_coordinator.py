@@ -59,7 +59,7 @@ def our_own() -> Coordinator:
 
 def test_a_failed_attempt_is_due_at_once_and_avoids_the_worker_if_another_is_there() -> None:
     work = coordinator(workers=[A, B])
-    assert work.failed(only(sent(work, 0.0)), A, "an error", 0.1) == []
+    assert work.record_failure(only(sent(work, 0.0)), A, "an error", 0.1) == []
     [again] = sends(work.woke(0.1))
     assert again.reason == "it failed"
     assert again.attempt.not_for == {A}
@@ -67,26 +67,26 @@ def test_a_failed_attempt_is_due_at_once_and_avoids_the_worker_if_another_is_the
 
 def test_alone_it_must_try_again_itself() -> None:
     work = coordinator(workers=[A])
-    work.failed(only(sent(work, 0.0)), A, "an error", 0.1)
+    work.record_failure(only(sent(work, 0.0)), A, "an error", 0.1)
     assert only(sent(work, 0.1)).not_for == frozenset()
 
 
 def test_once_all_have_failed_anybody_may_try() -> None:
     work = coordinator(workers=[A, B])
     for now, worker in enumerate([A, B]):
-        work.failed(only(sent(work, now)), worker, "an error", 0.1)
+        work.record_failure(only(sent(work, now)), worker, "an error", 0.1)
     assert only(sent(work, 3.0)).not_for == frozenset()
 
 
 def test_too_many_failures_end_the_run_with_the_last_error() -> None:
     work = coordinator(workers=[A, B])
     for now in range(MOST_FAILURES):
-        assert work.failed(only(sent(work, now)), A, "an error", 0.1) == []
-    last = work.failed(only(sent(work, 9.0)), B, "the last error", 0.1)
+        assert work.record_failure(only(sent(work, now)), A, "an error", 0.1) == []
+    last = work.record_failure(only(sent(work, 9.0)), B, "the last error", 0.1)
     assert last == [GiveUp(shard=0, failures=MOST_FAILURES + 1, problem="the last error")]
 
 
-@pytest.mark.parametrize("fails", [Coordinator.failed, Coordinator.invalid])
+@pytest.mark.parametrize("fails", [Coordinator.record_failure, Coordinator.invalid])
 def test_a_shard_that_fails_again_and_again_goes_out_less_and_less_soon(
     fails: Callable[[Coordinator, Attempt, str, str, float], list[Command]],
 ) -> None:
@@ -104,7 +104,7 @@ def test_a_shard_that_fails_again_and_again_goes_out_less_and_less_soon(
 def test_failures_of_other_shards_do_not_add_up() -> None:
     work = coordinator(MOST_FAILURES + 1, workers=[A, B, C])
     for attempt in sent(work, 0.0):
-        assert work.failed(attempt, A, "an error", 0.1) == []
+        assert work.record_failure(attempt, A, "an error", 0.1) == []
 
 
 def invalid(work: Coordinator, attempt: Attempt, worker: str | None) -> list[Command]:
@@ -139,8 +139,8 @@ def quarantined() -> tuple[Coordinator, list[Command], dict[str, Attempt]]:
     """A was quarantined when an answer of its and one of B were counted, as these commands say."""
     work = coordinator(MOST_STRIKES + 2, workers=[A, B])
     own, other, *wrong = sent(work, 0.0) + sent(work, 0.0)
-    work.answered(answer(own, A), 0.1)
-    work.answered(answer(other, B), 0.1)
+    work.record_answer(answer(own, A), 0.1)
+    work.record_answer(answer(other, B), 0.1)
     wrong += sent(work, 0.1)
     told = [command for attempt in wrong for command in invalid(work, attempt, A)]
     return work, told, {A: own, B: other}
@@ -160,11 +160,11 @@ def test_what_was_counted_with_answers_of_a_worker_that_is_quarantined_is_void()
 def test_started_over_every_shard_is_counted_once_more() -> None:
     work, _, before = quarantined()
     late = answer(before[A], A)
-    assert counts(work.answered(late, 0.2)) == [], "of a worker that is quarantined"
+    assert counts(work.record_answer(late, 0.2)) == [], "of a worker that is quarantined"
     counted, now = list[int](), 1.0
     while not work.finished:
         for attempt in sent(work, now):
-            found = counts(work.answered(answer(attempt, B), now))
+            found = counts(work.record_answer(answer(attempt, B), now))
             counted += [one.attempt.shard.index for one in found]
         now += 1.0
     assert sorted(counted) == list(range(MOST_STRIKES + 2))
@@ -174,7 +174,7 @@ def test_nothing_of_a_worker_that_was_quarantined_counts() -> None:
     work = coordinator(workers=[A, B], of=standing(quarantined=[A]))
     attempt = only(sent(work, 0.0))
     assert attempt.not_for == {A}
-    work.answered(answer(attempt, A), 0.1)
+    work.record_answer(answer(attempt, A), 0.1)
     assert not work.finished
     assert only(sent(work, 0.2)).number == 2
 
@@ -218,8 +218,8 @@ def test_nan_twice_from_one_worker_ends_the_run_only_if_it_is_alone_and_our_own(
 def test_failures_of_one_worker_end_the_run_only_if_it_is_our_own() -> None:
     for work, last in ((coordinator(workers=[A]), [Pause]), (our_own(), [GiveUp])):
         for now in range(MOST_FAILURES):
-            assert work.failed(only(sent(work, now)), A, "an error", now) == []
-        found = work.failed(only(sent(work, 9.0)), A, "an error", 9.0)
+            assert work.record_failure(only(sent(work, now)), A, "an error", now) == []
+        found = work.record_failure(only(sent(work, 9.0)), A, "an error", 9.0)
         assert [type(command) for command in found] == last
 
 
@@ -229,7 +229,7 @@ def test_names_that_never_showed_themselves_end_no_run() -> None:
         now += 10.0
         for attempt in sent(work, now):
             assert work.not_finite(attempt, f"made up {number}", now) == []
-            assert work.failed(attempt, f"made up {number}", "an error", now) == []
+            assert work.record_failure(attempt, f"made up {number}", "an error", now) == []
             told = invalid(work, attempt, f"made up {number}")
             assert len(told) == (number < MOST_UNKNOWN_TOLD)
     assert only(sent(work, now + 10.0)).not_for == frozenset()
@@ -249,7 +249,7 @@ def test_what_failed_often_is_given_to_the_worker_that_has_not_tried_it() -> Non
     told = [
         command
         for now in range(2 * MOST_FAILURES)
-        for command in work.failed(only(sent(work, now)), [A, B][now % 2], "an error", now)
+        for command in work.record_failure(only(sent(work, now)), [A, B][now % 2], "an error", now)
     ]
     assert told == []
     assert only(sent(work, 99.0)).not_for == {A, B}
@@ -258,11 +258,11 @@ def test_what_failed_often_is_given_to_the_worker_that_has_not_tried_it() -> Non
 def test_where_workers_disagree_on_nan_a_third_decides() -> None:
     work = coordinator(workers=[A, B, C])
     work.not_finite(only(sent(work, 0.0)), A, 0.1)
-    work.answered(answer(only(sent(work, 0.2)), B), 0.3)
+    work.record_answer(answer(only(sent(work, 0.2)), B), 0.3)
     assert not work.finished
     third = only(sent(work, 0.4))
     assert third.not_for == {A, B}
-    work.answered(answer(third, C), 0.5)
+    work.record_answer(answer(third, C), 0.5)
     assert work.finished
 
 
@@ -278,23 +278,23 @@ def test_nan_where_another_finds_numbers_is_a_strike_each_time() -> None:
     for attempt in sent(work, 0.0):
         work.not_finite(attempt, A, 0.1)
     for attempt in sent(work, 0.2):
-        told += work.answered(answer(attempt, B), 0.3)
+        told += work.record_answer(answer(attempt, B), 0.3)
     assert [command.worker for command in told if isinstance(command, Quarantine)] == [A]
 
 
 def test_missing_images_are_no_failure() -> None:
     work = coordinator(workers=[A])
     for now in range(MOST_FAILURES + 2):
-        assert work.missed(only(sent(work, 2.0 * now)), 2.0 * now) == []
+        assert work.record_missing_payload(only(sent(work, 2.0 * now)), 2.0 * now) == []
     assert only(sent(work, 99.0)).not_for == frozenset()
 
 
 def test_missing_images_are_told_once_and_asked_for_less_and_less_often() -> None:
     work = coordinator(workers=[A])
-    work.missed(only(sent(work, 0.0)), 0.0)
+    work.record_missing_payload(only(sent(work, 0.0)), 0.0)
     [first] = sends(work.woke(work.next_wake(0.0)))
     assert first.reason == "images or parameters were gone"
-    work.missed(first.attempt, 1.0)
+    work.record_missing_payload(first.attempt, 1.0)
     assert sent(work, 1.0 + LEFT_SECONDS) == []
     [second] = sends(work.woke(1.0 + 2 * LEFT_SECONDS))
     assert not second.reason.is_told
@@ -305,14 +305,14 @@ def test_a_failure_of_a_worker_that_is_quarantined_is_its_own() -> None:
     for now in range(MOST_STRIKES):
         invalid(work, only(sent(work, now)), A)
     for now in range(10, 12 + MOST_FAILURES):
-        commands = work.failed(only(sent(work, now)), A, "an error", now)
+        commands = work.record_failure(only(sent(work, now)), A, "an error", now)
         assert commands == []
 
 
 def test_a_refused_shard_goes_out_again_soon() -> None:
     work = coordinator(workers=[A])
     attempt = only(sent(work, 0.0))
-    assert work.refused(attempt, 5.0) == []
+    assert work.record_refusal(attempt, 5.0) == []
     assert sent(work, 5.0) == []
     [again] = sends(work.woke(5.0 + LEFT_SECONDS))
     assert again.reason == "a worker refused it"
@@ -323,7 +323,7 @@ def test_a_shard_that_was_left_goes_out_soon_and_then_less_and_less_often() -> N
     for _ in range(9):
         [send] = sends(work.woke(now))
         assert not send.reason.is_told
-        work.left(send.attempt, now)
+        work.record_no_result(send.attempt, now)
         waits.append(work.next_wake(now) - now)
         now = work.next_wake(now)
     assert abs(waits[0] - LEFT_SECONDS) < 1e-6
@@ -335,7 +335,7 @@ def test_a_failure_that_is_played_back_is_one_failure() -> None:
     work = coordinator(workers=[A, B])
     attempt = only(sent(work, 0.0))
     for _ in range(2 * MOST_FAILURES):
-        assert of_kind(work.failed(attempt, A, "an error", 0.1), GiveUp) == []
+        assert of_kind(work.record_failure(attempt, A, "an error", 0.1), GiveUp) == []
         assert of_kind(invalid(work, attempt, B), GiveUp | Quarantine) == []
 
 

@@ -48,7 +48,7 @@ def test_a_valid_answer_for_a_part_of_the_shard_makes_earlier_deaths_forgotten()
     for number in range(2 * MOST_DEATHS):
         if number == MOST_DEATHS - 1:
             attempt, now = next_attempt(work, now)
-            work.answered(answer(attempt, "other"), now)
+            work.record_answer(answer(attempt, "other"), now)
         attempt, now = next_attempt(work, now)
         dies(work, attempt, number, now)
         paused = any(isinstance(command, Pause) for command in work.woke(now))
@@ -61,7 +61,7 @@ def test_deaths_that_are_seen_after_a_valid_answer_say_nothing() -> None:
     for _ in range(MOST_DEATHS):
         attempt, now = next_attempt(work, work.next_wake(now) if attempts else now)
         attempts.append(attempt)
-    work.answered(answer(attempts[-1], "other"), now + 1.0)
+    work.record_answer(answer(attempts[-1], "other"), now + 1.0)
     for number, attempt in enumerate(attempts):
         dies(work, attempt, number, now + 2.0)
     assert not any(isinstance(command, Pause) for command in work.woke(now + 2.0))

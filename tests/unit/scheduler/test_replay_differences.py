@@ -20,7 +20,7 @@ from tapeworks.scheduler.replay.differences import Difference
 from tapeworks.scheduler.replay.replay import prepare
 from tapeworks.storage.errors import IterationNotFound
 from tapeworks.storage.history import History
-from tapeworks.storage.packing import packed
+from tapeworks.storage.packing import pack
 from tests.support.forging import (
     Change,
     again,
@@ -57,7 +57,7 @@ def forge_image_value(history: History, iteration: int, name: str, place: int) -
         "UPDATE stored_iterations SET image_values = :values, predictions = :predictions "
         "WHERE iteration = :iteration",
         values=values.losses + values.gradient_norms,
-        predictions=packed(values.predictions),
+        predictions=pack(values.predictions),
         iteration=iteration,
     )
 

@@ -92,7 +92,7 @@ def test_every_shard_is_counted_once_whatever_the_queue_does(
         now = max(now, delivery[0])
         arrived = work.attempt(delivery[1])
         if arrived is not None:
-            found = counts(work.answered(answer(arrived), now))
+            found = counts(work.record_answer(answer(arrived), now))
             counted.update(one.attempt.shard.index for one in found)
     assert counted == Counter(range(count))
     assert work.sent == queue.taken
@@ -119,7 +119,7 @@ def test_an_answer_makes_room_for_one_more_shard() -> None:
     work = coordinator(9, workers(2))
     first, *_ = sent(work, 0.0)
     assert sent(work, 0.1) == []
-    work.answered(answer(first), 0.2)
+    work.record_answer(answer(first), 0.2)
     assert indices(sent(work, 0.2)) == [4]
 
 
@@ -137,7 +137,7 @@ def test_never_more_shards_are_out_than_the_window_holds(
         out |= {attempt.shard.index: attempt for attempt in sent(work, now)}
         assert len(out) <= alive * WINDOW_PER_WORKER
         if answers and out:
-            work.answered(answer(out.popitem()[1]), now)
+            work.record_answer(answer(out.popitem()[1]), now)
 
 
 def test_a_shard_is_sent_again_when_its_deadline_is_over_and_not_before() -> None:
@@ -166,7 +166,7 @@ def test_other_failures_do_not_make_deadlines_longer() -> None:
     work = coordinator(of=standing(1.0))
     for now in (0.0, 1.0, 2.0):
         [attempt] = sent(work, now)
-        work.missed(attempt, now)
+        work.record_missing_payload(attempt, now)
     sent(work, 3.0)
     assert work._sending.slots[0].due_at == pytest.approx(7.0)
 
@@ -190,7 +190,7 @@ def test_a_late_answer_to_an_earlier_attempt_is_still_good() -> None:
     [first] = sent(work, 0.0)
     [second] = sent(work, LONGEST_DEADLINE_SECONDS)
     assert work.attempt(first.id) == first
-    work.answered(answer(first), 100.0)
+    work.record_answer(answer(first), 100.0)
     assert work.attempt(second.id) is None
     assert work.finished
 
@@ -205,8 +205,8 @@ def test_an_attempt_that_was_never_sent_is_unknown() -> None:
 def test_a_lost_queue_makes_everything_missing_due_at_once() -> None:
     work = coordinator(3, workers(2))
     first, *_ = sent(work, 0.0)
-    work.answered(answer(first), 0.1)
-    work.lost_queue(Reason.REDIS_FAILED)
+    work.record_answer(answer(first), 0.1)
+    work.requeue_all(Reason.REDIS_FAILED)
     again = sends(work.woke(0.1))
     assert indices(send.attempt for send in again) == [1, 2]
     assert {send.reason for send in again} == {"Redis failed"}
@@ -244,7 +244,7 @@ def test_the_pace_of_a_run_is_learned_from_the_answers_that_are_counted() -> Non
     of = standing()
     work = coordinator(of=of)
     [attempt] = sent(work, 10.0)
-    work.answered(answer(attempt), 12.5)
+    work.record_answer(answer(attempt), 12.5)
     assert (of.pace.seconds, of.pace.service_seconds) == (2.5, 0.5)
 
 
@@ -296,7 +296,7 @@ def test_the_copys_answer_counts_and_the_first_ones_does_no_more() -> None:
     [first] = sent(work, 0.0)
     [copy] = sent(work, 2.0)
     copied = answer(copy, B)
-    assert counts(work.answered(copied, 2.5)) == [copied]
+    assert counts(work.record_answer(copied, 2.5)) == [copied]
     assert work.finished
     assert work.attempt(first.id) is None
 
@@ -304,7 +304,7 @@ def test_the_copys_answer_counts_and_the_first_ones_does_no_more() -> None:
 def test_a_shard_that_goes_out_again_soon_anyway_is_not_repeated() -> None:
     work = coordinator(1, [A, B], of=standing(1.0))
     [attempt] = sent(work, 0.0)
-    work.left(attempt, 2.0)
+    work.record_no_result(attempt, 2.0)
     assert sent(work, 2.0) == []
     [again] = sends(work.woke(work.next_wake(2.0)))
     assert again.reason == "it was left to another worker"
@@ -337,7 +337,7 @@ def looks(shards: int, monkeypatch: pytest.MonkeyPatch) -> int:
 
     with monkeypatch.context() as patched:
         patched.setattr(Tally, "is_missing", look)
-        work.answered(answer(first), 0.1)
+        work.record_answer(answer(first), 0.1)
         work.saw_workers(seen, runs=1)
         assert not work.is_waiting
         assert sent(work, 0.1) == []

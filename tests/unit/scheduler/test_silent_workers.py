@@ -29,7 +29,7 @@ def asked(work: Coordinator, worker: str, now: float) -> Asked:
         for send in sends(commands):
             if worker not in send.attempt.not_for:
                 return told, send.attempt, now
-            work.left(send.attempt, now)
+            work.record_no_result(send.attempt, now)
         now = min(work.next_wake(now), now + 1.0)
     return told, None, now
 
@@ -56,9 +56,9 @@ def test_a_run_that_looks_diverged_is_paused_where_a_worker_never_answers() -> N
 def test_who_failed_once_is_asked_again_when_nobody_else_answers() -> None:
     work = coordinator(workers=[A, C])
     attempt, now = only(work, A, 0.0)
-    work.failed(attempt, A, "an error", now)
+    work.record_failure(attempt, A, "an error", now)
     attempt, now = only(work, A, now)
-    work.answered(answer(attempt, A), now)
+    work.record_answer(answer(attempt, A), now)
     assert work.finished
 
 
@@ -68,7 +68,7 @@ def test_a_shard_that_fails_again_and_again_pauses_a_run_whose_other_worker_is_s
         worker = [A, B][number % 2]
         attempt, now = only(work, worker, now)
         assert found == []
-        found = work.failed(attempt, worker, "an error", now)
+        found = work.record_failure(attempt, worker, "an error", now)
     [paused] = found
     assert isinstance(paused, Pause)
     assert now < 2 * UNHEARD_SECONDS, "it is waited for once"
@@ -77,14 +77,14 @@ def test_a_shard_that_fails_again_and_again_pauses_a_run_whose_other_worker_is_s
 def test_an_audit_waits_for_a_silent_worker_and_says_so_and_is_not_waived() -> None:
     work = coordinator(workers=[A, C], audited=[0])
     attempt, now = only(work, A, 0.0)
-    work.answered(answer(attempt, A), now)
+    work.record_answer(answer(attempt, A), now)
     [told], again, later = asked(work, A, now)
     assert isinstance(told, Tell)
     assert (told.kind, f"{C} does not answer" in told.message) == ("audit_waits", True)
     assert later - now > UNHEARD_SECONDS + STUCK_SECONDS
     assert again, "both are asked again"
-    work.answered(answer(again, C), later)
-    work.answered(answer(again, A), later)
+    work.record_answer(answer(again, C), later)
+    work.record_answer(answer(again, A), later)
     assert work.finished
 
 
@@ -95,7 +95,7 @@ def test_a_silent_worker_that_answers_after_all_is_heard() -> None:
     third, now = only(work, B, now)
     work.not_finite(third, B, now)
     _, now = only(work, A, now)
-    work.answered(answer(third, C), now)
+    work.record_answer(answer(third, C), now)
     assert work.finished
 
 
@@ -103,5 +103,5 @@ def test_while_messages_wait_in_the_queue_nobody_is_silent() -> None:
     work = coordinator(workers=[A, C])
     work.saw_workers({A: "aa", C: "aa"}, runs=1, queue_length=1000)
     attempt, now = only(work, A, 0.0)
-    work.failed(attempt, A, "an error", now)
+    work.record_failure(attempt, A, "an error", now)
     assert asked(work, A, now)[1] is None

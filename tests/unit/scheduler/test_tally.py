@@ -29,9 +29,9 @@ def test_without_an_audit_the_first_answer_is_counted_and_no_other() -> None:
     first = vote("a")
     tally = polled(first, vote("b", "other"), audited=False)
     assert tally.is_complete
-    assert tally.counted(0) is first
+    assert tally.get_counted(0) is first
     assert tally.voters(0) == {"a"}
-    assert tally.proved_wrong(0) == []
+    assert tally.find_outvoted(0) == []
 
 
 def test_an_audited_shard_is_counted_when_two_agree() -> None:
@@ -39,7 +39,7 @@ def test_an_audited_shard_is_counted_when_two_agree() -> None:
     assert polled(first).is_missing(0)
     tally = polled(first, vote("b"))
     assert not tally.is_missing(0)
-    assert tally.counted(0) is first
+    assert tally.get_counted(0) is first
 
 
 def test_the_same_worker_twice_is_not_two() -> None:
@@ -50,19 +50,19 @@ def test_the_same_worker_twice_is_not_two() -> None:
 def test_a_third_decides_between_two_and_the_wrong_one_is_named() -> None:
     tally = polled(vote("a", "wrong"), vote("b"))
     assert tally.is_disputed(0)
-    assert tally.proved_wrong(0) == []
+    assert tally.find_outvoted(0) == []
     tally.vote(0, vote("c"))
     assert not tally.is_disputed(0)
-    assert tally.proved_wrong(0) == [("a", "b")]
-    assert tally.counted(0).worker == "b"
+    assert tally.find_outvoted(0) == [("a", "b")]
+    assert tally.get_counted(0).worker == "b"
 
 
 def test_two_answers_to_one_attempt_are_told_apart() -> None:
     lie, truth = vote("a", "wrong"), vote("b")
     tally = polled(truth, lie, vote("c"))
     assert lie.attempt.id == truth.attempt.id
-    assert tally.counted(0) is truth
-    assert tally.counted(0) != lie
+    assert tally.get_counted(0) is truth
+    assert tally.get_counted(0) != lie
 
 
 def test_waived_one_answer_is_enough() -> None:
@@ -122,8 +122,8 @@ def test_a_shard_is_counted_exactly_while_enough_workers_agree(
         counts = [list(first.values()).count(bits) for bits in first.values()]
         assert tally.is_complete == (max(counts) >= needed)
     if tally.is_complete:
-        right = tally.counted(0).bits
+        right = tally.get_counted(0).bits
         assert list(first.values()).count(right) >= needed
-        assert {wrong for wrong, _ in tally.proved_wrong(0)} == {
+        assert {wrong for wrong, _ in tally.find_outvoted(0)} == {
             worker for worker, bits in first.items() if bits != right
         }

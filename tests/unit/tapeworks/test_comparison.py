@@ -25,7 +25,7 @@ from tapeworks.comparison.texts import (
     LONGEST_LABEL,
     picture_labels,
     reference_labels,
-    shortened,
+    shorten,
 )
 from tapeworks.storage.history import History
 from tapeworks.storage.records import ImageValues, IterationRecord, RunRecord
@@ -297,7 +297,7 @@ class TestLabels:
 
     def test_what_is_still_too_long_loses_its_middle(self) -> None:
         text = "".join(chr(ord("a") + place % 26) for place in range(80))
-        label = shortened(text)
+        label = shorten(text)
         assert len(label) <= LONGEST_LABEL
         assert label.startswith(text[:20])
         assert label.endswith(text[-20:])

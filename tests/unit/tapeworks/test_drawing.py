@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
 
 from tapeworks.plotting.curves import Curves, Line, Measure
-from tapeworks.plotting.drawing.pictures import draw, rendered
+from tapeworks.plotting.drawing.pictures import draw, render
 from tapeworks.plotting.drawing.timeline import duration
 from tapeworks.plotting.hardest import ContactSheet, HardImage
 from tapeworks.plotting.heat_map import HeatMap
@@ -263,7 +263,7 @@ class TestTheContactSheet:
 )
 def test_names_are_written_as_they_are(picture_format: str, begins: bytes) -> None:
     odd = curves(line("_$\\frac"), line("日本 $x$"), line("$"))
-    assert rendered(draw(odd), picture_format).startswith(begins)
+    assert render(draw(odd), picture_format).startswith(begins)
 
 
 def test_the_style_of_others_in_this_process_changes_no_picture_and_is_kept(

@@ -18,19 +18,19 @@ from tapeworks.plotting.hardest import SHEET, contact_sheet, hardest_places
 from tapeworks.plotting.heat_map import (
     MOST_COLUMNS,
     MOST_ROWS,
-    grouped,
+    choose_iterations,
+    group_rows,
     hardest_first,
     heat_map,
     last_known,
     newest_at,
-    shown_iterations,
 )
 from tapeworks.plotting.kinds import Kind, content, picture_format
 from tapeworks.plotting.timeline import axis, distinct, timeline
 from tapeworks.scheduler.errors import CannotContinueHere
 from tapeworks.storage.errors import IterationNotFound, IterationNotRecorded
 from tapeworks.storage.history import History
-from tapeworks.wire.chunks import chunked
+from tapeworks.wire.chunks import make_chunks
 from tests.support.made_up import iteration_of, ledger_of, submit_and_claim
 from tests.support.stories import evaluated, tell, values_of
 
@@ -133,7 +133,7 @@ class TestTheHeatMap:
     def test_of_many_iterations_every_so_many_are_shown_and_the_last(
         self, first: int, completed: int, expected: range
     ) -> None:
-        shown = shown_iterations(first, completed)
+        shown = choose_iterations(first, completed)
         assert list(shown) == list(expected)
         assert shown[-1] == completed - 1
 
@@ -141,7 +141,7 @@ class TestTheHeatMap:
         losses = np.arange(MOST_ROWS + 1, dtype=np.float32)[:, np.newaxis]
         losses = np.concatenate([losses, np.full_like(losses, NAN)], axis=1)
         losses[1, 1] = 9.0
-        rows, row_images = grouped(losses)
+        rows, row_images = group_rows(losses)
         assert row_images == (2, *[1] * (MOST_ROWS - 1))
         assert_array_equal(rows[:3], [[0.5, 9.0], [2.0, NAN], [3.0, NAN]])
 
@@ -206,7 +206,7 @@ class TestTheHardestImages:
 
     def test_show_their_pixels_label_and_what_they_were_taken_for(self, history: History) -> None:
         data = datasets.load(RunConfig(images=4)).training
-        digest = chunked(data.images, data.labels).digest
+        digest = make_chunks(data.images, data.labels).digest
         losses = [[4.0, 3.0, 2.0, 1.0], [0.5, 0.75, 1.5, 0.25]]
         numbers = [[0, 1, 2, 3], [2, 0, 3, 1]]
         run = tell(history, losses, numbers=numbers, images_digest=digest)
@@ -221,7 +221,7 @@ class TestTheHardestImages:
 
     def test_are_those_of_the_last_iteration_that_was_recorded(self, history: History) -> None:
         data = datasets.load(RunConfig(images=2)).training
-        digest = chunked(data.images, data.labels).digest
+        digest = make_chunks(data.images, data.labels).digest
         settings = {"record_images_every": 3, "iterations": 9}  # as if it had been cancelled
         run = tell(history, [[1.0, 2.0]] * 5, images_digest=digest, settings=settings)
         assert contact_sheet(history, run).iteration == 2

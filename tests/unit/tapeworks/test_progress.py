@@ -39,7 +39,7 @@ def show_three() -> None:
     with Progress(9) as progress:
         for number in range(3):
             progress.show(iteration(number))
-            progress.evaluated(evaluation(number + 1, 0.5 + number / 8))
+            progress.show_evaluation(evaluation(number + 1, 0.5 + number / 8))
 
 
 def test_the_accuracy_is_a_line_now_and_then_and_the_last_one_is_never_missing(

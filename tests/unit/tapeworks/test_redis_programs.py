@@ -32,7 +32,7 @@ def program(path: Path, name: str, printed: str) -> Path:
 
 
 def without_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_programs, "_carried", lambda *_: ())
+    monkeypatch.setattr(redis_programs, "_find_program", lambda *_: ())
 
 
 def test_a_server_of_the_path_that_gets_fixes_is_taken(path: Path) -> None:

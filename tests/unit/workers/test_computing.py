@@ -20,7 +20,7 @@ from tapeworks.model.parameters import (
     to_bytes,
 )
 from tapeworks.model.reduction import Reduction, blocks
-from tapeworks.wire.chunks import CHUNK_IMAGES, chunked
+from tapeworks.wire.chunks import CHUNK_IMAGES, make_chunks
 from tapeworks.wire.messages import AttemptKey, ShardMessage
 from tapeworks.workers.compute import Missing, shard_arrays
 from tests import reference_numpy
@@ -32,7 +32,7 @@ EngineOf = Callable[[NetworkConfig], Engine]
 NETWORK, IMAGES = SMALL.model_copy(update={"microbatch_size": 4}), 18
 NUMBERS = np.concatenate([np.arange(250, 262), np.arange(6)])
 PIXELS, LABELS = drawn_images(262, 9), labels_of(262, NETWORK)
-CHUNKS = chunked(PIXELS, LABELS)
+CHUNKS = make_chunks(PIXELS, LABELS)
 PARAMETERS = to_bytes(initial(NETWORK, seed=3))
 
 #: Bytes by digest, as Redis has them.
@@ -48,7 +48,7 @@ def shard(first: int, microbatches: int, wanted: GradientForm) -> ShardMessage:
         wanted=wanted,
         parameters_digest=digest(PARAMETERS),
         chunk_images=CHUNK_IMAGES,
-        chunks=CHUNKS.needed(images),
+        chunks=CHUNKS.find_needed(images),
         first_microbatch=first,
         images=tuple(images.tolist()),
         fingerprint=None,

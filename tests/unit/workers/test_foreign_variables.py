@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tapeworks.doctor.machine import check_variables
-from tapeworks.model.flags import FLAGS, ignored_variables
+from tapeworks.model.flags import FLAGS, find_ignored_variables
 from tapeworks.wire.addresses import DEFAULT_URL, REDIS
 from tapeworks.workers.app import OwnApp
-from tapeworks.workers.foreign import foreign, removed, without_foreign
+from tapeworks.workers.foreign import foreign, hide_foreign, without_foreign
 from tests.support.processes import ROOT
 
 #: A variable that is read, or that an option of Celery's command line is taken from.
@@ -65,14 +65,14 @@ FOREIGN += ["PGHOSTADDR", "PROMETHEUS_MULTIPROC_DIR", "PSYCOPG_IMPL"]
 @pytest.mark.parametrize("name", FOREIGN)
 def test_variables_of_other_programs_are_gone_for_a_time(name: str) -> None:
     environment = {name: "x", "HOME": "/home"}
-    with removed(environment) as ignored:
+    with hide_foreign(environment) as ignored:
         assert (environment, ignored) == ({"HOME": "/home"}, {name: "x"})
     assert environment == {name: "x", "HOME": "/home"}
 
 
 def test_tensorflow_is_told_nothing_but_our_flags_and_what_to_log() -> None:
     ignored = ["ONEDNN_VERBOSE", "TF_XLA_FLAGS", "XLA_SOMETHING"]
-    assert ignored_variables([*ignored, "TF_CPP_MIN_LOG_LEVEL", "HOME", *FLAGS]) == ignored
+    assert find_ignored_variables([*ignored, "TF_CPP_MIN_LOG_LEVEL", "HOME", *FLAGS]) == ignored
 
 
 @pytest.fixture
