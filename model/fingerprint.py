@@ -63,7 +63,7 @@ def golden_digest(network: NetworkConfig) -> str:
     added = to_bytes(microbatch_sums(result.gradients, network.microbatch_size))
     if forwards != _bits(backwards, step=-1) or sums != added:
         raise ArithmeticUnsound(
-            "Expected the same bits for an image in every place, and for sums whoever adds. "
+            "Expected the same bits for an image in every place, and for sums in either way. "
             f"Received others from TensorFlow {tf.__version__} on this machine, whose results "
             "would not be reproducible: use another version, or another kind of machine."
         )

@@ -1,4 +1,4 @@
-"""Settings as they are given, from any library's types, and what is said of those of no use."""
+"""Settings as they are given, from any library's types, and error sentences for invalid ones."""
 
 from __future__ import annotations
 

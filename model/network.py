@@ -58,7 +58,7 @@ def unfold_fully(image: NDArray[np.float32], kernel_sizes: Sequence[int]) -> NDA
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerwisePass:
-    """What the layerwise forward pass leaves behind for per-image gradients.
+    """Results of the layerwise forward pass, kept for per-image gradients.
 
     The images stand side by side in every pixel, as in `tapeworks.model.convolution`.
     """

@@ -35,7 +35,7 @@ BETA_1_POWER, BETA_2_POWER = "beta_1_power", "beta_2_power"
 
 
 def initial_state(config: RunConfig) -> Arrays:
-    """What the optimizer remembers before the first update; nothing for plain SGD."""
+    """The optimizer's state before the first update; empty for plain SGD."""
     state: Arrays = {
         f"{name}.{kind}": np.zeros(shape, np.float32)
         for kind in _REMEMBERED[config.optimizer]
@@ -47,7 +47,7 @@ def initial_state(config: RunConfig) -> Arrays:
 
 
 def direction(config: UpdateConfig, state: Arrays, mean_gradient: Arrays) -> tuple[Arrays, Arrays]:
-    """What `assign` takes in the place of the mean gradient, and the state after it.
+    """Return the direction that `assign` takes, and the optimizer's state after it.
 
     The caller checks both for finiteness.
     """

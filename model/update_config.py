@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Optimizer(StrEnum):
-    """Which way the parameters go, given the mean gradient."""
+    """The rule that turns mean gradients into a direction."""
 
     SGD = "sgd"  #: against the mean gradient; remembers nothing
     MOMENTUM = "momentum"  #: against the sum of all mean gradients, older ones faded
@@ -17,7 +17,7 @@ class Optimizer(StrEnum):
 
 
 class Schedule(StrEnum):
-    """How the learning rate goes from iteration to iteration, after the warm-up."""
+    """The course of the learning rate after the warm-up."""
 
     CONSTANT = "constant"  #: stays
     LINEAR = "linear"  #: goes to the final one in a straight line
@@ -37,7 +37,7 @@ _READ_BY = {
 
 
 class UpdateConfig(BaseModel):
-    """What becomes of a mean gradient."""
+    """Settings of the update."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,6 +1,6 @@
 """Iterations after which a run is evaluated, its parameters kept, its images recorded; pure.
 
-They and its early end are the same whoever drives the run, however often it was taken over.
+They and its early end are the same for every scheduler, however often the run was taken over.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ OF_ALL_RUNS = (StorageError, WorkersError)
 def other_bits(run_id: str, expected: str | None, received: str | None) -> CannotContinueHere:
     """The error for a run that would go on with another fingerprint."""
     return CannotContinueHere(
-        f"Run {run_id} was begun on machines with fingerprint {expected}; this one has {received} "
+        f"Run {run_id} began on machines with fingerprint {expected}; this one has {received} "
         "and would give other bits. Resume or replay it on such a machine."
     )
 
@@ -90,7 +90,7 @@ def other_order(run_id: str, expected: str, received: str | None) -> CannotConti
 def other_images(run_id: str, expected: str, received: str) -> CannotContinueHere:
     """The error for a run that would go on with other images."""
     return CannotContinueHere(
-        f"Run {run_id} was begun on other images than this machine has: expected digest "
+        f"Run {run_id} began on other images than this machine has: expected digest "
         f"{expected[:16]}. Received: {received[:16]}."
     )
 

@@ -149,7 +149,7 @@ def retry(
 
 
 def _initial_of_retry(run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord) -> Arrays:
-    """The checkpoint's parameters; drawn anew if they were only drawn, and the draw has changed."""
+    """The checkpoint's parameters; drawn again if initial, and the draw has changed."""
     old, start = restore_config(run.configuration), checkpoint.completed_iterations
     drawn = parameters.digest(parameters.to_bytes(parameters.initial(old.network, old.seed)))
     if start == 0 and drawn == checkpoint.digest:

@@ -64,7 +64,7 @@ class Bid:
 def find_lost_claim(connection: Connection, bids: Sequence[Bid]) -> Claim | None:
     """The claim that an earlier one of an owner's bids won, but whose answer was lost.
 
-    Its lease begins anew: who waited long for the database may have outlived it.
+    Its lease is renewed: an owner that waited long for the database may have outlived it.
     """
     *earlier, bid = bids
     if not earlier:
@@ -224,7 +224,7 @@ def _note_status(
 
 def _queue_again(connection: Connection, run: RunRecord, now: datetime) -> RunRecord:
     done = iteration_count(run.completed_iterations)
-    reason = f"its scheduler ended without a word after {done}"
+    reason = f"its scheduler ended unexpectedly after {done}"
     values = {"status": RunStatus.QUEUED, "reason": reason, "owner": None, "lease_until": None}
     connection.execute(update(runs).where(runs.c.id == run.id).values(values))
     note(
@@ -232,13 +232,13 @@ def _queue_again(connection: Connection, run: RunRecord, now: datetime) -> RunRe
         run.id,
         now,
         "abandoned",
-        f"{name_owner(run.owner)} ended without a word after {done}",
+        f"{name_owner(run.owner)} ended unexpectedly after {done}",
     )
     return run_by_id(connection, run.id)
 
 
 def wait_for_writers(connection: Connection, run_id: str) -> None:
-    """Let whoever writes this run finish, and keep out others until the transaction ends.
+    """Wait for transactions that write this run, and keep out others until this one ends.
 
     The transaction whose answer was lost may be ending only now, on a server that lives; what is
     read after this is its outcome. On SQLite every writer does so by beginning.
@@ -292,7 +292,7 @@ def _check_remembered(run: RunRecord, claim: Claim, completed_iterations: int) -
 
 
 def expect_no_later(connection: Connection, claim: Claim) -> None:
-    """The fence for words: whoever holds the run or held it last may tell its story."""
+    """Fence events: only the owner of the run, or its last owner, may write them."""
     run = _lock(connection, claim)
     if run.term != claim.term:
         raise _refusal(run, claim)

@@ -151,7 +151,7 @@ class History:
 
     @unit_of_work
     def renew(self, claim: Claim, lease_seconds: float) -> RunRecord:
-        """Lengthen the lease, counted from now; the run may tell of a request."""
+        """Renew the lease, counted from now; the run that is returned may hold a request."""
         bid = self._bid(claim.owner, lease_seconds)
         with self.database.write() as connection:
             return claims.hold(connection, claim, lease_until=bid.lease_until)
@@ -202,8 +202,8 @@ class History:
         """Advance the run by one iteration or several that follow each other, in one transaction.
 
         Each ledger must count each of its iteration's images once. Of the parameters before an
-        iteration none stay but those that are to be kept and the initial ones. Repeated because
-        the answer was lost, it does nothing. The run as it stands then may tell of a request.
+        iteration none stay but those that are to be kept and the initial ones. Retried because
+        the answer was lost, it does nothing. The run that is returned may hold a request.
         Raises `HistoryRolledBack` if the database has forgotten an iteration before these.
         """
         check_commits(claim, commits)

@@ -27,7 +27,7 @@ _FINISHED = [status for status in RunStatus if status.is_finished]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
-    """What is, or would be, removed of one run."""
+    """Checkpoints of one run that are, or would be, removed."""
 
     #: The run.
     run_id: str
@@ -41,7 +41,7 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableSize:
-    """What one table takes."""
+    """Rows and bytes of one table."""
 
     #: Its name.
     table: str

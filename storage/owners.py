@@ -1,4 +1,4 @@
-"""Who drives a run, written so that others on the same machine can tell when it is dead."""
+"""Names of the processes that drive runs, by which others on the machine see that one is dead."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def name_owner(owner: str | None) -> str:
 
 
 def is_gone(owner: str) -> bool:
-    """Whether the owner is provably dead: it was here, and its process is not here any more.
+    """Return whether the owner is provably dead: it was here, and its process has ended.
 
     Of other machines, other containers and other boots nothing can be proved; their leases tell.
     """
@@ -39,7 +39,7 @@ def is_gone(owner: str) -> bool:
 
 
 def is_alive(owner: str) -> bool:
-    """Whether the owner is provably alive: it is here, and its process still is the same one."""
+    """Return whether the owner is provably alive: its process is here, and is the same one."""
     process = _process_here(owner)
     return process is not None and _start_of(process[0]) == process[1] != HIDDEN
 
@@ -65,7 +65,7 @@ if sys.platform == "linux":
         return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
 
     def _start_of(pid: int) -> str | None:
-        """When the process started; None if there is none, or only its remains.
+        """Return the start of the process; None if there is none, or only a zombie.
 
         In clock ticks since boot: unlike a time of day, they stay when the clock is set.
         """
@@ -77,7 +77,7 @@ if sys.platform == "linux":
         return None if state in "ZX" else numbers[18]
 
     def _hidden(pid: int) -> str | None:
-        """What is known of a process that /proc, mounted with hidepid, does not show."""
+        """Return `HIDDEN` for a process that /proc, mounted with hidepid, does not show."""
         try:
             with suppress(PermissionError):  # then it is there, and another user's
                 os.kill(pid, 0)
@@ -95,7 +95,7 @@ else:
         return str(round(psutil.boot_time()))
 
     def _start_of(pid: int) -> str | None:
-        """When the process started; None if there is none, or only its remains."""
+        """Return the start of the process; None if there is none, or only a zombie."""
         import psutil
 
         try:

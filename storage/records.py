@@ -269,7 +269,7 @@ class EventRecord:
 
 
 class Metric(StrEnum):
-    """What evaluations are compared by."""
+    """The number by which evaluations are compared."""
 
     LOSS = "loss"  #: the lowest is best
     ACCURACY = "accuracy"  #: the highest is best

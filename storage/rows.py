@@ -57,7 +57,7 @@ def note(connection: Connection, run_id: str, at: datetime, kind: str, message: 
 
 
 def is_noted(connection: Connection, event: EventRecord) -> bool:
-    """Whether this very event is stored: the one whose answer its sender did not get."""
+    """Return whether this very event is stored, by an earlier try whose answer was lost."""
     columns = columns_of(EventRecord)
     same = [column.is_not_distinct_from(getattr(event, column.name)) for column in columns]
     return connection.scalar(select(tables.events.c.id).where(*same).limit(1)) is not None

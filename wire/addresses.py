@@ -87,7 +87,7 @@ def _why_not(password: str, length: int) -> str | None:
     if not password:
         return "is empty"
     if not password.isprintable():
-        return "has more than one line, or characters that nobody types"
+        return "has more than one line, or unprintable characters"
     return None
 
 
@@ -138,7 +138,7 @@ def without_password(url: str) -> str:
 
 
 def redact(url: str) -> str:
-    """Return an address that is of no use, or that it is not shown: it may be a password."""
+    """Return an invalid address, or a note that it is not shown: it may be a password."""
     if _IN_FORM.match(url):
         return without_password(url)
     return "something else, not shown as it may hold a password"

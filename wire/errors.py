@@ -14,7 +14,7 @@ class RedisMisconfigured(RedisUnreachable):
 
 
 class RedisRefused(RedisMisconfigured):
-    """Redis knows no such user, or another password; it will until somebody changes that."""
+    """Redis knows no such user, or another password; it will until that is changed."""
 
 
 class RedisUnsuitable(WorkersError):

@@ -58,7 +58,7 @@ class Opening:
 class Exchange(Registry):
     """Redis, as scheduler and workers use it. Every method may raise `RedisUnreachable`.
 
-    Whoever has a key signs what others act upon, and acts upon nothing that is not signed.
+    With a key, all that others act upon is signed, and nothing unsigned is acted upon.
     """
 
     # Scheduler to workers

@@ -1,4 +1,4 @@
-"""What a thread is working on: stands in every line that it logs meanwhile."""
+"""The work in a thread's hand, written into every line that it logs meanwhile."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def go_on_about(**fields: object) -> None:
 
 
 def about_nothing() -> None:
-    """What was worked on is dealt with."""
+    """Clear the context."""
     _context.set(_NOTHING)
 
 
 def context() -> Mapping[str, object]:
-    """What this thread works on."""
+    """The fields of this thread's work."""
     return _context.get()

@@ -31,7 +31,7 @@ from tapeworks.wire.errors import (
 
 
 def unreachable(url: str, error: BaseException) -> RedisUnreachable:
-    """The sentence; `RedisMisconfigured` when it will not change until somebody does something."""
+    """Return the error with its sentence; `RedisMisconfigured` when waiting does not help."""
     place = without_password(url)
     if isinstance(error, OutOfMemoryError):
         return RedisUnreachable(
@@ -46,7 +46,7 @@ def unreachable(url: str, error: BaseException) -> RedisUnreachable:
     if isinstance(error, NoPermissionError):
         return RedisMisconfigured(
             f"The Redis user {_user(url)} may not do what it has to at {place}: {_words(error)}. "
-            "Make its rules anew with: tapeworks secrets DIRECTORY, and restart Redis with them."
+            "Make its rules again with: tapeworks secrets DIRECTORY, and restart Redis with them."
         )
     encrypted = url.startswith("rediss:")
     if reason := tls.reason(error, encrypted=encrypted):
@@ -101,7 +101,7 @@ OPTIONS |= {"ssl_cert_reqs", "ssl_check_hostname"}
 
 
 def connect(url: str) -> redis.Redis:
-    """A client for this URL; nothing is sent yet. Raises `RedisUnreachable` for a URL of no use."""
+    """A client for this URL; nothing is sent yet. Raises `RedisUnreachable` for an invalid URL."""
     try:
         _check_text(url)
         client = redis.Redis.from_url(
@@ -109,7 +109,7 @@ def connect(url: str) -> redis.Redis:
             socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
             socket_timeout=ANSWER_TIMEOUT_SECONDS,
             health_check_interval=5,
-            # A connection that idled out is made anew, once; a time-out is not waited for twice.
+            # A connection that idled out is opened again, once; a time-out is not waited for twice.
             retry=Retry(NoBackoff(), retries=1, supported_errors=(redis.ConnectionError,)),
         )
         client.connection_pool.make_connection()  # takes the options, connects nothing

@@ -21,8 +21,8 @@ CERTIFICATES = {
 
 #: Of any other certificate.
 UNKNOWN_SIGNER = (
-    "its certificate is signed by nobody that is trusted here: name the file of the authority that "
-    "did, with ?ssl_ca_certs=/path/ca.pem in the URL, if this is your server"
+    "its certificate is not signed by an authority trusted here: name the authority's file "
+    "with ?ssl_ca_certs=/path/ca.pem in the URL, if this is your server"
 )
 
 
@@ -51,7 +51,7 @@ def check(options: Mapping[str, Any], shown: str) -> None:
 
 
 def reason(error: BaseException | None, *, encrypted: bool) -> str | None:
-    """What is wrong between the two, as far as TLS is concerned, and what to do about it."""
+    """Return the TLS problem behind an error, with its remedy; None if there is none."""
     while error is not None:
         if found := _reason_of(error, encrypted=encrypted):
             return found

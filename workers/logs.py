@@ -51,7 +51,7 @@ class PlainFormatter(logging.Formatter):
         return self._mask("\n".join(filter(None, [self.line(record), self._traceback(record)])))
 
     def line(self, record: logging.LogRecord) -> str:
-        """What stands on the first line."""
+        """Return the first line."""
         return visible(record.getMessage())
 
     def _traceback(self, record: logging.LogRecord) -> str:

@@ -32,7 +32,7 @@ class Stream(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
         """Write what can be written, and claim that it was all.
 
-        Data after a gap is of no use; words are tried again, for a full disk may have room later.
+        Data after a gap is useless; log lines are retried, for a full disk may have room later.
         """
         size = memoryview(data).nbytes
         if self.lost and self._is_data:

@@ -201,7 +201,7 @@ class Supervisor:
 
 def _read(slot: _Slot, readiness: IO[bytes]) -> None:
     """See whether the slot's worker has become ready."""
-    if readiness.read(1):  # b"" when it ended without a word, None while it says nothing
+    if readiness.read(1):  # b"" when it ended without reporting, None while it is silent
         slot.early_deaths = 0
         readiness.close()
         slot.readiness = None

@@ -96,7 +96,7 @@ def serve(sealed: str) -> None:
 def _serve(sealed: str) -> None:
     """Open a message and answer it.
 
-    What is not signed as it should be, or cannot be read, has no answer: whoever wrote it may have
+    What is not signed as it should be, or cannot be read, has no answer: its writer may have
     named any run. The scheduler sees by the worker's record that their keys differ.
     """
     try:
@@ -124,7 +124,7 @@ def _is_stranger() -> bool:
 def _report_refused(reason: str) -> None:
     """Once for each reason: a warning for each message would let a forger fill the disk."""
     logger.warning(
-        "A message is refused: %s Others like it will be refused without a word.",
+        "A message is refused: %s Others like it will be refused silently.",
         reason,
         extra={"event": "message_refused"},
     )

@@ -63,7 +63,7 @@ def _report_dropped() -> None:
     """Once: a warning for each would let a forger fill the disk."""
     logger.warning(
         "An entry of the queue is dropped: it is no message of a scheduler of this version. "
-        "Others like it will be dropped without a word."
+        "Others like it will be dropped silently."
     )
 
 

@@ -38,7 +38,7 @@ class Watchdog:
         self._idle_heartbeats = 0
 
     def beat(self, taken: int, queue_length: int, *, busy: bool) -> bool:
-        """Whether the worker has stopped consuming.
+        """Record a heartbeat; return whether the worker has stopped consuming.
 
         `taken` are the messages that it took since it started, stale ones too; it is `busy` while
         it has one in hand.
@@ -57,7 +57,7 @@ HEARTBEAT_SECONDS = 1.0
 #: Images and parameters kept by one worker, in bytes.
 CHUNKS_BYTES, PARAMETERS_BYTES = 128 * 2**20, 128 * 2**20
 
-#: Parameters kept at most: those of iterations that are over are of no use.
+#: Parameters kept at most: those of finished iterations are not needed.
 MOST_PARAMETERS = 8
 
 #: How often an answer is written before it is given up, and the longest pause between, in seconds.
@@ -197,7 +197,7 @@ class Worker:
         self._in_hand = True
 
     def lay_down(self) -> None:
-        """Record that the message in hand is dealt with."""
+        """Record that the message in hand is done."""
         self._in_hand = False
 
     def is_worn(self) -> bool:

@@ -49,8 +49,8 @@ REFUSED_SECONDS = 1.0
 #: above at the most. What passes by itself, such as a full disk, does not end a run in an instant.
 FAILED_SECONDS = 0.25
 
-#: Answers in an iteration that are told to be of no use though nobody known gave them: anybody who
-#: may write to Redis can write thousands.
+#: Invalid answers of unknown workers that are reported in an iteration: any client that may write
+#: to Redis can write thousands.
 MOST_UNKNOWN_TOLD = 3
 
 

@@ -27,7 +27,7 @@ NOW = float("-inf")
 DIED_SECONDS = 4.0
 
 #: Workers that alone may answer a shard, since all others have, are not waited for any more after
-#: so many attempts and seconds: who shows itself need not be able to answer.
+#: so many attempts and seconds: a worker with a heartbeat need not be able to answer.
 UNHEARD_ATTEMPTS = 4
 UNHEARD_SECONDS = 120.0
 
@@ -105,7 +105,7 @@ class Slot:
     def has_heard(self, attempt: Attempt, worker: str) -> bool:
         """Record this worker's failure at this attempt; return whether it was known before.
 
-        It says so twice if its answer is delivered twice, or played back by somebody else.
+        A failure comes twice if its answer is delivered twice, or replayed by another client.
         """
         known = (attempt.id, worker) in self._heard
         self._heard.add((attempt.id, worker))
@@ -302,7 +302,7 @@ class Sending:
         return self._standing.pace.queueing(shards_ahead, self._microbatches)
 
     def find_superseded(self, slot: Slot) -> tuple[str, ...]:
-        """Attempts at a shard that are of no use any more, and that nobody has answered."""
+        """Return the attempts at a counted shard that no worker has answered."""
         if slot.number == 1 or self.is_missing(slot):
             return ()
         ids = [self._name(slot.shard, number) for number in range(1, slot.number + 1)]

@@ -66,7 +66,7 @@ class Settling:
         return told
 
     def finite_after_all(self, slot: Slot) -> list[Command]:
-        """Once its shard was found finite, whoever said otherwise was wrong."""
+        """Strike the workers that found a shard not finite which was found finite after all."""
         if not slot.not_finite_by or self._sending.is_missing(slot):
             return []
         wrong, slot.not_finite_by = slot.not_finite_by, []
@@ -145,8 +145,8 @@ class Settling:
 
     def _nobody_left(self) -> str:
         return (
-            f"Nobody that may go on has fingerprint {self._standing.fingerprint}, and nothing that "
-            "is stored rests on this iteration"
+            f"No worker that may go on has fingerprint {self._standing.fingerprint}, and nothing "
+            "that is stored rests on this iteration"
         )
 
     def _rests_on_pin(self, slot: Slot) -> bool:

@@ -180,7 +180,7 @@ class Link:
                 Notice(
                     "answer_forged",
                     f"Attempt {attempt_id} is not counted: {error} Answers like it will be dropped "
-                    "without a word, and their shards sent again.",
+                    "silently, and their shards sent again.",
                 )
             )
 

@@ -84,7 +84,7 @@ def _may_pass(error: BaseException) -> bool:
 
 
 class Patience:
-    """Does units of work anew, as a whole, until the database takes them or the user interrupts.
+    """Retries units of work, as a whole, until the database takes them or the user interrupts.
 
     The user is told once when an outage begins and once when it is over. The history of the run
     that is driven, if any, is told as soon as it can be written.

@@ -162,7 +162,7 @@ def prepare(history: History, run: RunRecord, wanted: Sequence[range]) -> Replay
     if config.allow_mixed_workers:
         raise CannotReplay(
             f"Run {run.id} allowed workers of different fingerprints (allow_mixed_workers); "
-            "nobody can promise that it has the same bits again."
+            "the same bits cannot be promised for it."
         )
     spans = _spans(history, run, iterations, config.checkpoint_every)
     records = {record.iteration: record for record in history.iterations(run.id)}

@@ -216,7 +216,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
-        connection.execute("BEGIN IMMEDIATE")  # waits for whoever holds the lock
+        connection.execute("BEGIN IMMEDIATE")  # waits for the holder of the lock
         connection.execute("ROLLBACK")
 
 

@@ -38,19 +38,19 @@ _Result = TypeVar("_Result")
 
 
 class Repeat(Protocol):
-    """Does a unit of work, as often as it takes."""
+    """Runs a unit of work, retried until it succeeds."""
 
     def __call__(self, unit: Callable[[], _Result], /) -> _Result:
-        """What the unit gives in the end."""
+        """Return the result of the unit."""
 
 
 def once(unit: Callable[[], _Result]) -> _Result:
-    """Does it, and lets its error through."""
+    """Run it without retries."""
     return unit()
 
 
 class Repeating(Protocol):
-    """Whose units of work are done as often as it takes."""
+    """An object whose units of work are retried."""
 
     _repeat: Repeat
 
@@ -61,7 +61,7 @@ _Self = TypeVar("_Self", bound=Repeating)
 def unit_of_work(
     method: Callable[Concatenate[_Self, _Arguments], _Result],
 ) -> Callable[Concatenate[_Self, _Arguments], _Result]:
-    """Make a method one that may be begun anew as a whole; it must be the same to do it twice."""
+    """Make a method one that may be retried as a whole; it must be idempotent."""
 
     @functools.wraps(method)
     def repeat(self: _Self, /, *arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
@@ -91,7 +91,7 @@ REMEDIES = {
     " --encoding UTF8 --template template0",
     "not a database": "Name another file, or move this one away.",
     "no such table": "Run: tapeworks db upgrade",
-    "certificate verify failed": "Its certificate has expired, or is signed by nobody that is"
+    "certificate verify failed": "Its certificate has expired, or is not signed by an authority"
     " trusted here: renew it, or name its CA with sslrootcert=/path/ca.pem in the URL.",
     "does not match host name": "Name the server in the URL as its certificate does.",
     "root certificate file": "Name the file of your server's CA with sslrootcert=/path/ca.pem.",

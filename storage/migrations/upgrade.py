@@ -54,7 +54,7 @@ def upgrade(connection: Connection, address: str) -> None:
 
 
 def _apply(connection: Connection, address: str, place: str | None) -> None:
-    """Run the revisions that are missing, and make the views anew."""
+    """Run the revisions that are missing, and create the views again."""
     from alembic import command
     from alembic.util import CommandError
 

@@ -76,7 +76,7 @@ NAMES = tuple(COLUMNS)
 
 
 def create_views(connection: Connection) -> None:
-    """Make the views anew, as this version has them."""
+    """Replace the views by those of this version."""
     drop_views(connection)
     for name, query in queries(connection.dialect.name).items():
         statement = f"CREATE VIEW {name} AS\n{query}"

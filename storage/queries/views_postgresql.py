@@ -1,4 +1,4 @@
-"""What PostgreSQL calls it: the pieces of the views that differ between databases."""
+"""PostgreSQL's words for the pieces of the views that differ between databases."""
 
 from __future__ import annotations
 

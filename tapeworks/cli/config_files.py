@@ -18,7 +18,7 @@ YAML_ENDINGS, TOML_ENDING = {".yaml", ".yml"}, ".toml"
 #: What YAML calls nothing.
 NULLS = {"", "~", "null", "Null", "NULL"}
 
-#: Of values that say nothing about their type; any other tag is one that somebody wrote.
+#: Of values that say nothing about their type; any other tag was written by a person.
 PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")}
 
 

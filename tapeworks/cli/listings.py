@@ -1,4 +1,4 @@
-"""What a query found, as a table for people, or as CSV, JSON or Markdown."""
+"""Results of queries as a table for people, or as CSV, JSON or Markdown."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _Command = Callable[..., int]
 
 
 class Form(StrEnum):
-    """How a listing is printed."""
+    """The format of a printed listing."""
 
     TABLE = "table"  #: for people: six digits of a number
     CSV = "csv"  #: all digits, times in UTC

@@ -96,7 +96,7 @@ def _run_logged(service: Service, command: Callable[[], int]) -> int:
         logger.error("interrupted", extra={"event": "interrupted"})
         return ExitCode.INTERRUPTED
     except Exception:  # noqa: BLE001 - a defect is logged as everything else is
-        logger.exception("Ended with an error that nobody expected", extra={"event": "bug"})
+        logger.exception("Ended with an unexpected error", extra={"event": "bug"})
         return ExitCode.RUN_FAILED
 
 

@@ -158,10 +158,10 @@ def _kind_of(file: Path, file_systems: Mapping[str, str]) -> str:
 
 RUNS = "runs"
 
-#: What whoever has no scheduler can do.
+#: The remedy where no scheduler is alive.
 START = "Start one at this database and this Redis with: tapeworks scheduler"
 
-#: What whoever names no Redis, or one that cannot be used, can do.
+#: The remedy where no Redis is named, or one that cannot be used.
 NAME = "Name the Redis of the schedulers with TAPEWORKS_REDIS_URL, to see whether one is there."
 
 
@@ -179,7 +179,7 @@ def check_runs(database: Database, seen: Seen | None) -> Iterator[Finding]:
 
 
 def _is_scheduled(seen: Seen | None) -> bool | None:
-    """Whether a scheduler is there; None if that cannot be seen."""
+    """Return whether a scheduler is alive; None if that cannot be seen."""
     if seen is None or seen.schedulers is None:
         return None
     return bool(seen.schedulers)

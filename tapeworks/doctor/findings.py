@@ -1,4 +1,4 @@
-"""What a check found, and what to do about it."""
+"""Findings of checks, each with its remedy."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def other_versions(
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "ok"
-    WARNING = "warning"  #: it works, but not as well or as safely as it could
+    WARNING = "warning"  #: it works, but slower or less safely than it could
     PROBLEM = "problem"  #: something will fail, or stand still
 
 

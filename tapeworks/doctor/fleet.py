@@ -1,4 +1,4 @@
-"""Who shows himself at Redis, and how long ago."""
+"""Checks of the workers and schedulers that are registered in Redis."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WORKERS = "workers"
 
 
 def check_workers(seen: Seen) -> Iterator[Finding]:
-    """How many, and what is the matter with them."""
+    """Check versions, fingerprints, quarantine, pace and clocks of the workers."""
     if not seen.workers:
         yield warning(WORKERS, "none is alive", "Start one with: tapeworks worker")
         return
@@ -103,7 +103,7 @@ def _hanging(workers: Sequence[WorkerRecord]) -> Iterator[Finding]:
 
 
 def _age_seconds(worker: WorkerRecord) -> float:
-    """How long it has been there, by its own clock."""
+    """The worker's age by its own clock."""
     try:
         since = datetime.fromisoformat(worker.since)
         now = datetime.fromisoformat(worker.clock) if worker.clock else datetime.now(UTC)
@@ -135,7 +135,7 @@ class Seen:
 
 
 def read_registry(client: redis.Redis, url: str) -> Seen:
-    """All who are alive. Raises `RedisUnreachable`."""
+    """Read all registered workers and schedulers. Raises `RedisUnreachable`."""
     exchange = Exchange(url)
     workers = exchange.workers()
     skews = _skews(client, url, workers, worker_key, WORKER_SECONDS)
@@ -196,7 +196,7 @@ SCHEDULERS = "schedulers"
 
 
 def check_schedulers(seen: Seen) -> Iterator[Finding]:
-    """How many; that none is there matters when a run waits."""
+    """Check their versions; that none is alive matters only when a run waits."""
     if seen.schedulers is None:
         yield ok(SCHEDULERS, "not told to this Redis user, as it should be for a worker's")
         return

@@ -29,7 +29,7 @@ CONTAINER_SECRETS = Path("/run/secrets")
 
 
 def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Report what is set in vain, and secrets that cannot be read, or by too many."""
+    """Report settings without effect, and secrets that cannot be read, or by too many."""
     ours = {name.removeprefix(PREFIX) for name in environment if name.startswith(PREFIX)}
     wrong = [_unknown(name) for name in sorted(ours - KNOWN)]
     settings = Settings(environment)
@@ -99,7 +99,7 @@ BIT_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
 
 def check_threads(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """What is set in vain, and what changes bits; of this process, which workers inherit from."""
+    """Check variables that have no effect or change bits, in this process as in its workers."""
     wrong = [*_overridden(environment), *_in_vain(environment), *_changing_bits(environment)]
     yield from wrong
     if not wrong:

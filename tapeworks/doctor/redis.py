@@ -140,7 +140,7 @@ def _exposure(url: str) -> Iterator[Finding]:
     if _lets_in_anybody(url):
         yield problem(
             ACCESS,
-            "whoever reaches Redis may use it, without a password",
+            "any client that reaches Redis may use it, without a password",
             "Give it users with: tapeworks secrets DIRECTORY, and its server the aclfile that this "
             "makes; at the very least a requirepass.",
         )
@@ -162,7 +162,7 @@ def _is_local(url: str) -> bool:
 
 
 def _lets_in_anybody(url: str) -> bool:
-    """Check that it answers somebody without a name and a password."""
+    """Return whether it answers a client without a name and a password."""
     stranger = connect(url)
     arguments = stranger.connection_pool.connection_kwargs
     for name in ("username", "password"):

@@ -27,10 +27,10 @@ _Found = TypeVar("_Found")
 
 
 class BoundedLook(Generic[_Found]):
-    """What `look` finds; None when it raises `away`, or takes too long.
+    """Calls `look` with a time limit; None when it raises `away`, or takes too long.
 
     One that takes too long goes on in its thread, and the next scrape waits for the same one: there
-    is never a second, however long it takes and whoever asks.
+    is never a second.
     """
 
     def __init__(self, look: Callable[[], _Found], away: type[Exception]) -> None:

@@ -1,4 +1,4 @@
-"""What the supervisor of worker processes knows of them, when Prometheus asks."""
+"""Prometheus metrics of the worker processes under one supervisor."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class WorkerProcesses(Collector):
         self._look = BoundedLook(exchange.workers, RedisUnreachable)
 
     def collect(self) -> Iterable[Metric]:
-        """What the supervisor knows, and what the processes show of themselves in Redis."""
+        """Yield the supervisor's counts, and those from the processes' heartbeats in Redis."""
         places, starts = self._supervisor.places, self._supervisor.starts
         yield _gauge("processes_wanted", "Worker processes that should run", len(places))
         alive = sum(pid is not None for pid in places)

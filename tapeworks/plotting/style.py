@@ -1,4 +1,4 @@
-"""What the drawings share: colours, and axes without what says nothing."""
+"""The common style of the drawings: colours, and plain axes."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_after_kill_9_workers_and_redis_end_by_themselves_and_the_state_is_true(
     all_gone(training)
     [run] = call("runs --json").values
     assert run["status"] == "queued"
-    assert "ended without a word" in run["reason"]
+    assert "ended unexpectedly" in run["reason"]
     kinds = [event["kind"] for event in call("show it --events --json").values]
     assert "abandoned" in kinds
     goes_on_to_the_same_bits(call, undisturbed)

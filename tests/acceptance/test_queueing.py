@@ -177,7 +177,7 @@ def test_a_retry_is_bound_to_the_images_and_the_kind_of_workers_of_its_parent(
     np.savez(places / "own.npz", images=255 - images, labels=np.tile([3, 6], 4))
     resumed = call(f"train --workers 0 --resume {new['id']}")
     assert resumed.code == 1
-    assert "begun on other images" in resumed.last_words
+    assert "began on other images" in resumed.last_words
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_retry_is_bound_to_the_images_and_the_kind_of_workers_of_its_parent(
         ("priority -99999999 it", 2, "a whole number from -1000000 to 1000000"),
         ("priority high it", 2, "a whole number from -1000000 to 1000000. Received: priority=high"),
         ("priority 99999999 it", 2, "Received: priority=99999999"),
-        ("delete it", 2, "say so with --yes"),
+        ("delete it", 2, "confirm with --yes"),
         ("delete it nothing --yes", 3, "no run 'nothing'"),
         ("submit --vary seed=1,2 --follow", 2, "--follow waits for one run"),
         ("submit --paused --follow", 2, "A paused run has no end to wait for"),

@@ -132,7 +132,7 @@ def test_other_images_replay_nothing(call: Call, places: Path) -> None:
     assert call("replay own").code == 0
     images[5, 13, 13] ^= 1
     np.savez(places / "own.npz", images=images, labels=np.tile([3, 6], 4))
-    told_in_one_sentence(call("replay own"), 1, "begun on other images")
+    told_in_one_sentence(call("replay own"), 1, "began on other images")
 
 
 def test_workers_of_several_kinds_promise_nothing(call: Call) -> None:

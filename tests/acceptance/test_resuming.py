@@ -96,7 +96,7 @@ def test_a_run_is_not_continued_on_other_images_than_it_began_with(history: Hist
         stopped_status=RunStatus.PAUSED,
         load=lambda _: changed,
     )
-    with pytest.raises(CannotContinueHere, match="begun on other images"):
+    with pytest.raises(CannotContinueHere, match="began on other images"):
         driver.drive(history.claim(run.id, "somebody", 60))
     left = history.find_run(run.id)
     assert (left.status, left.completed_iterations) == (RunStatus.PAUSED, 2)

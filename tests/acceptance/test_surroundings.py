@@ -21,7 +21,7 @@ FOREIGN = "0" * 16
 
 @pytest.fixture
 def paused(places: Path) -> str:
-    """A run that was begun on another kind of machine."""
+    """a run that began on another kind of machine."""
     history = History.open(places / "runs.db")
     run = submitted(history, settings(iterations=2))
     with history.database.write() as connection:

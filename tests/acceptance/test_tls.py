@@ -72,7 +72,7 @@ def redis_ports(secured: SecuredRedis, certificates: dict[str, Path]) -> Iterato
 
 #: What is wrong: (port, scheme and host, options, words of the sentence).
 WRONG = {
-    "another authority": ("good", "rediss://localhost", "ssl_ca_certs=other.pem", "nobody that is"),
+    "another authority": ("good", "rediss://localhost", "ssl_ca_certs=other.pem", "not signed"),
     "no authority": ("good", "rediss://localhost", "", "?ssl_ca_certs=/path/ca.pem"),
     "another host": ("elsewhere", "rediss://localhost", "ssl_ca_certs=ca.pem", "for another host"),
     "an address": ("good", "rediss://127.0.0.1", "ssl_ca_certs=ca.pem", "for another address"),

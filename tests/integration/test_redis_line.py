@@ -278,7 +278,7 @@ def test_password_and_tls_are_those_of_the_url(tmp_path: Path) -> None:
             assert exchange.take_entry(["shards"], 0.01) is None
         wrong = {
             good.replace(secured.password("worker"), "other"): "refuses this user and password",
-            good.split("?", 1)[0]: "nobody that is trusted here",
+            good.split("?", 1)[0]: "not signed by an authority trusted here",
         }
         for url, words in wrong.items():
             with pytest.raises(RedisUnreachable, match=words):

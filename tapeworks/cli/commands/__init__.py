@@ -71,7 +71,7 @@ COMMANDS = {
         "doctor", "Check settings, Redis, workers, schedulers, database, clocks and data sets."
     ),
     "health": Place(
-        "health", "Whether this machine's worker or scheduler is alive: exit code 0 or 1."
+        "health", "Check that this machine's worker or scheduler is alive: exit code 0 or 1."
     ),
     "secrets": Place(
         "admin", "Make the secrets of a deployment in DIRECTORY, and the file of its Redis users."

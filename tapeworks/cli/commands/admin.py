@@ -47,7 +47,7 @@ ACL_FILE = "redis_users.acl"
 
 
 def make(directory: Path) -> list[Path]:
-    """Make what is missing, and the users' file anew; the files that were written.
+    """Make the missing secrets, and the users' file again; return the files that were written.
 
     A secret that is there is kept. Raises `UsageError`, `PasswordUnusable`.
     """
@@ -78,7 +78,7 @@ def _check_access(directory: Path) -> None:
     mode = stat.S_IMODE(directory.stat().st_mode)
     if mode & ~DIRECTORY_MODE:
         raise UsageError(
-            f"Expected a directory that nobody but its owner may enter. Received: {directory} with "
+            f"Expected a directory that only its owner may enter. Received: {directory} with "
             f"mode {mode:o}. Name one that does not exist yet, or run: chmod 700 {directory}"
         )
 
@@ -107,7 +107,7 @@ def _write(path: Path, content: str, *, replaces: bool) -> None:
         if replaces:
             deliver_file(part, path)
         else:
-            path.hardlink_to(part)  # fails if somebody else has made it in the meantime
+            path.hardlink_to(part)  # fails if another process has made it in the meantime
     finally:
         part.unlink(missing_ok=True)
 
@@ -217,9 +217,9 @@ def _row(pruned: Pruned) -> tuple[str, ...]:
 def secrets_command(directory: Path) -> int:
     """Make the secrets of a deployment in DIRECTORY, and the file of its Redis users.
 
-    A secret that is there is kept: to replace one, delete its file and call this again; of the
-    database's password PostgreSQL has to be told (SECURITY.md). The users' file, redis_users.acl,
-    is made anew each time, with hashes of the passwords; it needs Redis 7 or newer. Prints the
+    A secret that is there is kept: to replace one, delete its file and call this again; change
+    the database's password in PostgreSQL as well (SECURITY.md). The users' file, redis_users.acl,
+    is replaced each time, with hashes of the passwords; it needs Redis 7 or newer. Prints the
     files that were written.
     """
     for path in make(directory):

@@ -1,4 +1,4 @@
-"""What `pause`, `resume`, `cancel`, `priority` and `delete` have in common."""
+"""Common parts of `pause`, `resume`, `cancel`, `priority` and `delete`."""
 
 from __future__ import annotations
 
@@ -125,6 +125,6 @@ def _confirm(names: list[str]) -> None:
     for line in ("This removes for good:", *(f"  {name}" for name in names)):
         say(line)
     if not sys.stdin.isatty():
-        raise UsageError("Nothing was removed: nobody can be asked here; say so with --yes.")
+        raise UsageError("Nothing was removed: no terminal to ask at; confirm with --yes.")
     if not click.confirm("Remove?", err=True):
         raise click.Abort

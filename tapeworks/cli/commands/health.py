@@ -18,7 +18,7 @@ _Answer = TypeVar("_Answer")
 
 @click.group("health")
 def health_command() -> None:
-    """Whether this machine's worker or scheduler is alive: exit code 0 or 1."""
+    """Check that this machine's worker or scheduler is alive: exit code 0 or 1."""
 
 
 @health_command.command("worker", epilog="Example: tapeworks health worker")
@@ -43,7 +43,7 @@ def scheduler() -> int:
 
 
 def _ask(question: Callable[[Exchange], _Answer]) -> _Answer:
-    """What Redis knows. That it cannot be asked is no other exit code: supervisors know but one."""
+    """Ask Redis. Its failure has no exit code of its own, for supervisors know only one."""
     try:
         return question(Exchange(find_places().redis_url))
     except WorkersError as error:

@@ -33,7 +33,7 @@ run_argument = click.argument("run", metavar="RUN")
 @click.command("show", epilog="Example: tapeworks show first --events")
 @run_argument
 @click.option("--events", is_flag=True, help="what happened to it")
-@click.option("--ledger", is_flag=True, help="who computed which images, counted once each")
+@click.option("--ledger", is_flag=True, help="the worker that computed each image, counted once")
 @click.option("--json", is_flag=True, help="print JSON, with the digests")
 def show_command(run: str, events: bool, ledger: bool, json: bool) -> int:
     """Show a run's settings, status, losses and digests, or its events or ledger.

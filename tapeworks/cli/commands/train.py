@@ -137,7 +137,7 @@ def _exit_code(run: RunRecord, stop_after: int | None) -> ExitCode:
 def _choose_workers(
     config: RunConfig, asked: int | None, stop_after: int | None, completed: int = 0
 ) -> tuple[int, str | None]:
-    """Return the number of workers, and what to tell of it."""
+    """Return the number of workers, and a sentence about the choice."""
     iterations = min(config.iterations, stop_after or config.iterations) - completed
     forecast = Forecast(config=config, iterations=iterations, cores=core_count())
     count = forecast.choose_workers() if asked is None else asked

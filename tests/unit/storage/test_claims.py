@@ -141,7 +141,7 @@ class TestAbandonedRuns:
         assert run == history.find_run(claim.run_id)
         assert (run.status, run.owner, run.lease_until) == (RunStatus.QUEUED, None, None)
         assert run.term == claim.term
-        assert run.reason == "its scheduler ended without a word after 0 iterations"
+        assert run.reason == "its scheduler ended unexpectedly after 0 iterations"
         assert last_event(history, run.id) == "abandoned"
         with pytest.raises(LeaseLost):
             history.renew(claim, LEASE)

@@ -103,7 +103,7 @@ def test_a_file_is_read_only_when_its_address_is_needed() -> None:
         (b"\n", "is empty"),
         (b"hush\nhush\n", "more than one line"),
         (b"\nhush", "more than one line"),
-        (b"hu\0sh", "characters that nobody types"),
+        (b"hu\0sh", "unprintable characters"),
         (b"hush\xff", "is no text"),
         (b"hush" * LARGEST_BYTES, f"longer than {LARGEST_BYTES} bytes"),
     ],
