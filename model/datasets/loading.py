@@ -11,8 +11,8 @@ import numpy as np
 
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets.digits import enlarge, read_digits
-from tapeworks.model.datasets.files import read_own_file
 from tapeworks.model.datasets.mnist import MNIST_SIDE, read_mnist
+from tapeworks.model.datasets.readers import read_own_file
 from tapeworks.model.datasets.source import ImageData, Images, Part, Source, Split, crop
 from tapeworks.model.errors import DatasetError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tapeworks.model.datasets.files import read_arrays, read_idx
+from tapeworks.model.datasets.readers import read_arrays, read_idx
 from tapeworks.model.datasets.source import Part, Source, validate_part
 from tapeworks.model.environment import expand_home, path_variable
 from tapeworks.model.errors import DatasetError

@@ -12,7 +12,7 @@ from tapeworks.scheduler.background import in_background
 from tapeworks.scheduler.core.decisions import WORKER_QUARANTINED
 from tapeworks.scheduler.dispatch.contract import Dispatcher
 from tapeworks.scheduler.driving.keeper import Control, Keeper, Lease
-from tapeworks.scheduler.driving.outages import Patience
+from tapeworks.scheduler.driving.retrying import Patience
 from tapeworks.scheduler.errors import (
     OF_ALL_RUNS,
     OF_ONE_RUN,

@@ -10,7 +10,7 @@ import pytest
 
 from tapeworks.cluster.redis_programs import executable
 from tapeworks.scheduler.driving.keeper import Control
-from tapeworks.scheduler.driving.outages import Beginning
+from tapeworks.scheduler.driving.retrying import Beginning
 from tapeworks.scheduler.errors import Interrupted
 from tapeworks.scheduler.events import Notice
 from tapeworks.storage.connection.database import Database

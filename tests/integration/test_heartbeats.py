@@ -20,7 +20,7 @@ from tapeworks.scheduler.driving.heartbeat import (
     Heartbeat,
 )
 from tapeworks.scheduler.driving.keeper import Control
-from tapeworks.scheduler.driving.outages import Patience
+from tapeworks.scheduler.driving.retrying import Patience
 from tapeworks.scheduler.errors import Interrupted
 from tapeworks.scheduler.events import Alive, DriverEnded, Notice
 from tapeworks.storage.errors import LeaseLost, StorageUnreachable

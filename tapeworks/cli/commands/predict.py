@@ -15,8 +15,8 @@ from tapeworks.cli.option_kinds import PathType
 from tapeworks.cli.output import put, put_table, say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model.config import RunConfig, restore_config
-from tapeworks.model.datasets.files import read_images, read_png
 from tapeworks.model.datasets.loading import KNOWN, fit_images
+from tapeworks.model.datasets.readers import read_images, read_png
 from tapeworks.model.datasets.source import Images
 from tapeworks.model.parameters import Arrays
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.service import Service, with_service_options
+from tapeworks.cli.service_options import Service, with_service_options
 from tapeworks.cluster.redis_rights import check_roles
 from tapeworks.cluster.session import DRAINING, interruptible
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
@@ -19,7 +19,7 @@ from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.scheduler.driving.heartbeat import Heartbeat
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.driving.log import Log
-from tapeworks.scheduler.driving.outages import Beginning
+from tapeworks.scheduler.driving.retrying import Beginning
 from tapeworks.scheduler.driving.service import serve_several
 from tapeworks.scheduler.errors import Interrupted, ServiceFailed
 from tapeworks.scheduler.events import Listener, broadcast, ignore

@@ -10,7 +10,7 @@ import click
 
 from tapeworks.cli.describe import as_json, clock
 from tapeworks.cli.output import put, put_table, say
-from tapeworks.cli.service import Service, with_service_options
+from tapeworks.cli.service_options import Service, with_service_options
 from tapeworks.cluster.redis_rights import check_roles
 from tapeworks.cluster.session import interruptible
 from tapeworks.errors import ExitCode

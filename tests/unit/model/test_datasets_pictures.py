@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tapeworks.model.config import RunConfig
-from tapeworks.model.datasets import files as png
+from tapeworks.model.datasets import readers as png
 from tapeworks.model.datasets.digits import enlarge
-from tapeworks.model.datasets.files import read_images, read_png
 from tapeworks.model.datasets.loading import fit_images
+from tapeworks.model.datasets.readers import read_images, read_png
 from tapeworks.model.errors import DatasetError
 
 #: 3 rows of 4 columns; its levels survive all the forms below.
