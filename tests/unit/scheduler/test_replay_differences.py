@@ -152,9 +152,7 @@ class TestADoctoredHistory:
         self, history: History, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         backwards = range(SETTINGS["images"])[::-1]
-        monkeypatch.setattr(
-            "tapeworks.scheduler.training.image_set", lambda config, iteration: backwards
-        )
+        monkeypatch.setattr("tapeworks.scheduler.dispatch.contract.image_set", lambda *_: backwards)
         run = trained(history)
         assert replayed(history, run).difference is None
         forge_image_value(history, 1, "losses", 2)
