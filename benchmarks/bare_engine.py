@@ -78,7 +78,7 @@ def _serve(
     labels: NDArray[np.integer],
 ) -> None:
     """Compute all images whenever it is asked to, until the other end is closed."""
-    from tapeworks.model.gradients import engine
+    from tapeworks.model.engine.gradients import engine
 
     pin(multiprocessing.current_process().pid or 0, place)
     compute, parameters = engine(network), initial(network, seed=1)

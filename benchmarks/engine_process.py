@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.problem import Compute, Problem
 from tapeworks.model.config import Unfolding
-from tapeworks.model.runtime import keep_freed_memory
+from tapeworks.model.engine.runtime import keep_freed_memory
 
 #: Seconds that one answer to "measure" takes, about.
 MEASURED_SECONDS = 0.4
@@ -78,7 +78,7 @@ def _product(library: str) -> Any:
 
 
 def _tapeworks(problem: Problem, unfolding: Unfolding) -> Compute:
-    from tapeworks.model.gradients import engine
+    from tapeworks.model.engine.gradients import engine
 
     compute = engine(problem.network.model_copy(update={"unfolding": unfolding}))
     parameters, images, labels = problem.parameters, problem.images, problem.labels

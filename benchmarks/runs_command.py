@@ -11,12 +11,7 @@ from benchmarks.processes import TAPEWORKS, run
 from tapeworks.model.config import RunConfig
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.history import History
-from tapeworks.storage.records import (
-    ImageValues,
-    IterationRecord,
-    LedgerRecord,
-    RunStatus,
-)
+from tapeworks.storage.records import ImageValues, IterationRecord, LedgerRecord, RunStatus
 
 #: Runs in the database that is listed.
 RUNS = 200

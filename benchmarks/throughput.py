@@ -36,7 +36,7 @@ def _pass_seconds(config: RunConfig) -> Iterator[float]:
     from tapeworks.model import (
         datasets,  # this and the next load what the benchmark's own process can spare
     )
-    from tapeworks.model.gradients import engine
+    from tapeworks.model.engine.gradients import engine
     from tapeworks.model.images import image_set
     from tapeworks.model.parameters import initial
 

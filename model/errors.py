@@ -1,5 +1,18 @@
 """Errors of the model room; every message is a sentence for the user."""
 
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The meanings of a command's exit codes."""
+
+    DONE = 0
+    RUN_FAILED = 1
+    WRONG_USAGE = 2
+    NOT_FOUND = 3
+    UNREACHABLE = 4
+    INTERRUPTED = 130
+
 
 class ModelError(Exception):
     """Base of the errors of this room."""

@@ -13,18 +13,13 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.average import microbatch_sums
-from tapeworks.model.config import (
-    SUM_ORDER,
-    GradientForm,
-    NetworkConfig,
-    Unfolding,
-)
+from tapeworks.model.config import SUM_ORDER, GradientForm, NetworkConfig, Unfolding
+from tapeworks.model.engine.flags import FLAGS, THREADS
+from tapeworks.model.engine.gradients import EngineResult, engine
+from tapeworks.model.engine.runtime import tf
 from tapeworks.model.errors import ArithmeticUnsound
-from tapeworks.model.flags import FLAGS, THREADS
-from tapeworks.model.gradients import EngineResult, engine
 from tapeworks.model.parameters import digest, initial, to_bytes
-from tapeworks.model.runtime import tf
+from tapeworks.model.reduction import microbatch_sums
 
 #: One for each unfolding: the default network, which most runs need compiled anyway, and a small
 #: one for the other.

@@ -12,12 +12,7 @@ import numpy as np
 
 from tapeworks.model.config import RunConfig
 from tapeworks.model.errors import ParametersError
-from tapeworks.model.parameters import (
-    Arrays,
-    all_finite,
-    from_bytes,
-    to_bytes,
-)
+from tapeworks.model.parameters import Arrays, all_finite, from_bytes, to_bytes
 from tapeworks.model.update_config import Optimizer, Schedule, UpdateConfig
 
 #: What is remembered of each parameter array, by optimizer: float32 arrays of its shape, called

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.average import global_norm, total_loss
 from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.parameters import Arrays
+from tapeworks.model.reduction import global_norm, total_loss
 from tapeworks.scheduler.dispatch.contract import Outcome, Work
 from tapeworks.storage.records import Claim, ImageValues, LedgerRecord
 

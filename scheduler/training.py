@@ -5,40 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from tapeworks.model.average import mean_gradient
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets.source import ImageData
-from tapeworks.model.parameters import (
-    all_finite,
-    assign,
-    digest,
-    from_bytes,
-    to_bytes,
-)
+from tapeworks.model.parameters import all_finite, assign, digest, from_bytes, to_bytes
+from tapeworks.model.reduction import mean_gradient
 from tapeworks.model.update import direction, learning_rate, read_state, state_bytes
 from tapeworks.scheduler.cadence import next_follows
 from tapeworks.scheduler.committing import Committing
-from tapeworks.scheduler.dispatch.contract import (
-    Dispatcher,
-    RunWatcher,
-    Watcher,
-    Work,
-)
+from tapeworks.scheduler.dispatch.contract import Dispatcher, RunWatcher, Watcher, Work
 from tapeworks.scheduler.errors import divergence_error
 from tapeworks.scheduler.events import EvaluationStored, IterationComputed
-from tapeworks.scheduler.outcomes import (
-    Computed,
-    Lap,
-    accuracy_of,
-    confusion_of,
-    loss_of,
-)
+from tapeworks.scheduler.outcomes import Computed, Lap, accuracy_of, confusion_of, loss_of
 from tapeworks.storage.history import History
-from tapeworks.storage.records import (
-    CheckpointRecord,
-    Claim,
-    EvaluationRecord,
-)
+from tapeworks.storage.records import CheckpointRecord, Claim, EvaluationRecord
 
 
 def train(

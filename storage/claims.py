@@ -7,18 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    and_,
-    case,
-    false,
-    func,
-    not_,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, and_, case, false, func, not_, or_, select, update
 
 from tapeworks.storage.errors import (
     HistoryRolledBack,
@@ -28,19 +17,9 @@ from tapeworks.storage.errors import (
     StorageError,
 )
 from tapeworks.storage.owners import is_alive, is_gone, name_owner
-from tapeworks.storage.records import (
-    Claim,
-    Request,
-    RunRecord,
-    RunStatus,
-)
+from tapeworks.storage.records import Claim, Request, RunRecord, RunStatus
 from tapeworks.storage.references import run_by_id
-from tapeworks.storage.rows import (
-    all_of,
-    columns_of,
-    fetch,
-    note,
-)
+from tapeworks.storage.rows import all_of, columns_of, fetch, note
 from tapeworks.storage.tables import runs
 
 #: No lease is nearly as long, for a bid may be older than the lease that it finds. One that seems

@@ -8,16 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Double,
-    Text,
-    bindparam,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Double, Text, bindparam, func, insert, select, update
 
 from tapeworks.storage import claims
 from tapeworks.storage.checkpoints import digest_of
@@ -34,12 +25,7 @@ from tapeworks.storage.records import (
 )
 from tapeworks.storage.references import run_by_id
 from tapeworks.storage.rows import columns_of, store
-from tapeworks.storage.tables import (
-    checkpoints,
-    iterations,
-    runs,
-    workers,
-)
+from tapeworks.storage.tables import checkpoints, iterations, runs, workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

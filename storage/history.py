@@ -17,12 +17,7 @@ from tapeworks.storage.claims import Bid
 from tapeworks.storage.commits import Commit, check_commits, store_commits
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.connection.outages import Repeat, once, unit_of_work
-from tapeworks.storage.errors import (
-    DatabaseReadOnly,
-    IterationNotRecorded,
-    NotCopied,
-    RightMissing,
-)
+from tapeworks.storage.errors import DatabaseReadOnly, IterationNotRecorded, NotCopied, RightMissing
 from tapeworks.storage.iterations import (
     read_image_values,
     read_iterations,
@@ -43,19 +38,9 @@ from tapeworks.storage.records import (
     RunStatus,
     WorkerSummary,
 )
-from tapeworks.storage.rows import (
-    all_of,
-    fetch,
-    is_noted,
-    store,
-)
+from tapeworks.storage.rows import all_of, fetch, is_noted, store
 from tapeworks.storage.run_queue import NewRun, Queue
-from tapeworks.storage.tables import (
-    evaluations,
-    events,
-    runs,
-    tags,
-)
+from tapeworks.storage.tables import evaluations, events, runs, tags
 
 #: A claim, or none where there may be none.
 Taken = TypeVar("Taken", Claim, Claim | None)

@@ -9,12 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, ScalarSelect, Select, func, insert, select
 
 from tapeworks.storage.errors import IterationNotFound
-from tapeworks.storage.records import (
-    ImageValues,
-    IterationRecord,
-    LedgerRecord,
-    WorkerSummary,
-)
+from tapeworks.storage.records import ImageValues, IterationRecord, LedgerRecord, WorkerSummary
 from tapeworks.storage.tables import iterations, runs, workers
 
 _MICROSECOND = timedelta(microseconds=1)

@@ -11,12 +11,7 @@ from sqlalchemy import Connection
 
 from tapeworks.storage.errors import StateConflict
 from tapeworks.storage.iterations import read_iterations
-from tapeworks.storage.records import (
-    EvaluationRecord,
-    IterationRecord,
-    RunRecord,
-    RunStatus,
-)
+from tapeworks.storage.records import EvaluationRecord, IterationRecord, RunRecord, RunStatus
 from tapeworks.storage.rows import all_of, fetch
 from tapeworks.storage.tables import evaluations, runs
 

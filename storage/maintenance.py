@@ -15,12 +15,7 @@ from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import DatabaseReadOnly, RightMissing
 from tapeworks.storage.records import EvaluationRecord, Metric, RunRecord, RunStatus, best
 from tapeworks.storage.rows import all_of, fetch, note
-from tapeworks.storage.tables import (
-    checkpoints,
-    evaluations,
-    metadata,
-    runs,
-)
+from tapeworks.storage.tables import checkpoints, evaluations, metadata, runs
 
 _FINISHED = [status for status in RunStatus if status.is_finished]
 

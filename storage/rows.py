@@ -10,12 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Column, Connection, Select, Table, insert, select
 
 from tapeworks.storage import tables
-from tapeworks.storage.records import (
-    CheckpointRecord,
-    EvaluationRecord,
-    EventRecord,
-    RunRecord,
-)
+from tapeworks.storage.records import CheckpointRecord, EvaluationRecord, EventRecord, RunRecord
 
 Record = TypeVar("Record")
 

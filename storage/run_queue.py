@@ -14,12 +14,7 @@ from tapeworks.storage.checkpoints import digest_of
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import StateConflict
 from tapeworks.storage.lineage import expect_no_heirs
-from tapeworks.storage.records import (
-    CheckpointRecord,
-    Request,
-    RunRecord,
-    RunStatus,
-)
+from tapeworks.storage.records import CheckpointRecord, Request, RunRecord, RunStatus
 from tapeworks.storage.rows import note, store
 from tapeworks.storage.tables import runs, tags
 

@@ -15,11 +15,8 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, fields
 from datetime import date, timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Never, Unpack
-
-from sqlalchemy import URL
 
 from tapeworks.cli import given
 from tapeworks.cli.choices import read_moment
@@ -28,12 +25,7 @@ from tapeworks.errors import InvalidValue
 from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.parameters import Arrays, from_bytes
 from tapeworks.places import find_places
-from tapeworks.scheduler.submission import (
-    grid,
-    initial_parameters,
-    new_run,
-    retry,
-)
+from tapeworks.scheduler.submission import grid, initial_parameters, new_run, retry
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import NotCopied
 from tapeworks.storage.history import History
@@ -67,7 +59,7 @@ def connect(database_url: str | bytes | os.PathLike[str] | None = None) -> Clien
     The usual one is named by TAPEWORKS_DATABASE_URL, as for the command line. Raises storage's
     `StorageUnreachable` or `SchemaMismatch`.
     """
-    url = find_places().database_url if database_url is None else _address(database_url)
+    url = find_places().database_url if database_url is None else given.read_address(database_url)
     return Client(History.open(url))
 
 
@@ -377,21 +369,6 @@ class Run:
     def _became(self, record: RunRecord) -> Run:
         self.record = record
         return self
-
-
-def _address(place: Any) -> str | Path:
-    """Return the URL or path of a database; text may be either, and is read as a variable's.
-
-    A `sqlalchemy.URL` keeps its password, which its own text hides.
-    """
-    if isinstance(place, URL):
-        return place.render_as_string(hide_password=False)
-    if not isinstance(place, str | bytes | os.PathLike):  # not shown: it may hold a password
-        raise InvalidValue("the URL or path of a database", "database_url", type(place))
-    text = os.fsdecode(place)
-    if "://" in text or (text and isinstance(place, str)):
-        return text
-    return given.read_path("database_url", text)
 
 
 def _settings_of(config: RunConfig) -> dict[str, Any]:

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import reprlib
-from enum import IntEnum
 from typing import Any
 
 from tapeworks.model import errors as model
+from tapeworks.model.errors import ExitCode as ExitCode
 from tapeworks.scheduler import errors as scheduler
 from tapeworks.storage import errors as storage
 from tapeworks.wire import errors as workers
-
-
-class ExitCode(IntEnum):
-    """The meanings of a command's exit codes."""
-
-    DONE = 0
-    RUN_FAILED = 1
-    WRONG_USAGE = 2
-    NOT_FOUND = 3
-    UNREACHABLE = 4
-    INTERRUPTED = 130
 
 
 class UsageError(Exception):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from tapeworks.model.config import RunConfig
-from tapeworks.model.flags import find_ignored_variables
+from tapeworks.model.engine.flags import find_ignored_variables
 from tapeworks.places import DATABASE
 from tapeworks.scheduler import committing
 from tapeworks.scheduler.dispatch.local import LocalDispatcher

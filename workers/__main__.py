@@ -7,14 +7,10 @@ import sys
 import warnings
 from types import TracebackType
 
-from tapeworks.model.errors import VariableUnreadable
+from tapeworks.model.errors import ExitCode, VariableUnreadable
 from tapeworks.model.settings import Settings
 from tapeworks.wire.addresses import redis_url
-from tapeworks.wire.errors import (
-    PasswordUnusable,
-    RedisUnreachable,
-    SigningKeyUnusable,
-)
+from tapeworks.wire.errors import PasswordUnusable, RedisUnreachable, SigningKeyUnusable
 from tapeworks.wire.signing import signer
 from tapeworks.workers.foreign import hide_foreign
 from tapeworks.workers.logs import log_settings, log_to_stderr, logger
@@ -35,7 +31,7 @@ def _run() -> None:
     from celery.exceptions import SecurityWarning
     from celery.worker import state
 
-    from tapeworks.workers.app import UNREACHABLE, WRONG_USAGE, app
+    from tapeworks.workers.app import app
 
     try:
         signer()
@@ -48,7 +44,9 @@ def _run() -> None:
         VariableUnreadable,
     ) as error:
         sys.stderr.write(f"python -m tapeworks.workers: {error}\n")
-        sys.exit(UNREACHABLE if isinstance(error, RedisUnreachable) else WRONG_USAGE)
+        sys.exit(
+            ExitCode.UNREACHABLE if isinstance(error, RedisUnreachable) else ExitCode.WRONG_USAGE
+        )
     log_to_stderr(settings)
     sys.excepthook = _log_crash
     if settings.is_json:  # Celery says there, in words, that it is told to end

@@ -18,15 +18,9 @@ import click
 import kombu
 from celery import Celery
 from celery.loaders.app import AppLoader
-from celery.signals import (
-    setup_logging,
-    task_postrun,
-    task_rejected,
-    worker_init,
-    worker_shutdown,
-)
+from celery.signals import setup_logging, task_postrun, task_rejected, worker_init, worker_shutdown
 
-from tapeworks.model.errors import ArithmeticUnsound, VariableUnreadable
+from tapeworks.model.errors import ArithmeticUnsound, ExitCode, VariableUnreadable
 from tapeworks.model.settings import Settings
 from tapeworks.wire.addresses import redis_url
 from tapeworks.wire.envelopes import QUEUE, queue_name
@@ -47,9 +41,6 @@ if TYPE_CHECKING:
     from tapeworks.workers.worker import Worker
 
 logger = logging.getLogger(__name__)
-
-#: Exit codes of a process that cannot start, as for `tapeworks`.
-WRONG_USAGE, UNREACHABLE = 2, 4
 
 #: Celery's settings.
 SETTINGS = {
@@ -136,11 +127,11 @@ class OwnApp(Celery):  # type: ignore[misc]
 
 
 class _WrongVariable(click.ClickException):
-    exit_code = WRONG_USAGE
+    exit_code = ExitCode.WRONG_USAGE
 
 
 class _NoRedis(click.ClickException):
-    exit_code = UNREACHABLE
+    exit_code = ExitCode.UNREACHABLE
 
 
 @contextmanager
@@ -177,10 +168,10 @@ def _start_worker(**_: Any) -> None:
         app.amqp.queues.select_add(_queue(this_worker().fingerprint))
     except (ArithmeticUnsound, SigningKeyUnusable) as error:
         logger.critical("This worker cannot start: %s", error)
-        os._exit(WRONG_USAGE)
+        os._exit(ExitCode.WRONG_USAGE)
     except RedisRefused as error:
         logger.critical("This worker cannot start: %s", error)
-        os._exit(UNREACHABLE)
+        os._exit(ExitCode.UNREACHABLE)
     except Exception:  # Celery would swallow it and take messages all the same
         event = {"event": "worker_cannot_start"}
         logger.critical("This worker cannot start", exc_info=True, extra=event)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from tapeworks.model.engine.slices import answer_arrays, compute_slices
 from tapeworks.model.errors import ParametersError
 from tapeworks.model.parameters import Arrays, to_bytes
-from tapeworks.model.slices import answer_arrays, compute_slices
 from tapeworks.wire.chunks import pick
 from tapeworks.wire.messages import ShardMessage
 

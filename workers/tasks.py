@@ -13,20 +13,10 @@ from celery.worker import state
 from tapeworks.wire.envelopes import TASK
 from tapeworks.wire.errors import MessageUnreadable, RedisUnreachable, SignatureWrong
 from tapeworks.wire.log_context import about_nothing, go_on_about
-from tapeworks.wire.messages import (
-    AnswerHeader,
-    ShardMessage,
-    Status,
-    checksum,
-)
+from tapeworks.wire.messages import AnswerHeader, ShardMessage, Status, checksum
 from tapeworks.workers.app import app, this_worker
 from tapeworks.workers.compute import Missing, shard_arrays
-from tapeworks.workers.events import (
-    AttemptAnswered,
-    AttemptComputed,
-    AttemptDropped,
-    AttemptTaken,
-)
+from tapeworks.workers.events import AttemptAnswered, AttemptComputed, AttemptDropped, AttemptTaken
 from tapeworks.workers.transport import extract_argument
 
 logger = logging.getLogger(__name__)

@@ -148,8 +148,8 @@ class Worker:
         self._log_in()
         self._heart.start()
         self.events(WorkerStarted(self.name))
+        from tapeworks.model.engine.gradients import warm_up  # loads TensorFlow
         from tapeworks.model.fingerprint import fingerprint
-        from tapeworks.model.gradients import warm_up  # loads TensorFlow
 
         golden = fingerprint()
         try:
@@ -205,7 +205,7 @@ class Worker:
 
         Their memory never comes back, so that a new process has to go on in its place.
         """
-        from tapeworks.model.gradients import (  # loads TensorFlow
+        from tapeworks.model.engine.gradients import (  # loads TensorFlow
             MOST_NETWORKS,
             count_compiled_networks,
         )

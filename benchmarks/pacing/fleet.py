@@ -24,18 +24,12 @@ import redis
 from benchmarks.pacing.composing import ComposingExchange
 from benchmarks.pacing.made_up import FINGERPRINT, made_up_result
 from tapeworks.model.config import GradientForm, NetworkConfig
+from tapeworks.model.engine.slices import answer_arrays
 from tapeworks.model.parameters import to_bytes
 from tapeworks.model.settings import Settings
-from tapeworks.model.slices import answer_arrays
 from tapeworks.wire.addresses import redis_url
 from tapeworks.wire.keys import queue_key
-from tapeworks.wire.messages import (
-    AnswerHeader,
-    ShardMessage,
-    Status,
-    WorkerRecord,
-    checksum,
-)
+from tapeworks.wire.messages import AnswerHeader, ShardMessage, Status, WorkerRecord, checksum
 from tapeworks.wire.versions import tapeworks_version
 
 #: Seconds between two times that all workers show themselves; a record lives for five.

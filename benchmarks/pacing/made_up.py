@@ -6,10 +6,10 @@ import functools
 
 import numpy as np
 
-from tapeworks.model.average import gradients_as_wanted
 from tapeworks.model.config import GradientForm, NetworkConfig
-from tapeworks.model.gradients import EngineResult
+from tapeworks.model.engine.gradients import EngineResult
 from tapeworks.model.parameters import Arrays
+from tapeworks.model.reduction import gradients_as_wanted
 
 #: Of workers that compute nothing.
 FINGERPRINT = "0" * 16

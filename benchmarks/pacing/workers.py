@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pacing.made_up import FINGERPRINT, made_up_result
-from tapeworks.model import fingerprint, gradients
+from tapeworks.model import fingerprint
 from tapeworks.model.config import GradientForm, NetworkConfig
+from tapeworks.model.engine import gradients
 from tapeworks.model.parameters import Arrays
 from tapeworks.model.settings import Settings
 from tapeworks.workers import __main__ as worker

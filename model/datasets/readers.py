@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.datasets.source import (
-    Images,
-    Source,
-    validate_images,
-    validate_part,
-)
+from tapeworks.model.datasets.source import Images, Source, validate_images, validate_part
 from tapeworks.model.errors import DatasetError
 
 if TYPE_CHECKING:

@@ -11,12 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pydantic import ValidationError
 
 from tapeworks.model.config import GradientForm
-from tapeworks.model.parameters import (
-    Arrays,
-    all_finite,
-    digest,
-    to_bytes,
-)
+from tapeworks.model.parameters import Arrays, all_finite, digest, to_bytes
 from tapeworks.model.reduction import Reduction
 from tapeworks.scheduler.core.coordinator import Coordinator
 from tapeworks.scheduler.core.decisions import (
@@ -44,12 +39,7 @@ from tapeworks.scheduler.dispatch.answers import (
     sums_of,
     worker_of,
 )
-from tapeworks.scheduler.dispatch.contract import (
-    Outcome,
-    Result,
-    Watcher,
-    Work,
-)
+from tapeworks.scheduler.dispatch.contract import Outcome, Result, Watcher, Work
 from tapeworks.scheduler.dispatch.fleet import Link
 from tapeworks.scheduler.errors import (
     AnswerInvalid,

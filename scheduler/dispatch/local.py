@@ -21,16 +21,11 @@ from tapeworks.model.parameters import (
 )
 from tapeworks.model.reduction import Reduction
 from tapeworks.scheduler.core.sharding import split
-from tapeworks.scheduler.dispatch.contract import (
-    Outcome,
-    Result,
-    Watcher,
-    Work,
-)
+from tapeworks.scheduler.dispatch.contract import Outcome, Result, Watcher, Work
 from tapeworks.scheduler.errors import divergence_error, other_bits
 
 if TYPE_CHECKING:
-    from tapeworks.model.gradients import EngineResult
+    from tapeworks.model.engine.gradients import EngineResult
 
 #: What the ledger says in place of a worker's name.
 IN_PROCESS = "in-process"
@@ -46,8 +41,8 @@ class LocalDispatcher:
 
     def prepare(self, network: NetworkConfig) -> None:
         """Load TensorFlow and compile: seconds that had better pass before a lease runs."""
+        from tapeworks.model.engine.gradients import warm_up
         from tapeworks.model.fingerprint import fingerprint
-        from tapeworks.model.gradients import warm_up
 
         self.fingerprint = fingerprint()
         warm_up(network)
@@ -75,7 +70,7 @@ class LocalDispatcher:
 
     def compute(self, work: Work, watcher: Watcher) -> Result:
         """One slice of images after the other; together they are one shard's answer."""
-        from tapeworks.model.slices import answer_arrays, compute_slices
+        from tapeworks.model.engine.slices import answer_arrays, compute_slices
 
         self.attempts = self.shards = 1
         [shard] = split(work.images, work.network.microbatch_size, 1)

@@ -30,11 +30,7 @@ from tapeworks.scheduler.training import train
 from tapeworks.storage.errors import LeaseLost
 from tapeworks.storage.history import History
 from tapeworks.storage.owners import current_owner
-from tapeworks.storage.records import (
-    Claim,
-    RunRecord,
-    RunStatus,
-)
+from tapeworks.storage.records import Claim, RunRecord, RunStatus
 from tapeworks.wire.chunks import make_chunks
 
 #: Why a run was left on which the user did not wait.

@@ -7,13 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tapeworks.scheduler.driving.driver import Driver, defect
-from tapeworks.scheduler.errors import (
-    OF_ALL_RUNS,
-    OF_ONE_RUN,
-    Interrupted,
-    RunFailed,
-    Unreleased,
-)
+from tapeworks.scheduler.errors import OF_ALL_RUNS, OF_ONE_RUN, Interrupted, RunFailed, Unreleased
 from tapeworks.scheduler.events import Alive, DriverEnded, Notice, RunReleased
 from tapeworks.storage.errors import HistoryRolledBack, LeaseLost
 from tapeworks.storage.records import Claim

@@ -11,14 +11,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    column,
-    literal_column,
-    select,
-    table,
-)
+from sqlalchemy import ColumnElement, Select, column, literal_column, select, table
 from sqlalchemy.exc import DBAPIError
 
 from tapeworks.storage.connection.bound_values import check_plain

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
+from sqlalchemy import URL
+
 from tapeworks.errors import InvalidValue
 from tapeworks.model.plain import plain
 from tapeworks.storage.records import HIGHEST_PRIORITY, LOWEST_PRIORITY, RunStatus
@@ -180,3 +182,18 @@ def _is_iterable(value: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+def read_address(place: Any) -> str | Path:
+    """Return the URL or path of a database; text may be either, and is read as a variable's.
+
+    A `sqlalchemy.URL` keeps its password, which its own text hides.
+    """
+    if isinstance(place, URL):
+        return place.render_as_string(hide_password=False)
+    if not isinstance(place, str | bytes | os.PathLike):  # not shown: it may hold a password
+        raise InvalidValue("the URL or path of a database", "database_url", type(place))
+    text = os.fsdecode(place)
+    if "://" in text or (text and isinstance(place, str)):
+        return text
+    return read_path("database_url", text)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapeworks.model.config import NetworkConfig
+from tapeworks.model.engine.runtime import tf
 from tapeworks.model.keras_settings import without_keras_settings
 from tapeworks.model.parameters import Arrays
-from tapeworks.model.runtime import tf
 
 #: Names of what goes into the model and comes out of it.
 IMAGES, LOGITS = "images", "logits"
@@ -73,7 +73,7 @@ def _kernels(network: NetworkConfig, parameters: Arrays) -> list[NDArray[np.floa
 
 
 def _keras() -> Any:
-    """Keras over TensorFlow, which has been loaded by now as `model/runtime.py` sets it."""
+    """Keras over TensorFlow, which has been loaded by now as `model/engine/runtime.py` sets it."""
     os.environ["KERAS_BACKEND"] = "tensorflow"  # set, not defaulted: the shell may name another
     with without_keras_settings():
         import keras

@@ -15,12 +15,7 @@ from typing import Any
 import click
 
 from tapeworks.cli.describe import as_json
-from tapeworks.cli.output import (
-    put,
-    put_table,
-    visible,
-    visible_lines,
-)
+from tapeworks.cli.output import put, put_table, visible, visible_lines
 from tapeworks.errors import UsageError
 from tapeworks.storage.queries.listing import Listing, Value
 

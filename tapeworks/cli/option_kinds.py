@@ -7,12 +7,7 @@ from typing import Any
 
 import click
 
-from tapeworks.cli.given import (
-    LARGEST,
-    read_number,
-    read_statuses,
-    read_whole,
-)
+from tapeworks.cli.given import LARGEST, read_number, read_statuses, read_whole
 from tapeworks.errors import InvalidValue
 from tapeworks.model.environment import expand_home
 from tapeworks.storage.records import RunStatus

@@ -14,12 +14,7 @@ import click
 from tapeworks.cluster.session import tell_at_once
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
 from tapeworks.model.settings import HIGHEST_PORT, LEVELS, LogFormat, Setting, Settings
-from tapeworks.workers.logs import (
-    LogSettings,
-    line,
-    logger,
-    logging_to_stderr,
-)
+from tapeworks.workers.logs import LogSettings, line, logger, logging_to_stderr
 from tapeworks.workers.streams import write_to_stderr
 
 if TYPE_CHECKING:

@@ -10,12 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tapeworks.model.config import (
-    GradientForm,
-    NetworkConfig,
-    RunConfig,
-    Unfolding,
-)
+from tapeworks.model.config import GradientForm, NetworkConfig, RunConfig, Unfolding
 
 #: Seconds of one multiply-add of the layerwise network, with all that computing an image takes.
 MULTIPLY_ADD_SECONDS = 1.2e-10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -22,14 +21,10 @@ from tapeworks.doctor.findings import (
 )
 from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import Exchange
-from tapeworks.wire.keys import (
-    SCHEDULER_SECONDS,
-    WORKER_SECONDS,
-    scheduler_key,
-    worker_key,
-)
+from tapeworks.wire.keys import SCHEDULER_SECONDS, WORKER_SECONDS, scheduler_key, worker_key
 from tapeworks.wire.messages import SchedulerRecord, WorkerRecord
 from tapeworks.wire.redis_client import translate_errors
+from tapeworks.workers.cores import core_count
 
 #: Seconds after which a worker that is still starting hangs, or its machine is overloaded.
 LONGEST_START_SECONDS = 60.0
@@ -114,7 +109,7 @@ def _age_seconds(worker: WorkerRecord) -> float:
 
 def _report_crowded(workers: Sequence[WorkerRecord]) -> Iterator[Finding]:
     cores = {worker.host: worker.cores for worker in workers if worker.cores}
-    cores.setdefault(socket.gethostname(), os.cpu_count() or 0)
+    cores.setdefault(socket.gethostname(), core_count())
     for host, count in sorted(Counter(worker.host for worker in workers).items()):
         if 0 < cores.get(host, 0) < count:
             yield warning(

@@ -13,7 +13,7 @@ from typing import Any
 from tapeworks.doctor.findings import Finding, ok, problem, run_check, warning
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig
-from tapeworks.model.flags import FLAGS, THREADS, find_ignored_variables
+from tapeworks.model.engine.flags import FLAGS, THREADS, find_ignored_variables
 from tapeworks.model.settings import PREFIX, Setting, Settings
 from tapeworks.wire.signing import signer
 from tapeworks.workers.foreign import foreign

@@ -18,14 +18,7 @@ from tapeworks.doctor.findings import Finding, Level, ok, problem, warning
 from tapeworks.errors import ExitCode, exit_code
 from tapeworks.wire.addresses import without_password
 from tapeworks.wire.errors import RedisUnsuitable, WorkersError
-from tapeworks.wire.redis_client import (
-    FILLING,
-    FULL,
-    check,
-    connect,
-    memory_use,
-    translate_errors,
-)
+from tapeworks.wire.redis_client import FILLING, FULL, check, connect, memory_use, translate_errors
 
 REDIS = "redis"
 

@@ -70,7 +70,7 @@ def test_tensorflow_neither_reads_nor_writes_a_keras_configuration(tmp_path: Pat
     environment = {name: value for name, value in os.environ.items() if name != "KERAS_HOME"}
     for home in (tmp_path, tmp_path / "new"):
         subprocess.run(
-            [sys.executable, "-P", "-c", "import tapeworks.model.runtime"],
+            [sys.executable, "-P", "-c", "import tapeworks.model.engine.runtime"],
             env=environment | {"PYTHONPATH": str(ROOT), "HOME": str(home)},
             check=True,
         )

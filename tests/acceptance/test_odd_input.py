@@ -9,12 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.storage.owners import (
-    HIDDEN,
-    current_owner,
-    is_alive,
-    is_gone,
-)
+from tapeworks.storage.owners import HIDDEN, current_owner, is_alive, is_gone
 from tapeworks.wire.addresses import without_password
 from tapeworks.wire.messages import WorkerRecord
 from tests.support.calls import Call, Called

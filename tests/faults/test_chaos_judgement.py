@@ -15,14 +15,7 @@ from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tests.faults.chaos.checker import counted, first_difference, judged
 from tests.faults.chaos.history import History, Result
 from tests.faults.chaos.journal import Entry, Journal, read
-from tests.faults.chaos.recovery import (
-    longest_gap,
-    merged,
-    recoveries,
-    redis_away,
-    stalls,
-    summary,
-)
+from tests.faults.chaos.recovery import longest_gap, merged, recoveries, redis_away, stalls, summary
 from tests.support.forging import Change, beginning, counting, forge_ledger, without
 from tests.support.training import database, drive, settings, submitted
 

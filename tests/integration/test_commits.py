@@ -13,12 +13,7 @@ import pytest
 from sqlalchemy import Table, select
 
 from tapeworks.storage.commits import Commit
-from tapeworks.storage.errors import (
-    LeaseLost,
-    LedgerMismatch,
-    StateConflict,
-    StorageError,
-)
+from tapeworks.storage.errors import LeaseLost, LedgerMismatch, StateConflict, StorageError
 from tapeworks.storage.history import History
 from tapeworks.storage.records import Claim, IterationRecord, LedgerRecord
 from tapeworks.storage.tables import metadata

@@ -10,14 +10,7 @@ from tapeworks.scheduler.dispatch.gathering import Gathering
 from tapeworks.scheduler.errors import Undecided
 from tapeworks.wire.keys import QUEUE_KEY
 from tapeworks.workers import tasks
-from tests.faults.fuzzing.problem import (
-    NETWORK,
-    Bench,
-    Onlooker,
-    at_work,
-    benches,
-    work,
-)
+from tests.faults.fuzzing.problem import NETWORK, Bench, Onlooker, at_work, benches, work
 from tests.support.entries import argument
 
 pytestmark = pytest.mark.slow

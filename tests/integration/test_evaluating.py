@@ -13,11 +13,7 @@ from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.scheduler.errors import Interrupted
 from tapeworks.scheduler.events import EvaluationStored, Event, IterationCommitted
 from tapeworks.storage.history import History
-from tapeworks.storage.records import (
-    EvaluationRecord,
-    RunRecord,
-    RunStatus,
-)
+from tapeworks.storage.records import EvaluationRecord, RunRecord, RunStatus
 from tests import reference_numpy
 from tests.support.calls import Call
 from tests.support.desk import SMALL

@@ -13,8 +13,8 @@ import pytest
 
 from tapeworks.model import parameters
 from tapeworks.model.config import RunConfig
+from tapeworks.model.engine.inference import logits
 from tapeworks.model.images import normalise
-from tapeworks.model.inference import logits
 from tapeworks.storage.history import History
 from tests.support.calls import Call
 from tests.support.processes import ROOT

@@ -24,12 +24,7 @@ from tapeworks.storage.errors import (
     StorageUnreachable,
 )
 from tapeworks.storage.history import History
-from tapeworks.storage.records import (
-    Claim,
-    EvaluationRecord,
-    LedgerRecord,
-    RunStatus,
-)
+from tapeworks.storage.records import Claim, EvaluationRecord, LedgerRecord, RunStatus
 from tapeworks.storage.tables import iterations as iterations_table
 from tapeworks.storage.tables import runs
 from tests.support.made_up import (

@@ -15,12 +15,7 @@ from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.storage.history import History
 from tapeworks.wire.envelopes import entry
 from tapeworks.wire.exchange import Exchange
-from tapeworks.wire.keys import (
-    PREFIX,
-    QUEUE_KEY,
-    RUN_SECONDS,
-    queue_key,
-)
+from tapeworks.wire.keys import PREFIX, QUEUE_KEY, RUN_SECONDS, queue_key
 from tapeworks.wire.messages import ShardMessage, Status
 from tapeworks.workers.app import app
 from tests.support.fleet import Fleet

@@ -12,12 +12,7 @@ import psutil
 import pytest
 
 from tapeworks.storage.connection.database import Database
-from tapeworks.storage.errors import (
-    QueryError,
-    QueryTimeout,
-    QueryTooLarge,
-    StorageUnreachable,
-)
+from tapeworks.storage.errors import QueryError, QueryTimeout, QueryTooLarge, StorageUnreachable
 from tapeworks.storage.queries import query_limits as limits
 from tapeworks.storage.queries.search import find_runs, query
 from tests.support.postgres import PostgresServer

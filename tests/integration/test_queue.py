@@ -19,12 +19,7 @@ from tapeworks.storage.history import History
 from tapeworks.storage.records import IterationRecord, LedgerRecord, RunStatus
 from tapeworks.storage.tables import runs
 from tapeworks.wire.exchange import Opening
-from tapeworks.wire.keys import (
-    PREFIX,
-    answer_key,
-    arrivals_key,
-    payload_key,
-)
+from tapeworks.wire.keys import PREFIX, answer_key, arrivals_key, payload_key
 from tapeworks.wire.messages import AnswerHeader, ShardMessage
 from tapeworks.wire.versions import tapeworks_version
 from tests.support.fleet import Fleet

@@ -8,21 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from tapeworks.storage.errors import (
-    InvalidLine,
-    InvalidTag,
-    LeaseLost,
-    RunNotFound,
-    StateConflict,
-)
+from tapeworks.storage.errors import InvalidLine, InvalidTag, LeaseLost, RunNotFound, StateConflict
 from tapeworks.storage.history import History
 from tapeworks.storage.owners import current_owner
-from tapeworks.storage.records import (
-    Claim,
-    Request,
-    RunRecord,
-    RunStatus,
-)
+from tapeworks.storage.records import Claim, Request, RunRecord, RunStatus
 from tapeworks.storage.run_queue import NewRun, Queue
 from tests.support.made_up import LEASE, commit, kinds, submit, submit_and_claim
 

@@ -22,12 +22,7 @@ from tapeworks.wire.envelopes import entry
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.keys import QUEUE_KEY, answer_key
 from tapeworks.wire.messages import AnswerHeader, Status
-from tapeworks.wire.signing import (
-    UNSIGNED,
-    VARIABLE,
-    Purpose,
-    Signer,
-)
+from tapeworks.wire.signing import UNSIGNED, VARIABLE, Purpose, Signer
 from tests.faults.fuzzing.mutations import mutated_bytes
 from tests.support.calls import Call
 from tests.support.entries import body, changed

@@ -19,12 +19,7 @@ from tapeworks.storage.owners import current_owner
 from tapeworks.storage.records import RunRecord, RunStatus
 from tapeworks.storage.tables import runs
 from tapeworks.wire.exchange import Exchange
-from tapeworks.wire.keys import (
-    RUNS_KEY,
-    arrivals_key,
-    current_key,
-    network_key,
-)
+from tapeworks.wire.keys import RUNS_KEY, arrivals_key, current_key, network_key
 from tapeworks.wire.messages import AnswerHeader
 from tests.support.fleet import Fleet
 from tests.support.listeners import drain_after

@@ -20,12 +20,7 @@ from tapeworks.scheduler.events import AttemptSent, Listener
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.errors import LeaseLost
 from tapeworks.storage.history import History
-from tapeworks.storage.records import (
-    Claim,
-    IterationRecord,
-    RunRecord,
-    RunStatus,
-)
+from tapeworks.storage.records import Claim, IterationRecord, RunRecord, RunStatus
 from tapeworks.storage.tables import runs
 from tapeworks.wire.keys import answer_key, arrivals_key, current_key
 from tests.faults.fuzzing.problem import Onlooker

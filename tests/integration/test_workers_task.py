@@ -18,12 +18,7 @@ from tapeworks.model.config import GradientForm
 from tapeworks.scheduler.dispatch.gathering import Gathering
 from tapeworks.wire.envelopes import QUEUE, entry, queue_name
 from tapeworks.wire.exchange import Exchange
-from tapeworks.wire.keys import (
-    PREFIX,
-    QUEUE_KEY,
-    RUNS_KEY,
-    arrivals_key,
-)
+from tapeworks.wire.keys import PREFIX, QUEUE_KEY, RUNS_KEY, arrivals_key
 from tapeworks.wire.log_context import context
 from tapeworks.wire.signing import Purpose, Signer
 from tapeworks.workers import tasks

@@ -7,7 +7,6 @@ import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,12 @@ from tapeworks.__main__ import cli
 from tapeworks.errors import ExitCode
 from tapeworks.model.config import RunConfig
 from tapeworks.model.settings import Settings
-from tapeworks.storage.commits import Commit
-from tapeworks.storage.history import History
 from tapeworks.storage.queries.views import COLUMNS
-from tapeworks.storage.records import ImageValues, IterationRecord, LedgerRecord
 from tapeworks.storage.tables import metadata
 from tapeworks.wire.envelopes import QUEUE
 from tapeworks.wire.messages import ShardMessage
 from tests.support.forging import Change, counting, emptied, forge_ledger, without
+from tests.support.made_up import history_of_two_iterations
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -320,7 +317,7 @@ def test_the_query_is_shown_as_it_is() -> None:
 
 
 def test_the_queries_prove_that_every_image_was_counted_once(tmp_path: Path) -> None:
-    path = _history_of_two_iterations(tmp_path)
+    path = history_of_two_iterations(tmp_path)
     with closing(sqlite3.connect(path)) as database:
         proof = database.execute(_text(QUERY)).fetchall()
         violations = [database.execute(query).fetchall() for query in _violation_queries()]
@@ -344,7 +341,7 @@ def test_the_queries_prove_that_every_image_was_counted_once(tmp_path: Path) -> 
 def test_the_queries_find_what_was_not_counted_once(
     tmp_path: Path, fault: Change, times: tuple[int, int]
 ) -> None:
-    path = _history_of_two_iterations(tmp_path)
+    path = history_of_two_iterations(tmp_path)
     forge_ledger(path, 1, 2, fault)
     with closing(sqlite3.connect(path)) as database:
         proof = database.execute(_text(QUERY)).fetchall()
@@ -359,56 +356,3 @@ def _violation_queries() -> list[str]:
     """The documents' queries that give a row for whatever was not counted once."""
     section = _section(_text(EXACTLY_ONCE), "What was not counted once")
     return [block for language, block in _fenced(section) if language == "sql"]
-
-
-def _history_of_two_iterations(directory: Path) -> Path:
-    """Two iterations over five images in microbatches of two, the second not recorded in full."""
-    history = History.open(directory / "history.db")
-    run = history.create_run(
-        name=None, configuration={}, iterations=2, parameters=b"", parameters_digest=""
-    )
-    claim, now = history.claim(run.id, "me", 10.0), datetime.now(UTC)
-    for iteration in range(2):
-        record = IterationRecord(
-            run_id=run.id,
-            iteration=iteration,
-            images=5,
-            loss=1.0,
-            accuracy=0.5,
-            gradient_norm=1.0,
-            parameters_digest="00" * 32,
-            term=claim.term,
-            shards=3,
-            attempts=3,
-            workers=3,
-            started_at=now,
-            seconds=0.1,
-        )
-        ledger = [
-            LedgerRecord(
-                run_id=run.id,
-                iteration=iteration,
-                first_image=2 * microbatch,
-                image_count=count,
-                shard=microbatch,
-                attempt=1,
-                term=claim.term,
-                worker=f"w{microbatch}",
-                seconds=0.1,
-                received_at=now,
-            )
-            for microbatch, count in enumerate((2, 2, 1))
-        ]
-        values = ImageValues(losses=b"", gradient_norms=b"", predictions=b"")
-        commit = Commit(
-            iteration=record,
-            ledger=ledger,
-            image_values=values,
-            parameters=b"",
-            fingerprint=None,
-            keep_previous_checkpoint=True,
-            record_images=False,
-        )
-        history.commit(claim, [commit])
-    history.database.close()
-    return directory / "history.db"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tapeworks.model.average import gradients_as_wanted
 from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.datasets.source import ImageData
-from tapeworks.model.gradients import EngineResult
+from tapeworks.model.engine.gradients import EngineResult
 from tapeworks.model.parameters import digest, initial, to_bytes
+from tapeworks.model.reduction import gradients_as_wanted
 from tapeworks.scheduler.core.decisions import Attempt
 from tapeworks.scheduler.core.sharding import split
 from tapeworks.scheduler.dispatch.contract import Work

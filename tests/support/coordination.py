@@ -7,13 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from tapeworks.scheduler.core.coordinator import Coordinator
-from tapeworks.scheduler.core.decisions import (
-    Answer,
-    Attempt,
-    Command,
-    Count,
-    Send,
-)
+from tapeworks.scheduler.core.decisions import Answer, Attempt, Command, Count, Send
 from tapeworks.scheduler.core.pace import Pace
 from tapeworks.scheduler.core.sharding import Shard, split
 from tapeworks.scheduler.core.standing import Standing

@@ -6,16 +6,11 @@ import hashlib
 from array import array
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.history import History
-from tapeworks.storage.records import (
-    Claim,
-    ImageValues,
-    IterationRecord,
-    LedgerRecord,
-    RunRecord,
-)
+from tapeworks.storage.records import Claim, ImageValues, IterationRecord, LedgerRecord, RunRecord
 
 #: A lease in seconds that outlasts every test.
 LEASE = 60.0
@@ -118,3 +113,56 @@ def commit_of(iteration: IterationRecord) -> Commit:
 
 def kinds(history: History, run_id: str) -> list[str]:
     return [event.kind for event in history.events(run_id)]
+
+
+def history_of_two_iterations(directory: Path) -> Path:
+    """Two iterations over five images in microbatches of two, the second not recorded in full."""
+    history = History.open(directory / "history.db")
+    run = history.create_run(
+        name=None, configuration={}, iterations=2, parameters=b"", parameters_digest=""
+    )
+    claim, now = history.claim(run.id, "me", 10.0), datetime.now(UTC)
+    for iteration in range(2):
+        record = IterationRecord(
+            run_id=run.id,
+            iteration=iteration,
+            images=5,
+            loss=1.0,
+            accuracy=0.5,
+            gradient_norm=1.0,
+            parameters_digest="00" * 32,
+            term=claim.term,
+            shards=3,
+            attempts=3,
+            workers=3,
+            started_at=now,
+            seconds=0.1,
+        )
+        ledger = [
+            LedgerRecord(
+                run_id=run.id,
+                iteration=iteration,
+                first_image=2 * microbatch,
+                image_count=count,
+                shard=microbatch,
+                attempt=1,
+                term=claim.term,
+                worker=f"w{microbatch}",
+                seconds=0.1,
+                received_at=now,
+            )
+            for microbatch, count in enumerate((2, 2, 1))
+        ]
+        values = ImageValues(losses=b"", gradient_norms=b"", predictions=b"")
+        commit = Commit(
+            iteration=record,
+            ledger=ledger,
+            image_values=values,
+            parameters=b"",
+            fingerprint=None,
+            keep_previous_checkpoint=True,
+            record_images=False,
+        )
+        history.commit(claim, [commit])
+    history.database.close()
+    return directory / "history.db"

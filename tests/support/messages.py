@@ -8,12 +8,7 @@ from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.parameters import digest
 from tapeworks.wire.exchange import Exchange, Opening
 from tapeworks.wire.keys import answer_key
-from tapeworks.wire.messages import (
-    AnswerHeader,
-    AttemptKey,
-    ShardMessage,
-    Status,
-)
+from tapeworks.wire.messages import AnswerHeader, AttemptKey, ShardMessage, Status
 from tests.support.fleet import Fleet
 from tests.support.mischief import Tampering
 from tests.support.waiting import until

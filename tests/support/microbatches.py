@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapeworks.model.config import NetworkConfig
-from tapeworks.model.gradients import EngineResult
+from tapeworks.model.engine.gradients import EngineResult
 
 SMALL = NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tapeworks.scheduler.dispatch.contract import (
-    Dispatcher,
-    Result,
-    Watcher,
-    Work,
-)
+from tapeworks.scheduler.dispatch.contract import Dispatcher, Result, Watcher, Work
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.events import Event, Notice
 from tapeworks.scheduler.replay.differences import Difference

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tapeworks.model.config import NetworkConfig
 
 if TYPE_CHECKING:
-    from tapeworks.model.gradients import Engine
+    from tapeworks.model.engine.gradients import Engine
 
 #: Where the seed's reference run is kept, unless TAPEWORKS_REFERENCE_DIR names another place.
 REFERENCE_DIR = Path(__file__).resolve().parents[3] / "shared" / "reference"
@@ -75,6 +75,8 @@ def network(request: pytest.FixtureRequest) -> NetworkConfig:
 @pytest.fixture(scope="session")
 def engine_of() -> Callable[[NetworkConfig], Engine]:
     """Gives a network's engine, compiled once per session: compiling one takes seconds."""
-    from tapeworks.model.gradients import engine  # here, so that other tests do without TensorFlow
+    from tapeworks.model.engine.gradients import (
+        engine,  # here, so that other tests do without TensorFlow
+    )
 
     return functools.cache(engine)

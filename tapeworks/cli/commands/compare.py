@@ -14,12 +14,7 @@ from tapeworks.cli.describe import as_json
 from tapeworks.cli.destinations import full_name, is_stdout
 from tapeworks.cli.files import check_writable, write_file
 from tapeworks.cli.option_kinds import PathType, Whole
-from tapeworks.cli.output import (
-    put,
-    put_lines,
-    put_table,
-    say,
-)
+from tapeworks.cli.output import put, put_lines, put_table, say
 from tapeworks.comparison.runs import (
     Contender,
     Pair,

@@ -58,7 +58,7 @@ def read(file: Path, config: RunConfig) -> Pictures:
 
 def predict(pictures: Pictures, config: RunConfig, parameters: Arrays) -> list[Prediction]:
     """Of every image in a file. Raises `ParametersError` if the parameters give no numbers."""
-    from tapeworks.model.inference import (  # loads TensorFlow, which takes seconds
+    from tapeworks.model.engine.inference import (  # loads TensorFlow, which takes seconds
         logits,
         probabilities,
     )

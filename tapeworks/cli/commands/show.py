@@ -8,22 +8,12 @@ from dataclasses import asdict
 import click
 
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.describe import (
-    as_json,
-    clock,
-    run_lines,
-    run_values,
-)
+from tapeworks.cli.describe import as_json, clock, run_lines, run_values
 from tapeworks.cli.output import put, put_lines, put_table, say
 from tapeworks.cluster.progress import Progress
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.storage.history import History
-from tapeworks.storage.records import (
-    EvaluationRecord,
-    IterationRecord,
-    RunRecord,
-    RunStatus,
-)
+from tapeworks.storage.records import EvaluationRecord, IterationRecord, RunRecord, RunStatus
 from tapeworks.workers.streams import STDERR, is_unread
 
 #: The argument that names a run: an id, a unique prefix of one, or a name.

@@ -16,12 +16,7 @@ from tapeworks.cli.destinations import full_name, is_stdout
 from tapeworks.cli.files import check_writable, write_file
 from tapeworks.cli.option_kinds import PathType
 from tapeworks.cli.options import Request, with_run_options
-from tapeworks.cli.output import (
-    put,
-    say,
-    succeeds,
-    visible,
-)
+from tapeworks.cli.output import put, say, succeeds, visible
 from tapeworks.cluster.forecast import Forecast
 from tapeworks.cluster.redis_rights import check_roles
 from tapeworks.cluster.redis_server import check_private_redis

@@ -11,15 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from tapeworks.plotting.curves import Curves, Line, Measure
-from tapeworks.plotting.style import (
-    COLOURS,
-    DASHES,
-    GRID,
-    bare,
-    logarithmic,
-    plain,
-    whole_numbers,
-)
+from tapeworks.plotting.style import COLOURS, DASHES, GRID, bare, logarithmic, plain, whole_numbers
 
 #: Inches of the axes; the legend stands beside them.
 WIDTH, HEIGHT = 7.0, 4.5

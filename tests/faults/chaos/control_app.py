@@ -49,7 +49,7 @@ def gradients(iteration: int, parameters: str, microbatches: list[int]) -> list[
 def _problem():  # type: ignore[no-untyped-def]
     from tapeworks.model import datasets
     from tapeworks.model.config import RunConfig
-    from tapeworks.model.gradients import engine
+    from tapeworks.model.engine.gradients import engine
 
     config = RunConfig(images=int(os.environ[IMAGES_VARIABLE]))
     data = datasets.load(config).training

@@ -14,16 +14,9 @@ from pathlib import Path
 import numpy as np
 from celery import group
 
-from tapeworks.model.average import mean_gradient, total_loss
 from tapeworks.model.config import RunConfig
-from tapeworks.model.parameters import (
-    Arrays,
-    assign,
-    from_bytes,
-    initial,
-    to_bytes,
-)
-from tapeworks.model.reduction import Reduction
+from tapeworks.model.parameters import Arrays, assign, from_bytes, initial, to_bytes
+from tapeworks.model.reduction import Reduction, mean_gradient, total_loss
 from tests.faults.chaos.control_app import IMAGES_VARIABLE, gradients
 
 #: Tasks in a group.

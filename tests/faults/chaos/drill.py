@@ -11,12 +11,7 @@ from typing import Any
 
 from tests.faults.chaos.checker import Verdict, judged
 from tests.faults.chaos.commands import options, undisturbed
-from tests.faults.chaos.faults import (
-    FITTING_LIE,
-    LIES,
-    possibilities,
-    schedule,
-)
+from tests.faults.chaos.faults import FITTING_LIE, LIES, possibilities, schedule
 from tests.faults.chaos.history import History, Result, Unavailable
 from tests.faults.chaos.journal import Entry, Journal
 from tests.faults.chaos.nemesis import Nemesis

@@ -11,12 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults.chaos.journal import (
-    Entry,
-    at,
-    of,
-    read,
-)
+from tests.faults.chaos.journal import Entry, at, of, read
 from tests.faults.chaos.world import PROXIED_GROUP
 
 #: Dots per inch of a picture of 10 by 8 inches.

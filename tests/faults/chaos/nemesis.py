@@ -11,13 +11,7 @@ from contextlib import suppress
 from tests.faults.chaos.faults import Fault
 from tests.faults.chaos.history import History, Unavailable
 from tests.faults.chaos.journal import Journal
-from tests.faults.chaos.services import (
-    GO_ON,
-    KILL,
-    PAUSE,
-    Service,
-    send,
-)
+from tests.faults.chaos.services import GO_ON, KILL, PAUSE, Service, send
 from tests.faults.chaos.world import World
 
 #: Seconds between two looks at what is due.

@@ -15,16 +15,11 @@ import redis
 from numpy.typing import NDArray
 
 from tapeworks.cluster.redis_server import RedisServer
-from tapeworks.model.average import gradients_as_wanted
 from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.datasets.source import ImageData
-from tapeworks.model.gradients import Engine, EngineResult
-from tapeworks.model.parameters import (
-    Arrays,
-    digest,
-    initial,
-    to_bytes,
-)
+from tapeworks.model.engine.gradients import Engine, EngineResult
+from tapeworks.model.parameters import Arrays, digest, initial, to_bytes
+from tapeworks.model.reduction import gradients_as_wanted
 from tapeworks.scheduler.dispatch.contract import Work
 from tapeworks.scheduler.dispatch.fleet import Link
 from tapeworks.scheduler.events import Event, Notice
@@ -129,7 +124,7 @@ def benches() -> Iterator[dict[str, Bench]]:
     with ExitStack() as stack:
         logging.disable(logging.CRITICAL)  # what a worker has to say of a spoilt payload
         stack.callback(logging.disable, logging.NOTSET)
-        stack.enter_context(patch("tapeworks.model.slices.engine", engine))
+        stack.enter_context(patch("tapeworks.model.engine.slices.engine", engine))
         for pause in ("LEAVE_SECONDS", "STRANGER_SECONDS"):
             stack.enter_context(patch(f"tapeworks.workers.tasks.{pause}", 0.0))
         made = {}

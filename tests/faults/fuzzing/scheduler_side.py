@@ -20,20 +20,8 @@ from tapeworks.wire.keys import answer_key, arrivals_key
 from tapeworks.wire.messages import checksum
 from tapeworks.wire.signing import Purpose, Signer
 from tapeworks.workers import tasks
-from tests.faults.fuzzing.mutations import (
-    Draw,
-    mutated_bytes,
-    mutated_json,
-    mutated_safetensors,
-)
-from tests.faults.fuzzing.problem import (
-    FINGERPRINT,
-    NETWORK,
-    Bench,
-    Onlooker,
-    at_work,
-    work,
-)
+from tests.faults.fuzzing.mutations import Draw, mutated_bytes, mutated_json, mutated_safetensors
+from tests.faults.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, work
 from tests.support.entries import argument
 
 #: The parts of an answer, in the order in which they lie in Redis.

@@ -25,30 +25,13 @@ from tapeworks.wire.keys import (
     payload_key,
     worker_key,
 )
-from tapeworks.wire.messages import (
-    AnswerHeader,
-    ShardMessage,
-    Status,
-    WorkerRecord,
-)
+from tapeworks.wire.messages import AnswerHeader, ShardMessage, Status, WorkerRecord
 from tapeworks.wire.signing import Purpose, Signer
 from tapeworks.workers import tasks
 from tapeworks.workers.compute import shard_arrays
 from tapeworks.workers.worker import Payloads
-from tests.faults.fuzzing.mutations import (
-    Draw,
-    mutated_bytes,
-    mutated_json,
-    mutated_safetensors,
-)
-from tests.faults.fuzzing.problem import (
-    FINGERPRINT,
-    NETWORK,
-    Bench,
-    Onlooker,
-    at_work,
-    work,
-)
+from tests.faults.fuzzing.mutations import Draw, mutated_bytes, mutated_json, mutated_safetensors
+from tests.faults.fuzzing.problem import FINGERPRINT, NETWORK, Bench, Onlooker, at_work, work
 from tests.support.entries import argument as unchecked
 from tests.support.messages import announce
 

@@ -10,12 +10,7 @@ from tapeworks.model.config import GradientForm
 from tapeworks.model.parameters import GRADIENT_NORMS, LOSSES, PREDICTIONS, to_bytes
 from tapeworks.model.reduction import blocks
 from tapeworks.scheduler.core.standing import MOST_STRIKES
-from tapeworks.wire.messages import (
-    AnswerHeader,
-    ShardMessage,
-    Status,
-    checksum,
-)
+from tapeworks.wire.messages import AnswerHeader, ShardMessage, Status, checksum
 from tests.faults.simulation.faults import Kind
 from tests.faults.simulation.problem import value
 from tests.faults.simulation.world import World

@@ -15,12 +15,7 @@ from tapeworks.storage.records import Request, RunStatus
 from tapeworks.wire.messages import ShardMessage
 from tests.faults.simulation.exchange import Exchange
 from tests.faults.simulation.faults import Faults, Kind, drawn
-from tests.faults.simulation.forger import (
-    KEY,
-    SIGNED,
-    Forger,
-    Imposter,
-)
+from tests.faults.simulation.forger import KEY, SIGNED, Forger, Imposter
 from tests.faults.simulation.problem import FINGERPRINT, initial, reference
 from tests.faults.simulation.redis import Redis
 from tests.faults.simulation.schedulers import Moment, Scheduler

@@ -14,23 +14,13 @@ from tapeworks.scheduler.dispatch.fleet import Link
 from tapeworks.scheduler.dispatch.gathering import Gathering
 from tapeworks.scheduler.driving.keeper import Lease
 from tapeworks.scheduler.driving.service import IDLE_SECONDS
-from tapeworks.scheduler.errors import (
-    Diverged,
-    Requested,
-    SchedulerError,
-    Undecided,
-)
+from tapeworks.scheduler.errors import Diverged, Requested, SchedulerError, Undecided
 from tapeworks.scheduler.events import Event, IterationCommitted, Notice
 from tapeworks.scheduler.outcomes import Lap
 from tapeworks.storage.errors import LeaseLost, StorageUnreachable
 from tapeworks.storage.records import Claim, Request, RunStatus
 from tapeworks.wire.signing import Signer
-from tests.faults.simulation.problem import (
-    NETWORK,
-    assigned,
-    computed,
-    work,
-)
+from tests.faults.simulation.problem import NETWORK, assigned, computed, work
 from tests.faults.simulation.store import Store, counted
 from tests.faults.simulation.witness import Witness
 from tests.faults.simulation.world import World

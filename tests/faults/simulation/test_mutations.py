@@ -12,12 +12,7 @@ import pytest
 
 from tapeworks.scheduler.committing import Committing
 from tapeworks.scheduler.core.coordinator import Coordinator
-from tapeworks.scheduler.core.decisions import (
-    Answer,
-    Attempt,
-    Command,
-    Diverged,
-)
+from tapeworks.scheduler.core.decisions import Answer, Attempt, Command, Diverged
 from tapeworks.scheduler.core.sending import Slot
 from tapeworks.scheduler.core.settling import Settling
 from tapeworks.scheduler.core.standing import Standing

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tapeworks.model.average import (
+from tapeworks.model.parameters import Arrays, to_bytes
+from tapeworks.model.reduction import (
+    Reduction,
+    block_sums,
     global_norm,
     mean_gradient,
     microbatch_sums,
     total_loss,
 )
-from tapeworks.model.parameters import Arrays, to_bytes
-from tapeworks.model.reduction import Reduction, block_sums
 
 #: In float64, added one after the other: ((2⁵³ + 1) + 1) − 2⁵³ = 0, as each 1 is rounded away.
 #: Backwards they give 2, in pairs 1, exactly 2.

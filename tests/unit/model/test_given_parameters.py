@@ -11,13 +11,7 @@ import pytest
 from tapeworks.model import parameters as rooms_parameters
 from tapeworks.model.config import NetworkConfig
 from tapeworks.model.errors import ParametersError
-from tapeworks.model.parameters import (
-    Arrays,
-    initial,
-    read_file,
-    to_bytes,
-    validate_parameters,
-)
+from tapeworks.model.parameters import Arrays, initial, read_file, to_bytes, validate_parameters
 
 SMALL = NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
 

@@ -15,12 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tapeworks.model.config import NetworkConfig, Unfolding
-from tapeworks.model.gradients import (
-    Engine,
-    EngineResult,
-    engine,
-    warm_up,
-)
+from tapeworks.model.engine.gradients import Engine, EngineResult, engine, warm_up
 from tapeworks.model.images import normalise, one_hot
 from tapeworks.model.parameters import Arrays, initial
 from tests import reference_numpy

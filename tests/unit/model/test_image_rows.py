@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tapeworks.model import fingerprint, layerwise
-from tapeworks.model import gradients as model_gradients
+from tapeworks.model import fingerprint
 from tapeworks.model.config import GradientForm, NetworkConfig, Unfolding
-from tapeworks.model.errors import ArithmeticUnsound
-from tapeworks.model.fingerprint import GOLDEN_NETWORKS, golden_digest
-from tapeworks.model.gradients import (
+from tapeworks.model.engine import gradients as model_gradients
+from tapeworks.model.engine import layerwise
+from tapeworks.model.engine.gradients import (
     Engine,
     EngineResult,
     _computation,
     count_compiled_networks,
     engine,
 )
+from tapeworks.model.errors import ArithmeticUnsound
+from tapeworks.model.fingerprint import GOLDEN_NETWORKS, golden_digest
 from tapeworks.model.images import normalise
 from tapeworks.model.parameters import Arrays, initial, to_bytes
 from tests import reference_numpy

@@ -10,12 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapeworks.model.config import RunConfig
-from tapeworks.model.images import (
-    image_set,
-    normalise,
-    one_hot,
-    pad,
-)
+from tapeworks.model.images import image_set, normalise, one_hot, pad
 
 #: The first two passes over ten images, four per iteration, with the default seed.
 PINNED = [[6, 4, 5, 1], [8, 3, 9, 2], [7, 0], [8, 0, 7, 3], [1, 2, 4, 6], [9, 5]]

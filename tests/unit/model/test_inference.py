@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tapeworks.model.config import NetworkConfig, Unfolding
+from tapeworks.model.engine.inference import logits, probabilities
 from tapeworks.model.errors import ParametersError
 from tapeworks.model.images import normalise
-from tapeworks.model.inference import logits, probabilities
 from tapeworks.model.parameters import initial
 from tests import reference_numpy
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tapeworks.model.engine.runtime import tf
 from tapeworks.model.images import one_hot
 from tapeworks.model.network import binary_cross_entropy
-from tapeworks.model.runtime import tf
 from tests import reference_numpy
 
 #: Two classes and five; equal ones; one dominating, near and far; all that float32 exp overflows.

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tapeworks.model import network as networks
 from tapeworks.model.config import NetworkConfig
+from tapeworks.model.engine.runtime import tf
 from tapeworks.model.network import unfold_fully
 from tapeworks.model.parameters import Arrays, initial
-from tapeworks.model.runtime import tf
 from tests import reference_numpy
 from tests.support.closeness import assert_close
 

@@ -11,19 +11,8 @@ import pytest
 
 from tapeworks.model.config import RunConfig, run_config
 from tapeworks.model.errors import ParametersError
-from tapeworks.model.parameters import (
-    Arrays,
-    all_finite,
-    assign,
-    from_bytes,
-    to_bytes,
-)
-from tapeworks.model.update import (
-    direction,
-    initial_state,
-    read_state,
-    state_bytes,
-)
+from tapeworks.model.parameters import Arrays, all_finite, assign, from_bytes, to_bytes
+from tapeworks.model.update import direction, initial_state, read_state, state_bytes
 from tests.reference_optimizers import Adam, Momentum, moved
 
 SMALL = {"image_side": 6, "kernel_sizes": (3,), "filters": 1}

@@ -10,14 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tapeworks.model.average import microbatch_sums
 from tapeworks.model.parameters import Arrays, from_bytes, to_bytes
-from tapeworks.model.reduction import (
-    Block,
-    Reduction,
-    block_sums,
-    blocks,
-)
+from tapeworks.model.reduction import Block, Reduction, block_sums, blocks, microbatch_sums
 from tests import reference_numpy
 
 #: The most microbatches of the image sets here: more than a tree of six levels holds.

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tapeworks.model.average import mean_gradient, total_loss
 from tapeworks.model.config import NetworkConfig, RunConfig, Unfolding
-from tapeworks.model.gradients import Engine
+from tapeworks.model.engine.gradients import Engine
 from tapeworks.model.parameters import Arrays, assign
-from tapeworks.model.reduction import Reduction, block_sums
+from tapeworks.model.reduction import Reduction, block_sums, mean_gradient, total_loss
 from tests.support.closeness import assert_close
 
 EngineOf = Callable[[NetworkConfig], Engine]

@@ -18,11 +18,7 @@ from tapeworks.scheduler.events import IterationCommitted, Listener, ignore
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.errors import LeaseLost
 from tapeworks.storage.history import History
-from tapeworks.storage.records import (
-    Claim,
-    RunRecord,
-    RunStatus,
-)
+from tapeworks.storage.records import Claim, RunRecord, RunStatus
 from tapeworks.storage.tables import runs
 from tapeworks.wire.errors import RedisMisconfigured
 from tests.support.desk import SMALL

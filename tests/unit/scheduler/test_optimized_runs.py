@@ -12,16 +12,10 @@ from sqlalchemy import text
 
 from tapeworks.model import datasets
 from tapeworks.model.config import NetworkConfig, RunConfig
+from tapeworks.model.engine.gradients import Engine
 from tapeworks.model.errors import ParametersError
-from tapeworks.model.gradients import Engine
 from tapeworks.model.images import image_set
-from tapeworks.model.parameters import (
-    Arrays,
-    digest,
-    from_bytes,
-    initial,
-    to_bytes,
-)
+from tapeworks.model.parameters import Arrays, digest, from_bytes, initial, to_bytes
 from tapeworks.model.update import initial_state, learning_rate, state_bytes
 from tapeworks.scheduler.dispatch.contract import Result, Watcher, Work
 from tapeworks.scheduler.dispatch.local import LocalDispatcher

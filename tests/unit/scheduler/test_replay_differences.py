@@ -8,12 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tapeworks.model.parameters import (
-    digest,
-    from_bytes,
-    initial,
-    to_bytes,
-)
+from tapeworks.model.parameters import digest, from_bytes, initial, to_bytes
 from tapeworks.scheduler.dispatch.contract import Result, Watcher, Work
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.replay.differences import Difference

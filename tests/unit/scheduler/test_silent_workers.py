@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from tapeworks.scheduler.core.coordinator import MOST_FAILURES, Coordinator
-from tapeworks.scheduler.core.decisions import (
-    Attempt,
-    Command,
-    Pause,
-    Tell,
-)
+from tapeworks.scheduler.core.decisions import Attempt, Command, Pause, Tell
 from tapeworks.scheduler.core.sending import UNHEARD_SECONDS
 from tapeworks.scheduler.core.settling import STUCK_SECONDS
 from tests.support.coordination import A, B, C, answer, coordinator, sends

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapeworks.model.config import GradientForm
+from tapeworks.model.engine.slices import answer_arrays
 from tapeworks.model.parameters import Arrays, from_bytes, to_bytes
-from tapeworks.model.slices import answer_arrays
 from tapeworks.scheduler.core.sharding import Shard
 from tapeworks.scheduler.dispatch import answers as validation
 from tapeworks.scheduler.dispatch.answers import (

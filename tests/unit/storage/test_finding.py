@@ -9,12 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.storage.errors import (
-    AmbiguousRun,
-    InvalidName,
-    RunNotFound,
-    StateConflict,
-)
+from tapeworks.storage.errors import AmbiguousRun, InvalidName, RunNotFound, StateConflict
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
 

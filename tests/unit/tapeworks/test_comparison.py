@@ -21,12 +21,7 @@ from tapeworks.comparison.runs import (
     first_parting,
     pairs,
 )
-from tapeworks.comparison.texts import (
-    LONGEST_LABEL,
-    picture_labels,
-    reference_labels,
-    shorten,
-)
+from tapeworks.comparison.texts import LONGEST_LABEL, picture_labels, reference_labels, shorten
 from tapeworks.storage.history import History
 from tapeworks.storage.records import ImageValues, IterationRecord, RunRecord
 from tests.support.made_up import iteration_of, submit_and_claim, values_of

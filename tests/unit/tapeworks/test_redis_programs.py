@@ -8,12 +8,7 @@ from pathlib import Path
 import pytest
 
 from tapeworks.cluster import redis_programs
-from tapeworks.cluster.redis_programs import (
-    END_OF_LIFE,
-    Program,
-    Version,
-    find_program,
-)
+from tapeworks.cluster.redis_programs import END_OF_LIFE, Program, Version, find_program
 from tapeworks.errors import UsageError
 
 

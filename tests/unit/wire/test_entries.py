@@ -13,13 +13,7 @@ from celery.app.task import Context
 from kombu import Exchange, Queue
 
 from tapeworks.cluster.redis_server import RedisServer
-from tapeworks.wire.envelopes import (
-    QUEUE,
-    TASK,
-    argument,
-    entry,
-    queue_name,
-)
+from tapeworks.wire.envelopes import QUEUE, TASK, argument, entry, queue_name
 from tapeworks.wire.keys import QUEUE_KEY
 from tapeworks.wire.limits import LARGEST_ENTRY_BYTES
 from tapeworks.workers.app import app

@@ -14,13 +14,7 @@ from sqlalchemy import make_url
 
 from tapeworks.model.settings import Settings
 from tapeworks.places import DATABASE, Places
-from tapeworks.wire.addresses import (
-    DEFAULT_URL,
-    LARGEST_BYTES,
-    REDIS,
-    redis_url,
-    without_password,
-)
+from tapeworks.wire.addresses import DEFAULT_URL, LARGEST_BYTES, REDIS, redis_url, without_password
 from tapeworks.wire.errors import PasswordUnusable
 from tapeworks.wire.redis_client import connect
 from tapeworks.workers.supervisor import Supervisor

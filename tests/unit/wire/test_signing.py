@@ -9,13 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapeworks.wire.errors import SignatureWrong, SigningKeyUnusable
-from tapeworks.wire.signing import (
-    UNSIGNED,
-    VARIABLE,
-    Purpose,
-    Signer,
-    signer,
-)
+from tapeworks.wire.signing import UNSIGNED, VARIABLE, Purpose, Signer, signer
 
 KEY, OTHER = Signer(b"k" * 32), Signer(b"o" * 32)
 

@@ -9,16 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tapeworks.model import slices as computed_slices
 from tapeworks.model.config import GradientForm, NetworkConfig
-from tapeworks.model.gradients import Engine
-from tapeworks.model.parameters import (
-    Arrays,
-    digest,
-    from_bytes,
-    initial,
-    to_bytes,
-)
+from tapeworks.model.engine import slices as computed_slices
+from tapeworks.model.engine.gradients import Engine
+from tapeworks.model.parameters import Arrays, digest, from_bytes, initial, to_bytes
 from tapeworks.model.reduction import Reduction, blocks
 from tapeworks.wire.chunks import CHUNK_IMAGES, make_chunks
 from tapeworks.wire.messages import AttemptKey, ShardMessage

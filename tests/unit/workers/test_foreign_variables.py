@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tapeworks.doctor.machine import check_variables
-from tapeworks.model.flags import FLAGS, find_ignored_variables
+from tapeworks.model.engine.flags import FLAGS, find_ignored_variables
 from tapeworks.wire.addresses import DEFAULT_URL, REDIS
 from tapeworks.workers.app import OwnApp
 from tapeworks.workers.foreign import foreign, hide_foreign, without_foreign

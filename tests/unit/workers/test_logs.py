@@ -16,18 +16,8 @@ import pytest
 from tapeworks.model.errors import VariableUnreadable
 from tapeworks.model.settings import LogFormat, Settings
 from tapeworks.wire.addresses import passwords, without_passwords
-from tapeworks.wire.log_context import (
-    about,
-    about_nothing,
-    context,
-    go_on_about,
-)
-from tapeworks.workers.logs import (
-    LogSettings,
-    line,
-    log_settings,
-    logging_to_stderr,
-)
+from tapeworks.wire.log_context import about, about_nothing, context, go_on_about
+from tapeworks.workers.logs import LogSettings, line, log_settings, logging_to_stderr
 
 SECRET = "correct horse/battery"
 QUOTED = "correct%20horse%2Fbattery"

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from tapeworks.model import network as networks
 from tapeworks.model.config import NetworkConfig
-from tapeworks.model.convolution import block_added, block_of, filter_gradients
+from tapeworks.model.engine.convolution import block_added, block_of, filter_gradients
+from tapeworks.model.engine.runtime import tf, xla
 from tapeworks.model.images import pad
 from tapeworks.model.network import binary_cross_entropy
-from tapeworks.model.runtime import tf, xla
 
 #: Images that stand side by side; the last group is padded. They fill a register of 512 bits, and
 #: their rows stay in the first-level cache.

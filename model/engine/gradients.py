@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapeworks.model import network as networks
-from tapeworks.model.average import gradients_as_wanted
 from tapeworks.model.config import GradientForm, NetworkConfig, Unfolding
+from tapeworks.model.engine.layerwise import CallResults, LayerwiseCalls
+from tapeworks.model.engine.runtime import tf
 from tapeworks.model.images import normalise, one_hot
-from tapeworks.model.layerwise import CallResults, LayerwiseCalls
 from tapeworks.model.network import binary_cross_entropy, unfold_fully
 from tapeworks.model.parameters import Arrays
-from tapeworks.model.runtime import tf
+from tapeworks.model.reduction import gradients_as_wanted
 
 #: Compiled networks that one process holds, whatever their microbatches' size. What one takes,
 #: some 40 MB, never comes back to the system, nor do the seconds that it took: nothing is gained

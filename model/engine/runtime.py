@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from tapeworks.model.flags import FLAGS, THREADS, find_ignored_variables
+from tapeworks.model.engine.flags import FLAGS, THREADS, find_ignored_variables
 from tapeworks.model.keras_settings import without_keras_settings
 
 #: Memory that a process keeps when it is freed. Half of it is the most that glibc accepts as the

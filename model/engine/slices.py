@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapeworks.model.config import GradientForm, NetworkConfig, Unfolding
-from tapeworks.model.gradients import EngineResult, engine
+from tapeworks.model.engine.gradients import EngineResult, engine
 from tapeworks.model.parameters import GRADIENT_NORMS, LOSSES, PREDICTIONS, Arrays
 from tapeworks.model.reduction import Reduction, merge_neighbours
 

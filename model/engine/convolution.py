@@ -17,7 +17,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from tapeworks.model.runtime import tf, xla
+from tapeworks.model.engine.runtime import tf, xla
 
 #: Products that one turn adds up. Above some 250, XLA compiles them into slow scalar code.
 MOST_PRODUCTS = 128

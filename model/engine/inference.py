@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from tapeworks.model import network as networks
 from tapeworks.model.config import NetworkConfig, Unfolding
+from tapeworks.model.engine.runtime import tf
 from tapeworks.model.errors import ParametersError
 from tapeworks.model.images import normalise, pad
 from tapeworks.model.network import unfold_fully
 from tapeworks.model.parameters import Arrays
-from tapeworks.model.runtime import tf
 
 
 def logits(
