@@ -63,7 +63,7 @@ class Committing:
 
     @property
     def is_due(self) -> bool:
-        """True if it is long ago that something was committed."""
+        """True if the last commit is so long ago that what waits is committed now."""
         return time.monotonic() - self._committed_at >= LONGEST_WAIT_SECONDS
 
     def commit(self) -> RunRecord:

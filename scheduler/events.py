@@ -43,9 +43,9 @@ NOTICES = (
 
 
 class Verdict(StrEnum):
-    """The outcome of an answer."""
+    """A judgement over an answer; what is valid is counted once enough workers agree on it."""
 
-    COUNTED = "counted"
+    VALID = "valid"
     LATE = "late"  #: nobody waits for it any more; dropped unread
     GONE = "gone"  #: announced, but not there
     FORGED = "forged"  #: not signed as it should be

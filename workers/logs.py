@@ -91,15 +91,13 @@ def _pairs(record: logging.LogRecord) -> list[str]:
     return [f"{name}={value}" for name, value in values if value is not None]
 
 
-#: The rooms. Libraries say what they have to say below a warning when all is debugged.
-ROOMS = ("tapeworks", "scheduler", "workers", "storage", "model")
-
 #: Settings that may hold a password.
 ADDRESSES = (Settings.redis_url, Settings.database_url)
 
 #: Characters of a secret file that are read at most.
 LONGEST_SECRET = 4096
 
+#: All of ours. Libraries report what is below a warning only when all is debugged.
 logger = logging.getLogger("tapeworks")
 
 
@@ -134,7 +132,7 @@ def logging_to_stderr(settings: LogSettings) -> Iterator[None]:
     """Log in this way; afterwards everything is as it was before."""
     with ExitStack() as stack:
         root = logging.getLogger()
-        for changed in (root, *map(logging.getLogger, ROOMS)):
+        for changed in (root, logger):
             stack.callback(changed.setLevel, changed.level)
         stack.callback(setattr, root, "handlers", root.handlers)
         stack.callback(setattr, threading, "excepthook", threading.excepthook)
@@ -152,8 +150,7 @@ def log_to_stderr(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
-    for room in ROOMS:
-        logging.getLogger(room).setLevel(level)
+    logger.setLevel(level)
     threading.excepthook = _thread_ended
     logging.captureWarnings(not settings.is_plain)
 

@@ -122,7 +122,7 @@ def _report_refused(reason: str) -> None:
 
 def _answer(shard: ShardMessage) -> None:
     worker = this_worker()
-    if worker.payloads.look(shard):
+    if not worker.payloads.begin(shard):
         worker.events(AttemptDropped(shard.key.id))
         return
     worker.events(AttemptTaken(shard.key.id))

@@ -25,30 +25,6 @@ from tapeworks.wire.versions import python_version, tapeworks_version, tensorflo
 from tapeworks.workers.cores import core_count
 from tapeworks.workers.events import Listener, WorkerReady, WorkerStarted, log
 
-#: So many heartbeats in a row without a message from a queue that is not empty are too many.
-#: Heartbeats, not seconds: a process that was frozen for an hour has missed one heartbeat.
-IDLE_HEARTBEATS = 30
-
-
-class Watchdog:
-    """Judges one worker by what each of its heartbeats finds."""
-
-    def __init__(self) -> None:
-        self._taken = 0
-        self._idle_heartbeats = 0
-
-    def beat(self, taken: int, queue_length: int, *, busy: bool) -> bool:
-        """Record a heartbeat; return whether the worker has stopped consuming.
-
-        `taken` are the messages that it took since it started, stale ones too; it is `busy` while
-        it has one in hand.
-        """
-        idle = not busy and taken == self._taken and queue_length > 0
-        self._idle_heartbeats = self._idle_heartbeats + 1 if idle else 0
-        self._taken = taken
-        return self._idle_heartbeats >= IDLE_HEARTBEATS
-
-
 logger = logging.getLogger(__name__)
 
 #: Seconds between two heartbeats; a record lives for five of them.
@@ -73,8 +49,30 @@ WORN = 5
 #: The exit code of a worker whom Redis does not know, as for `tapeworks`.
 REFUSED = 4
 
+#: So many heartbeats in a row without a message from a queue that is not empty are too many.
+#: Heartbeats, not seconds: a process that was frozen for an hour has missed one heartbeat.
+IDLE_HEARTBEATS = 30
 
 _Kept = cachetools.LRUCache[str, Arrays]
+
+
+class Watchdog:
+    """Judges one worker by what each of its heartbeats finds."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+        self._idle_heartbeats = 0
+
+    def beat(self, taken: int, queue_length: int, *, busy: bool) -> bool:
+        """Record a heartbeat; return whether the worker has stopped consuming.
+
+        `taken` are the messages that it took since it started, stale ones too; it is `busy` while
+        it has one in hand.
+        """
+        idle = not busy and taken == self._taken and queue_length > 0
+        self._idle_heartbeats = self._idle_heartbeats + 1 if idle else 0
+        self._taken = taken
+        return self._idle_heartbeats >= IDLE_HEARTBEATS
 
 
 class Payloads:
@@ -88,12 +86,12 @@ class Payloads:
             PARAMETERS_BYTES, lambda arrays: max(_size(arrays), PARAMETERS_BYTES // MOST_PARAMETERS)
         )
 
-    def look(self, shard: ShardMessage) -> bool:
-        """Return whether the shard is stale; its parameters come with the same round trip."""
+    def begin(self, shard: ShardMessage) -> bool:
+        """Fetch the shard's parameters; return False, with the same round trip, if it is stale."""
         name, most = shard.parameters_digest, shard.largest_parameters_bytes
         limits = {} if name in self._parameters else {name: most}
         is_stale, self._fetched = self._exchange.look(shard, limits)
-        return is_stale
+        return not is_stale
 
     def fetch(self, shard: ShardMessage) -> dict[str, Arrays]:
         """Return what the shard needs by digest; what is gone from Redis is left out.

@@ -111,6 +111,10 @@ class Coordinator:
         attempt = self._sending.attempts.get(attempt_id)
         return attempt if attempt and self._tally.is_missing(attempt.shard.index) else None
 
+    def holds(self, answer: Answer) -> bool:
+        """Return whether the answer is one of its shard's votes."""
+        return self._tally.holds(answer.attempt.shard.index, answer)
+
     def needs_bits(self, attempt: Attempt) -> bool:
         """Return whether an answer to it must tell its bits, for two workers must agree."""
         return self._tally.needs_two(attempt.shard.index)
@@ -176,7 +180,7 @@ class Coordinator:
         if not self._is_heard(worker):
             return self.record_no_result(attempt, now)
         slot = self._slot(attempt)
-        if slot.has_heard(attempt, worker):
+        if not slot.record_failure(attempt, worker):
             return []
         self._note_failure(slot, worker, Reason.FAILED, now)
         return self._with_counts(self._judge_failures(slot, problem))
@@ -188,7 +192,7 @@ class Coordinator:
         if worker in self._standing.quarantined:
             return self.record_no_result(attempt, now)
         slot = self._slot(attempt)
-        if slot.has_heard(attempt, worker or ""):
+        if not slot.record_failure(attempt, worker or ""):
             return []
         told: list[Command] = [
             Tell(
@@ -211,7 +215,7 @@ class Coordinator:
         if not self._is_heard(worker):
             return self.record_no_result(attempt, now)
         slot = self._slot(attempt)
-        if slot.has_heard(attempt, worker):
+        if not slot.record_failure(attempt, worker):
             return []
         slot.hear(worker)
         slot.not_finite_by.append(worker)

@@ -102,14 +102,14 @@ class Slot:
         self.silent.clear()
         self._voices.clear()
 
-    def has_heard(self, attempt: Attempt, worker: str) -> bool:
-        """Record this worker's failure at this attempt; return whether it was known before.
+    def record_failure(self, attempt: Attempt, worker: str) -> bool:
+        """Record this worker's failure at this attempt; return False if it was known before.
 
         A failure comes twice if its answer is delivered twice, or replayed by another client.
         """
-        known = (attempt.id, worker) in self._heard
+        is_new = (attempt.id, worker) not in self._heard
         self._heard.add((attempt.id, worker))
-        return known
+        return is_new
 
 
 class Sending:
@@ -243,7 +243,7 @@ class Sending:
             if slot.number and self.is_missing(slot):
                 self.due(slot, reason)
 
-    def find_due(self, now: float) -> list[Slot]:
+    def collect_due(self, now: float) -> list[Slot]:
         """Return the missing shards that were sent and are due, in their order."""
         while self._agenda and self._agenda[0][0] <= now:
             at, shard = heappop(self._agenda)
@@ -263,7 +263,7 @@ class Sending:
 
         What is so already and was not sent now has no room: only an event can give it some.
         """
-        overdue, queueing = self.find_due(now), self._queueing_seconds()
+        overdue, queueing = self.collect_due(now), self._queueing_seconds()
         while self._agenda and not self._is_noted(*self._agenda[0]):
             heappop(self._agenda)
         times = [slot.due_at + queueing for slot in overdue]
@@ -276,7 +276,7 @@ class Sending:
 
     def woke(self, now: float) -> list[Send]:
         """Return what is to be sent now, and count it as sent."""
-        due = [slot for slot in self.find_due(now) if not self._merely_waits(slot, now)]
+        due = [slot for slot in self.collect_due(now) if not self._merely_waits(slot, now)]
         out = self._tally.missing - len(self._fresh) - len(due)
         room = max(window(len(self.workers), self._runs) - out, 0)
         again = [slot for slot in due if self._may_go(slot)]

@@ -127,7 +127,7 @@ class Settling:
         if self._is_loose and self._sending.strangers and not self._sending.workers:
             return self._start_over(self._nobody_left())
         commands: list[Command] = []
-        for slot in self._sending.find_due(now):
+        for slot in self._sending.collect_due(now):
             self._sending.note_silence(slot, now)
             commands += self._settle_shard(slot, now)
         return commands

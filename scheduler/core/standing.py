@@ -1,4 +1,4 @@
-"""Knowledge of a run about its workers, kept from iteration to iteration. Pure."""
+"""A run's knowledge of its workers, kept from iteration to iteration. Pure."""
 
 from __future__ import annotations
 

@@ -83,6 +83,10 @@ class Tally:
             raise KeyError(shard)
         return counted
 
+    def holds(self, shard: int, answer: Answer) -> bool:
+        """Return whether this very answer is the vote of its worker, counted or not."""
+        return self._polls[shard].votes.get(answer.worker) is answer
+
     def voters(self, shard: int) -> set[str]:
         """The workers that have answered it."""
         return set(self._polls[shard].votes)

@@ -9,8 +9,8 @@ from collections.abc import Collection
 
 from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.scheduler.dispatch.contract import Result, Watcher, Work
-from tapeworks.scheduler.dispatch.fleet import Link
 from tapeworks.scheduler.dispatch.gathering import Gathering
+from tapeworks.scheduler.dispatch.link import Link
 from tapeworks.scheduler.errors import SchedulerError
 from tapeworks.scheduler.events import ShardsOutstanding
 from tapeworks.wire.errors import RedisUnreachable, WorkersError
@@ -81,7 +81,7 @@ class CeleryDispatcher:
             try:
                 self.gathering.start()
             except RedisUnreachable:
-                self.gathering.start_over()
+                self.gathering.send_again()
             except (SchedulerError, WorkersError) as error:
                 logger.debug("Iteration %d is not all sent: %s", work.iteration, error)
 
@@ -106,7 +106,7 @@ class CeleryDispatcher:
         except RedisUnreachable as error:
             self._link.report_outage(watcher, str(error))
             if self.gathering:
-                self.gathering.start_over()
+                self.gathering.send_again()
             return False
         return True
 

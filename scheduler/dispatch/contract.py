@@ -46,7 +46,7 @@ class Work:
         iteration: int,
         parameters: bytes,
     ) -> Work:
-        """Return the gradients of an iteration's image set, to be computed."""
+        """The work of computing the gradients of an iteration's image set."""
         return cls(
             run_id=run_id,
             term=term,
@@ -65,7 +65,7 @@ class Work:
     def evaluation(
         cls, config: RunConfig, term: int, checkpoint: CheckpointRecord, held_out: ImageData
     ) -> Work:
-        """Return the losses and predictions of all held-out images, to be computed."""
+        """The work of computing the losses and predictions of all held-out images."""
         return cls(
             run_id=checkpoint.run_id,
             term=term,
@@ -99,7 +99,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Outcome:
-    """One shard, computed and checked; counted once."""
+    """The values of one shard's checked answer, without its sums."""
 
     shard: Shard
     losses: NDArray[np.float32]  #: a row per image, as are the next two
@@ -120,7 +120,7 @@ class Result:
 
 
 class Watcher(Protocol):
-    """The driver of the run, called while a dispatcher waits."""
+    """The side of a driver that a dispatcher calls while it waits."""
 
     def tick(self, *, waiting: bool = False) -> None:
         """Keep the lease. Raises when the run must be left at once.

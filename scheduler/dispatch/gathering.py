@@ -40,7 +40,7 @@ from tapeworks.scheduler.dispatch.answers import (
     worker_of,
 )
 from tapeworks.scheduler.dispatch.contract import Outcome, Result, Watcher, Work
-from tapeworks.scheduler.dispatch.fleet import Link
+from tapeworks.scheduler.dispatch.link import Link
 from tapeworks.scheduler.errors import (
     AnswerInvalid,
     RunFailed,
@@ -74,7 +74,7 @@ class Gathering:
     """The Celery side of one `Work`."""
 
     def __init__(self, link: Link, work: Work, watcher: Watcher) -> None:
-        self._link, self._work, self._watcher = link, work, watcher
+        self._link, self.work, self._watcher = link, work, watcher
         pace = link.standing.pace
         count = shard_count(work.shards, work.microbatches, link.workers, pace)
         count = min(max(count, fewest_shards(work)), work.microbatches)
@@ -91,7 +91,7 @@ class Gathering:
         self._commands: deque[Command] = deque()
         self._is_open = False  #: Redis knows the iteration and its parameters
         self._left_at: float | None = None  # by `start`, until `turn` has caught up
-        self.work, self.shards = work, count
+        self.shards = count
 
     @property
     def finished(self) -> bool:
@@ -111,10 +111,10 @@ class Gathering:
     def result(self) -> Result:
         """Return a finished work's outcomes and sums; the fingerprint behind them stays."""
         self._link.standing.confirm()
-        is_summed = self._work.wanted is not GradientForm.NOTHING
+        is_summed = self.work.wanted is not GradientForm.NOTHING
         return Result(
             outcomes=[outcome for _, outcome in sorted(self._outcomes.items())],
-            sums=self._reduction.total(self._work.microbatches) if is_summed else {},
+            sums=self._reduction.total(self.work.microbatches) if is_summed else {},
         )
 
     def start(self) -> None:
@@ -141,10 +141,10 @@ class Gathering:
         self._left_at = None
 
     def _send_due(self) -> None:
-        if self._link.detect_loss(self._work.run_id, self._watcher) and self._is_open:
-            self.start_over()
+        if self._link.survey_workers(self.work.run_id, self._watcher) and self._is_open:
+            self.send_again()
         if not self._is_open:
-            self._link.prepare(self._work, self._watcher)
+            self._link.prepare(self.work, self._watcher)
         link, now = self._link, time.monotonic()
         seen = link.living, link.runs, link.queue_length, link.in_hand
         self._coordinator.saw_workers(*seen, now)
@@ -156,10 +156,10 @@ class Gathering:
     def _take_arrived(self, seconds: float) -> bool:
         """Judge the answers that have arrived; return whether one came in that time."""
         exchange = self._link.exchange
-        arrived = exchange.arrivals(self._work.run_id, seconds)
+        arrived = exchange.arrivals(self.work.run_id, seconds)
         if arrived:
             limits = {
-                attempt_id: longest_answer(self._work, attempt.shard)
+                attempt_id: longest_answer(self.work, attempt.shard)
                 for attempt_id in arrived
                 if (attempt := self._coordinator.attempt(attempt_id))
             }
@@ -170,8 +170,8 @@ class Gathering:
                     self._do(self._take(attempt_id, attempt, answer))
         return bool(arrived)
 
-    def start_over(self) -> None:
-        """Redis failed: whatever was sent may be lost, and what was published too."""
+    def send_again(self) -> None:
+        """Redis failed: what was sent may be lost, and what was published too. Counts stay."""
         self._is_open = False
         self._link.forget_published()
         self._commands = deque(c for c in self._commands if not isinstance(c, Send))
@@ -181,7 +181,7 @@ class Gathering:
         return min(ARRIVAL_SECONDS, max(SHORTEST_WAIT_SECONDS, until - time.monotonic()))
 
     def _name(self, shard: Shard, number: int) -> str:
-        return self._work.key(shard.index, number).id
+        return self.work.key(shard.index, number).id
 
     # Commands out
 
@@ -203,7 +203,7 @@ class Gathering:
             case Tell():
                 self._watcher.events(Notice(command.kind, command.message, command.worker))
             case Quarantine():
-                self._link.exchange.quarantine(self._work.run_id, [command.worker])
+                self._link.exchange.quarantine(self.work.run_id, [command.worker])
             case Withdraw():
                 self._link.exchange.withdraw(command.attempts)
             case Count() | StartOver():
@@ -228,26 +228,26 @@ class Gathering:
         match command:
             case GiveUp():
                 return RunFailed(
-                    f"Shard {command.shard} of iteration {self._work.iteration} failed "
+                    f"Shard {command.shard} of iteration {self.work.iteration} failed "
                     f"{command.failures} times; at last {command.problem}."
                 )
             case Pause():
-                return Undecided(f"In iteration {self._work.iteration} {command.reason}")
+                return Undecided(f"In iteration {self.work.iteration} {command.reason}")
             case Diverged():
-                return divergence_error(self._work.iteration)
+                return divergence_error(self.work.iteration)
 
     def _send(self, sends: Sequence[Send]) -> None:
         """Put attempts on the queue in one round trip, the first with all that they rest on."""
         for command in sends:
             self._report_repetition(command)
         messages = [self._message(command.attempt) for command in sends]
-        self._link.send(self._work, messages, is_first=not self._is_open)
+        self._link.send(self.work, messages, is_first=not self._is_open)
         if not self._is_open:
             self._is_open = True
-            self._watcher.events(IterationAnnounced(self._work.run_id, self._work.iteration))
+            self._watcher.events(IterationAnnounced(self.work.run_id, self.work.iteration))
         for command in sends:
             attempt = command.attempt
-            key = self._work.key(attempt.shard.index, attempt.number)
+            key = self.work.key(attempt.shard.index, attempt.number)
             self._watcher.events(AttemptSent(key, command.reason))
 
     def _report_repetition(self, command: Send) -> None:
@@ -255,13 +255,13 @@ class Gathering:
             attempt = command.attempt
             with _about(attempt):
                 message = (
-                    f"Shard {attempt.shard.index} of iteration {self._work.iteration} sent again, "
+                    f"Shard {attempt.shard.index} of iteration {self.work.iteration} sent again, "
                     f"attempt {attempt.number}: {command.reason}."
                 )
                 self._watcher.events(Notice("sent_again", message))
 
     def _message(self, attempt: Attempt) -> ShardMessage:
-        work, shard = self._work, attempt.shard
+        work, shard = self.work, attempt.shard
         try:
             return ShardMessage(
                 key=work.key(shard.index, attempt.number),
@@ -305,7 +305,7 @@ class Gathering:
             self._report_verdict(attempt_id, Verdict.FORGED)
             return []  # not even a strike: anybody may have named that worker
         try:
-            return self._judge(read_header(header, self._work, attempt), arrays, attempt)
+            return self._judge(read_header(header, self.work, attempt), arrays, attempt)
         except AnswerInvalid as error:
             worker = worker_of(header)
             self._report_verdict(attempt_id, Verdict.INVALID, worker)
@@ -315,7 +315,7 @@ class Gathering:
         match header.status:
             case Status.MISSING:
                 self._report_verdict(attempt.id, Verdict.MISSING, header.worker)
-                self._link.publish_missing(self._work, header.missing)
+                self._link.publish_missing(self.work, header.missing)
                 return self._coordinator.record_missing_payload(attempt, time.monotonic())
             case Status.FAILED:
                 self._report_verdict(attempt.id, Verdict.FAILED, header.worker)
@@ -330,18 +330,18 @@ class Gathering:
             self._report_verdict(attempt.id, Verdict.REFUSED, header.worker)
             self._link.refuse(self._watcher, header.worker, header.fingerprint)
             return self._coordinator.record_refusal(attempt, time.monotonic())
-        arrays = read_arrays(payload, header, self._work, attempt)
+        arrays = read_arrays(payload, header, self.work, attempt)
         if not all_finite(arrays):
             self._report_verdict(attempt.id, Verdict.NOT_FINITE, header.worker)
             return self._coordinator.not_finite(attempt, header.worker, time.monotonic())
-        return self._count(header, attempt, arrays)
+        return self._vote(header, attempt, arrays)
 
     def _report_verdict(self, attempt_id: str, verdict: Verdict, worker: str | None = None) -> None:
         self._watcher.events(AnswerJudged(attempt_id, verdict, worker))
 
-    def _count(self, header: AnswerHeader, attempt: Attempt, arrays: Arrays) -> list[Command]:
+    def _vote(self, header: AnswerHeader, attempt: Attempt, arrays: Arrays) -> list[Command]:
         is_quarantined = header.worker in self._link.standing.quarantined
-        verdict = Verdict.QUARANTINED if is_quarantined else Verdict.COUNTED
+        verdict = Verdict.QUARANTINED if is_quarantined else Verdict.VALID
         self._report_verdict(attempt.id, verdict, header.worker)
         needs_bits = self._coordinator.needs_bits(attempt)
         answer = Answer(
@@ -351,9 +351,11 @@ class Gathering:
             fingerprint=header.fingerprint,
             bits=digest(to_bytes(arrays)) if needs_bits else "",
         )
-        found = outcome_of(arrays, header, attempt), sums_of(arrays, self._work, attempt.shard)
-        self._uncounted[attempt.shard.index][answer] = found
-        return self._coordinator.record_answer(answer, self._came_at(attempt, header.seconds))
+        found = outcome_of(arrays, header, attempt), sums_of(arrays, self.work, attempt.shard)
+        commands = self._coordinator.record_answer(answer, self._came_at(attempt, header.seconds))
+        if self._coordinator.holds(answer):
+            self._uncounted[attempt.shard.index][answer] = found
+        return commands
 
     def _came_at(self, attempt: Attempt, seconds: float) -> float:
         """Return when an answer came, as far as can be told of one that lay there unread."""

@@ -47,7 +47,7 @@ def test_every_line_is_an_object_with_time_level_and_logger(observed: Observed) 
 
 def test_lines_about_attempts_name_run_iteration_shard_and_attempt(observed: Observed) -> None:
     scheduler, worker = lines(observed.scheduler.err), lines(observed.worker.err)
-    sent, counted = of(scheduler, "attempt_sent"), of(scheduler, "answer_counted")
+    sent, counted = of(scheduler, "attempt_sent"), of(scheduler, "answer_valid")
     taken, answered = of(worker, "attempt_taken"), of(worker, "answered_done")
     computed, again = of(worker, "attempt_computed"), of(scheduler, "sent_again")
     for kind in (sent, counted, taken, computed, answered, again):

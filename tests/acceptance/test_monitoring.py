@@ -81,7 +81,7 @@ def test_every_attempt_after_a_shards_first_has_a_reason(observed: Observed) -> 
 
 def test_answers_are_counted_or_dropped(observed: Observed) -> None:
     found = observed.samples("paused")
-    counted = value(found, "tapeworks_answers_total", verdict="counted")
+    counted = value(found, "tapeworks_answers_total", verdict="valid")
     late = value(found, "tapeworks_answers_total", verdict="late")
     assert counted == 4 * observed.iterations
     assert counted + late <= observed.attempts

@@ -24,7 +24,7 @@ class Killed(BaseException):
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """One on which nothing is waited for."""
     monkeypatch.setattr("tapeworks.scheduler.core.sending.DIED_SECONDS", 0.01)
-    monkeypatch.setattr("tapeworks.scheduler.dispatch.fleet.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("tapeworks.scheduler.dispatch.link.LOOK_SECONDS", 0.0)
     monkeypatch.setattr("tapeworks.scheduler.dispatch.gathering.ARRIVAL_SECONDS", 0.01)
     with benches() as made:
         bench = made["signed"]

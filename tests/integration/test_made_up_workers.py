@@ -8,7 +8,7 @@ import pytest
 
 from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.model.config import NetworkConfig
-from tapeworks.scheduler.dispatch.fleet import MOST_GONE_TOLD, Link
+from tapeworks.scheduler.dispatch.link import MOST_GONE_TOLD, Link
 from tapeworks.scheduler.events import Event, Notice
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.messages import WorkerRecord
@@ -65,7 +65,7 @@ def hide(exchange: Exchange) -> None:
 
 def look(link: Link, told: Told) -> None:
     link._looked_at = float("-inf")
-    link.detect_loss("run", told)
+    link.survey_workers("run", told)
 
 
 def test_made_up_workers_that_vanish_fill_no_history(link: Link) -> None:

@@ -10,7 +10,7 @@ import redis
 from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
-from tapeworks.scheduler.dispatch.fleet import Link
+from tapeworks.scheduler.dispatch.link import Link
 from tapeworks.scheduler.events import Event, Notice
 from tapeworks.storage.history import History
 from tapeworks.wire.keys import PARAMETERS_SECONDS, RETIRED_SECONDS, payload_key

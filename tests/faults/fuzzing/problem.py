@@ -21,7 +21,7 @@ from tapeworks.model.engine.gradients import Engine, EngineResult
 from tapeworks.model.parameters import Arrays, digest, initial, to_bytes
 from tapeworks.model.reduction import gradients_as_wanted
 from tapeworks.scheduler.dispatch.contract import Work
-from tapeworks.scheduler.dispatch.fleet import Link
+from tapeworks.scheduler.dispatch.link import Link
 from tapeworks.scheduler.events import Event, Notice
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.keys import queue_key

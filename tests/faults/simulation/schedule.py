@@ -117,8 +117,8 @@ class Schedule:
                 "dispatch.gathering.CHANCE": world.chance,
                 "committing.time": world,
                 "committing.LONGEST_WAIT_SECONDS": self._longest_wait,
-                "dispatch.fleet.time": world,
-                "dispatch.fleet.Exchange": lambda url, signer: Exchange(world, redis, signer),
+                "dispatch.link.time": world,
+                "dispatch.link.Exchange": lambda url, signer: Exchange(world, redis, signer),
             }.items():
                 stack.enter_context(patch(f"tapeworks.scheduler.{name}", stand_in))
             yield

@@ -10,8 +10,8 @@ from tapeworks.model.config import GradientForm, RunConfig
 from tapeworks.scheduler.committing import Committing
 from tapeworks.scheduler.dispatch.celery import RETRY_SECONDS, CeleryDispatcher
 from tapeworks.scheduler.dispatch.contract import Work
-from tapeworks.scheduler.dispatch.fleet import Link
 from tapeworks.scheduler.dispatch.gathering import Gathering
+from tapeworks.scheduler.dispatch.link import Link
 from tapeworks.scheduler.driving.keeper import Lease
 from tapeworks.scheduler.driving.service import IDLE_SECONDS
 from tapeworks.scheduler.errors import Diverged, Requested, SchedulerError, Undecided

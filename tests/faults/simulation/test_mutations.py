@@ -200,7 +200,7 @@ MUTATIONS: dict[str, list[Mutation]] = {
         ("tapeworks.scheduler.core.votes.Tally.rests_on", lambda *arguments: False),
     ],
     "a new owner does not know whom others have quarantined": [
-        ("tapeworks.scheduler.dispatch.fleet.Standing", forgetful),
+        ("tapeworks.scheduler.dispatch.link.Standing", forgetful),
     ],
     "what was added up is kept when an iteration is started over": [
         ("tapeworks.scheduler.dispatch.gathering.StartOver", AnyText),

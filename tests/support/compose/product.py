@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from tapeworks.__main__ import cli
+from tapeworks.model.settings import Settings
 from tests.support.compose.project import ROOT
 
 ROOMS = ("model", "wire", "workers", "scheduler", "storage", "tapeworks")
@@ -48,9 +49,7 @@ def made_secrets(directory: Path) -> Path:
 @functools.cache
 def variables() -> frozenset[str]:
     """The environment variables that the product reads."""
-    files = [file for room in ROOMS for file in (ROOT / room).rglob("*.py")]
-    code = "".join(file.read_text(encoding="utf-8") for file in files)
-    return frozenset(re.findall(r'"(TAPEWORKS_[A-Z_]+)"', code))
+    return frozenset(setting.variable for setting in Settings.list_all())
 
 
 def objection(words: Sequence[str]) -> str | None:

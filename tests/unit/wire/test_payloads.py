@@ -64,7 +64,7 @@ def kept(shelf: Shelf) -> Payloads:
 def test_parameters_come_with_the_look_and_all_chunks_in_one_round_trip() -> None:
     shelf = Shelf(parameters(0), chunk(0), chunk(1))
     payloads, asked = kept(shelf), shard(parameters(0), chunk(0), chunk(1))
-    payloads.look(asked)
+    payloads.begin(asked)
     found = payloads.fetch(asked)
     assert found.keys() == asked.payload_limits.keys()
     assert shelf.looked.keys() == {digest(parameters(0))}
@@ -77,7 +77,7 @@ def test_what_was_fetched_is_neither_fetched_nor_parsed_again() -> None:
     payloads = kept(shelf)
     for _ in range(3):
         for asked in (shard(parameters(0), chunk(0)), shard(parameters(0), chunk(0), chunk(1))):
-            payloads.look(asked)
+            payloads.begin(asked)
             found = payloads.fetch(asked)
     assert {*shelf.looked.values(), *shelf.fetched.values()} == {1}
     assert payloads.fetch(asked)[digest(chunk(1))] is found[digest(chunk(1))]
@@ -88,10 +88,10 @@ def test_a_chunk_outlasts_the_parameters_of_any_number_of_iterations() -> None:
     payloads = kept(shelf)
     for iteration in range(4 * MOST_PARAMETERS):
         asked = shard(parameters(iteration), chunk(0))
-        payloads.look(asked)
+        payloads.begin(asked)
         payloads.fetch(asked)
     assert shelf.fetched[digest(chunk(0))] == 1
-    payloads.look(shard(parameters(0), chunk(0)))
+    payloads.begin(shard(parameters(0), chunk(0)))
     assert shelf.looked[digest(parameters(0))] == 2, "of past iterations a few are kept"
 
 
@@ -112,7 +112,7 @@ def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch)
 def test_what_is_gone_is_left_out_and_what_is_no_array_is_told() -> None:
     payloads = kept(Shelf(chunk(0), b"rubbish"))
     asked = shard(parameters(0), chunk(0))
-    payloads.look(asked)
+    payloads.begin(asked)
     assert payloads.fetch(asked).keys() == {digest(chunk(0))}
     with pytest.raises(ParametersError):
         payloads.fetch(shard(b"rubbish", chunk(0)))

@@ -26,7 +26,7 @@ JSON = LogSettings(format=LogFormat.JSON, level="debug")
 DETAILED = LogSettings(level="debug")
 PLAIN = LogSettings(level="info", is_plain=True)
 
-logger = logging.getLogger("scheduler.somewhere")
+logger = logging.getLogger("tapeworks.scheduler.somewhere")
 
 Captured = pytest.CaptureFixture[str]
 
@@ -50,7 +50,9 @@ def test_plain_lines_are_the_sentence_alone(capsys: Captured) -> None:
 def test_detailed_lines_name_what_they_are_about(capsys: Captured) -> None:
     with about(run="r", iteration=0, worker=None):
         text = logged(DETAILED, capsys, "A sentence.", shard=3)
-    assert text.endswith(" INFO scheduler.somewhere: A sentence. run=r iteration=0 shard=3\n")
+    assert text.endswith(
+        " INFO tapeworks.scheduler.somewhere: A sentence. run=r iteration=0 shard=3\n"
+    )
 
 
 def test_json_lines_are_objects_with_known_fields_only(capsys: Captured) -> None:
@@ -61,7 +63,7 @@ def test_json_lines_are_objects_with_known_fields_only(capsys: Captured) -> None
     assert found.pop("time").endswith("+00:00")
     assert list(found.items()) == [
         ("level", "INFO"),
-        ("logger", "scheduler.somewhere"),
+        ("logger", "tapeworks.scheduler.somewhere"),
         ("event", "said"),
         ("message", 'Say "ä"\nand'),
         ("run", "r"),
@@ -211,7 +213,7 @@ def test_a_signal_handlers_line_is_like_the_others() -> None:
 
 
 def test_logging_is_afterwards_as_it_was_before() -> None:
-    root, room = logging.getLogger(), logging.getLogger("scheduler")
+    root, room = logging.getLogger(), logging.getLogger("tapeworks")
     before = list(root.handlers), root.level, room.level, threading.excepthook
     with logging_to_stderr(JSON):
         assert root.handlers != before[0]

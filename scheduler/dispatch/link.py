@@ -108,13 +108,16 @@ class Link:
             self._parameters = ""
         self.exchange.forget_run(run_id, term)
 
-    def detect_loss(self, run_id: str, watcher: Watcher) -> bool:
-        """See, at most once a second, who is there, and whether Redis has forgotten the run."""
+    def survey_workers(self, run_id: str, watcher: Watcher) -> bool:
+        """Look, at most once a second, at workers and memory, and report what has changed.
+
+        Returns whether Redis has forgotten the run.
+        """
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return False
         known, server = dict(self.living), self.server_id
         seen = self._look(run_id)
-        lost = self._report_loss(seen, server, watcher)
+        lost = self._report_emptied(seen, server, watcher)
         if lost:
             self._lost_at = time.monotonic()
         if time.monotonic() - self._lost_at < WORKER_SECONDS:
@@ -138,7 +141,7 @@ class Link:
         if others := names[MOST_GONE_TOLD:]:
             watcher.events(Notice("worker_gone", f"Gone, too: {_first(others)}."))
 
-    def _report_loss(self, seen: Survey, server_id: str, watcher: Watcher) -> bool:
+    def _report_emptied(self, seen: Survey, server_id: str, watcher: Watcher) -> bool:
         is_emptied = bool(self._parameters) and not seen.knows_run
         if seen.server_id != server_id:
             watcher.events(Notice("redis_restarted", "Redis was restarted; sending again."))
