@@ -1,4 +1,4 @@
-"""The training loop. Read this file first: every line of the loop is a room of the house."""
+"""The training loop. Read this file first: every line of the loop leads to a room."""
 
 from __future__ import annotations
 
