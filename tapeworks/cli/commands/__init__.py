@@ -54,11 +54,11 @@ COMMANDS = {
     "plot": Place("plot", "Draw runs, and print the path of the picture."),
     "export": Place("export", "Write a run's history, parameters or network to a file."),
     "evaluate": Place(
-        "evaluate",
+        "trained",
         "Measure loss and accuracy of a run's parameters on images that it was not trained on.",
     ),
     "predict": Place(
-        "predict", "Tell what images show: the likeliest label, and a probability for every class."
+        "trained", "Tell what images show: the likeliest label, and a probability for every class."
     ),
     "replay": Place(
         "replay", "Compute a run's iterations again and compare every bit with its history."
