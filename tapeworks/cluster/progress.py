@@ -7,7 +7,6 @@ import time
 from types import TracebackType
 
 from tapeworks.cli.output import say, visible
-from tapeworks.scheduler.events import EvaluationStored, Event, IterationCommitted, Notice
 from tapeworks.storage.records import EvaluationRecord, IterationRecord
 
 #: Seconds between two lines where there is no terminal.
@@ -44,16 +43,6 @@ class Progress:
         if self._bar:
             self._bar.stop()
         self._say_rest()
-
-    def __call__(self, event: Event) -> None:
-        """Show what happened to the run."""
-        match event:
-            case IterationCommitted():
-                self.show(event.record)
-            case EvaluationStored():
-                self.show_evaluation(event.record)
-            case Notice():
-                self.notice(event.message)
 
     def notice(self, sentence: str) -> None:
         """A sentence between the iterations."""

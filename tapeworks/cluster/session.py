@@ -18,7 +18,13 @@ from tapeworks.scheduler.dispatch.contract import Dispatcher
 from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.errors import Interrupted, Unreleased, other_bits
-from tapeworks.scheduler.events import Event, Notice
+from tapeworks.scheduler.events import (
+    EvaluationStored,
+    Event,
+    IterationCommitted,
+    Listener,
+    Notice,
+)
 from tapeworks.storage.errors import HistoryRolledBack
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
@@ -104,11 +110,26 @@ class Session:
                 control=self.control,
                 stopped_status=RunStatus.PAUSED,
                 load=lambda _: data,
-                events=progress,
+                events=_listener(progress),
                 check=check,
             )
             _drive(driver, run.id)
             return driver.patient().find_run(run.id)
+
+
+def _listener(progress: Progress) -> Listener:
+    """Return a listener that shows a run's progress, which knows no scheduler itself."""
+
+    def listen(event: Event) -> None:
+        match event:
+            case IterationCommitted():
+                progress.show(event.record)
+            case EvaluationStored():
+                progress.show_evaluation(event.record)
+            case Notice():
+                progress.notice(event.message)
+
+    return listen
 
 
 def _drive(driver: Driver, run_id: str) -> None:
