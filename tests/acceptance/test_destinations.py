@@ -276,12 +276,12 @@ def mounting(script: str, directory: Path, *arguments: str) -> subprocess.Comple
 #: Writes a file and a directory, a second time over the first one.
 MOUNTED = """
 from pathlib import Path
-from tapeworks.cli.files import check_directory_writable, check_writable, write_file, written_whole
+from tapeworks.cli.files import check_directory_writable, check_writable, write_file, write_whole
 check_writable(Path("inside.csv"))
 write_file(Path("inside.csv"), b"new")
 for entry in ("old", "mark"):
     check_directory_writable(Path("inside"), "old")
-    with written_whole(Path("inside")) as complete:
+    with write_whole(Path("inside")) as complete:
         complete.mkdir()
         (complete / entry).touch()
 """

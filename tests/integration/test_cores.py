@@ -18,9 +18,12 @@ from tapeworks.workers.supervisor import Supervisor
 from tests.support.processes import Start, Started, processes, workers_of
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(os, "sched_setaffinity"), reason="this system keeps no process on a core"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not hasattr(os, "sched_setaffinity"), reason="this system keeps no process on a core"
+    ),
+]
 
 #: Makes a supervisor of so many workers and starts it; it is stopped with the test.
 Supervise = Callable[..., Supervisor]

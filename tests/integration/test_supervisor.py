@@ -144,7 +144,7 @@ def ready(exchange: Exchange) -> bool:
 
 #: A worker that may hold the golden network alone.
 SMALL = (
-    "from tapeworks.model import gradients; import tapeworks.workers.__main__ as worker; "
+    "from tapeworks.model.engine import gradients; import tapeworks.workers.__main__ as worker; "
     "gradients.MOST_NETWORKS = 1; "
     "worker.main()"
 )

@@ -9,10 +9,17 @@ import pytest
 
 from tests.faults.simulation.schedule import Schedule
 
-SCHEDULES, CHUNK = 2000, 100
+#: Schedules in all, those of the ordinary tests, and those of one test.
+SCHEDULES, ORDINARY, CHUNK = 2000, 800, 100
 
 
-@pytest.mark.parametrize("first", range(0, SCHEDULES, CHUNK))
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(first, marks=[pytest.mark.slow] if first >= ORDINARY else [])
+        for first in range(0, SCHEDULES, CHUNK)
+    ],
+)
 def test_runs_are_exact_and_get_done_whatever_goes_wrong(first: int) -> None:
     for seed in range(first, first + CHUNK):
         Schedule(seed).run()
