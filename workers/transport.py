@@ -74,5 +74,5 @@ class CheckingTransport(redis.Transport):  # type: ignore[misc]
     can_parse_url = True
 
     def as_uri(self, uri: str, include_password: bool = False, mask: str = "") -> str:  # noqa: ARG002
-        """Return the URL as it is logged, never with its password."""
-        return without_password(uri)
+        """Return the URL; Flower alone, which connects by it, asks for its password as well."""
+        return uri if include_password else without_password(uri)

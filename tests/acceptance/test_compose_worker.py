@@ -51,7 +51,7 @@ def test_a_worker_of_another_machine_joins_a_redis_whose_certificate_it_knows_an
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "secrets" / "redis_ca"))
     stack.start("remote-1")
     until(lambda: stack.container("remote-1").code is not None, "the worker ends")
-    assert "name the file of the authority" in stack.said("remote-1")
+    assert "name the authority's file" in stack.said("remote-1")
 
     authority.cert_pem.write_to_path(str(tmp_path / "secrets" / "redis_ca"))
     stack.start("remote-2")

@@ -29,7 +29,7 @@ def set_revision(database: Database, revision: str) -> None:
 
 @pytest.mark.parametrize(
     ("revision", "found", "remedy"),
-    [("0001", "is at revision 0001", "db upgrade"), ("0999", "newer", "Upgrade Tapeworks here")],
+    [("0000", "is at revision 0000", "db upgrade"), ("0999", "newer", "Upgrade Tapeworks here")],
 )
 def test_tables_of_another_version(
     revision: str, found: str, remedy: str, call: Call, cluster: SimpleNamespace

@@ -138,7 +138,7 @@ def test_a_level_that_does_not_exist_is_told(call: Call, monkeypatch: pytest.Mon
     monkeypatch.setenv("TAPEWORKS_LOG_LEVEL", "loud")
     called = call("worker")
     assert called.code == ExitCode.WRONG_USAGE
-    assert "'loud' is not one of" in called.err
+    assert "TAPEWORKS_LOG_LEVEL as debug, info, warning or error. Received: loud" in called.err
 
 
 def test_the_secret_of_these_tests_is_long_enough_to_be_looked_for() -> None:
