@@ -166,7 +166,7 @@ class SchedulerMetrics(Collector):
         return self._drivers[-1]
 
     def collect(self) -> Iterable[Metric]:
-        """Where the drivers stand now."""
+        """Report the present state of each driver."""
         ages = [(driver.lease_age, driver.lease_seconds) for driver in self._drivers]
         held = [(age, seconds) for age, seconds in ages if age is not None]
         yield _gauge("runs_in_hand", "Runs that this scheduler drives", len(held))
