@@ -19,6 +19,8 @@ from tests.support.processes import Start, all_gone, workers_of
 from tests.support.training import drive, settings, submitted
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 def test_ctrl_c_once_ends_after_the_iteration_and_leaves_nothing_behind(
     start: Start, call: Call, undisturbed: Undisturbed

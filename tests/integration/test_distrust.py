@@ -18,6 +18,8 @@ from tests.support.fleet import Fleet
 from tests.support.mischief import LyingWorker, not_a_number, of_another_term, with_arrays
 from tests.support.training import Digests, Driven, drive, settings, submitted, through
 
+pytestmark = pytest.mark.slow
+
 Undisturbed = Callable[[RunConfig], Digests]
 
 

@@ -25,6 +25,7 @@ def test_runs_are_exact_and_get_done_whatever_goes_wrong(first: int) -> None:
         Schedule(seed).run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["crashed_before_commit", "crashed_while_iterations_waited", "refused_together"]
 )
