@@ -23,7 +23,7 @@ from tapeworks.model.errors import ConfigurationError
 from tapeworks.model.parameters import Arrays
 from tapeworks.scheduler.errors import other_order
 from tapeworks.storage.history import History
-from tapeworks.storage.records import CheckpointRecord, RunRecord
+from tapeworks.storage.records import CheckpointRecord, RunRecord, iteration_count
 from tapeworks.storage.run_queue import NewRun
 
 #: The settings that decide which images are trained on.
@@ -161,7 +161,7 @@ def _initial_of_retry(run: RunRecord, config: RunConfig, checkpoint: CheckpointR
         )
     given = parameters.from_bytes(checkpoint.parameters)
     return parameters.validate_parameters(
-        given, config.network, f"Run {run.id}, after {start} iterations"
+        given, config.network, f"Run {run.id}, after {iteration_count(start)}"
     )
 
 

@@ -17,7 +17,7 @@ from tapeworks.storage.errors import (
     StorageError,
 )
 from tapeworks.storage.owners import is_alive, is_gone, name_owner
-from tapeworks.storage.records import Claim, Request, RunRecord, RunStatus
+from tapeworks.storage.records import Claim, Request, RunRecord, RunStatus, iteration_count
 from tapeworks.storage.references import run_by_id
 from tapeworks.storage.rows import all_of, columns_of, fetch, note
 from tapeworks.storage.tables import runs
@@ -323,10 +323,6 @@ def _give_up(
     done = {"request": None, "request_reason": None}
     run = hold(connection, claim, status=status, **values, **done)
     _note_status(connection, run, now, status, reason)
-
-
-def iteration_count(count: int) -> str:
-    return "1 iteration" if count == 1 else f"{count} iterations"
 
 
 def _lock(connection: Connection, claim: Claim) -> RunRecord:

@@ -9,6 +9,8 @@ import reprlib
 from collections.abc import Sequence
 from typing import Any
 
+from tapeworks.storage.records import iteration_count
+
 #: Characters of a text that an error shows: more than a name may have, so that one sees its end.
 LONGEST_SHOWN = 160
 
@@ -144,7 +146,7 @@ class CheckpointNotFound(NotFound):
     def __init__(self, run_id: str, kept: Sequence[int], wanted: int) -> None:
         listed = ", ".join(map(str, kept)) or "none"
         super().__init__(
-            f"Run {run_id} keeps no parameters after {wanted} iterations. "
+            f"Run {run_id} keeps no parameters after {iteration_count(wanted)}. "
             f"Those it keeps are after: {listed}"
         )
 
@@ -155,10 +157,10 @@ class CheckpointDamaged(StorageError):
     def __init__(self, run_id: str, completed: int, part: str, kept: Sequence[int]) -> None:
         others = ", ".join(str(one) for one in kept if one != completed) or "none"
         super().__init__(
-            f"The {part} of run {run_id} after {completed} iterations are damaged: their bytes do "
-            "not have the digest that was stored with them. Restore the database from a backup, or "
-            f"start a new run from another checkpoint: tapeworks retry {run_id} --after N. "
-            f"The other checkpoints are after: {others}"
+            f"The {part} of run {run_id} after {iteration_count(completed)} are damaged: their "
+            "bytes do not have the digest that was stored with them. Restore the database from a "
+            f"backup, or start a new run from another checkpoint: tapeworks retry {run_id} "
+            f"--after N. The other checkpoints are after: {others}"
         )
 
 

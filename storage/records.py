@@ -283,3 +283,8 @@ def best(evaluations: Iterable[EvaluationRecord], metric: Metric) -> EvaluationR
     """The best of one run's evaluations, of equals the earliest; None of none."""
     ranked = sorted(evaluations, key=lambda each: (metric.badness(each), each.completed_iterations))
     return ranked[0] if ranked else None
+
+
+def iteration_count(count: int) -> str:
+    """Return so many iterations in words, one of them in the singular."""
+    return "1 iteration" if count == 1 else f"{count} iterations"

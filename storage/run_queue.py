@@ -14,7 +14,13 @@ from tapeworks.storage.checkpoints import digest_of
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import StateConflict
 from tapeworks.storage.lineage import expect_no_heirs
-from tapeworks.storage.records import CheckpointRecord, Request, RunRecord, RunStatus
+from tapeworks.storage.records import (
+    CheckpointRecord,
+    Request,
+    RunRecord,
+    RunStatus,
+    iteration_count,
+)
 from tapeworks.storage.rows import note, store
 from tapeworks.storage.tables import runs, tags
 
@@ -207,5 +213,5 @@ def _store(connection: Connection, new: NewRun, run: RunRecord) -> None:
         checked = references.validate_tags(new.tags).items()
         rows = [{"run_id": run.id, "key": key, "value": value} for key, value in checked]
         connection.execute(insert(tags), rows)
-    wanted = claims.iteration_count(run.iterations)
+    wanted = iteration_count(run.iterations)
     note(connection, run.id, run.created_at, "submitted", f"submitted for {wanted}")

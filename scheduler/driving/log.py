@@ -19,7 +19,7 @@ from tapeworks.scheduler.events import (
     RunClaimed,
     RunReleased,
 )
-from tapeworks.storage.records import IterationRecord, RunRecord
+from tapeworks.storage.records import IterationRecord, RunRecord, iteration_count
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Log:
         if accuracy := self._accuracy.pop(run.id, ""):
             logger.info("Run %s: %s", run.id, accuracy, extra={"event": "run_evaluated", **about})
         loss = "" if run.final_loss is None else f", loss {run.final_loss:.4f}"
-        done = f"{run.completed_iterations} iterations{loss}"
+        done = f"{iteration_count(run.completed_iterations)}{loss}"
         status, extra = run.status.value, {"event": f"run_{run.status.value}", **about}
         logger.info("Run %s is %s after %s", run.id, status, done, extra=extra)
 

@@ -14,7 +14,7 @@ import click
 from tapeworks.cli.option_kinds import Whole
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.storage.history import History
-from tapeworks.storage.records import CheckpointRecord, Metric, RunRecord, best
+from tapeworks.storage.records import CheckpointRecord, Metric, RunRecord, best, iteration_count
 
 if TYPE_CHECKING:
     from tapeworks.model.config import NetworkConfig
@@ -133,7 +133,7 @@ def parameters_of(checkpoint: CheckpointRecord, network: NetworkConfig) -> Array
     """A checkpoint's arrays. Raises `ParametersError` if they are not what the network trains."""
     from tapeworks.model.parameters import from_bytes, validate_parameters
 
-    source = f"Run {checkpoint.run_id}, after {checkpoint.completed_iterations} iterations"
+    source = f"Run {checkpoint.run_id}, after {iteration_count(checkpoint.completed_iterations)}"
     return validate_parameters(from_bytes(checkpoint.parameters), network, source)
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from tapeworks.storage.history import History
-from tapeworks.storage.records import EvaluationRecord, Metric, RunRecord, best
+from tapeworks.storage.records import EvaluationRecord, Metric, RunRecord, best, iteration_count
 
 if TYPE_CHECKING:
     from tapeworks.model.config import RunConfig
@@ -99,12 +99,12 @@ def evaluation_lines(evaluations: Sequence[EvaluationRecord]) -> list[tuple[str,
 
 
 def _after(evaluation: EvaluationRecord) -> str:
-    return f"after {evaluation.completed_iterations} iterations"
+    return f"after {iteration_count(evaluation.completed_iterations)}"
 
 
 def _wishes(run: RunRecord, tags: dict[str, str]) -> list[tuple[str, str]]:
     """Labels and texts that people gave the run; those that are empty are left out."""
-    begins = f"{run.parent_id}, after {run.first_iteration} iterations"
+    begins = f"{run.parent_id}, after {iteration_count(run.first_iteration)}"
     told = {
         "asked to": run.request and run.request.value,
         "priority": run.priority and str(run.priority),

@@ -29,7 +29,7 @@ from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.submission import initial_parameters, submit
 from tapeworks.storage.history import History
-from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.storage.records import RunRecord, RunStatus, iteration_count
 from tapeworks.wire.exchange import Exchange
 from tapeworks.workers.cores import core_count
 
@@ -171,7 +171,7 @@ def _summarise(
     records = history.iterations(run.id)
     trained = sum(record.seconds for record in records)
     reason = f", {run.reason}" if run.reason else ""
-    done = f"{run.status.value} after {run.completed_iterations} iterations{reason}"
+    done = f"{run.status.value} after {iteration_count(run.completed_iterations)}{reason}"
     tell(visible(f"run        {run.id}, {done}"))
     if records:
         tell(f"loss       {records[0].loss:.4f} at first, {records[-1].loss:.4f} at last")

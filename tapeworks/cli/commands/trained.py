@@ -24,7 +24,7 @@ from tapeworks.model.parameters import Arrays
 from tapeworks.scheduler.driving.driver import check_images, images_digest
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.training import measure
-from tapeworks.storage.records import CheckpointRecord, EvaluationRecord, RunRecord
+from tapeworks.storage.records import CheckpointRecord, EvaluationRecord, RunRecord, iteration_count
 
 #: What is said when the user does not wait.
 STOPPED = "The evaluation was stopped; the history is as it was."
@@ -101,7 +101,7 @@ def _measure(
 
 
 def _put_lines(evaluation: EvaluationRecord, config: RunConfig) -> None:
-    put(f"parameters  after {evaluation.completed_iterations} iterations")
+    put(f"parameters  after {iteration_count(evaluation.completed_iterations)}")
     put(f"loss        {evaluation.loss:.4f}")
     put(f"accuracy    {evaluation.accuracy:.1%} of {evaluation.images} held-out images")
     put("")
