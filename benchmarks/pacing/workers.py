@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 from benchmarks.pacing.made_up import FINGERPRINT, made_up_result
 from tapeworks.model import fingerprint
 from tapeworks.model.config import GradientForm, NetworkConfig
-from tapeworks.model.engine import gradients
+from tapeworks.model.engine import gradients, slices
 from tapeworks.model.parameters import Arrays
 from tapeworks.model.settings import Settings
 from tapeworks.workers import __main__ as worker
-from tapeworks.workers import compute
 
 
 def main(count: str, seconds: str) -> None:
@@ -53,11 +52,12 @@ def replace_engine(seconds: float) -> None:
         return wait
 
     changes: Any = (
-        (compute, "engine", engine),
+        (slices, "engine", engine),
         (gradients, "warm_up", lambda _: None),
         (fingerprint, "fingerprint", lambda: FINGERPRINT),
     )
     for module, name, function in changes:
+        getattr(module, name)  # what is not there is replaced in vain
         setattr(module, name, function)
 
 
