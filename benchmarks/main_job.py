@@ -61,7 +61,7 @@ def measured(measures: Sequence[Measure], rounds: int) -> Samples:
 
 
 def headline(full: bool) -> list[str]:
-    """What was measured, and what was not."""
+    """Return what was measured, and what was not."""
     job = f"{train_job.IMAGES} digits images x {train_job.ITERATIONS} iterations"
     lines = [f"{job}, {train_job.WORKERS} workers, a private Redis"]
     if not full:
@@ -95,12 +95,12 @@ def told(samples: Samples) -> str:
 
 
 def seed_ratio(samples: Samples) -> float:
-    """How many times longer the seed's program takes for the main job."""
+    """Return how many times longer the seed's program takes for the main job."""
     return _ratio(samples, "seed_job_seconds", "job_seconds")
 
 
 def runs_ratio(samples: Samples) -> float:
-    """How many times longer the listing takes than a Python that does nothing."""
+    """Return how many times longer the listing takes than a Python that does nothing."""
     return _ratio(samples, "runs_command_seconds", "empty_python_seconds")
 
 

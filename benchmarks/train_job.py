@@ -67,7 +67,7 @@ def _until_first_iteration(process: subprocess.Popen[bytes], database: Path) -> 
 
 
 def _committed(database: Path) -> bool:
-    """Whether an iteration stands in the database; it may not even have its tables yet."""
+    """Return whether an iteration stands in the database; it may not even have its tables yet."""
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
             found = connection.execute("SELECT 1 FROM iterations LIMIT 1").fetchone()

@@ -1,4 +1,4 @@
-"""The network, from unfolded input to logits, in both unfoldings.
+"""The network and its loss: from patches over logits to every image's loss.
 
 Gradients need every layer's pre-activations, so both functions watch what they are given a tape
 for; `tf.maximum` rather than `tf.nn.relu` because, like the seed's, its gradient at 0 is 1.

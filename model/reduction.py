@@ -1,4 +1,4 @@
-"""The fixed binary tree along which microbatches' sums are merged, the same bits in any order.
+"""Sums and means of gradients along a fixed binary tree: the same bits in any order.
 
 A block is a node of the tree, the microbatches [index·2^level, (index+1)·2^level) of an image set.
 Its sum is the left half's plus the right half's; where the image set ends before the right half
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from tapeworks.model.config import GradientForm
 from tapeworks.model.parameters import Arrays
+
+Sum = NDArray[np.float64]
 
 
 def microbatch_sums(gradients: Arrays, microbatch_size: int) -> Arrays:
@@ -65,9 +67,6 @@ def _add_in_order(groups: NDArray[Any], sums: NDArray[np.float64]) -> None:
         np.add.reduce(groups, axis=1, dtype=np.float64, initial=0.0, out=sums)
     else:  # the one shape whose members NumPy adds in pairs
         sums[:] = np.add.accumulate(groups, axis=1, dtype=np.float64)[:, -1] + 0.0
-
-
-Sum = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
-"""From the mean gradient to the direction of the update, and what is remembered for the next one.
+"""From the mean gradient to the update: direction, optimizer state, learning rate.
 
-Only + − × ÷ √ on float32 arrays, one after the other, which every machine rounds alike.
+Only + − × ÷ √ on float32 arrays, one after the other, which every machine rounds alike; a rate is
+computed in decimals, for the same reason.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ _REMEMBERED = {
 
 #: Adam's betas to the power of the updates so far, float64 of shape (1,).
 BETA_1_POWER, BETA_2_POWER = "beta_1_power", "beta_2_power"
+
+#: Rounded to float64 once, at the end: the 17 digits that decide it stand far before the last.
+_CONTEXT = Context(prec=50, rounding=ROUND_HALF_EVEN)
+
+_PI = Decimal("3.14159265358979323846264338327950288419716939937510582")
 
 
 def initial_state(config: RunConfig) -> Arrays:
@@ -125,12 +131,6 @@ def _describe_state(state: Arrays) -> str:
 
 def _layout(arrays: Arrays) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
     return {name: (arrays[name].dtype, arrays[name].shape) for name in sorted(arrays)}
-
-
-#: Rounded to float64 once, at the end: the 17 digits that decide it stand far before the last.
-_CONTEXT = Context(prec=50, rounding=ROUND_HALF_EVEN)
-
-_PI = Decimal("3.14159265358979323846264338327950288419716939937510582")
 
 
 def learning_rate(config: RunConfig, iteration: int) -> float:

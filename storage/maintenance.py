@@ -1,4 +1,4 @@
-"""Keeping house: how large the history is, and parameters that nobody needs any more."""
+"""Upkeep: sizes, parameters that nobody needs, and the inspection of the database itself."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ from tapeworks.storage.rows import all_of, fetch, note
 from tapeworks.storage.tables import checkpoints, evaluations, metadata, runs
 
 _FINISHED = [status for status in RunStatus if status.is_finished]
+
+#: How often each is tried; the fastest counts, for the first one connects.
+TRIES = 3
+
+#: What of PostgreSQL decides whether a commit survives, and what a text may hold.
+POSTGRESQL_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit", "server_encoding")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,13 +137,6 @@ def _bytes_of(connection: Connection, table: str) -> int:
         )
         size = connection.scalar(text(query), {"table": table})
     return int(size or 0)
-
-
-#: How often each is tried; the fastest counts, for the first one connects.
-TRIES = 3
-
-#: What of PostgreSQL decides whether a commit survives, and what a text may hold.
-POSTGRESQL_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit", "server_encoding")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

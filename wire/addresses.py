@@ -16,6 +16,25 @@ LARGEST_BYTES = 4096
 #: A URL with room for a password: scheme, perhaps a user, and no password.
 _WITH_ROOM = re.compile(r"^([\w+.-]+://)(?:([^:/?#@]*)@)?((?!:)[^@?]*(?:\?.*)?)$", re.DOTALL)
 
+#: Where Redis is looked for when nothing is named.
+DEFAULT_URL = Settings.redis_url.default
+
+#: As far as the last @, for a password may hold one, or a slash, if nobody has quoted it.
+_USER_PASSWORD = re.compile(r"^((?:\w+:/+)?+[^:@]*):.*@", re.DOTALL)
+
+#: A URL of Redis whose every part is where it belongs: what stands before an @ is recognised.
+_IN_FORM = re.compile(
+    r"^(rediss?://(.*@)?(\[[\da-f:.]+\]|[^@:/?]*)(:\d*)?(/\d*)?|unix://[^@]*)(\?[^@]*)?$", re.DOTALL
+)
+
+#: Of `password` and of `ssl_password`.
+_OPTION_PASSWORD = re.compile(r"(password=)[^&]*", re.IGNORECASE)
+
+#: The same anywhere in a text: an address ends where the word does.
+_USER_PASSWORD_WITHIN = re.compile(r"(\w+://[^\s:@/]*):[^\s\"']*@")
+
+_OPTION_PASSWORD_WITHIN = re.compile(r"(password=)[^&\s\"']*", re.IGNORECASE)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
@@ -99,30 +118,12 @@ def _unusable(path: Path, named_by: str, why: str) -> PasswordUnusable:
     )
 
 
-#: Where Redis is looked for when nothing is named.
-DEFAULT_URL = Settings.redis_url.default
-
 #: How the environment names a Redis.
 REDIS = Address(
     url=Settings.redis_url,
     file=Settings.redis_password_file,
     example="redis://worker@127.0.0.1:6379/0",
 )
-
-#: As far as the last @, for a password may hold one, or a slash, if nobody has quoted it.
-_USER_PASSWORD = re.compile(r"^((?:\w+:/+)?+[^:@]*):.*@", re.DOTALL)
-
-#: A URL of Redis whose every part is where it belongs: what stands before an @ is recognised.
-_IN_FORM = re.compile(
-    r"^(rediss?://(.*@)?(\[[\da-f:.]+\]|[^@:/?]*)(:\d*)?(/\d*)?|unix://[^@]*)(\?[^@]*)?$", re.DOTALL
-)
-
-#: Of `password` and of `ssl_password`.
-_OPTION_PASSWORD = re.compile(r"(password=)[^&]*", re.IGNORECASE)
-
-#: The same anywhere in a text: an address ends where the word does.
-_USER_PASSWORD_WITHIN = re.compile(r"(\w+://[^\s:@/]*):[^\s\"']*@")
-_OPTION_PASSWORD_WITHIN = re.compile(r"(password=)[^&\s\"']*", re.IGNORECASE)
 
 
 def redis_url(settings: Settings) -> str:

@@ -29,6 +29,23 @@ from tapeworks.wire.errors import (
     RedisUnsuitable,
 )
 
+#: Seconds until a connection that is not answered counts as failed.
+CONNECT_TIMEOUT_SECONDS = 2.0
+
+#: Seconds until a command that is not answered counts as failed: above every blocking time-out,
+#: and so far below the lease of a run that a frozen Redis does not cost a scheduler its run.
+ANSWER_TIMEOUT_SECONDS = 3.0
+
+#: GETEX and BLPOP with fractions of a second.
+OLDEST_REDIS = (6, 2)
+
+#: Parts of its memory limit: from the second one on it may refuse to be written to.
+FILLING, FULL = 0.75, 0.9
+
+#: What a URL may say after its question mark. redis-py takes more: what no text can express, and
+#: what is decided here, such as time-outs.
+OPTIONS = {"db", "username", "password", "protocol", "client_name", "ssl_password"}
+
 
 def unreachable(url: str, error: BaseException) -> RedisUnreachable:
     """Return the error with its sentence; `RedisMisconfigured` when waiting does not help."""
@@ -80,22 +97,6 @@ def _words(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-#: Seconds until a connection that is not answered counts as failed.
-CONNECT_TIMEOUT_SECONDS = 2.0
-
-#: Seconds until a command that is not answered counts as failed: above every blocking time-out,
-#: and so far below the lease of a run that a frozen Redis does not cost a scheduler its run.
-ANSWER_TIMEOUT_SECONDS = 3.0
-
-#: GETEX and BLPOP with fractions of a second.
-OLDEST_REDIS = (6, 2)
-
-#: Parts of its memory limit: from the second one on it may refuse to be written to.
-FILLING, FULL = 0.75, 0.9
-
-#: What a URL may say after its question mark. redis-py takes more: what no text can express, and
-#: what is decided here, such as time-outs.
-OPTIONS = {"db", "username", "password", "protocol", "client_name", "ssl_password"}
 OPTIONS |= {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"}
 OPTIONS |= {"ssl_cert_reqs", "ssl_check_hostname"}
 

@@ -24,6 +24,15 @@ from tapeworks.workers.printable import visible, visible_lines
 #: it away.
 SHORTEST_SECRET = 8
 
+#: Settings that may hold a password.
+ADDRESSES = (Settings.redis_url, Settings.database_url)
+
+#: Characters of a secret file that are read at most.
+LONGEST_SECRET = 4096
+
+#: All of ours. Libraries report what is below a warning only when all is debugged.
+logger = logging.getLogger("tapeworks")
+
 
 class Mask:
     """Makes secrets unreadable, wherever they may have come from: the last resort."""
@@ -89,16 +98,6 @@ def json_formatter(mask: Mask) -> logging.Formatter:
 def _pairs(record: logging.LogRecord) -> list[str]:
     values = ((name, getattr(record, name, None)) for name in FIELDS)
     return [f"{name}={value}" for name, value in values if value is not None]
-
-
-#: Settings that may hold a password.
-ADDRESSES = (Settings.redis_url, Settings.database_url)
-
-#: Characters of a secret file that are read at most.
-LONGEST_SECRET = 4096
-
-#: All of ours. Libraries report what is below a warning only when all is debugged.
-logger = logging.getLogger("tapeworks")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

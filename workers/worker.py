@@ -1,4 +1,4 @@
-"""This worker process: its name, its fingerprint, what it holds, and its heartbeat."""
+"""This worker process: name, fingerprint, caches, heartbeat, and the watch over its queue."""
 
 from __future__ import annotations
 

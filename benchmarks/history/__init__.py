@@ -1,1 +1,1 @@
-"""How fast a large history answers, and how much room it takes: `make bench-history`."""
+"""The speed and the size of a large history: `make bench-history`."""

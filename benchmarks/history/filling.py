@@ -39,7 +39,7 @@ def fill(database: Database, runs: int, iterations: int, progress: Progress = un
 
 
 def _vacuum(connection: Connection) -> None:
-    """What PostgreSQL's autovacuum would do in a while: know what is where."""
+    """Do what PostgreSQL's autovacuum would do in a while: know what is where."""
     connection.execution_options(isolation_level="AUTOCOMMIT")
     connection.execute(text("SET statement_timeout = 0"))
     connection.execute(text("VACUUM ANALYZE"))

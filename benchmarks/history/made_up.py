@@ -148,7 +148,7 @@ def _ledger(random: Generator, seconds: float) -> Iterator[list[int]]:
 
 
 def _workers(number: int, rows: list[Row]) -> Iterator[Row]:
-    """What the ledgers add up to, for each worker."""
+    """Return what the ledgers add up to, for each worker."""
     for worker in range(1, len(SHARDS) + 1):
         lines = [line for row in rows for line in row["ledger"] if line[5] == worker]
         yield {

@@ -1,4 +1,4 @@
-"""What is asked of the large history, and how long each answer takes."""
+"""Questions to the large history, and the time of each answer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def medians(asked: Asked, rounds: int) -> dict[str, float]:
 
 
 def commands(database: Database, runs: int) -> Asked:
-    """What the commands ask the database, about runs of all ages."""
+    """Return what the commands ask the database, about runs of all ages."""
     history, listing = History(database), functools.partial(find_runs, database, columns=COLUMNS)
     middle = run_id(runs // 2)
     asked: Asked = {"runs": functools.partial(listing, limit=20)}

@@ -1,4 +1,4 @@
-"""A run's choice from a data set: its classes, its first images, its held-out images."""
+"""A run's choice from a data set, and images from elsewhere fitted to a run's network."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ from tapeworks.model.datasets.mnist import MNIST_SIDE, read_mnist
 from tapeworks.model.datasets.readers import read_own_file
 from tapeworks.model.datasets.source import ImageData, Images, Part, Source, Split, crop
 from tapeworks.model.errors import DatasetError
+
+#: Data sets with a name of their own.
+KNOWN = ("digits", "mnist")
+
+#: Classes that a sentence lists before it says "and more".
+LISTED_CLASSES = 20
 
 
 def fit_images(images: Images, config: RunConfig, file: Path) -> Images:
@@ -46,10 +52,6 @@ def _expect(right: bool, expected: str, rows: int, columns: int, file: Path) -> 
         )
 
 
-#: Data sets with a name of their own.
-KNOWN = ("digits", "mnist")
-
-
 def read_source(config: RunConfig) -> Source:
     """The whole data set; raises `DatasetError` when it is unknown or cannot be read."""
     try:
@@ -77,10 +79,6 @@ def _read(config: RunConfig) -> Source:
     if config.dataset == "mnist":
         return read_mnist(config.data_dir)
     return read_own_file(Path(config.dataset))
-
-
-#: Classes that a sentence lists before it says "and more".
-LISTED_CLASSES = 20
 
 
 def load(config: RunConfig) -> Split:

@@ -16,6 +16,9 @@ from tapeworks.model.settings import Settings
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 
+#: Rows and columns of its images.
+MNIST_SIDE = 28
+
 
 def mnist_file() -> Path:
     """The verified mnist.npz of Keras's cache, downloaded when it is not there or another.
@@ -43,10 +46,6 @@ def _keras_home() -> Path:
             "MNIST is kept in the home directory, and there is none. Give a directory that holds "
             "its files with --data-dir, or set HOME."
         ) from error
-
-
-#: Rows and columns of its images.
-MNIST_SIDE = 28
 
 
 def read_mnist(data_dir: str | None) -> Source:

@@ -1,4 +1,4 @@
-"""NumPy's .npz files: a user's own data set, and the arrays of anybody's."""
+"""Readers of .npz, MNIST's and PNG files, none of which may fill the memory."""
 
 from __future__ import annotations
 
@@ -26,6 +26,17 @@ ALWAYS_ALLOWED = 64 * 1024 * 1024
 #: large; a file that is made for it a thousand times.
 LARGEST_GROWTH = 100
 
+#: Rows or columns of the largest picture that is read.
+LARGEST_SIDE = 4096
+
+#: A 16-bit grey level is so many times its 8-bit one.
+DEEP = 257
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+#: The only one of the format's element types that MNIST uses.
+UNSIGNED_BYTE = 0x08
+
 
 def largest_unpacked(path: Path) -> int:
     """Bytes that this file may become."""
@@ -38,13 +49,6 @@ def too_large(path: Path) -> DatasetError:
         f"{path} becomes too large. Expected at most {largest_unpacked(path):,} bytes unpacked. "
         "If it is right as it is, write it without compression."
     )
-
-
-#: Rows or columns of the largest picture that is read.
-LARGEST_SIDE = 4096
-
-#: A 16-bit grey level is so many times its 8-bit one.
-DEEP = 257
 
 
 def read_png(path: Path) -> Images:
@@ -81,12 +85,6 @@ def _grey_levels(picture: Image) -> Images:
     coloured = picture.convert("RGBA")
     black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
     return np.asarray(Image.alpha_composite(black, coloured).convert("L"))
-
-
-GZIP_MAGIC = b"\x1f\x8b"
-
-#: The only one of the format's element types that MNIST uses.
-UNSIGNED_BYTE = 0x08
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:

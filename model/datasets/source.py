@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 from tapeworks.model.errors import DatasetError
 
+Images = NDArray[np.uint8]
+
+LARGEST_LABEL = np.iinfo(np.int64).max
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ImageData:
@@ -27,11 +31,6 @@ class Split:
 
     training: ImageData  #: exactly the configuration's `images`
     test: ImageData  #: exactly its `test_images`, held out from training; may be none
-
-
-Images = NDArray[np.uint8]
-
-LARGEST_LABEL = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

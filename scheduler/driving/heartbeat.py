@@ -16,6 +16,14 @@ from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.messages import SchedulerRecord, SchedulerState
 from tapeworks.wire.versions import python_version, tapeworks_version
 
+logger = logging.getLogger(__name__)
+
+#: Seconds between two heartbeats.
+HEARTBEAT_SECONDS = 1.0
+
+#: Seconds after which a silent driver counts as wedged: that long a lease holds.
+LONGEST_SILENCE_SECONDS = 10.0
+
 
 class DriverHeartbeat:
     """The latest sign of life of one driver; set from inside its loops, which costs it nothing."""
@@ -30,15 +38,6 @@ class DriverHeartbeat:
             self.heard_at, self.latest = time.monotonic(), event
         elif isinstance(event, DriverEnded):
             self.latest = None
-
-
-logger = logging.getLogger(__name__)
-
-#: Seconds between two heartbeats.
-HEARTBEAT_SECONDS = 1.0
-
-#: Seconds after which a silent driver counts as wedged: that long a lease holds.
-LONGEST_SILENCE_SECONDS = 10.0
 
 
 class Heartbeat:

@@ -1,4 +1,4 @@
-"""Turns the database's errors into ours, in one place."""
+"""Errors of a database turned into ours, and units of work that are retried."""
 
 from __future__ import annotations
 
@@ -35,40 +35,6 @@ from tapeworks.storage.errors import (
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
-
-
-class Repeat(Protocol):
-    """Runs a unit of work, retried until it succeeds."""
-
-    def __call__(self, unit: Callable[[], _Result], /) -> _Result:
-        """Return the result of the unit."""
-
-
-def once(unit: Callable[[], _Result]) -> _Result:
-    """Run it without retries."""
-    return unit()
-
-
-class Repeating(Protocol):
-    """An object whose units of work are retried."""
-
-    _repeat: Repeat
-
-
-_Self = TypeVar("_Self", bound=Repeating)
-
-
-def unit_of_work(
-    method: Callable[Concatenate[_Self, _Arguments], _Result],
-) -> Callable[Concatenate[_Self, _Arguments], _Result]:
-    """Make a method one that may be retried as a whole; it must be idempotent."""
-
-    @functools.wraps(method)
-    def repeat(self: _Self, /, *arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
-        return self._repeat(lambda: method(self, *arguments, **named))
-
-    return repeat
-
 
 #: PostgreSQL's codes of a user without a right, and of a server or user that only reads.
 MISSING_RIGHT, READ_ONLY_TRANSACTION = "42501", "25006"
@@ -128,6 +94,39 @@ REFUSALS = (
 
 #: Of SQLAlchemy itself: a connection was lost, or none was to be had in time.
 _OUTAGES = (TimeoutError, DisconnectionError, PendingRollbackError, ResourceClosedError)
+
+
+class Repeat(Protocol):
+    """Runs a unit of work, retried until it succeeds."""
+
+    def __call__(self, unit: Callable[[], _Result], /) -> _Result:
+        """Return the result of the unit."""
+
+
+def once(unit: Callable[[], _Result]) -> _Result:
+    """Run it without retries."""
+    return unit()
+
+
+class Repeating(Protocol):
+    """An object whose units of work are retried."""
+
+    _repeat: Repeat
+
+
+_Self = TypeVar("_Self", bound=Repeating)
+
+
+def unit_of_work(
+    method: Callable[Concatenate[_Self, _Arguments], _Result],
+) -> Callable[Concatenate[_Self, _Arguments], _Result]:
+    """Make a method one that may be retried as a whole; it must be idempotent."""
+
+    @functools.wraps(method)
+    def repeat(self: _Self, /, *arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
+        return self._repeat(lambda: method(self, *arguments, **named))
+
+    return repeat
 
 
 @contextmanager

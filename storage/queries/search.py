@@ -1,4 +1,4 @@
-"""Finding runs by what is known of them, and asking anything in SQL. Nothing is ever changed."""
+"""Runs found by what is known of them, and anything asked in SQL. Nothing is ever changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameters of a run that a command works with: those of `--after` or of `--best`."""
+"""Choices on the command line: the parameters of a run, and times."""
 
 from __future__ import annotations
 

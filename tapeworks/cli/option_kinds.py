@@ -1,4 +1,4 @@
-"""Kinds of options of the command line, refused in the same sentences as in a program."""
+"""Kinds of options, refused in the same sentences as in a program; paths too."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Session:
     """The session in which `tapeworks train` drives a run."""
 
     history: History
-    settings: Places
+    places: Places
     control: Control
     workers: int  #: 0 computes in this process
     pinned: bool  #: has each worker on a core of its own, if there are as many
@@ -81,7 +81,7 @@ class Session:
         Raises `Interrupted` when the user does not wait for the iteration in progress.
         """
         try:
-            redis_url, control = self.settings.named_redis_url, self.control
+            redis_url, control = self.places.named_redis_url, self.control
             with (
                 interruptible(control, DRAINING),
                 means_for(

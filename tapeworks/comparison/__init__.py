@@ -1,1 +1,1 @@
-"""What tells runs apart, apart from how it is shown."""
+"""The differences of runs, and apart from them their display."""

@@ -43,6 +43,9 @@ AT_ONCE = 100
 #: An iteration as it is stored, with its images' values if they are.
 Stored = tuple[IterationRecord, ImageValues | None]
 
+#: What is compared of a run beside its settings and its numbers.
+FACTS = ("status", "completed_iterations", "note", "fingerprint", "images_digest")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parting:
@@ -159,10 +162,6 @@ def _image_at(values: ImageValues, place: int) -> int:
     if values.image_numbers is None:
         return place
     return int(np.frombuffer(values.image_numbers, "<i4")[place])
-
-
-#: What is compared of a run beside its settings and its numbers.
-FACTS = ("status", "completed_iterations", "note", "fingerprint", "images_digest")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,6 +22,23 @@ LONGEST_LABEL = 44
 #: Characters at the end of an id, which are its random part.
 TAIL = 6
 
+#: Characters of a line up to which every run has a column; beyond that, every run has a row.
+WIDEST = 100
+
+#: Hexadecimal digits that are shown of a digest.
+DIGITS = 8
+
+#: Losses below it are written with a power of ten.
+SMALL = 0.001
+
+#: Stands where a run has no value.
+NONE = "-"
+
+#: What has a loss over so many images.
+Measured = IterationRecord | EvaluationRecord
+
+Table = tuple[list[str], list[list[str]]]
+
 
 def reference_labels(runs: Sequence[RunRecord]) -> list[str]:
     """For a table: the name of a run that no other one has, else its id."""
@@ -87,24 +104,6 @@ def _unique(labels: list[str], runs: Sequence[RunRecord]) -> list[str]:
         label if times[label] == 1 else f"{label} …{run.id[-TAIL:]}"
         for label, run in zip(labels, runs, strict=True)
     ]
-
-
-#: Characters of a line up to which every run has a column; beyond that, every run has a row.
-WIDEST = 100
-
-#: Hexadecimal digits that are shown of a digest.
-DIGITS = 8
-
-#: Losses below it are written with a power of ten.
-SMALL = 0.001
-
-#: Stands where a run has no value.
-NONE = "-"
-
-#: What has a loss over so many images.
-Measured = IterationRecord | EvaluationRecord
-
-Table = tuple[list[str], list[list[str]]]
 
 
 def table(contenders: Sequence[Contender], labels: Sequence[str], at: Sequence[int]) -> Table:

@@ -1,1 +1,1 @@
-"""What `tapeworks doctor` looks at: every check gives findings, and changes nothing."""
+"""The checks of `tapeworks doctor`: every one gives findings, and changes nothing."""

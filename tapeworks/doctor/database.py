@@ -1,4 +1,4 @@
-"""The database: its revision, its speed, and whether a commit survives."""
+"""The database: revision, speed, safety, runs without an owner, and its clock."""
 
 from __future__ import annotations
 
@@ -38,6 +38,19 @@ LITTLE_ROOM_BYTES = 10**9
 NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "afs", "afpfs"}
 NETWORK_FILE_SYSTEMS |= {"ceph", "glusterfs", "lustre", "beegfs", "gpfs", "fuse.sshfs", "webdav"}
 NETWORK_FILE_SYSTEMS |= {"fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "vboxsf"}
+
+RUNS = "runs"
+
+#: The remedy where no scheduler is alive.
+START = "Start one at this database and this Redis with: tapeworks scheduler"
+
+#: The remedy where no Redis is named, or one that cannot be used.
+NAME = "Name the Redis of the schedulers with TAPEWORKS_REDIS_URL, to see whether one is there."
+
+CLOCKS = "clocks"
+
+#: Seconds that two clocks may be apart.
+LARGEST_SKEW_SECONDS = 2.0
 
 
 def check_database(database: Database) -> Generator[Finding, None, bool]:
@@ -156,15 +169,6 @@ def _kind_of(file: Path, file_systems: Mapping[str, str]) -> str:
     return next((file_systems[str(one)] for one in above if str(one) in file_systems), "")
 
 
-RUNS = "runs"
-
-#: The remedy where no scheduler is alive.
-START = "Start one at this database and this Redis with: tapeworks scheduler"
-
-#: The remedy where no Redis is named, or one that cannot be used.
-NAME = "Name the Redis of the schedulers with TAPEWORKS_REDIS_URL, to see whether one is there."
-
-
 def check_runs(database: Database, seen: Seen | None) -> Iterator[Finding]:
     """Those in the queue without a scheduler, and those whose owner is gone."""
     queued = [run.id for run in list_queued_runs(database)]
@@ -198,12 +202,6 @@ def _report_deserted(run_id: str, owner: str, is_scheduled: bool | None) -> Find
         return warning(RUNS, found, "A scheduler with a place free takes it over: --max-runs")
     remedy = f"A scheduler would take it over, or: tapeworks train --resume {run_id}. {START}"
     return problem(RUNS, found, remedy, ExitCode.UNREACHABLE)
-
-
-CLOCKS = "clocks"
-
-#: Seconds that two clocks may be apart.
-LARGEST_SKEW_SECONDS = 2.0
 
 
 def check_clocks(skews: Mapping[str, float]) -> Iterator[Finding]:

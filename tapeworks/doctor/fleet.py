@@ -31,6 +31,8 @@ LONGEST_START_SECONDS = 60.0
 
 WORKERS = "workers"
 
+SCHEDULERS = "schedulers"
+
 
 def check_workers(seen: Seen) -> Iterator[Finding]:
     """Check versions, fingerprints, quarantine, pace and clocks of the workers."""
@@ -185,9 +187,6 @@ def _moment(clock: str) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else None
-
-
-SCHEDULERS = "schedulers"
 
 
 def check_schedulers(seen: Seen) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The environment: variables that nobody reads, and files with secrets."""
+"""This machine: variables and files with secrets, threads, data sets."""
 
 from __future__ import annotations
 
@@ -26,6 +26,17 @@ KNOWN = {one.variable.removeprefix(PREFIX) for one in Settings.list_all()} | {"T
 
 #: Where containers have their secrets, readable by all of the one user that they have.
 CONTAINER_SECRETS = Path("/run/secrets")
+
+THREADS_LABEL = "threads"
+
+#: Without any effect: Tapeworks computes with one thread in every process (measured: the same
+#: fingerprint).
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+#: What chooses other instructions gives other bits (measured: another fingerprint).
+BIT_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+
+DATA_SETS = "data set"
 
 
 def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -88,16 +99,6 @@ def _is_open_to_all(path: Path) -> bool:
     return bool(is_readable and all(ways) and not path.is_relative_to(CONTAINER_SECRETS))
 
 
-THREADS_LABEL = "threads"
-
-#: Without any effect: Tapeworks computes with one thread in every process (measured: the same
-#: fingerprint).
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-
-#: What chooses other instructions gives other bits (measured: another fingerprint).
-BIT_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
-
-
 def check_threads(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Check variables that have no effect or change bits, in this process as in its workers."""
     wrong = [*_overridden(environment), *_in_vain(environment), *_changing_bits(environment)]
@@ -137,9 +138,6 @@ def _changing_bits(environment: Mapping[str, str]) -> Iterator[Finding]:
                 f"{name}={environment[name]} gives other bits than machines without it",
                 "Unset it, or set it alike on all machines: fingerprints must be equal.",
             )
-
-
-DATA_SETS = "data set"
 
 
 def check_data_sets(environment: Mapping[str, str]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Redis: whether it answers, how fast, whether it is fit for a queue, and its memory."""
+"""Redis: answers, speed, fitness for a queue, memory, access and rights."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ REMEDIES: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
         "Start it with: redis-server --maxmemory 1gb, or name another with TAPEWORKS_REDIS_URL",
     ),
 ]
+
+ACCESS = "access"
 
 
 def check_redis(client: redis.Redis, url: str) -> Iterator[Finding]:
@@ -101,9 +103,6 @@ def _unsuitable(client: redis.Redis, url: str) -> Iterator[Finding]:
         check(client, url)
     except RedisUnsuitable as error:
         yield problem(REDIS, str(error), "", exit_code(error))
-
-
-ACCESS = "access"
 
 
 def check_access(client: redis.Redis, url: str) -> Iterator[Finding]:

@@ -1,1 +1,1 @@
-"""What scheduler and worker count, for Prometheus. Its library is loaded with the submodules."""
+"""Metrics of scheduler and worker for Prometheus, whose library the submodules load."""

@@ -36,6 +36,16 @@ from tapeworks.wire.exchange import Exchange
 #: Where a worker can stand; what another version says beside them is not counted.
 WORKER_STATES = ("starting", "idle", "busy")
 
+#: Upper ends of the histogram's bars, in seconds.
+ITERATION_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+#: What a scheduler can wait for, with the notices between which it does.
+WAITS = {
+    "redis": ("redis_unreachable", ("going_on",)),
+    "workers": ("no_workers", ("going_on", "redis_unreachable")),
+    "database": ("database_unreachable", ("database_back",)),
+}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Queue:
@@ -100,17 +110,6 @@ def by_label(name: str, documentation: str, label: str, values: Mapping[str, flo
     for value, number in values.items():
         gauge.add_metric([value], number)
     return gauge
-
-
-#: Upper ends of the histogram's bars, in seconds.
-ITERATION_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-
-#: What a scheduler can wait for, with the notices between which it does.
-WAITS = {
-    "redis": ("redis_unreachable", ("going_on",)),
-    "workers": ("no_workers", ("going_on", "redis_unreachable")),
-    "database": ("database_unreachable", ("database_back",)),
-}
 
 
 class SchedulerMetrics(Collector):

@@ -1,4 +1,4 @@
-"""What calls of the command line are made from, right ones and wrong ones."""
+"""The ingredients of calls of the command line, right ones and wrong ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredRedis]:
 
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
-    """Who signs the certificates of servers."""
+    """The authority that signs the certificates of servers."""
     return trustme.CA()
 
 
@@ -56,7 +56,7 @@ def desk(places: Path, two_runs: Path) -> Path:
 
 @pytest.fixture
 def trained(places: Path, call: Call) -> dict[str, Any]:
-    """What `train` told of a run with a name, in a new user's directory."""
+    """The words of `train` about a run with a name, in a new user's directory."""
     called = call(TRAIN_FIRST)
     assert called.code == 0, called.err
     values: dict[str, Any] = called.values

@@ -96,7 +96,7 @@ def test_a_run_of_two_machines_outlives_the_link_between_them_to_the_same_bits(
 
 
 def told(stack: Stack, event: str) -> list[dict[str, Any]]:
-    """What the scheduler's log says of this kind of event."""
+    """Return what the scheduler's log says of this kind of event."""
     lines = stack.container("scheduler").err.splitlines(keepends=True)
     whole = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
     return [line for line in whole if line.get("event") == event]

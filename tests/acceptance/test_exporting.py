@@ -1,4 +1,4 @@
-"""What `export` writes: exact, whole or not at all."""
+"""The files of `export`: exact, whole or not at all."""
 
 from __future__ import annotations
 

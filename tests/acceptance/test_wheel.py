@@ -1,4 +1,4 @@
-"""What is installed: the wheel alone, used outside of the repository."""
+"""The wheel alone, installed and used outside of the repository."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def pip(*arguments: str | Path) -> None:
 
 
 def run(program: Path, *arguments: str, places: Path) -> str:
-    """What a new user's command prints, in a directory of their own with an empty home."""
+    """Return what a new user's command prints, in a directory of their own with an empty home."""
     home = places / "home"
     home.mkdir(exist_ok=True)
     process = subprocess.run(

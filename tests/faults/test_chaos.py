@@ -41,7 +41,7 @@ def test_nothing_is_missed_doubled_or_changed_by_a_dozen_faults(tmp_path: Path) 
 
 
 def _is_of(process: psutil.Process, directory: Path) -> bool:
-    """Whether a process was started in this directory."""
+    """Return whether a process was started in this directory."""
     try:
         return Path(process.cwd()).is_relative_to(directory)
     except psutil.Error:

@@ -33,7 +33,7 @@ def world() -> Iterator[Namespaces]:
 
 @pytest.fixture
 def port(world: Namespaces) -> Iterator[int]:
-    """Where something listens at the hub."""
+    """The address at which something listens at the hub."""
     port = free_port()
     listener = ProxyProcess(world.at_hub(), world.hub_address(1), port, port)
     yield port
@@ -41,7 +41,7 @@ def port(world: Namespaces) -> Iterator[int]:
 
 
 def connects(world: Namespaces, port: int) -> bool:
-    """Whether the group reaches the hub."""
+    """Return whether the group reaches the hub."""
     command = [*world.at_group(1), sys.executable, "-c", CONNECT, world.hub_address(1), str(port)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 

@@ -43,13 +43,13 @@ def proxy() -> Iterator[tuple[ProxyProcess, int]]:
 
 
 def echoes(connection: socket.socket, seconds: float = DEADLINE_SECONDS) -> bool:
-    """Whether words come back."""
+    """Return whether words come back."""
     connection.sendall(b"words")
     return hears(connection, seconds)
 
 
 def hears(connection: socket.socket, seconds: float = DEADLINE_SECONDS) -> bool:
-    """Whether the words come."""
+    """Return whether the words come."""
     connection.settimeout(seconds)
     try:
         return connection.recv(5, socket.MSG_WAITALL) == b"words"

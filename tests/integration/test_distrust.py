@@ -73,7 +73,7 @@ def test_an_audit_of_honest_workers_changes_no_bit_and_says_nothing(
 def test_without_an_audit_a_lie_of_the_right_form_is_believed(
     fleet: Fleet, history: History, undisturbed: Undisturbed
 ) -> None:
-    """What the audit is for; and the proof that the lie of these tests is one."""
+    """The audit is for this; and it proves that the lie of these tests is one."""
     exchange = LyingWorker(fleet.redis_url, liar(fleet), slightly_wrong)
     driven = drive(history, through(exchange), submitted(history, settings(shards=3)))
     assert exchange.lies

@@ -54,7 +54,7 @@ def test_exported_networks_give_the_same_logits_in_a_process_without_tapeworks(
 
 
 def _own_logits(config: RunConfig, file: Path) -> Any:
-    """What Tapeworks says of images that it leaves in a file as exported networks want them."""
+    """Return Tapeworks' logits of images, left in a file as exported networks want them."""
     shape = (5, config.image_side, config.image_side)
     images = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     np.save(file, normalise(images))

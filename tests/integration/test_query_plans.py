@@ -1,4 +1,4 @@
-"""What is asked often has its index, on both databases: told by the plans that they make."""
+"""Indexes for all that is asked often, on both databases: told by the plans that they make."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ INDEXED = [
 
 
 def plan(database: Database, sql: str) -> str:
-    """How the database would find the rows; PostgreSQL as if the tables were large."""
+    """Return how the database would find the rows; PostgreSQL as if the tables were large."""
     with database.read() as connection:
         connection.execution_options(no_parameters=True)  # a % is a %
         if database.is_sqlite:

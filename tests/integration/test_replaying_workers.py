@@ -1,4 +1,4 @@
-"""What workers computed through Redis is replayed in one process, and the other way round."""
+"""Work of workers through Redis is replayed in one process, and the other way round."""
 
 from __future__ import annotations
 

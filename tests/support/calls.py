@@ -18,7 +18,7 @@ TRAIN_FIRST = "train --workers 0 --images 20 --iterations 5 --test-images 30 --j
 
 @dataclass(frozen=True, kw_only=True)
 class Called:
-    """What a command left behind."""
+    """The result of a command."""
 
     code: int
     out: str

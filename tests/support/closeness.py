@@ -1,4 +1,4 @@
-"""How near float32 must come to what is right."""
+"""The distance that float32 may have from what is right."""
 
 from __future__ import annotations
 

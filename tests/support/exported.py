@@ -23,7 +23,7 @@ import tensorflow as tf
 
 
 def logits(directory: Path) -> dict[str, Any]:
-    """What each of the exports says of the images, which are float32 in [0, 1]."""
+    """Return what each of the exports says of the images, which are float32 in [0, 1]."""
     images = np.load(directory / "images.npy")
     parameters = safetensors.numpy.load_file(directory / "it.safetensors")
     model = keras.models.load_model(directory / "it.keras")

@@ -33,20 +33,20 @@ class Started:
 
     @property
     def out(self) -> str:
-        """What it wrote to stdout so far."""
+        """Return what it wrote to stdout so far."""
         return (self.directory / f"{self.name}.out").read_text()
 
     @property
     def err(self) -> str:
-        """What it wrote to stderr so far."""
+        """Return what it wrote to stderr so far."""
         return (self.directory / f"{self.name}.err").read_text()
 
     def interrupt(self) -> None:
-        """What Ctrl-C does."""
+        """Do what Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
 
     def says(self, words: str) -> bool:
-        """Whether it wrote these words to stderr; it must not have ended without them."""
+        """Return whether it wrote these words to stderr; it must not have ended without them."""
         if words in self.err:
             return True
         assert self.process.poll() is None, f"{self.name} ended early: {self.err}"
@@ -81,7 +81,7 @@ class Started:
 
 
 def alive(process: psutil.Process) -> bool:
-    """Whether it runs; a zombie has ended."""
+    """Return whether it runs; a zombie has ended."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

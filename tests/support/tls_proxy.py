@@ -28,7 +28,7 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def _grants(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """Whether this client of PostgreSQL wants TLS; then it is told to begin."""
+    """Return whether this client of PostgreSQL wants TLS; then it is told to begin."""
     wants = await reader.readexactly(len(SSL_REQUEST)) == SSL_REQUEST
     writer.write(GRANTED if wants else b"E" + (len(NO_ENTRY) + 4).to_bytes(4, "big") + NO_ENTRY)
     if not wants:

@@ -1,4 +1,4 @@
-"""What several numerical tests share: the seed's reference run and the images it was made with."""
+"""Common to numerical tests: the seed's reference run and the images it was made with."""
 
 from __future__ import annotations
 

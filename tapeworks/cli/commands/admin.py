@@ -1,4 +1,4 @@
-"""`tapeworks db`: the database's schema, size and backup."""
+"""`tapeworks db`, `gc` and `secrets`: the upkeep of a history and of a deployment."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ OTHERS = (
     "signing_key",
 )
 ACL_FILE = "redis_users.acl"
+
+HEADERS = ("RUN", "NAME", "CHECKPOINTS", "SIZE")
 
 
 def make(directory: Path) -> list[Path]:
@@ -168,9 +170,6 @@ def back_up(file: Path) -> int:
     say(f"Backed up {database.address}")
     put_path(file)
     return ExitCode.DONE
-
-
-HEADERS = ("RUN", "NAME", "CHECKPOINTS", "SIZE")
 
 
 @click.command("gc", epilog="Example: tapeworks gc --older-than 30d --keep-best accuracy --dry-run")

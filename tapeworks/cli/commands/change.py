@@ -1,4 +1,4 @@
-"""Common parts of `pause`, `resume`, `cancel`, `priority` and `delete`."""
+"""`tapeworks pause`, `resume`, `cancel`, `priority` and `delete`: change runs that are there."""
 
 from __future__ import annotations
 

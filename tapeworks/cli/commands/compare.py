@@ -1,4 +1,4 @@
-"""`tapeworks compare`: what tells runs apart, and whether equal ones are equal."""
+"""`tapeworks compare`: the differences of runs, and proof that equal ones are equal."""
 
 from __future__ import annotations
 

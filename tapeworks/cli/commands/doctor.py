@@ -1,4 +1,4 @@
-"""`tapeworks doctor`: whether everything is in place, a line each, and what to do if not."""
+"""`tapeworks doctor`: a line for everything that should be in place, with its remedy if not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tapeworks runs`: what was trained, is, and will be."""
+"""`tapeworks runs` and `tapeworks query`: find runs, and ask the history anything in SQL."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ COLUMNS = (
 
 NO_RUN = "There is no run yet; start one with: tapeworks train"
 NO_RUN_FITS = "No run is like that; all of them: tapeworks runs"
+
+#: What Windows writes before a text; no SQL begins with it.
+BYTE_ORDER_MARK = "\ufeff"
 
 
 @click.command(
@@ -106,10 +109,6 @@ def _as_read(found: Listing, form: Form) -> Listing:
 
 def _clock(moment: str | None) -> str:
     return clock(datetime.fromisoformat(moment).replace(tzinfo=UTC) if moment else None)
-
-
-#: What Windows writes before a text; no SQL begins with it.
-BYTE_ORDER_MARK = "\ufeff"
 
 
 @click.command(

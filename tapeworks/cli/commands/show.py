@@ -1,4 +1,4 @@
-"""`tapeworks show`: all about one run."""
+"""`tapeworks show` and `tapeworks watch`: one run, as it stands and as it goes on."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from tapeworks.workers.streams import STDERR, is_unread
 
 #: The argument that names a run: an id, a unique prefix of one, or a name.
 run_argument = click.argument("run", metavar="RUN")
+
+#: Seconds between two looks at the history.
+LOOK_SECONDS = 0.5
 
 
 @click.command("show", epilog="Example: tapeworks show first --events")
@@ -62,10 +65,6 @@ def _cell(name: str, value: object) -> str:
     if name.endswith("at") and hasattr(value, "astimezone"):
         return clock(value)  # type: ignore[arg-type]
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-#: Seconds between two looks at the history.
-LOOK_SECONDS = 0.5
 
 
 @click.command("watch", epilog="Example: tapeworks watch first")

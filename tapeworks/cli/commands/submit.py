@@ -1,4 +1,4 @@
-"""`tapeworks submit`: queue runs for a scheduler, from anywhere."""
+"""`tapeworks submit` and `tapeworks retry`: queue runs for a scheduler, from anywhere."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def train_command(
         say(told)
     session = Session(
         history=history,
-        settings=places,
+        places=places,
         control=Control(stop_after),
         workers=count,
         pinned=not no_pin,

@@ -35,6 +35,12 @@ Examples:
   tapeworks evaluate first --best loss --test-images 1000 --workers 2
 """
 
+PREDICT_EPILOG = """\b
+Examples:
+  tapeworks predict first digit.png
+  tapeworks predict first more.npz --best accuracy --json
+"""
+
 
 @click.command("evaluate", epilog=EVALUATE_EPILOG)
 @run_argument
@@ -167,13 +173,6 @@ def predict(pictures: Pictures, config: RunConfig, parameters: Arrays) -> list[P
         )
         for image, (label, row) in enumerate(zip(pictures.labels, shares, strict=True))
     ]
-
-
-PREDICT_EPILOG = """\b
-Examples:
-  tapeworks predict first digit.png
-  tapeworks predict first more.npz --best accuracy --json
-"""
 
 
 @click.command("predict", epilog=PREDICT_EPILOG)

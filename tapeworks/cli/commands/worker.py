@@ -1,4 +1,4 @@
-"""`tapeworks worker`: worker processes on this machine, until they are stopped."""
+"""`tapeworks worker` and `tapeworks workers`: start workers here, and list all that are alive."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at the processes.
 LOOK_SECONDS = 0.5
+
+HEADERS = ("WORKER", "STATE", "SINCE", "SHARD", "IMAGES", "IMAGES/S", "MEMORY", "FINGERPRINT")
 
 
 @click.command("worker", epilog="Example: tapeworks worker --processes 2")
@@ -95,9 +97,6 @@ def _say_who_is_ready(exchange: Exchange, supervisor: Supervisor, known: set[str
     for name in sorted(ready - known):
         _say("worker_ready", f"Worker {name} is ready", name)
     return ready
-
-
-HEADERS = ("WORKER", "STATE", "SINCE", "SHARD", "IMAGES", "IMAGES/S", "MEMORY", "FINGERPRINT")
 
 
 @click.command("workers", epilog="Example: tapeworks workers --json")

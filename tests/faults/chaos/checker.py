@@ -12,7 +12,7 @@ from tests.faults.chaos.history import Result
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What became of one run."""
+    """The outcome of one run."""
 
     missed: int  #: images of an iteration that were not counted
     double_counted: int  #: countings too many, of images that exist or not
@@ -21,12 +21,12 @@ class Verdict:
 
     @property
     def digests_equal(self) -> bool:
-        """Whether every iteration has the bits of the undisturbed run."""
+        """Return whether every iteration has the bits of the undisturbed run."""
         return self.first_difference is None
 
     @property
     def is_good(self) -> bool:
-        """Whether every promise was kept."""
+        """Return whether every promise was kept."""
         return self.digests_equal and not (self.missed or self.double_counted or self.problems)
 
 

@@ -52,5 +52,5 @@ def undisturbed(seed: int, iterations: int, directory: Path) -> tuple[str, str]:
 
 
 def offers_audit() -> bool:
-    """Whether runs can be audited by recomputation."""
+    """Return whether runs can be audited by recomputation."""
     return "--audit" in call(["submit", "--help"], ROOT)

@@ -50,7 +50,7 @@ LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Control:
-    """What was seen of one seed."""
+    """The findings of one seed."""
 
     seed: int
     iterations: int
@@ -93,7 +93,7 @@ class ControlWorld(World):
             )
 
     def last_words(self) -> str:
-        """What the loop said at last."""
+        """Return what the loop said at last."""
         lines = (self.directory / "driver.log").read_text(errors="replace").split("\n")
         return next((line for line in reversed(lines) if line.strip()), "nothing")[:160]
 
@@ -171,7 +171,7 @@ class _Loop:
             self._process.wait()
 
     def seen(self, expected: Sequence[Result]) -> Control:
-        """What came of it."""
+        """The outcome."""
         lines = (self._world.directory / "computed").read_text().splitlines()
         return Control(
             seed=self._seed,
@@ -233,7 +233,7 @@ class _Loop:
 
 
 def control_lines(done: Control) -> Iterator[str]:
-    """What people read of it, and the line for programs."""
+    """Return what people read of it, and the line for programs."""
     whys = Counter(entry["why"] for entry in of(done.entries, "intervention"))
     faults = len(of(done.entries, "fault"))
     yield f"control, seed {done.seed}: a group and .get(), late acknowledgement, default settings"

@@ -31,7 +31,7 @@ class Database(Protocol):
 
     @property
     def is_up(self) -> bool:
-        """Whether it can be struck."""
+        """Return whether it can be struck."""
 
     def strike(self, kind: str) -> None:
         """Begin a fault of this kind."""

@@ -1,4 +1,4 @@
-"""Which faults strike, whom, when and for how long: drawn from a seed, nothing else."""
+"""Faults with victim, time and duration: drawn from a seed, nothing else."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ POSTGRESQL = (
 
 
 def possibilities(database: str, links: bool) -> tuple[Possibility, ...]:
-    """What can strike a world with this database, with or without links of its own."""
+    """Return what can strike a world with this database, with or without links of its own."""
     of_database = SQLITE if database == "sqlite" else POSTGRESQL
     return (*EVERYWHERE, *of_database, *(LINKS if links else ()))
 

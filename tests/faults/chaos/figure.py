@@ -50,7 +50,7 @@ class Strike:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drawing:
-    """What is drawn, apart from the drawing."""
+    """The data of the picture, apart from the drawing."""
 
     lanes: list[str]  #: from above to below
     strikes: list[Strike]
@@ -77,7 +77,7 @@ def drawing(entries: Sequence[Entry]) -> Drawing:
 
 
 def lane(target: str, groups: int) -> str:
-    """Whose lane a fault belongs to; a link's or the proxy's is that of the worker behind it."""
+    """Return a fault's lane; a link's or the proxy's is that of the worker behind it."""
     name = target.split()[0].rstrip(":")
     if name == "proxy":
         return f"worker-{PROXIED_GROUP}"

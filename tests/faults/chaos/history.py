@@ -1,4 +1,4 @@
-"""What stands in SQL, by queries of our own: commits as they appear, and all at the end."""
+"""The history in SQL, by queries of our own: commits as they appear, and all at the end."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class History:
         return [(row[0], row[1], row[2]) for row in rows]
 
     def events(self, run_id: str) -> dict[str, int]:
-        """How often the product itself noted each kind of event."""
+        """Return how often the product itself noted each kind of event."""
         with self._connected() as connection:
             rows = connection.execute(text(EVENTS), {"run": run_id}).all()
         return {row[0]: row[1] for row in rows}

@@ -1,4 +1,4 @@
-"""What happened, line by line in JSON: faults, recoveries, commits, runs, ends of processes."""
+"""A journal, line by line in JSON: faults, recoveries, commits, runs, ends of processes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read(path: Path) -> list[Entry]:
 
 
 def at(entry: Entry) -> float:
-    """When it happened, in seconds of the wall clock."""
+    """Return when it happened, in seconds of the wall clock."""
     return float(entry["at"])
 
 

@@ -1,4 +1,4 @@
-"""Where the world's processes live: a network namespace for each worker, or this machine as it is.
+"""Places of the world's processes: a network namespace for each worker, or this machine.
 
 Redis and the schedulers are in the hub, a namespace of their own; a cable leads from it to each
 worker group.
@@ -22,15 +22,15 @@ LOOPBACK = "127.0.0.1"
 
 
 class Network(Protocol):
-    """How a process gets to its place, and how it reaches the hub from there."""
+    """The way of a process to its place, and from there to the hub."""
 
     links: dict[int, Link]  #: by worker group
 
     def at_hub(self) -> list[str]:
-        """What stands before a command that runs beside Redis."""
+        """Return what stands before a command that runs beside Redis."""
 
     def at_group(self, group: int) -> list[str]:
-        """What stands before a command of this worker group."""
+        """Return what stands before a command of this worker group."""
 
     def hub_address(self, group: int) -> str:
         """The hub, as this group reaches it."""

@@ -1,4 +1,4 @@
-"""How long the training stood still: from each fault to the next commit. Reads the journal."""
+"""Times of standstill, from each fault to the next commit, read from the journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the drill tells: a table for each seed, one for all, and the line for programs."""
+"""The drill's report: a table for each seed, one for all, and the line for programs."""
 
 from __future__ import annotations
 

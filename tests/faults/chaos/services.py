@@ -106,7 +106,7 @@ class Service:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether it runs; a zombie has ended."""
+    """Return whether it runs; a zombie has ended."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

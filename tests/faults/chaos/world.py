@@ -33,7 +33,7 @@ READY_SECONDS = 180.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
-    """What a world is made of."""
+    """The ingredients of a world."""
 
     database: str  #: sqlite or postgresql
     groups: int = 3  #: of workers that tell the truth; the liar has a place of its own
@@ -74,7 +74,7 @@ class World:
 
     @property
     def places(self) -> int:
-        """Where workers are: one for each group, and the liar's."""
+        """Return where workers are: one for each group, and the liar's."""
         return self.shape.groups + 1
 
     def look(self) -> None:

@@ -25,7 +25,7 @@ BATCH = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Fuzzed:
-    """What was done, and how much memory it took at its peak; None where the kernel keeps none."""
+    """The work done, and its memory at the peak; None where the kernel keeps none."""
 
     cases: int
     seconds: float

@@ -34,7 +34,7 @@ MADE = "tapeworks-container-is-made"
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a container sees."""
+    """The view of a container."""
 
     name: str  #: its host name
     namespace: str  #: its network
@@ -83,12 +83,12 @@ class Container:
 
     @property
     def out(self) -> str:
-        """What it wrote to stdout so far."""
+        """Return what it wrote to stdout so far."""
         return self._out.read_text(errors="replace")
 
     @property
     def err(self) -> str:
-        """What it wrote to stderr so far."""
+        """Return what it wrote to stderr so far."""
         return self._err.read_text(errors="replace").replace(f"{MADE}\n", "")
 
     def run(self, command: Sequence[str], timeout_seconds: float) -> int:

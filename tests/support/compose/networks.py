@@ -56,7 +56,7 @@ class Networks:
         return namespace
 
     def addresses(self, service: str) -> list[str]:
-        """Where this service is, on each of its networks."""
+        """Return where this service is, on each of its networks."""
         return [hosts[service] for hosts in self._hosts.values() if service in hosts]
 
     def cut(self, name: str) -> None:

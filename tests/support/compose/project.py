@@ -22,7 +22,7 @@ REPLACED = {"command", "entrypoint", "test"}
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """What Compose would work with."""
+    """The project as Compose would work with it."""
 
     content: dict[str, Any]
     directory: Path = ROOT  #: where relative paths begin
@@ -71,7 +71,7 @@ def replaced(value: Any, environment: Mapping[str, str]) -> Any:
 
 
 def merged(base: Any, over: Any, key: str = "") -> Any:
-    """What Compose makes of a file and its override."""
+    """Return what Compose makes of a file and its override."""
     if isinstance(base, dict) and isinstance(over, dict):
         both = {name: merged(base.get(name), value, name) for name, value in over.items()}
         return base | both

@@ -1,4 +1,4 @@
-"""What can be wrong with a Compose project that a look at it shows."""
+"""Faults of a Compose project that a look at it shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scheduler counts, and looks that must not take long."""
+"""Counters of a scheduler, and looks that must not take long."""
 
 from __future__ import annotations
 

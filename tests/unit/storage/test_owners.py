@@ -1,4 +1,4 @@
-"""Who is provably dead, and who only may be."""
+"""Owners that are provably dead, and those that only may be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a query found, in every form, and unable to do harm in any."""
+"""Results of a query in every form, unable to do harm in any."""
 
 from __future__ import annotations
 

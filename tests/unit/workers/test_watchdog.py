@@ -1,4 +1,4 @@
-"""When a worker counts as one that has stopped consuming."""
+"""The point at which a worker counts as one that has stopped consuming."""
 
 from __future__ import annotations
 
