@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cores import pin
-from tapeworks.model.config import GradientForm, NetworkConfig
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import initial
 from tapeworks.scheduler.core.sharding import split
 
@@ -34,7 +35,7 @@ def main(images: str, classes: str, iterations: str, form: str) -> None:
     from benchmarks.train_data import config_of, load_images
 
     data = load_images(int(images), classes)
-    network = config_of(int(images), classes).network
+    network = config_of(int(images), classes).built_in
     shards = split(np.arange(len(data.labels)), network.microbatch_size, PROCESSES)
     parts = [(data.images[shard.images], data.labels[shard.images]) for shard in shards]
     with _engines(network, GradientForm(form), parts) as pipes:
@@ -52,7 +53,7 @@ def _iteration(pipes: list[Connection]) -> float:
 
 @contextmanager
 def _engines(
-    network: NetworkConfig, wanted: GradientForm, parts: list[Any]
+    network: BuiltinNetwork, wanted: GradientForm, parts: list[Any]
 ) -> Iterator[list[Connection]]:
     """Have a process for each part, compiled and warm."""
     context, pipes = multiprocessing.get_context("spawn"), []
@@ -72,7 +73,7 @@ def _engines(
 def _serve(
     pipe: Connection,
     place: int,
-    network: NetworkConfig,
+    network: BuiltinNetwork,
     wanted: GradientForm,
     images: NDArray[np.uint8],
     labels: NDArray[np.integer],

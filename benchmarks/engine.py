@@ -26,7 +26,8 @@ from benchmarks.engine_report import LABELS, PEERS, Samples, table, told
 from benchmarks.problem import Problem
 from benchmarks.rounds import announced
 from benchmarks.rounds import count as round_count
-from tapeworks.model.config import NetworkConfig, RunConfig
+from tapeworks.model.config import RunConfig
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 
 #: How nearly all engines must agree: parts of an array's largest entry.
 TOLERANCE = 1e-5
@@ -64,7 +65,7 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    network = NetworkConfig(
+    network = BuiltinNetwork(
         image_side=arguments.image_side,
         kernel_sizes=arguments.kernel_sizes,
         filters=arguments.filters,
@@ -80,10 +81,10 @@ def main() -> None:
     print(told(samples, network))
 
 
-def available(network: NetworkConfig) -> list[str]:
+def available(network: BuiltinNetwork) -> list[str]:
     """The engines that can compute this network here; says which cannot, and why."""
     engines = ["full", "layerwise"]
-    if network == NetworkConfig():
+    if network == BuiltinNetwork():
         engines.insert(0, "seed")
     for engine in PEERS:
         module = engine.split("-")[0]
@@ -117,7 +118,7 @@ def measured(waiting: Sequence[Running], rounds: int) -> Samples:
     return samples
 
 
-def all_cores(engines: Iterable[str], network: NetworkConfig, rounds: int) -> Iterator[str]:
+def all_cores(engines: Iterable[str], network: BuiltinNetwork, rounds: int) -> Iterator[str]:
     """Lines with images per second of a process on each core, all at the same time."""
     yield ""
     yield f"{f'All {len(_cores())} cores, a process on each':36} images   images/s"
@@ -135,7 +136,7 @@ def all_cores(engines: Iterable[str], network: NetworkConfig, rounds: int) -> It
         yield f"{LABELS[engine]:36} {count:6} {statistics.median(totals):10,.0f}"
 
 
-def start(engine: str, count: int, network: NetworkConfig, core: int | None = None) -> Running:
+def start(engine: str, count: int, network: BuiltinNetwork, core: int | None = None) -> Running:
     """A process that has compiled and computed once, on this core or the first."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()

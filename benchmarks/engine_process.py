@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.problem import Compute, Problem
-from tapeworks.model.config import Unfolding
 from tapeworks.model.engine.runtime import keep_freed_memory
+from tapeworks.model.networks.builtin.spec import Unfolding
 
 #: Seconds that one answer to "measure" takes, about.
 MEASURED_SECONDS = 0.4

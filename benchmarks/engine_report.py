@@ -6,8 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator
 
 from benchmarks.engine_process import PRODUCT_SIDE, PRODUCTS
-from tapeworks.cluster.forecast import multiply_adds
-from tapeworks.model.config import NetworkConfig, Unfolding
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork, Unfolding
 
 PEERS = {
     "jax-convolution": "JAX jit(vmap(grad)), convolution",
@@ -24,10 +23,10 @@ LABELS = PEERS | {
 Samples = dict[tuple[str, int], list[float]]
 
 
-def table(samples: Samples, network: NetworkConfig) -> Iterator[str]:
+def table(samples: Samples, network: BuiltinNetwork) -> Iterator[str]:
     """A line per engine and number of images in a call."""
     best = _best(samples, PEERS)
-    yield f"One core; {multiply_adds(network):,} multiply-adds an image at least;"
+    yield f"One core; {network.multiply_adds:,} multiply-adds an image at least;"
     yield f"a large product makes {_machine(samples) / 1e9:.1f} billion a second here."
     yield ""
     yield f"{'':36} images   images/s    lowest   highest  of best peer  of the floor"
@@ -41,7 +40,7 @@ def table(samples: Samples, network: NetworkConfig) -> Iterator[str]:
         )
 
 
-def told(samples: Samples, network: NetworkConfig) -> str:
+def told(samples: Samples, network: BuiltinNetwork) -> str:
     """The line for programs."""
     ours = _best(samples, [Unfolding.LAYERWISE])
     values = {
@@ -63,5 +62,5 @@ def _machine(samples: Samples) -> float:
     return _best(samples, PRODUCTS) * PRODUCT_SIDE**3
 
 
-def _share(samples: Samples, network: NetworkConfig, rate: float) -> float:
-    return rate * multiply_adds(network) / _machine(samples)
+def _share(samples: Samples, network: BuiltinNetwork, rate: float) -> float:
+    return rate * network.multiply_adds / _machine(samples)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.config import NetworkConfig
 from tapeworks.model.images import normalise, one_hot
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.model.parameters import Arrays, initial
 
 Compute = Callable[[], Arrays]
@@ -20,7 +20,7 @@ Compute = Callable[[], Arrays]
 class Problem:
     """The gradients of `count` random images; the same ones in every process."""
 
-    network: NetworkConfig
+    network: BuiltinNetwork
     count: int
 
     @property
@@ -46,6 +46,6 @@ class Problem:
         return one_hot(self.labels, self.network.class_count)
 
 
-def named(network: NetworkConfig, arrays: Any) -> Arrays:
+def named(network: BuiltinNetwork, arrays: Any) -> Arrays:
     """Gradients in the network's order, by name and as NumPy arrays."""
     return {name: np.asarray(array) for name, array in zip(network.shapes, arrays, strict=True)}

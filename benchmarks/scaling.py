@@ -58,7 +58,7 @@ from benchmarks.scaling_report import (
     with_workers,
 )
 from benchmarks.train_run import WARM_UP, Job, time_train
-from tapeworks.model.config import GradientForm
+from tapeworks.model.networks.spec import GradientForm
 
 #: Every 3 and 6 of MNIST's 10,000 test images; of ten classes, most of them.
 TEN = "0,1,2,3,4,5,6,7,8,9"

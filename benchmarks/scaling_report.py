@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 
-from tapeworks.model.config import GradientForm
+from tapeworks.model.networks.spec import GradientForm
 
 #: Seconds by the images of an iteration and by what was measured.
 Samples = dict[tuple[int, str], list[float]]

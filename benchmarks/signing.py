@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.rounds import announced, count
 from benchmarks.train_run import Job, time_train
-from tapeworks.model.config import GradientForm
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.wire.signing import SHORTEST_KEY_BYTES, VARIABLE
 
 WORKERS = 2

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.processes import run
-from tapeworks.model.config import RunConfig, Unfolding
+from tapeworks.model.config import RunConfig
+from tapeworks.model.networks.builtin.spec import Unfolding
 
 #: Images computed over and over. The full unfolding prepares each of them once, unmeasured.
 IMAGES = {Unfolding.FULL: 8, Unfolding.LAYERWISE: 48}
@@ -40,8 +41,8 @@ def _pass_seconds(config: RunConfig) -> Iterator[float]:
     from tapeworks.model.images import image_set
     from tapeworks.model.parameters import initial
 
-    data, parameters = datasets.load(config).training, initial(config.network, config.seed)
-    images, compute = image_set(config, 0), engine(config.network)
+    data, parameters = datasets.load(config).training, initial(config.built_in, config.seed)
+    images, compute = image_set(config, 0), engine(config.spec)
 
     def one_pass() -> float:
         began = time.perf_counter()

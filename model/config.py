@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
@@ -19,24 +15,38 @@ from pydantic import (
 )
 
 from tapeworks.model.errors import ConfigurationError
-from tapeworks.model.given_settings import format_value, plain_values, sentence
+from tapeworks.model.given_settings import fold_options, format_value, plain_values, sentence
+from tapeworks.model.networks.builtin.spec import (
+    BUILT_IN,
+    Architecture,
+    BuiltinNetwork,
+    split_items,
+)
+from tapeworks.model.networks.kinds import AnyNetwork
+from tapeworks.model.networks.own.spec import (
+    MOST_OPTIONS,
+    Backward,
+    NetworkFacts,
+    Option,
+    OwnNetwork,
+)
+from tapeworks.model.networks.spec import (
+    LARGEST_MICROBATCH_BYTES,
+    SMALLEST_MICROBATCH,
+    GradientForm,
+)
 from tapeworks.model.update_config import UpdateConfig
 
-#: Images in the smallest and the largest default microbatch. Throughput hardly grows above the
-#: second; below the first, half of a call's time is TensorFlow's own (docs/engine.md).
-SMALLEST_MICROBATCH = 16
+#: Images in the largest default microbatch: throughput hardly grows above; below the smallest one,
+#: half of a call's time is TensorFlow's own (docs/engine.md).
 LARGEST_MICROBATCH = 64
 
 #: Default microbatches an iteration is cut into, as far as the two bounds above allow, so that
 #: several workers find work in an iteration; the seed's 50 images make 4 of the smallest.
 WANTED_MICROBATCHES = 8
 
-#: Above this, a fully unfolded image would not fit beside others in a worker's memory.
-LARGEST_UNFOLDED_BYTES = 2**30
-
-#: What a microbatch's own arrays may take in a worker, in bytes; computing them takes some more. A
-#: message that asks for more is refused before anything is allocated.
-LARGEST_MICROBATCH_BYTES = 2**32
+#: The seed's.
+DEFAULT_CLASSES = (3, 6)
 
 #: Not every draw within the seed document's bounds learns in its 50 iterations; this one does,
 #: from a loss that is usual for such draws, on MNIST and on scikit-learn's digits.
@@ -59,31 +69,13 @@ MOST_IMAGES_ALWAYS_RECORDED, RECORDING_INTERVAL = 10_000, 100
 SUM_ORDER = "binary tree over microbatches"
 
 
-class Unfolding(StrEnum):
-    """The ways in which a layer's input becomes patches."""
-
-    LAYERWISE = "layerwise"  #: each layer unfolds its own input, a whole microbatch at once
-    FULL = "full"  #: the image is unfolded once into eight axes, one image at a time
-
-
-class GradientForm(StrEnum):
-    """The forms in which a worker returns gradients, beside losses, norms and predictions."""
-
-    PER_IMAGE = "per-image"  #: every image's gradient, float32
-    SUMMED = "summed"  #: the sum of each block of microbatches, in image order, float64
-    NOTHING = "nothing"  #: none: an evaluation
-
-
 class GradientChoice(StrEnum):
     """The forms that a configuration may ask for."""
 
     AUTO = "auto"  #: per-image while all of an iteration's are small, else summed
     PER_IMAGE = GradientForm.PER_IMAGE.value
     SUMMED = GradientForm.SUMMED.value
-
-
-def _split(value: Any) -> Any:
-    return value.split(",") if isinstance(value, str) else value
+    MICROBATCH = Backward.MICROBATCH.value
 
 
 #: Not the undecoded bytes of a command line: with a length to count, pydantic refuses them.
@@ -93,107 +85,25 @@ Text = Annotated[str, Field(min_length=0)]
 Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 
 #: Whole numbers, also written as on the command line: "3,6".
-Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split)]
-Labels = Annotated[tuple[Count, ...], BeforeValidator(_split)]
+Labels = Annotated[tuple[Count, ...], BeforeValidator(split_items)]
 
 
-class Architecture(BaseModel):
-    """The shape of the network, but for its classes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    unfolding: Annotated[
-        Unfolding, Field(description="layerwise is fast; full is the seed's own way")
-    ] = Unfolding.LAYERWISE
-    image_side: Annotated[
-        int, Field(ge=1, le=1024, description="rows and columns of an image that the network sees")
-    ] = 27
-    kernel_sizes: Annotated[
-        Sizes, Field(min_length=1, max_length=16, description="patch side of each layer")
-    ] = (3, 5, 7)
-    filters: Annotated[int, Field(ge=1, le=1024, description="filters in each layer")] = 5
-
-
-class NetworkConfig(Architecture):
-    """Everything that decides what one microbatch's computation is."""
-
-    class_count: Annotated[int, Field(ge=2, le=256)] = 2
-    microbatch_size: Annotated[int, Field(ge=1, le=65536)] = SMALLEST_MICROBATCH
-
-    @property
-    def sides(self) -> tuple[int, ...]:
-        """Rows (and columns) of each layer's output; the default network's are 25, 21, 15."""
-        return _sides(self.image_side, self.kernel_sizes)
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each parameter array, by name, in the network's order."""
-        return _shapes(self.kernel_sizes, self.filters, self.sides[-1], self.class_count).copy()
-
-    @property
-    def parameter_count(self) -> int:
-        """Numbers that are trained."""
-        return sum(math.prod(shape) for shape in self.shapes.values())
-
-    @property
-    def microbatch_bytes(self) -> int:
-        """The least bytes of a microbatch: every image's gradients and each layer's maps."""
-        maps = sum(self.filters * side**2 for side in self.sides)
-        return 4 * self.microbatch_size * (self.parameter_count + maps)
-
-    @property
-    def fits(self) -> bool:
-        """Check that a worker can hold it."""
-        return self.has_pixels and self.is_computable and self.is_unfoldable
-
-    @property
-    def has_pixels(self) -> bool:
-        """Check that the kernels leave some pixels to the last layer."""
-        return self.sides[-1] >= 1
-
-    @property
-    def is_computable(self) -> bool:
-        """Check that there is memory for a microbatch."""
-        return self.microbatch_bytes <= LARGEST_MICROBATCH_BYTES
-
-    @property
-    def is_unfoldable(self) -> bool:
-        """Check that there is memory for an image, unfolded as it is to be."""
-        is_full = self.unfolding is Unfolding.FULL
-        return not is_full or self.unfolded_bytes <= LARGEST_UNFOLDED_BYTES
-
-    @property
-    def unfolded_bytes(self) -> int:
-        """Size of one fully unfolded float32 image; 9.9 MB for the default network."""
-        positions = self.sides[-1] ** 2
-        return 4 * positions * math.prod(size**2 for size in self.kernel_sizes)
-
-
-# Asked for many times at every shard.
-
-
-@functools.lru_cache
-def _sides(side: int, kernel_sizes: tuple[int, ...]) -> tuple[int, ...]:
-    sides = []
-    for size in kernel_sizes:
-        side -= size - 1
-        sides.append(side)
-    return tuple(sides)
-
-
-@functools.lru_cache
-def _shapes(
-    kernel_sizes: tuple[int, ...], filters: int, side: int, class_count: int
-) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {
-        f"conv_{layer}": (filters, size, size) for layer, size in enumerate(kernel_sizes, start=1)
-    }
-    return shapes | {"dense_1": (class_count, filters, side, side)}
+def _default_classes(values: dict[str, Any]) -> tuple[int, ...]:
+    """The seed's classes; for a network of the user's all that the data set has."""
+    return DEFAULT_CLASSES if values.get("network") == BUILT_IN else ()
 
 
 class RunConfig(UpdateConfig, Architecture):
     """One training, from its data to its last iteration. Defaults are the seed's numbers."""
 
+    network: Annotated[
+        str, Field(min_length=1, description="built-in, or a Python file with a network of yours")
+    ] = BUILT_IN
+    options: Annotated[
+        dict[str, Option], Field(max_length=MOST_OPTIONS, description="options of your network")
+    ] = Field(default_factory=dict)
+    #: Found by the check of a user's network as the run is submitted; part of its stored record.
+    network_facts: NetworkFacts | None = None
     dataset: Annotated[
         str, Field(min_length=1, description="digits, mnist, or the path of an .npz file")
     ] = "digits"
@@ -201,8 +111,12 @@ class RunConfig(UpdateConfig, Architecture):
         Text | None, Field(description="directory that holds MNIST's files [TAPEWORKS_DATA_DIR]")
     ] = None
     classes: Annotated[
-        Labels, Field(min_length=2, max_length=256, description="labels to tell apart, two or more")
-    ] = (3, 6)
+        Labels,
+        Field(
+            max_length=256,
+            description="labels to tell apart, two or more; with a network of yours: all",
+        ),
+    ] = Field(default_factory=_default_classes)
     images: Annotated[Count, Field(ge=1, description="images to train on")] = 50
     images_per_iteration: Annotated[
         Count | None,
@@ -257,6 +171,9 @@ class RunConfig(UpdateConfig, Architecture):
         if len(set(self.classes)) != len(self.classes):
             received = f"classes={format_value(self.classes)}"
             raise ValueError(f"Expected different classes. Received: {received}")
+        if len(self.classes) < (2 if self.is_built_in else 0) or len(self.classes) == 1:
+            received = f"classes={format_value(self.classes)}"
+            raise ValueError(f"Expected two classes or more. Received: {received}")
         if self.audit and self.allow_mixed_workers:
             raise ValueError(
                 "Mixed workers compute different bits, which an audit cannot compare; choose one. "
@@ -275,8 +192,35 @@ class RunConfig(UpdateConfig, Architecture):
         return self
 
     @model_validator(mode="after")
+    def _network_reads_all(self) -> Self:
+        if self.is_built_in and self.options:
+            raise ValueError(
+                "The built-in network has no options; name a network of yours with network, or "
+                f"leave them out. Received: option {min(self.options)}"
+            )
+        if self.is_built_in and self.gradients is GradientChoice.MICROBATCH:
+            raise ValueError(
+                "The built-in network computes every image's gradient; choose gradients=summed "
+                "for little traffic. Received: gradients=microbatch"
+            )
+        if not self.is_built_in and not self.network.lower().endswith(".py"):
+            raise ValueError(
+                f"Expected {BUILT_IN} or a Python file, which ends in .py. "
+                f"Received: network={self.network}"
+            )
+        for name, field in Architecture.model_fields.items():
+            if not self.is_built_in and getattr(self, name) != field.default:
+                raise ValueError(
+                    f"Only the built-in network reads {name}; a network of yours has options. "
+                    f"Received: {name}={format_value(getattr(self, name))} network={self.network}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _network_fits(self) -> Self:
-        network = self.network
+        if not self.is_built_in:
+            return self
+        network = self.built_in
         if not network.has_pixels:
             taken = "".join(f" − {size - 1}" for size in self.kernel_sizes)
             raise ValueError(
@@ -319,11 +263,16 @@ class RunConfig(UpdateConfig, Architecture):
     def _refuses_in_one_sentence(
         cls, given: Any, validate: ModelWrapValidatorHandler[Self]
     ) -> Self:
-        values = plain_values(given, cls.model_fields) if isinstance(given, Mapping) else given
+        values = given
+        if isinstance(given, Mapping):
+            values = plain_values(fold_options(given), cls.model_fields)
         try:
             return validate(values)
         except ValidationError as error:
             raise ConfigurationError(sentence(error)) from error
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())  # options stand in a dictionary
 
     @property
     def images_in_an_iteration(self) -> int:
@@ -333,9 +282,11 @@ class RunConfig(UpdateConfig, Architecture):
     @property
     def gradient_form(self) -> GradientForm:
         """The form in which workers return gradients; the bits of a run are the same in either."""
-        if self.gradients is not GradientChoice.AUTO:
+        if self.gradients in {GradientChoice.PER_IMAGE, GradientChoice.SUMMED}:
             return GradientForm(self.gradients.value)
-        per_image_bytes = 4 * self.network.parameter_count * self.images_in_an_iteration
+        if not self.is_built_in:
+            return GradientForm.SUMMED
+        per_image_bytes = 4 * self.spec.parameter_count * self.images_in_an_iteration
         is_small = per_image_bytes <= MOST_PER_IMAGE_BYTES
         return GradientForm.PER_IMAGE if is_small else GradientForm.SUMMED
 
@@ -346,17 +297,42 @@ class RunConfig(UpdateConfig, Architecture):
         return self.record_images_every or (1 if is_small else RECORDING_INTERVAL)
 
     @property
-    def network(self) -> NetworkConfig:
-        """The part of the configuration that decides what a microbatch's computation is."""
-        return NetworkConfig(
+    def is_built_in(self) -> bool:
+        """True for the seed's network, false for a user's."""
+        return self.network == BUILT_IN
+
+    @property
+    def spec(self) -> AnyNetwork:
+        """The part of the configuration that decides what a microbatch's computation is.
+
+        Raises `ConfigurationError` for a user's network that is not checked yet.
+        """
+        if self.is_built_in:
+            return self.built_in
+        if self.network_facts is None:
+            raise ConfigurationError(f"Expected a checked network. Received: {self.network}.")
+        return OwnNetwork(
+            **{name: getattr(self.network_facts, name) for name in NetworkFacts.model_fields},
+            options=tuple(sorted(self.options.items())),
+            class_count=len(self.classes),
+            microbatch_size=self.images_in_a_microbatch,
+        )
+
+    @property
+    def built_in(self) -> BuiltinNetwork:
+        return BuiltinNetwork(
             image_side=self.image_side,
             kernel_sizes=self.kernel_sizes,
             filters=self.filters,
             class_count=len(self.classes),
             unfolding=self.unfolding,
-            microbatch_size=self.microbatch_size
-            or default_microbatch_size(self.images_in_an_iteration),
+            microbatch_size=self.images_in_a_microbatch,
         )
+
+    @property
+    def images_in_a_microbatch(self) -> int:
+        """The configured size, or the default."""
+        return self.microbatch_size or default_microbatch_size(self.images_in_an_iteration)
 
 
 def default_microbatch_size(images: int) -> int:

@@ -36,3 +36,11 @@ class VariableUnreadable(ModelError):
 
 class ArithmeticUnsound(ModelError):
     """This machine computes other bits for the same image in another place, or for the same sum."""
+
+
+class NetworkError(ModelError):
+    """A user's network breaks the contract of docs/networks.md."""
+
+
+class NetworkNotAllowed(ModelError):
+    """The source of a user's network may not run in this process, or is not there."""

@@ -13,19 +13,22 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.config import SUM_ORDER, GradientForm, NetworkConfig, Unfolding
+from tapeworks.model.config import SUM_ORDER
 from tapeworks.model.engine.flags import FLAGS, THREADS
-from tapeworks.model.engine.gradients import EngineResult, engine
+from tapeworks.model.engine.gradients import engine
+from tapeworks.model.engine.results import EngineResult
 from tapeworks.model.engine.runtime import tf
 from tapeworks.model.errors import ArithmeticUnsound
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork, Unfolding
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import digest, initial, to_bytes
 from tapeworks.model.reduction import microbatch_sums
 
 #: One for each unfolding: the default network, which most runs need compiled anyway, and a small
 #: one for the other.
 GOLDEN_NETWORKS = (
-    NetworkConfig(),
-    NetworkConfig(unfolding=Unfolding.FULL, image_side=14, microbatch_size=2),
+    BuiltinNetwork(),
+    BuiltinNetwork(unfolding=Unfolding.FULL, image_side=14, microbatch_size=2),
 )
 
 #: Hexadecimal digits kept: two fingerprints are equal by chance once in 2⁶⁴.
@@ -45,7 +48,7 @@ def fingerprint() -> str:
     return digest(json.dumps(facts, sort_keys=True).encode())[:FINGERPRINT_DIGITS]
 
 
-def golden_digest(network: NetworkConfig) -> str:
+def golden_digest(network: BuiltinNetwork) -> str:
     """Digest of fixed images' gradients, losses and norms, and of the gradients' sums.
 
     Raises `ArithmeticUnsound` if they depend on the images' places, or the sums on who adds.
@@ -65,7 +68,7 @@ def golden_digest(network: NetworkConfig) -> str:
     return digest(forwards + sums)
 
 
-def _golden_images(network: NetworkConfig) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
+def _golden_images(network: BuiltinNetwork) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
     """Two microbatches and an image, so that there are several groups, and a padded one."""
     count = 2 * network.microbatch_size + 1
     shape = (count, network.image_side, network.image_side)

@@ -16,7 +16,10 @@ from tapeworks.model.errors import ConfigurationError
 from tapeworks.model.plain import plain
 
 #: Settings that are paths, or may be.
-OF_PATHS = ("dataset", "data_dir")
+OF_PATHS = ("dataset", "data_dir", "network")
+
+#: What stands before the name of an option where it is written as a setting.
+OPTION_PREFIX = "option."
 
 #: Items of a list, and characters of a value, that an error shows; more are a slip.
 MOST_SHOWN, LONGEST_SHOWN = 300, 200
@@ -33,13 +36,39 @@ def _check_names(names: Iterable[Any], fields: Fields) -> None:
             raise ConfigurationError(f"There is no setting named {name!r}.{hint}")
 
 
+def fold_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Move settings named `option.NAME` into `options`. Raises `ConfigurationError`."""
+    values = {k: v for k, v in given.items() if not str(k).startswith(OPTION_PREFIX)}
+    named = {
+        str(k).removeprefix(OPTION_PREFIX): v
+        for k, v in given.items()
+        if str(k).startswith(OPTION_PREFIX)
+    }
+    options = values.get("options", {})
+    if not isinstance(options, Mapping):
+        raise _refusal("options", options, "expected values by name, such as hidden: 120")
+    folded = {str(name): _option(str(name), one) for name, one in {**options, **named}.items()}
+    return values | {"options": folded} if folded else values
+
+
+def _option(name: str, value: Any) -> Any:
+    option = plain(value)
+    if isinstance(option, bool | int | float | str):
+        return option
+    raise _refusal(
+        OPTION_PREFIX + name, value, "expected a number, a truth value or text as an option"
+    )
+
+
 def plain_values(given: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
     """Convert what other libraries' types hold; refuse what pydantic would take for another value.
 
     To pydantic True is 1, and a set has an order. Raises `ConfigurationError`.
     """
     _check_names(given, fields)
-    values = {name: plain(value) for name, value in given.items()}
+    values = {
+        name: value if isinstance(value, Mapping) else plain(value) for name, value in given.items()
+    }
     for name, value in values.items():
         if name in OF_PATHS:
             values[name] = _path(name, value)

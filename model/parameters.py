@@ -12,21 +12,20 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from tapeworks.model.config import NetworkConfig
 from tapeworks.model.environment import expand_home
 from tapeworks.model.errors import ParametersError
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
+from tapeworks.model.networks.spec import Network
 
 #: Arrays by name.
 Arrays = dict[str, NDArray[Any]]
 
-#: Arrays that every answer holds, a row per image.
-LOSSES, GRADIENT_NORMS, PREDICTIONS = "losses", "gradient_norms", "predictions"
 
 #: The largest file that is read as given parameters, in bytes.
 LARGEST_FILE_BYTES = 2**30
 
 
-def initial(network: NetworkConfig, seed: int) -> Arrays:
+def initial(network: BuiltinNetwork, seed: int) -> Arrays:
     """Glorot-uniform float32 parameters with the seed document's bounds.
 
     The same seed gives the same bits with every NumPy: the raw output of PCG64 is part of NumPy's
@@ -39,7 +38,7 @@ def initial(network: NetworkConfig, seed: int) -> Arrays:
     }
 
 
-def bound(network: NetworkConfig, name: str) -> float:
+def bound(network: BuiltinNetwork, name: str) -> float:
     """Largest initial value: √(6/(filters·k·k+1)), or √(6/(classes·filters·side²+classes))."""
     size = int(np.prod(network.shapes[name]))
     outputs = network.class_count if name == "dense_1" else 1
@@ -91,7 +90,7 @@ def history_digest(losses: list[float]) -> str:
     return digest(to_bytes({"losses": np.array(losses, np.float64)}))
 
 
-def read_file(path: Path, network: NetworkConfig) -> Arrays:
+def read_file(path: Path, network: Network) -> Arrays:
     """Return given initial parameters, checked against the network. Raises `ParametersError`."""
     try:
         path = Path(expand_home(str(path)))
@@ -109,7 +108,7 @@ def read_file(path: Path, network: NetworkConfig) -> Arrays:
     return validate_parameters(arrays, network, str(path))
 
 
-def validate_parameters(arrays: Arrays, network: NetworkConfig, source: str) -> Arrays:
+def validate_parameters(arrays: Arrays, network: Network, source: str) -> Arrays:
     """The arrays, if they are what the network trains. Raises `ParametersError`."""
     expected = network.shapes
     if set(arrays) != set(expected):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.config import GradientForm
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import Arrays
 
 Sum = NDArray[np.float64]

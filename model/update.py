@@ -40,7 +40,7 @@ def initial_state(config: RunConfig) -> Arrays:
     state: Arrays = {
         f"{name}.{kind}": np.zeros(shape, np.float32)
         for kind in _REMEMBERED[config.optimizer]
-        for name, shape in config.network.shapes.items()
+        for name, shape in config.spec.shapes.items()
     }
     if config.optimizer is Optimizer.ADAM:
         state |= {BETA_1_POWER: np.ones(1), BETA_2_POWER: np.ones(1)}

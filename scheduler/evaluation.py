@@ -7,9 +7,9 @@ from typing import Any
 
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets.source import ImageData
+from tapeworks.model.networks.prepare import OF_IMAGES
 from tapeworks.scheduler.cadence import is_evaluated, reason_to_stop
 from tapeworks.scheduler.dispatch.contract import Dispatcher, Watcher
-from tapeworks.scheduler.submission import OF_IMAGES
 from tapeworks.scheduler.training import evaluate
 from tapeworks.storage.history import History
 from tapeworks.storage.records import Claim, EvaluationRecord, RunRecord

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapeworks.model.datasets.source import ImageData
+from tapeworks.model.networks.spec import GRADIENT_NORMS, LOSSES, PREDICTIONS
 from tapeworks.model.parameters import Arrays
 from tapeworks.model.reduction import global_norm, total_loss
 from tapeworks.scheduler.dispatch.contract import Outcome, Work
@@ -54,8 +55,11 @@ class Computed:
         return loss_of(self.outcomes)
 
     @property
-    def accuracy(self) -> float:
-        """Part of the images whose class the parameters before the update predict."""
+    def accuracy(self) -> float | None:
+        """Part of the images whose class the parameters before the update predict.
+
+        None for a network without predictions, as in `accuracy_of`.
+        """
         return accuracy_of(self.outcomes, self.work.data)
 
     @property
@@ -76,20 +80,29 @@ class Computed:
 
 def loss_of(outcomes: list[Outcome]) -> float:
     """Sum of all images' losses, in image order."""
-    return total_loss(np.concatenate([outcome.losses for outcome in outcomes]))
+    return total_loss(_join(outcomes, LOSSES))
 
 
-def accuracy_of(outcomes: list[Outcome], data: ImageData) -> float:
-    """Part of the images whose class the parameters predict."""
-    truth, predictions = _classes(outcomes, data)
-    return int((predictions == truth).sum()) / len(truth)
+def accuracy_of(outcomes: list[Outcome], data: ImageData) -> float | None:
+    """Part of the images whose class the parameters predict; None without predictions."""
+    if PREDICTIONS not in outcomes[0].values:
+        return None
+    truth = data.labels[images_of(outcomes)]
+    return int((_join(outcomes, PREDICTIONS) == truth).sum()) / len(truth)
 
 
-def confusion_of(outcomes: list[Outcome], data: ImageData, class_count: int) -> list[list[int]]:
-    """Count the images of each class (row) that are predicted to be of each class (column)."""
-    truth, predictions = _classes(outcomes, data)
+def confusion_of(
+    outcomes: list[Outcome], data: ImageData, class_count: int | None
+) -> list[list[int]] | None:
+    """Count the images of each class (row) that are predicted to be of each class (column).
+
+    None for a network without predictions.
+    """
+    if PREDICTIONS not in outcomes[0].values or class_count is None:
+        return None
+    truth = data.labels[images_of(outcomes)]
     counts = np.zeros((class_count, class_count), np.int64)
-    np.add.at(counts, (truth, predictions), 1)
+    np.add.at(counts, (truth, _join(outcomes, PREDICTIONS)), 1)
     rows: list[list[int]] = counts.tolist()
     return rows
 
@@ -99,23 +112,21 @@ def images_of(outcomes: list[Outcome]) -> NDArray[np.int64]:
     return np.concatenate([outcome.shard.images for outcome in outcomes])
 
 
-def _classes(outcomes: list[Outcome], data: ImageData) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """Each image's true class, and the predicted one."""
-    predictions = np.concatenate([outcome.predictions for outcome in outcomes])
-    return data.labels[images_of(outcomes)], predictions
+def _join(outcomes: list[Outcome], name: str) -> NDArray[Any]:
+    return np.concatenate([outcome.values[name] for outcome in outcomes])
 
 
 def image_values(outcomes: list[Outcome]) -> ImageValues:
     """Loss, gradient norm and prediction of every image of the image set."""
-    losses = np.concatenate([outcome.losses for outcome in outcomes])
-    norms = np.concatenate([outcome.gradient_norms for outcome in outcomes])
-    predictions = np.concatenate([outcome.predictions for outcome in outcomes])
+    values = outcomes[0].values
+    norms = _join(outcomes, GRADIENT_NORMS) if GRADIENT_NORMS in values else None
+    predictions = _join(outcomes, PREDICTIONS) if PREDICTIONS in values else None
     numbers = images_of(outcomes)
     in_place = np.array_equal(numbers, np.arange(len(numbers)))
     return ImageValues(
-        losses=losses.astype("<f4").tobytes(),
-        gradient_norms=norms.astype("<f4").tobytes(),
-        predictions=predictions.astype(np.uint8).tobytes(),
+        losses=_join(outcomes, LOSSES).astype("<f4").tobytes(),
+        gradient_norms=b"" if norms is None else norms.astype("<f4").tobytes(),
+        predictions=b"" if predictions is None else predictions.astype(np.uint8).tobytes(),
         image_numbers=None if in_place else numbers.astype("<i4").tobytes(),
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import reprlib
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +20,42 @@ from tapeworks.model.config import (
     restore_config,
     run_config,
 )
+from tapeworks.model.datasets.source import Split
 from tapeworks.model.errors import ConfigurationError
-from tapeworks.model.parameters import Arrays
+from tapeworks.model.networks.prepare import OF_IMAGES, Prepared, prepare
 from tapeworks.scheduler.errors import other_order
 from tapeworks.storage.history import History
 from tapeworks.storage.records import CheckpointRecord, RunRecord, iteration_count
 from tapeworks.storage.run_queue import NewRun
 
-#: The settings that decide which images are trained on.
-OF_IMAGES = ("dataset", "data_dir", "classes", "images", "image_side")
-
 #: Runs that one grid may have: more are a slip of the keyboard.
 LARGEST_GRID = 1000
 
 
-def initial_parameters(config: RunConfig, init_from: Path | None) -> Arrays:
-    """Given parameters, else ones drawn with the run's seed.
+def prepare_runs(
+    configs: Sequence[RunConfig],
+    init_from: Path | None = None,
+    load: Callable[[RunConfig], Split] = datasets.load,
+) -> list[Prepared]:
+    """Prepare configurations to be stored, with given parameters or those of each one's seed.
 
-    Raises `ParametersError` for given parameters that do not fit.
+    Raises `ParametersError` for given parameters that do not fit, and like `prepare`.
     """
+    for config in configs:
+        datasets.check_name(config.dataset)
+    prepared = prepare(configs, load=load)
     if init_from is None:
-        return parameters.initial(config.network, config.seed)
-    return parameters.read_file(init_from, config.network)
+        return prepared
+    return [
+        replace(one, parameters=parameters.read_file(init_from, one.config.spec))
+        for one in prepared
+    ]
 
 
-def new_run(config: RunConfig, initial: Arrays, *, name: str | None, **described: Any) -> NewRun:
+def new_run(prepared: Prepared, *, name: str | None, **described: Any) -> NewRun:
     """A run to submit; `described` are other fields of a `NewRun`, such as its priority."""
-    datasets.check_name(config.dataset)
-    resolved = _resolve_paths(config)
-    payload = parameters.to_bytes(initial)
+    resolved = _resolve_paths(prepared.config)
+    payload = parameters.to_bytes(prepared.parameters)
     state = optimizers.state_bytes(optimizers.initial_state(resolved))
     begun: dict[str, Any] = {"optimizer_state": state}
     return NewRun(
@@ -62,14 +70,13 @@ def new_run(config: RunConfig, initial: Arrays, *, name: str | None, **described
 
 def submit(
     history: History,
-    config: RunConfig,
-    initial: Arrays,
+    prepared: Prepared,
     *,
     name: str | None = None,
     **described: Any,
 ) -> RunRecord:
     """Store a run with its initial parameters, for a scheduler to take if it is queued."""
-    return history.queue.submit([new_run(config, initial, name=name, **described)])[0]
+    return history.queue.submit([new_run(prepared, name=name, **described)])[0]
 
 
 def check_order(run: RunRecord) -> None:
@@ -139,8 +146,7 @@ def retry(
     kept: dict[str, Any] = {"name": run.name, "priority": run.priority, "note": run.note}
     kept["tags"] = history.tags(run.id)
     new = new_run(
-        config,
-        _initial_of_retry(run, config, checkpoint),
+        _prepare_retry(run, config, checkpoint),
         parent_id=run.id,
         parent_iterations=start or None,
         **kept | _bound(run, config, checkpoint) | described,
@@ -148,21 +154,21 @@ def retry(
     return history.queue.submit([new])[0]
 
 
-def _initial_of_retry(run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord) -> Arrays:
-    """The checkpoint's parameters; drawn again if initial, and the draw has changed."""
+def _prepare_retry(run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord) -> Prepared:
+    """Take the checkpoint's parameters; draw again if initial, and the draw has changed."""
     old, start = restore_config(run.configuration), checkpoint.completed_iterations
-    drawn = parameters.digest(parameters.to_bytes(parameters.initial(old.network, old.seed)))
-    if start == 0 and drawn == checkpoint.digest:
-        return parameters.initial(config.network, config.seed)
+    [drawn, again] = prepare([old, config])
+    if start == 0 and parameters.digest(parameters.to_bytes(drawn.parameters)) == checkpoint.digest:
+        return again
     if config.seed != old.seed and config.images_per_iteration is None:
         raise ConfigurationError(
             f"A retry that begins with given parameters has nothing that a seed would change. "
             f"Received: seed={config.seed}."
         )
     given = parameters.from_bytes(checkpoint.parameters)
-    return parameters.validate_parameters(
-        given, config.network, f"Run {run.id}, after {iteration_count(start)}"
-    )
+    source = f"Run {run.id}, after {iteration_count(start)}"
+    fitting = parameters.validate_parameters(given, again.config.spec, source)
+    return replace(again, parameters=fitting)
 
 
 def _bound(run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord) -> dict[str, Any]:
@@ -179,7 +185,7 @@ def _bound(run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord) -> d
 
 def _resolve_paths(config: RunConfig) -> RunConfig:
     """The configuration without what depends on where it is read: directory or version."""
-    update: dict[str, object] = {"microbatch_size": config.network.microbatch_size}
+    update: dict[str, object] = {"microbatch_size": config.images_in_a_microbatch}
     if config.dataset.lower().endswith(".npz"):
         update["dataset"] = str(Path(config.dataset).absolute())
     if config.data_dir:

@@ -25,7 +25,7 @@ from tapeworks.errors import InvalidValue
 from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.parameters import Arrays, from_bytes
 from tapeworks.places import find_places
-from tapeworks.scheduler.submission import grid, initial_parameters, new_run, retry
+from tapeworks.scheduler.submission import grid, new_run, prepare_runs, retry
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import NotCopied
 from tapeworks.storage.history import History
@@ -127,15 +127,15 @@ class Client:
         status = RunStatus.PAUSED if given.read_truth("paused", paused) else RunStatus.QUEUED
         start = given.read_optional(given.read_path, "init_from", init_from)
         varied = given.read_mapping("vary", vary)
+        prepared = prepare_runs(grid(_settings_of(config), varied), start)
         new = [
             new_run(
                 one,
-                initial_parameters(one, start),
                 name=f"{label}-{number}" if label is not None and varied else label,
                 status=status,
                 **described,
             )
-            for number, one in enumerate(grid(_settings_of(config), varied), start=1)
+            for number, one in enumerate(prepared, start=1)
         ]
         return [self._run(record) for record in self._history.queue.submit(new)]
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tapeworks.model.networks.kinds import AnyNetwork
 from tapeworks.model.parameters import Arrays, digest, to_bytes
 
 #: Images in one chunk: 190 KB of MNIST, so that a worker fetches little that it does not need.
@@ -58,15 +59,18 @@ def make_chunks(images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]) -> 
 
 
 def pick(
-    chunks: Mapping[int, Arrays], images: NDArray[np.integer], chunk_images: int, side: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """These images, of so many rows and columns, and their labels, in this order.
+    chunks: Mapping[int, Arrays],
+    images: NDArray[np.integer],
+    chunk_images: int,
+    network: AnyNetwork,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """These images and their labels, in this order, as the network takes them.
 
     Raises `KeyError`, `IndexError` or `ValueError` for what the chunks do not hold.
     """
     numbers, rows = np.divmod(images, chunk_images)
-    pixels = np.empty((len(images), side, side), np.uint8)
-    labels = np.empty(len(images), np.uint8)
+    pixels = np.empty((len(images), *network.image_shape), network.image_kind.value)
+    labels = np.empty((len(images), *network.label_shape), network.label_kind.value)
     for number in np.unique(numbers).tolist():
         here = numbers == number
         pixels[here] = chunks[number]["images"][rows[here]]

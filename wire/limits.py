@@ -43,7 +43,7 @@ LARGEST_HEADER_BYTES = HEAD_BYTES + MISSING_BYTES * (MOST_SHARD_CHUNKS + 1)
 
 #: Bytes of a worker's record of itself, of an announced network, of where a run stands.
 LARGEST_RECORD_BYTES = 16 * 1024
-LARGEST_NETWORK_BYTES = 16 * 1024
+LARGEST_NETWORK_BYTES = 512 * 1024
 LARGEST_CURRENT_BYTES = 64
 
 #: Characters of a name: of a run, an attempt, a worker, a digest.

@@ -8,7 +8,8 @@ from typing import Annotated, Self
 import xxhash
 from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
-from tapeworks.model.config import GradientForm, NetworkConfig
+from tapeworks.model.networks.kinds import AnyNetwork
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.reduction import blocks
 from tapeworks.wire.limits import (
     ARRAYS_HEADER_BYTES,
@@ -80,7 +81,7 @@ class ShardMessage(_Message):
     """One attempt at one shard: all that a worker needs to know, but for the bytes in Redis."""
 
     key: AttemptKey
-    network: NetworkConfig
+    network: AnyNetwork
     wanted: GradientForm
     parameters_digest: Digest
     chunk_images: Annotated[int, Field(ge=1, le=65536)]  #: images in a chunk
@@ -104,8 +105,8 @@ class ShardMessage(_Message):
 
     @property
     def largest_chunk_bytes(self) -> int:
-        """No chunk of this shard is longer: a byte for each pixel and each label."""
-        return self.chunk_images * (self.network.image_side**2 + 1) + ARRAYS_HEADER_BYTES
+        """No chunk of this shard is longer."""
+        return self.chunk_images * self.network.image_bytes + ARRAYS_HEADER_BYTES
 
     @property
     def largest_parameters_bytes(self) -> int:
@@ -120,13 +121,14 @@ class ShardMessage(_Message):
 
     @property
     def answer_bytes(self) -> int:
-        """The arrays that this asks for: three numbers for each image, and gradients."""
+        """The arrays that this asks for: some numbers for each image, and gradients."""
         rows = {
             GradientForm.PER_IMAGE: 4 * len(self.images),
             GradientForm.SUMMED: 8 * len(blocks(self.first_microbatch, self.microbatches)),
             GradientForm.NOTHING: 0,
         }
-        return 12 * len(self.images) + rows[self.wanted] * self.network.parameter_count
+        numbers = len(self.network.image_values(self.wanted)) * len(self.images)
+        return 4 * numbers + rows[self.wanted] * self.network.parameter_count
 
     @model_validator(mode="after")
     def _asks_for_little(self) -> Self:

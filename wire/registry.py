@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.networks.kinds import AnyNetwork
 from tapeworks.wire import redis_client
 from tapeworks.wire.errors import SignatureWrong
 from tapeworks.wire.keys import (
@@ -57,6 +57,10 @@ class Survey:
     queue_length: int  #: messages that this run's workers may take, of all runs
     runs: int  #: in progress
     workers: list[WorkerRecord]
+
+
+#: Reads any kind of network.
+_NETWORK: TypeAdapter[AnyNetwork] = TypeAdapter(AnyNetwork)
 
 
 class Registry:
@@ -114,7 +118,7 @@ class Registry:
 
     # Runs in progress
 
-    def announce_run(self, run_id: str, network: NetworkConfig) -> None:
+    def announce_run(self, run_id: str, network: AnyNetwork) -> None:
         """Let workers that start from now on compile this run's network before anything else."""
         sealed = self.signer.seal(Purpose.NETWORK, network.model_dump_json())
         with redis_client.translate_errors(self.url), self._redis.pipeline() as pipe:
@@ -150,7 +154,7 @@ class Registry:
                 pipe.srem(RUNS_KEY, run_id)
                 pipe.execute()
 
-    def networks(self) -> list[NetworkConfig]:
+    def networks(self) -> list[AnyNetwork]:
         """Networks of the runs in progress, as far as they are signed as they should be."""
         return [network for value in self._read_announced() if (network := self._network(value))]
 
@@ -165,10 +169,10 @@ class Registry:
             limits = ((network_key(run), LARGEST_NETWORK_BYTES) for run in runs)
             return list(self._values(limits))
 
-    def _network(self, value: bytes) -> NetworkConfig | None:
+    def _network(self, value: bytes) -> AnyNetwork | None:
         try:
             text = self.signer.unseal(Purpose.NETWORK, as_text(value))
-            network = NetworkConfig.model_validate_json(text)
+            network = _NETWORK.validate_json(text)
         except (ValidationError, SignatureWrong):
             return None  # of another version, or of nobody whom we know; it only saves time
         return network if network.fits else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +41,8 @@ def compute(shard: ShardMessage, fetch: Fetch) -> Arrays:
     chunks = {number: found[name] for number, name in shard.chunks.items()}
     numbers = np.array(shard.images)
 
-    def take(rows: slice) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
-        return pick(chunks, numbers[rows], shard.chunk_images, shard.network.image_side)
+    def take(rows: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+        return pick(chunks, numbers[rows], shard.chunk_images, shard.network)
 
     results = compute_slices(shard.network, parameters, len(numbers), take, shard.wanted)
     return answer_arrays(results, shard.network, shard.wanted, shard.first_microbatch)

@@ -23,8 +23,9 @@ import redis
 
 from benchmarks.pacing.composing import ComposingExchange
 from benchmarks.pacing.made_up import FINGERPRINT, made_up_result
-from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.engine.slices import answer_arrays
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import to_bytes
 from tapeworks.model.settings import Settings
 from tapeworks.wire.addresses import redis_url
@@ -128,7 +129,7 @@ def _message(exchange: ComposingExchange, entry: bytes) -> ShardMessage:
 
 @functools.cache
 def _arrays(
-    network: NetworkConfig, wanted: GradientForm, first_microbatch: int, images: int
+    network: BuiltinNetwork, wanted: GradientForm, first_microbatch: int, images: int
 ) -> tuple[bytes, str]:
     """An answer's arrays, and their checksum; the same in every iteration."""
     results = [made_up_result(network, images, wanted)]

@@ -6,8 +6,9 @@ import functools
 
 import numpy as np
 
-from tapeworks.model.config import GradientForm, NetworkConfig
-from tapeworks.model.engine.gradients import EngineResult
+from tapeworks.model.engine.results import EngineResult
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import Arrays
 from tapeworks.model.reduction import gradients_as_wanted
 
@@ -16,7 +17,7 @@ FINGERPRINT = "0" * 16
 
 
 @functools.cache
-def made_up_result(network: NetworkConfig, images: int, wanted: GradientForm) -> EngineResult:
+def made_up_result(network: BuiltinNetwork, images: int, wanted: GradientForm) -> EngineResult:
     """The result of one call of the engine; the same for every call."""
     source = np.random.default_rng(1)
     gradients: Arrays = {
@@ -25,7 +26,9 @@ def made_up_result(network: NetworkConfig, images: int, wanted: GradientForm) ->
     }
     return EngineResult(
         gradients=gradients_as_wanted(gradients, wanted, network.microbatch_size),
-        losses=source.random(images).astype(np.float32),
-        gradient_norms=source.random(images).astype(np.float32),
-        predictions=np.zeros(images, np.int32),
+        values={
+            "losses": source.random(images).astype(np.float32),
+            "gradient_norms": source.random(images).astype(np.float32),
+            "predictions": np.zeros(images, np.int32),
+        },
     )

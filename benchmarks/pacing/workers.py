@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from benchmarks.pacing.made_up import FINGERPRINT, made_up_result
 from tapeworks.model import fingerprint
-from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.engine import gradients, slices
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import Arrays
 from tapeworks.model.settings import Settings
 from tapeworks.workers import __main__ as worker
@@ -42,7 +43,7 @@ def main(count: str, seconds: str) -> None:
 def replace_engine(seconds: float) -> None:
     """Let this process wait so long for each image instead of computing it."""
 
-    def engine(network: NetworkConfig) -> Callable[..., Any]:
+    def engine(network: BuiltinNetwork) -> Callable[..., Any]:
         def wait(
             _: Arrays, images: NDArray[np.uint8], __: NDArray[np.integer], wanted: GradientForm
         ) -> Any:

@@ -17,7 +17,7 @@ import dask
 from distributed import Client, LocalCluster
 
 from benchmarks.peers.shards import next_parameters, shard_answer
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.model.parameters import Arrays, initial
 
 
@@ -36,7 +36,7 @@ def main(workers: str, seconds: str, each: str, images: str, iterations: str) ->
     with cluster, Client(cluster) as client:
         client.wait_for_workers(int(workers))
         places = list(client.scheduler_info(n_workers=-1)["workers"])
-        parameters, found = initial(NetworkConfig(), seed=1), []
+        parameters, found = initial(BuiltinNetwork(), seed=1), []
         for _ in range(int(iterations)):
             began = time.perf_counter()
             [future] = client.scatter([parameters], broadcast=True, hash=False)

@@ -21,7 +21,7 @@ os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 import ray
 
 from benchmarks.peers.shards import next_parameters, shard_answer
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.model.parameters import Arrays, initial
 
 #: Bytes of the object store: the smallest that Ray accepts would do.
@@ -62,7 +62,7 @@ def time_iterations(
     """Seconds of each iteration."""
     actors: Any = Worker
     fleet = [actors.remote() for _ in range(workers)]
-    parameters, found = initial(NetworkConfig(), seed=1), []
+    parameters, found = initial(BuiltinNetwork(), seed=1), []
     for _ in range(iterations):
         began = time.perf_counter()
         reference = ray.put(parameters)

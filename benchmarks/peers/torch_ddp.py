@@ -26,8 +26,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.cores import pin
 from benchmarks.train_data import load_images
-from tapeworks.model.config import DEFAULT_SEED, NetworkConfig
+from tapeworks.model.config import DEFAULT_SEED
 from tapeworks.model.images import normalise, one_hot
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.model.parameters import Arrays, initial
 
 #: Processes, as workers in the runs beside it.
@@ -63,7 +64,7 @@ def main(images: str, classes: str, iterations: str) -> None:
     """Time so many iterations."""
     data, count = load_images(int(images), classes), len(classes.split(","))
     pixels, truth = normalise(data.images), one_hot(data.labels, count)
-    parameters = initial(NetworkConfig(class_count=count), DEFAULT_SEED)
+    parameters = initial(BuiltinNetwork(class_count=count), DEFAULT_SEED)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     with tempfile.TemporaryDirectory() as place:

@@ -31,6 +31,7 @@ class Split:
 
     training: ImageData  #: exactly the configuration's `images`
     test: ImageData  #: exactly its `test_images`, held out from training; may be none
+    classes: tuple[int, ...] = ()  #: the run's; all that the data set has if it names none
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -1,90 +1,58 @@
-"""Every image's loss gradient for every parameter, or the sums of microbatches."""
+"""Gradients of any number of images of any network, from its compiled functions."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model import network as networks
-from tapeworks.model.config import GradientForm, NetworkConfig, Unfolding
-from tapeworks.model.engine.layerwise import CallResults, LayerwiseCalls
-from tapeworks.model.engine.runtime import tf
-from tapeworks.model.images import normalise, one_hot
-from tapeworks.model.network import binary_cross_entropy, unfold_fully
+from tapeworks.model.engine.results import Compute, EngineResult, Request
+from tapeworks.model.networks.builtin.engine import computation as builtin_computation
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
+from tapeworks.model.networks.kinds import AnyNetwork
+from tapeworks.model.networks.own.engine import computation as own_computation
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import Arrays
-from tapeworks.model.reduction import gradients_as_wanted
 
-#: Compiled networks that one process holds, whatever their microbatches' size. What one takes,
-#: some 40 MB, never comes back to the system, nor do the seconds that it took: nothing is gained
-#: by dropping one for the next.
+#: Compiled networks that one process holds. What one takes, some 40 MB, never comes back to the
+#: system, nor do the seconds that it took: nothing is gained by dropping one for the next.
 MOST_NETWORKS = 16
-
-#: Unfolded images kept for one network of the full unfolding, in bytes (the seed's 50 images).
-UNFOLDED_CACHE_BYTES = 512 * 2**20
-
-#: Below this, TensorFlow may make a zero of a product, where NumPy keeps some of its digits.
-SMALLEST_PRODUCT = 2.0**-125
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EngineResult:
-    """The result of some images' computation, in their order."""
-
-    gradients: Arrays  #: per parameter, what was wanted; see `Engine`
-    losses: NDArray[np.float32]  #: (images,)
-    gradient_norms: NDArray[np.float32]  #: (images,) Euclidean norm over all parameters
-    predictions: NDArray[np.int32]  #: (images,) the class of the largest logit
 
 
 class Engine(Protocol):
-    """Computes any number of images of one network, (images, side, side), and their labels.
+    """Computes any number of images of one network, (images, *image_shape), and their labels.
 
-    The gradients are per image, (images, *shape) float32; or summed over each microbatch's images
-    in their order, (microbatches, *shape) float64, the first image being a microbatch's first; or
-    none.
+    The gradients are per image, (images, *shape) float32; or summed over each microbatch's images,
+    (microbatches, *shape) float64, the first image being a microbatch's first; or none.
     """
 
     def __call__(
         self,
         parameters: Arrays,
-        images: NDArray[np.uint8],
-        labels: NDArray[np.integer],
+        images: NDArray[Any],
+        labels: NDArray[Any],
         wanted: GradientForm = GradientForm.PER_IMAGE,
     ) -> EngineResult: ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Request:
-    """The arguments of one call of an engine, and its network's microbatches."""
-
-    parameters: Arrays
-    images: NDArray[np.uint8]
-    labels: NDArray[np.integer]
-    wanted: GradientForm
-    microbatch_size: int
-
-
-_Compute = Callable[[_Request], EngineResult]
-
-
 @functools.lru_cache(maxsize=2 * MOST_NETWORKS)
-def engine(network: NetworkConfig) -> Engine:
-    """The engine of this network. The first with these shapes compiles."""
-    answer = _computation(network.model_copy(update={"microbatch_size": 1}))
+def engine(network: AnyNetwork) -> Engine:
+    """The engine of this network. The first with these shapes compiles.
+
+    Raises `NetworkNotAllowed` for a user's network whose source may not run in this process.
+    """
+    answer = _computation(network.compiled_as)
 
     def compute(
         parameters: Arrays,
-        images: NDArray[np.uint8],
-        labels: NDArray[np.integer],
+        images: NDArray[Any],
+        labels: NDArray[Any],
         wanted: GradientForm = GradientForm.PER_IMAGE,
     ) -> EngineResult:
         return answer(
-            _Request(
+            Request(
                 parameters=parameters,
                 images=images,
                 labels=labels,
@@ -101,167 +69,21 @@ def count_compiled_networks() -> int:
     return _computation.cache_info().misses
 
 
-def warm_up(network: NetworkConfig) -> None:
-    """Compile this network's function, so that the first real call does not have to."""
-    blank = np.zeros((1, network.image_side, network.image_side), np.uint8)
+def warm_up(network: AnyNetwork) -> None:
+    """Compile this network's function, so that the first real call does not have to.
+
+    Raises like `engine`.
+    """
+    images = np.zeros((1, *network.image_shape), network.image_kind.value)
+    labels = np.zeros((1, *network.label_shape), network.label_kind.value)
     parameters: Arrays = {
         name: np.zeros(shape, np.float32) for name, shape in network.shapes.items()
     }
-    engine(network)(parameters, blank, np.zeros(1, np.int64))
+    engine(network)(parameters, images, labels, GradientForm.SUMMED)
 
 
 @functools.lru_cache(maxsize=MOST_NETWORKS)
-def _computation(network: NetworkConfig) -> _Compute:
-    """The compiled computation of all networks that differ from this one in microbatches alone."""
-    return (_full if network.unfolding is Unfolding.FULL else _layerwise)(network)
-
-
-def _layerwise(network: NetworkConfig) -> _Compute:
-    calls = LayerwiseCalls(network)
-
-    def compute(request: _Request) -> EngineResult:
-        arrays = [request.parameters[name].ravel() for name in network.shapes]
-        flat, count = tf.constant(np.concatenate(arrays)), len(request.images)
-        size = request.microbatch_size if request.wanted is GradientForm.SUMMED else None
-        gradients = _empty_gradients(network, request)
-        values, results = np.empty((3, count), np.float32), None
-        for part in _parts(count, size, calls):
-            pixels, labels = request.images[part.images], request.labels[part.images]
-            before = results if part.continues else None
-            results = calls(flat, pixels, labels.astype(np.int32), size, before)
-            values[:, part.images] = results.values[: len(pixels)].T
-            if request.wanted is GradientForm.SUMMED:
-                _put_sums(gradients, part.microbatches, results)
-            elif request.wanted is GradientForm.PER_IMAGE:
-                _put_gradients(gradients, part.images, results)
-        losses, norms, predictions = values
-        return EngineResult(
-            gradients=gradients,
-            losses=losses,
-            gradient_norms=norms,
-            predictions=predictions.astype(np.int32),
-        )
-
-    return compute
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Part:
-    """Images that are computed in one call."""
-
-    images: slice
-    microbatches: slice  #: those that they belong to, if these are summed
-    continues: bool  #: the call before had earlier images of the same microbatch
-
-
-def _parts(images: int, microbatch_size: int | None, calls: LayerwiseCalls) -> Iterator[_Part]:
-    """Each has as many whole microbatches as a call has room for, or a part of one."""
-    size = microbatch_size or calls.images
-    together = size * max(min(calls.images // size, calls.sums), 1)
-    for first in range(0, images, together):
-        end = min(first + together, images)
-        for start in range(first, end, calls.images):
-            yield _Part(
-                images=slice(start, min(start + calls.images, end)),
-                microbatches=slice(first // size, -(-end // size)),
-                continues=start > first,
-            )
-
-
-def _empty_gradients(network: NetworkConfig, request: _Request) -> Arrays:
-    rows, kind = len(request.images), "f4"
-    if request.wanted is GradientForm.NOTHING:
-        return {}
-    if request.wanted is GradientForm.SUMMED:
-        rows, kind = -(-rows // request.microbatch_size), "f8"
-    return {name: np.empty((rows, *shape), kind) for name, shape in network.shapes.items()}
-
-
-def _put_sums(sums: Arrays, rows: slice, results: CallResults) -> None:
-    count = rows.stop - rows.start
-    *convolutions, dense = sums.values()
-    _put_filters(convolutions, rows, results.filter_sums[:count])
-    dense[rows] = results.dense_sums[:count].reshape(dense[rows].shape)
-
-
-def _put_gradients(gradients: Arrays, rows: slice, results: CallResults) -> None:
-    count = rows.stop - rows.start
-    *convolutions, dense = gradients.values()
-    _put_filters(convolutions, rows, results.filters[:count])
-    slopes, features = results.slopes[:count], results.features[:count]
-    products = dense[rows].reshape(*slopes.shape, -1)
-    _multiply(slopes[:, :, np.newaxis], features[:, np.newaxis, :], products)
-
-
-def _put_filters(arrays: list[NDArray[Any]], rows: slice, filters: NDArray[Any]) -> None:
-    first = 0
-    for array in arrays:
-        size = array[0].size
-        array[rows] = filters[:, first : first + size].reshape(array[rows].shape)
-        first += size
-
-
-def _multiply(slopes: NDArray[Any], features: NDArray[Any], products: NDArray[Any]) -> None:
-    """Multiply as TensorFlow does, which takes numbers below 2⁻¹²⁶ for zeros; NumPy is faster."""
-    if _smallest(np.abs(slopes)) * _smallest(features) < SMALLEST_PRODUCT:
-        products[:] = tf.multiply(slopes, features)
-        return
-    with np.errstate(over="ignore", invalid="ignore"):  # their norm is infinite or NaN, too
-        np.multiply(slopes, features, out=products)
-
-
-def _smallest(array: NDArray[np.float32]) -> float:
-    return float(array.min(where=array > 0, initial=np.inf))
-
-
-def _full(network: NetworkConfig) -> _Compute:
-    compute_images = _full_images(network)
-
-    def compute(request: _Request) -> EngineResult:
-        truth = one_hot(request.labels, network.class_count)
-        slopes, losses, norms, predictions = compute_images(
-            normalise(request.images), truth, [request.parameters[name] for name in network.shapes]
-        )
-        gradients = dict(zip(network.shapes, slopes, strict=True))
-        return EngineResult(
-            gradients=gradients_as_wanted(gradients, request.wanted, request.microbatch_size),
-            losses=losses,
-            gradient_norms=norms,
-            predictions=predictions,
-        )
-
-    return compute
-
-
-def _full_images(network: NetworkConfig) -> Callable[..., Any]:
-    traced = tf.function(_full_image, autograph=False)
-    kept = max(1, UNFOLDED_CACHE_BYTES // network.unfolded_bytes)
-
-    @functools.lru_cache(maxsize=kept)
-    def unfold_image(pixels: bytes) -> Any:
-        image = np.frombuffer(pixels, np.float32).reshape(network.image_side, network.image_side)
-        return tf.constant(unfold_fully(image, network.kernel_sizes))
-
-    def compute(images: Any, truth: Any, parameters: list[Any]) -> Any:
-        arguments = [tf.constant(value) for value in parameters]
-        rows = [
-            traced(unfold_image(image.tobytes()), truth[[row]], *arguments)
-            for row, image in enumerate(images)
-        ]
-        gradients, *rest = tf.nest.map_structure(
-            lambda *tensors: np.concatenate([tensor.numpy() for tensor in tensors]), *rows
-        )
-        return gradients, *rest
-
-    return compute
-
-
-def _full_image(unfolded: Any, truth: Any, *parameters: Any) -> Any:
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(parameters)
-        logits = networks.full(unfolded, list(parameters[:-1]), parameters[-1])
-        losses = binary_cross_entropy(logits, truth)
-    gradients = [tf.expand_dims(slope, 0) for slope in tape.gradient(losses, parameters)]
-    norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(slope)) for slope in gradients]))
-    predictions = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    return gradients, losses, tf.expand_dims(norm, 0), predictions
+def _computation(network: AnyNetwork) -> Compute:
+    if isinstance(network, BuiltinNetwork):
+        return builtin_computation(network)
+    return own_computation(network)

@@ -6,13 +6,16 @@ The same code for a worker's shard and for a whole iteration in one process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.config import GradientForm, NetworkConfig, Unfolding
-from tapeworks.model.engine.gradients import EngineResult, engine
-from tapeworks.model.parameters import GRADIENT_NORMS, LOSSES, PREDICTIONS, Arrays
+from tapeworks.model.engine.gradients import engine
+from tapeworks.model.engine.results import EngineResult
+from tapeworks.model.networks.kinds import AnyNetwork
+from tapeworks.model.networks.spec import GradientForm
+from tapeworks.model.parameters import Arrays
 from tapeworks.model.reduction import Reduction, merge_neighbours
 
 #: Bytes that a slice's gradients and maps may take, some 900 images of the default network. It is
@@ -20,11 +23,11 @@ from tapeworks.model.reduction import Reduction, merge_neighbours
 SLICE_BYTES = 32 * 2**20
 
 #: Images and labels of these rows.
-Take = Callable[[slice], tuple[NDArray[np.uint8], NDArray[np.integer]]]
+Take = Callable[[slice], tuple[NDArray[Any], NDArray[Any]]]
 
 
 def compute_slices(
-    network: NetworkConfig, parameters: Arrays, images: int, take: Take, wanted: GradientForm
+    network: AnyNetwork, parameters: Arrays, images: int, take: Take, wanted: GradientForm
 ) -> Iterator[EngineResult]:
     """Results of neighbouring images, from the first to the last, slice by slice.
 
@@ -36,17 +39,13 @@ def compute_slices(
         yield engine(network)(parameters, pixels, labels, wanted)
 
 
-def _slice_images(network: NetworkConfig) -> int:
-    each = network.microbatch_bytes // network.microbatch_size
-    if network.unfolding is Unfolding.FULL:
-        each += network.unfolded_bytes
-    microbatches = SLICE_BYTES // (each * network.microbatch_size)
-    return max(microbatches, 1) * network.microbatch_size
+def _slice_images(network: AnyNetwork) -> int:
+    return max(SLICE_BYTES // network.slice_bytes, 1) * network.microbatch_size
 
 
 def answer_arrays(
     results: Iterable[EngineResult],
-    network: NetworkConfig,
+    network: AnyNetwork,
     wanted: GradientForm,
     first_microbatch: int = 0,
 ) -> Arrays:
@@ -58,7 +57,7 @@ def answer_arrays(
     rows: list[Arrays] = []
     microbatch, sums = first_microbatch, _Sums()
     for result in results:
-        rows.append(_values(result))
+        rows.append(result.values)
         if wanted is GradientForm.PER_IMAGE:
             rows[-1] |= result.gradients
         elif wanted is GradientForm.SUMMED:
@@ -96,11 +95,3 @@ def _join_parts(parts: list[Arrays]) -> Arrays:
     if len(parts) == 1:
         return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _values(result: EngineResult) -> Arrays:
-    return {
-        LOSSES: result.losses,
-        GRADIENT_NORMS: result.gradient_norms,
-        PREDICTIONS: result.predictions,
-    }

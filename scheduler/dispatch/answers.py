@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import numpy as np
 from pydantic import ValidationError
 
-from tapeworks.model.config import GradientForm
 from tapeworks.model.errors import ParametersError
-from tapeworks.model.parameters import GRADIENT_NORMS, LOSSES, PREDICTIONS, Arrays, from_bytes
+from tapeworks.model.networks.spec import PREDICTIONS, GradientForm
+from tapeworks.model.parameters import Arrays, from_bytes
 from tapeworks.model.reduction import block_sums, blocks
 from tapeworks.scheduler.core.decisions import Attempt
 from tapeworks.scheduler.core.sharding import Shard, split
@@ -35,11 +35,8 @@ Layout = dict[str, tuple[type[np.generic], tuple[int, ...]]]
 def layout(work: Work, shard: Shard) -> Layout:
     """The dtype and shape of every array that an answer to this shard must hold, and no other."""
     images, sums = len(shard.images), len(blocks(shard.first_microbatch, shard.microbatches))
-    arrays: Layout = {
-        LOSSES: (np.float32, (images,)),
-        GRADIENT_NORMS: (np.float32, (images,)),
-        PREDICTIONS: (np.int32, (images,)),
-    }
+    values = work.network.image_values(work.wanted)
+    arrays: Layout = {name: (np.dtype(kind).type, (images,)) for name, kind in values.items()}
     for name, shape in work.network.shapes.items():
         if work.wanted is GradientForm.PER_IMAGE:
             arrays[name] = (np.float32, (images, *shape))
@@ -127,19 +124,20 @@ def read_arrays(payload: bytes, header: AnswerHeader, work: Work, attempt: Attem
                 f"expected {name} as {np.dtype(dtype)} {shape}, "
                 f"received {arrays[name].dtype} {_shorten(arrays[name].shape)}"
             )
-    classes = work.network.class_count
-    if not ((arrays[PREDICTIONS] >= 0) & (arrays[PREDICTIONS] < classes)).all():
-        raise AnswerInvalid(f"expected predictions of {classes} classes, received others")
+    classes = work.network.classes_predicted
+    if classes is not None:
+        predictions = arrays[PREDICTIONS]
+        if not ((predictions >= 0) & (predictions < classes)).all():
+            raise AnswerInvalid(f"expected predictions of {classes} classes, received others")
     return arrays
 
 
-def outcome_of(arrays: Arrays, header: AnswerHeader, attempt: Attempt) -> Outcome:
+def outcome_of(arrays: Arrays, header: AnswerHeader, work: Work, attempt: Attempt) -> Outcome:
     """A checked answer, without its gradients."""
+    names = work.network.image_values(work.wanted)
     return Outcome(
         shard=attempt.shard,
-        losses=arrays[LOSSES],
-        gradient_norms=arrays[GRADIENT_NORMS],
-        predictions=arrays[PREDICTIONS],
+        values={name: arrays[name] for name in names},
         key=header.key,
         worker=header.worker,
         seconds=header.seconds,

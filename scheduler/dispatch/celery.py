@@ -7,7 +7,8 @@ import logging
 import time
 from collections.abc import Collection
 
-from tapeworks.model.config import GradientForm, NetworkConfig
+from tapeworks.model.networks.kinds import AnyNetwork
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.scheduler.dispatch.contract import Result, Watcher, Work
 from tapeworks.scheduler.dispatch.gathering import Gathering
 from tapeworks.scheduler.dispatch.link import Link
@@ -50,7 +51,7 @@ class CeleryDispatcher:
     def begin(
         self,
         run_id: str,
-        network: NetworkConfig,
+        network: AnyNetwork,
         fingerprint: str | None,
         *,
         allow_mixed: bool,

@@ -10,9 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.config import GradientForm, NetworkConfig, RunConfig
+from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.images import image_set
+from tapeworks.model.networks.kinds import AnyNetwork
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import Arrays, digest
 from tapeworks.scheduler.core.sharding import Shard
 from tapeworks.scheduler.events import Event
@@ -27,7 +29,7 @@ class Work:
     run_id: str
     term: int
     iteration: int  #: an evaluation counts as the iteration that would come next
-    network: NetworkConfig
+    network: AnyNetwork
     wanted: GradientForm
     parameters: bytes  #: safetensors
     parameters_digest: str
@@ -51,7 +53,7 @@ class Work:
             run_id=run_id,
             term=term,
             iteration=iteration,
-            network=config.network,
+            network=config.spec,
             wanted=config.gradient_form,
             parameters=parameters,
             parameters_digest=digest(parameters),
@@ -70,7 +72,7 @@ class Work:
             run_id=checkpoint.run_id,
             term=term,
             iteration=checkpoint.completed_iterations,
-            network=config.network,
+            network=config.spec,
             wanted=GradientForm.NOTHING,
             parameters=checkpoint.parameters,
             parameters_digest=digest(checkpoint.parameters),
@@ -102,9 +104,7 @@ class Outcome:
     """The values of one shard's checked answer, without its sums."""
 
     shard: Shard
-    losses: NDArray[np.float32]  #: a row per image, as are the next two
-    gradient_norms: NDArray[np.float32]
-    predictions: NDArray[np.int32]
+    values: Arrays  #: a number per image, by the names of an answer; see `Network.image_values`
     key: AttemptKey  #: of the attempt that was counted
     worker: str
     seconds: float  #: the worker's time for it
@@ -158,7 +158,7 @@ class Dispatcher(Protocol):
     def begin(
         self,
         run_id: str,
-        network: NetworkConfig,
+        network: AnyNetwork,
         fingerprint: str | None,
         *,
         allow_mixed: bool,

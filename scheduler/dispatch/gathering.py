@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from pydantic import ValidationError
 
-from tapeworks.model.config import GradientForm
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import Arrays, all_finite, digest, to_bytes
 from tapeworks.model.reduction import Reduction
 from tapeworks.scheduler.core.coordinator import Coordinator
@@ -351,7 +351,10 @@ class Gathering:
             fingerprint=header.fingerprint,
             bits=digest(to_bytes(arrays)) if needs_bits else "",
         )
-        found = outcome_of(arrays, header, attempt), sums_of(arrays, self.work, attempt.shard)
+        found = (
+            outcome_of(arrays, header, self.work, attempt),
+            sums_of(arrays, self.work, attempt.shard),
+        )
         commands = self._coordinator.record_answer(answer, self._came_at(attempt, header.seconds))
         if self._coordinator.holds(answer):
             self._uncounted[attempt.shard.index][answer] = found

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable
 
-from tapeworks.model.config import NetworkConfig
 from tapeworks.model.datasets.source import ImageData
+from tapeworks.model.networks.kinds import AnyNetwork
 from tapeworks.scheduler.background import in_background
 from tapeworks.scheduler.core.standing import Standing
 from tapeworks.scheduler.dispatch.contract import Watcher, Work
@@ -54,7 +54,7 @@ class Link:
         self._parameters = ""  #: digest of those that were published last
         self._is_prepared = False  #: this Redis knows the run
         self._condition = ""
-        self._newcomer: tuple[str, NetworkConfig] | None = None
+        self._newcomer: tuple[str, AnyNetwork] | None = None
         self._refused: set[str] = set()
         self._strangers: frozenset[str] = frozenset()  #: alive, with another key or none
         self._other_versions: dict[str, str] = {}  #: of workers seen for this run, by name
@@ -64,7 +64,7 @@ class Link:
     def begin(
         self,
         run_id: str,
-        network: NetworkConfig,
+        network: AnyNetwork,
         fingerprint: str | None,
         *,
         allow_mixed: bool,
@@ -93,7 +93,7 @@ class Link:
         self._look(run_id)
         self._newcomer = None
 
-    def _announce(self, run_id: str, network: NetworkConfig) -> None:
+    def _announce(self, run_id: str, network: AnyNetwork) -> None:
         self.exchange.announce_run(run_id, network)
         self.exchange.quarantine(run_id, self.standing.quarantined)
         self._is_prepared = True

@@ -5,27 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.config import GradientForm, NetworkConfig
-from tapeworks.model.parameters import (
-    GRADIENT_NORMS,
-    LOSSES,
-    PREDICTIONS,
-    Arrays,
-    all_finite,
-    from_bytes,
-)
+from tapeworks.model.networks.kinds import AnyNetwork
+from tapeworks.model.networks.spec import GRADIENT_NORMS, GradientForm
+from tapeworks.model.parameters import Arrays, all_finite, from_bytes
 from tapeworks.model.reduction import Reduction
 from tapeworks.scheduler.core.sharding import split
 from tapeworks.scheduler.dispatch.contract import Outcome, Result, Watcher, Work
 from tapeworks.scheduler.errors import divergence_error, other_bits
 
 if TYPE_CHECKING:
-    from tapeworks.model.engine.gradients import EngineResult
+    from tapeworks.model.engine.results import EngineResult
 
 #: What the ledger says in place of a worker's name.
 IN_PROCESS = "in-process"
@@ -39,7 +32,7 @@ class LocalDispatcher:
         self.shards = 0
         self.fingerprint: str | None = None
 
-    def prepare(self, network: NetworkConfig) -> None:
+    def prepare(self, network: AnyNetwork) -> None:
         """Load TensorFlow and compile: seconds that had better pass before a lease runs."""
         from tapeworks.model.engine.gradients import warm_up
         from tapeworks.model.fingerprint import fingerprint
@@ -50,7 +43,7 @@ class LocalDispatcher:
     def begin(
         self,
         run_id: str,
-        network: NetworkConfig,
+        network: AnyNetwork,
         fingerprint: str | None,
         *,
         allow_mixed: bool,
@@ -76,7 +69,7 @@ class LocalDispatcher:
         [shard] = split(work.images, work.network.microbatch_size, 1)
         wanted = work.wanted if work.wanted is GradientForm.NOTHING else GradientForm.SUMMED
 
-        def take(rows: slice) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        def take(rows: slice) -> tuple[NDArray[Any], NDArray[Any]]:
             watcher.tick()
             numbers = work.images[rows]
             return work.data.images[numbers], work.data.labels[numbers]
@@ -87,9 +80,7 @@ class LocalDispatcher:
         arrays = answer_arrays(finite, work.network, wanted)
         outcome = Outcome(
             shard=shard,
-            losses=arrays[LOSSES],
-            gradient_norms=arrays[GRADIENT_NORMS],
-            predictions=arrays[PREDICTIONS],
+            values={name: arrays[name] for name in work.network.image_values(work.wanted)},
             key=work.key(shard.index, 1),
             worker=IN_PROCESS,
             seconds=time.perf_counter() - began,
@@ -104,9 +95,10 @@ class LocalDispatcher:
 def _check_finite(result: EngineResult, iteration: int) -> EngineResult:
     """The result, if it is finite, as answers through a queue must be.
 
-    A norm overflows before its gradient does.
+    A norm overflows before its gradient does, so that gradients are looked at without norms alone.
     """
-    if not all_finite({LOSSES: result.losses, GRADIENT_NORMS: result.gradient_norms}):
+    gradients = {} if GRADIENT_NORMS in result.values else result.gradients
+    if not all_finite(result.values | gradients):
         raise divergence_error(iteration)
     return result
 

@@ -132,7 +132,7 @@ class Driver:
         quarantined = history.workers_in_events(run.id, WORKER_QUARANTINED)
         pinned = run.fingerprint
         self.dispatcher.begin(
-            run.id, config.network, pinned, allow_mixed=mixed, quarantined=quarantined
+            run.id, config.spec, pinned, allow_mixed=mixed, quarantined=quarantined
         )
         keeper.tick()
         evaluations = Evaluations(

@@ -60,7 +60,7 @@ class Replay:
 
         The records tell this computation's workers and seconds.
         """
-        run, network = self.run, self.config.network
+        run, network = self.run, self.config.spec
         dispatcher.begin(run.id, network, run.fingerprint, allow_mixed=False)
         try:
             for span in self.spans:
@@ -96,7 +96,7 @@ class Replay:
 
     def _unfit(self, checkpoint: CheckpointRecord) -> Difference | None:
         """Return the difference for which a span cannot begin at this checkpoint, or None."""
-        run, network, completed = self.run, self.config.network, checkpoint.completed_iterations
+        run, network, completed = self.run, self.config.spec, checkpoint.completed_iterations
         claimed = self._digest_after(completed) or checkpoint.digest
         if found := checkpoint_difference(run, completed, checkpoint, claimed):
             return found

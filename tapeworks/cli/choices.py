@@ -17,7 +17,7 @@ from tapeworks.storage.history import History
 from tapeworks.storage.records import CheckpointRecord, Metric, RunRecord, best, iteration_count
 
 if TYPE_CHECKING:
-    from tapeworks.model.config import NetworkConfig
+    from tapeworks.model.networks.kinds import AnyNetwork
     from tapeworks.model.parameters import Arrays
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -129,7 +129,7 @@ def with_choice(command: Callable[..., int]) -> Callable[..., int]:
     return by_iteration(by_metric(wrapper))
 
 
-def parameters_of(checkpoint: CheckpointRecord, network: NetworkConfig) -> Arrays:
+def parameters_of(checkpoint: CheckpointRecord, network: AnyNetwork) -> Arrays:
     """A checkpoint's arrays. Raises `ParametersError` if they are not what the network trains."""
     from tapeworks.model.parameters import from_bytes, validate_parameters
 

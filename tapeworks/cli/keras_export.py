@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.config import NetworkConfig
 from tapeworks.model.engine.runtime import tf
 from tapeworks.model.keras_settings import without_keras_settings
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.model.parameters import Arrays
 
 #: Names of what goes into the model and comes out of it.
 IMAGES, LOGITS = "images", "logits"
 
 
-def keras_model(network: NetworkConfig, parameters: Arrays) -> Any:
+def keras_model(network: BuiltinNetwork, parameters: Arrays) -> Any:
     """The network from float32 images (n, side, side) in [0, 1] to logits (n, classes)."""
     layers, side = _keras().layers, network.image_side
     images = layers.Input((side, side), dtype="float32", name=IMAGES)
@@ -56,7 +56,7 @@ def write(model: Any, path: Path, *, as_directory: bool) -> None:
         raise OSError(errno.EIO, reason) from error
 
 
-def _kernels(network: NetworkConfig, parameters: Arrays) -> list[NDArray[np.float32]]:
+def _kernels(network: BuiltinNetwork, parameters: Arrays) -> list[NDArray[np.float32]]:
     """The parameters as Keras's layers have them: what goes in comes before what comes out.
 
     A filter is shared by all the maps of the layer below, so it is repeated for each of them.

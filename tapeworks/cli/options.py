@@ -12,7 +12,8 @@ import click
 
 from tapeworks.cli.config_files import read_config_file
 from tapeworks.cli.option_kinds import PathType
-from tapeworks.model.config import Architecture, RunConfig, run_config
+from tapeworks.model.config import RunConfig, run_config
+from tapeworks.model.networks.builtin.spec import Architecture
 from tapeworks.model.update_config import UpdateConfig
 
 #: The fields in the order of the help: what a run is made of, its updates, its network.

@@ -11,7 +11,7 @@ from functools import partial
 from typing import IO
 
 from tapeworks.cluster.redis_server import RedisServer, temporary_file
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.networks.kinds import AnyNetwork
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.errors import Interrupted
 from tapeworks.wire.errors import RedisUnreachable, WorkerExited
@@ -42,7 +42,7 @@ class Cluster:
 def start_cluster(
     named_redis_url: str | None,
     workers: int,
-    network: NetworkConfig,
+    network: AnyNetwork,
     control: Control,
     say: Callable[[str], None],
     signer: Signer,

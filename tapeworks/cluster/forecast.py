@@ -1,8 +1,9 @@
 """The number of workers with which `tapeworks train` is fastest, estimated from the configuration.
 
 What is estimated is the time by which a command's ways of computing differ; what they share, such
-as loading data and committing, is left out. All constants stand here: measured on a core of an AMD
-EPYC with AVX-512, and rather against workers, since computing without them can never lose.
+as loading data and committing, is left out. All constants of the queue stand here: measured on a
+core of an AMD EPYC with AVX-512, and rather against workers, since computing without them can never
+lose. Those of computing an image are each network's own.
 """
 
 from __future__ import annotations
@@ -10,13 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tapeworks.model.config import GradientForm, NetworkConfig, RunConfig, Unfolding
-
-#: Seconds of one multiply-add of the layerwise network, with all that computing an image takes.
-MULTIPLY_ADD_SECONDS = 1.2e-10
-
-#: Seconds of one number of a fully unfolded image, for each filter.
-UNFOLDED_NUMBER_SECONDS = 1.8e-9
+from tapeworks.model.config import RunConfig
+from tapeworks.model.networks.spec import GradientForm
 
 #: Seconds that a command with workers takes longer, beside its iterations: each worker loads
 #: TensorFlow and compiles, all at the same time. Next to nothing while the cores have nothing else.
@@ -55,8 +51,8 @@ class Forecast:
 
     def seconds(self, workers: int) -> float:
         """Estimate the seconds of the iterations and of starting the workers."""
-        images, network = self.config.images_in_an_iteration, self.config.network
-        computing = images * image_seconds(network)
+        images, network = self.config.images_in_an_iteration, self.config.spec
+        computing = images * network.image_seconds
         if not workers:
             return self.iterations * computing
         computing /= min(workers, self.cores, self._microbatches)
@@ -86,28 +82,7 @@ class Forecast:
 
     @property
     def _microbatches(self) -> int:
-        return math.ceil(self.config.images_in_an_iteration / self.config.network.microbatch_size)
-
-
-def image_seconds(network: NetworkConfig) -> float:
-    """Estimate the seconds that one core computes one image's gradient."""
-    if network.unfolding is Unfolding.FULL:
-        return network.unfolded_bytes / 4 * network.filters * UNFOLDED_NUMBER_SECONDS
-    return multiply_adds(network) * MULTIPLY_ADD_SECONDS
-
-
-def multiply_adds(network: NetworkConfig) -> int:
-    """Count those of one image's gradients that no formulation can do without.
-
-    Each layer convolves the sum of the maps below: once forward, once for the gradients of its
-    filters and, but for the first, once for the slopes of the layer below. So does the dense array.
-    """
-    layers = [
-        side**2 * network.filters * size**2
-        for side, size in zip(network.sides, network.kernel_sizes, strict=True)
-    ]
-    dense = math.prod(network.shapes["dense_1"])
-    return 3 * sum(layers) - layers[0] + 3 * dense
+        return math.ceil(self.config.images_in_an_iteration / self.config.spec.microbatch_size)
 
 
 def _count(number: int, name: str) -> str:

@@ -157,12 +157,12 @@ def means_for(
 
         say("Compiling")
         local = LocalDispatcher()
-        local.prepare(config.network)
+        local.prepare(config.spec)
         yield Means(dispatcher=local, check=lambda: None)
         return
     signer = find_places().signer()
     with start_cluster(
-        redis_url, workers, config.network, control, say, signer, pinned=pinned
+        redis_url, workers, config.spec, control, say, signer, pinned=pinned
     ) as cluster:
         from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 

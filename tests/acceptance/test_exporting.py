@@ -56,7 +56,7 @@ def test_exported_parameters_are_those_of_the_digest_also_of_earlier_iterations(
         early = Path("early.safetensors").read_bytes()
         assert parameters.digest(early) == record.parameters_digest
     assert call("export first --to safetensors --after 0 --output zero.safetensors").code == 0
-    initial = parameters.initial(RunConfig().network, RunConfig().seed)
+    initial = parameters.initial(RunConfig().built_in, RunConfig().seed)
     for name, array in parameters.from_bytes(Path("zero.safetensors").read_bytes()).items():
         np.testing.assert_array_equal(array, initial[name])
 

@@ -34,7 +34,7 @@ def images(places: Path, history: History) -> NDArray[np.uint8]:
 
 def expected(image: NDArray[np.uint8]) -> dict[str, float]:
     """The slow network's probabilities of what it sees of an image."""
-    arrays = parameters.initial(CONFIG.network, CONFIG.seed)
+    arrays = parameters.initial(CONFIG.built_in, CONFIG.seed)
     logits = reference_numpy.forward(arrays, normalise(image[:6, :6])).logits
     shares = np.exp(logits) / np.exp(logits).sum()
     return {str(label): share for label, share in zip(CONFIG.classes, shares, strict=True)}

@@ -14,7 +14,7 @@ from tapeworks.model import parameters
 from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.scheduler.dispatch.contract import Dispatcher
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
-from tapeworks.scheduler.submission import initial_parameters, submit
+from tapeworks.scheduler.submission import prepare_runs, submit
 from tapeworks.storage.history import History
 from tests.support.fleet import Fleet
 from tests.support.training import drive, settings
@@ -66,7 +66,7 @@ def test_the_losses_and_last_parameters_are_those_of_the_seeds_own_program(
         learning_rate=0.001,
         unfolding=unfolding,
     )
-    run = submit(history, config, initial_parameters(config, init_from))
+    run = submit(history, *prepare_runs([config], init_from))
     drive(history, dispatcher, run)
     losses = [record.loss for record in history.iterations(run.id)]
     np.testing.assert_allclose(losses, reference["losses"], rtol=1e-4)
@@ -79,7 +79,7 @@ def test_the_losses_and_last_parameters_are_those_of_the_seeds_own_program(
 
 def test_the_loss_of_fifty_images_starts_and_falls_as_the_seed_says(history: History) -> None:
     config = settings(images=50, iterations=50)
-    run = submit(history, config, initial_parameters(config, None))
+    run = submit(history, *prepare_runs([config]))
     drive(history, LocalDispatcher(), run)
     losses = [record.loss for record in history.iterations(run.id)]
     assert losses[-1] < 20 < losses[0]

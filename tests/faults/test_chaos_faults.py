@@ -7,8 +7,8 @@ from itertools import islice
 
 import pytest
 
-from tapeworks.model.config import GradientForm
 from tapeworks.model.engine.slices import answer_arrays
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import all_finite, to_bytes
 from tapeworks.scheduler.dispatch.answers import read_arrays, read_header
 from tapeworks.scheduler.errors import AnswerInvalid

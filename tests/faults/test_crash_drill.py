@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from tapeworks.model import datasets
-from tapeworks.model.config import NetworkConfig, RunConfig
+from tapeworks.model.config import RunConfig
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
 from tests.faults import crash
@@ -25,7 +26,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.slow
 
 #: Of the microbatches: what every worker compiles for its fingerprint, so that it is ready soon.
-SIZE = NetworkConfig().microbatch_size
+SIZE = BuiltinNetwork().microbatch_size
 
 #: Four microbatches in three shards, six times, and an evaluation after the fifth and the last.
 IMAGES, ITERATIONS, HELD_OUT, EVALUATED = 4 * SIZE, 6, 8, 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tapeworks.model.config import GradientForm
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import digest
 from tapeworks.scheduler.core.sharding import split
 from tapeworks.scheduler.dispatch.answers import longest_answer

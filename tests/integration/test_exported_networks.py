@@ -58,7 +58,7 @@ def _own_logits(config: RunConfig, file: Path) -> Any:
     shape = (5, config.image_side, config.image_side)
     images = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     np.save(file, normalise(images))
-    return logits(config.network, parameters.initial(config.network, config.seed), images)
+    return logits(config.spec, parameters.initial(config.built_in, config.seed), images)
 
 
 def _loaded(directories: list[Path]) -> Any:

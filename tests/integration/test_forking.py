@@ -16,7 +16,7 @@ import pytest
 
 import tapeworks
 from tapeworks.cluster.redis_server import RedisServer
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import (
     ForkedInUse,
@@ -175,7 +175,7 @@ def test_a_child_has_connections_to_redis_of_its_own() -> None:
 
         def announce(by: str) -> None:
             for number in range(50):
-                exchange.announce_run(f"{by}-{number}", NetworkConfig())
+                exchange.announce_run(f"{by}-{number}", BuiltinNetwork())
                 assert exchange.survey(f"{by}-{number}", None).knows_run is False
                 stand_at(exchange, f"{by}-{number}", 1, number)
                 assert exchange.survey(f"{by}-{number}", None).knows_run is True

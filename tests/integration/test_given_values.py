@@ -74,7 +74,7 @@ def test_a_run_that_is_described_with_numpy_is_stored_in_plain_values(
 def test_numpy_numbers_find_iterations_and_checkpoints(
     client: tapeworks.Client, either_history: History
 ) -> None:
-    parameters = to_bytes(initial(CONFIG.network, 1))
+    parameters = to_bytes(initial(CONFIG.built_in, 1))
     run = client.submit(CONFIG)
     claim = either_history.claim(run.id, "alice", 60)
     for number in range(2):
@@ -83,7 +83,7 @@ def test_numpy_numbers_find_iterations_and_checkpoints(
     for one in (np.int64(1), np.uint8(1), 1.0, np.float64(1), Decimal(1), "1", np.array(1)):
         assert len(run.images(one)) == 20  # type: ignore[arg-type]
         assert set(run.ledger(one)["iteration"]) == {1}  # type: ignore[arg-type]
-        assert set(run.parameters(one)) == set(CONFIG.network.shapes)  # type: ignore[arg-type]
+        assert set(run.parameters(one)) == set(CONFIG.spec.shapes)  # type: ignore[arg-type]
     retried = loose(run).retry(
         after=np.int64(2), changes={"iterations": np.int64(9)}, priority=np.int8(2)
     )
@@ -157,7 +157,7 @@ def test_choices_of_a_grid_come_from_any_sequence(
 
 def test_paths_of_any_kind_name_files_and_databases(tmp_path: Path) -> None:
     start = tmp_path / "start.safetensors"
-    start.write_bytes(to_bytes(initial(CONFIG.network, 5)))
+    start.write_bytes(to_bytes(initial(CONFIG.built_in, 5)))
     path = tmp_path / "runs.db"
     for place in (path, str(path), bytes(path), make_url(f"sqlite:///{path}")):
         with tapeworks.connect(place) as client:  # type: ignore[arg-type]

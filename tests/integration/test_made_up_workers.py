@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tapeworks.cluster.redis_server import RedisServer
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.scheduler.dispatch.link import MOST_GONE_TOLD, Link
 from tapeworks.scheduler.events import Event, Notice
 from tapeworks.wire.exchange import Exchange
@@ -37,7 +37,7 @@ def link() -> Iterator[Link]:
     """One of a run that nobody computes."""
     with RedisServer() as server:
         made = Link(server.url)
-        made.begin("run", NetworkConfig(), None, allow_mixed=False)
+        made.begin("run", BuiltinNetwork(), None, allow_mixed=False)
         made.join(Told())
         announce(made.exchange, "run", 1, 0)
         yield made

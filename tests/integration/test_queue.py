@@ -242,7 +242,7 @@ def test_a_worker_that_fails_six_times_ends_the_run_with_what_it_said(
     history: History, dispatcher: CeleryDispatcher
 ) -> None:
     config = settings()
-    incomplete = parameters.initial(config.network, seed=0)
+    incomplete = parameters.initial(config.built_in, seed=0)
     del incomplete["conv_3"]
     run = submitted(history, config, incomplete)
     with pytest.raises(RunFailed, match=r"failed 6 times.*Received: conv_1, conv_2, dense_1\.$"):

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
-from tapeworks.model.config import NetworkConfig, RunConfig
+from tapeworks.model.config import RunConfig
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.errors import Interrupted, RunFailed
@@ -152,7 +153,7 @@ def in_vain(history: History, dispatcher: CeleryDispatcher) -> str:
 
 
 def test_only_signed_networks_are_compiled(shared_fleet: Fleet) -> None:
-    network, other = NetworkConfig(filters=1), NetworkConfig(filters=2)
+    network, other = BuiltinNetwork(filters=1), BuiltinNetwork(filters=2)
     for signer, known, run in ((KEY, network, "a-run"), (OTHER, other, "b-run")):
         Exchange(shared_fleet.redis_url, signer).announce_run(run, known)
     assert Exchange(shared_fleet.redis_url, KEY).networks() == [network]

@@ -86,7 +86,7 @@ def test_a_run_that_cannot_go_on_here_is_paused_and_the_next_one_is_served(
 
 def test_an_owner_of_yesterday_leaves_the_keys_of_todays(fleet: Fleet) -> None:
     exchange, redis = Exchange(fleet.redis_url), fleet.redis
-    exchange.announce_run("handed-over", settings().network)
+    exchange.announce_run("handed-over", settings().built_in)
     announce(exchange, "handed-over", term=2, iteration=5)
     redis.rpush(arrivals_key("handed-over"), "late")
     exchange.forget_run("handed-over", term=1)
@@ -104,7 +104,7 @@ def test_a_network_that_cannot_be_read_keeps_no_worker_from_starting(fleet: Flee
     fleet.redis.set(network_key("of-another-version"), '{"sides": 3}', ex=60)
     fleet.redis.sadd(RUNS_KEY, "of-another-version")
     try:
-        assert settings().network not in Exchange(fleet.redis_url).networks()
+        assert settings().built_in not in Exchange(fleet.redis_url).networks()
     finally:
         fleet.redis.srem(RUNS_KEY, "of-another-version")
 

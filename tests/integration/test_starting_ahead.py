@@ -240,7 +240,7 @@ def test_what_cannot_be_sent_is_left_to_compute() -> None:
     config = settings()
     data = load(config).training
     dispatcher = CeleryDispatcher(NOWHERE)
-    dispatcher.begin("run", config.network, None, allow_mixed=False)
+    dispatcher.begin("run", config.spec, None, allow_mixed=False)
     dispatcher.start(Work.training(config, "run", 1, data, 0, b"parameters"), Onlooker())
     assert dispatcher.gathering is not None
     assert dispatcher.gathering.attempts == 0

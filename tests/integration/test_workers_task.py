@@ -14,7 +14,7 @@ from celery.worker import state
 from kombu import Connection
 
 from tapeworks.cluster.redis_server import RedisServer
-from tapeworks.model.config import GradientForm
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.scheduler.dispatch.gathering import Gathering
 from tapeworks.wire.envelopes import QUEUE, entry, queue_name
 from tapeworks.wire.exchange import Exchange

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.datasets.source import ImageData
-from tapeworks.model.engine.gradients import EngineResult
+from tapeworks.model.engine.results import EngineResult
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import digest, initial, to_bytes
 from tapeworks.model.reduction import gradients_as_wanted
 from tapeworks.scheduler.core.decisions import Attempt
@@ -15,7 +16,7 @@ from tapeworks.scheduler.dispatch.contract import Work
 from tapeworks.wire.messages import AnswerHeader, Status, checksum
 
 #: So small that a whole answer can be read in a failing test's output.
-NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=3)
+NETWORK = BuiltinNetwork(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=3)
 
 #: Images in the work: two full microbatches and one of two images.
 IMAGES = 8
@@ -61,9 +62,11 @@ def results(asked: Work, seed: int = 0) -> list[EngineResult]:
                 asked.wanted,
                 size,
             ),
-            losses=random(count),
-            gradient_norms=random(count),
-            predictions=np.arange(count, dtype=np.int32) % NETWORK.class_count,
+            values={
+                "losses": random(count),
+                "gradient_norms": random(count),
+                "predictions": np.arange(count, dtype=np.int32) % NETWORK.class_count,
+            },
         )
         for count in counts
     ]

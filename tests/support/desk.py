@@ -75,7 +75,7 @@ def _wrong_data_sets(places: Path) -> None:
 
 
 def _wrong_parameters(places: Path) -> None:
-    right = parameters.initial(RunConfig().network, seed=0)
+    right = parameters.initial(RunConfig().built_in, seed=0)
     for name, change in {
         "nan": {"conv_2": np.full_like(right["conv_2"], np.nan)},
         "shapes": {"conv_3": right["conv_3"][:, :5]},

@@ -76,7 +76,7 @@ def main(url: str, lease_seconds: str, freeze_at: str = "", longest_wait: str = 
     lease = float(lease_seconds)
     config, control, local = settings(**SMALL), Control(), LocalDispatcher()
     data = datasets.load(config)
-    local.prepare(config.network)
+    local.prepare(config.spec)
     driver = Driver(
         history=History(ObservedDatabase(url, observe)),
         dispatcher=local,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tapeworks.model.config import GradientForm, NetworkConfig
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import digest
 from tapeworks.wire.exchange import Exchange, Opening
 from tapeworks.wire.keys import answer_key
@@ -26,7 +27,7 @@ HEADER = AnswerHeader(
 
 def message(run_id: str, iteration: int, fingerprint: str | None = None) -> ShardMessage:
     """A message that a worker could answer, if it were not stale."""
-    network = NetworkConfig()
+    network = BuiltinNetwork()
     return ShardMessage(
         key=AttemptKey(run=run_id, term=1, iteration=iteration, shard=99, attempt=1),
         network=network,

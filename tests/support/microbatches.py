@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.config import NetworkConfig
-from tapeworks.model.engine.gradients import EngineResult
+from tapeworks.model.engine.results import EngineResult
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 
-SMALL = NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
+SMALL = BuiltinNetwork(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
 
 
 def bright_images(count: int, side: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -28,7 +28,7 @@ def drawn_images(count: int, side: int, seed: int = 0) -> NDArray[np.uint8]:
     return images
 
 
-def labels_of(count: int, network: NetworkConfig) -> NDArray[np.int64]:
+def labels_of(count: int, network: BuiltinNetwork) -> NDArray[np.int64]:
     return np.arange(count, dtype=np.int64) % network.class_count
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tapeworks.scheduler.dispatch.contract import Dispatcher
 from tapeworks.scheduler.driving.driver import Driver
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.events import IterationCommitted, Notice, broadcast
-from tapeworks.scheduler.submission import initial_parameters, submit
+from tapeworks.scheduler.submission import prepare_runs, submit
 from tapeworks.storage.history import History
 from tapeworks.storage.owners import current_owner
 from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
@@ -84,7 +84,9 @@ def submitted(
     name: str | None = None,
 ) -> RunRecord:
     """A new run in the history."""
-    return submit(history, config, initial or initial_parameters(config, None), name=name)
+    [prepared] = prepare_runs([config])
+    begun = replace(prepared, parameters=initial) if initial else prepared
+    return submit(history, begun, name=name)
 
 
 def through(exchange: Exchange) -> CeleryDispatcher:

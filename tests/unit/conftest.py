@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 
 if TYPE_CHECKING:
     from tapeworks.model.engine.gradients import Engine
@@ -23,16 +23,16 @@ REFERENCE_DIR = Path(__file__).resolve().parents[3] / "shared" / "reference"
 
 #: The seed's network and others: kernel 1, one filter, one layer, many, more classes.
 NETWORKS = {
-    "the seed's": NetworkConfig(),
-    "two layers, three classes": NetworkConfig(
+    "the seed's": BuiltinNetwork(),
+    "two layers, three classes": BuiltinNetwork(
         image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3
     ),
-    "one layer of one filter": NetworkConfig(image_side=6, kernel_sizes=(4,), filters=1),
-    "kernel 1, four classes": NetworkConfig(
+    "one layer of one filter": BuiltinNetwork(image_side=6, kernel_sizes=(4,), filters=1),
+    "kernel 1, four classes": BuiltinNetwork(
         image_side=5, kernel_sizes=(1,), filters=3, class_count=4, microbatch_size=5
     ),
-    "one pixel left": NetworkConfig(image_side=7, kernel_sizes=(3, 1, 5), filters=2),
-    "five layers, five classes": NetworkConfig(
+    "one pixel left": BuiltinNetwork(image_side=7, kernel_sizes=(3, 1, 5), filters=2),
+    "five layers, five classes": BuiltinNetwork(
         image_side=8, kernel_sizes=(1, 3, 1, 2, 2), filters=3, class_count=5
     ),
 }
@@ -66,14 +66,14 @@ def seed_digits(mnist_dir: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 @pytest.fixture(params=NETWORKS.values(), ids=list(NETWORKS))
-def network(request: pytest.FixtureRequest) -> NetworkConfig:
+def network(request: pytest.FixtureRequest) -> BuiltinNetwork:
     """Each of the networks that both unfoldings are compared on."""
-    chosen: NetworkConfig = request.param
+    chosen: BuiltinNetwork = request.param
     return chosen
 
 
 @pytest.fixture(scope="session")
-def engine_of() -> Callable[[NetworkConfig], Engine]:
+def engine_of() -> Callable[[BuiltinNetwork], Engine]:
     """Gives a network's engine, compiled once per session: compiling one takes seconds."""
     from tapeworks.model.engine.gradients import (
         engine,  # here, so that other tests do without TensorFlow

@@ -152,8 +152,13 @@ def _write_network(
     from tapeworks.cli import keras_export  # takes seconds: it loads TensorFlow and Keras
 
     config = restore_config(run.configuration)
-    arrays = parameters_of(checkpoint, config.network)
-    model = keras_export.keras_model(config.network, arrays)
+    if not config.is_built_in:
+        raise UsageError(
+            f"Only the built-in network can be exported as {form.value}; export the parameters "
+            f"of {config.network} with --to safetensors, and build your own model around them."
+        )
+    arrays = parameters_of(checkpoint, config.spec)
+    model = keras_export.keras_model(config.built_in, arrays)
     with write_whole(output) as complete:
         keras_export.write(model, complete, as_directory=form is Form.SAVEDMODEL)
     say(f"The logits stand in the order of the classes: {', '.join(map(str, config.classes))}")

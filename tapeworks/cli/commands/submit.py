@@ -15,7 +15,7 @@ from tapeworks.cli.option_kinds import Whole
 from tapeworks.cli.options import Request, with_run_options
 from tapeworks.cli.output import put, say
 from tapeworks.errors import ExitCode, UsageError
-from tapeworks.scheduler.submission import grid, initial_parameters, new_run, retry
+from tapeworks.scheduler.submission import grid, new_run, prepare_runs, retry
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
 
@@ -49,14 +49,10 @@ def submit_command(
     configs = grid(request.values(), parse_grid(vary)) if vary else [request.configuration()]
     name = described.pop("name", None)
     names = [name and f"{name}-{number}" for number in range(1, len(configs) + 1)]
+    prepared = prepare_runs(configs, request.init_from)
     runs = [
-        new_run(
-            config,
-            initial_parameters(config, request.init_from),
-            name=numbered if vary else name,
-            **described,
-        )
-        for config, numbered in zip(configs, names, strict=True)
+        new_run(one, name=numbered if vary else name, **described)
+        for one, numbered in zip(prepared, names, strict=True)
     ]
     history = open_history()
     queued = history.queue.submit(runs)

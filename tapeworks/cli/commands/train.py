@@ -27,7 +27,7 @@ from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.places import Places, find_places
 from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 from tapeworks.scheduler.driving.keeper import Control
-from tapeworks.scheduler.submission import initial_parameters, submit
+from tapeworks.scheduler.submission import prepare_runs, submit
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus, iteration_count
 from tapeworks.wire.exchange import Exchange
@@ -80,11 +80,13 @@ def train_command(
     places = find_places()
     if resume is None:
         config = request.configuration()
-        initial, data = initial_parameters(config, request.init_from), datasets.load(config)
+        data = datasets.load(config)
+        [prepared] = prepare_runs([config], request.init_from, lambda _: data)
+        config = prepared.config
         count, told = _choose_workers(config, workers, stop_after)
         _check_redis(places, count)
         history = open_history()
-        run = submit(history, config, initial, status=RunStatus.PAUSED, **described)
+        run = submit(history, prepared, status=RunStatus.PAUSED, **described)
     else:
         if described or not request.is_empty:
             raise UsageError("--resume goes on with a run's own settings; leave out all others.")

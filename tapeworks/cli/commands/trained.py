@@ -70,7 +70,7 @@ def evaluate_command(
     record = history.find_run(run)
     checkpoint = choice.checkpoint(history, record)
     config = _configuration(record, test_images)
-    parameters_of(checkpoint, config.network)
+    parameters_of(checkpoint, config.spec)
     data = datasets.load(config)
     check_images(record, images_digest(data))
     evaluation = _measure(record, config, checkpoint, data.test, workers)
@@ -99,7 +99,7 @@ def _measure(
         means_for(anywhere, config, workers, None, control) as means,
     ):
         onlooker = Onlooker(means=means, control=control, tell=say, stopped=STOPPED)
-        means.dispatcher.begin(run.id, config.network, None, allow_mixed=False)
+        means.dispatcher.begin(run.id, config.spec, None, allow_mixed=False)
         try:
             return measure(config, run.term, checkpoint, means.dispatcher, images, onlooker)
         finally:
@@ -162,7 +162,7 @@ def predict(pictures: Pictures, config: RunConfig, parameters: Arrays) -> list[P
         probabilities,
     )
 
-    shares = probabilities(logits(config.network, parameters, pictures.images))
+    shares = probabilities(logits(config.spec, parameters, pictures.images))
     return [
         Prediction(
             file=str(pictures.file),
@@ -191,7 +191,7 @@ def predict_command(run: str, files: tuple[Path, ...], choice: Choice, json: boo
     history = open_history()
     record = history.find_run(run)
     config = restore_config(record.configuration)
-    parameters = parameters_of(choice.checkpoint(history, record), config.network)
+    parameters = parameters_of(choice.checkpoint(history, record), config.spec)
     pictures = [read(file, config) for file in files]
     for each in pictures:
         _report_cropping(each, config)

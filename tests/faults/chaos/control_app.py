@@ -53,5 +53,5 @@ def _problem():  # type: ignore[no-untyped-def]
 
     config = RunConfig(images=int(os.environ[IMAGES_VARIABLE]))
     data = datasets.load(config).training
-    network = config.network
+    network = config.spec
     return engine(network), data.images, data.labels, network.microbatch_size

@@ -32,7 +32,7 @@ def main(checkpoint: Path, iterations: int, seed: int) -> None:
     state = _state(checkpoint, config)
     losses = state.pop(LOSSES).tolist()
     parameters = state
-    microbatches = -(-config.images // config.network.microbatch_size)
+    microbatches = -(-config.images // config.spec.microbatch_size)
     shards = [part.tolist() for part in np.array_split(np.arange(microbatches), TASKS)]
     for iteration in range(len(losses), iterations):
         named = base64.b64encode(to_bytes(parameters)).decode()
@@ -56,7 +56,7 @@ def _total(sums: Sequence[Arrays]) -> Arrays:
 def _state(checkpoint: Path, config: RunConfig) -> Arrays:
     if checkpoint.exists():
         return dict(from_bytes(checkpoint.read_bytes()))
-    return initial(config.network, config.seed) | {LOSSES: np.zeros(0)}
+    return initial(config.built_in, config.seed) | {LOSSES: np.zeros(0)}
 
 
 def _write(checkpoint: Path, arrays: Arrays) -> None:

@@ -15,9 +15,11 @@ import redis
 from numpy.typing import NDArray
 
 from tapeworks.cluster.redis_server import RedisServer
-from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.datasets.source import ImageData
-from tapeworks.model.engine.gradients import Engine, EngineResult
+from tapeworks.model.engine.gradients import Engine
+from tapeworks.model.engine.results import EngineResult
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import Arrays, digest, initial, to_bytes
 from tapeworks.model.reduction import gradients_as_wanted
 from tapeworks.scheduler.dispatch.contract import Work
@@ -30,14 +32,14 @@ from tapeworks.wire.signing import UNSIGNED, Signer
 from tapeworks.workers import tasks
 from tapeworks.workers import worker as process
 
-NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=3)
+NETWORK = BuiltinNetwork(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=3)
 FINGERPRINT = "ab"
 
 #: Who is fuzzed: without a key, and with one.
 SIGNERS = {"unsigned": UNSIGNED, "signed": Signer(b"k" * 32)}
 
 
-def engine(network: NetworkConfig) -> Engine:
+def engine(network: BuiltinNetwork) -> Engine:
     """Numbers that depend on every byte that they should depend on."""
 
     def compute(
@@ -54,9 +56,11 @@ def engine(network: NetworkConfig) -> Engine:
         }
         return EngineResult(
             gradients=gradients_as_wanted(gradients, wanted, network.microbatch_size),
-            losses=source.random(count, np.float32),
-            gradient_norms=source.random(count, np.float32),
-            predictions=source.integers(0, network.class_count, count, np.int32),
+            values={
+                "losses": source.random(count, np.float32),
+                "gradient_norms": source.random(count, np.float32),
+                "predictions": source.integers(0, network.class_count, count, np.int32),
+            },
         )
 
     return compute

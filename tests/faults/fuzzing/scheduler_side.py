@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from hypothesis import strategies as st
 
-from tapeworks.model.config import GradientForm
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.scheduler.core.standing import Standing
 from tapeworks.scheduler.dispatch.contract import Result
 from tapeworks.scheduler.dispatch.gathering import Gathering
@@ -174,9 +174,9 @@ def _known(result: Result) -> list[Any]:
     values = [
         (
             outcome.shard.images.tobytes(),
-            outcome.losses.tobytes(),
-            outcome.gradient_norms.tobytes(),
-            outcome.predictions.tobytes(),
+            outcome.values["losses"].tobytes(),
+            outcome.values["gradient_norms"].tobytes(),
+            outcome.values["predictions"].tobytes(),
         )
         for outcome in result.outcomes
     ]

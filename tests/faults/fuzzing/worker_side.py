@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tapeworks.model.config import GradientForm
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import digest, from_bytes
 from tapeworks.scheduler.dispatch.gathering import Gathering
 from tapeworks.wire.chunks import make_chunks

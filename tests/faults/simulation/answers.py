@@ -6,8 +6,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from tapeworks.model.config import GradientForm
-from tapeworks.model.parameters import GRADIENT_NORMS, LOSSES, PREDICTIONS, to_bytes
+from tapeworks.model.networks.spec import GRADIENT_NORMS, LOSSES, PREDICTIONS, GradientForm
+from tapeworks.model.parameters import to_bytes
 from tapeworks.model.reduction import blocks
 from tapeworks.scheduler.core.standing import MOST_STRIKES
 from tapeworks.wire.messages import AnswerHeader, ShardMessage, Status, checksum

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.datasets.source import ImageData
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import digest
 from tapeworks.scheduler.dispatch.contract import Result, Work
 from tapeworks.scheduler.outcomes import Computed
@@ -19,7 +20,7 @@ from tapeworks.storage.records import Claim
 if TYPE_CHECKING:
     from tests.faults.simulation.store import Run
 
-NETWORK = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=1)
+NETWORK = BuiltinNetwork(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=1)
 DATA = ImageData(images=np.zeros((12, 4, 4), np.uint8), labels=np.zeros(12, np.uint8))
 
 #: Of most workers, and of others.

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 
-from tapeworks.model.config import GradientForm, RunConfig
+from tapeworks.model.config import RunConfig
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.scheduler.committing import Committing
 from tapeworks.scheduler.dispatch.celery import RETRY_SECONDS, CeleryDispatcher
 from tapeworks.scheduler.dispatch.contract import Work

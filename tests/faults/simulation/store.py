@@ -43,7 +43,7 @@ def counted(outcomes: Iterable[Outcome]) -> list[Counted]:
             worker=outcome.worker,
         )
         for outcome in outcomes
-        for row, loss in enumerate(outcome.losses.tolist())
+        for row, loss in enumerate(outcome.values["losses"].tolist())
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tapeworks.model.config import GradientForm
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import Arrays, digest
 from tapeworks.scheduler import committing
 from tapeworks.scheduler.core.coordinator import Coordinator

@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 
 from tapeworks.model.config import (
     SUM_ORDER,
-    GradientForm,
-    NetworkConfig,
     RunConfig,
-    Unfolding,
     default_microbatch_size,
     extract_settings,
     record,
@@ -22,9 +19,26 @@ from tapeworks.model.config import (
     run_config,
 )
 from tapeworks.model.errors import ConfigurationError
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork, Unfolding
+from tapeworks.model.networks.spec import GradientForm
 
 #: Configurations that differ from the defaults in every setting at least once.
 VALID: list[dict[str, Any]] = [
+    {
+        "network": "lenet.py",
+        "options": {"hidden": 120, "rate": 0.5, "deep": True, "kind": "relu"},
+        "network_facts": {
+            "source_digest": "a" * 64,
+            "arrays": [["dense", [3, 120]], ["bias", []]],
+            "input_shape": [3],
+            "input_kind": "float32",
+            "target_shape": [],
+            "target_kind": "uint8",
+            "has_logits": True,
+            "backward": "microbatch",
+            "operations": 720,
+        },
+    },
     {},
     {"unfolding": "full", "gradients": "summed", "allow_mixed_workers": True},
     {"image_side": 9, "kernel_sizes": (2, 3), "filters": 1024, "classes": (0, 1, 2)},
@@ -59,9 +73,9 @@ def test_the_defaults_are_the_seeds_numbers() -> None:
 
 
 def test_the_default_network_has_the_seeds_shapes() -> None:
-    network = RunConfig().network
+    network = RunConfig().built_in
 
-    assert network == NetworkConfig()
+    assert network == BuiltinNetwork()
     assert network.sides == (25, 21, 15)
     assert network.shapes == {
         "conv_1": (5, 3, 3),
@@ -78,18 +92,18 @@ def test_another_networks_shapes_follow_from_its_settings() -> None:
         image_side=9, kernel_sizes=(2, 3, 1), filters=4, classes=(1, 2, 8), unfolding=Unfolding.FULL
     )
 
-    assert config.network.sides == (8, 6, 6)
-    assert config.network.shapes == {
+    assert config.built_in.sides == (8, 6, 6)
+    assert config.built_in.shapes == {
         "conv_1": (4, 2, 2),
         "conv_2": (4, 3, 3),
         "conv_3": (4, 1, 1),
         "dense_1": (3, 4, 6, 6),
     }
-    assert config.network.unfolding is Unfolding.FULL
+    assert config.built_in.unfolding is Unfolding.FULL
 
 
 def test_a_kernel_may_leave_a_single_pixel() -> None:
-    assert RunConfig(image_side=13).network.sides[-1] == 1
+    assert RunConfig(image_side=13).built_in.sides[-1] == 1
 
 
 # As written on a command line, and as stored
@@ -123,7 +137,7 @@ def test_a_configuration_survives_json(values: dict[str, Any]) -> None:
     back = RunConfig.model_validate(json.loads(stored))
     assert back == config
     assert hash(back) == hash(config)
-    assert back.network == config.network
+    assert back.spec == config.spec
 
 
 @pytest.mark.parametrize("values", VALID)
@@ -219,7 +233,7 @@ def test_iterations_of_many_images_are_seldom_recorded_in_full(
 )
 def test_the_default_microbatch_size(images: int, size: int) -> None:
     assert default_microbatch_size(images) == size
-    assert RunConfig(images=images).network.microbatch_size == size
+    assert RunConfig(images=images).built_in.microbatch_size == size
 
 
 @given(st.integers(1, 10**9))
@@ -239,7 +253,7 @@ def test_a_default_microbatch_depends_on_the_images_alone(images: int) -> None:
         {"iterations": 7, "seed": 3, "filters": 9, "dataset": "mnist"},
     ]
 
-    sizes = {run_config({"images": images} | other).network.microbatch_size for other in others}
+    sizes = {run_config({"images": images} | other).built_in.microbatch_size for other in others}
 
     assert sizes == {default_microbatch_size(images)}
 
@@ -247,8 +261,8 @@ def test_a_default_microbatch_depends_on_the_images_alone(images: int) -> None:
 def test_a_default_microbatch_follows_the_images_of_an_iteration() -> None:
     config = RunConfig(images=10_000, images_per_iteration=200)
 
-    assert config.network.microbatch_size == default_microbatch_size(200) == 32
+    assert config.built_in.microbatch_size == default_microbatch_size(200) == 32
 
 
 def test_a_given_microbatch_size_is_kept() -> None:
-    assert RunConfig(images=1000, microbatch_size=3).network.microbatch_size == 3
+    assert RunConfig(images=1000, microbatch_size=3).built_in.microbatch_size == 3

@@ -7,11 +7,22 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tapeworks.model.config import NetworkConfig, RunConfig, run_config
+from tapeworks.model.config import RunConfig, run_config
 from tapeworks.model.errors import ConfigurationError
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 
 #: Values that cannot work, with what the sentence must say was received.
 INVALID: list[tuple[dict[str, Any], str]] = [
+    ({"network": "lenet"}, "network=lenet"),
+    ({"network": ""}, "network="),
+    ({"options": {"hidden": 3}}, "option hidden"),
+    ({"network": "a.py", "options": {"hidden": [3]}}, "option.hidden="),
+    ({"network": "a.py", "options": 3}, "options=3"),
+    ({"network": "a.py", "options": {"hidden": None}}, "option.hidden=None"),
+    ({"network": "a.py", "network_facts": 3}, "network_facts=3"),
+    ({"network": "a.py", "filters": 6}, "filters=6"),
+    ({"network": "a.py", "classes": "3"}, "classes=3"),
+    ({"gradients": "microbatch"}, "gradients=microbatch"),
     ({"unfolding": "sideways"}, "unfolding=sideways"),
     ({"unfolding": None}, "unfolding=None"),
     ({"image_side": 0}, "image_side=0"),
@@ -175,4 +186,4 @@ def test_no_setting_can_be_changed(name: str) -> None:
 
 def test_equal_configurations_are_equal_keys() -> None:
     assert len({RunConfig(), RunConfig(images=50), RunConfig(images=51)}) == 2
-    assert len({RunConfig().network, NetworkConfig(), NetworkConfig(filters=6)}) == 2
+    assert len({RunConfig().built_in, BuiltinNetwork(), BuiltinNetwork(filters=6)}) == 2

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tapeworks.model.config import GradientForm, RunConfig
+from tapeworks.model.config import RunConfig
 from tapeworks.model.errors import ConfigurationError
+from tapeworks.model.networks.spec import GradientForm
 
 
 class Chosen(Enum):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tapeworks.model.engine import convolution
 from tapeworks.model.engine.runtime import tf
+from tapeworks.model.networks.builtin import convolution
 
 #: Side of the maps below, kernel size, filters, images.
 SHAPES = [(1, 1, 1, 1), (5, 2, 3, 8), (6, 3, 1, 3), (7, 7, 2, 8), (9, 4, 4, 5), (8, 1, 6, 2)]

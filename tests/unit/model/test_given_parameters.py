@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tapeworks.model import parameters as rooms_parameters
-from tapeworks.model.config import NetworkConfig
 from tapeworks.model.errors import ParametersError
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.model.parameters import Arrays, initial, read_file, to_bytes, validate_parameters
 
-SMALL = NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
+SMALL = BuiltinNetwork(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
 
 
 def test_a_file_of_parameters_is_read_in_the_networks_order(tmp_path: Path) -> None:

@@ -14,22 +14,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tapeworks.model.config import NetworkConfig, Unfolding
-from tapeworks.model.engine.gradients import Engine, EngineResult, engine, warm_up
+from tapeworks.model.engine.gradients import Engine, engine, warm_up
+from tapeworks.model.engine.results import EngineResult
 from tapeworks.model.images import normalise, one_hot
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork, Unfolding
 from tapeworks.model.parameters import Arrays, initial
 from tests import reference_numpy
 from tests.support.closeness import assert_close
 from tests.support.microbatches import SMALL, bright_images, drawn_images, labels_of, row_bits
 
-EngineOf = Callable[[NetworkConfig], Engine]
+EngineOf = Callable[[BuiltinNetwork], Engine]
 Parameters = Mapping[str, NDArray[np.floating]]
 Digits = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
-SMALLEST = NetworkConfig(image_side=1, kernel_sizes=(1,), filters=1)
+SMALLEST = BuiltinNetwork(image_side=1, kernel_sizes=(1,), filters=1)
 
 
-def with_unfolding(network: NetworkConfig, unfolding: Unfolding) -> NetworkConfig:
+def with_unfolding(network: BuiltinNetwork, unfolding: Unfolding) -> BuiltinNetwork:
     return network.model_copy(update={"unfolding": unfolding})
 
 
@@ -104,7 +105,7 @@ def test_the_slow_networks_gradients_are_its_finite_differences(measured: Measur
 
 
 def test_the_slow_networks_gradients_point_the_right_way_in_the_seeds_network() -> None:
-    parameters = initial(NetworkConfig(), seed=2)
+    parameters = initial(BuiltinNetwork(), seed=2)
     image, truth = normalise(bright_images(1, 27))[0], np.array([0.0, 1.0])
     assert reference_numpy.forward(parameters, image).distance_to_a_kink > 1e-5
     gradients = reference_numpy.image_gradient(parameters, image, truth)
@@ -128,7 +129,7 @@ def test_the_slow_networks_gradients_point_the_right_way_in_the_seeds_network() 
 
 @pytest.mark.parametrize("unfolding", Unfolding)
 def test_gradients_and_losses_are_the_slow_networks(
-    network: NetworkConfig, unfolding: Unfolding, engine_of: EngineOf
+    network: BuiltinNetwork, unfolding: Unfolding, engine_of: EngineOf
 ) -> None:
     parameters = initial(network, seed=1)
     side = network.image_side
@@ -273,4 +274,4 @@ def test_the_order_of_given_parameters_does_not_matter(engine_of: EngineOf) -> N
 def test_a_network_has_one_engine_and_warming_it_up_needs_no_data() -> None:
     warm_up(SMALLEST)
 
-    assert engine(SMALLEST) is engine(NetworkConfig(**SMALLEST.model_dump()))
+    assert engine(SMALLEST) is engine(BuiltinNetwork(**SMALLEST.model_dump()))

@@ -13,33 +13,34 @@ import pytest
 from numpy.typing import NDArray
 
 from tapeworks.model import fingerprint
-from tapeworks.model.config import GradientForm, NetworkConfig, Unfolding
 from tapeworks.model.engine import gradients as model_gradients
-from tapeworks.model.engine import layerwise
 from tapeworks.model.engine.gradients import (
     Engine,
-    EngineResult,
     _computation,
     count_compiled_networks,
     engine,
 )
+from tapeworks.model.engine.results import EngineResult
 from tapeworks.model.errors import ArithmeticUnsound
 from tapeworks.model.fingerprint import GOLDEN_NETWORKS, golden_digest
 from tapeworks.model.images import normalise
+from tapeworks.model.networks.builtin import layerwise
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork, Unfolding
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import Arrays, initial, to_bytes
 from tests import reference_numpy
 from tests.support.microbatches import SMALL, bright_images, drawn_images, labels_of, row_bits
 
-EngineOf = Callable[[NetworkConfig], Engine]
+EngineOf = Callable[[BuiltinNetwork], Engine]
 
 #: Networks whose rows must not know of each other, nor of where they stand, and how many of their
 #: images are computed: two calls of the layerwise unfolding, of which the second ends in a padded
 #: group.
 ROW_NETWORKS = {
-    "the seed's": (NetworkConfig(), 150),
-    "the seed's, ten classes": (NetworkConfig(class_count=10), 150),
+    "the seed's": (BuiltinNetwork(), 150),
+    "the seed's, ten classes": (BuiltinNetwork(class_count=10), 150),
     "eight filters": (
-        NetworkConfig(image_side=28, kernel_sizes=(5, 5), filters=8, class_count=10),
+        BuiltinNetwork(image_side=28, kernel_sizes=(5, 5), filters=8, class_count=10),
         150,
     ),
     "small": (SMALL, 150),
@@ -50,7 +51,7 @@ ROW_NETWORKS = {
 class Images:
     """Drawn and bright images by turns, and their results."""
 
-    def __init__(self, network: NetworkConfig, count: int, compute: Engine) -> None:
+    def __init__(self, network: BuiltinNetwork, count: int, compute: Engine) -> None:
         self.network, self.count, self.compute = network, count, compute
         self.parameters = initial(network, seed=6)
         self.images = bright_images(count, network.image_side, seed=6)
@@ -139,7 +140,7 @@ def test_sums_are_made_in_image_order_whatever_the_size_of_a_microbatch(
 def test_a_network_that_fills_its_calls_sooner_gives_the_same_bits(
     monkeypatch: pytest.MonkeyPatch, engine_of: EngineOf
 ) -> None:
-    seeds = NetworkConfig()
+    seeds = BuiltinNetwork()
     expected = Images(seeds, 50, engine_of(seeds))
     monkeypatch.setattr(layerwise, "CALL_BYTES", 1)  # room for one group
     compiled_anew = functools.cache(_computation.__wrapped__)
@@ -158,7 +159,7 @@ def test_a_network_that_fills_its_calls_sooner_gives_the_same_bits(
 
 def test_products_too_small_for_float32_are_zeros_in_both_forms(engine_of: EngineOf) -> None:
     # A logit is ±23 times the grey level: the slopes by logits are some 10⁻²⁰, features 10⁻¹⁹.
-    network = NetworkConfig(image_side=1, kernel_sizes=(1,), filters=1, microbatch_size=1)
+    network = BuiltinNetwork(image_side=1, kernel_sizes=(1,), filters=1, microbatch_size=1)
     parameters: Arrays = {
         "conv_1": np.full((1, 1, 1), 1e-19, np.float32),
         "dense_1": np.array([2.3e20, -2.3e20], np.float32).reshape(2, 1, 1, 1),
@@ -185,7 +186,7 @@ def test_parameters_that_overflow_give_no_finite_norm_and_no_warning(engine_of: 
 
 def test_grey_levels_become_the_float32_numbers_that_numpy_divides_to(engine_of: EngineOf) -> None:
     # Without a dense array both logits are 0 and their slopes ∓1: the features are to be seen.
-    network = NetworkConfig(image_side=1, kernel_sizes=(1,), filters=1)
+    network = BuiltinNetwork(image_side=1, kernel_sizes=(1,), filters=1)
     parameters: Arrays = {
         "conv_1": np.ones((1, 1, 1), np.float32),
         "dense_1": np.zeros((2, 1, 1, 1), np.float32),
@@ -211,10 +212,10 @@ def test_another_size_of_microbatches_compiles_nothing() -> None:
 
 #: Run in a process of its own: computes other things first, then says what bits it gets.
 PROGRAM = """
-from tapeworks.model.config import NetworkConfig
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.model.fingerprint import GOLDEN_NETWORKS, golden_digest
-golden_digest(NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, microbatch_size=64))
-golden_digest(NetworkConfig(microbatch_size=64))
+golden_digest(BuiltinNetwork(image_side=9, kernel_sizes=(2, 3), filters=2, microbatch_size=64))
+golden_digest(BuiltinNetwork(microbatch_size=64))
 print(*[golden_digest(network) for network in reversed(GOLDEN_NETWORKS)])
 """
 
@@ -240,7 +241,7 @@ def nudged(gradients: Arrays, row: int) -> Arrays:
 def test_a_machine_whose_bits_depend_on_place_or_form_is_refused(
     spoilt: GradientForm, engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unsound(network: NetworkConfig) -> Engine:
+    def unsound(network: BuiltinNetwork) -> Engine:
         def compute(
             parameters: Arrays,
             images: NDArray[np.uint8],

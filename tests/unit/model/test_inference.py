@@ -7,15 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from tapeworks.model.config import NetworkConfig, Unfolding
 from tapeworks.model.engine.inference import logits, probabilities
 from tapeworks.model.errors import ParametersError
 from tapeworks.model.images import normalise
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork, Unfolding
 from tapeworks.model.parameters import initial
 from tests import reference_numpy
 
 #: Three images do not fill two microbatches.
-NETWORK = NetworkConfig(
+NETWORK = BuiltinNetwork(
     image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3, microbatch_size=2
 )
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tapeworks.model.engine.runtime import tf
 from tapeworks.model.images import one_hot
-from tapeworks.model.network import binary_cross_entropy
+from tapeworks.model.networks.builtin.forward import binary_cross_entropy
 from tests import reference_numpy
 
 #: Two classes and five; equal ones; one dominating, near and far; all that float32 exp overflows.

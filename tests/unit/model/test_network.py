@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model import network as networks
-from tapeworks.model.config import NetworkConfig
 from tapeworks.model.engine.runtime import tf
-from tapeworks.model.network import unfold_fully
+from tapeworks.model.networks.builtin import forward as networks
+from tapeworks.model.networks.builtin.forward import unfold_fully
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.model.parameters import Arrays, initial
 from tests import reference_numpy
 from tests.support.closeness import assert_close
@@ -58,7 +58,7 @@ def test_the_slow_network_agrees_with_a_sum_worked_out_by_hand() -> None:
     assert passed.logits.tolist() == [9.0, 0.5 * 9.0 - 2.0 * 12.0]
 
 
-def test_layerwise_logits_are_the_slow_networks(network: NetworkConfig) -> None:
+def test_layerwise_logits_are_the_slow_networks(network: BuiltinNetwork) -> None:
     parameters = initial(network, seed=3)
     images = np.stack([bright_image(network.image_side, seed) for seed in range(2)])
     expected = [reference_numpy.forward(parameters, image).logits for image in images]
@@ -68,7 +68,7 @@ def test_layerwise_logits_are_the_slow_networks(network: NetworkConfig) -> None:
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-def test_fully_unfolded_logits_are_the_slow_networks(network: NetworkConfig) -> None:
+def test_fully_unfolded_logits_are_the_slow_networks(network: BuiltinNetwork) -> None:
     parameters = initial(network, seed=3)
     image = bright_image(network.image_side)
     expected = reference_numpy.forward(parameters, image).logits
@@ -80,7 +80,7 @@ def test_fully_unfolded_logits_are_the_slow_networks(network: NetworkConfig) -> 
     np.testing.assert_allclose(logits[0], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-def test_the_layerwise_pass_leaves_every_layer_behind(network: NetworkConfig) -> None:
+def test_the_layerwise_pass_leaves_every_layer_behind(network: BuiltinNetwork) -> None:
     parameters = initial(network, seed=4)
     image = bright_image(network.image_side)
     expected = reference_numpy.forward(parameters, image)
@@ -99,7 +99,7 @@ def test_the_layerwise_pass_leaves_every_layer_behind(network: NetworkConfig) ->
 
 
 def test_an_images_logits_do_not_mix_with_its_neighbours() -> None:
-    network = NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
+    network = BuiltinNetwork(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
     parameters = initial(network, seed=3)
     images = np.stack([bright_image(9, 1), np.zeros((9, 9), np.float32), bright_image(9, 2)])
 

@@ -31,7 +31,7 @@ def gradients(config: RunConfig, count: int) -> list[Arrays]:
         sizes = 10.0 ** source.integers(*MAGNITUDES, shape) * (source.random(shape) > 0.1)
         return (source.standard_normal(shape) * sizes).astype(np.float32)
 
-    shapes = config.network.shapes.items()
+    shapes = config.spec.shapes.items()
     return [{name: numbers(shape) for name, shape in shapes} for _ in range(count)]
 
 
@@ -39,7 +39,7 @@ def trained(config: RunConfig, updates: list[Arrays]) -> tuple[Arrays, Arrays]:
     """Parameters that began at 1, and the state, after these mean gradients."""
     state = initial_state(config)
     parameters: Arrays = {
-        name: np.ones(shape, np.float32) for name, shape in config.network.shapes.items()
+        name: np.ones(shape, np.float32) for name, shape in config.spec.shapes.items()
     }
     for gradient in updates:
         towards, state = direction(config, state, gradient)
@@ -88,7 +88,7 @@ def test_plain_sgd_takes_the_gradient_as_it_is_and_remembers_nothing() -> None:
 
 def test_momentum_adds_up_a_gradient_that_stays() -> None:
     config = run_config(SMALL | {"optimizer": "momentum", "momentum": 0.5})
-    gradient = {name: np.full(s, 2.0, np.float32) for name, s in config.network.shapes.items()}
+    gradient = {name: np.full(s, 2.0, np.float32) for name, s in config.spec.shapes.items()}
 
     state, seen = initial_state(config), []
     for _ in range(4):
@@ -118,7 +118,7 @@ def test_adam_is_the_papers_formula() -> None:
 def test_adams_first_update_has_the_size_of_the_learning_rate_whatever_the_gradients() -> None:
     config = run_config(SMALL | {"optimizer": "adam", "learning_rate": 0.01})
     gradient: Arrays = {
-        name: np.full(shape, -1e-3, np.float32) for name, shape in config.network.shapes.items()
+        name: np.full(shape, -1e-3, np.float32) for name, shape in config.spec.shapes.items()
     }
 
     parameters, _ = trained(config, [gradient])
@@ -172,7 +172,7 @@ def test_what_is_remembered_is_float32_and_named_after_the_parameters() -> None:
     ]
     assert stored["beta_1_power"].tolist() == [0.85 * 0.85 * 0.85]
     assert math.isclose(stored["beta_2_power"][0], 0.99**3, rel_tol=1e-15)
-    for name, shape in config.network.shapes.items():
+    for name, shape in config.spec.shapes.items():
         for kind in ("mean", "mean_of_squares"):
             array = stored[f"{name}.{kind}"]
             assert array.dtype == np.float32
@@ -183,7 +183,7 @@ def test_what_is_remembered_is_float32_and_named_after_the_parameters() -> None:
 def test_a_state_that_overflows_is_silent_and_not_finite(values: dict[str, Any]) -> None:
     config = run_config(values)
     huge: Arrays = {
-        name: np.full(shape, 3e38, np.float32) for name, shape in config.network.shapes.items()
+        name: np.full(shape, 3e38, np.float32) for name, shape in config.spec.shapes.items()
     }
 
     parameters, state = trained(config, [huge, huge])

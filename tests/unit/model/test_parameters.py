@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapeworks.model.config import NetworkConfig
 from tapeworks.model.errors import ParametersError
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.model.parameters import (
     Arrays,
     all_finite,
@@ -27,8 +27,8 @@ from tapeworks.model.parameters import (
     to_bytes,
 )
 
-DEFAULT = NetworkConfig()
-SMALL = NetworkConfig(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
+DEFAULT = BuiltinNetwork()
+SMALL = BuiltinNetwork(image_side=9, kernel_sizes=(2, 3), filters=2, class_count=3)
 
 #: The seed document's bounds for its own network, and the same formulas for another.
 BOUNDS = [
@@ -58,14 +58,14 @@ def nearest_float32(value: Fraction) -> float:
 
 
 @pytest.mark.parametrize(("network", "name", "limit"), BOUNDS)
-def test_bounds_are_the_seeds_formulas(network: NetworkConfig, name: str, limit: float) -> None:
+def test_bounds_are_the_seeds_formulas(network: BuiltinNetwork, name: str, limit: float) -> None:
     assert bound(network, name) == pytest.approx(limit, rel=1e-15)
 
 
 @pytest.mark.parametrize(("network", "name", "limit"), BOUNDS)
 @pytest.mark.parametrize("seed", [0, 1, 2**63 - 1])
 def test_initial_values_fill_their_bounds_evenly(
-    network: NetworkConfig, name: str, limit: float, seed: int
+    network: BuiltinNetwork, name: str, limit: float, seed: int
 ) -> None:
     values = initial(network, seed)[name]
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tapeworks.model.config import NetworkConfig, RunConfig, Unfolding
+from tapeworks.model.config import RunConfig
 from tapeworks.model.engine.gradients import Engine
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork, Unfolding
 from tapeworks.model.parameters import Arrays, assign
 from tapeworks.model.reduction import Reduction, block_sums, mean_gradient, total_loss
 from tests.support.closeness import assert_close
 
-EngineOf = Callable[[NetworkConfig], Engine]
+EngineOf = Callable[[BuiltinNetwork], Engine]
 Parameters = Mapping[str, NDArray[np.floating]]
 Digits = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
@@ -27,11 +28,11 @@ def test_the_first_gradients_are_the_seeds(
     engine_of: EngineOf,
 ) -> None:
     config = RunConfig(images=10, unfolding=unfolding)
-    names = list(config.network.shapes)
+    names = list(config.built_in.shapes)
     parameters: Arrays = {name: seed_reference[f"init_{name}"] for name in names}
     images, labels = seed_digits
 
-    result = engine_of(config.network)(parameters, images, labels)
+    result = engine_of(config.built_in)(parameters, images, labels)
 
     np.testing.assert_allclose(result.losses, seed_reference["per_image_losses0"], rtol=1e-5)
     for name in names:
@@ -48,8 +49,8 @@ def test_five_iterations_are_the_seeds(
     engine_of: EngineOf,
 ) -> None:
     config = RunConfig(images=10, iterations=5, unfolding=unfolding)
-    compute = engine_of(config.network)
-    parameters: Arrays = {name: seed_reference[f"init_{name}"] for name in config.network.shapes}
+    compute = engine_of(config.built_in)
+    parameters: Arrays = {name: seed_reference[f"init_{name}"] for name in config.built_in.shapes}
     images, labels = seed_digits
 
     losses = []

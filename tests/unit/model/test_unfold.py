@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tapeworks.model.network import unfold_fully
+from tapeworks.model.networks.builtin.forward import unfold_fully
 
 
 def numbered(*shape: int) -> NDArray[np.float32]:

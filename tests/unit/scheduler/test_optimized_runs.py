@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import text
 
 from tapeworks.model import datasets
-from tapeworks.model.config import NetworkConfig, RunConfig
+from tapeworks.model.config import RunConfig
 from tapeworks.model.engine.gradients import Engine
 from tapeworks.model.errors import ParametersError
 from tapeworks.model.images import image_set
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.model.parameters import Arrays, digest, from_bytes, initial, to_bytes
 from tapeworks.model.update import initial_state, learning_rate, state_bytes
 from tapeworks.scheduler.dispatch.contract import Result, Watcher, Work
@@ -30,7 +31,7 @@ from tests.support.desk import SMALL
 from tests.support.replaying import Replayed, replayed
 from tests.support.training import Digests, drive, settings, submitted
 
-EngineOf = Callable[[NetworkConfig], Engine]
+EngineOf = Callable[[BuiltinNetwork], Engine]
 Undisturbed = Callable[[RunConfig], Digests]
 
 #: Two passes over eight images in sets of 3, 3 and 2; the learning rate changes all the time.
@@ -77,7 +78,7 @@ def test_a_run_is_what_plain_loops_make_of_its_images_and_rates(
     run = submitted(history, config)
     drive(history, LocalDispatcher(), run)
 
-    data, parameters = datasets.load(config).training, initial(config.network, config.seed)
+    data, parameters = datasets.load(config).training, initial(config.built_in, config.seed)
     loops = {
         (name, place): Adam(0.9, 0.999, 1e-8)
         for name, array in parameters.items()
@@ -97,10 +98,10 @@ def test_a_run_is_what_plain_loops_make_of_its_images_and_rates(
 def _mean_gradient(
     engine_of: EngineOf, config: RunConfig, iteration: int, parameters: Arrays, data: Any
 ) -> Arrays:
-    images, sums, size = image_set(config, iteration), [], config.network.microbatch_size
+    images, sums, size = image_set(config, iteration), [], config.built_in.microbatch_size
     for first in range(0, len(images), size):
         rows = images[first : first + size]
-        result = engine_of(config.network)(parameters, data.images[rows], data.labels[rows])
+        result = engine_of(config.built_in)(parameters, data.images[rows], data.labels[rows])
         sums.append({name: microbatch_sum(array) for name, array in result.gradients.items()})
     totals = {name: image_set_sum([arrays[name] for arrays in sums]) for name in parameters}
     return {name: (total / len(images)).astype(np.float32) for name, total in totals.items()}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tapeworks.model.config import GradientForm
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.scheduler.dispatch.contract import Result, Watcher, Work
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.driving.driver import Driver

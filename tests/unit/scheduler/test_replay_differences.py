@@ -232,7 +232,7 @@ class TestADoctoredHistory:
         self, history: History
     ) -> None:
         run = trained(history)
-        payload = to_bytes(initial(settings(**SETTINGS).network, seed=99))
+        payload = to_bytes(initial(settings(**SETTINGS).built_in, seed=99))
         change = (
             "UPDATE stored_checkpoints SET parameters = :parameters WHERE completed_iterations = 0"
         )
@@ -247,7 +247,7 @@ class TestADoctoredHistory:
 
     def test_initial_parameters_that_diverge_are_named(self, history: History) -> None:
         run = trained(history)
-        shapes = settings(**SETTINGS).network.shapes
+        shapes = settings(**SETTINGS).built_in.shapes
         huge = {name: np.full(shape, 1e30, np.float32) for name, shape in shapes.items()}
         forge(
             history,

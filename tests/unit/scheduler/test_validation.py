@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapeworks.model.config import GradientForm
 from tapeworks.model.engine.slices import answer_arrays
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import Arrays, from_bytes, to_bytes
 from tapeworks.scheduler.core.sharding import Shard
 from tapeworks.scheduler.dispatch import answers as validation
@@ -44,7 +44,7 @@ def read(asked: Work, payload: bytes, header_bytes: bytes | None = None) -> tupl
     given_header = header_bytes or header(asked, payload).model_dump_json().encode()
     judged = read_header(given_header, asked, to)
     arrays = read_arrays(payload, judged, asked, to)
-    return outcome_of(arrays, judged, to), sums_of(arrays, asked, to.shard)
+    return outcome_of(arrays, judged, asked, to), sums_of(arrays, asked, to.shard)
 
 
 def changed_header(asked: Work, **values: Any) -> bytes:
@@ -58,7 +58,7 @@ def test_the_right_answer_is_taken_whole(wanted: GradientForm) -> None:
     outcome, _ = read(asked, answer(asked))
     for name in ("losses", "gradient_norms", "predictions"):
         expected = np.concatenate([getattr(result, name) for result in results(asked)])
-        np.testing.assert_array_equal(getattr(outcome, name), expected)
+        np.testing.assert_array_equal(outcome.values[name], expected)
     assert outcome.shard.images.tolist() == asked.images.tolist()
     assert outcome.key == asked.key(0, 2)
     assert (outcome.worker, outcome.seconds) == ("worker-1", 0.5)

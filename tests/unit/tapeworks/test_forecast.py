@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tapeworks.cluster.forecast import Forecast, image_seconds, multiply_adds
-from tapeworks.model.config import NetworkConfig, Unfolding, run_config
+from tapeworks.cluster.forecast import Forecast
+from tapeworks.model.config import run_config
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork, Unfolding
 
 #: From one image to the whole of MNIST, in one iteration.
 IMAGES = (1, 50, 64, 200, 2000, 9000, 60_000)
@@ -101,12 +102,12 @@ def test_nothing_is_said_of_workers_that_pay_or_of_a_process_that_was_asked_for(
 
 
 def test_the_arithmetic_of_the_default_network_is_that_of_the_documents() -> None:
-    assert multiply_adds(NetworkConfig()) == 393_750
-    network = NetworkConfig(image_side=4, kernel_sizes=(2,), filters=1)
+    assert BuiltinNetwork().multiply_adds == 393_750
+    network = BuiltinNetwork(image_side=4, kernel_sizes=(2,), filters=1)
     # 3 × 3 places of 2 × 2 patches, forward and for the filter; thrice a dense array of 2 × 9.
-    assert multiply_adds(network) == 2 * 9 * 4 + 3 * 18
+    assert network.multiply_adds == 2 * 9 * 4 + 3 * 18
 
 
 def test_the_full_unfolding_takes_hundreds_of_times_longer() -> None:
-    full = image_seconds(NetworkConfig(unfolding=Unfolding.FULL))
-    assert full > 100 * image_seconds(NetworkConfig())
+    full = BuiltinNetwork(unfolding=Unfolding.FULL).image_seconds
+    assert full > 100 * BuiltinNetwork().image_seconds

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tapeworks.model.config import GradientForm, NetworkConfig
 from tapeworks.model.engine import slices as computed_slices
 from tapeworks.model.engine.gradients import Engine
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
+from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import Arrays, digest, from_bytes, initial, to_bytes
 from tapeworks.model.reduction import Reduction, blocks
 from tapeworks.wire.chunks import CHUNK_IMAGES, make_chunks
@@ -20,7 +21,7 @@ from tapeworks.workers.compute import Missing, shard_arrays
 from tests import reference_numpy
 from tests.support.microbatches import SMALL, drawn_images, labels_of
 
-EngineOf = Callable[[NetworkConfig], Engine]
+EngineOf = Callable[[BuiltinNetwork], Engine]
 
 #: Five microbatches, of which the last one has two images; spread over two chunks.
 NETWORK, IMAGES = SMALL.model_copy(update={"microbatch_size": 4}), 18

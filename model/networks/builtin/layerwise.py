@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model import network as networks
-from tapeworks.model.config import NetworkConfig
-from tapeworks.model.engine.convolution import block_added, block_of, filter_gradients
 from tapeworks.model.engine.runtime import tf, xla
 from tapeworks.model.images import pad
-from tapeworks.model.network import binary_cross_entropy
+from tapeworks.model.networks.builtin import forward as networks
+from tapeworks.model.networks.builtin.convolution import block_added, block_of, filter_gradients
+from tapeworks.model.networks.builtin.forward import binary_cross_entropy
+from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 
 #: Images that stand side by side; the last group is padded. They fill a register of 512 bits, and
 #: their rows stay in the first-level cache.
@@ -50,7 +50,7 @@ class CallResults(NamedTuple):
 class LayerwiseCalls:
     """The compiled function of one network."""
 
-    def __init__(self, network: NetworkConfig) -> None:
+    def __init__(self, network: BuiltinNetwork) -> None:
         self._shapes, self._classes = list(network.shapes.values()), network.class_count
         self._sizes = [math.prod(shape) for shape in self._shapes]
         self._columns = sum(self._sizes[:-1]), self._sizes[-1] // self._classes, self._classes, 3

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from tapeworks.model.engine.convolution import convolve
 from tapeworks.model.engine.runtime import tf
+from tapeworks.model.networks.builtin.convolution import convolve
 
 
 def binary_cross_entropy(logits: Any, truth: Any) -> Any:
@@ -60,7 +60,7 @@ def unfold_fully(image: NDArray[np.float32], kernel_sizes: Sequence[int]) -> NDA
 class LayerwisePass:
     """Results of the layerwise forward pass, kept for per-image gradients.
 
-    The images stand side by side in every pixel, as in `tapeworks.model.engine.convolution`.
+    The images stand side by side in every pixel, as in ``convolution`.
     """
 
     maps: list[Any]  #: what each layer convolved, (side below, side below × images)

@@ -1,0 +1,1 @@
+"""The networks: the built-in one and users' own, behind one contract."""

@@ -1,0 +1,1 @@
+"""The seed's network: three convolutions, a dense array, two unfoldings."""

@@ -1,0 +1,1 @@
+"""Users' networks: a Python file with parameters, losses and maybe logits."""

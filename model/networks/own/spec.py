@@ -1,0 +1,132 @@
+"""A user's network as data: what the check of its file has found."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+
+from tapeworks.model.networks.spec import ArrayKind, Digest, GradientForm, Network, Shape
+
+#: Numbers that a network may train: their sum in float64 is as long as a usual answer.
+MOST_PARAMETERS = 2**23
+
+#: Arrays that a network may train, dimensions of any array, characters of a name.
+MOST_ARRAYS, MOST_DIMENSIONS, LONGEST_NAME = 1024, 8, 100
+
+#: Characters of a network's source text, and its options.
+LONGEST_SOURCE, MOST_OPTIONS = 256 * 1024, 64
+
+#: Seconds of one floating-point operation of a forward pass, as TensorFlow counts them, with the
+#: backward pass that follows: measured on a core of an AMD EPYC with AVX-512.
+OPERATION_SECONDS = 3e-10
+
+_Side = Annotated[int, Field(ge=1, le=2**31 - 1)]
+_Shape = Annotated[tuple[_Side, ...], Field(max_length=MOST_DIMENSIONS)]
+_Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=r"^[^\x00]*$")]
+_Text = Annotated[StrictStr, Field(max_length=4000)]
+
+#: The largest number among options; a float holds every integer up to here.
+LARGEST_NUMBER = 2**53
+
+_Whole = Annotated[StrictInt, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+_Real = Annotated[StrictFloat, Field(ge=-1.7e308, le=1.7e308, allow_inf_nan=False)]
+
+#: The value of an option.
+Option = StrictBool | _Whole | _Real | _Text
+
+
+class Backward(StrEnum):
+    """The ways in which gradients are computed."""
+
+    MICROBATCH = "microbatch"  #: one pass over the sum of a microbatch's losses
+    VECTORIZED = "vectorized"  #: every image's gradient, all images of a microbatch at once
+    LOOP = "loop"  #: every image's gradient, one image after the other
+
+
+class NetworkFacts(BaseModel):
+    """The facts of a user's network that only running it on its data shows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source_digest: Digest
+    #: Name and shape of each parameter array, in the network's order.
+    arrays: Annotated[tuple[tuple[_Name, _Shape], ...], Field(min_length=1, max_length=MOST_ARRAYS)]
+    input_shape: _Shape  #: of one image
+    input_kind: ArrayKind
+    target_shape: _Shape  #: of one label
+    target_kind: ArrayKind
+    has_logits: bool
+    backward: Backward
+    #: Floating-point operations of an image's loss.
+    operations: Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
+
+
+class OwnNetwork(Network, NetworkFacts):
+    """A user's network with its options, for so many classes."""
+
+    kind: Literal["own"] = "own"
+    #: Keyword-only arguments of the file's functions, by name.
+    options: Annotated[tuple[tuple[_Name, Option], ...], Field(max_length=MOST_OPTIONS)] = ()
+    class_count: Annotated[int, Field(ge=0, le=256)] = 0  #: 0: its labels are no classes
+
+    @property
+    def title(self) -> str:
+        return f"the network {self.source_digest[:12]}"
+
+    @property
+    def digest(self) -> str:
+        return self.source_digest
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        return dict(self.arrays)
+
+    @property
+    def image_shape(self) -> Shape:
+        return self.input_shape
+
+    @property
+    def image_kind(self) -> ArrayKind:
+        return self.input_kind
+
+    @property
+    def label_shape(self) -> Shape:
+        return self.target_shape
+
+    @property
+    def label_kind(self) -> ArrayKind:
+        return self.target_kind
+
+    @property
+    def classes_predicted(self) -> int | None:
+        return self.class_count if self.has_logits else None
+
+    def has_norms(self, wanted: GradientForm) -> bool:
+        is_apart = self.backward is not Backward.MICROBATCH
+        return is_apart and wanted is not GradientForm.NOTHING
+
+    @property
+    def microbatch_bytes(self) -> int:
+        """The images as float32, and every gradient that is made of them."""
+        apart = 1 if self.backward is Backward.MICROBATCH else self.microbatch_size
+        images = 4 * self.microbatch_size * math.prod(self.input_shape)
+        return images + (4 * apart + 8) * self.parameter_count
+
+    @property
+    def slice_bytes(self) -> int:
+        return self.microbatch_bytes
+
+    @property
+    def fits(self) -> bool:
+        return self.parameter_count <= MOST_PARAMETERS and self.is_computable
+
+    @property
+    def compiled_as(self) -> OwnNetwork:
+        return self
+
+    @property
+    def image_seconds(self) -> float:
+        return self.operations * OPERATION_SECONDS
