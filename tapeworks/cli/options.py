@@ -18,8 +18,12 @@ from tapeworks.model.update_config import UpdateConfig
 
 #: The fields in the order of the help: what a run is made of, its updates, its network.
 FIELDS = sorted(
-    RunConfig.model_fields,
-    key=lambda name: (name in Architecture.model_fields, name in UpdateConfig.model_fields),
+    RunConfig.model_fields.keys() - {"options", "network_facts"},
+    key=lambda name: (
+        name in Architecture.model_fields,
+        name in UpdateConfig.model_fields,
+        list(RunConfig.model_fields).index(name),
+    ),
 )
 
 #: What stands for a value in the help, where it is not a number.
@@ -28,6 +32,7 @@ METAVARS = {
     "kernel_sizes": "3,5,7",
     "data_dir": "DIRECTORY",
     "dataset": "NAME",
+    "network": "FILE",
 }
 
 Decorator = Callable[[Callable[..., int]], Callable[..., int]]
@@ -78,7 +83,7 @@ def with_run_options(command: Callable[..., int]) -> Callable[..., int]:
 
 def _option(name: str) -> Decorator:
     field = RunConfig.model_fields[name]
-    flag, help_ = f"--{name.replace('_', '-')}", f"{field.description}{_default(field.default)}"
+    flag, help_ = f"--{name.replace('_', '-')}", f"{field.description}{_default(RunConfig(), name)}"
     if field.annotation is bool:
         return click.option(flag, name, is_flag=True, default=None, help=help_)
     return click.option(flag, name, metavar=_metavar(name), help=help_)
@@ -91,7 +96,8 @@ def _metavar(name: str) -> str:
     return METAVARS.get(name, "NUMBER")
 
 
-def _default(value: Any) -> str:
+def _default(defaults: RunConfig, name: str) -> str:
+    value = getattr(defaults, name)
     if value is None or value is False:
         return ""
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -14,6 +14,7 @@ import click
 import pytest
 
 from tapeworks.__main__ import cli
+from tapeworks.cli.options import FIELDS
 from tapeworks.errors import ExitCode
 from tapeworks.model.config import RunConfig
 from tapeworks.model.settings import Settings
@@ -169,8 +170,7 @@ def test_settings_lists_the_options_of_every_command_that_has_them() -> None:
 def test_settings_shows_every_setting_of_a_run_with_its_default() -> None:
     rows = _rows(_section(_text(SETTINGS), "Settings of a run"))
     expected = {
-        f"--{name.replace('_', '-')}": _shown(field.default)
-        for name, field in RunConfig.model_fields.items()
+        f"--{name.replace('_', '-')}": _shown(getattr(RunConfig(), name)) for name in FIELDS
     }
 
     assert {flag: cells[0].strip("`") for flag, cells in rows.items()} == expected
