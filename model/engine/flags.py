@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 #: Environment that decides bits. Set, not defaulted: what the user's shell holds must not matter.
 FLAGS = {
-    "TF_ENABLE_ONEDNN_OPTS": "0",  # oneDNN picks kernels by batch size and thread count
+    # oneDNN picks kernels by shape, threads and instruction set: the first two never change here,
+    # the last one is in the fingerprint. What XLA compiles, it does not touch.
+    "TF_ENABLE_ONEDNN_OPTS": "1",
     "XLA_FLAGS": (
         "--xla_cpu_enable_fast_math=false"
         # Vectors as wide as the machine has: faster, and no bit of it, for sums run across images.

@@ -52,6 +52,7 @@ def _import_tensorflow() -> tuple[Any, Any]:
     finally:
         if blocked:
             del sys.modules[_UNUSED_KERAS_MODULE]
+    tensorflow.get_logger().setLevel("ERROR")
     tensorflow.config.threading.set_intra_op_parallelism_threads(THREADS)
     tensorflow.config.threading.set_inter_op_parallelism_threads(THREADS)
     tensorflow.config.experimental.enable_op_determinism()

@@ -126,7 +126,7 @@ def damaged(place: Path) -> None:
     ("name", "value", "found", "remedy"),
     [
         ("OMP_NUM_THREADS", "8", "does nothing", "--processes N"),
-        ("TF_ENABLE_ONEDNN_OPTS", "1", "is overridden with 0", "Unset"),
+        ("TF_ENABLE_ONEDNN_OPTS", "0", "is overridden with 1", "Unset"),
         ("XLA_FLAGS", "--xla_cpu_enable_fast_math=true", "is overridden", "Unset XLA_FLAGS"),
         ("ONEDNN_MAX_CPU_ISA", "SSE41", "gives other bits", "alike on all machines"),
     ],

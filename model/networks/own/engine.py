@@ -1,4 +1,4 @@
-"""A user's network's gradients, from one compiled function of a whole microbatch."""
+"""A user's network's gradients, from compiled functions of as many images as a microbatch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from tapeworks.model.engine.results import Compute, EngineResult, Request
 from tapeworks.model.engine.runtime import tf
+from tapeworks.model.errors import NetworkError
 from tapeworks.model.networks.own.module import OwnModule, load_module
+from tapeworks.model.networks.own.patches import use_patches
 from tapeworks.model.networks.own.spec import Backward, OwnNetwork
 from tapeworks.model.networks.spec import (
     GRADIENT_NORMS,
@@ -25,25 +27,27 @@ from tapeworks.model.reduction import gradients_as_wanted
 #: The grey level that becomes 1.
 WHITE = 255
 
+#: What stands before a parameter's name, which may be that of a value.
+_KEY = "gradient of "
+
+_VALUES = (LOSSES, GRADIENT_NORMS, PREDICTIONS)
+
+#: Gradients and values by name, as tensors.
+Tensors = dict[str, Any]
+
 
 def computation(network: OwnNetwork) -> Compute:
-    """The compiled computation of a network. Raises `NetworkNotAllowed`."""
+    """The computation of a network, compiled when it is called. Raises `NetworkNotAllowed`."""
     functions = Functions(network, load_module(network.source_digest))
 
     def compute(request: Request) -> EngineResult:
         arrays = [tf.constant(request.parameters[name]) for name in network.shapes]
         size = network.microbatch_size
-        return _join(
-            [
-                functions.compute(
-                    request.images[first : first + size],
-                    request.labels[first : first + size],
-                    arrays,
-                    request.wanted,
-                )
-                for first in range(0, len(request.images), size)
-            ]
+        microbatches = (
+            (request.images[first : first + size], request.labels[first : first + size])
+            for first in range(0, len(request.images), size)
         )
+        return _join([functions.compute(*one, arrays, request.wanted) for one in microbatches])
 
     return compute
 
@@ -63,94 +67,82 @@ def _join_arrays(parts: list[Arrays], names: Iterable[str]) -> Arrays:
 
 
 class Functions:
-    """The compiled functions of one network."""
+    """The compiled functions of one network; each is compiled when it is first called."""
 
     def __init__(self, network: OwnNetwork, module: OwnModule) -> None:
         self._network, self._module = network, module
         self._options = dict(network.options)
-        self._compiled: dict[Callable[..., Any], Any] = {}
+        self._compiled: dict[str, Any] = {}
 
     def compute(
         self, images: NDArray[Any], labels: NDArray[Any], arrays: list[Any], wanted: GradientForm
     ) -> EngineResult:
         """Compute a microbatch, or the images that are left for the last one."""
+        size = self._network.microbatch_size
         if wanted is GradientForm.NOTHING:
-            return self._forward(images, labels, arrays)
-        if self._network.backward is Backward.MICROBATCH:
-            return self._of_sum(images, labels, arrays)
-        return self._apart(images, labels, arrays, wanted)
+            return self._run(self._measure, size, images, labels, arrays)
+        if self._network.backward is not Backward.MICROBATCH:
+            return self._compute_apart(images, labels, arrays, wanted)
+        result = self._run(self._sum_gradients, size, images, labels, arrays)
+        sums = {
+            name: gradient[np.newaxis].astype(np.float64)
+            for name, gradient in result.gradients.items()
+        }
+        return EngineResult(gradients=sums, values=result.values)
 
     def logits(self, images: NDArray[Any], arrays: list[Any]) -> NDArray[np.float32]:
         """(images, classes) of a microbatch, or of fewer images."""
-        labels = np.zeros((len(images), *self._network.label_shape), self._network.label_kind.value)
-        found: NDArray[np.float32] = self._run(self._logits, images, labels, arrays).numpy()
-        return found[: len(images)]
+        network = self._network
+        labels = np.zeros((len(images), *network.label_shape), network.label_kind.value)
+        result = self._run(self._find_logits, network.microbatch_size, images, labels, arrays)
+        return result.values[PREDICTIONS]
 
-    def _forward(
-        self, images: NDArray[Any], labels: NDArray[Any], arrays: list[Any]
-    ) -> EngineResult:
-        losses, predictions = self._run(self._losses, images, labels, arrays)
-        return self._result({}, losses, None, predictions, len(images))
-
-    def _of_sum(
-        self, images: NDArray[Any], labels: NDArray[Any], arrays: list[Any]
-    ) -> EngineResult:
-        gradients, losses, predictions = self._run(self._sum_gradients, images, labels, arrays)
-        named = {
-            name: gradient.numpy()[np.newaxis].astype(np.float64)
-            for name, gradient in zip(self._network.shapes, gradients, strict=True)
-        }
-        return self._result(named, losses, None, predictions, len(images))
-
-    def _apart(
+    def _compute_apart(
         self, images: NDArray[Any], labels: NDArray[Any], arrays: list[Any], wanted: GradientForm
     ) -> EngineResult:
-        gradients, norms, losses, predictions = self._run(
-            self._image_gradients, images, labels, arrays
+        """Compute every image's gradient, of as many images at once as fit into memory."""
+        size = self._network.images_at_once
+        parts = (slice(first, first + size) for first in range(0, len(images), size))
+        result = _join(
+            [
+                self._run(self._image_gradients, size, images[part], labels[part], arrays)
+                for part in parts
+            ]
         )
-        count = len(images)
-        named: Arrays = {
-            name: gradient.numpy()[:count]
-            for name, gradient in zip(self._network.shapes, gradients, strict=True)
-        }
-        sums = gradients_as_wanted(named, wanted, self._network.microbatch_size)
-        return self._result(sums, losses, norms, predictions, count)
-
-    def _result(
-        self, gradients: Arrays, losses: Any, norms: Any, predictions: Any, count: int
-    ) -> EngineResult:
-        found = {LOSSES: losses, GRADIENT_NORMS: norms, PREDICTIONS: predictions}
-        if self._module.logits is None:
-            del found[PREDICTIONS]
-        values = {name: one.numpy()[:count] for name, one in found.items() if one is not None}
-        return EngineResult(gradients=gradients, values=values)
+        apart = {name: array[: len(images)] for name, array in result.gradients.items()}
+        gradients = gradients_as_wanted(apart, wanted, self._network.microbatch_size)
+        return EngineResult(gradients=gradients, values=result.values)
 
     # Calls
 
     def _run(
         self,
-        function: Callable[..., Any],
+        function: Callable[..., Tensors],
+        size: int,
         images: NDArray[Any],
         labels: NDArray[Any],
         arrays: list[Any],
-    ) -> Any:
-        size, count = self._network.microbatch_size, len(images)
-        if count < size:  # real images once more: what they give is finite, and is left out
+    ) -> EngineResult:
+        """Call a compiled function of `size` images with fewer of them, or as many."""
+        count = len(images)
+        if count < size:  # some of them once more: what they give is finite, and is left out
             again = np.arange(size) % count
             images, labels = images[again], labels[again]
-        compiled = self._compiled.get(function)
-        if compiled is None:
-            compiled = self._compiled[function] = self._compile(function)
-        return compiled(
-            tf.constant(images), tf.constant(self._targets(labels)), tf.constant(count), *arrays
-        )
-
-    def _targets(self, labels: NDArray[Any]) -> NDArray[Any]:
+        if function.__name__ not in self._compiled:
+            self._compiled[function.__name__] = self._compile(function, size)
         is_class = self._network.label_kind is ArrayKind.BYTES
-        return labels.astype(np.int32 if is_class else np.float32)
+        targets = labels.astype(np.int32) if is_class else labels
+        tensors = self._compiled[function.__name__](
+            tf.constant(images), tf.constant(targets), tf.constant(count), *arrays
+        )
+        found = {name: _as_array(tensor) for name, tensor in tensors.items()}
+        values = {name: found.pop(name)[:count] for name in _VALUES if name in found}
+        gradients = {name: found[_KEY + name] for name in self._network.shapes if found}
+        return EngineResult(gradients=gradients, values=values)
 
-    def _compile(self, function: Callable[..., Any]) -> Any:
-        network, size = self._network, self._network.microbatch_size
+    def _compile(self, function: Callable[..., Tensors], size: int) -> Any:
+        use_patches()
+        network = self._network
         label = tf.int32 if network.label_kind is ArrayKind.BYTES else tf.float32
         inputs = [
             tf.TensorSpec((size, *network.image_shape), network.image_kind.value),
@@ -160,59 +152,67 @@ class Functions:
         ]
         return tf.function(function, autograph=False).get_concrete_function(*inputs)
 
-    # What is compiled: of images, labels, the number of images that count, the parameters' arrays
+    # What is compiled: functions of images, labels, the number of images that count, and parameters
 
-    def _logits(self, images: Any, labels: Any, members: Any, *arrays: Any) -> Any:  # noqa: ARG002
-        return self._module.logits(self._named(arrays), self._scaled(images), **self._options)  # type: ignore[misc]
+    def _find_logits(self, images: Any, labels: Any, members: Any, *arrays: Any) -> Tensors:  # noqa: ARG002
+        if self._module.logits is None:
+            raise NetworkError("Expected a network that has logits. Received: one without.")
+        pixels = self._scale(images)
+        return {PREDICTIONS: self._module.logits(self._name(arrays), pixels, **self._options)}
 
-    def _losses(self, images: Any, labels: Any, members: Any, *arrays: Any) -> Any:  # noqa: ARG002
-        pixels = self._scaled(images)
-        losses = self._module.losses(self._named(arrays), pixels, labels, **self._options)
-        return losses, self._predictions(pixels, arrays)
+    def _measure(self, images: Any, labels: Any, members: Any, *arrays: Any) -> Tensors:  # noqa: ARG002
+        pixels, named = self._scale(images), self._name(arrays)
+        values = {LOSSES: self._module.losses(named, pixels, labels, **self._options)}
+        if self._module.logits is not None:
+            logits = self._module.logits(named, pixels, **self._options)
+            values[PREDICTIONS] = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        return values
 
-    def _sum_gradients(self, images: Any, labels: Any, members: Any, *arrays: Any) -> Any:
+    def _sum_gradients(self, images: Any, labels: Any, members: Any, *arrays: Any) -> Tensors:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(arrays)
-            losses, predictions = self._losses(images, labels, members, *arrays)
+            values = self._measure(images, labels, members, *arrays)
             counted = tf.range(self._network.microbatch_size) < members
-            total = tf.reduce_sum(tf.where(counted, losses, tf.zeros_like(losses)))
-        return _dense(tape.gradient(total, arrays), arrays), losses, predictions
+            total = tf.reduce_sum(tf.where(counted, values[LOSSES], 0.0))
+        return values | self._keep(tape.gradient(total, arrays), arrays)
 
-    def _image_gradients(self, images: Any, labels: Any, members: Any, *arrays: Any) -> Any:  # noqa: ARG002
-        def of_image(inputs: tuple[Any, Any]) -> Any:
-            image, label = inputs
+    def _image_gradients(self, images: Any, labels: Any, members: Any, *arrays: Any) -> Tensors:
+        def compute(inputs: tuple[Any, Any]) -> Tensors:
+            image, label = inputs[0][tf.newaxis], inputs[1][tf.newaxis]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(arrays)
-                losses, predictions = self._losses(image[tf.newaxis], label[tf.newaxis], 1, *arrays)
-            gradients = _dense(tape.gradient(losses, arrays), arrays)
-            norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(one)) for one in gradients]))
-            return gradients, norm, losses[0], predictions[0]
+                measured = self._measure(image, label, members, *arrays)
+            gradients = self._keep(tape.gradient(measured[LOSSES], arrays), arrays)
+            squares = [tf.reduce_sum(tf.square(one)) for one in gradients.values()]
+            values = {name: value[0] for name, value in measured.items()}
+            return values | gradients | {GRADIENT_NORMS: tf.sqrt(tf.add_n(squares))}
 
         if self._network.backward is Backward.VECTORIZED:
-            return tf.vectorized_map(of_image, (images, labels), fallback_to_while_loop=False)
-        kinds = [tf.float32 for _ in arrays], tf.float32, tf.float32, tf.int32
-        return tf.map_fn(
-            of_image, (images, labels), fn_output_signature=kinds, parallel_iterations=1
+            return tf.vectorized_map(compute, (images, labels), fallback_to_while_loop=False)  # type: ignore[no-any-return]
+        kinds = dict.fromkeys([LOSSES, GRADIENT_NORMS], tf.float32)
+        kinds |= {_KEY + name: tf.float32 for name in self._network.shapes}
+        if self._module.logits is not None:
+            kinds[PREDICTIONS] = tf.int32
+        return tf.map_fn(  # type: ignore[no-any-return]
+            compute, (images, labels), fn_output_signature=kinds, parallel_iterations=1
         )
 
-    def _named(self, arrays: Any) -> dict[str, Any]:
+    def _name(self, arrays: Iterable[Any]) -> Tensors:
         return dict(zip(self._network.shapes, arrays, strict=True))
 
-    def _scaled(self, images: Any) -> Any:
+    def _scale(self, images: Any) -> Any:
         if self._network.image_kind is ArrayKind.FLOATS:
             return images
         return tf.cast(images, tf.float32) / tf.constant(WHITE, tf.float32)
 
-    def _predictions(self, pixels: Any, arrays: Any) -> Any:
-        if self._module.logits is None:
-            return tf.zeros(len(pixels), tf.int32)
-        logits = self._module.logits(self._named(arrays), pixels, **self._options)
-        return tf.argmax(logits, axis=-1, output_type=tf.int32)
+    def _keep(self, gradients: Iterable[Any], arrays: Iterable[Any]) -> Tensors:
+        """Name gradients; those of a look-up are slices, those of what is not used are none."""
+        return {
+            _KEY + name: tf.zeros_like(array) if one is None else tf.convert_to_tensor(one)
+            for name, one, array in zip(self._network.shapes, gradients, arrays, strict=True)
+        }
 
 
-def _dense(gradients: Any, arrays: Any) -> list[Any]:
-    """Gradients as tensors: a look-up's are slices, and those of what is not used are none."""
-    return [
-        tf.zeros_like(array) if gradient is None else tf.convert_to_tensor(gradient)
-        for gradient, array in zip(gradients, arrays, strict=True)
-    ]
+def _as_array(tensor: Any) -> NDArray[Any]:
+    """A tensor's numbers, read-only and not copied."""
+    return np.frombuffer(memoryview(tensor), tensor.dtype.as_numpy_dtype).reshape(tensor.shape)

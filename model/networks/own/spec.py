@@ -19,6 +19,9 @@ MOST_ARRAYS, MOST_DIMENSIONS, LONGEST_NAME = 1024, 8, 100
 #: Characters of a network's source text, and its options.
 LONGEST_SOURCE, MOST_OPTIONS = 256 * 1024, 64
 
+#: Bytes of the gradients that one call computes apart, unless a single image's are more.
+CALL_BYTES = 32 * 2**20
+
 #: Seconds of one floating-point operation of a forward pass, as TensorFlow counts them, with the
 #: backward pass that follows: measured on a core of an AMD EPYC with AVX-512.
 OPERATION_SECONDS = 3e-10
@@ -114,6 +117,11 @@ class OwnNetwork(Network, NetworkFacts):
         apart = 1 if self.backward is Backward.MICROBATCH else self.microbatch_size
         images = 4 * self.microbatch_size * math.prod(self.input_shape)
         return images + (4 * apart + 8) * self.parameter_count
+
+    @property
+    def images_at_once(self) -> int:
+        """Images whose gradients are computed apart in one call."""
+        return min(max(CALL_BYTES // (4 * self.parameter_count), 1), self.microbatch_size)
 
     @property
     def slice_bytes(self) -> int:
