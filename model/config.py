@@ -105,10 +105,16 @@ class RunConfig(UpdateConfig, Architecture):
     #: Found by the check of a user's network as the run is submitted; part of its stored record.
     network_facts: NetworkFacts | None = None
     dataset: Annotated[
-        str, Field(min_length=1, description="digits, mnist, or the path of an .npz file")
+        str,
+        Field(
+            min_length=1,
+            description="digits, mnist, cifar10, breast_cancer, wine, diabetes, or the path of an "
+            ".npz file",
+        ),
     ] = "digits"
     data_dir: Annotated[
-        Text | None, Field(description="directory that holds MNIST's files [TAPEWORKS_DATA_DIR]")
+        Text | None,
+        Field(description="directory of MNIST's or CIFAR-10's files [TAPEWORKS_DATA_DIR]"),
     ] = None
     classes: Annotated[
         Labels,

@@ -23,11 +23,11 @@ def image_set(config: RunConfig, iteration: int) -> NDArray[np.int64]:
     if size == config.images:
         return np.arange(size)
     number, place = divmod(iteration, -(-config.images // size))
-    return _draw_order(config.seed, number, config.images)[place * size : (place + 1) * size]
+    return draw_order(config.seed, number, config.images)[place * size : (place + 1) * size]
 
 
 @functools.lru_cache(maxsize=2)
-def _draw_order(seed: int, number: int, images: int) -> NDArray[np.int64]:
+def draw_order(seed: int, number: int, images: int) -> NDArray[np.int64]:
     """All images in the order of one pass: sorted by raw numbers of PCG64, one for each.
 
     As with `parameters.initial`, the same bits with every NumPy, which promises them neither of its

@@ -122,7 +122,9 @@ class Settings:
     database_password_file = Setting[Path | None](
         "a file with the password of that database", None, read_path, is_secret=True
     )
-    data_dir = Setting[Path | None]("the directory of MNIST's files", None, read_path)
+    data_dir = Setting[Path | None](
+        "the directory of MNIST's and CIFAR-10's files", None, read_path
+    )
     signing_key_file = Setting[Path | None](
         "a file with the key that schedulers and workers share", None, read_path, is_secret=True
     )

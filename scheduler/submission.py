@@ -42,7 +42,7 @@ def prepare_runs(
     Raises `ParametersError` for given parameters that do not fit, and like `prepare`.
     """
     for config in configs:
-        datasets.check_name(config.dataset)
+        datasets.check_dataset(config)
     prepared = prepare(configs, load=load)
     if init_from is None:
         return prepared

@@ -209,8 +209,8 @@ class History:
             store(connection, [evaluation])
 
     @unit_of_work
-    def set_images(self, claim: Claim, digest: str, labels: bytes) -> None:
-        """Note which images the run trains on, and the class of each, a byte each."""
+    def set_images(self, claim: Claim, digest: str, labels: bytes | None) -> None:
+        """Note which images the run trains on, and the class of each, a byte each, if they have."""
         with self.database.write() as connection:
             claims.hold(connection, claim, images_digest=digest, labels=labels)
 

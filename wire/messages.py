@@ -105,7 +105,7 @@ class ShardMessage(_Message):
 
     @property
     def largest_chunk_bytes(self) -> int:
-        """No chunk of this shard is longer."""
+        """No chunk of this shard is longer: images, with a label or targets of each."""
         return self.chunk_images * self.network.image_bytes + ARRAYS_HEADER_BYTES
 
     @property

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tapeworks.model.datasets.source import Images, Labels
 from tapeworks.model.engine.slices import answer_arrays, compute_slices
 from tapeworks.model.errors import ParametersError
 from tapeworks.model.parameters import Arrays, to_bytes
@@ -41,7 +40,7 @@ def compute(shard: ShardMessage, fetch: Fetch) -> Arrays:
     chunks = {number: found[name] for number, name in shard.chunks.items()}
     numbers = np.array(shard.images)
 
-    def take(rows: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+    def take(rows: slice) -> tuple[Images, Labels]:
         return pick(chunks, numbers[rows], shard.chunk_images, shard.network)
 
     results = compute_slices(shard.network, parameters, len(numbers), take, shard.wanted)

@@ -1,6 +1,6 @@
-"""Images and labels to train on: MNIST, scikit-learn's digits, or a user's own .npz file."""
+"""Data sets to train on: those with a name of their own, and a user's .npz files."""
 
-from tapeworks.model.datasets.loading import check_name, load
+from tapeworks.model.datasets.loading import check_dataset, load
 from tapeworks.model.datasets.source import ImageData, Split
 
-__all__ = ["ImageData", "Split", "check_name", "load"]
+__all__ = ["ImageData", "Split", "check_dataset", "load"]

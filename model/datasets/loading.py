@@ -1,4 +1,4 @@
-"""A run's choice from a data set, and images from elsewhere fitted to a run's network."""
+"""A run's choice from a data set."""
 
 from __future__ import annotations
 
@@ -10,75 +10,38 @@ from pathlib import Path
 import numpy as np
 
 from tapeworks.model.config import RunConfig
-from tapeworks.model.datasets.digits import enlarge, read_digits
-from tapeworks.model.datasets.mnist import MNIST_SIDE, read_mnist
-from tapeworks.model.datasets.readers import read_own_file
-from tapeworks.model.datasets.source import ImageData, Images, Part, Source, Split, crop
+from tapeworks.model.datasets.cifar10 import read_cifar10
+from tapeworks.model.datasets.digits import read_digits
+from tapeworks.model.datasets.mnist import read_mnist
+from tapeworks.model.datasets.own_files import read_own_file, refuse_for_built_in
+from tapeworks.model.datasets.source import ImageData, Images, Labels, Part, Source, Split
+from tapeworks.model.datasets.tables import TABLES, read_table
 from tapeworks.model.errors import DatasetError
 
-#: Data sets with a name of their own.
-KNOWN = ("digits", "mnist")
+#: Data sets with a name of their own that the built-in network takes, and all of them.
+GREY = ("digits", "mnist")
+KNOWN = (*GREY, "cifar10", *TABLES)
 
 #: Classes that a sentence lists before it says "and more".
 LISTED_CLASSES = 20
 
-
-def fit_images(images: Images, config: RunConfig, file: Path) -> Images:
-    """(n, rows, columns) as (n, side, side): resampled, cropped, or as they are.
-
-    Images of the network's side stay as they are. For a run on digits, square ones are resampled;
-    for one on MNIST, those of its 28 by 28 pixels are cropped; for one on a user's own file, all
-    that are large enough. Raises `DatasetError` for others.
-    """
-    rows, columns = images.shape[1:]
-    side = config.image_side
-    if (rows, columns) == (side, side):
-        return images
-    if config.dataset == "digits":
-        _expect(rows == columns, "square images", rows, columns, file)
-        return enlarge(images, side)
-    if config.dataset == "mnist":
-        expected = f"images of {MNIST_SIDE} by {MNIST_SIDE} or {side} by {side} pixels"
-        _expect((rows, columns) == (MNIST_SIDE, MNIST_SIDE), expected, rows, columns, file)
-    expected = f"images of at least {side} by {side} pixels"
-    _expect(min(rows, columns) >= side, expected, rows, columns, file)
-    return crop(images, side)
+#: Classes of a run: a prediction is stored in a byte.
+MOST_CLASSES = 256
 
 
-def _expect(right: bool, expected: str, rows: int, columns: int, file: Path) -> None:
-    if not right:
+def check_dataset(config: RunConfig) -> None:
+    """Raise `DatasetError` unless this names a data set for this network, be it readable or not."""
+    name = config.dataset
+    if name in KNOWN:
+        if config.is_built_in and name not in GREY:
+            raise refuse_for_built_in(f"dataset={name}")
+    elif not name.lower().endswith(".npz"):
+        near = difflib.get_close_matches(name.lower(), KNOWN, n=1)
         raise DatasetError(
-            f"Expected {expected} in {file}, like those of the run. Received: {rows} by {columns}."
+            f"There is no data set named {name!r}. "
+            f"Expected {', '.join(KNOWN)}, or the path of an .npz file."
+            + (f" Did you mean {near[0]}?" if near else "")
         )
-
-
-def read_source(config: RunConfig) -> Source:
-    """The whole data set; raises `DatasetError` when it is unknown or cannot be read."""
-    try:
-        return _read(config)
-    except OSError as error:
-        raise DatasetError(f"{config.dataset} cannot be read: {error}.") from error
-
-
-def check_name(dataset: str) -> None:
-    """Raise `DatasetError` unless this names a data set, be it readable or not."""
-    if dataset in KNOWN or dataset.lower().endswith(".npz"):
-        return
-    near = difflib.get_close_matches(dataset.lower(), KNOWN, n=1)
-    raise DatasetError(
-        f"There is no data set named {dataset!r}. "
-        "Expected digits, mnist, or the path of an .npz file."
-        + (f" Did you mean {near[0]}?" if near else "")
-    )
-
-
-def _read(config: RunConfig) -> Source:
-    check_name(config.dataset)
-    if config.dataset == "digits":
-        return read_digits()
-    if config.dataset == "mnist":
-        return read_mnist(config.data_dir)
-    return read_own_file(Path(config.dataset))
 
 
 def load(config: RunConfig) -> Split:
@@ -86,19 +49,50 @@ def load(config: RunConfig) -> Split:
 
     Held-out images come from the data set's own test part when it has one, and otherwise are the
     ones that follow the training images. Raises `DatasetError` for a data set that is unknown,
-    missing or damaged, lacks a class, or has too few or too small images.
+    missing or damaged, not for this network, lacks a class, or has too few or too small images.
     """
-    source = read_source(config)
-    _check_classes(source.training, config)
+    check_dataset(config)
+    source = read_source(config.dataset, config.data_dir, is_built_in=config.is_built_in)
+    classes = _resolve_classes(source.training, config)
     held_out = source.held_out or source.training
     start = 0 if source.held_out else config.images
+    stop = start + config.test_images
     return Split(
-        training=_take(source, source.training, config, 0, config.images),
-        test=_take(source, held_out, config, start, start + config.test_images),
+        training=_take(source, source.training, config, classes, slice(0, config.images)),
+        test=_take(source, held_out, config, classes, slice(start, stop)),
+        classes=classes,
     )
 
 
-def _check_classes(part: Part, config: RunConfig) -> None:
+def read_source(dataset: str, data_dir: str | None, *, is_built_in: bool) -> Source:
+    """The whole data set; raises `DatasetError` when it cannot be read."""
+    try:
+        return _read(dataset, data_dir, is_built_in=is_built_in)
+    except OSError as error:
+        raise DatasetError(f"{dataset} cannot be read: {error}.") from error
+
+
+def _read(dataset: str, data_dir: str | None, *, is_built_in: bool) -> Source:
+    match dataset:
+        case "digits":
+            return read_digits()
+        case "mnist":
+            return read_mnist(data_dir)
+        case "cifar10":
+            return read_cifar10(data_dir)
+        case _ if dataset in TABLES:
+            return read_table(dataset)
+    return read_own_file(Path(dataset), is_built_in=is_built_in)
+
+
+def _resolve_classes(part: Part, config: RunConfig) -> tuple[int, ...]:
+    if part.has_targets:
+        if config.classes:
+            raise DatasetError(
+                f"{config.dataset} has float targets, not labels. Expected no classes. "
+                f"Received: classes={_list_labels(config.classes)}."
+            )
+        return ()
     present = np.unique(part.labels).tolist()
     for label in config.classes:
         if label not in present:
@@ -106,24 +100,45 @@ def _check_classes(part: Part, config: RunConfig) -> None:
                 f"{config.dataset} has no class {label}. Its classes are {_list_labels(present)}. "
                 f"Received: classes={_list_labels(config.classes)}."
             )
-
-
-def _take(source: Source, part: Part, config: RunConfig, start: int, stop: int) -> ImageData:
-    """Images `start` to `stop` of those in the part that belong to the run's classes."""
-    positions = np.flatnonzero(np.isin(part.labels, config.classes))
-    if len(positions) < stop:
-        kind = "held-out images" if part is source.held_out else "images"
+    if not config.classes and len(present) == 1:
         raise DatasetError(
-            f"{config.dataset} has {len(positions)} {kind} of the classes "
-            f"{_list_labels(config.classes)}. Expected at least {stop}. "
+            f"{config.dataset} has the class {present[0]} alone. Expected two or more, or float "
+            "targets as labels."
+        )
+    if not config.classes and len(present) > MOST_CLASSES:
+        raise DatasetError(
+            f"{config.dataset} has {len(present)} classes. Expected at most {MOST_CLASSES}. "
+            "Choose some with --classes, or make the labels float targets."
+        )
+    return config.classes or tuple(present)
+
+
+def _take(
+    source: Source, part: Part, config: RunConfig, classes: tuple[int, ...], places: slice
+) -> ImageData:
+    """Images at these places of those in the part that belong to the run's classes."""
+    wanted = np.ones(len(part.labels), bool) if part.has_targets else np.isin(part.labels, classes)
+    positions = np.flatnonzero(wanted)
+    if len(positions) < places.stop:
+        kind = "held-out images" if part is source.held_out else "images"
+        of_classes = f" of the classes {_list_labels(classes)}" if classes else ""
+        raise DatasetError(
+            f"{config.dataset} has {len(positions)} {kind}{of_classes}. "
+            f"Expected at least {places.stop}. "
             f"Received: images={config.images}, test_images={config.test_images}."
         )
-    chosen = positions[start:stop]
-    matches = part.labels[chosen, np.newaxis] == np.array(config.classes)  # (images, classes)
+    chosen = positions[places]
+    images: Images = part.images[chosen]
     return ImageData(
-        images=source.fit(part.images[chosen], config.image_side),
-        labels=matches.argmax(axis=1).astype(np.uint8),
+        images=source.fit(images, config.image_side) if config.is_built_in else images,
+        labels=part.labels[chosen] if part.has_targets else _index(part.labels[chosen], classes),
     )
+
+
+def _index(labels: Labels, classes: tuple[int, ...]) -> Labels:
+    """The place of each label among the classes."""
+    order = np.argsort(classes)
+    return order[np.searchsorted(classes, labels, sorter=order)].astype(np.uint8)
 
 
 def _list_labels(labels: Iterable[int]) -> str:

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from tapeworks.model.datasets.readers import read_arrays, read_idx
-from tapeworks.model.datasets.source import Part, Source, validate_part
+from tapeworks.model.datasets.source import Part, Source
+from tapeworks.model.datasets.validation import validate_grey_part
 from tapeworks.model.environment import expand_home, path_variable
 from tapeworks.model.errors import DatasetError
 from tapeworks.model.keras_settings import VARIABLE
@@ -15,6 +16,9 @@ from tapeworks.model.settings import Settings
 #: Where Keras itself gets MNIST from, and what it expects there.
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+
+#: Training and test part, as their files are named.
+PARTS = ("train", "t10k")
 
 #: Rows and columns of its images.
 MNIST_SIDE = 28
@@ -65,7 +69,7 @@ def _read_directory(directory: Path) -> Source:
             f"Give another with --data-dir or {Settings.data_dir.variable}, "
             "or use --dataset digits."
         )
-    parts = [part for name in ("train", "t10k") if (part := _read_idx_part(directory, name))]
+    parts = [part for name in PARTS if (part := _read_idx_part(directory, name))]
     if parts:
         return Source(training=parts[0], held_out=parts[1] if len(parts) > 1 else None)
     if (directory / "mnist.npz").is_file():
@@ -76,10 +80,21 @@ def _read_directory(directory: Path) -> Source:
     )
 
 
+def has_mnist(directory: Path) -> bool:
+    """Check that there is a file of MNIST's names in this directory."""
+    idx = (
+        _find(directory, f"{name}-{kind}", form)
+        for name in PARTS
+        for kind, form in (("images", "idx3-ubyte"), ("labels", "idx1-ubyte"))
+    )
+    return (directory / "mnist.npz").is_file() or any(idx)
+
+
 def _read_npz(path: Path) -> Source:
     arrays = read_arrays(path, "x_train", "y_train", "x_test", "y_test")
     return Source(
-        training=validate_part(path, *arrays[:2]), held_out=validate_part(path, *arrays[2:])
+        training=validate_grey_part(path, *arrays[:2]),
+        held_out=validate_grey_part(path, *arrays[2:]),
     )
 
 
@@ -87,7 +102,7 @@ def _read_idx_part(directory: Path, name: str) -> Part | None:
     images = _find(directory, f"{name}-images", "idx3-ubyte")
     labels = _find(directory, f"{name}-labels", "idx1-ubyte")
     if images and labels:
-        return validate_part(images, read_idx(images, 3), read_idx(labels, 1))
+        return validate_grey_part(images, read_idx(images, 3), read_idx(labels, 1))
     if found := images or labels:
         missing = f"{name}-labels-idx1-ubyte" if images else f"{name}-images-idx3-ubyte"
         raise DatasetError(f"There is {found.name} in {directory}, but no {missing} beside it.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.datasets.source import Images, Source, validate_images, validate_part
+from tapeworks.model.datasets.source import Images
 from tapeworks.model.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -51,10 +51,11 @@ def too_large(path: Path) -> DatasetError:
     )
 
 
-def read_png(path: Path) -> Images:
-    """The picture in grey levels, (1, rows, columns); what is transparent counts as black.
+def read_png(path: Path, *, in_colour: bool = False) -> Images:
+    """The picture in grey levels, (1, rows, columns), or in colour, (1, rows, columns, 3).
 
-    Raises `DatasetError` for a file that is missing, damaged, no PNG, or too large.
+    What is transparent counts as black. Raises `DatasetError` for a file that is missing, damaged,
+    no PNG, or too large.
     """
     from PIL import Image
 
@@ -68,23 +69,23 @@ def read_png(path: Path) -> Images:
                     f"{path} is too large. Expected at most {LARGEST_SIDE} by {LARGEST_SIDE} "
                     f"pixels. Received: {rows} by {columns}."
                 )
-            return _grey_levels(picture)[np.newaxis]
+            return _levels(picture, "RGB" if in_colour else "L")[np.newaxis]
     except DatasetError:
         raise
     except Exception as error:  # Pillow has an exception of its own for each kind of damage
         raise DatasetError(f"{path} cannot be read as a PNG picture.") from error
 
 
-def _grey_levels(picture: Image) -> Images:
-    """(rows, columns)."""
+def _levels(picture: Image, mode: str) -> Images:
+    """(rows, columns), or (rows, columns, 3) with mode RGB."""
     from PIL import Image
 
     if picture.mode.startswith("I"):
         deep = np.asarray(picture).astype(np.float64)
-        return np.rint(deep / DEEP).astype(np.uint8)
+        picture = Image.fromarray(np.rint(deep / DEEP).astype(np.uint8))
     coloured = picture.convert("RGBA")
     black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
-    return np.asarray(Image.alpha_composite(black, coloured).convert("L"))
+    return np.asarray(Image.alpha_composite(black, coloured).convert(mode))
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
@@ -140,20 +141,6 @@ def _check_magic(path: Path, magic: bytes, dimensions: int) -> None:
         raise DatasetError(
             f"Expected {dimensions} dimension(s) in {path}. Received: {found} dimension(s)."
         )
-
-
-def read_own_file(path: Path) -> Source:
-    """A user's `images` (n, rows, columns), uint8 or floats from 0 to 1, and `labels` (n,)."""
-    return Source(training=validate_part(path, *read_arrays(path, "images", "labels")))
-
-
-def read_images(path: Path) -> tuple[Images, NDArray[np.int64] | None]:
-    """A user's `images` and, if the file has them, their `labels`."""
-    images, *labels = read_arrays(path, "images", optional=("labels",))
-    if not labels:
-        return validate_images(path, images), None
-    part = validate_part(path, images, *labels)
-    return part.images, part.labels
 
 
 def read_arrays(path: Path, *names: str, optional: tuple[str, ...] = ()) -> list[NDArray[Any]]:

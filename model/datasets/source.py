@@ -1,10 +1,9 @@
-"""A data set as it was read, before a run's choice: checked parts and how they fit a network."""
+"""A data set as it was read, before a run's choice, and the images that a run takes from it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,17 +11,20 @@ from numpy.typing import NDArray
 
 from tapeworks.model.errors import DatasetError
 
-Images = NDArray[np.uint8]
+#: (n, …), uint8 or finite float32.
+Images = NDArray[Any]
 
-LARGEST_LABEL = np.iinfo(np.int64).max
+#: Whole numbers (n,), or float32 targets (n,) or (n, k).
+Labels = NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ImageData:
     """Images as the network sees them, with their labels."""
 
-    images: NDArray[np.uint8]  #: (n, image_side, image_side)
-    labels: NDArray[np.uint8]  #: (n,), an index into the run's classes, not the data set's label
+    images: Images  #: the built-in network's are uint8 (n, image_side, image_side)
+    #: uint8 (n,), an index into the run's classes, not the data set's label; or float32 targets.
+    labels: Labels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -31,15 +33,20 @@ class Split:
 
     training: ImageData  #: exactly the configuration's `images`
     test: ImageData  #: exactly its `test_images`, held out from training; may be none
-    classes: tuple[int, ...] = ()  #: the run's; all that the data set has if it names none
+    classes: tuple[int, ...]  #: the configuration's, else all of the data set's; () for targets
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Part:
     """Images and labels in the data set's own order, at least one."""
 
-    images: Images  #: (n, rows, columns)
-    labels: NDArray[np.int64]  #: (n,), the data set's own labels, none negative
+    images: Images
+    labels: Labels  #: the data set's own, int64 and none negative; or float32 targets
+
+    @property
+    def has_targets(self) -> bool:
+        """Check that its labels are numbers to come near to, not classes."""
+        return self.labels.dtype == np.float32
 
 
 def crop(images: Images, side: int) -> Images:
@@ -55,60 +62,8 @@ def crop(images: Images, side: int) -> Images:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Source:
-    """A whole data set, and the function that brings its images to the network's side."""
+    """A whole data set, and the function that brings its images to the built-in network's side."""
 
     training: Part
     held_out: Part | None = None  #: None: held-out images follow the run's own in `training`
     fit: Callable[[Images, int], Images] = crop  #: (n, rows, columns), side → (n, side, side)
-
-
-def validate_part(file: Path, images: NDArray[Any], labels: NDArray[Any]) -> Part:
-    """A part of what a file holds; raises `DatasetError` for shapes or values that cannot be."""
-    levels = validate_images(file, images)
-    _check_dimensions(file, "labels", labels, 1)
-    if len(images) != len(labels):
-        raise DatasetError(
-            f"Expected one label per image in {file}. "
-            f"Received: {len(images)} images and {len(labels)} labels."
-        )
-    return Part(images=levels, labels=_whole_labels(file, labels))
-
-
-def validate_images(file: Path, images: NDArray[Any]) -> Images:
-    """A file's images, one or more; raises `DatasetError` for what cannot be images."""
-    _check_dimensions(file, "images", images, 3)
-    if not len(images):
-        raise DatasetError(f"There are no images in {file}.")
-    return _grey_levels(file, images)
-
-
-def _check_dimensions(file: Path, name: str, array: NDArray[Any], expected: int) -> None:
-    if array.ndim != expected:
-        raise DatasetError(
-            f"Expected {name} of {expected} dimension(s) in {file}. Received: shape={array.shape}."
-        )
-
-
-def _grey_levels(file: Path, images: NDArray[Any]) -> Images:
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind == "f" and ((images >= 0) & (images <= 1)).all():
-        return np.rint(images * np.float32(255)).astype(np.uint8)
-    raise DatasetError(
-        f"Expected images in {file} as uint8, or as floats from 0 to 1. "
-        f"Received: {_extent(images)}."
-    )
-
-
-def _whole_labels(file: Path, labels: NDArray[Any]) -> NDArray[np.int64]:
-    if labels.dtype.kind in "iu" and labels.min() >= 0 and labels.max() <= LARGEST_LABEL:
-        return labels.astype(np.int64)
-    raise DatasetError(
-        f"Expected labels in {file} as whole numbers from 0. Received: {_extent(labels)}."
-    )
-
-
-def _extent(array: NDArray[Any]) -> str:
-    numeric = array.size and array.dtype.kind in "iuf"
-    values = f" from {array.min()} to {array.max()}" if numeric else ""
-    return f"{array.dtype}{values}"

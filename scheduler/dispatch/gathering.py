@@ -56,7 +56,6 @@ from tapeworks.scheduler.events import (
     ShardsOutstanding,
     Verdict,
 )
-from tapeworks.wire.chunks import CHUNK_IMAGES
 from tapeworks.wire.errors import SignatureWrong
 from tapeworks.wire.limits import MOST_WORKERS
 from tapeworks.wire.log_context import about
@@ -262,14 +261,15 @@ class Gathering:
 
     def _message(self, attempt: Attempt) -> ShardMessage:
         work, shard = self.work, attempt.shard
+        chunks = self._link.chunks(work.data)
         try:
             return ShardMessage(
                 key=work.key(shard.index, attempt.number),
                 network=work.network,
                 wanted=work.wanted,
                 parameters_digest=work.parameters_digest,
-                chunk_images=CHUNK_IMAGES,
-                chunks=self._link.chunks(work.data).find_needed(shard.images),
+                chunk_images=chunks.chunk_images,
+                chunks=chunks.find_needed(shard.images),
                 first_microbatch=shard.first_microbatch,
                 images=tuple(shard.images.tolist()),
                 fingerprint=self._link.standing.demanded_fingerprint,

@@ -46,6 +46,11 @@ def images_digest(data: Split) -> str:
     return make_chunks(data.training.images, data.training.labels).digest
 
 
+def _class_bytes(data: Split) -> bytes | None:
+    """The class of each training image, a byte each; None where they have targets instead."""
+    return data.training.labels.tobytes() if data.classes else None
+
+
 def check_images(run: RunRecord, received: str) -> None:
     """Raise `CannotContinueHere` unless these are the images that the run was started on."""
     if run.images_digest not in (None, received):
@@ -127,7 +132,7 @@ class Driver:
         loading = in_background(lambda: self._load(config), lambda: keeper.tick(waiting=True))
         data, received = loading
         check_images(run, received)
-        history.set_images(claim, received, data.training.labels.tobytes())
+        history.set_images(claim, received, _class_bytes(data))
         mixed = config.allow_mixed_workers
         quarantined = history.workers_in_events(run.id, WORKER_QUARANTINED)
         pinned = run.fingerprint

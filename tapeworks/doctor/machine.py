@@ -13,6 +13,10 @@ from typing import Any
 from tapeworks.doctor.findings import Finding, ok, problem, run_check, warning
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig
+from tapeworks.model.datasets.cifar10 import find_batches
+from tapeworks.model.datasets.loading import read_source
+from tapeworks.model.datasets.mnist import has_mnist
+from tapeworks.model.datasets.source import Images
 from tapeworks.model.engine.flags import FLAGS, THREADS, find_ignored_variables
 from tapeworks.model.settings import PREFIX, Setting, Settings
 from tapeworks.wire.signing import signer
@@ -141,17 +145,28 @@ def _changing_bits(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def check_data_sets(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Load the digits, and MNIST where its directory is named: else it would be downloaded."""
+    """Load the digits, and what the named directory holds; MNIST would be downloaded without it."""
     yield from run_check(DATA_SETS, lambda: [_load(RunConfig())])
-    yield from run_check(DATA_SETS, lambda: _mnist(environment))
+    yield from run_check(DATA_SETS, lambda: _named(environment))
 
 
-def _mnist(environment: Mapping[str, str]) -> Iterator[Finding]:
-    if Settings(environment).data_dir:
+def _named(environment: Mapping[str, str]) -> Iterator[Finding]:
+    directory = Settings(environment).data_dir
+    if directory is None:
+        return
+    has_cifar10 = bool(find_batches(directory))
+    if has_cifar10:
+        yield _found(
+            "cifar10", read_source("cifar10", str(directory), is_built_in=False).training.images
+        )
+    if has_mnist(directory) or not has_cifar10:
         yield _load(RunConfig(dataset="mnist"))
 
 
 def _load(config: RunConfig) -> Finding:
-    images = datasets.load(config).training.images
+    return _found(config.dataset, datasets.load(config).training.images)
+
+
+def _found(name: str, images: Images) -> Finding:
     side, other = images.shape[1:3]
-    return ok(DATA_SETS, f"{config.dataset}, {len(images)} images of {side} × {other}")
+    return ok(DATA_SETS, f"{name}, {len(images)} images of {side} × {other}")

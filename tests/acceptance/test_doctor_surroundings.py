@@ -117,6 +117,24 @@ def test_a_directory_without_mnist(
     told(call("doctor"), "problem", "data set", found, remedy, 2)
 
 
+def test_a_directory_of_cifar_10_needs_no_mnist(
+    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = cluster.places / "cifar"
+    place.mkdir()
+    (place / "data_batch_2.bin").write_bytes(bytes(2 * 3073))
+    monkeypatch.setenv(f"{PREFIX}DATA_DIR", str(place))
+    called = call("doctor")
+    assert "cifar10, 2 images of 32 × 32" in called.out
+    assert "MNIST" not in called.out
+
+    (place / "test_batch.bin").write_bytes(bytes(3072))
+    told(call("doctor"), "problem", "data set", "test_batch.bin is damaged", "Expected", 2)
+    (place / "test_batch.bin").unlink()
+    (place / "mnist.npz").write_text("no archive")
+    told(call("doctor"), "problem", "data set", "mnist.npz", "mnist.npz", 2)
+
+
 def damaged(place: Path) -> None:
     place.mkdir()
     (place / "mnist.npz").write_text("no archive")

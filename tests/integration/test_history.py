@@ -261,9 +261,10 @@ class TestWhatElseOwnersWrite:
         history.record_evaluation(claim, better)
         assert history.evaluations(claim.run_id) == [better]
 
-    def test_the_images_are_noted(self, history: History) -> None:
+    @pytest.mark.parametrize("labels", [b"\0\1", None])
+    def test_the_images_are_noted(self, labels: bytes | None, history: History) -> None:
         claim = submit_and_claim(history)
-        history.set_images(claim, "abc", b"\0\1")
+        history.set_images(claim, "abc", labels)
         assert history.find_run(claim.run_id).images_digest == "abc"
 
     def test_events_are_told_in_order(self, history: History) -> None:

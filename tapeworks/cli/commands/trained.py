@@ -17,8 +17,8 @@ from tapeworks.cluster.session import Onlooker, interruptible, means_for
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig, restore_config
-from tapeworks.model.datasets.loading import KNOWN, fit_images
-from tapeworks.model.datasets.readers import read_images, read_png
+from tapeworks.model.datasets.loading import KNOWN
+from tapeworks.model.datasets.own_files import fit_images, read_images
 from tapeworks.model.datasets.source import ImageData, Images
 from tapeworks.model.parameters import Arrays
 from tapeworks.scheduler.driving.driver import check_images, images_digest
@@ -133,25 +133,24 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Pictures:
-    """A file's images at the side of the run's network."""
+    """A file's images as the run's network takes them."""
 
     file: Path
-    images: Images  #: (n, side, side)
+    images: Images
     labels: list[int] | list[None]  #: the file's own, or of each None
-    size: tuple[int, int]  #: rows and columns in the file
+    shape: tuple[int, ...]  #: of each image in the file
 
 
 def read(file: Path, config: RunConfig) -> Pictures:
     """A PNG's one image, or an .npz file's. Raises `DatasetError`, or `UsageError` for others."""
-    kind = file.suffix.lower()
-    if kind not in {".png", ".npz"}:
+    if file.suffix.lower() not in {".png", ".npz"}:
         raise UsageError(f"Expected files ending in .png or .npz. Received: {file}.")
-    images, labels = (read_png(file), None) if kind == ".png" else read_images(file)
+    images, labels = read_images(file, config)
     return Pictures(
         file=file,
         images=fit_images(images, config, file),
         labels=[None] * len(images) if labels is None else labels.tolist(),
-        size=(images.shape[1], images.shape[2]),
+        shape=images.shape[1:],
     )
 
 
@@ -183,10 +182,11 @@ def predict(pictures: Pictures, config: RunConfig, parameters: Arrays) -> list[P
 def predict_command(run: str, files: tuple[Path, ...], choice: Choice, json: bool) -> int:
     """Tell what images show: the likeliest label, and a probability for every class.
 
-    A FILE is a PNG, or an .npz with images (n, rows, columns) and, if it has them, labels. Images
-    are bright on dark, as the data sets are, and are brought to the network's side as the run's
-    own were: for a run on digits, square ones are resampled; for one on MNIST, its 28 by 28 pixels
-    are cropped; for one on a file of yours, larger ones are cropped.
+    A FILE is a PNG, or an .npz with images and, if it has them, labels. A network of your own
+    takes images of the run's shape and type. The built-in one takes images (n, rows, columns),
+    bright on dark as the data sets are, and they are brought to its side as the run's own were:
+    for a run on digits, square ones are resampled; for one on MNIST, its 28 by 28 pixels are
+    cropped; for one on a file of yours, larger ones are cropped.
     """
     history = open_history()
     record = history.find_run(run)
@@ -206,8 +206,8 @@ def predict_command(run: str, files: tuple[Path, ...], choice: Choice, json: boo
 
 def _report_cropping(pictures: Pictures, config: RunConfig) -> None:
     """A user's own data set may have images of any size, and so may what was meant for another."""
-    side, (rows, columns) = config.image_side, pictures.size
-    if config.dataset not in KNOWN and (rows, columns) != (side, side):
+    if pictures.shape != pictures.images.shape[1:] and config.dataset not in KNOWN:
+        (rows, columns), side = pictures.shape, config.image_side
         say(
             f"{pictures.file}: of {rows} by {columns} pixels the {side} by {side} at the top left "
             "are looked at, as of the run's own images"

@@ -15,7 +15,7 @@ from tapeworks.model.networks.builtin.spec import BuiltinNetwork
 from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import Arrays, digest, from_bytes, initial, to_bytes
 from tapeworks.model.reduction import Reduction, blocks
-from tapeworks.wire.chunks import CHUNK_IMAGES, make_chunks
+from tapeworks.wire.chunks import make_chunks
 from tapeworks.wire.messages import AttemptKey, ShardMessage
 from tapeworks.workers.compute import Missing, shard_arrays
 from tests import reference_numpy
@@ -42,7 +42,7 @@ def shard(first: int, microbatches: int, wanted: GradientForm) -> ShardMessage:
         network=NETWORK,
         wanted=wanted,
         parameters_digest=digest(PARAMETERS),
-        chunk_images=CHUNK_IMAGES,
+        chunk_images=CHUNKS.chunk_images,
         chunks=CHUNKS.find_needed(images),
         first_microbatch=first,
         images=tuple(images.tolist()),
