@@ -38,7 +38,7 @@ class Committing:
             iteration=iteration,
             images=computed.images,
             loss=computed.loss,
-            accuracy=computed.accuracy,  # type: ignore[arg-type]
+            accuracy=computed.accuracy,
             gradient_norm=computed.gradient_norm,
             parameters_digest=computed.parameters_digest,
             term=claim.term,

@@ -134,6 +134,6 @@ def measure(
         completed_iterations=checkpoint.completed_iterations,
         images=len(work.images),
         loss=loss_of(outcomes),
-        accuracy=accuracy_of(outcomes, held_out),  # type: ignore[arg-type]
+        accuracy=accuracy_of(outcomes, held_out),
         confusion=confusion_of(outcomes, held_out, config.spec.classes_predicted),
     )

@@ -13,7 +13,12 @@ from sqlalchemy import Connection, Double, Text, bindparam, func, insert, select
 from tapeworks.storage import claims
 from tapeworks.storage.checkpoints import digest_of
 from tapeworks.storage.errors import LedgerMismatch, StateConflict
-from tapeworks.storage.iterations import iteration_row, number_of, store_iterations
+from tapeworks.storage.iterations import (
+    BYTES_OF_A_VALUE,
+    iteration_row,
+    number_of,
+    store_iterations,
+)
 from tapeworks.storage.records import (
     CheckpointRecord,
     Claim,
@@ -47,7 +52,7 @@ class Commit:
     record_images: bool = True
 
     def check(self, claim: Claim) -> None:
-        """Refuse another run's records, and a ledger that does not count every image once."""
+        """Refuse another run's records, and what does not count or describe every image once."""
         wanted = (claim.run_id, self.iteration.iteration, claim.term)
         if (self.iteration.run_id, self.iteration.iteration, self.iteration.term) != wanted:
             raise StateConflict(f"Expected an iteration of {claim}. Received: {self.iteration}")
@@ -62,6 +67,18 @@ class Commit:
             raise LedgerMismatch(
                 f"Expected a ledger of {self.iteration.images} images. Received: {counted} images"
             )
+        self._check_values()
+
+    def _check_values(self) -> None:
+        """Refuse arrays that are not of as many images as the iteration has."""
+        images = self.iteration.images
+        for name, width in BYTES_OF_A_VALUE.items():
+            content = getattr(self.image_values, name)
+            if content is not None and len(content) != width * images:
+                raise StateConflict(
+                    f"Expected {name} of {images} images, {width * images} bytes. "
+                    f"Received: {len(content)} bytes"
+                )
 
 
 def check_commits(claim: Claim, commits: Sequence[Commit]) -> None:

@@ -164,6 +164,33 @@ class CheckpointDamaged(StorageError):
         )
 
 
+class NetworkNotFound(NotFound):
+    """The source text of a user's network is not stored."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(
+            f"The source of the network {digest} is not stored: no run of this database is of it. "
+            "Submit a run of it again, with --network and its file"
+        )
+
+
+class NetworkDamaged(StorageError):
+    """The stored source text of a network does not have its digest."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(
+            f"The stored source of the network {digest} is damaged: its bytes have another digest. "
+            "Restore the database from a backup"
+        )
+
+
+class NetworkNotText(StorageError, ValueError):
+    """The source of a network is not Unicode text."""
+
+    def __init__(self) -> None:
+        super().__init__("Expected the source of a network as Unicode text. Received other bytes")
+
+
 class AmbiguousRun(StorageError):
     """Several ids start with the given reference."""
 

@@ -26,6 +26,7 @@ from tapeworks.storage.iterations import (
     read_workers,
 )
 from tapeworks.storage.lineage import ancestors, read_curve, read_inherited_evaluations
+from tapeworks.storage.networks import read_network
 from tapeworks.storage.records import (
     CheckpointRecord,
     Claim,
@@ -210,7 +211,7 @@ class History:
 
     @unit_of_work
     def set_images(self, claim: Claim, digest: str, labels: bytes | None) -> None:
-        """Note which images the run trains on, and the class of each, a byte each, if they have."""
+        """Note which images the run trains on, and each one's class, a byte, if it has one."""
         with self.database.write() as connection:
             claims.hold(connection, claim, images_digest=digest, labels=labels)
 
@@ -259,6 +260,12 @@ class History:
         """Return which worker computed which images, of one iteration or of all, in image order."""
         with self.database.read() as connection:
             return list(read_ledger(connection, run_id, iteration))
+
+    @unit_of_work
+    def network_source(self, digest: str) -> str:
+        """The source text of a user's network, checked. Raises `NetworkNotFound`."""
+        with self.database.read() as connection:
+            return read_network(connection, digest)
 
     def tags(self, run_id: str) -> dict[str, str]:
         """The run's tags, by key."""
@@ -317,7 +324,7 @@ class History:
             return read_recorded(connection, run_id)
 
     def image_values(self, run_id: str, iteration: int) -> ImageValues:
-        """The per-image losses, gradient norms and predictions.
+        """The per-image losses, gradient norms and predictions, as far as the network has them.
 
         Raises `IterationNotFound`, or `IterationNotRecorded` if they were not stored.
         """

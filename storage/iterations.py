@@ -12,6 +12,9 @@ from tapeworks.storage.errors import IterationNotFound
 from tapeworks.storage.records import ImageValues, IterationRecord, LedgerRecord, WorkerSummary
 from tapeworks.storage.tables import iterations, runs, workers
 
+#: What each of `ImageValues` takes for one image, before predictions are packed.
+BYTES_OF_A_VALUE = {"losses": 4, "gradient_norms": 4, "predictions": 1, "image_numbers": 4}
+
 _MICROSECOND = timedelta(microseconds=1)
 
 #: Made once: making it for each iteration costs more than the database.
@@ -71,7 +74,7 @@ def _of_images(values: ImageValues | None) -> dict[str, bytes]:
     return {
         "predictions": pack(values.predictions),
         "image_numbers": values.image_numbers or b"",
-        "image_values": values.losses + values.gradient_norms,
+        "image_values": values.losses + (values.gradient_norms or b""),
     }
 
 
@@ -116,10 +119,10 @@ def _image_values(row: Row[Any]) -> ImageValues | None:
 
     if not row.predictions and not row.image_values:
         return None
-    half = len(row.image_values) // 2
+    end = BYTES_OF_A_VALUE["losses"] * row.images
     return ImageValues(
-        losses=row.image_values[:half],
-        gradient_norms=row.image_values[half:],
+        losses=row.image_values[:end],
+        gradient_norms=row.image_values[end:] or None,
         predictions=unpack(row.predictions, row.images),
         image_numbers=row.image_numbers or None,
     )

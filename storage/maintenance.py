@@ -100,7 +100,9 @@ def _iterations_to_keep(
         of_run = fetch(
             connection, EvaluationRecord, query.order_by(evaluations.c.completed_iterations)
         )
-        kept |= {found.completed_iterations for found in [best(of_run, keep_best)] if found}
+        # Of a network that predicts nothing no accuracy is best, but a loss.
+        found = best(of_run, keep_best) or best(of_run, Metric.LOSS)
+        kept |= {found.completed_iterations} if found else set()
     return kept
 
 

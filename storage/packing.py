@@ -7,9 +7,17 @@ import numpy as np
 #: Bits that a prediction may take; a byte holds a whole number of them.
 WIDTHS = (1, 2, 4, 8)
 
+#: Stands for no predictions at all: they have no width.
+NO_PREDICTIONS = b"\0"
 
-def pack(predictions: bytes) -> bytes:
-    """A byte that tells the width in bits, then the predictions, the first in the lowest bits."""
+
+def pack(predictions: bytes | None) -> bytes:
+    """A byte that tells the width in bits, then the predictions, the first in the lowest bits.
+
+    The byte alone, 0, where a network predicts nothing.
+    """
+    if predictions is None:
+        return NO_PREDICTIONS
     values = np.frombuffer(predictions, np.uint8)
     largest = int(values.max(initial=0))
     width = next(width for width in WIDTHS if largest < 1 << width)
@@ -23,8 +31,10 @@ def pack(predictions: bytes) -> bytes:
     return bytes([width]) + content.tobytes()
 
 
-def unpack(content: bytes, count: int) -> bytes:
+def unpack(content: bytes, count: int) -> bytes | None:
     """So many predictions, a byte each. What was damaged gives other predictions or fewer."""
+    if content == NO_PREDICTIONS:
+        return None
     width = content[0] if content[:1] and content[0] in WIDTHS else WIDTHS[-1]
     packed_bytes, mask = np.frombuffer(content[1:], np.uint8), np.uint8((1 << width) - 1)
     rows = np.empty((len(packed_bytes), 8 // width), np.uint8)

@@ -73,6 +73,8 @@ class RunRecord:
     parent_iterations: int | None
     #: Everything that decides the result, as submitted.
     configuration: dict[str, Any]
+    #: SHA-256 of the source text of the user's network that it trains; None: the built-in one.
+    network_digest: str | None
     #: Iterations wanted.
     iterations: int
     #: Iterations committed.
@@ -135,8 +137,9 @@ class IterationRecord:
     images: int
     #: Sum over the images.
     loss: float
-    #: Part of the images that the parameters before the update classified rightly.
-    accuracy: float
+    #: Part of the images that the parameters before the update classified rightly; None if the
+    #: network predicts nothing.
+    accuracy: float | None
     #: Euclidean norm of the mean gradient.
     gradient_norm: float
     #: SHA-256 of the parameters after the update.
@@ -188,10 +191,10 @@ class ImageValues:
 
     #: float32, little-endian.
     losses: bytes
-    #: float32, little-endian.
-    gradient_norms: bytes
-    #: The class with the highest logit, a byte each.
-    predictions: bytes
+    #: float32, little-endian; None where no image's own gradient was computed.
+    gradient_norms: bytes | None
+    #: The class with the highest logit, a byte each; None if the network predicts nothing.
+    predictions: bytes | None
     #: The images' numbers in the run's data, int32, little-endian; None where they are the places.
     image_numbers: bytes | None = None
 
@@ -246,8 +249,8 @@ class EvaluationRecord:
     images: int
     #: Sum over the images.
     loss: float
-    #: Part of the images classified rightly.
-    accuracy: float
+    #: Part of the images classified rightly; None if the network predicts nothing.
+    accuracy: float | None
     #: How many images of each class (row) were taken for each class (column).
     confusion: list[list[int]] | None = None
 
@@ -274,15 +277,21 @@ class Metric(StrEnum):
     LOSS = "loss"  #: the lowest is best
     ACCURACY = "accuracy"  #: the highest is best
 
-    def badness(self, evaluation: EvaluationRecord) -> float:
-        """The number that is lowest for the best evaluation."""
-        return evaluation.loss if self is Metric.LOSS else -evaluation.accuracy
+    def badness(self, evaluation: EvaluationRecord) -> float | None:
+        """The number that is lowest for the best evaluation; None of one without the metric."""
+        if self is Metric.LOSS:
+            return evaluation.loss
+        return None if evaluation.accuracy is None else -evaluation.accuracy
 
 
 def best(evaluations: Iterable[EvaluationRecord], metric: Metric) -> EvaluationRecord | None:
-    """The best of one run's evaluations, of equals the earliest; None of none."""
-    ranked = sorted(evaluations, key=lambda each: (metric.badness(each), each.completed_iterations))
-    return ranked[0] if ranked else None
+    """The best of one run's evaluations, of equals the earliest; None if none has the metric."""
+    ranked = [
+        (badness, each.completed_iterations, each)
+        for each in evaluations
+        if (badness := metric.badness(each)) is not None
+    ]
+    return min(ranked, key=lambda found: found[:2])[2] if ranked else None
 
 
 def iteration_count(count: int) -> str:

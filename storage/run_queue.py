@@ -14,6 +14,7 @@ from tapeworks.storage.checkpoints import digest_of
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import StateConflict
 from tapeworks.storage.lineage import expect_no_heirs
+from tapeworks.storage.networks import source_digest, store_network
 from tapeworks.storage.records import (
     CheckpointRecord,
     Request,
@@ -59,6 +60,13 @@ class NewRun:
     images_digest: str | None = None
     #: The only kind of workers that may compute it, if that is decided.
     fingerprint: str | None = None
+    #: The Python text of the user's network that it trains; None: the built-in one.
+    network_source: str | None = None
+
+    @property
+    def network_digest(self) -> str | None:
+        """SHA-256 of the source text. Raises `NetworkNotText`."""
+        return None if self.network_source is None else source_digest(self.network_source)
 
 
 class Queue:
@@ -72,7 +80,7 @@ class Queue:
         self._database = database
 
     def submit(self, submissions: Sequence[NewRun]) -> list[RunRecord]:
-        """Store these runs, all or none of them."""
+        """Store these runs, all or none of them; a network's source text once."""
         now = self._database.now()
         ids = references.new_run_ids(now, len(submissions))
         records = [
@@ -179,6 +187,7 @@ def _record(new: NewRun, run_id: str, now: datetime) -> RunRecord:
         parent_id=new.parent_id,
         parent_iterations=new.parent_iterations,
         configuration=new.configuration,
+        network_digest=new.network_digest,
         iterations=new.iterations,
         completed_iterations=new.parent_iterations or 0,
         created_at=now,
@@ -199,6 +208,8 @@ def _record(new: NewRun, run_id: str, now: datetime) -> RunRecord:
 
 
 def _store(connection: Connection, new: NewRun, run: RunRecord) -> None:
+    if new.network_source is not None:
+        store_network(connection, new.network_source)
     store(connection, [run])
     initial = CheckpointRecord(
         run_id=run.id,

@@ -178,6 +178,14 @@ def _of_run_number() -> Column[Any]:
     )
 
 
+#: Source texts of users' networks by their SHA-256, whatever number of runs is of them.
+networks = Table(
+    "stored_networks",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+)
+
 runs = Table(
     "stored_runs",
     metadata,
@@ -193,6 +201,7 @@ runs = Table(
     Column("parent_id", String(64)),
     Column("parent_iterations", Integer),
     Column("configuration", JSON, nullable=False),
+    Column("network_digest", Text, ForeignKey("stored_networks.digest")),
     Column("iterations", Integer, nullable=False),
     Column("completed_iterations", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -214,6 +223,7 @@ runs = Table(
     Index(None, "name", "created_at"),
     Index(None, "created_at", "id"),
     Index(None, "final_loss"),
+    Index(None, "network_digest"),
 )
 
 tags = Table(
@@ -227,14 +237,14 @@ tags = Table(
 
 #: A row holds all of an iteration but its parameters: its numbers, its ledger, its images' values.
 #: PostgreSQL pads each column to the next multiple of its size, and spends 8 bytes on the first
-#: NULL of a row: so the widest numbers come first, and nothing is NULL. SQLite keeps the rows in
-#: the order of their key, without a second tree for the key. The last three columns are empty where
-#: an iteration is not recorded in full.
+#: NULL of a row: so the widest numbers come first, and nothing is NULL but the accuracy of a
+#: network that predicts nothing. SQLite keeps the rows in the order of their key, without a second
+#: tree for the key. The last three columns are empty where an iteration is not recorded in full.
 iterations = Table(
     "stored_iterations",
     metadata,
     Column("loss", Double, nullable=False),
-    Column("accuracy", Double, nullable=False),
+    Column("accuracy", Double),
     Column("gradient_norm", Double, nullable=False),
     Column("seconds", Double, nullable=False),
     Column("started_at", CompactUtcDateTime, nullable=False),
@@ -286,7 +296,7 @@ evaluations = Table(
     Column("completed_iterations", Integer, primary_key=True),
     Column("images", Integer, nullable=False),
     Column("loss", Double, nullable=False),
-    Column("accuracy", Double, nullable=False),
+    Column("accuracy", Double),
     Column("confusion", JSON(none_as_null=True)),
 )
 

@@ -296,7 +296,8 @@ class Run:
     def images(self, iteration: int) -> DataFrame:
         """A row per image of an iteration: its number in the data, loss, gradient norm, prediction.
 
-        The prediction is an index into the run's classes. Raises storage's `IterationNotFound`, or
+        The prediction is an index into the run's classes. What the network or its gradients do not
+        give is missing in every row: NaN, or pandas.NA. Raises storage's `IterationNotFound`, or
         `IterationNotRecorded` for one of which these were not stored (`record_images_every`).
         """
         import numpy as np
@@ -310,8 +311,12 @@ class Run:
             {
                 "image": image,
                 "loss": losses,
-                "gradient_norm": np.frombuffer(values.gradient_norms, "<f4"),
-                "predicted": np.frombuffer(values.predictions, np.uint8),
+                "gradient_norm": np.full(len(losses), np.nan, "<f4")
+                if values.gradient_norms is None
+                else np.frombuffer(values.gradient_norms, "<f4"),
+                "predicted": pandas.array([pandas.NA] * len(losses), dtype="UInt8")
+                if values.predictions is None
+                else np.frombuffer(values.predictions, np.uint8),
             }
         )
 
@@ -383,4 +388,6 @@ def _frame(kind: type[Any], records: Iterable[Any]) -> DataFrame:
     import pandas  # takes longer to load than a listing may
 
     columns = [field.name for field in fields(kind)]
-    return pandas.DataFrame([asdict(record) for record in records], columns=columns)
+    frame = pandas.DataFrame([asdict(record) for record in records], columns=columns)
+    # Without any accuracy its column is one of numbers all the same, of NaN.
+    return frame.astype({name: float for name in columns if name == "accuracy"})

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 from sqlalchemy import Connection, insert, text
 
-from benchmarks.history.made_up import MadeUp, made_up_run
+from benchmarks.history.made_up import NETWORKS, MadeUp, made_up_run
 from tapeworks.storage import tables
 from tapeworks.storage.connection.database import Database
 
@@ -25,6 +25,8 @@ def untold(_: int) -> None:
 def fill(database: Database, runs: int, iterations: int, progress: Progress = untold) -> None:
     """Add so many runs of so many iterations each to an empty history."""
     database.upgrade()
+    with database.write() as connection:
+        connection.execute(insert(tables.networks), NETWORKS)
     for first in range(1, runs + 1, TOGETHER):
         last = min(first + TOGETHER, runs + 1)
         made_up = [made_up_run(number, iterations) for number in range(first, last)]

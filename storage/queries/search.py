@@ -25,6 +25,14 @@ from tapeworks.storage.errors import (
     UnknownTable,
 )
 from tapeworks.storage.queries.listing import Listing, plain
+from tapeworks.storage.queries.options import (
+    KINDS,
+    Options,
+    has_options,
+    kinds_of,
+    make_whole,
+    option_of,
+)
 from tapeworks.storage.queries.query_limits import DEFAULT_SECONDS, Statement
 from tapeworks.storage.queries.sqlite import ask_sqlite
 from tapeworks.storage.queries.views import COLUMNS
@@ -185,30 +193,51 @@ def find_runs(
     """Runs as rows of the view `runs`: those that fulfil everything that is asked for.
 
     `where` is a condition in SQL over the view's columns; `status` is any of these; `tags` must all
-    be there; `since` is the submission, or later. What is not known is sorted last. Raises what
-    `query` raises.
+    be there; `since` is the submission, or later. What is not known is sorted last. An option of a
+    network is a column too, `option.NAME`, NULL of a run that does not have it. Raises what `query`
+    raises.
     """
     question = Question(sql=where or "", seconds=DEFAULT_SECONDS, view="runs")
     wanted = list(columns or COLUMNS["runs"])
     for name in (*wanted, sort):
-        if name not in COLUMNS["runs"]:
+        if name not in COLUMNS["runs"] and not option_of(name):
             raise unknown_column(name, question)
-    conditions = _conditions(where, status, tags or {}, since)
-    statement = runs_statement(wanted, conditions, sort, descending).limit(limit)
-    return _ask(database, _compile(database, statement), question)
+    of_options = [name for name in (*wanted, sort) if option_of(name)]
+    options = Options(dialect=database.dialect.name)
+    if of_options or has_options(where or ""):
+        options = _read_options(database, question)
+    conditions = _conditions(where and options.replace(where), status, tags or {}, since)
+    statement = runs_statement(wanted, conditions, sort, descending, options).limit(limit)
+    found = _ask(database, _compile(database, statement), question)
+    return found.convert(dict.fromkeys(of_options, make_whole))
+
+
+def _read_options(database: Database, question: Question) -> Options:
+    dialect = database.dialect.name
+    statement = Statement(sql=KINDS[dialect], seconds=DEFAULT_SECONDS)
+    return Options(dialect=dialect, kinds=kinds_of(_ask(database, statement, question).rows))
 
 
 def runs_statement(
-    columns: Sequence[str], conditions: Sequence[ColumnElement[bool]], sort: str, descending: bool
+    columns: Sequence[str],
+    conditions: Sequence[ColumnElement[bool]],
+    sort: str,
+    descending: bool,
+    options: Options,
 ) -> Select[Any]:
     """These columns of the runs that fulfil all conditions."""
 
-    def towards(name: str) -> ColumnElement[Any]:
+    def value(name: str) -> ColumnElement[Any]:
+        if option := option_of(name):
+            return literal_column(options.value(option)).label(name)
         found: ColumnElement[Any] = _RUNS.c[name]
-        return found.desc() if descending else found.asc()
+        return found
+
+    def towards(name: str) -> ColumnElement[Any]:
+        return value(name).desc() if descending else value(name).asc()
 
     first = towards(sort) if sort in _ALWAYS_KNOWN else towards(sort).nulls_last()
-    chosen = select(*[_RUNS.c[name] for name in columns]).where(*conditions)
+    chosen = select(*map(value, columns)).select_from(_RUNS).where(*conditions)
     return chosen.order_by(first, towards("id"))
 
 

@@ -9,6 +9,8 @@ from tapeworks.storage.queries import views_postgresql, views_sqlite
 #: Names of a run's settings in the view `runs`, with the kind of each. `iterations` is a column of
 #: its own.
 SETTINGS = {
+    "network": "text",
+    "options": "text",
     "dataset": "text",
     "data_dir": "text",
     "classes": "list",
@@ -47,7 +49,7 @@ COLUMNS = {
         *("iterations", "completed_iterations", "first_loss", "final_loss"),
         *("test_loss", "test_accuracy", "created_at", "started_at", "ended_at", "seconds"),
         *("owner", "term", "fingerprint", "images_digest", "parameters_digest"),
-        *("parent_id", "parent_iterations", "pruned_at"),
+        *("network_digest", "parent_id", "parent_iterations", "pruned_at"),
         *SETTINGS,
     ),
     "iterations": (
@@ -60,7 +62,7 @@ COLUMNS = {
     ),
     "ledger": (
         *("run_id", "iteration", "first_image", "image_count", "shard", "attempt", "term"),
-        *("worker", "seconds", "received_at"),
+        *("worker", "seconds", "received_at", "network_digest"),
     ),
     "workers": (
         *("run_id", "worker", "images", "answers", "seconds", "images_per_second"),
@@ -70,6 +72,8 @@ COLUMNS = {
     "evaluations": ("run_id", "completed_iterations", "images", "loss", "accuracy", "confusion"),
     "checkpoints": ("run_id", "completed_iterations", "digest", "bytes"),
     "tags": ("run_id", "key", "value"),
+    "options": ("run_id", "name", "value"),
+    "networks": ("digest", "source", "runs"),
 }
 
 NAMES = tuple(COLUMNS)
@@ -119,6 +123,10 @@ def queries(dialect: str) -> dict[str, str]:
         "  length(parameters) + coalesce(length(optimizer_state), 0) AS bytes\n"
         "FROM stored_checkpoints",
         "tags": "SELECT run_id, key, value FROM stored_tags",
+        "options": own.OPTIONS,
+        "networks": "SELECT n.digest, n.source,\n"
+        "  (SELECT count(*) FROM stored_runs AS r WHERE r.network_digest = n.digest) AS runs\n"
+        "FROM stored_networks AS n",
     }
 
 
@@ -133,7 +141,7 @@ def _runs(words: dict[str, str]) -> str:
   r.test_loss, r.test_accuracy, r.created_at, r.started_at, r.ended_at,
   {seconds} AS seconds,
   r.owner, r.term, r.fingerprint, r.images_digest, r.parameters_digest,
-  r.parent_id, r.parent_iterations, r.pruned_at,
+  r.network_digest, r.parent_id, r.parent_iterations, r.pruned_at,
   {settings}
 FROM stored_runs AS r"""
 

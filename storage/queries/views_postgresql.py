@@ -18,7 +18,7 @@ WORDS = {
 LEDGER = """SELECT r.id AS run_id, i.iteration, (e ->> 0)::int AS first_image,
   (e ->> 1)::int AS image_count, (e ->> 2)::int AS shard, (e ->> 3)::int AS attempt,
   (e ->> 4)::int AS term, w.name AS worker, (e ->> 6)::float8 / 1000000 AS seconds,
-  i.started_at + (e ->> 7)::bigint * interval '1 microsecond' AS received_at
+  i.started_at + (e ->> 7)::bigint * interval '1 microsecond' AS received_at, r.network_digest
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run
 CROSS JOIN LATERAL json_array_elements(i.ledger) AS e
 JOIN stored_workers AS w ON w.run = i.run AND w.number = (e ->> 5)::int"""
@@ -40,9 +40,17 @@ _IMAGE = f"(CASE WHEN i.image_numbers = '' THEN v.place - 1 ELSE {_NUMBER} END)"
 
 IMAGES = f"""SELECT r.id AS run_id, i.iteration, v.place - 1 AS place, {_IMAGE} AS image,
   (r.configuration -> 'classes' ->> get_byte(r.labels, {_IMAGE}::int))::int AS label,
-  (r.configuration -> 'classes' ->> {_PREDICTED})::int AS predicted,
+  CASE WHEN i.predictions <> '\\x00' THEN
+    (r.configuration -> 'classes' ->> {_PREDICTED})::int
+  END AS predicted,
   v.loss::float8 AS loss, v.gradient_norm::float8 AS gradient_norm
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run
 CROSS JOIN LATERAL
   unnest(i.image_values[:i.images], i.image_values[i.images + 1:2 * i.images])
   WITH ORDINALITY AS v(loss, gradient_norm, place)"""
+
+OPTIONS = """SELECT r.id AS run_id, o.key AS name, o.value
+FROM stored_runs AS r
+CROSS JOIN LATERAL json_each_text(CASE
+    WHEN json_typeof(r.configuration -> 'options') = 'object' THEN r.configuration -> 'options'
+  END) AS o"""

@@ -78,7 +78,7 @@ LEDGER = f"""SELECT r.id AS run_id, i.iteration,
   json_extract(e.value, '$[2]') AS shard, json_extract(e.value, '$[3]') AS attempt,
   json_extract(e.value, '$[4]') AS term, w.name AS worker,
   json_extract(e.value, '$[6]') / 1000000.0 AS seconds,
-  {_moment("(i.started_at + json_extract(e.value, '$[7]'))")} AS received_at
+  {_moment("(i.started_at + json_extract(e.value, '$[7]'))")} AS received_at, r.network_digest
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run
 JOIN json_each(i.ledger) AS e
 JOIN stored_workers AS w ON w.run = i.run AND w.number = json_extract(e.value, '$[5]')"""
@@ -87,9 +87,24 @@ IMAGES = f"""SELECT r.id AS run_id, i.iteration, p.key AS place, {_IMAGE} AS ima
   CASE WHEN r.labels IS NOT NULL THEN
     json_extract(r.configuration, '$.classes[' || {_byte("r.labels", f"({_IMAGE})")} || ']')
   END AS label,
-  json_extract(r.configuration, '$.classes[' || {_PREDICTED} || ']') AS predicted,
+  CASE WHEN i.predictions <> x'00' THEN
+    json_extract(r.configuration, '$.classes[' || {_PREDICTED} || ']')
+  END AS predicted,
   {_float32("i.image_values", "p.key")} AS loss,
-  {_float32("i.image_values", "(i.images + p.key)")} AS gradient_norm
+  CASE WHEN length(i.image_values) > 4 * i.images THEN
+    {_float32("i.image_values", "(i.images + p.key)")}
+  END AS gradient_norm
 FROM stored_iterations AS i JOIN stored_runs AS r ON r.number = i.run
 JOIN {_PLACES} AS p
 WHERE length(i.predictions) > 0"""
+
+#: A number keeps the digits that it was stored with: `json_extract` of two paths gives a JSON list.
+_NUMBER = "json_extract(r.configuration, o.fullkey, '$.no.such')"
+
+OPTIONS = f"""SELECT r.id AS run_id, o.key AS name, CASE
+    WHEN o.type IN ('integer', 'real') THEN substr({_NUMBER}, 2, length({_NUMBER}) - 7)
+    WHEN o.type IN ('true', 'false') THEN o.type
+    ELSE o.value
+  END AS value
+FROM stored_runs AS r JOIN json_each(r.configuration, '$.options') AS o
+WHERE o.key IS NOT NULL"""

@@ -138,7 +138,13 @@ def parameters_of(checkpoint: CheckpointRecord, network: AnyNetwork) -> Arrays:
 
 
 def _best(history: History, run: RunRecord, metric: Metric) -> int:
-    found = best(history.evaluations(run.id), metric)
+    evaluations = history.evaluations(run.id)
+    found = best(evaluations, metric)
+    if found is None and evaluations:
+        raise UsageError(
+            f"Run {run.id} has no accuracy: its network predicts nothing. Choose with --best loss, "
+            f"or with --after. Received: --best {metric}."
+        )
     if found is None:
         raise UsageError(
             f"Run {run.id} was never evaluated on held-out images, so that none of its parameters "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,10 @@ from tapeworks.storage.records import EvaluationRecord, Metric, RunRecord, best,
 
 if TYPE_CHECKING:
     from tapeworks.model.config import RunConfig
+
+
+#: Of a run's stored settings, what was found out about its network: it follows from the others.
+NETWORK_FACTS = "network_facts"
 
 
 def run_values(history: History, run: RunRecord) -> dict[str, Any]:
@@ -43,6 +47,7 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
         ("name", run.name or "-"),
         ("status", f"{run.status.value}{f': {run.reason}' if run.reason else ''}"),
         *_wishes(run, values["tags"]),
+        *_network(run),
         ("iterations", f"{run.completed_iterations} of {run.iterations}"),
         ("loss", f"{_number(run.first_loss)} at first, {_number(run.final_loss)} at last"),
     ]
@@ -88,18 +93,44 @@ def evaluation_lines(evaluations: Sequence[EvaluationRecord]) -> list[tuple[str,
     """The newest evaluation and, of several, the best; all of them are in the JSON."""
     if not evaluations:
         return []
-    newest = evaluations[-1]
-    share = f"{newest.accuracy:.1%} of {newest.images} held-out images"
-    lines = [("accuracy", f"{share} {_after(newest)}, loss {newest.loss:.4f}")]
+    lines = [_newest(evaluations[-1])]
     surest, lowest = best(evaluations, Metric.ACCURACY), best(evaluations, Metric.LOSS)
-    if len(evaluations) > 1 and surest and lowest:
-        lines.append(("best accuracy", f"{surest.accuracy:.1%} {_after(surest)}"))
-        lines.append(("best loss", f"{lowest.loss:.4f} {_after(lowest)}"))
+    if len(evaluations) > 1:
+        if surest:
+            lines.append(("best accuracy", f"{share_text(surest.accuracy)} {_after(surest)}"))
+        if lowest:
+            lines.append(("best loss", f"{lowest.loss:.4f} {_after(lowest)}"))
     return lines
+
+
+def _newest(evaluation: EvaluationRecord) -> tuple[str, str]:
+    name, number = evaluation_words(evaluation)
+    loss = "" if evaluation.accuracy is None else f", loss {evaluation.loss:.4f}"
+    images = f"{evaluation.images} held-out images"
+    return name, f"{number} of {images} {_after(evaluation)}{loss}"
+
+
+def evaluation_words(evaluation: EvaluationRecord) -> tuple[str, str]:
+    """A name and a number: the accuracy on held-out images, or the loss if nothing is predicted."""
+    if evaluation.accuracy is None:
+        return "test loss", f"{evaluation.loss:.4f}"
+    return "accuracy", share_text(evaluation.accuracy)
+
+
+def share_text(share: float | None) -> str:
+    """An accuracy in percent; a dash where the network predicts nothing."""
+    return "-" if share is None else f"{share:.1%}"
 
 
 def _after(evaluation: EvaluationRecord) -> str:
     return f"after {iteration_count(evaluation.completed_iterations)}"
+
+
+def _network(run: RunRecord) -> list[tuple[str, str]]:
+    """The network of the user's own that it trains, if it is one, with its digest."""
+    if run.network_digest is None:
+        return []
+    return [("network", f"{run.configuration.get('network', '-')}, {run.network_digest}")]
 
 
 def _wishes(run: RunRecord, tags: dict[str, str]) -> list[tuple[str, str]]:
@@ -143,13 +174,21 @@ def setting_text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
+def spread_options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with each option of the network as one of them, without the network's facts."""
+    spread = {name: value for name, value in settings.items() if name != NETWORK_FACTS}
+    options = spread.pop("options", None) or {}
+    return spread | {f"option.{name}": value for name, value in options.items()}
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
 def _settings(run: RunRecord) -> dict[str, str]:
     """The stored settings; those that were left open show what they come to."""
-    texts = {name: setting_text(value) for name, value in run.configuration.items()}
+    settings = spread_options(run.configuration)
+    texts = {name: setting_text(value) for name, value in settings.items()}
     decided = {"gradients": gradient_form(run), "record_images_every": recording_interval(run)}
     for name, value in decided.items():
         if value and texts.get(name, "-") in {"auto", "-"}:

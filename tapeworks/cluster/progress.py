@@ -6,6 +6,7 @@ import sys
 import time
 from types import TracebackType
 
+from tapeworks.cli.describe import evaluation_words
 from tapeworks.cli.output import say, visible
 from tapeworks.storage.records import EvaluationRecord, IterationRecord
 
@@ -22,7 +23,7 @@ class Progress:
     def __init__(self, iterations: int, completed: int = 0) -> None:
         self._iterations, self._completed = iterations, completed
         self._seconds: float | None = None
-        self._accuracy = ""
+        self._measured = ""
         self._shown = 0
         self._said_at = self._evaluated_at = float("-inf")
         self._newest: IterationRecord | None = None
@@ -68,19 +69,19 @@ class Progress:
 
     def show_evaluation(self, record: EvaluationRecord) -> None:
         """The parameters were evaluated: shown now, and with the iterations that follow."""
-        self._accuracy = f"accuracy {record.accuracy:.1%}  "
-        done, share = record.completed_iterations, f"accuracy {record.accuracy:.1%}"
+        done, measured = record.completed_iterations, " ".join(evaluation_words(record))
+        self._measured = f"{measured}  "
         if self._bar:
             if self._newest:
                 self._bar.update(self._completed, self._text(self._newest))
             return
-        self._unsaid = f"iteration {done}/{self._iterations}  {share} on held-out images"
+        self._unsaid = f"iteration {done}/{self._iterations}  {measured} on held-out images"
         if time.monotonic() - self._evaluated_at >= LINE_SECONDS:
             self._evaluated_at = time.monotonic()
             self._say_rest()
 
     def _say_rest(self) -> None:
-        """Say the newest accuracy, unless it was said."""
+        """Say the newest evaluation, unless it was said."""
         if self._unsaid:
             self.notice(self._unsaid)
         self._unsaid = ""
@@ -90,7 +91,7 @@ class Progress:
         left = (self._iterations - self._completed) * seconds
         workers = f"{record.workers} {'worker' if record.workers == 1 else 'workers'}"
         speed = f"{record.images / seconds:,.0f} images/s  {workers}  {_duration(left)} left"
-        return f"loss {record.loss:.4f}  {self._accuracy}{speed}"
+        return f"loss {record.loss:.4f}  {self._measured}{speed}"
 
 
 class _Bar:

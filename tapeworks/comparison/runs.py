@@ -10,10 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from tapeworks.cli.describe import spread_options
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.replay.differences import image_values_differences
 from tapeworks.storage.history import History
-from tapeworks.storage.records import EvaluationRecord, ImageValues, IterationRecord, RunRecord
+from tapeworks.storage.records import (
+    EvaluationRecord,
+    ImageValues,
+    IterationRecord,
+    Metric,
+    RunRecord,
+    best,
+)
 
 #: Settings that decide how a run is computed, what is kept of it, how it is evaluated and when it
 #: ends, but none of an iteration's bits.
@@ -44,7 +52,10 @@ AT_ONCE = 100
 Stored = tuple[IterationRecord, ImageValues | None]
 
 #: What is compared of a run beside its settings and its numbers.
-FACTS = ("status", "completed_iterations", "note", "fingerprint", "images_digest")
+FACTS = (
+    *("status", "completed_iterations", "note", "fingerprint", "images_digest"),
+    "network_digest",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +100,7 @@ def first_parting(ones: Iterable[Stored], others: Iterable[Stored]) -> Parting |
 
 
 def _what_decides(run: RunRecord) -> str:
-    settings = settings_of(run)
+    settings = settings_of(run) | {"network": run.network_digest}  # whatever its file is called
     without = set(WITHOUT_INFLUENCE)
     if settings.get("schedule", CONSTANT_SCHEDULE) == CONSTANT_SCHEDULE:
         without.add("iterations")
@@ -187,7 +198,7 @@ class Contender:
     @property
     def best(self) -> EvaluationRecord | None:
         """The evaluation with the highest accuracy, the first of several."""
-        return max(self.evaluations, key=lambda one: one.accuracy, default=None)
+        return best(self.evaluations, Metric.ACCURACY)
 
     @property
     def history_digest(self) -> str:
@@ -214,8 +225,12 @@ def mean_loss(record: IterationRecord | EvaluationRecord) -> float:
 
 
 def settings_of(run: RunRecord) -> dict[str, Any]:
-    """A run's settings; of those that are younger than the run, the defaults."""
-    return RunConfig().model_dump(mode="json") | {"sum_order": None} | run.configuration
+    """A run's settings; of those that are younger than the run, the defaults.
+
+    Each option of its network is one, `option.NAME`.
+    """
+    defaults = RunConfig().model_dump(mode="json") | {"sum_order": None}
+    return spread_options(defaults | run.configuration)
 
 
 def differing_settings(runs: Sequence[RunRecord]) -> dict[str, list[Any]]:

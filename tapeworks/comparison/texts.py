@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from tapeworks.cli.describe import setting_text
+from tapeworks.cli.describe import setting_text, share_text
 from tapeworks.cli.output import table_width
 from tapeworks.comparison.runs import (
     Contender,
@@ -140,7 +140,7 @@ def _lines(contenders: Sequence[Contender], at: Sequence[int]) -> dict[str, list
 
 def _short(name: str, value: object) -> str:
     text = setting_text(value)
-    return text[:DIGITS] if name == "images_digest" else text
+    return text[:DIGITS] if name in {"images_digest", "network_digest"} else text
 
 
 def _losses(contenders: Sequence[Contender], at: Sequence[int]) -> dict[str, list[str]]:
@@ -165,14 +165,17 @@ def _evaluations(contenders: Sequence[Contender]) -> dict[str, list[str]]:
     share = _differ(newest)
     lines = {
         f"test loss{' per image' if share else ''}": [_loss(one, share) for one in newest],
-        "accuracy": [f"{one[0].accuracy:.1%}" if one else NONE for one in newest],
+        "accuracy": [share_text(one[0].accuracy) if one else NONE for one in newest],
     }
     if any(len(one.evaluations) > 1 for one in contenders):
-        lines["best"] = [
-            f"{one.best.accuracy:.1%} after {one.best.completed_iterations}" if one.best else NONE
-            for one in contenders
-        ]
+        lines["best"] = [_best(one.best) for one in contenders]
     return lines
+
+
+def _best(found: EvaluationRecord | None) -> str:
+    if found is None:
+        return NONE
+    return f"{share_text(found.accuracy)} after {found.completed_iterations}"
 
 
 def _differ(records: Sequence[Sequence[Measured]]) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
 from tapeworks.comparison.texts import picture_labels
+from tapeworks.errors import UsageError
 from tapeworks.storage.history import History
 from tapeworks.storage.records import EvaluationRecord, IterationRecord, RunRecord
 
@@ -54,14 +55,21 @@ def curves(history: History, runs: Sequence[RunRecord], measure: Measure) -> Cur
 
     Losses are sums over an iteration's images, those of held-out images scaled to as many; where
     iterations differ in their number of images, losses are means. A run that goes on from another
-    one's checkpoint has that one's history before its own.
+    one's checkpoint has that one's history before its own. Runs without any accuracy have no line
+    of it. Raises `UsageError` if no run has a line.
     """
     records = [history.curve(run) for run in runs]
     images = _common_images(records) if measure is Measure.LOSS else None
-    lines = tuple(
+    drawn = [
         _line(run.id, label, measured, _evaluations(history, run, measure), measure, images)
         for run, label, measured in zip(runs, picture_labels(runs), records, strict=True)
-    )
+    ]
+    lines = tuple(line for line in drawn if line.values or line.evaluated)
+    if not lines:
+        raise UsageError(
+            f"No network of these runs predicts anything, so that there is no {measure} to draw; "
+            f"draw another kind. Received: {', '.join(run.id for run in runs)}."
+        )
     return Curves(
         measure=measure, lines=lines, images=images, is_logarithmic=_is_logarithmic(measure, lines)
     )
@@ -75,14 +83,21 @@ def _line(
     measure: Measure,
     images: int | None,
 ) -> Line:
+    trained = {record.iteration: _value(record, measure, images) for record in records}
+    tested = {one.completed_iterations: _value(one, measure, images) for one in evaluations}
+    values, evaluated = _known(trained), _known(tested)
     return Line(
         run_id=run_id,
         label=label,
-        iterations=tuple(record.iteration for record in records),
-        values=tuple(_value(record, measure, images) for record in records),
-        evaluated_after=tuple(one.completed_iterations for one in evaluations),
-        evaluated=tuple(_value(one, measure, images) for one in evaluations),
+        iterations=tuple(values),
+        values=tuple(values.values()),
+        evaluated_after=tuple(evaluated),
+        evaluated=tuple(evaluated.values()),
     )
+
+
+def _known(values: Mapping[int, float | None]) -> dict[int, float]:
+    return {place: value for place, value in values.items() if value is not None}
 
 
 def _evaluations(history: History, run: RunRecord, measure: Measure) -> Sequence[EvaluationRecord]:
@@ -100,7 +115,7 @@ def _common_images(records: Iterable[Sequence[IterationRecord]]) -> int:
 
 def _value(
     record: IterationRecord | EvaluationRecord, measure: Measure, images: int | None
-) -> float:
+) -> float | None:
     if measure is Measure.ACCURACY:
         return record.accuracy
     if isinstance(record, IterationRecord) and measure is Measure.GRADIENT_NORM:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapeworks.comparison.texts import picture_labels
+from tapeworks.errors import UsageError
 from tapeworks.storage.history import History
 from tapeworks.storage.records import ImageValues, RunRecord
 
@@ -21,10 +23,10 @@ class HardImage:
     """One image on the sheet."""
 
     image: int  #: its number in the run's data
-    label: int  #: the data set's label
-    predicted: int  #: the label that it was taken for
+    label: int | float | list[float]  #: the data set's label, or its target
+    predicted: int | None  #: the label that it was taken for; None if the network predicts nothing
     loss: float
-    pixels: NDArray[np.uint8]  #: (image_side, image_side)
+    pixels: NDArray[np.uint8]  #: (rows, columns) or (rows, columns, 3)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -50,8 +52,8 @@ def contact_sheet(history: History, run: RunRecord, iteration: int | None = None
     """The sheet of this iteration, or of the last one that was recorded in full.
 
     Reads the run's data set. Raises model's `DatasetError` where it is not at hand, scheduler's
-    `CannotContinueHere` where it holds other images than the run was trained on, and storage's
-    `IterationNotRecorded`.
+    `CannotContinueHere` where it holds other images than the run was trained on, `UsageError` where
+    its images are no pictures, and storage's `IterationNotRecorded`.
     """
     from tapeworks.model import datasets  # here: other pictures need no data set
     from tapeworks.model.config import restore_config
@@ -64,9 +66,10 @@ def contact_sheet(history: History, run: RunRecord, iteration: int | None = None
     config = restore_config(run.configuration)
     data = datasets.load(config)
     check_images(run, images_digest(data))
+    training = data.training
+    check_pictures(training.images.shape[1:])
     places = hardest_places(values)
     losses = np.frombuffer(values.losses, "<f4")
-    training = data.training
     return ContactSheet(
         run_id=run.id,
         label=picture_labels([run])[0],
@@ -74,14 +77,46 @@ def contact_sheet(history: History, run: RunRecord, iteration: int | None = None
         images=tuple(
             HardImage(
                 image=number,
-                label=config.classes[training.labels[number]],
-                predicted=config.classes[values.predictions[place]],
+                label=_label(config.classes, training.labels[number]),
+                predicted=_predicted(config.classes, values, place),
                 loss=float(losses[place]),
-                pixels=training.images[number],
+                pixels=pixels_of(training.images[number]),
             )
             for place, number in places
         ),
     )
+
+
+def _label(classes: Sequence[int], label: Any) -> Any:
+    """The data set's label of an index into the run's classes; a target as it is."""
+    return classes[label] if classes else label.tolist()
+
+
+def _predicted(classes: Sequence[int], values: ImageValues, place: int) -> int | None:
+    if values.predictions is None or not classes:
+        return None
+    return classes[values.predictions[place]]
+
+
+def check_pictures(shape: tuple[int, ...]) -> None:
+    """Raise `UsageError` for a shape that no picture has."""
+    if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in {1, 3})):
+        raise UsageError(
+            f"Images of shape {shape} cannot be shown; expected (rows, columns), (rows, columns, 1)"
+            " or (rows, columns, 3). Draw another kind."
+        )
+
+
+def pixels_of(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """An image as it is shown; floats are of 0 to 1, or else scaled to their own range."""
+    picture = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    if picture.dtype == np.uint8:
+        return picture
+    low, high = min(float(picture.min()), 0.0), max(float(picture.max()), 1.0)
+    if (low, high) != (0.0, 1.0):
+        low, high = float(picture.min()), float(picture.max())
+    scaled = (picture.astype(np.float64) - low) / ((high - low) or 1.0)
+    return np.rint(255 * scaled).astype(np.uint8)
 
 
 def hardest_places(values: ImageValues) -> list[tuple[int, int]]:

@@ -46,6 +46,7 @@ def accuracy_of(history: History, config: RunConfig, mnist_dir: Path) -> float:
     run = drive(history, LocalDispatcher(), submitted(history, here)).run
     [evaluation] = history.evaluations(run.id)
     assert evaluation.images == config.test_images
+    assert evaluation.accuracy is not None
     return evaluation.accuracy
 
 

@@ -85,7 +85,7 @@ def _made(claim: Claim, number: int, workers: Sequence[str]) -> Commit:
     return replace(
         commit_of(record),
         ledger=ledger(record, workers),
-        image_values=values_of(number),
+        image_values=values_of(number, record.images),
         fingerprint=None if number == 0 else f"kind {number}",
         keep_previous_checkpoint=number in KEEPING,
         optimizer_state=STATES[number],
@@ -98,6 +98,8 @@ def rows(history: History, run_id: str) -> dict[str, list[dict[str, Any]]]:
     number = _read(history, metadata.tables["stored_runs"], "id", run_id)[0]["number"]
     found = dict[str, list[dict[str, Any]]]()
     for table in metadata.sorted_tables:
+        if table.name == "stored_networks":  # no run's own
+            continue
         key = next(name for name in ("run_id", "run", "id") if name in table.c)
         of_run = _read(history, table, key, number if key == "run" else run_id)
         gone = OF_ONE_RUN | ({"number"} if key == "id" else set())

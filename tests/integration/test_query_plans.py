@@ -11,6 +11,7 @@ from benchmarks.history.made_up import run_id
 from benchmarks.history.questions import Question, questions
 from tapeworks.cli.commands.find import COLUMNS
 from tapeworks.storage.connection.database import Database
+from tapeworks.storage.queries.options import Options
 from tapeworks.storage.queries.search import runs_statement
 from tapeworks.storage.queries.views import NAMES as VIEWS
 
@@ -43,6 +44,9 @@ INDEXED = [
     (f"SELECT * FROM evaluations WHERE {RUN}", "pk_stored_evaluations"),
     (f"SELECT * FROM checkpoints WHERE {RUN}", "pk_stored_checkpoints"),
     (f"SELECT * FROM tags WHERE {RUN}", "pk_stored_tags"),
+    (f"SELECT * FROM options WHERE {RUN}", "uq_stored_runs_id"),
+    ("SELECT id FROM runs WHERE network_digest = '0'", "ix_stored_runs_network_digest"),
+    ("SELECT runs FROM networks WHERE digest = '0'", "ix_stored_runs_network_digest"),
     ("SELECT run_id FROM tags WHERE key = 'a' AND value = 'b'", "ix_stored_tags_key_value"),
 ]
 
@@ -66,8 +70,9 @@ def test_rows_are_found_by_an_index(filled: Database, sql: str, index: str) -> N
 
 
 def test_the_listing_of_runs_reads_the_newest_and_sorts_nothing(filled: Database) -> None:
-    statement = runs_statement(COLUMNS, [], "created_at", True).limit(20)
-    sql = str(statement.compile(compile_kwargs={"literal_binds": True}))
+    options = Options(dialect=filled.dialect.name)
+    statement = runs_statement(COLUMNS, [], "created_at", True, options)
+    sql = str(statement.limit(20).compile(compile_kwargs={"literal_binds": True}))
     found = plan(filled, sql)
     assert "ix_stored_runs_created_at_id" in found
     assert "TEMP B-TREE" not in found

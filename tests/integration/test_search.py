@@ -86,6 +86,16 @@ class TestFindingRuns:
             (f"created_at < '{FIRST:%Y-%m-%d %H}:20'", lambda run: run["number"] < 3),
             ("id IN (SELECT run_id FROM iterations WHERE iteration > 500)", lambda run: False),
             ("name = 'seeds:1' OR name = '50%' OR name = '%s ? $1'", lambda run: False),
+            ("option.hidden > 64", lambda run: _hidden(run) == 128),
+            ("OPTION.hidden < 100 OR option.hidden IS NULL", lambda run: _hidden(run) != 128),
+            ("option.activation LIKE 're%' AND seed < 2", lambda run: _is_own(run, seed=2)),
+            ("option.bias", lambda run: _option(run, "bias") is True),
+            ("NOT option.bias AND option.hidden = 64", lambda run: _is_unbiased(run)),
+            ("option.scale < 1 AND option.scale > 0", lambda run: _option(run, "scale") == 1e-05),
+            ("option.nowhere > 3", lambda run: False),
+            ("option.nowhere IS NULL AND option.activation = 'relu'", lambda run: _is_own(run)),
+            ("network = 'lenet.py' AND name <> 'option.hidden > 1'", lambda run: _is_own(run)),
+            ("option.hidden > 1 /* option.no */ -- option.no", lambda run: _is_own(run)),
         ],
     )
     def test_by_a_condition(
@@ -110,6 +120,34 @@ class TestFindingRuns:
         reasons = find_runs(filled, sort="reason", descending=descending).column("reason")
         assert reasons[0] is not None
         assert set(reasons[1:]) == {None}
+
+    @pytest.mark.parametrize("descending", [True, False])
+    def test_options_are_columns_to_be_shown_and_sorted_by(
+        self, filled: Database, descending: bool
+    ) -> None:
+        names = ["option.hidden", "option.activation", "option.scale", "option.nowhere", "seed"]
+        listing = find_runs(filled, columns=names, sort="option.hidden", descending=descending)
+        assert listing.columns == tuple(names)
+        assert listing.rows[0][0] == (128 if descending else 64)
+        assert type(listing.rows[0][0]) is int
+        assert set(listing.column("option.hidden")[4:]) == {None}
+        assert set(listing.column("option.activation")[:4]) == {"relu"}
+        assert set(listing.column("option.scale")) == {1e-05, None}
+        assert set(listing.column("option.nowhere")) == {None}
+        assert len(found(filled, sort="option.nowhere")) == RUNS
+
+    def test_options_of_several_kinds_are_text_and_numbers_have_no_idle_fraction(
+        self, either_history: History
+    ) -> None:
+        kinds = [{"width": 2, "scale": 1.0}, {"width": "wide"}, {"width": None, "scale": 0.5}, {}]
+        runs = [submit(either_history, configuration={"options": one}).id for one in kinds]
+        database = either_history.database
+        assert found(database, where="option.width = 'wide'") == [runs[1]]
+        assert found(database, where="option.width = '2'") == [runs[0]]
+        assert found(database, where="option.scale >= 1") == [runs[0]]
+        assert found(database, where="option.width IS NULL", sort="id") == [runs[3], runs[2]]
+        [row] = find_runs(database, where="option.scale = 1", columns=["option.scale"]).rows
+        assert [repr(cell) for cell in row] == ["1"]
 
     def test_the_columns_are_those_asked_for_in_their_order(self, filled: Database) -> None:
         listing = find_runs(filled, columns=["seed", "id", "tags"], limit=1)
@@ -141,6 +179,22 @@ class TestFindingRuns:
     def test_what_is_no_condition_is_refused(self, filled: Database, where: str) -> None:
         with pytest.raises(QueryError, match=r"The database cannot answer this: .*near"):
             find_runs(filled, where=where)
+
+
+def _option(run: Row, name: str) -> Any:
+    return run["configuration"]["options"].get(name)
+
+
+def _hidden(run: Row) -> Any:
+    return _option(run, "hidden")
+
+
+def _is_own(run: Row, seed: int = 10) -> bool:
+    return run["network_digest"] is not None and run["configuration"]["seed"] < seed
+
+
+def _is_unbiased(run: Row) -> bool:
+    return _option(run, "bias") is False and _hidden(run) == 64
 
 
 def _is_even_night(run: Row) -> bool:

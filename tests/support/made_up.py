@@ -7,6 +7,7 @@ from array import array
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tapeworks.storage.commits import Commit
 from tapeworks.storage.history import History
@@ -16,14 +17,15 @@ from tapeworks.storage.records import Claim, ImageValues, IterationRecord, Ledge
 LEASE = 60.0
 
 
-def submit(history: History) -> RunRecord:
-    return history.create_run(
-        name=None,
-        configuration={},
-        iterations=3,
-        parameters=b"initial",
-        parameters_digest=hashlib.sha256(b"initial").hexdigest(),
-    )
+def submit(history: History, **submitted: Any) -> RunRecord:
+    values: dict[str, Any] = {
+        "name": None,
+        "configuration": {},
+        "iterations": 3,
+        "parameters": b"initial",
+        "parameters_digest": hashlib.sha256(b"initial").hexdigest(),
+    }
+    return history.create_run(**values | submitted)
 
 
 def submit_and_claim(history: History, lease_seconds: float = LEASE) -> Claim:
@@ -56,11 +58,11 @@ def _parameters(completed_iterations: int) -> bytes:
     return f"parameters {completed_iterations}".encode()
 
 
-def values_of(number: int = 0) -> ImageValues:
+def values_of(number: int = 0, images: int = 20) -> ImageValues:
     return ImageValues(
-        losses=array("f", [number + place / 7 for place in range(20)]).tobytes(),
-        gradient_norms=array("f", [place / 3 for place in range(20)]).tobytes(),
-        predictions=bytes(place % 2 for place in range(20)),
+        losses=array("f", [number + place / 7 for place in range(images)]).tobytes(),
+        gradient_norms=array("f", [place / 3 for place in range(images)]).tobytes(),
+        predictions=bytes(place % 2 for place in range(images)),
     )
 
 
@@ -104,7 +106,7 @@ def commit_of(iteration: IterationRecord) -> Commit:
     return Commit(
         iteration=iteration,
         ledger=ledger_of(iteration),
-        image_values=values_of(iteration.iteration),
+        image_values=values_of(iteration.iteration, iteration.images),
         parameters=_parameters(iteration.iteration + 1),
         fingerprint="avx2",
         keep_previous_checkpoint=True,
@@ -153,7 +155,7 @@ def history_of_two_iterations(directory: Path) -> Path:
             )
             for microbatch, count in enumerate((2, 2, 1))
         ]
-        values = ImageValues(losses=b"", gradient_norms=b"", predictions=b"")
+        values = ImageValues(losses=bytes(20), gradient_norms=bytes(20), predictions=bytes(5))
         commit = Commit(
             iteration=record,
             ledger=ledger,

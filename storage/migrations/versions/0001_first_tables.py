@@ -18,6 +18,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_networks()
     _create_runs()
     _create_iterations()
     _create_workers()
@@ -29,6 +30,15 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     raise CommandError("Nothing leads back; restore the copy from before the upgrade.")
+
+
+def _create_networks() -> None:
+    op.create_table(
+        "stored_networks",
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_stored_networks")),
+    )
 
 
 def _create_runs() -> None:
@@ -46,6 +56,7 @@ def _create_runs() -> None:
         sa.Column("parent_id", sa.String(length=64), nullable=True),
         sa.Column("parent_iterations", sa.Integer(), nullable=True),
         sa.Column("configuration", sa.JSON(), nullable=False),
+        sa.Column("network_digest", sa.Text(), nullable=True),
         sa.Column("iterations", sa.Integer(), nullable=False),
         sa.Column("completed_iterations", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -63,6 +74,11 @@ def _create_runs() -> None:
         sa.Column("test_loss", sa.Double(), nullable=True),
         sa.Column("test_accuracy", sa.Double(), nullable=True),
         sa.Column("pruned_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["network_digest"],
+            ["stored_networks.digest"],
+            name=op.f("fk_stored_runs_stored_networks"),
+        ),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_stored_runs")),
         sa.UniqueConstraint("id", name=op.f("uq_stored_runs_id")),
     )
@@ -71,6 +87,7 @@ def _create_runs() -> None:
         "ix_stored_runs_name_created_at": ["name", "created_at"],
         "ix_stored_runs_created_at_id": ["created_at", "id"],
         "ix_stored_runs_final_loss": ["final_loss"],
+        "ix_stored_runs_network_digest": ["network_digest"],
     }.items():
         op.create_index(op.f(name), "stored_runs", columns, unique=False)
 
@@ -79,7 +96,7 @@ def _create_iterations() -> None:
     op.create_table(
         "stored_iterations",
         sa.Column("loss", sa.Double(), nullable=False),
-        sa.Column("accuracy", sa.Double(), nullable=False),
+        sa.Column("accuracy", sa.Double(), nullable=True),
         sa.Column("gradient_norm", sa.Double(), nullable=False),
         sa.Column("seconds", sa.Double(), nullable=False),
         sa.Column("started_at", CompactUtcDateTime(), nullable=False),
@@ -161,7 +178,7 @@ def _create_evaluations() -> None:
         sa.Column("completed_iterations", sa.Integer(), nullable=False),
         sa.Column("images", sa.Integer(), nullable=False),
         sa.Column("loss", sa.Double(), nullable=False),
-        sa.Column("accuracy", sa.Double(), nullable=False),
+        sa.Column("accuracy", sa.Double(), nullable=True),
         sa.Column("confusion", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint(
             "run_id", "completed_iterations", name=op.f("pk_stored_evaluations")

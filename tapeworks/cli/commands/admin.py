@@ -24,6 +24,7 @@ from tapeworks.cli.output import put, put_table, say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.storage.maintenance import Pruned, prune, table_sizes
 from tapeworks.storage.migrations import REVISION
+from tapeworks.storage.networks import prune_networks
 from tapeworks.storage.records import Metric
 from tapeworks.wire.acl import ROLES, acl_file
 from tapeworks.wire.addresses import password_in
@@ -189,18 +190,21 @@ def gc_command(
 ) -> int:
     """Remove checkpoints of runs that ended long ago, but for the initial and the newest ones.
 
-    Losses, ledgers and everything else stay, and replay can compute all parameters again.
+    Losses, ledgers and everything else stay, and replay can compute all parameters again. The
+    sources of networks whose runs were all deleted are removed too.
     """
     metric = Metric(keep_best) if keep_best else None
     database = open_history().database
     pruned = prune(database, older_than, metric, dry_run=dry_run)
+    networks = prune_networks(database, dry_run=dry_run)
     if json:
         put(as_json([asdict(one) for one in pruned]))
     elif pruned:
         put_table(HEADERS, [_row(one) for one in pruned])
     what = f"{sum(len(one.checkpoints) for one in pruned)} checkpoints of {len(pruned)} runs"
     room = size(sum(one.bytes for one in pruned))
-    say(f"{'Would remove' if dry_run else 'Removed'} {what}, {room}")
+    sources = f"; {networks} networks that no run is of" if networks else ""
+    say(f"{'Would remove' if dry_run else 'Removed'} {what}, {room}{sources}")
     if shrink and not dry_run:
         database.shrink()
     return ExitCode.DONE

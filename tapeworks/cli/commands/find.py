@@ -73,7 +73,8 @@ def runs_command(
 ) -> int:
     """List the runs, newest first: all, or those that fulfil everything that is asked for.
 
-    The columns are those of the view runs: see docs/queries.md.
+    The columns are those of the view runs, and option.NAME for an option of a network: see
+    docs/queries.md.
     """
     wanted |= {"status": status, "tags": pairs(tags, "--tag")}
     names = [name.strip() for name in columns.split(",")] if columns is not None else None
@@ -98,13 +99,17 @@ def _row(*run: Any) -> tuple[str, ...]:
 
 
 def _as_read(found: Listing, form: Form) -> Listing:
-    """Times by this machine's clock where people read them; tags as an object in JSON."""
+    """Times by this machine's clock where people read them; tags and options as JSON's objects."""
     readers: dict[str, Callable[[Any], Any]] = {}
     if form is Form.TABLE:
         readers = {name: _clock for name in found.columns if name.endswith("_at")}
     elif form is Form.JSON:
-        readers = {"tags": json.loads}
+        readers = {"tags": json.loads, "options": _object}
     return found.convert(readers)
+
+
+def _object(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
 
 
 def _clock(moment: str | None) -> str:
@@ -129,8 +134,8 @@ def query_command(sql: str | None, file: Path | None, seconds: float, form: Form
     """Print what one SELECT finds. SQL is the query, or - to read it from the standard input.
 
     Nothing in the history changes. On PostgreSQL, ask as a role that only reads. The views are
-    runs, iterations, images, ledger, workers, events, evaluations, checkpoints and tags: see
-    docs/queries.md.
+    runs, iterations, images, ledger, workers, events, evaluations, checkpoints, tags, options and
+    networks: see docs/queries.md.
     """
     asked = _read(sql, file)
     history = open_history()

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.describe import as_json, run_values
+from tapeworks.cli.describe import as_json, evaluation_words, run_values
 from tapeworks.cli.descriptions import with_name_options
 from tapeworks.cli.destinations import full_name, is_stdout
 from tapeworks.cli.files import check_writable, write_file
@@ -178,7 +178,8 @@ def _summarise(
     if records:
         tell(f"loss       {records[0].loss:.4f} at first, {records[-1].loss:.4f} at last")
     for evaluation in history.evaluations(run.id)[-1:]:
-        tell(f"accuracy   {evaluation.accuracy:.1%} of {evaluation.images} held-out images")
+        measure, number = evaluation_words(evaluation)
+        tell(f"{measure:10} {number} of {evaluation.images} held-out images")
     tell(f"time       {seconds:.1f} s, {trained:.1f} s of it iterations")
 
 

@@ -109,13 +109,19 @@ def _measure(
 def _put_lines(evaluation: EvaluationRecord, config: RunConfig) -> None:
     put(f"parameters  after {iteration_count(evaluation.completed_iterations)}")
     put(f"loss        {evaluation.loss:.4f}")
-    put(f"accuracy    {evaluation.accuracy:.1%} of {evaluation.images} held-out images")
+    images = f"{evaluation.images} held-out images"
+    if evaluation.accuracy is None:
+        put(f"images      {images}")
+    else:
+        put(f"accuracy    {evaluation.accuracy:.1%} of {images}")
+    if evaluation.confusion is None:
+        return
     put("")
     put_table(
         ["LABEL", *(f"AS {label}" for label in config.classes)],
         [
             [str(label), *map(str, counts)]
-            for label, counts in zip(config.classes, evaluation.confusion or [], strict=True)
+            for label, counts in zip(config.classes, evaluation.confusion, strict=True)
         ],
     )
 

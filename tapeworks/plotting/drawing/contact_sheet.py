@@ -39,7 +39,13 @@ def _draw(axes: Axes, image: HardImage) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    right = image.predicted == image.label
-    verdict = f"{image.label}" if right else f"{image.label}, taken for {image.predicted}"
+    right = image.predicted is None or image.predicted == image.label
+    verdict = _label(image.label) if right else f"{image.label}, taken for {image.predicted}"
     words = f"{verdict}\nloss {image.loss:#.3g}\nimage {image.image}"
     axes.set_xlabel(words, fontsize=8, color=RIGHT if right else WRONG)
+
+
+def _label(label: int | float | list[float]) -> str:
+    if isinstance(label, list):
+        return ", ".join(f"{number:.3g}" for number in label)
+    return f"{label:.6g}" if isinstance(label, float) else f"{label}"

@@ -51,7 +51,7 @@ def forge_image_value(history: History, iteration: int, name: str, place: int) -
         history,
         "UPDATE stored_iterations SET image_values = :values, predictions = :predictions "
         "WHERE iteration = :iteration",
-        values=values.losses + values.gradient_norms,
+        values=values.losses + (values.gradient_norms or b""),
         predictions=pack(values.predictions),
         iteration=iteration,
     )

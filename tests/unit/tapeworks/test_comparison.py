@@ -224,6 +224,8 @@ class TestTheFirstParting:
         self, stored: tuple[IterationRecord, ImageValues]
     ) -> None:
         record, values = stored
+        assert values.gradient_norms
+        assert values.predictions
         norms = array("f", values.gradient_norms)
         norms[7] = 100.0
         predictions = bytes([*values.predictions[:9], 1, *values.predictions[10:]])
