@@ -119,10 +119,12 @@ def _image_values(row: Row[Any]) -> ImageValues | None:
 
     if not row.predictions and not row.image_values:
         return None
-    end = BYTES_OF_A_VALUE["losses"] * row.images
+    content = row.image_values
+    has_norms = len(content) > BYTES_OF_A_VALUE["losses"] * row.images
+    end = len(content) // 2 if has_norms else len(content)
     return ImageValues(
-        losses=row.image_values[:end],
-        gradient_norms=row.image_values[end:] or None,
+        losses=content[:end],
+        gradient_norms=content[end:] if has_norms else None,
         predictions=unpack(row.predictions, row.images),
         image_numbers=row.image_numbers or None,
     )

@@ -77,8 +77,8 @@ def contact_sheet(history: History, run: RunRecord, iteration: int | None = None
         images=tuple(
             HardImage(
                 image=number,
-                label=_label(config.classes, training.labels[number]),
-                predicted=_predicted(config.classes, values, place),
+                label=_label(data.classes, training.labels[number]),
+                predicted=_predicted(data.classes, values, place),
                 loss=float(losses[place]),
                 pixels=pixels_of(training.images[number]),
             )

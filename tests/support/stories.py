@@ -40,11 +40,14 @@ def tell(
     images_digest: str = "images",
     fingerprint: str = "avx2",
     initial: bytes = b"initial",
+    predicts: bool = True,
+    stored: Mapping[str, Any] | None = None,
     **submitted: Any,
 ) -> RunRecord:
     """A finished run with these losses, by iteration and place in the image set.
 
-    Its settings decide which iterations are recorded in full. Equal losses give equal parameters.
+    Its settings decide which iterations are recorded in full; `stored` ones are not checked. Equal
+    losses give equal parameters. Where nothing is predicted, gradients have no norms either.
     The first of two workers computes the first image, the other one all others, at its second
     attempt in odd iterations.
     """
@@ -53,7 +56,7 @@ def tell(
     config = run_config(wanted)
     run = history.create_run(
         name=name,
-        configuration=config.model_dump(mode="json"),
+        configuration=config.model_dump(mode="json") | dict(stored or {}),
         iterations=wanted["iterations"],
         parameters=initial,
         parameters_digest=hashlib.sha256(initial).hexdigest(),
@@ -64,11 +67,11 @@ def tell(
     claim = history.claim(run.id, "alice", LEASE)
     history.set_images(claim, images_digest, bytes(images["images"]))
     for iteration, own in enumerate(losses):
-        record = _record(claim, iteration, losses)
+        record = _record(claim, iteration, losses, predicts=predicts)
         commit = Commit(
             iteration=record,
             ledger=ledger_of(record),
-            image_values=values_of(own, numbers[iteration] if numbers else None),
+            image_values=values_of(own, numbers[iteration] if numbers else None, predicts=predicts),
             parameters=repr(losses[: iteration + 1]).encode(),
             fingerprint=fingerprint,
             keep_previous_checkpoint=True,
@@ -81,19 +84,22 @@ def tell(
     return history.find_run(run.id)
 
 
-def evaluated(after: int, loss: float, accuracy: float, images: int = 4) -> EvaluationRecord:
+def evaluated(after: int, loss: float, accuracy: float | None, images: int = 4) -> EvaluationRecord:
     """An evaluation for a story to take up."""
     return EvaluationRecord(
         run_id="", completed_iterations=after, images=images, loss=loss, accuracy=accuracy
     )
 
 
-def values_of(losses: Sequence[float], numbers: Sequence[int] | None = None) -> ImageValues:
-    """Every second image is taken for the second class."""
+def values_of(
+    losses: Sequence[float], numbers: Sequence[int] | None = None, *, predicts: bool = True
+) -> ImageValues:
+    """Every second image is taken for the second class, if anything is predicted."""
+    norms = array("f", [2 * loss for loss in losses]).tobytes()
     return ImageValues(
         losses=array("f", losses).tobytes(),
-        gradient_norms=array("f", [2 * loss for loss in losses]).tobytes(),
-        predictions=bytes(place % 2 for place in range(len(losses))),
+        gradient_norms=norms if predicts else None,
+        predictions=bytes(place % 2 for place in range(len(losses))) if predicts else None,
         image_numbers=None if numbers is None else array("i", numbers).tobytes(),
     )
 
@@ -119,14 +125,16 @@ def ledger_of(record: IterationRecord) -> list[LedgerRecord]:
     ]
 
 
-def _record(claim: Claim, iteration: int, losses: Sequence[Sequence[float]]) -> IterationRecord:
+def _record(
+    claim: Claim, iteration: int, losses: Sequence[Sequence[float]], *, predicts: bool
+) -> IterationRecord:
     own = losses[iteration]
     return IterationRecord(
         run_id=claim.run_id,
         iteration=iteration,
         images=len(own),
         loss=sum(own),
-        accuracy=0.5,
+        accuracy=0.5 if predicts else None,
         gradient_norm=1.0 + iteration,
         parameters_digest=hashlib.sha256(repr(losses[: iteration + 1]).encode()).hexdigest(),
         term=claim.term,

@@ -203,7 +203,8 @@ def gc_command(
         put_table(HEADERS, [_row(one) for one in pruned])
     what = f"{sum(len(one.checkpoints) for one in pruned)} checkpoints of {len(pruned)} runs"
     room = size(sum(one.bytes for one in pruned))
-    sources = f"; {networks} networks that no run is of" if networks else ""
+    kind = "network" if networks == 1 else "networks"
+    sources = f"; {networks} {kind} that no run is of" if networks else ""
     say(f"{'Would remove' if dry_run else 'Removed'} {what}, {room}{sources}")
     if shrink and not dry_run:
         database.shrink()

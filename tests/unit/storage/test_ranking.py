@@ -5,7 +5,7 @@ from __future__ import annotations
 from tapeworks.storage.records import EvaluationRecord, Metric, best
 
 
-def evaluation(completed_iterations: int, loss: float, accuracy: float) -> EvaluationRecord:
+def evaluation(completed_iterations: int, loss: float, accuracy: float | None) -> EvaluationRecord:
     return EvaluationRecord(
         run_id="run",
         completed_iterations=completed_iterations,
@@ -30,3 +30,11 @@ def test_the_lowest_loss_and_the_highest_accuracy_are_best_of_equals_the_earlies
 
 def test_of_no_evaluations_none_is_best() -> None:
     assert best([], Metric.LOSS) is None
+
+
+def test_of_those_without_an_accuracy_none_is_the_most_accurate() -> None:
+    evaluations = [evaluation(5, loss=1.0, accuracy=None), evaluation(10, loss=2.0, accuracy=None)]
+    assert best(evaluations, Metric.ACCURACY) is None
+    assert best(evaluations, Metric.LOSS) == evaluations[0]
+    some = [*evaluations, evaluation(15, loss=3.0, accuracy=0.25)]
+    assert best(some, Metric.ACCURACY) == some[2]

@@ -47,6 +47,45 @@ class TestWhatDiffers:
         different = differing_settings(runs)
         assert different == {"learning_rate": [0.001, 0.01, 0.001], "seed": [1, 1, 2]}
 
+    def test_networks_and_each_of_their_options(self, history: History) -> None:
+        one, other, built_in = (
+            tell(history, [], network_source=source, stored={"network": name, "options": options})
+            for name, source, options in [
+                ("lenet.py", "a", {"hidden": 64, "rate": 0.5}),
+                ("mlp.py", "b", {"hidden": 128, "rate": 0.5}),
+                ("built-in", None, {}),
+            ]
+        )
+        assert differing_settings([one, other]) == {
+            "network": ["lenet.py", "mlp.py"],
+            "option.hidden": [64, 128],
+        }
+        assert differing_settings([one, built_in])["option.rate"] == [0.5, None]
+        facts = differing_facts([contender(history, run) for run in (one, other, built_in)])
+        assert facts == {"network_digest": [one.network_digest, other.network_digest, None]}
+
+    @pytest.mark.parametrize(
+        ("source", "name", "options", "is_same"),
+        [
+            ("a", "lenet.py", {"hidden": 64}, True),
+            ("a", "copied.py", {"hidden": 64}, True),
+            ("b", "lenet.py", {"hidden": 64}, False),
+            ("a", "lenet.py", {"hidden": 65}, False),
+        ],
+    )
+    def test_one_network_with_the_same_options_is_one_configuration(
+        self, history: History, source: str, name: str, options: dict[str, Any], is_same: bool
+    ) -> None:
+        first = {"network": "lenet.py", "options": {"hidden": 64}, "network_facts": {"a": 1}}
+        second = {"network": name, "options": options, "network_facts": {"a": 2}}
+        runs = [
+            tell(history, LOSSES, network_source="a", stored=first, predicts=False),
+            tell(history, LOSSES, network_source=source, stored=second, predicts=False),
+        ]
+        found = compared(history, *runs)
+        assert len(found) == is_same
+        assert [pair.parting for pair in found] == [None] * is_same
+
     def test_a_setting_that_did_not_exist_yet_had_its_default(self, history: History) -> None:
         new = tell(history, LOSSES, settings={"audit": 0.5})
         older = {name: value for name, value in new.configuration.items() if name != "audit"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -116,3 +117,14 @@ def test_a_sentence_says_of_how_many_iterations_single_images_were_compared() ->
 def test_without_a_pair_it_is_said_that_nothing_is_compared() -> None:
     [line] = bits_lines([], {})
     assert "No two of these runs have one configuration" in line
+
+
+def test_of_networks_that_predict_nothing_losses_are_shown(history: History) -> None:
+    silent = {"losses": LOSSES, "predicts": False, "network_source": "the source"}
+    evaluations = [evaluated(1, 3.0, None), evaluated(2, 2.0, None)]
+    cells = shown(
+        history, ["one", "other"], silent | {"evaluations": evaluations}, {"losses": LOSSES}
+    )
+    assert (cells["test loss"], cells["accuracy"]) == (["2.0000", "-"], ["-", "-"])
+    assert cells["best"] == ["-", "-"]
+    assert cells["network_digest"] == [hashlib.sha256(b"the source").hexdigest()[:8], "-"]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
 import pytest
 
-from tapeworks.cli.describe import run_lines, run_values
+from tapeworks.cli.describe import evaluation_lines, run_lines, run_values
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord
 from tests.support.forging import forge
-from tests.support.stories import tell
+from tests.support.stories import evaluated, tell
 
 
 def stored(history: History, **changed: Any) -> RunRecord:
@@ -66,6 +67,42 @@ def test_it_is_told_how_often_images_are_recorded_also_where_their_number_decide
 
     assert run_values(history, run)["recording_interval"] == interval
     assert dict(run_lines(history, run)).get("  record_images_every") == shown
+
+
+def test_a_network_is_shown_with_its_digest_and_each_of_its_options(history: History) -> None:
+    settings = {
+        "network": "lenet.py",
+        "options": {"hidden": 120, "activation": "relu"},
+        "network_facts": {"shapes": {"dense": [10, 120]}},
+    }
+    run = tell(history, [], network_source="the source", stored=settings)
+    lines = dict(run_lines(history, run))
+    assert lines["network"] == f"lenet.py, {hashlib.sha256(b'the source').hexdigest()}"
+    assert (lines["  option.hidden"], lines["  option.activation"]) == ("120", "relu")
+    assert not {"  options", "  network_facts"} & lines.keys()
+    assert run_values(history, run)["network_digest"] == run.network_digest
+    assert "network" not in dict(run_lines(history, tell(history, [])))
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "shown"),
+    [
+        ([None], {"test loss": "2.5000 of 4 held-out images after 1 iteration"}),
+        (
+            [None, None],
+            {
+                "test loss": "3.5000 of 4 held-out images after 2 iterations",
+                "best loss": "2.5000 after 1 iteration",
+            },
+        ),
+        ([0.5], {"accuracy": "50.0% of 4 held-out images after 1 iteration, loss 2.5000"}),
+    ],
+)
+def test_evaluations_without_an_accuracy_are_shown_by_their_loss(
+    accuracies: list[float | None], shown: dict[str, str]
+) -> None:
+    evaluations = [evaluated(n + 1, 2.5 + n, accuracy) for n, accuracy in enumerate(accuracies)]
+    assert dict(evaluation_lines(evaluations)) == shown
 
 
 def test_settings_are_shown_as_they_are_written_on_the_command_line(history: History) -> None:

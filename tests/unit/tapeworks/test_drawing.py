@@ -253,6 +253,18 @@ class TestTheContactSheet:
         assert [axes.axison for axes in figure.axes] == [True] * 8 + [False] * 4
         assert figure.get_suptitle() == "mine: highest losses in iteration 4"
 
+    def test_targets_that_are_no_classes_stand_alone_and_colours_are_drawn(self) -> None:
+        pixels = np.zeros((5, 4, 3), np.uint8)
+        hard = tuple(
+            HardImage(image=1, label=label, predicted=None, loss=2.0, pixels=pixels)
+            for label in (0.25, [1.0, -2.5])
+        )
+        figure = draw(ContactSheet(run_id="1", label="mine", iteration=4, images=hard))
+        drawn = [axes for axes in figure.axes if axes.images]
+        words = [axes.get_xlabel().splitlines()[0] for axes in drawn]
+        assert words == ["0.25", "1, -2.5"]
+        assert {axes.xaxis.label.get_color() for axes in drawn} == {"black"}
+
     @pytest.mark.parametrize("images", [1, 6, 24])
     def test_it_is_as_large_as_it_has_images(self, images: int) -> None:
         assert len(draw(self.sheet(images)).axes) == max(images, 1)

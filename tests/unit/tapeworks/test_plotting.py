@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +13,15 @@ from numpy.testing import assert_array_equal
 
 from tapeworks.errors import UsageError
 from tapeworks.model import datasets
-from tapeworks.model.config import RunConfig
+from tapeworks.model.config import RunConfig, run_config
 from tapeworks.plotting.curves import LOGARITHMIC_FROM, Measure, curves
-from tapeworks.plotting.hardest import SHEET, contact_sheet, hardest_places
+from tapeworks.plotting.hardest import (
+    SHEET,
+    check_pictures,
+    contact_sheet,
+    hardest_places,
+    pixels_of,
+)
 from tapeworks.plotting.heat_map import (
     MOST_COLUMNS,
     MOST_ROWS,
@@ -27,6 +34,7 @@ from tapeworks.plotting.heat_map import (
 )
 from tapeworks.plotting.kinds import Kind, content, picture_format
 from tapeworks.plotting.timeline import axis, distinct, timeline
+from tapeworks.scheduler.driving.driver import images_digest
 from tapeworks.scheduler.errors import CannotContinueHere
 from tapeworks.storage.errors import IterationNotFound, IterationNotRecorded
 from tapeworks.storage.history import History
@@ -74,6 +82,16 @@ class TestCurves:
     ) -> None:
         run = tell(history, [[1.0], [lowest]])
         assert curves(history, [run], Measure.LOSS).is_logarithmic is expected
+
+    def test_runs_that_predict_nothing_have_no_line_of_accuracy(self, history: History) -> None:
+        silent = tell(history, LOSSES, predicts=False, evaluations=[evaluated(1, 2.0, None)])
+        other = tell(history, LOSSES, name="other")
+        shown = curves(history, [silent, other], Measure.ACCURACY)
+        assert [line.run_id for line in shown.lines] == [other.id]
+        with pytest.raises(UsageError, match=f"no accuracy to draw; .*{silent.id}"):
+            curves(history, [silent], Measure.ACCURACY)
+        [loss] = curves(history, [silent], Measure.LOSS).lines
+        assert (len(loss.values), loss.evaluated_after) == (len(LOSSES), (1,))
 
     def test_accuracy_is_never_logarithmic(self, history: History) -> None:
         run = tell(history, [[1.0]], evaluations=[evaluated(1, 1.0, 0.001)])
@@ -218,6 +236,53 @@ class TestTheHardestImages:
         for image in sheet.images:
             assert image.label == (3, 6)[data.labels[image.image]]
             assert_array_equal(image.pixels, data.images[image.image])
+
+    def test_are_shown_also_where_nothing_is_predicted(self, history: History) -> None:
+        data = datasets.load(RunConfig(images=2)).training
+        digest = make_chunks(data.images, data.labels).digest
+        run = tell(history, [[1.0, 2.0]], images_digest=digest, predicts=False)
+        sheet = contact_sheet(history, run)
+        assert [(one.image, one.predicted) for one in sheet.images] == [(1, None), (0, None)]
+        assert sheet.values()["images"][0]["predicted"] is None
+
+    def test_of_a_users_network_are_in_the_shape_that_it_sees(
+        self, history: History, tmp_path: Path
+    ) -> None:
+        images = np.linspace(-2, 2, 4 * 6 * 5 * 3, dtype=np.float32).reshape(4, 6, 5, 3)
+        targets = np.array([0.5, 1.5, 2.5, 3.5], np.float32)
+        np.savez(tmp_path / "own.npz", images=images, labels=targets)
+        settings = {"network": "mine.py", "dataset": str(tmp_path / "own.npz"), "images": 4}
+        digest = images_digest(datasets.load(run_config(settings)))
+        losses = [[1.0, 4.0, 2.0, 3.0]]
+        run = tell(history, losses, images_digest=digest, settings=settings, predicts=False)
+        sheet = contact_sheet(history, run)
+        assert [one.label for one in sheet.images] == [1.5, 3.5, 2.5, 0.5]
+        assert {one.pixels.shape for one in sheet.images} == {(6, 5, 3)}
+        ranges = [(int(one.pixels.min()), int(one.pixels.max())) for one in sheet.images]
+        assert ranges == [(0, 255), (0, 255), (1, 254), (0, 255)]  # one lies within 0 and 1
+
+    @pytest.mark.parametrize("shape", [(30,), (8, 8, 2), (8, 8, 4), (2, 8, 8, 3), ()])
+    def test_are_not_shown_where_they_are_no_pictures(self, shape: tuple[int, ...]) -> None:
+        with pytest.raises(UsageError, match=re.escape(f"Images of shape {shape} cannot be shown")):
+            check_pictures(shape)
+
+    @pytest.mark.parametrize("shape", [(8, 6), (8, 6, 1), (8, 6, 3)])
+    @pytest.mark.parametrize(
+        ("low", "high", "shown"),
+        [(0.0, 1.0, (0, 255)), (0.2, 0.4, (51, 102)), (-3.0, 5.0, (0, 255))],
+    )
+    def test_of_numbers_are_shown_from_black_to_white(
+        self, shape: tuple[int, ...], low: float, high: float, shown: tuple[int, int]
+    ) -> None:
+        check_pictures(shape)
+        image = np.full(shape, low, np.float32)
+        image[0, 0] = high
+        pixels = pixels_of(image)
+        assert pixels.dtype == np.uint8
+        assert pixels.shape == (shape if shape[2:] == (3,) else shape[:2])
+        assert (pixels.min(), pixels.max(), pixels[0, 0].min()) == (*shown, shown[1])
+        whole = (image - low > 0).astype(np.uint8)
+        assert_array_equal(pixels_of(whole).reshape(-1), whole.reshape(-1))
 
     def test_are_those_of_the_last_iteration_that_was_recorded(self, history: History) -> None:
         data = datasets.load(RunConfig(images=2)).training

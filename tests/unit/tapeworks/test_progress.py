@@ -29,7 +29,7 @@ def iteration(number: int) -> IterationRecord:
     )
 
 
-def evaluation(completed: int, accuracy: float) -> EvaluationRecord:
+def evaluation(completed: int, accuracy: float | None) -> EvaluationRecord:
     return EvaluationRecord(
         run_id="run", completed_iterations=completed, images=10, loss=2.0, accuracy=accuracy
     )
@@ -62,3 +62,11 @@ def test_the_accuracy_stands_beside_the_bar_at_once(
     monkeypatch.setenv("TERM", "xterm")
     show_three()
     assert "accuracy 75.0%" in capsys.readouterr().err
+
+
+def test_without_an_accuracy_the_loss_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(9) as progress:
+        progress.show_evaluation(evaluation(1, None))
+        progress.show(iteration(1))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "iteration 1/9  test loss 2.0000 on held-out images"
