@@ -125,8 +125,8 @@ def image_values(outcomes: list[Outcome]) -> ImageValues:
     in_place = np.array_equal(numbers, np.arange(len(numbers)))
     return ImageValues(
         losses=_join(outcomes, LOSSES).astype("<f4").tobytes(),
-        gradient_norms=b"" if norms is None else norms.astype("<f4").tobytes(),
-        predictions=b"" if predictions is None else predictions.astype(np.uint8).tobytes(),
+        gradient_norms=None if norms is None else norms.astype("<f4").tobytes(),
+        predictions=None if predictions is None else predictions.astype(np.uint8).tobytes(),
         image_numbers=None if in_place else numbers.astype("<i4").tobytes(),
     )
 

@@ -57,7 +57,7 @@ def new_run(prepared: Prepared, *, name: str | None, **described: Any) -> NewRun
     resolved = _resolve_paths(prepared.config)
     payload = parameters.to_bytes(prepared.parameters)
     state = optimizers.state_bytes(optimizers.initial_state(resolved))
-    begun: dict[str, Any] = {"optimizer_state": state}
+    begun: dict[str, Any] = {"optimizer_state": state, "network_source": prepared.source}
     return NewRun(
         name=name,
         configuration=record(resolved),

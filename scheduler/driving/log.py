@@ -19,7 +19,12 @@ from tapeworks.scheduler.events import (
     RunClaimed,
     RunReleased,
 )
-from tapeworks.storage.records import IterationRecord, RunRecord, iteration_count
+from tapeworks.storage.records import (
+    EvaluationRecord,
+    IterationRecord,
+    RunRecord,
+    iteration_count,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +40,7 @@ class Log:
 
     def __init__(self) -> None:
         self._said_at = float("-inf")
-        self._accuracy: dict[str, str] = {}  #: of runs in progress, as evaluated last
+        self._measured: dict[str, str] = {}  #: of runs in progress, as evaluated last
 
     def __call__(self, event: Event) -> None:
         """Log a line, if the event is worth one."""
@@ -48,7 +53,7 @@ class Log:
                 about = {"event": "run_begins", "run": claim.run_id, "term": claim.term}
                 logger.info("Run %s begins", claim.run_id, extra=about)
             case EvaluationStored(run_id=run_id, record=record):
-                self._accuracy[run_id] = f"accuracy {record.accuracy:.1%} on held-out images"
+                self._measured[run_id] = _describe(record)
             case IterationCommitted(record=record):
                 self._log_iteration(record)
             case RunReleased(run=run):
@@ -58,8 +63,8 @@ class Log:
 
     def _log_end(self, run: RunRecord) -> None:
         about = {"run": run.id, "term": run.term}
-        if accuracy := self._accuracy.pop(run.id, ""):
-            logger.info("Run %s: %s", run.id, accuracy, extra={"event": "run_evaluated", **about})
+        if measured := self._measured.pop(run.id, ""):
+            logger.info("Run %s: %s", run.id, measured, extra={"event": "run_evaluated", **about})
         loss = "" if run.final_loss is None else f", loss {run.final_loss:.4f}"
         done = f"{iteration_count(run.completed_iterations)}{loss}"
         status, extra = run.status.value, {"event": f"run_{run.status.value}", **about}
@@ -72,8 +77,8 @@ class Log:
         else:
             level, self._said_at = logging.INFO, time.monotonic()
         done = f"iteration {record.iteration + 1}, loss {record.loss:.4f}"
-        accuracy = self._accuracy.get(record.run_id, "")
-        sentence = f"Run {record.run_id}: {', '.join(filter(None, [done, accuracy]))}"
+        measured = self._measured.get(record.run_id, "")
+        sentence = f"Run {record.run_id}: {', '.join(filter(None, [done, measured]))}"
         about = {"run": record.run_id, "term": record.term, "iteration": record.iteration}
         logger.log(level, sentence, extra={"event": "iteration_committed", **about})
 
@@ -99,3 +104,10 @@ def _log_detail(event: Event) -> None:
 
 def _debug(event: str, sentence: str, *arguments: object, **about: object) -> None:
     logger.debug(sentence, *arguments, extra={"event": event, **about})
+
+
+def _describe(evaluation: EvaluationRecord) -> str:
+    """The accuracy, or the mean loss of a network that predicts nothing."""
+    if evaluation.accuracy is None:
+        return f"mean loss {evaluation.loss / evaluation.images:.4f} on held-out images"
+    return f"accuracy {evaluation.accuracy:.1%} on held-out images"
