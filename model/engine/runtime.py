@@ -5,9 +5,12 @@ Import `tf` and `xla` from here only: the settings must stand before TensorFlow 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from tapeworks.model.engine.flags import FLAGS, THREADS, find_ignored_variables
@@ -36,6 +39,30 @@ def keep_freed_memory() -> None:
 _UNUSED_KERAS_MODULE = "keras.src.optimizers"
 
 
+#: Parts of the lines that TensorFlow's libraries write at import about oneDNN being on, before they
+#: heed any setting of what is logged.
+_NOTICES = (b"oneDNN custom operations are on", b"before absl::InitializeLog() is called")
+
+
+@contextlib.contextmanager
+def _without_notices() -> Iterator[None]:
+    """Keep back what is written to standard error meanwhile, and then write all but `_NOTICES`."""
+    with tempfile.TemporaryFile() as written:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            written.seek(0)
+            for line in written:
+                if not any(notice in line for notice in _NOTICES):
+                    os.write(2, line)
+
+
 def _import_tensorflow() -> tuple[Any, Any]:
     """TensorFlow, and XLA's own operations, which only compiled functions may hold."""
     for name in find_ignored_variables(os.environ):
@@ -46,7 +73,7 @@ def _import_tensorflow() -> tuple[Any, Any]:
     if blocked:
         sys.modules[_UNUSED_KERAS_MODULE] = None  # type: ignore[assignment]
     try:
-        with without_keras_settings():
+        with without_keras_settings(), _without_notices():
             import tensorflow
             from tensorflow.compiler.tf2xla.python import xla as xla_operations
     finally:
