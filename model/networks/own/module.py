@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import linecache
 import types
 from collections.abc import Callable
@@ -18,20 +19,42 @@ MOST_MODULES = 64
 
 
 class OwnModule:
-    """The functions of a user's file."""
+    """The functions of a user's file; each is given all options, and takes those that it names."""
 
     def __init__(self, namespace: dict[str, Any]) -> None:
-        self.parameters = _function(namespace, PARAMETERS)
-        self.losses = _function(namespace, LOSSES)
-        self.logits = _function(namespace, LOGITS) if namespace.get(LOGITS) is not None else None
+        #: As they are written, by name.
+        self.written = {name: _find_function(namespace, name) for name in (PARAMETERS, LOSSES)}
+        if namespace.get(LOGITS) is not None:
+            self.written[LOGITS] = _find_function(namespace, LOGITS)
+        functions = {name: _with_options(function) for name, function in self.written.items()}
+        self.parameters, self.losses = functions[PARAMETERS], functions[LOSSES]
+        self.logits = functions.get(LOGITS)
 
 
-def _function(namespace: dict[str, Any], name: str) -> Callable[..., Any]:
+def _find_function(namespace: dict[str, Any], name: str) -> Callable[..., Any]:
     found = namespace.get(name)
-    if not callable(found):
-        received = "nothing of that name" if found is None else type(found).__name__
+    if not callable(found) or isinstance(found, type):
+        received = (
+            "nothing of that name" if found is None else f"an object of type {type(found).__name__}"
+        )
         raise NetworkError(f"Expected a function {name} in the file. Received: {received}.")
     return found  # type: ignore[no-any-return]
+
+
+def _with_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function without the options that it does not name."""
+    arguments = inspect.signature(function).parameters.values()
+    names = {one.name for one in arguments if one.kind is one.KEYWORD_ONLY}
+
+    def call(*values: Any, **options: Any) -> Any:
+        return function(*values, **{name: options[name] for name in names & options.keys()})
+
+    return call
+
+
+def module_file(digest: str) -> str:
+    """The name under which tracebacks show a network's lines."""
+    return f"<network {digest[:12]}>"
 
 
 @functools.lru_cache(maxsize=MOST_MODULES)
@@ -41,11 +64,11 @@ def load_module(digest: str) -> OwnModule:
     Raises `NetworkNotAllowed`, `NetworkError` for a file without them, and whatever the source
     itself raises.
     """
-    source = find_source(digest)
+    source, name = find_source(digest), module_file(digest)
+    code = compile(source, name, "exec", dont_inherit=True)
     from tapeworks.model.engine.runtime import tf as _tf  # noqa: F401 - set up before the file's
 
-    name = f"<network {digest[:12]}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     module = types.ModuleType(f"network_{digest[:12]}")
-    exec(compile(source, name, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
+    exec(code, module.__dict__)  # noqa: S102
     return OwnModule(module.__dict__)

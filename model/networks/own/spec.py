@@ -16,8 +16,8 @@ MOST_PARAMETERS = 2**23
 #: Arrays that a network may train, dimensions of any array, characters of a name.
 MOST_ARRAYS, MOST_DIMENSIONS, LONGEST_NAME = 1024, 8, 100
 
-#: Characters of a network's source text, and its options.
-LONGEST_SOURCE, MOST_OPTIONS = 256 * 1024, 64
+#: Characters of a network's source text, its options, and characters of an option's text.
+LONGEST_SOURCE, MOST_OPTIONS, LONGEST_TEXT = 256 * 1024, 64, 4000
 
 #: Bytes of the gradients that one call computes apart, unless a single image's are more.
 CALL_BYTES = 32 * 2**20
@@ -29,7 +29,7 @@ OPERATION_SECONDS = 3e-10
 _Side = Annotated[int, Field(ge=1, le=2**31 - 1)]
 _Shape = Annotated[tuple[_Side, ...], Field(max_length=MOST_DIMENSIONS)]
 _Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=r"^[^\x00]*$")]
-_Text = Annotated[StrictStr, Field(max_length=4000)]
+_Text = Annotated[StrictStr, Field(max_length=LONGEST_TEXT)]
 
 #: The largest number among options; a float holds every integer up to here.
 LARGEST_NUMBER = 2**53

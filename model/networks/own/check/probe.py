@@ -1,0 +1,122 @@
+"""A user's functions, traced apart from the engine so that each mistake shows where it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tapeworks.model.engine.runtime import tf
+from tapeworks.model.networks.own.check.cases import Refusal
+from tapeworks.model.networks.own.check.mistakes import refuse_errors
+from tapeworks.model.networks.own.check.operations import refuse_operations, refuse_variables
+from tapeworks.model.networks.own.engine import WHITE
+from tapeworks.model.networks.own.module import LOGITS, LOSSES, OwnModule, module_file
+from tapeworks.model.networks.own.spec import OwnNetwork
+from tapeworks.model.networks.spec import ArrayKind
+from tapeworks.model.parameters import Arrays
+
+#: The name of a gradient among what a probe gives.
+GRADIENT_OF = "gradient of "
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Probe:
+    """Traces the functions of one network for so many images at once."""
+
+    network: OwnNetwork
+    module: OwnModule
+    size: int
+
+    def trace(self, *, with_gradients: bool) -> Any:
+        """A concrete function of images, labels and arrays. Raises `Refusal`.
+
+        It gives losses, or with gradients these, the parameters' gradients and logits, by name.
+        """
+        network = self.network
+        is_class = network.label_kind is ArrayKind.BYTES
+        inputs = [
+            tf.TensorSpec((self.size, *network.image_shape), network.image_kind.value),
+            tf.TensorSpec((self.size, *network.label_shape), tf.int32 if is_class else tf.float32),
+            *(tf.TensorSpec(shape) for shape in network.shapes.values()),
+        ]
+        compute = self._all if with_gradients else self._losses
+        with refuse_errors(self._file):
+            return tf.function(compute, autograph=False).get_concrete_function(*inputs)
+
+    def run(
+        self, traced: Any, images: NDArray[Any], labels: NDArray[Any], parameters: Arrays
+    ) -> Arrays:
+        """Values by name of as many images as were traced. Raises `Refusal`."""
+        is_class = self.network.label_kind is ArrayKind.BYTES
+        targets = labels.astype(np.int32 if is_class else np.float32)
+        arrays = [tf.constant(parameters[name]) for name in self.network.shapes]
+        with refuse_errors(self._file):
+            found = traced(tf.constant(images), tf.constant(targets), *arrays)
+            return {name: value.numpy() for name, value in found.items()}
+
+    @property
+    def _file(self) -> str:
+        return module_file(self.network.source_digest)
+
+    def _losses(self, images: Any, labels: Any, *arrays: Any) -> dict[str, Any]:
+        return {LOSSES: self._call(LOSSES, self.module.losses, images, arrays, labels)}
+
+    def _all(self, images: Any, labels: Any, *arrays: Any) -> dict[str, Any]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(arrays)
+            found = self._losses(images, labels, *arrays)
+        gradients = tape.gradient(found[LOSSES], arrays)
+        named = dict(zip(self.network.shapes, gradients, strict=True))
+        if missing := [name for name, gradient in named.items() if gradient is None]:
+            raise Refusal(
+                "Expected every parameter to have a gradient. "
+                f"Received: none for {', '.join(missing[:5])}; use it in losses, or leave it out."
+            )
+        found |= {GRADIENT_OF + name: tf.convert_to_tensor(one) for name, one in named.items()}
+        if self.module.logits is not None:
+            found[LOGITS] = self._call(LOGITS, self.module.logits, images, arrays)
+        return found
+
+    def _call(
+        self, name: str, function: Callable[..., Any], images: Any, arrays: Any, *labels: Any
+    ) -> Any:
+        graph = tf.compat.v1.get_default_graph()
+        graph.seed = 0  # a random operation without one is refused by name, not by TensorFlow
+        named = dict(zip(self.network.shapes, arrays, strict=True))
+        with refuse_variables(self._file):
+            found = function(named, self._scale(images), *labels, **dict(self.network.options))
+        refuse_operations(graph, name, self._file)
+        wanted = (self.size,) if name == LOSSES else (self.size, self.network.class_count)
+        self._check(name, found, wanted)
+        return found
+
+    def _check(self, name: str, found: Any, wanted: tuple[int, ...]) -> None:
+        """Refuse another type or shape; a side that is not known is looked at in the values."""
+        if not tf.is_tensor(found) or isinstance(found, tf.RaggedTensor | tf.SparseTensor):
+            received = "None" if found is None else f"an object of type {type(found).__name__}"
+            raise Refusal(f"Expected a tensor from {name}. Received: {received}.")
+        if found.dtype != tf.float32:
+            raise Refusal(f"Expected float32 from {name}. Received: {found.dtype.name}.")
+        if not found.shape.is_compatible_with(wanted):
+            raise wrong_shape(name, wanted, tuple(found.shape))
+
+    def _scale(self, images: Any) -> Any:
+        if self.network.image_kind is ArrayKind.FLOATS:
+            return images
+        return tf.cast(images, tf.float32) / tf.constant(WHITE, tf.float32)
+
+
+def wrong_shape(name: str, wanted: tuple[int, ...], received: tuple[Any, ...]) -> Refusal:
+    """The refusal of a result, of so many images, that has another shape."""
+    words = {
+        LOSSES: "one loss per image, shape (n,)",
+        LOGITS: "a number per image and class, shape (n, classes)",
+    }
+    return Refusal(
+        f"Expected {words[name]}, from {name}: of {wanted[0]} images {wanted}. "
+        f"Received: shape {received}."
+    )
