@@ -88,8 +88,8 @@ NETWORKS = {
             """,
         ),
         sentence="net.py: Expected the same losses after a second trace. Received: others; the "
-        "file uses what changes from call to call, such as a counter, NumPy's random numbers or the "
-        "time.",
+        "file uses what changes from call to call, such as a counter, NumPy's random numbers or "
+        "the time.",
     ),
     "constant of the process": Wrong(
         source=make_source(

@@ -49,11 +49,13 @@ NETWORKS = {
     ),
     "no parameters": Wrong(
         source=make_source(parameters="parameters = 3\n"),
-        sentence="net.py: Expected a function parameters in the file. Received: an object of type int.",
+        sentence="net.py: Expected a function parameters in the file. "
+        "Received: an object of type int.",
     ),
     "a class": Wrong(
         source=make_source(losses="class losses: pass\n"),
-        sentence="net.py: Expected a function losses in the file. Received: an object of type type.",
+        sentence="net.py: Expected a function losses in the file. "
+        "Received: an object of type type.",
     ),
     "too few arguments": Wrong(
         source=make_source(losses="def losses(parameters, images):\n    return 0\n"),

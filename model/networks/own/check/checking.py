@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
@@ -22,7 +23,7 @@ from tapeworks.model.networks.own.check.mistakes import named_lines
 from tapeworks.model.networks.own.check.processes import REQUEST, START, Ended, Pair
 from tapeworks.model.networks.own.check.reports import DUMP, ERRORS, PRINTED
 from tapeworks.model.networks.own.module import module_file
-from tapeworks.model.networks.own.spec import NetworkFacts
+from tapeworks.model.networks.own.spec import Backward, NetworkFacts
 from tapeworks.model.parameters import from_bytes, to_bytes
 
 #: Seconds that each part of the check may take: an import, a call, a computation.
@@ -30,6 +31,9 @@ STAGE_SECONDS = 120.0
 
 #: Characters of what a file has printed that a sentence shows.
 LONGEST_SHOWN = 200
+
+#: The beginnings of lines that TensorFlow logs.
+_LOG = re.compile(r"[IWEF]\d{4} |\d{4}-\d\d-\d\d [^ ]+ [IWEF] |WARNING:|To enable ")
 
 
 def check_networks(cases: Sequence[Case], stage_seconds: float = STAGE_SECONDS) -> list[Found]:
@@ -120,7 +124,10 @@ def _read(pair: Pair, number: int, cases: list[Case]) -> list[Found | NetworkErr
         return [problem] * len(cases)
     first = answers[0]
     facts = NetworkFacts.model_validate(first["facts"])
-    speeds = tuple(Speed(**speed) for speed in first["speeds"])
+    speeds = tuple(
+        Speed(**speed | {"backward": speed["backward"] and Backward(speed["backward"])})
+        for speed in first["speeds"]
+    )
     printed = (pair.kept / PRINTED).read_text(errors="replace")
     found: list[Found | NetworkError] = []
     for place in range(len(cases)):
@@ -181,6 +188,7 @@ def _explain(end: Ended, case: Case, stage_seconds: float) -> NetworkError:
 
 
 def _last_of(text: str) -> str:
-    lines = text.split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    """The last line that is not TensorFlow's own."""
+    lines = [line.strip() for line in text.splitlines() if not _LOG.match(line)]
+    last = next((line for line in reversed(lines) if line), "")
     return f" It said last: {last[:LONGEST_SHOWN]}" if last else ""

@@ -12,8 +12,8 @@ from tapeworks.model.networks.own.check.mistakes import last_line
 
 #: Stateful operations that only call others, which are looked at themselves, or end the program.
 HARMLESS = {
-    "Assert", "Case", "If", "PartitionedCall", "StatefulPartitionedCall", "While",
-    "RemoteCall", "SymbolicGradient",
+    "Assert", "CheckNumerics", "CheckNumericsV2",
+    "Case", "If", "PartitionedCall", "StatefulPartitionedCall", "While",
 }  # fmt: skip
 
 #: Operations without state that read what a worker has not.

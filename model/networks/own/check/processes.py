@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tapeworks.model.networks.own.check.reports import ERRORS
+from tapeworks.model.networks.own.check.reports import ERRORS, START_SECONDS
 
 #: The file that says what to check.
 REQUEST = "request.json"
@@ -23,8 +23,8 @@ REQUEST = "request.json"
 #: The processes by name; the first one keeps what it finds.
 KEEPER, WITNESS = "keeper", "witness"
 
-#: Seconds in which a process must begin, and those by which it may be late with its own end.
-START_SECONDS, GRACE_SECONDS = 120.0, 10.0
+#: Seconds by which a process may be late with its own end.
+GRACE_SECONDS = 10.0
 
 #: The first stage.
 START = "start of the process"
@@ -100,14 +100,15 @@ class _Process:
     ) -> None:
         self.place = place / f"{name}-{first}"
         self.answers: dict[int, dict[str, Any]] = {}
-        self._seconds, self._stage, self._is_over = stage_seconds, START, False
+        self._stage, self._is_over = START, False
         self.deadline = time.monotonic() + START_SECONDS
         self._start([str(place), str(self.place), str(first), str(stage_seconds)], name)
         threading.Thread(target=self._read, args=(mailbox,), daemon=True).start()
 
     def take(self, message: dict[str, Any] | None) -> None:
         """Note a message, or the end of messages."""
-        self.deadline = time.monotonic() + self._seconds + GRACE_SECONDS
+        seconds = START_SECONDS if message is None else message.get("seconds", START_SECONDS)
+        self.deadline = time.monotonic() + seconds + GRACE_SECONDS
         if message is None:
             self._is_over = True
         elif "answer" in message:

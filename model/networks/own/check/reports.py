@@ -15,6 +15,9 @@ from typing import IO, Any
 #: The files beside a process's working directory: prints, errors, and tracebacks of what ends it.
 PRINTED, ERRORS, DUMP = "printed", "errors", "dump"
 
+#: Seconds in which a process must begin, and TensorFlow be loaded.
+START_SECONDS = 120.0
+
 #: What Linux adds to a process's size as it looks for one to end because memory is short.
 FIRST_TO_END = "1000"
 
@@ -36,10 +39,11 @@ class Reports:
         """Go over to the next study."""
         self._number = number
 
-    def stage(self, name: str) -> None:
-        """Report a part of the check as it begins; it may take so many seconds."""
-        faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._dump)
-        self._send({"stage": name})
+    def stage(self, name: str, seconds: float | None = None) -> None:
+        """Report a part of the check as it begins; this process ends if it takes too long."""
+        limit = self._seconds if seconds is None else seconds
+        faulthandler.dump_traceback_later(limit, exit=True, file=self._dump)
+        self._send({"stage": name, "seconds": limit})
 
     def answer(self, answer: dict[str, Any]) -> None:
         """Report what was found."""

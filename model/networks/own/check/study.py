@@ -12,7 +12,7 @@ from tapeworks.model.networks.own.allowed import allow, find_source
 from tapeworks.model.networks.own.check.cases import Refusal
 from tapeworks.model.networks.own.check.initial import draw_digest, validate_drawn
 from tapeworks.model.networks.own.check.mistakes import refuse_errors
-from tapeworks.model.networks.own.check.reports import Reports
+from tapeworks.model.networks.own.check.reports import START_SECONDS, Reports
 from tapeworks.model.networks.own.check.signatures import read_defaults, resolve_options
 from tapeworks.model.networks.own.module import OwnModule, load_module, module_file
 from tapeworks.model.networks.own.spec import Backward, Option, OwnNetwork
@@ -31,9 +31,8 @@ class Study:
 
     def check(self, reports: Reports) -> dict[str, Any]:
         """Return what was found. Raises `Refusal`."""
-        reports.stage("import of the file")
         digest = allow(self.values["source"])
-        module = _load(digest)
+        module = _load(reports, digest)
         options = resolve_options(read_defaults(module), self.values["options"])
         images, labels = self._read_sample()
         if module.logits is not None and not self.values["class_count"]:
@@ -107,12 +106,15 @@ class Study:
         return first, digests
 
 
-def _load(digest: str) -> OwnModule:
+def _load(reports: Reports, digest: str) -> OwnModule:
     """Run the source; what is no Python is found before TensorFlow is loaded."""
     file = module_file(digest)
     with refuse_errors(file):
+        reports.stage("import of the file")
         compile(find_source(digest), file, "exec", dont_inherit=True)
+        reports.stage("start of TensorFlow", START_SECONDS)
         from tapeworks.model.networks.own.check.operations import refuse_variables
 
+        reports.stage("import of the file")
         with refuse_variables(file):
             return load_module(digest)
