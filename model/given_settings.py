@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from tapeworks.model.environment import expand_path
 from tapeworks.model.errors import ConfigurationError
+from tapeworks.model.networks.own.spec import LARGEST_NUMBER, LONGEST_TEXT, is_option
 from tapeworks.model.plain import plain
 
 #: Settings that are paths, or may be.
@@ -53,10 +54,13 @@ def fold_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _option(name: str, value: Any) -> Any:
     option = plain(value)
-    if isinstance(option, bool | int | float | str):
+    if isinstance(option, bool | int | float | str) and is_option(option):
         return option
     raise _refusal(
-        OPTION_PREFIX + name, value, "expected a number, a truth value or text as an option"
+        OPTION_PREFIX + name,
+        value,
+        f"expected a finite number up to {LARGEST_NUMBER:,}, a truth value, or text of at most "
+        f"{LONGEST_TEXT:,} characters as an option",
     )
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from tapeworks.errors import UsageError
 from tapeworks.model.errors import ConfigurationError
+from tapeworks.model.given_settings import OPTION_PREFIX
 
 #: The endings of files that are read.
 YAML_ENDINGS, TOML_ENDING = {".yaml", ".yml"}, ".toml"
@@ -58,11 +59,20 @@ def _by_field(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         if field in values:
             raise ValueError(f"expected each setting once. Received: {field} twice")
         values[field] = value
+    options = values.get("options")
+    for name in options if isinstance(options, dict) else ():
+        if OPTION_PREFIX + name in values:
+            raise ValueError(f"expected each setting once. Received: {OPTION_PREFIX}{name} twice")
     return values
 
 
 def _read_toml(text: str) -> Iterable[tuple[str, Any]]:
-    return tomllib.loads(text).items()
+    """To TOML `option.hidden` is `hidden` in a table `option`."""
+    for name, value in tomllib.loads(text).items():
+        if f"{name}." == OPTION_PREFIX and isinstance(value, dict):
+            yield from ((OPTION_PREFIX + key, one) for key, one in value.items())
+        else:
+            yield name, value
 
 
 def _read_yaml(text: str) -> Iterable[tuple[str, Any]]:
@@ -72,7 +82,19 @@ def _read_yaml(text: str) -> Iterable[tuple[str, Any]]:
     if not isinstance(root, yaml.MappingNode):
         raise ValueError("expected settings by name, such as images: 50")
     _check_tag(root)
-    return [(name := _name(key), _value(name, value)) for key, value in root.value]
+    return [
+        (name := _name(key), _options(value) if name == "options" else _value(name, value))
+        for key, value in root.value
+    ]
+
+
+def _options(node: yaml.Node) -> Any:
+    """The options of a user's network, each one value."""
+    if not isinstance(node, yaml.MappingNode):
+        return _value("options", node)
+    _check_tag(node)
+    named = [(_name(key), value) for key, value in node.value]
+    return _by_field((name, _value(name, value)) for name, value in named)
 
 
 def _name(node: yaml.Node) -> str:
@@ -83,7 +105,7 @@ def _name(node: yaml.Node) -> str:
 
 
 def _value(name: str, node: yaml.Node) -> Any:
-    """Return one value, or a list of them; no setting has anything deeper."""
+    """Return one value, or a list of them."""
     items = node.value if isinstance(node, yaml.SequenceNode) else [node]
     scalars = [item for item in items if isinstance(item, yaml.ScalarNode)]
     if len(scalars) < len(items):

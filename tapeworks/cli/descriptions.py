@@ -10,6 +10,7 @@ import click
 
 from tapeworks.cli.option_kinds import Whole
 from tapeworks.errors import UsageError
+from tapeworks.model.given_settings import OPTION_PREFIX
 from tapeworks.storage.records import HIGHEST_PRIORITY, LOWEST_PRIORITY, RunStatus
 
 #: Of a run in the queue.
@@ -59,6 +60,12 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
 def parse_settings(texts: Sequence[str]) -> dict[str, str]:
     """Other settings of a run, as `--set` gives them."""
     return {name.replace("-", "_"): value for name, value in pairs(texts, "--set").items()}
+
+
+def parse_options(texts: Sequence[str]) -> dict[str, str]:
+    """Options of a user's network as settings, as `--option` gives them."""
+    options = pairs(texts, "--option")
+    return {f"{OPTION_PREFIX}{name.replace('-', '_')}": value for name, value in options.items()}
 
 
 def parse_grid(texts: Sequence[str]) -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from tapeworks.cli.config_files import read_config_file
+from tapeworks.cli.descriptions import parse_options
 from tapeworks.cli.option_kinds import PathType
 from tapeworks.model.config import RunConfig, run_config
 from tapeworks.model.networks.builtin.spec import Architecture
@@ -60,25 +61,43 @@ class Request:
         return (read_config_file(self.config) if self.config else {}) | self.given
 
 
-def with_run_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the options of a new run; it gets them as its argument `request`."""
+def with_options_of(fields: Sequence[str], *, with_init: bool) -> Decorator:
+    """Give a command options of a run's settings; it gets them as its argument `request`."""
 
-    @functools.wraps(command)
-    def wrapper(config: Path, init_from: Path, **arguments: Any) -> int:
-        options = {field: arguments.pop(field) for field in FIELDS}
-        given = {field: value for field, value in options.items() if value is not None}
-        request = Request(given=given, config=config, init_from=init_from)
-        return command(request=request, **arguments)
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def wrapper(
+            config: Path | None,
+            option: tuple[str, ...],
+            init_from: Path | None = None,
+            **arguments: Any,
+        ) -> int:
+            options = {field: arguments.pop(field) for field in fields}
+            given = {field: value for field, value in options.items() if value is not None}
+            given |= parse_options(option)
+            request = Request(given=given, config=config, init_from=init_from)
+            return command(request=request, **arguments)
 
-    path = PathType()
-    own: list[Decorator] = [
-        click.option("--config", type=path, help="settings in YAML or TOML; options go before"),
-        click.option("--init-from", type=path, help="initial parameters, safetensors"),
-    ]
-    decorated: Callable[..., int] = wrapper
-    for option in reversed([*map(_option, FIELDS), *own]):  # the last one applied is listed first
-        decorated = option(decorated)
-    return decorated
+        path = PathType()
+        own: list[Decorator] = [
+            click.option(
+                "--option",
+                multiple=True,
+                metavar="KEY=VALUE",
+                help="an option of your network; may be repeated",
+            ),
+            click.option("--config", type=path, help="settings in YAML or TOML; options go before"),
+        ]
+        if with_init:
+            own.append(
+                click.option("--init-from", type=path, help="initial parameters, safetensors")
+            )
+        decorated: Callable[..., int] = wrapper
+        for one in reversed([*map(_option, fields), *own]):  # the last one applied is listed first
+            decorated = one(decorated)
+        return decorated
+
+    return decorate
 
 
 def _option(name: str) -> Decorator:
@@ -102,3 +121,7 @@ def _default(defaults: RunConfig, name: str) -> str:
         return ""
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
     return f"  [default: {shown}]"
+
+
+#: Gives a command the options of a new run.
+with_run_options = with_options_of(FIELDS, with_init=True)

@@ -31,14 +31,25 @@ _Shape = Annotated[tuple[_Side, ...], Field(max_length=MOST_DIMENSIONS)]
 _Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=r"^[^\x00]*$")]
 _Text = Annotated[StrictStr, Field(max_length=LONGEST_TEXT)]
 
-#: The largest number among options; a float holds every integer up to here.
-LARGEST_NUMBER = 2**53
+#: The largest whole number among options, up to which a float holds each; the largest other one.
+LARGEST_NUMBER, LARGEST_FLOAT = 2**53, 1.7e308
 
 _Whole = Annotated[StrictInt, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
-_Real = Annotated[StrictFloat, Field(ge=-1.7e308, le=1.7e308, allow_inf_nan=False)]
+_Real = Annotated[StrictFloat, Field(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT, allow_inf_nan=False)]
 
 #: The value of an option.
 Option = StrictBool | _Whole | _Real | _Text
+
+
+def is_option(value: Option) -> bool:
+    """Check that a value is finite and short enough to be an option's."""
+    if isinstance(value, str):
+        return len(value) <= LONGEST_TEXT and not any(
+            "\ud800" <= sign <= "\udfff" for sign in value
+        )
+    if isinstance(value, float):
+        return math.isfinite(value) and abs(value) <= LARGEST_FLOAT
+    return abs(value) <= LARGEST_NUMBER
 
 
 class Backward(StrEnum):

@@ -19,6 +19,9 @@ COMMANDS = {
         "Train on this machine: in this process, or with a queue and worker processes of its own.",
     ),
     "submit": Place("submit", "Queue a run; a scheduler with the same database takes it."),
+    "check-network": Place(
+        "network", "Check a network of your own on its data, and show what was found."
+    ),
     "pause": Place("change", "Stop runs after the iteration in progress, until they are resumed."),
     "resume": Place(
         "change", "Queue paused runs again; they go on where they stopped, to the same bits."

@@ -88,6 +88,7 @@ def _examine(
                 except Ended as end:
                     case = studies[number][0]
                     error = _explain(end, case, stage_seconds)
+                    error.add_note(_read_text(end.place / PRINTED))
             if number < len(studies):
                 yield [error] * len(studies[number])
                 number += 1
@@ -120,7 +121,9 @@ def _write(place: Path, studies: list[list[Case]]) -> None:
 def _read(pair: Pair, number: int, cases: list[Case]) -> list[Found | NetworkError]:
     answers = pair.answers(number)
     problem = _find_problem(answers, cases[0])
+    printed = _read_text(pair.kept / PRINTED)
     if problem is not None:
+        problem.add_note(printed)
         return [problem] * len(cases)
     first = answers[0]
     facts = NetworkFacts.model_validate(first["facts"])
@@ -128,7 +131,6 @@ def _read(pair: Pair, number: int, cases: list[Case]) -> list[Found | NetworkErr
         Speed(**speed | {"backward": speed["backward"] and Backward(speed["backward"])})
         for speed in first["speeds"]
     )
-    printed = (pair.kept / PRINTED).read_text(errors="replace")
     found: list[Found | NetworkError] = []
     for place in range(len(cases)):
         parameters = from_bytes((pair.kept / f"parameters-{number}-{place}").read_bytes())
@@ -165,7 +167,7 @@ def _find_problem(answers: list[dict[str, Any]], case: Case) -> NetworkError | N
 
 
 def _explain(end: Ended, case: Case, stage_seconds: float) -> NetworkError:
-    errors, dump = ((end.place / name).read_text(errors="replace") for name in (ERRORS, DUMP))
+    errors, dump = (_read_text(end.place / name) for name in (ERRORS, DUMP))
     innermost = [*named_lines(dump, module_file(source_digest(case.source))), None][0]
     place = name_place(case.name, innermost)
     if end.stage == START:
@@ -185,6 +187,11 @@ def _explain(end: Ended, case: Case, stage_seconds: float) -> NetworkError:
         f"{place}: Expected the process to live through the {end.stage}. Received: {received}."
         f"{_last_of(errors)}"
     )
+
+
+def _read_text(path: Path) -> str:
+    """The text of a file that a process may not have begun."""
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def _last_of(text: str) -> str:

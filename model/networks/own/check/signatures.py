@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from tapeworks.model.networks.own.spec import (
     LONGEST_TEXT,
     MOST_OPTIONS,
     Option,
+    is_option,
 )
 
 #: The arguments that are given by position, by function.
@@ -77,7 +77,7 @@ def _read_options(name: str, function: Callable[..., Any]) -> dict[str, Option]:
                 f"Expected a default for the option {option} of {name}. Received: none; write "
                 f"{option}=… behind the asterisk."
             )
-        if type(default) not in KINDS or not _is_allowed(default):
+        if type(default) not in KINDS or not is_option(default):
             raise Refusal(
                 f"Expected a bool, int, float or str as the default of {option}, finite and short. "
                 f"Received: {option}={_shorten(default)} ({type(default).__name__})."
@@ -109,7 +109,7 @@ def _convert(name: str, value: Any, default: Option) -> Option:
     found = _parse(value, kind) if isinstance(value, str) and kind is not str else value
     if kind is float and type(found) is int and abs(found) <= LARGEST_NUMBER:
         found = float(found)
-    if type(found) is not kind or not _is_allowed(found):
+    if type(found) is not kind or not is_option(found):
         raise Refusal(
             f"Expected {KINDS[kind]} as the option {name}, like its default {default!r}. "
             f"Received: {name}={_shorten(value)}."
@@ -124,19 +124,6 @@ def _parse(text: str, kind: type) -> Any:
         return None if "_" in text else kind(text)
     except ValueError:
         return None
-
-
-def _is_allowed(value: Option) -> bool:
-    if isinstance(value, str):
-        return len(value) <= LONGEST_TEXT and _is_encodable(value)
-    return math.isfinite(value) if isinstance(value, float) else abs(value) <= LARGEST_NUMBER
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        return bool(text.encode()) or not text
-    except UnicodeEncodeError:
-        return False
 
 
 def _shorten(value: Any) -> str:
