@@ -161,7 +161,7 @@ def test_settings_lists_the_options_of_every_command_that_has_them() -> None:
     commands = _commands()
     rows = _section(_text(SETTINGS), "Options beside them").splitlines()
     for flag, row in ((ROW.match(row)[1], row) for row in rows if ROW.match(row)):  # type: ignore[index]
-        of = re.findall(r"`(\w+)`", row.split("|")[2]) or list(commands)
+        of = re.findall(r"`([\w-]+)`", row.split("|")[2]) or list(commands)
         assert any(flag in _options(commands[name]) for name in of), row
         if of != list(commands):
             assert all(flag in _options(commands[name]) for name in of), row
