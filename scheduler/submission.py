@@ -22,7 +22,7 @@ from tapeworks.model.config import (
 )
 from tapeworks.model.datasets.source import Split
 from tapeworks.model.errors import ConfigurationError
-from tapeworks.model.networks.prepare import OF_IMAGES, Prepared, prepare
+from tapeworks.model.networks.prepare import OF_CHECK, OF_IMAGES, Prepared, prepare
 from tapeworks.scheduler.errors import other_order
 from tapeworks.storage.history import History
 from tapeworks.storage.records import CheckpointRecord, RunRecord, iteration_count
@@ -64,6 +64,7 @@ def new_run(prepared: Prepared, *, name: str | None, **described: Any) -> NewRun
         iterations=resolved.iterations,
         parameters=payload,
         parameters_digest=parameters.digest(payload),
+        network_source=prepared.source,
         **begun | described,
     )
 
@@ -131,9 +132,12 @@ def retry(
     unchanged, it gives the bits that its parent would have had, on the same images and the same
     kind of workers. Its patience goes on from the parent's evaluations, unless
     they had used it up. Initial parameters that were drawn are drawn with the
-    new settings. Raises `CheckpointNotFound` for parameters that were not kept.
+    new settings. A user's network is the stored one unless another is named; it is checked again if
+    a setting that it depends on has changed. Raises `CheckpointNotFound` for parameters that were
+    not kept.
     """
-    config = run_config(extract_settings(run.configuration) | dict(changes or {}))
+    given = dict(changes or {})
+    config = run_config(_keep_settings(run, given) | given)
     start = run.first_iteration if after is None else after
     if start:
         check_order(run)
@@ -145,8 +149,9 @@ def retry(
     checkpoint = history.checkpoint(run.id, start)
     kept: dict[str, Any] = {"name": run.name, "priority": run.priority, "note": run.note}
     kept["tags"] = history.tags(run.id)
+    source = _stored_source(history, run)
     new = new_run(
-        _prepare_retry(run, config, checkpoint),
+        _prepare_retry(run, config, checkpoint, source, is_other="network" in given),
         parent_id=run.id,
         parent_iterations=start or None,
         **kept | _bound(run, config, checkpoint) | described,
@@ -154,20 +159,47 @@ def retry(
     return history.queue.submit([new])[0]
 
 
-def _prepare_retry(run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord) -> Prepared:
-    """Take the checkpoint's parameters; draw again if initial, and the draw has changed."""
+def _keep_settings(run: RunRecord, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run; options are those of its network, and go with it."""
+    settings = extract_settings(run.configuration)
+    gone = {"options", "network_facts"} if "network" in changes else set()
+    return {name: value for name, value in settings.items() if name not in gone}
+
+
+def _stored_source(history: History, run: RunRecord) -> str | None:
+    return None if run.network_digest is None else history.network_source(run.network_digest)
+
+
+def _prepare_retry(
+    run: RunRecord,
+    config: RunConfig,
+    checkpoint: CheckpointRecord,
+    stored: str | None,
+    *,
+    is_other: bool,
+) -> Prepared:
+    """Take the checkpoint's parameters; draw again if initial, and the draw has changed.
+
+    The network is that of the `stored` source unless another one is named.
+    """
     old, start = restore_config(run.configuration), checkpoint.completed_iterations
-    [drawn, again] = prepare([old, config])
-    if start == 0 and parameters.digest(parameters.to_bytes(drawn.parameters)) == checkpoint.digest:
+    given = parameters.from_bytes(checkpoint.parameters)
+    source = None if is_other else stored
+    if source is not None and all(getattr(config, one) == getattr(old, one) for one in OF_CHECK):
+        return Prepared(config=config, parameters=given, source=source)
+    if is_other:
+        [again], drawn = prepare([config]), [] if start else prepare([old], source=stored)
+    else:
+        again, *drawn = prepare([config] if start else [config, old], source=source)
+    if drawn and parameters.digest(parameters.to_bytes(drawn[0].parameters)) == checkpoint.digest:
         return again
     if config.seed != old.seed and config.images_per_iteration is None:
         raise ConfigurationError(
             f"A retry that begins with given parameters has nothing that a seed would change. "
             f"Received: seed={config.seed}."
         )
-    given = parameters.from_bytes(checkpoint.parameters)
-    source = f"Run {run.id}, after {iteration_count(start)}"
-    fitting = parameters.validate_parameters(given, again.config.spec, source)
+    told = f"Run {run.id}, after {iteration_count(start)}"
+    fitting = parameters.validate_parameters(given, again.config.spec, told)
     return replace(again, parameters=fitting)
 
 

@@ -19,6 +19,8 @@ from tapeworks.model.parameters import Arrays, initial
 
 #: The settings that decide which images are trained on.
 OF_IMAGES = ("network", "dataset", "data_dir", "classes", "images", "image_side")
+#: The settings on which the check of a user's network depends, and what it finds.
+OF_CHECK = (*OF_IMAGES, "options", "gradients", "microbatch_size", "seed")
 
 #: Bytes of every image's gradient of one microbatch: an answer has room for them.
 MOST_GRADIENT_BYTES = 2**28
