@@ -64,7 +64,6 @@ def new_run(prepared: Prepared, *, name: str | None, **described: Any) -> NewRun
         iterations=resolved.iterations,
         parameters=payload,
         parameters_digest=parameters.digest(payload),
-        network_source=prepared.source,
         **begun | described,
     )
 

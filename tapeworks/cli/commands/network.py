@@ -18,6 +18,7 @@ from tapeworks.model import update as optimizers
 from tapeworks.model.config import run_config
 from tapeworks.model.errors import NetworkError
 from tapeworks.model.networks.own.check.cases import Found, Speed
+from tapeworks.model.networks.own.spec import Option
 from tapeworks.model.networks.prepare import Prepared, prepare
 from tapeworks.model.networks.spec import GradientForm
 
@@ -81,7 +82,7 @@ def _put_lines(lines: list[tuple[str, str]]) -> None:
 def _lines(prepared: Prepared, found: Found) -> list[tuple[str, str]]:
     config, values = prepared.config, _values(prepared, found)
     facts = found.facts
-    options = " ".join(f"{name}={setting_text(one)}" for name, one in found.options.items())
+    options = " ".join(f"{name}={_option(one)}" for name, one in found.options.items())
     answer, many = values["answer_bytes"], config.images_in_a_microbatch
     total, arrays = values["parameter_count"], len(values["parameters"])
     return [
@@ -98,6 +99,10 @@ def _lines(prepared: Prepared, found: Found) -> list[tuple[str, str]]:
         ("", f"{size(answer['per_image'])} with every image's gradient"),
         ("checkpoint", size(values["checkpoint_bytes"])),
     ]
+
+
+def _option(value: Option) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _labels(values: dict[str, Any]) -> tuple[str, str]:
