@@ -101,7 +101,7 @@ def test_whatever_ends_a_process_is_told() -> None:
     _check_deadly(MORE_DEADLY)
 
 
-RESIDUAL = """
+NORMALISED = """
 def losses(parameters, images, labels, *, hidden: int = 4):
     values = logits(parameters, images)
     mean, variance = tf.nn.moments(values, 0)
@@ -109,17 +109,27 @@ def losses(parameters, images, labels, *, hidden: int = 4):
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, normal)
 """
 
-#: A loop over a sorted list has no vectorised form.
+#: Finding different labels has no vectorised form.
 LOOPED = LOSSES.replace("return ", "right = ") + (
-    "    return right + 0 * tf.map_fn(tf.linalg.logdet, tf.eye(2, batch_shape=[len(right)]))\n"
+    "    return right + 0 * tf.cast(tf.size(tf.unique(labels)[0]), tf.float32)\n"
 )
 
-HARMLESS = LOSSES.replace("return ", "right = ") + (
-    "    noise = tf.random.stateless_normal((3,), (1, 2))\n"
-    "    tf.debugging.assert_all_finite(right, 'finite')\n"
-    "    tf.debugging.assert_non_negative(right)\n"
-    "    return right + tf.reduce_sum(noise)\n"
-)
+HARMLESS = """
+@tf.function
+def grow(values):
+    if tf.reduce_sum(values) > 0:
+        values = values + 1
+    return values
+
+
+@tf.function
+def losses(parameters, images, labels, *, hidden: int = 4):
+    right = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits(parameters, images))
+    noise = tf.random.stateless_normal((3,), (1, 2))
+    tf.debugging.assert_all_finite(right, "finite")
+    tf.debugging.assert_non_negative(right)
+    return grow(right + tf.reduce_sum(noise))
+"""
 
 
 def test_right_networks_are_found_to_be_so() -> None:
@@ -136,20 +146,21 @@ def test_right_networks_are_found_to_be_so() -> None:
     printing = make_source(imports="print('{\"answer\": 1}')\n", losses=HARMLESS)
     given = {"power": "3", "flat": "False", "hidden": "5"}
     cases = [
-        make_case(make_source(losses=RESIDUAL), pictures),
+        make_case(make_source(losses=NORMALISED), pictures),
         make_case(printing, pictures, is_per_image=True),
         make_case(regression, targets, options=given),
         make_case(make_source(), pictures, seed=1),
         make_case(make_source(), pictures, seed=2),
-        make_case(make_source(), make_sample(images=3), is_per_image=True),
-        make_case(make_source(losses=RESIDUAL), pictures, is_measured=True),
+        make_case(make_source(losses=LOOPED), make_sample(images=3), is_per_image=True),
+        make_case(make_source(losses=NORMALISED), pictures, is_measured=True),
     ]
 
-    normal, harmless, squares, first, second, _, measured = check_networks(cases)
+    normal, harmless, squares, first, second, looped, measured = check_networks(cases)
 
     assert normal.facts.backward is Backward.MICROBATCH
     assert harmless.facts.backward is Backward.VECTORIZED
     assert harmless.printed == '{"answer": 1}\n'
+    assert looped.facts.backward is Backward.LOOP
     assert squares.options == {"power": 3.0, "flat": False, "hidden": 5}
     assert squares.facts.arrays == (("first", (36, 5)), ("second", (5, 1)))
     assert not squares.facts.has_logits

@@ -130,6 +130,7 @@ class Losses:
         """Seconds per image of a microbatch, the median of some calls."""
         self.reports.stage("measuring")
         size = self.network.microbatch_size
+        self._compute(compute, size)  # traces and compiles
         seconds: list[float] = []
         while sum(seconds) < MEASURED_SECONDS and len(seconds) < MOST_CALLS:
             began = time.perf_counter()
