@@ -185,7 +185,8 @@ def _prepare_retry(
     given = parameters.from_bytes(checkpoint.parameters)
     source = None if is_other else stored
     if source is not None and all(getattr(config, one) == getattr(old, one) for one in OF_CHECK):
-        return Prepared(config=config, parameters=given, source=source)
+        same = config.model_copy(update={"network_facts": old.network_facts})
+        return Prepared(config=same, parameters=given, source=source)
     if is_other:
         [again], drawn = prepare([config]), [] if start else prepare([old], source=stored)
     else:

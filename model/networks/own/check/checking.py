@@ -177,16 +177,18 @@ def _explain(end: Ended, case: Case, stage_seconds: float) -> NetworkError:
             f"{place}: Expected each part of the check within {stage_seconds:g} s. Received: more "
             f"for the {end.stage}."
         )
-    if end.code < 0:
-        kill = -end.code == signal.SIGKILL
-        received = f"signal {signal.Signals(-end.code).name}"
-        received += ", as the system sends it when memory is short" if kill else ""
-    else:
-        received = f"exit code {end.code}"
     return NetworkError(
-        f"{place}: Expected the process to live through the {end.stage}. Received: {received}."
-        f"{_last_of(errors)}"
+        f"{place}: Expected the process to live through the {end.stage}. "
+        f"Received: {_name_code(end.code)}.{_last_of(errors)}"
     )
+
+
+def _name_code(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    name = next((one.name for one in signal.Signals if one == -code), str(-code))
+    hint = ", as the system sends it when memory is short" if -code == signal.SIGKILL else ""
+    return f"signal {name}{hint}"
 
 
 def _read_text(path: Path) -> str:

@@ -43,7 +43,9 @@ def refuse_errors(file: str) -> Iterator[None]:
     except Refusal:
         raise
     except NetworkError as error:
-        raise Refusal(str(error)) from error
+        exit_ = error.__cause__ if isinstance(error.__cause__, SystemExit) else None
+        problem = str(error) if exit_ is None else describe_error(exit_)
+        raise Refusal(problem, None if exit_ is None else find_line(exit_, file)) from error
     except BaseException as error:
         raise Refusal(describe_error(error), find_line(error, file)) from error
 

@@ -26,6 +26,10 @@ KEEPER, WITNESS = "keeper", "witness"
 #: Seconds by which a process may be late with its own end.
 GRACE_SECONDS = 10.0
 
+#: Seconds in which the last of a killed process's messages are read, unless its child, which has
+#: left its group, holds the pipe.
+READER_SECONDS = 1.0
+
 #: The first stage.
 START = "start of the process"
 
@@ -103,7 +107,8 @@ class _Process:
         self._stage, self._is_over = START, False
         self.deadline = time.monotonic() + START_SECONDS
         self._start([str(place), str(self.place), str(first), str(stage_seconds)], name)
-        threading.Thread(target=self._read, args=(mailbox,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(mailbox,), daemon=True)
+        self._reader.start()
 
     def take(self, message: dict[str, Any] | None) -> None:
         """Note a message, or the end of messages."""
@@ -133,8 +138,9 @@ class _Process:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        self._reader.join(READER_SECONDS)
         for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
+            if pipe is not None and not self._reader.is_alive():
                 pipe.close()
 
     def _start(self, arguments: list[str], name: str) -> None:

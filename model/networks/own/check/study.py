@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
-from tapeworks.model.networks.own.allowed import allow, find_source
+from tapeworks.model.networks.own.allowed import allow, find_source, source_digest
 from tapeworks.model.networks.own.check.cases import Refusal
 from tapeworks.model.networks.own.check.initial import draw_digest, validate_drawn
 from tapeworks.model.networks.own.check.mistakes import refuse_errors
@@ -34,22 +32,41 @@ class Study:
         digest = allow(self.values["source"])
         module = _load(reports, digest)
         options = resolve_options(read_defaults(module), self.values["options"])
-        images, labels = self._read_sample()
         if module.logits is not None and not self.values["class_count"]:
             raise Refusal(
                 "Expected no logits, as the labels of this data set are targets, not classes. "
                 "Received: a function logits; remove it."
             )
-        first, drawn = self._draw_all(reports, module, options, module_file(digest))
+        first, drawn = self._draw_all(reports, module, options)
         from tapeworks.model.networks.own.check.losses import Losses, check_losses
 
-        network = OwnNetwork(
-            source_digest=digest,
-            arrays=tuple((name, array.shape) for name, array in first.items()),
-            input_shape=images.shape[1:],
-            input_kind=ArrayKind(images.dtype.name),
-            target_shape=labels.shape[1:],
-            target_kind=ArrayKind(labels.dtype.name),
+        sample = from_bytes((self.place / f"sample-{self.values['sample']}").read_bytes())
+        losses = Losses(
+            reports=reports,
+            network=self._describe(module, options, first, sample),
+            module=module,
+            parameters=first,
+            images=sample["images"],
+            labels=sample["labels"],
+        )
+        found = check_losses(
+            losses,
+            is_per_image=self.values["is_per_image"],
+            is_measured=self.values["is_measured"] and self.kept is not None,
+        )
+        return found | {"options": options, "drawn": drawn}
+
+    def _describe(
+        self, module: OwnModule, options: dict[str, Option], parameters: Arrays, sample: Arrays
+    ) -> OwnNetwork:
+        """The network as far as it is known before it is traced."""
+        return OwnNetwork(
+            source_digest=source_digest(self.values["source"]),
+            arrays=tuple((name, array.shape) for name, array in parameters.items()),
+            input_shape=sample["images"].shape[1:],
+            input_kind=ArrayKind(sample["images"].dtype.name),
+            target_shape=sample["labels"].shape[1:],
+            target_kind=ArrayKind(sample["labels"].dtype.name),
             has_logits=module.logits is not None,
             backward=Backward.MICROBATCH,
             operations=0,
@@ -57,53 +74,44 @@ class Study:
             class_count=self.values["class_count"],
             microbatch_size=self.values["microbatch_size"],
         )
-        found = check_losses(
-            Losses(
-                reports=reports,
-                network=network,
-                module=module,
-                parameters=first,
-                images=images,
-                labels=labels,
-            ),
-            is_per_image=self.values["is_per_image"],
-            is_measured=self.values["is_measured"] and self.kept is not None,
-        )
-        return found | {"options": options, "drawn": drawn}
-
-    def _read_sample(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        sample = from_bytes((self.place / f"sample-{self.values['sample']}").read_bytes())
-        return sample["images"], sample["labels"]
 
     def _draw_all(
-        self, reports: Reports, module: OwnModule, options: dict[str, Option], file: str
+        self, reports: Reports, module: OwnModule, options: dict[str, Option]
     ) -> tuple[Arrays, list[str]]:
         """The first seed's parameters, and the digests of every seed's."""
-        from tapeworks.model.networks.own.check.operations import refuse_variables
-
         first: Arrays = {}
         digests = []
         for number, seed in enumerate(self.values["seeds"]):
             reports.stage("call of parameters")
-            with refuse_errors(file), refuse_variables(file):
-                drawn = validate_drawn(module.parameters(seed, **options))
-                copied = {name: array.copy() for name, array in drawn.items()}
-                again = validate_drawn(module.parameters(seed, **options))
-            if draw_digest(copied) != draw_digest(again):
-                raise Refusal(
-                    "Expected the same parameters from the same seed. Received: others in a second "
-                    "call; draw with np.random.default_rng(seed) and nothing else."
-                )
-            first = first or copied
-            if {name: one.shape for name, one in copied.items()} != {
-                name: one.shape for name, one in first.items()
-            }:
+            drawn = self._draw(module, seed, options)
+            first = first or drawn
+            if _shapes(drawn) != _shapes(first):
                 raise Refusal("Expected parameters of the same shapes for every seed.")
-            digests.append(draw_digest(copied))
+            digests.append(draw_digest(drawn))
             if self.kept is not None:
                 path = self.kept / f"parameters-{self.number}-{number}"
-                path.write_bytes(to_bytes(copied))
+                path.write_bytes(to_bytes(drawn))
         return first, digests
+
+    def _draw(self, module: OwnModule, seed: int, options: dict[str, Option]) -> Arrays:
+        """The parameters of one seed, the same in two calls."""
+        from tapeworks.model.networks.own.check.operations import refuse_variables
+
+        file = module_file(source_digest(self.values["source"]))
+        with refuse_errors(file), refuse_variables(file):
+            drawn = validate_drawn(module.parameters(seed, **options))
+            copied = {name: array.copy() for name, array in drawn.items()}
+            again = validate_drawn(module.parameters(seed, **options))
+        if draw_digest(copied) != draw_digest(again):
+            raise Refusal(
+                "Expected the same parameters from the same seed. Received: others in a second "
+                "call; draw with np.random.default_rng(seed) and nothing else."
+            )
+        return copied
+
+
+def _shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in arrays.items()}
 
 
 def _load(reports: Reports, digest: str) -> OwnModule:
