@@ -13,6 +13,9 @@ from tapeworks.model.errors import VariableUnreadable
 #: What all of our variables begin with.
 PREFIX = "TAPEWORKS_"
 
+#: The words for yes and for no.
+TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
 #: The highest number of a port.
 HIGHEST_PORT = 65535
 
@@ -97,6 +100,12 @@ def _one_of(*choices: str) -> Callable[[str, str], str]:
     return parse
 
 
+def _truth(name: str, value: str) -> bool:
+    if value.lower() not in {*TRUE, *FALSE}:
+        raise VariableUnreadable(f"Expected {name} as 1 or 0. Received: {value}.")
+    return value.lower() in TRUE
+
+
 class Settings:
     """The variables of an environment; an empty or blank one counts as not set."""
 
@@ -127,6 +136,12 @@ class Settings:
     )
     signing_key_file = Setting[Path | None](
         "a file with the key that schedulers and workers share", None, read_path, is_secret=True
+    )
+    networks = Setting[Path | None](
+        "a directory of Python files: users' networks that workers may run", None, read_path
+    )
+    accept_networks = Setting(
+        "1 lets workers run any user's network that is signed with the signing key", False, _truth
     )
     metrics_port = Setting("the port at which Prometheus finds metrics; 0: none", 0, _port)
     metrics_host = Setting("the address at which it finds them", "127.0.0.1", _text)

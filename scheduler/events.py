@@ -26,6 +26,7 @@ NOTICES = (
     "going_on",
     "iteration_started_over",
     "lease_lost",
+    "network_not_allowed",
     "no_workers",
     "redis_emptied",
     "redis_full",
@@ -55,6 +56,7 @@ class Verdict(StrEnum):
     MISSING = "missing"  #: the worker did not find images or parameters
     LEFT = "left"  #: the message was not for that worker
     REFUSED = "refused"  #: of another fingerprint
+    NOT_ALLOWED = "not_allowed"  #: the worker may not run the user's network
     QUARANTINED = "quarantined"  #: valid, but its worker is quarantined
 
 

@@ -24,6 +24,7 @@ from tapeworks.wire.keys import (
     payload_key,
     quarantine_key,
     scheduler_key,
+    source_key,
     withdrawn_key,
     worker_key,
 )
@@ -87,7 +88,7 @@ WORKER = (
         (payload_key("*"), current_key("*"), network_key("*"), quarantine_key("*"), RUNS_KEY),
         *READ,
     ),
-    _grant(withdrawn_key("*"), *READ),
+    _grant((withdrawn_key("*"), source_key("*")), *READ),
     # Its answers.
     _grant(answer_key("*"), "set"),
     _grant(arrivals_key("*"), "rpush", "expire"),
@@ -100,6 +101,7 @@ WORKER = (
 
 SCHEDULER = (
     _grant(payload_key("*"), "set", "expire", *READ),
+    _grant(source_key("*"), "set"),
     _grant((current_key("*"), network_key("*"), in_progress_key("*")), "set", "expire", *READ),
     _grant(
         (arrivals_key("*"), current_key("*"), network_key("*"), in_progress_key("*")), "del"

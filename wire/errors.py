@@ -30,7 +30,7 @@ class PasswordUnusable(WorkersError):
 
 
 class SigningKeyUnusable(WorkersError):
-    """The file that is named as the signing key is none."""
+    """No signing key is named where one is needed, or the file that is named is none."""
 
 
 class SignatureWrong(WorkersError):

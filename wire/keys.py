@@ -9,6 +9,7 @@ PREFIX = "tapeworks:"
 
 #: Lifetimes in seconds. What expires while it is still needed is published again.
 IMAGES_SECONDS = 3600
+SOURCE_SECONDS = 3600
 PARAMETERS_SECONDS = 600
 #: Of the parameters of an iteration that is over: another run may have the same ones.
 RETIRED_SECONDS = 2
@@ -57,6 +58,11 @@ def in_progress_key(run_id: str) -> str:
 def network_key(run_id: str) -> str:
     """The network of a run in progress, for workers that start in the middle of it."""
     return f"{PREFIX}network:{run_id}"
+
+
+def source_key(source_digest: str) -> str:
+    """The source text of a user's network by its digest, sealed: only where there is a key."""
+    return f"{PREFIX}source:{source_digest}"
 
 
 def worker_key(name: str) -> str:

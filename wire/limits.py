@@ -46,6 +46,9 @@ LARGEST_RECORD_BYTES = 16 * 1024
 LARGEST_NETWORK_BYTES = 512 * 1024
 LARGEST_CURRENT_BYTES = 64
 
+#: Bytes of a user's source text, whose characters have up to four each, with its signature.
+LARGEST_SOURCE_BYTES = 2**20 + 2**10
+
 #: Characters of a name: of a run, an attempt, a worker, a digest.
 LONGEST_NAME = 400
 

@@ -54,6 +54,7 @@ class Status(StrEnum):
     REFUSED = "refused"  #: this worker's fingerprint is not the run's
     LEFT = "left"  #: the message names this worker among those that it is not for
     FAILED = "failed"  #: the computation raised an error
+    NOT_ALLOWED = "not-allowed"  #: this worker may not run the user's network
 
 
 class _Message(BaseModel):
@@ -152,7 +153,7 @@ class AnswerHeader(_Message):
     key: AttemptKey  #: the message's
     parameters_digest: Name
     status: Status
-    detail: Text = ""  #: the error, if it failed
+    detail: Text = ""  #: the error, if it failed; the remedy, if it is not allowed
     #: Digests that were not in Redis.
     missing: Annotated[tuple[Name, ...], FailFast(), Field(max_length=MOST_SHARD_CHUNKS + 1)] = ()
     worker: Name

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from tapeworks.model.networks.kinds import AnyNetwork
+from tapeworks.model.networks.own.allowed import source_digest
 from tapeworks.wire import redis_client
 from tapeworks.wire.errors import SignatureWrong
 from tapeworks.wire.keys import (
@@ -20,6 +21,7 @@ from tapeworks.wire.keys import (
     RUNS_KEY,
     SCHEDULER_SECONDS,
     SCHEDULERS_KEY,
+    SOURCE_SECONDS,
     WORKER_SECONDS,
     WORKERS_KEY,
     arrivals_key,
@@ -29,6 +31,7 @@ from tapeworks.wire.keys import (
     quarantine_key,
     queue_key,
     scheduler_key,
+    source_key,
     worker_key,
 )
 from tapeworks.wire.limits import (
@@ -36,12 +39,13 @@ from tapeworks.wire.limits import (
     LARGEST_NETWORK_BYTES,
     LARGEST_READING_BYTES,
     LARGEST_RECORD_BYTES,
+    LARGEST_SOURCE_BYTES,
     LONGEST_NAME,
     MOST_RUNS,
     MOST_WORKERS,
 )
 from tapeworks.wire.messages import SchedulerRecord, WorkerRecord
-from tapeworks.wire.signing import UNSIGNED, Purpose, Signer
+from tapeworks.wire.signing import REMEDY, UNSIGNED, Purpose, Signer
 
 _Shown = WorkerRecord | SchedulerRecord
 _Record = TypeVar("_Record", WorkerRecord, SchedulerRecord)
@@ -126,6 +130,33 @@ class Registry:
             pipe.sadd(RUNS_KEY, run_id)
             pipe.expire(RUNS_KEY, RUN_SECONDS)
             pipe.execute()
+
+    def publish_source(self, source: str) -> None:
+        """Put a user's source text where workers that accept any find it.
+
+        Without a key nothing is: nobody would take what is not signed.
+        """
+        if self.signer.key:
+            sealed = self.signer.seal(Purpose.SOURCE, source)
+            with redis_client.translate_errors(self.url):
+                self._redis.set(source_key(source_digest(source)), sealed, ex=SOURCE_SECONDS)
+
+    def fetch_source(self, digest: str) -> str | None:
+        """Return a user's source text; None if it is gone.
+
+        Raises `SignatureWrong` for one that this process's key does not vouch for, or that has
+        another digest.
+        """
+        with redis_client.translate_errors(self.url):
+            sealed = self._read(source_key(digest), LARGEST_SOURCE_BYTES)
+        if not sealed:
+            return None
+        if not self.signer.key:
+            raise SignatureWrong(f"there is no key here to check it with. {REMEDY}.")
+        source = self.signer.unseal(Purpose.SOURCE, as_text(sealed))
+        if source_digest(source) != digest:
+            raise SignatureWrong("it is another text, of another digest.")
+        return source
 
     def quarantine(self, run_id: str, workers: Iterable[str]) -> None:
         """Remember that these workers do not serve the run any more."""

@@ -1,7 +1,8 @@
 """HMAC-SHA256 over what passes through Redis, for those who share a key.
 
-Signed are shard messages, answers and the announcements of networks. Parameters and images are not:
-a signed message names them by their SHA-256, and a worker takes nothing else under that name.
+Signed are shard messages, answers, announced networks and users' source texts. Parameters and
+images are not: a signed message names them by their SHA-256, and a worker takes nothing else under
+that name.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Purpose(StrEnum):
     MESSAGE = "tapeworks-message"
     ANSWER = "tapeworks-answer"
     NETWORK = "tapeworks-network"
+    SOURCE = "tapeworks-source"
     KEY_ID = "tapeworks-key-id"
 
 

@@ -14,6 +14,7 @@ from tapeworks.wire.errors import PasswordUnusable, RedisUnreachable, SigningKey
 from tapeworks.wire.signing import signer
 from tapeworks.workers.foreign import hide_foreign
 from tapeworks.workers.logs import log_settings, log_to_stderr, logger
+from tapeworks.workers.sources import check_sources
 from tapeworks.workers.streams import secure_streams
 
 ARGUMENTS = ["--quiet", "worker", "--pool", "solo", "--concurrency", "1"]
@@ -34,7 +35,7 @@ def _run() -> None:
     from tapeworks.workers.app import app
 
     try:
-        signer()
+        check_sources(Settings(os.environ), signer())
         app.use_redis(redis_url(Settings(os.environ)))
         settings = log_settings(Settings(os.environ))
     except (

@@ -155,7 +155,7 @@ def _queue(fingerprint: str | None) -> kombu.Queue:
 
 @functools.cache
 def this_worker() -> Worker:
-    """The one worker of this process. Raises `SigningKeyUnusable`."""
+    """The one worker of this process. Raises `SigningKeyUnusable` and `VariableUnreadable`."""
     from tapeworks.workers.worker import Worker  # which a scheduler does without
 
     return Worker(Exchange(app.redis_url, signer()))
@@ -166,7 +166,7 @@ def _start_worker(**_: Any) -> None:
     try:
         this_worker().start()
         app.amqp.queues.select_add(_queue(this_worker().fingerprint))
-    except (ArithmeticUnsound, SigningKeyUnusable) as error:
+    except (ArithmeticUnsound, SigningKeyUnusable, VariableUnreadable) as error:
         logger.critical("This worker cannot start: %s", error)
         os._exit(ExitCode.WRONG_USAGE)
     except RedisRefused as error:

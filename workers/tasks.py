@@ -10,6 +10,7 @@ from typing import Any
 
 from celery.worker import state
 
+from tapeworks.model.errors import NetworkNotAllowed
 from tapeworks.wire.envelopes import TASK
 from tapeworks.wire.errors import MessageUnreadable, RedisUnreachable, SignatureWrong
 from tapeworks.wire.log_context import about_nothing, go_on_about
@@ -17,6 +18,7 @@ from tapeworks.wire.messages import AnswerHeader, ShardMessage, Status, checksum
 from tapeworks.workers.app import app, this_worker
 from tapeworks.workers.compute import Missing, shard_arrays
 from tapeworks.workers.events import AttemptAnswered, AttemptComputed, AttemptDropped, AttemptTaken
+from tapeworks.workers.sources import SourceGone
 from tapeworks.workers.transport import extract_argument
 
 logger = logging.getLogger(__name__)
@@ -133,7 +135,7 @@ def _answer(shard: ShardMessage) -> None:
         worker.events(AttemptComputed(shard.key.id, header.seconds))
     worker.deliver(header, arrays)
     worker.events(AttemptAnswered(shard.key.id, header.status))
-    if header.status in {Status.REFUSED, Status.LEFT}:
+    if header.status in {Status.REFUSED, Status.LEFT, Status.NOT_ALLOWED}:
         time.sleep(LEAVE_SECONDS)
 
 
@@ -147,8 +149,13 @@ def _attempt(shard: ShardMessage) -> tuple[AnswerHeader, bytes]:
         outcome = {"status": Status.REFUSED}
     else:
         try:
+            worker.sources.admit(shard.network)
             arrays = shard_arrays(shard, worker.payloads.fetch)
             outcome = {"status": Status.DONE, "payload_checksum": checksum(arrays)}
+        except NetworkNotAllowed as error:
+            outcome = {"status": Status.NOT_ALLOWED, "detail": str(error)}
+        except SourceGone as error:
+            outcome = {"status": Status.MISSING, "missing": (error.digest,)}
         except Missing as error:
             outcome = {"status": Status.MISSING, "missing": error.digests}
         except RedisUnreachable:  # no fault of the shard
@@ -175,7 +182,12 @@ def _log_about(shard: ShardMessage) -> None:
 
 
 def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".replace("\0", "").rstrip(".")[:4000]
+    """Return an error in one line; a user's own may have no words that can be had."""
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001
+        words = "its words cannot be read"
+    return " ".join(f"{type(error).__name__}: {words}".replace("\0", "").split())[:4000].rstrip(".")
 
 
 def _header(shard: ShardMessage, seconds: float, outcome: dict[str, Any]) -> AnswerHeader:

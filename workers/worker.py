@@ -15,6 +15,7 @@ import cachetools
 import psutil
 import tenacity
 
+from tapeworks.model.networks.kinds import AnyNetwork
 from tapeworks.model.parameters import Arrays, from_bytes
 from tapeworks.model.settings import Settings
 from tapeworks.wire.errors import RedisRefused, RedisUnreachable
@@ -24,6 +25,7 @@ from tapeworks.wire.messages import AnswerHeader, ShardMessage, WorkerRecord
 from tapeworks.wire.versions import python_version, tapeworks_version, tensorflow_version
 from tapeworks.workers.cores import core_count
 from tapeworks.workers.events import Listener, WorkerReady, WorkerStarted, log
+from tapeworks.workers.sources import Sources
 
 logger = logging.getLogger(__name__)
 
@@ -121,10 +123,12 @@ class Worker:
     """State of a worker process. The heartbeat thread reads what the task's thread changes."""
 
     def __init__(self, exchange: Exchange, events: Listener = log) -> None:
+        """Raises `SigningKeyUnusable`, and model's `VariableUnreadable`."""
         self.exchange, self.events = exchange, events
         self.name, self._host = f"{socket.gethostname()}-{os.getpid()}", socket.gethostname()
         self._process = psutil.Process()
         self.payloads = Payloads(exchange)
+        self.sources = Sources(exchange, self.name, Settings(os.environ))
         self.fingerprint: str | None = None
         self._since = datetime.now(UTC)
         #: Of its supervisor's workers together; it may be kept on one of them.
@@ -146,20 +150,33 @@ class Worker:
         self._log_in()
         self._heart.start()
         self.events(WorkerStarted(self.name))
-        from tapeworks.model.engine.gradients import warm_up  # loads TensorFlow
-        from tapeworks.model.fingerprint import fingerprint
+        from tapeworks.model.fingerprint import fingerprint  # loads TensorFlow
 
         golden = fingerprint()
         try:
             networks = dict.fromkeys(self.exchange.networks())
             for network in list(networks)[:MOST_WARM_NETWORKS]:
-                warm_up(network)
+                self._warm_up(network)
         except RedisUnreachable as error:
             event = {"event": "redis_unreachable"}
             logger.warning("%s Going on without warming up.", error, extra=event)
         self.fingerprint = golden
         _tell_supervisor()
         self.events(WorkerReady(self.name, golden))
+
+    def _warm_up(self, network: AnyNetwork) -> None:
+        """Compile a network if it may be run here; a user's that fails will say so of its shard."""
+        from tapeworks.model.engine.gradients import warm_up
+
+        try:
+            self.sources.admit(network)
+            warm_up(network)
+        except RedisUnreachable:
+            raise
+        except Exception as error:
+            if network.digest is None:
+                raise
+            logger.debug("Not warmed up for %s: %s", network.title, error)
 
     def _log_in(self) -> None:
         try:

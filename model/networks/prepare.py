@@ -11,9 +11,9 @@ from tapeworks.model import datasets
 from tapeworks.model.config import GradientChoice, RunConfig
 from tapeworks.model.datasets.source import Split
 from tapeworks.model.errors import NetworkError
+from tapeworks.model.networks.own.allowed import read_source
 from tapeworks.model.networks.own.check.cases import Case, Found, Sample
 from tapeworks.model.networks.own.check.checking import check_networks
-from tapeworks.model.networks.own.spec import LONGEST_SOURCE
 from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import Arrays, initial
 
@@ -60,22 +60,6 @@ def prepare(
         else _own(config, sources[config.network], data.split(config), next(found))
         for config in configs
     ]
-
-
-def read_source(path: str) -> str:
-    """Return the text of a network's file. Raises `NetworkError`."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise NetworkError(f"The network {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise NetworkError(f"The network {path} is not UTF-8 text.") from error
-    if len(text) > LONGEST_SOURCE:
-        raise NetworkError(
-            f"{path} is too long. Expected at most {LONGEST_SOURCE:,} characters. "
-            f"Received: {len(text):,}."
-        )
-    return text
 
 
 def _key(config: RunConfig) -> tuple[object, ...]:

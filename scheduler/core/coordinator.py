@@ -244,6 +244,17 @@ class Coordinator:
         self._later(self._slot(attempt), Reason.REFUSED, now)
         return []
 
+    def record_not_allowed(
+        self, attempt: Attempt, worker: str, problem: str, now: float
+    ) -> list[Command]:
+        """The worker may not run the network: it gets no more of this run, and is not to blame."""
+        self._later(self._slot(attempt), Reason.NOT_ALLOWED, now)
+        if not self._standing.exclude(worker):
+            return []
+        self._sending.refit()
+        told = Tell(kind="network_not_allowed", message=problem, worker=worker)
+        return self._with_counts([told, *self._settling.settle(now)])
+
     # What follows from them
 
     def _with_counts(self, commands: list[Command]) -> list[Command]:

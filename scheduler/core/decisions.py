@@ -19,8 +19,9 @@ class Reason(StrEnum):
     FAILED = "it failed"
     INVALID = "its answer was invalid"
     NOT_FINITE = "its answer was not finite"
-    PAYLOAD_GONE = "images or parameters were gone"
+    PAYLOAD_GONE = "images, parameters or the network's source were gone"
     REFUSED = "a worker refused it"
+    NOT_ALLOWED = "a worker may not run its network"
     AUDIT = "a second worker has to agree"
     STARTED_OVER = "the iteration was started over"
     ASKED_AGAIN = "its workers did not agree and are asked again"
@@ -29,7 +30,13 @@ class Reason(StrEnum):
     @property
     def is_told(self) -> bool:
         """True for reasons that people need to know, and are not told in other words."""
-        return self not in {Reason.FIRST, Reason.AUDIT, Reason.LEFT, Reason.STARTED_OVER}
+        return self not in {
+            Reason.FIRST,
+            Reason.AUDIT,
+            Reason.LEFT,
+            Reason.NOT_ALLOWED,
+            Reason.STARTED_OVER,
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

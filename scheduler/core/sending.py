@@ -184,7 +184,8 @@ class Sending:
 
     def refit(self) -> None:
         """See again which of the living may compute this run."""
-        trusted = {n: f for n, f in self._living.items() if n not in self._standing.quarantined}
+        excluded = self._standing.excluded
+        trusted = {n: f for n, f in self._living.items() if n not in excluded}
         fitting = frozenset(n for n, f in trusted.items() if self._standing.accepts(f))
         self.workers, self.strangers = fitting, frozenset(trusted) - fitting
 
@@ -228,7 +229,7 @@ class Sending:
         avoided = barred.union(slot.failed_by)
         if not self.candidates_for(slot) <= avoided:
             barred = avoided
-        return frozenset(barred & self._living.keys() | self._standing.quarantined)
+        return frozenset(barred & self._living.keys() | self._standing.excluded)
 
     # What is due
 

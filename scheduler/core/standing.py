@@ -36,6 +36,7 @@ class Standing:
         """
         self.pace = Pace()
         self.quarantined = set(quarantined)  #: names of the workers whose answers do not count
+        self.not_allowed: set[str] = set()  #: living workers that may not run the run's network
         self._alive: frozenset[str] = frozenset()  #: with the right key, as of the latest look
         self._registered: set[str] = set()  #: names that were alive, with the right key
         self.fingerprint, self.is_firm = fingerprint, fingerprint is not None
@@ -46,6 +47,11 @@ class Standing:
     def demanded_fingerprint(self) -> str | None:
         """The fingerprint that a worker must have to take a message; None for any."""
         return None if self.allow_mixed else self.fingerprint
+
+    @property
+    def excluded(self) -> set[str]:
+        """The workers that get no message of this run."""
+        return self.quarantined | self.not_allowed
 
     @property
     def is_open(self) -> bool:
@@ -69,8 +75,12 @@ class Standing:
         self.is_firm = self.fingerprint is not None
 
     def register(self, workers: Iterable[str]) -> None:
-        """Note that these are alive, with the right key; remember it as long as there is room."""
+        """Note that these are alive, with the right key; remember it as long as there is room.
+
+        A worker that is gone may come back with other permissions.
+        """
         self._alive = frozenset(workers)
+        self.not_allowed &= self._alive
         for worker in self._alive - self._registered:
             if len(self._registered) < MOST_REGISTERED:
                 self._registered.add(worker)
@@ -78,6 +88,13 @@ class Standing:
     def knows(self, worker: str) -> bool:
         """Return whether it is registered, or was: made-up names that fill the list bar nobody."""
         return worker in self._alive or worker in self._registered
+
+    def exclude(self, worker: str) -> bool:
+        """Note that it may not run the network; return False if that is known, or it is not."""
+        is_new = worker in self._alive and worker not in self.excluded
+        if is_new:
+            self.not_allowed.add(worker)
+        return is_new
 
     def strike(self, worker: str) -> bool:
         """Note an invalid answer; whether it was one too many, for the first time."""

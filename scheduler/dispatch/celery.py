@@ -56,10 +56,16 @@ class CeleryDispatcher:
         *,
         allow_mixed: bool,
         quarantined: Collection[str] = (),
+        source: str | None = None,
     ) -> None:
         """Tell workers which network to compile."""
         self._link.begin(
-            run_id, network, fingerprint, allow_mixed=allow_mixed, quarantined=quarantined
+            run_id,
+            network,
+            fingerprint,
+            allow_mixed=allow_mixed,
+            quarantined=quarantined,
+            source=source,
         )
 
     def fingerprints(self) -> frozenset[str]:

@@ -163,10 +163,12 @@ class Dispatcher(Protocol):
         *,
         allow_mixed: bool,
         quarantined: Collection[str] = (),
+        source: str | None = None,
     ) -> None:
         """Get ready for a run whose fingerprint may be pinned already, or may vary.
 
-        Answers of `quarantined` workers do not count.
+        Answers of `quarantined` workers do not count. The `source` of a user's network is handed
+        on to workers that accept it, and run by no scheduler.
         """
 
     def start(self, work: Work, watcher: Watcher) -> None:

@@ -326,6 +326,8 @@ class Gathering:
             case Status.LEFT:
                 self._report_verdict(attempt.id, Verdict.LEFT, header.worker)
                 return self._coordinator.record_no_result(attempt, time.monotonic())
+            case Status.NOT_ALLOWED:
+                return self._leave_out(header, attempt)
         if header.status is Status.REFUSED or not self._link.standing.accepts(header.fingerprint):
             self._report_verdict(attempt.id, Verdict.REFUSED, header.worker)
             self._link.refuse(self._watcher, header.worker, header.fingerprint)
@@ -335,6 +337,15 @@ class Gathering:
             self._report_verdict(attempt.id, Verdict.NOT_FINITE, header.worker)
             return self._coordinator.not_finite(attempt, header.worker, time.monotonic())
         return self._vote(header, attempt, arrays)
+
+    def _leave_out(self, header: AnswerHeader, attempt: Attempt) -> list[Command]:
+        """A worker may not run the network. Raises `AnswerInvalid` where it is not a user's."""
+        if self.work.network.digest is None:
+            raise AnswerInvalid("expected a user's network to be refused, received the built-in")
+        self._report_verdict(attempt.id, Verdict.NOT_ALLOWED, header.worker)
+        worker, title = header.worker, self.work.network.title
+        problem = header.detail or f"Worker {worker} may not run {title}."
+        return self._coordinator.record_not_allowed(attempt, worker, problem, time.monotonic())
 
     def _report_verdict(self, attempt_id: str, verdict: Verdict, worker: str | None = None) -> None:
         self._watcher.events(AnswerJudged(attempt_id, verdict, worker))

@@ -55,6 +55,7 @@ class Link:
         self._is_prepared = False  #: this Redis knows the run
         self._condition = ""
         self._newcomer: tuple[str, AnyNetwork] | None = None
+        self._source: str | None = None  #: of a user's network
         self._refused: set[str] = set()
         self._strangers: frozenset[str] = frozenset()  #: alive, with another key or none
         self._other_versions: dict[str, str] = {}  #: of workers seen for this run, by name
@@ -69,11 +70,14 @@ class Link:
         *,
         allow_mixed: bool,
         quarantined: Collection[str] = (),
+        source: str | None = None,
     ) -> None:
         """Start on a run, whose fingerprint may be pinned already, or may vary.
 
-        Redis may be away: what it has to know it is told by `join`.
+        Redis may be away: what it has to know it is told by `join`. A `source` is that of a user's
+        network, which nobody runs here.
         """
+        self._source = source
         self._condition = ""
         self.standing = Standing(
             quarantined, fingerprint, allow_mixed=allow_mixed, trusts_one=self._trusts_one
@@ -94,6 +98,8 @@ class Link:
         self._newcomer = None
 
     def _announce(self, run_id: str, network: AnyNetwork) -> None:
+        if self._source is not None:
+            self.exchange.publish_source(self._source)
         self.exchange.announce_run(run_id, network)
         self.exchange.quarantine(run_id, self.standing.quarantined)
         self._is_prepared = True
@@ -194,6 +200,8 @@ class Link:
         demanded = self.standing.demanded_fingerprint
         kind = f" of fingerprint {demanded}" if demanded else ""
         other = " that is not quarantined" if self.standing.quarantined else ""
+        if self.standing.not_allowed:
+            other += f"{' and' if other else ' that'} may run this run's network"
         self._wait_for("no_workers", watcher, f"No worker{kind}{other} is ready; waiting for one.")
 
     def _report_memory(self, used: float, watcher: Watcher) -> None:
@@ -256,7 +264,7 @@ class Link:
         """The workers that may compute this run."""
         standing = self.standing
         fitting = {name for name, kind in self.living.items() if standing.accepts(kind)}
-        return frozenset(fitting - standing.quarantined)
+        return frozenset(fitting - standing.excluded)
 
     @property
     def is_waiting(self) -> bool:
@@ -317,6 +325,8 @@ class Link:
                 self.exchange.publish(payload, IMAGES_SECONDS)
             elif name == work.parameters_digest:
                 self.exchange.publish(work.parameters, PARAMETERS_SECONDS)
+            elif name == work.network.digest and self._source is not None:
+                self.exchange.publish_source(self._source)
 
     def forget_published(self) -> None:
         """Redis was emptied, or may have been."""

@@ -48,8 +48,12 @@ class LocalDispatcher:
         *,
         allow_mixed: bool,
         quarantined: Collection[str] = (),  # noqa: ARG002
+        source: str | None = None,  # noqa: ARG002
     ) -> None:
-        """Refuse a run that another kind of machine began."""
+        """Refuse a run that another kind of machine began.
+
+        A user's network is run if this process's command has allowed its source.
+        """
         self.prepare(network)
         if not allow_mixed and fingerprint not in (None, self.fingerprint):
             raise other_bits(run_id, fingerprint, self.fingerprint)

@@ -95,7 +95,7 @@ def _run_logged(service: Service, command: Callable[[], int]) -> int:
         return ExitCode.RUN_FAILED
 
 
-class _Option(click.Option):
+class SettingOption(click.Option):
     """An option that is also a setting."""
 
     def __init__(self, *arguments: Any, setting: Setting[Any], **named: Any) -> None:
@@ -112,13 +112,13 @@ _OPTIONS = (
     click.option(
         "--metrics-port",
         type=click.IntRange(0, HIGHEST_PORT),
-        cls=_Option,
+        cls=SettingOption,
         setting=Settings.metrics_port,
         help="serve metrics for Prometheus at this port; 0: do not  [default: 0]",
     ),
     click.option(
         "--metrics-host",
-        cls=_Option,
+        cls=SettingOption,
         setting=Settings.metrics_host,
         show_default=True,
         help="address to serve them at; they have no password",
@@ -126,7 +126,7 @@ _OPTIONS = (
     click.option(
         "--log-format",
         type=click.Choice([each.value for each in LogFormat], case_sensitive=False),
-        cls=_Option,
+        cls=SettingOption,
         setting=Settings.log_format,
         show_default=True,
         help="lines for people, or a JSON object in each",
@@ -134,7 +134,7 @@ _OPTIONS = (
     click.option(
         "--log-level",
         type=click.Choice(LEVELS, case_sensitive=False),
-        cls=_Option,
+        cls=SettingOption,
         setting=Settings.log_level,
         help="what to log; without it what people need to know, in sentences alone",
     ),

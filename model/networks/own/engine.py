@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tapeworks.model.engine.results import Compute, EngineResult, Request
 from tapeworks.model.engine.runtime import tf
 from tapeworks.model.errors import NetworkError
-from tapeworks.model.networks.own.module import OwnModule, load_module
+from tapeworks.model.networks.own.module import OwnModule, kept_alive, load_module
 from tapeworks.model.networks.own.patches import use_patches
 from tapeworks.model.networks.own.spec import Backward, OwnNetwork
 from tapeworks.model.networks.spec import (
@@ -150,7 +150,8 @@ class Functions:
             tf.TensorSpec((), tf.int32),
             *(tf.TensorSpec(shape) for shape in network.shapes.values()),
         ]
-        return tf.function(function, autograph=False).get_concrete_function(*inputs)
+        with kept_alive():
+            return tf.function(function, autograph=False).get_concrete_function(*inputs)
 
     # What is compiled: functions of images, labels, the number of images that count, and parameters
 

@@ -6,7 +6,8 @@ import functools
 import inspect
 import linecache
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tapeworks.model.errors import NetworkError
@@ -29,6 +30,17 @@ class OwnModule:
         functions = {name: _with_options(function) for name, function in self.written.items()}
         self.parameters, self.losses = functions[PARAMETERS], functions[LOSSES]
         self.logits = functions.get(LOGITS)
+
+
+@contextmanager
+def kept_alive() -> Iterator[None]:
+    """Turn a user's attempt to end this process into a `NetworkError`."""
+    try:
+        yield
+    except SystemExit as error:
+        if type(error) is not SystemExit:  # Celery ends its workers by kinds of its own
+            raise
+        raise NetworkError("Expected a file that computes. Received: SystemExit.") from error
 
 
 def _find_function(namespace: dict[str, Any], name: str) -> Callable[..., Any]:
@@ -70,5 +82,6 @@ def load_module(digest: str) -> OwnModule:
 
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     module = types.ModuleType(f"network_{digest[:12]}")
-    exec(code, module.__dict__)  # noqa: S102
+    with kept_alive():
+        exec(code, module.__dict__)  # noqa: S102
     return OwnModule(module.__dict__)

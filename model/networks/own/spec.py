@@ -19,6 +19,9 @@ MOST_ARRAYS, MOST_DIMENSIONS, LONGEST_NAME = 1024, 8, 100
 #: Characters of a network's source text, its options, and characters of an option's text.
 LONGEST_SOURCE, MOST_OPTIONS, LONGEST_TEXT = 256 * 1024, 64, 4000
 
+#: Bytes of that text in UTF-8.
+LONGEST_SOURCE_BYTES = 4 * LONGEST_SOURCE
+
 #: Bytes of the gradients that one call computes apart, unless a single image's are more.
 CALL_BYTES = 32 * 2**20
 
@@ -124,10 +127,10 @@ class OwnNetwork(Network, NetworkFacts):
 
     @property
     def microbatch_bytes(self) -> int:
-        """The images as float32, and every gradient that is made of them."""
+        """Images and labels in four bytes each, and every gradient that is made of them."""
         apart = 1 if self.backward is Backward.MICROBATCH else self.microbatch_size
-        images = 4 * self.microbatch_size * math.prod(self.input_shape)
-        return images + (4 * apart + 8) * self.parameter_count
+        numbers = math.prod(self.input_shape) + math.prod(self.target_shape)
+        return 4 * self.microbatch_size * numbers + (4 * apart + 8) * self.parameter_count
 
     @property
     def images_at_once(self) -> int:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tapeworks.cli.describe import as_json, clock
+from tapeworks.cli.option_kinds import PathType
 from tapeworks.cli.output import put, put_table, say
-from tapeworks.cli.service_options import Service, with_service_options
+from tapeworks.cli.service_options import Service, SettingOption, with_service_options
 from tapeworks.cluster.redis_rights import check_roles
 from tapeworks.cluster.session import interruptible
 from tapeworks.errors import ExitCode
+from tapeworks.model.settings import Settings
 from tapeworks.places import find_places
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.wire.addresses import without_password
@@ -21,6 +24,7 @@ from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.messages import WorkerRecord
 from tapeworks.wire.versions import tapeworks_version
+from tapeworks.workers.sources import allow_networks, check_sources
 from tapeworks.workers.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -47,19 +51,38 @@ HEADERS = ("WORKER", "STATE", "SINCE", "SHARD", "IMAGES", "IMAGES/S", "MEMORY", 
     is_flag=True,
     help="let the system place the processes; else each has its own core if there are as many",
 )
+@click.option(
+    "--networks",
+    type=PathType(),
+    cls=SettingOption,
+    setting=Settings.networks,
+    help="run users' networks whose very files lie in this directory",
+)
+@click.option(
+    "--accept-networks",
+    is_flag=True,
+    cls=SettingOption,
+    setting=Settings.accept_networks,
+    help="run every network that is signed with the key of TAPEWORKS_SIGNING_KEY_FILE",
+)
 @with_service_options
-def worker_command(processes: int, no_pin: bool, service: Service) -> int:
+def worker_command(
+    processes: int, no_pin: bool, networks: Path | None, accept_networks: bool, service: Service
+) -> int:
     """Compute shards for the scheduler that uses the same Redis, until Ctrl-C.
 
-    Needs the Redis at TAPEWORKS_REDIS_URL and nothing else: no database, no data set.
+    Needs the Redis at TAPEWORKS_REDIS_URL and nothing else: no database, no data set. A network of
+    a user's is code: it is run if this command allows it, and left to other workers else.
     """
     with service.registry() as registry:
         places, control = find_places(), Control()
         url, exchange = places.redis_url, Exchange(places.redis_url, places.signer())
+        allowed = allow_networks(networks, accepts=accept_networks)
+        check_sources(Settings(allowed), exchange.signer)
         exchange.check()
         check_roles(url, "worker", "worker")
-        logs = service.process_logs.environment()
-        supervisor = Supervisor(url, processes, environment=logs, pinned=not no_pin)
+        environment = service.process_logs.environment() | allowed
+        supervisor = Supervisor(url, processes, environment=environment, pinned=not no_pin)
         ready = set[str]()
         _measure(registry, supervisor, exchange)
         with interruptible(control, "Stopping after the shards in hand", service.tell_interrupt):

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from tapeworks.model.networks.spec import GRADIENT_NORMS, LOSSES, PREDICTIONS, GradientForm
+from tapeworks.model.networks.spec import LOSSES, GradientForm
 from tapeworks.model.parameters import to_bytes
 from tapeworks.model.reduction import blocks
 from tapeworks.scheduler.core.standing import MOST_STRIKES
@@ -101,11 +101,6 @@ def _arrays(message: ShardMessage, worker: str, fingerprint: str, misdeed: Misde
         name: np.stack([np.full(shape, total) for total in totals])
         for name, shape in shapes.items()
     }
-    return to_bytes(
-        sums
-        | {
-            LOSSES: losses,
-            GRADIENT_NORMS: np.zeros(len(indices), np.float32),
-            PREDICTIONS: np.zeros(len(indices), np.int32),
-        }
-    )
+    kinds = message.network.image_values(message.wanted)
+    values_of_images = {name: np.zeros(len(indices), kind) for name, kind in kinds.items()}
+    return to_bytes(sums | values_of_images | {LOSSES: losses})

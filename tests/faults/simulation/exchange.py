@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tapeworks.model.networks.builtin.spec import BuiltinNetwork
+from tapeworks.model.networks.kinds import AnyNetwork
 from tapeworks.model.parameters import digest
 from tapeworks.wire.exchange import Opening, pack_answer, unpack_answer
 from tapeworks.wire.keys import IN_PROGRESS_SECONDS
@@ -47,7 +47,7 @@ class Exchange:
         self._redis.reach()
         self._redis.payloads.discard(content_digest)
 
-    def announce_run(self, run_id: str, network: BuiltinNetwork) -> None:
+    def announce_run(self, run_id: str, network: AnyNetwork) -> None:
         self._redis.reach()
 
     def survey(self, run_id: str, fingerprint: str | None) -> Survey:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tapeworks.model.datasets.source import ImageData
-from tapeworks.model.networks.builtin.spec import BuiltinNetwork
-from tapeworks.model.networks.spec import GradientForm
+from tapeworks.model.networks.own.spec import Backward, OwnNetwork
+from tapeworks.model.networks.spec import ArrayKind, GradientForm
 from tapeworks.model.parameters import digest
 from tapeworks.scheduler.dispatch.contract import Result, Work
 from tapeworks.scheduler.outcomes import Computed
@@ -20,7 +20,20 @@ from tapeworks.storage.records import Claim
 if TYPE_CHECKING:
     from tests.faults.simulation.store import Run
 
-NETWORK = BuiltinNetwork(image_side=4, kernel_sizes=(2,), filters=1, microbatch_size=1)
+#: A user's, so that a worker may refuse it.
+NETWORK = OwnNetwork(
+    source_digest="0" * 64,
+    arrays=(("a", (2, 3)),),
+    input_shape=(4, 4),
+    input_kind=ArrayKind.BYTES,
+    target_shape=(),
+    target_kind=ArrayKind.BYTES,
+    has_logits=True,
+    backward=Backward.VECTORIZED,
+    operations=1,
+    class_count=2,
+    microbatch_size=1,
+)
 DATA = ImageData(images=np.zeros((12, 4, 4), np.uint8), labels=np.zeros(12, np.uint8))
 
 #: Of most workers, and of others.

@@ -36,6 +36,9 @@ LONGEST_WAITS = (0.5, 0.5, 0.0, 3.0, math.inf)
 #: At which a scheduler crashes or freezes: any, as likely as those of interest.
 MOMENTS = (Moment.NOW, Moment.NOW, Moment.WAITING, Moment.COMMITTING)
 
+#: Part of the schedules in which some workers may not run the network, and part of the workers.
+SOME_UNALLOWED, UNALLOWED = 0.2, 0.5
+
 #: Times that a run is resumed which the only worker would end.
 MOST_RESUMED = 3
 
@@ -136,6 +139,9 @@ class Schedule:
             placed = zip(self._workers, faults.kinds, strict=True)
             broken = {worker.fingerprint for worker, kind in placed if kind is Kind.BROKEN}
             self._witness.broken = broken
+        chance = random.Random(f"unallowed {self._seed}")
+        for worker in self._workers if chance.random() < SOME_UNALLOWED else []:
+            worker.is_allowed = chance.random() >= UNALLOWED
         for worker in self._workers:
             worker.seconds = self.seconds_each or worker.seconds
         signer, diverged = self._redis.signer, self._redis.diverged

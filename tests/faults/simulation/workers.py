@@ -18,6 +18,10 @@ LOOK_SECONDS = 0.001
 #: How much longer a slow computation takes.
 SLOW = 20.0
 
+#: Seconds until a process that has ended is registered again, if it keeps its name: longer than its
+#: record lives.
+LONGEST_ABSENCE_SECONDS = 8.0
+
 
 class Worker:
     """One place for a worker process; who dies comes back, mostly under another name."""
@@ -31,6 +35,7 @@ class Worker:
         self._incarnation = 0
         self.computed = 0  #: shards
         self.seconds = world.chance.choice([0.01, 0.05, 0.2, 0.6])  # for a microbatch
+        self.is_allowed = True  #: to run the users' network
         self._alive = self._frozen = self._busy = False
         self.start()
 
@@ -60,9 +65,13 @@ class Worker:
         self._world.after(self._world.chance.uniform(0, 1), self._shown)
 
     def is_well(self) -> None:
-        """Nothing goes wrong with it any more."""
+        """Nothing goes wrong with it any more; what it may run is settled when it starts."""
         if self._character.kind is not Kind.FOREIGN:
             self._character.kind = Kind.HONEST
+        if not self.is_allowed:
+            self.is_allowed = True
+            self._end(LONGEST_ABSENCE_SECONDS)
+            return
         self.start()
         self._thaw()
 
@@ -72,10 +81,14 @@ class Worker:
             self.look()
 
     def _die(self) -> None:
+        self._end(self._world.chance.uniform(0.5, 6))
+
+    def _end(self, seconds: float) -> None:
+        """Be started again after so long."""
         self._world.tell(self.name, "dies")
         self._alive = False
         self._redis.falls_silent(self.name)
-        self._world.after(self._world.chance.uniform(0.5, 6), self.start)
+        self._world.after(seconds, self.start)
 
     def _freeze(self) -> None:
         self._world.tell(self.name, "freezes")
@@ -139,6 +152,8 @@ class Worker:
             return Status.LEFT
         if message.fingerprint not in (None, self.fingerprint):
             return Status.REFUSED
+        if not self.is_allowed:
+            return Status.NOT_ALLOWED
         needed = {message.parameters_digest, *message.chunks.values()}
         return Status.DONE if needed <= self._redis.payloads else Status.MISSING
 
@@ -154,7 +169,7 @@ class Worker:
         self._world.tell(self.name, f"answers {message.key.id}: {status} {misdeed}")
         self.computed += status is Status.DONE
         self._redis.answer(*answer(message, status, self.name, self.fingerprint, misdeed))
-        leaves = status in {Status.REFUSED, Status.LEFT}
+        leaves = status in {Status.REFUSED, Status.LEFT, Status.NOT_ALLOWED}
         self._later(LEAVE_SECONDS if leaves else LOOK_SECONDS, self._free)
 
     def _free(self) -> None:

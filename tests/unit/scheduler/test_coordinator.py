@@ -293,7 +293,7 @@ def test_missing_images_are_told_once_and_asked_for_less_and_less_often() -> Non
     work = coordinator(workers=[A])
     work.record_missing_payload(only(sent(work, 0.0)), 0.0)
     [first] = sends(work.woke(work.next_wake(0.0)))
-    assert first.reason == "images or parameters were gone"
+    assert first.reason == "images, parameters or the network's source were gone"
     work.record_missing_payload(first.attempt, 1.0)
     assert sent(work, 1.0 + LEFT_SECONDS) == []
     [second] = sends(work.woke(1.0 + 2 * LEFT_SECONDS))
