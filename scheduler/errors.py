@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tapeworks.model.errors import ModelError
-from tapeworks.storage.errors import CheckpointDamaged, NotFound, StorageError
+from tapeworks.storage.errors import CheckpointDamaged, NetworkDamaged, NotFound, StorageError
 from tapeworks.wire.errors import WorkersError
 
 
@@ -63,8 +63,8 @@ class Unreleased(Interrupted):
 
 
 #: Says that one run cannot go on as it stands, until a person has fixed the cause: its data set,
-#: its configuration or its checkpoint cannot be read, or it needs another machine.
-OF_ONE_RUN = (CannotContinueHere, ModelError, NotFound, CheckpointDamaged)
+#: its configuration, its network or its checkpoint cannot be read, or it needs another machine.
+OF_ONE_RUN = (CannotContinueHere, ModelError, NotFound, CheckpointDamaged, NetworkDamaged)
 
 #: Concerns all runs alike, as far as it is none of those above.
 OF_ALL_RUNS = (StorageError, WorkersError)

@@ -57,6 +57,15 @@ def check_images(run: RunRecord, received: str) -> None:
         raise other_images(run.id, str(run.images_digest), received)
 
 
+def find_source(history: History, config: RunConfig) -> str | None:
+    """The source text of a run's network, if it is a user's; nothing runs it here.
+
+    Raises storage's `NetworkNotFound` and `NetworkDamaged`.
+    """
+    source_digest = config.spec.digest
+    return None if source_digest is None else history.network_source(source_digest)
+
+
 def defect(error: Exception) -> str:
     """The reason of a run that an unexpected error has paused."""
     words = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
@@ -137,7 +146,12 @@ class Driver:
         quarantined = history.workers_in_events(run.id, WORKER_QUARANTINED)
         pinned = run.fingerprint
         self.dispatcher.begin(
-            run.id, config.spec, pinned, allow_mixed=mixed, quarantined=quarantined
+            run.id,
+            config.spec,
+            pinned,
+            allow_mixed=mixed,
+            quarantined=quarantined,
+            source=find_source(history, config),
         )
         keeper.tick()
         evaluations = Evaluations(

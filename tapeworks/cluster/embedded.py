@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import IO
 
-from tapeworks.cluster.redis_server import RedisServer, temporary_file
+from tapeworks.cluster.redis_server import RedisServer, temporary_directory, temporary_file
 from tapeworks.model.networks.kinds import AnyNetwork
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.errors import Interrupted
@@ -18,6 +19,7 @@ from tapeworks.wire.errors import RedisUnreachable, WorkerExited
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.messages import WorkerRecord
 from tapeworks.wire.signing import Signer
+from tapeworks.workers.sources import allow_networks
 from tapeworks.workers.supervisor import DRAIN_SECONDS, Supervisor
 
 #: Seconds between two looks at the workers that are starting.
@@ -43,6 +45,7 @@ def start_cluster(
     named_redis_url: str | None,
     workers: int,
     network: AnyNetwork,
+    source: str | None,
     control: Control,
     say: Callable[[str], None],
     signer: Signer,
@@ -51,6 +54,7 @@ def start_cluster(
 ) -> Iterator[Cluster]:
     """Have so many workers ready for this network; they find the signer's key by themselves.
 
+    They may run its `source`, if it is a user's, and no other, whatever the environment allows.
     Uses the named Redis, else starts a private one. Nothing of it is left afterwards. Raises
     `Interrupted` when the user does not want to wait, `WorkerExited` when no worker gets ready.
     """
@@ -63,7 +67,8 @@ def start_cluster(
         exchange.announce_run(announced, network)
         stack.callback(_forget, exchange, announced)
         log = stack.enter_context(temporary_file())
-        supervisor = Supervisor(url, workers, log, pinned=pinned)
+        allowed = allow_networks(stack.enter_context(_directory_of(source)))
+        supervisor = Supervisor(url, workers, log, allowed, pinned=pinned)
         # Behind a private Redis nobody waits for what a worker has in hand.
         stack.callback(supervisor.stop, 0.0 if server else DRAIN_SECONDS)
         supervisor.start()
@@ -82,6 +87,16 @@ def start_cluster(
         say(f"Ready after {time.monotonic() - began:.1f} s")
         prints = {worker.fingerprint for worker in ready if worker.fingerprint}
         yield Cluster(url=url, fingerprints=frozenset(prints), check=check)
+
+
+@contextmanager
+def _directory_of(source: str | None) -> Iterator[Path | None]:
+    """Yield a directory that holds nothing but this source, and is nobody else's; None without."""
+    if source is None:
+        yield None
+        return
+    with temporary_directory({"network.py": source.encode()}) as directory:
+        yield directory
 
 
 def _look_after(supervisor: Supervisor, server: RedisServer | None) -> str | None:

@@ -11,8 +11,8 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -204,6 +204,20 @@ def temporary_file() -> Iterator[IO[bytes]]:
         file = tempfile.TemporaryFile()  # noqa: SIM115
     with file:
         yield file
+
+
+@contextmanager
+def temporary_directory(files: Mapping[str, bytes]) -> Iterator[Path]:
+    """A directory with these files, by name, that only this user may enter.
+
+    Raises `UsageError` as `temporary_file` does.
+    """
+    with ExitStack() as stack:
+        with _telling_of_room():
+            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="tapeworks-"))
+            for name, content in files.items():
+                (Path(place) / name).write_bytes(content)
+        yield Path(place)
 
 
 @contextmanager

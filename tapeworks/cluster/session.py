@@ -13,9 +13,10 @@ from tapeworks.cluster.embedded import start_cluster
 from tapeworks.cluster.progress import Progress
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets import Split
+from tapeworks.model.networks.own.allowed import allow
 from tapeworks.places import Places, find_places
 from tapeworks.scheduler.dispatch.contract import Dispatcher
-from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.driving.driver import Driver, find_source
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.errors import Interrupted, Unreleased, other_bits
 from tapeworks.scheduler.events import (
@@ -85,7 +86,13 @@ class Session:
             with (
                 interruptible(control, DRAINING),
                 means_for(
-                    run, config, self.workers, redis_url, control, pinned=self.pinned
+                    run,
+                    config,
+                    find_source(self.history, config),
+                    self.workers,
+                    redis_url,
+                    control,
+                    pinned=self.pinned,
                 ) as means,
             ):
                 return self._drive(run, config, data, means)
@@ -145,14 +152,20 @@ def _drive(driver: Driver, run_id: str) -> None:
 def means_for(
     run: RunRecord,
     config: RunConfig,
+    source: str | None,
     workers: int,
     redis_url: str | None,
     control: Control,
     *,
     pinned: bool = False,
 ) -> Iterator[Means]:
-    """This process, or so many workers behind this Redis, or behind a private one."""
+    """This process, or so many workers behind this Redis, or behind a private one.
+
+    They may run the `source` of the run's network, if it is a user's, and no other.
+    """
     if workers == 0:
+        if source is not None:
+            allow(source)
         from tapeworks.scheduler.dispatch.local import LocalDispatcher
 
         say("Compiling")
@@ -162,7 +175,7 @@ def means_for(
         return
     signer = find_places().signer()
     with start_cluster(
-        redis_url, workers, config.spec, control, say, signer, pinned=pinned
+        redis_url, workers, config.spec, source, control, say, signer, pinned=pinned
     ) as cluster:
         from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 

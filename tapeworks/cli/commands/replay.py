@@ -14,6 +14,7 @@ from tapeworks.cli.output import put, say
 from tapeworks.cluster.progress import Progress
 from tapeworks.cluster.session import Onlooker, interruptible, means_for
 from tapeworks.errors import ExitCode
+from tapeworks.scheduler.driving.driver import find_source
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.replay.differences import Difference
 from tapeworks.scheduler.replay.replay import Replay, prepare
@@ -70,10 +71,10 @@ def replay_command(run: str, iterations: list[range], workers: int, json: bool) 
 
 
 def _compare(replay: Replay, workers: int, control: Control) -> Difference | None:
-    iterations = replay.iterations
+    iterations, source = replay.iterations, find_source(replay.history, replay.config)
     say(f"Replaying {_count(len(iterations))}, from iteration {iterations[0]}")
     with (
-        means_for(replay.run, replay.config, workers, None, control) as means,
+        means_for(replay.run, replay.config, source, workers, None, control) as means,
         Progress(iterations[-1] + 1, iterations[0]) as progress,
     ):
         watcher = Onlooker(means=means, control=control, tell=progress.notice, stopped=STOPPED)

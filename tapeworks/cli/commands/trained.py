@@ -20,8 +20,9 @@ from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.datasets.loading import KNOWN
 from tapeworks.model.datasets.own_files import fit_images, read_images
 from tapeworks.model.datasets.source import ImageData, Images
+from tapeworks.model.networks.own.allowed import allow
 from tapeworks.model.parameters import Arrays
-from tapeworks.scheduler.driving.driver import check_images, images_digest
+from tapeworks.scheduler.driving.driver import check_images, find_source, images_digest
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.training import measure
 from tapeworks.storage.records import CheckpointRecord, EvaluationRecord, RunRecord, iteration_count
@@ -73,7 +74,8 @@ def evaluate_command(
     parameters_of(checkpoint, config.spec)
     data = datasets.load(config)
     check_images(record, images_digest(data))
-    evaluation = _measure(record, config, checkpoint, data.test, workers)
+    source = find_source(history, config)
+    evaluation = _measure(record, config, source, checkpoint, data.test, workers)
     if json:
         put(as_json({**asdict(evaluation), "classes": config.classes}))
     else:
@@ -91,12 +93,17 @@ def _configuration(run: RunRecord, test_images: int | None) -> RunConfig:
 
 
 def _measure(
-    run: RunRecord, config: RunConfig, checkpoint: CheckpointRecord, images: ImageData, workers: int
+    run: RunRecord,
+    config: RunConfig,
+    source: str | None,
+    checkpoint: CheckpointRecord,
+    images: ImageData,
+    workers: int,
 ) -> EvaluationRecord:
     control, anywhere = Control(), replace(run, fingerprint=None)  # nobody compares these bits
     with (
         interruptible(control, "Stopping"),
-        means_for(anywhere, config, workers, None, control) as means,
+        means_for(anywhere, config, source, workers, None, control) as means,
     ):
         onlooker = Onlooker(means=means, control=control, tell=say, stopped=STOPPED)
         means.dispatcher.begin(run.id, config.spec, None, allow_mixed=False)
@@ -198,6 +205,8 @@ def predict_command(run: str, files: tuple[Path, ...], choice: Choice, json: boo
     record = history.find_run(run)
     config = restore_config(record.configuration)
     parameters = parameters_of(choice.checkpoint(history, record), config.spec)
+    if (source := find_source(history, config)) is not None:
+        allow(source)
     pictures = [read(file, config) for file in files]
     for each in pictures:
         _report_cropping(each, config)
