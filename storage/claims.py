@@ -59,10 +59,16 @@ def find_lost_claim(connection: Connection, bids: Sequence[Bid]) -> Claim | None
     return Claim(run_id=row.id, owner=bid.owner, term=row.term) if row else None
 
 
-def take_next(connection: Connection, bid: Bid, fingerprints: Collection[str] = ()) -> Claim | None:
+def take_next(
+    connection: Connection,
+    bid: Bid,
+    fingerprints: Collection[str] = (),
+    refused: Collection[str] = (),
+) -> Claim | None:
     """Claim, of the submissions that nobody drives, the oldest of the highest priority.
 
-    Those that workers of these fingerprints can compute go before all others.
+    Those that workers of these fingerprints can compute, which refuse these networks, go before all
+    others.
     """
     release_requested(connection, bid.now)
     deserted = and_(is_abandoned(connection, bid.now), runs.c.request.is_(None))
@@ -71,7 +77,7 @@ def take_next(connection: Connection, bid: Bid, fingerprints: Collection[str] = 
         select(runs.c.id)
         .where(free)
         .order_by(
-            case((can_be_computed(fingerprints), 0), else_=1),
+            case((can_be_computed(fingerprints, refused), 0), else_=1),
             runs.c.priority.desc(),
             runs.c.created_at,
             runs.c.id,
@@ -83,13 +89,20 @@ def take_next(connection: Connection, bid: Bid, fingerprints: Collection[str] = 
     return _take(connection, bid, and_(runs.c.id == oldest, free), deserted)
 
 
-def can_be_computed(fingerprints: Collection[str]) -> ColumnElement[bool]:
-    """The condition that workers of these fingerprints may go on with a run."""
+def can_be_computed(
+    fingerprints: Collection[str], refused: Collection[str] = ()
+) -> ColumnElement[bool]:
+    """The condition that workers of these fingerprints may go on with a run.
+
+    They refuse the networks of these digests.
+    """
     if not fingerprints:
         return false()
     mixed = runs.c.configuration["allow_mixed_workers"].as_boolean()
     fits = runs.c.fingerprint.in_(sorted(fingerprints))
-    return or_(runs.c.fingerprint.is_(None), fits, mixed)
+    alike = or_(runs.c.fingerprint.is_(None), fits, mixed)
+    network = runs.c.network_digest
+    return and_(alike, or_(network.is_(None), network.not_in(sorted(refused))))
 
 
 def take(connection: Connection, run_id: str, bid: Bid) -> Claim:

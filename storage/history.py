@@ -111,19 +111,25 @@ class History:
     # Claiming
 
     def claim_next(
-        self, owner: str, lease_seconds: float, fingerprints: Collection[str] = ()
+        self,
+        owner: str,
+        lease_seconds: float,
+        fingerprints: Collection[str] = (),
+        refused: Collection[str] = (),
     ) -> Claim | None:
         """Take the oldest submission that nobody drives; None if there is none.
 
-        Those that workers of these fingerprints can compute go before all others.
+        Those that workers of these fingerprints can compute, which refuse these networks, go before
+        all others.
         """
-        take = functools.partial(claims.take_next, fingerprints=fingerprints)
+        take = functools.partial(claims.take_next, fingerprints=fingerprints, refused=refused)
         return self._claim(owner, lease_seconds, take)
 
     @unit_of_work
-    def has_queued(self, fingerprints: Collection[str]) -> bool:
-        """Report whether a run is queued that workers of these fingerprints can compute."""
-        queued = and_(runs.c.status == RunStatus.QUEUED, claims.can_be_computed(fingerprints))
+    def has_queued(self, fingerprints: Collection[str], refused: Collection[str] = ()) -> bool:
+        """Report whether a run is queued that such workers can compute, as in `claim_next`."""
+        fits = claims.can_be_computed(fingerprints, refused)
+        queued = and_(runs.c.status == RunStatus.QUEUED, fits)
         with self.database.read() as connection:
             return connection.execute(select(runs.c.id).where(queued).limit(1)).first() is not None
 

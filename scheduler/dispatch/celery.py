@@ -75,6 +75,13 @@ class CeleryDispatcher:
         except RedisUnreachable:
             return frozenset()
 
+    def refused_networks(self) -> frozenset[str]:
+        """Return digests of users' networks that no living worker may run, of runs driven here."""
+        try:
+            return self._link.refused_networks()
+        except RedisUnreachable:
+            return frozenset()
+
     def start(self, work: Work, watcher: Watcher) -> None:
         """Send the work's shards, and look at no answer before `compute` is called.
 

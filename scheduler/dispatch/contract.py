@@ -187,5 +187,8 @@ class Dispatcher(Protocol):
     def fingerprints(self) -> frozenset[str]:
         """Return those of the workers that are there for any run; none where it is not known."""
 
+    def refused_networks(self) -> frozenset[str]:
+        """Return digests of users' networks that none of these may run, as far as is known."""
+
     def end(self, run_id: str, term: int) -> None:
         """The run is left; drop what is started, and remove what lies about."""

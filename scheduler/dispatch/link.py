@@ -16,7 +16,7 @@ from tapeworks.wire.chunks import ChunkedImages, make_chunks
 from tapeworks.wire.errors import SignatureWrong
 from tapeworks.wire.exchange import Exchange, Opening
 from tapeworks.wire.keys import IMAGES_SECONDS, PARAMETERS_SECONDS, WORKER_SECONDS
-from tapeworks.wire.messages import ShardMessage
+from tapeworks.wire.messages import ShardMessage, WorkerRecord
 from tapeworks.wire.redis_client import FILLING, FULL
 from tapeworks.wire.registry import Survey
 from tapeworks.wire.signing import REMEDY, UNSIGNED, Signer
@@ -56,6 +56,8 @@ class Link:
         self._condition = ""
         self._newcomer: tuple[str, AnyNetwork] | None = None
         self._source: str | None = None  #: of a user's network
+        self._digest: str | None = None  #: of that
+        self._refusals: dict[str, set[str]] = {}  #: workers that may not run it, by digest
         self._refused: set[str] = set()
         self._strangers: frozenset[str] = frozenset()  #: alive, with another key or none
         self._other_versions: dict[str, str] = {}  #: of workers seen for this run, by name
@@ -77,7 +79,8 @@ class Link:
         Redis may be away: what it has to know it is told by `join`. A `source` is that of a user's
         network, which nobody runs here.
         """
-        self._source = source
+        self._remember_refusals()
+        self._source, self._digest = source, network.digest
         self._condition = ""
         self.standing = Standing(
             quarantined, fingerprint, allow_mixed=allow_mixed, trusts_one=self._trusts_one
@@ -106,6 +109,8 @@ class Link:
 
     def end(self, run_id: str, term: int) -> None:
         """Leave the run; what it kept in Redis for itself is removed."""
+        self._remember_refusals()
+        self._digest = None
         self._chunks.clear()
         self._published.clear()
         self._is_prepared = False
@@ -237,9 +242,28 @@ class Link:
 
     def fingerprints(self) -> frozenset[str]:
         """Return those of all workers that are there and have this scheduler's key."""
-        own = self.exchange.signer.key_id
-        workers = (worker for worker in self.exchange.workers() if worker.signing_key == own)
-        return frozenset(worker.fingerprint for worker in workers if worker.fingerprint)
+        return frozenset(worker.fingerprint or "" for worker in self._find_ready())
+
+    def _find_ready(self) -> list[WorkerRecord]:
+        own, workers = self.exchange.signer.key_id, self.exchange.workers()
+        return [one for one in workers if one.signing_key == own and one.fingerprint]
+
+    def refused_networks(self) -> frozenset[str]:
+        """Return the networks that each of these workers has refused to run.
+
+        Of one that is gone it is forgotten: it may come back with other permissions.
+        """
+        self._remember_refusals()
+        if not self._refusals:
+            return frozenset()
+        there = {worker.name for worker in self._find_ready()}
+        known = {digest: names & there for digest, names in self._refusals.items()}
+        self._refusals = {digest: names for digest, names in known.items() if names}
+        return frozenset(digest for digest, names in self._refusals.items() if names == there)
+
+    def _remember_refusals(self) -> None:
+        if self._digest and self.standing.not_allowed:
+            self._refusals[self._digest] = set(self.standing.not_allowed)
 
     def report_outage(self, watcher: Watcher, problem: str) -> None:
         """Redis did not do what it was asked for; told once, until it does."""

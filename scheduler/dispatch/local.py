@@ -62,6 +62,10 @@ class LocalDispatcher:
         """Return this process's own, once it is known."""
         return frozenset(filter(None, [self.fingerprint]))
 
+    def refused_networks(self) -> frozenset[str]:
+        """Return none: the run's own is allowed here."""
+        return frozenset()
+
     def start(self, work: Work, watcher: Watcher) -> None:
         """Nothing: nobody else is here who could compute meanwhile."""
 

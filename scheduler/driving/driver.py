@@ -102,8 +102,8 @@ class Driver:
 
         One that the living workers can compute goes before those that they cannot.
         """
-        there = self.dispatcher.fingerprints()
-        return self.patient().claim_next(self.owner, self.lease.seconds, there)
+        there, refused = self.dispatcher.fingerprints(), self.dispatcher.refused_networks()
+        return self.patient().claim_next(self.owner, self.lease.seconds, there, refused)
 
     def drive(self, claim: Claim) -> None:
         """Drive a run to its end, or until it is left.
@@ -174,15 +174,19 @@ class Driver:
 
     def make_room(self, history: History, run: RunRecord) -> None:
         """Raise `GivenBack` if the living workers cannot compute the run, but a queued one."""
-        there = self.dispatcher.fingerprints()
-        fits = run.fingerprint is None or run.fingerprint in there
+        there, refused = self.dispatcher.fingerprints(), self.dispatcher.refused_networks()
         mixed = restore_config(run.configuration).allow_mixed_workers
-        if self.stopped_status is not RunStatus.QUEUED or fits or mixed:
+        if self.stopped_status is not RunStatus.QUEUED:
             return
-        if there and history.has_queued(there):
+        if run.network_digest in refused:
+            nobody = f"no worker that is there may run the network {str(run.network_digest)[:12]}"
+        elif run.fingerprint not in {None, *there} and not mixed:
+            nobody = f"no worker of fingerprint {run.fingerprint} is there"
+        else:
+            return
+        if there and history.has_queued(there, refused):
             raise GivenBack(
-                f"given back to the queue: no worker of fingerprint {run.fingerprint} is there, "
-                "and others that are queued can be computed"
+                f"given back to the queue: {nobody}, and others that are queued can be computed"
             )
 
     def _leave_early(self, history: History, claim: Claim, error: Requested | GivenBack) -> None:

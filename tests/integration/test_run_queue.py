@@ -309,6 +309,19 @@ class TestFitting:
         history.release(claim, RunStatus.QUEUED, None)
         assert history.has_queued({"other"})
 
+    def test_a_run_whose_network_all_refuse_goes_last(self, history: History) -> None:
+        refused, other = (
+            submit(history, network_source=source) for source in ("a = 1\n", "b = 2\n")
+        )
+        younger = submit(history)
+        digests = {str(refused.network_digest)}
+        assert history.has_queued({"any"}, digests)
+        for run_id in (other.id, younger.id, refused.id):
+            claim = history.claim_next("alice", LEASE, {"any"}, digests)
+            assert claim is not None
+            assert claim.run_id == run_id
+            assert history.has_queued({"any"}, digests) is (run_id == other.id)
+
     def test_what_is_queued_for_the_living_workers_is_known(
         self, history: History, pinned: str
     ) -> None:
