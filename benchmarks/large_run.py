@@ -113,8 +113,8 @@ def measure(site: Site, images: int, iterations: int) -> Measured:
         fetched=fetched,
         received=(after[RECEIVED] - before[RECEIVED] - np.dot(sizes, published)) / iterations,
         sent=(after[SENT] - before[SENT] - np.dot(sizes, fetched)) / iterations,
-        scheduler=_peak_memory(scheduler),
-        worker=max(map(_peak_memory, workers)),
+        scheduler=peak_memory(scheduler),
+        worker=max(map(peak_memory, workers)),
         redis=after["used_memory_peak"],
     )
 
@@ -128,7 +128,7 @@ def save_images(file: Path, images: int) -> ImageData:
     return data
 
 
-def _peak_memory(process: psutil.Process) -> int:
+def peak_memory(process: psutil.Process) -> int:
     """The most resident memory that it ever had, or has now where the system does not tell."""
     status = Path(f"/proc/{process.pid}/status")
     if not status.exists():
