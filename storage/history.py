@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from tapeworks.storage.iterations import (
     read_image_values,
     read_iterations,
     read_ledger,
+    read_losses,
     read_recorded,
     read_workers,
 )
@@ -244,6 +245,13 @@ class History:
         """The committed iterations, in order: the loss history."""
         with self.database.read() as connection:
             return read_iterations(connection, run_id)
+
+    def sample_losses(
+        self, wanted: Mapping[str, Sequence[int]]
+    ) -> dict[str, list[tuple[int, float]]]:
+        """Return of each run these iterations with their losses, in order, if they are there."""
+        with self.database.read() as connection:
+            return {run_id: read_losses(connection, run_id, at) for run_id, at in wanted.items()}
 
     def curve(self, run: RunRecord) -> list[IterationRecord]:
         """The run's iterations after those of the runs that it goes on from, each by its run."""

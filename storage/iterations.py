@@ -84,6 +84,16 @@ def read_iterations(connection: Connection, run_id: str) -> list[IterationRecord
     return [IterationRecord(run_id=run_id, **row._asdict()) for row in rows]
 
 
+def read_losses(
+    connection: Connection, run_id: str, wanted: Sequence[int]
+) -> list[tuple[int, float]]:
+    """Return those of these iterations that are committed, in order, each with its loss."""
+    of_run = iterations.c.run == number_of(run_id), iterations.c.iteration.in_(wanted)
+    found = select(iterations.c.iteration, iterations.c.loss).where(*of_run)
+    rows = connection.execute(found.order_by(iterations.c.iteration))
+    return [(row.iteration, row.loss) for row in rows]
+
+
 def read_ledger(
     connection: Connection, run_id: str, iteration: int | None
 ) -> Iterator[LedgerRecord]:

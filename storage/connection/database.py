@@ -34,11 +34,13 @@ UPGRADE_ATTEMPTS = 6
 class Database:
     """One database, by its URL or by the path of an SQLite file. Opens nothing until used.
 
+    Nothing is written through one that is `read_only`, on which `write` raises `DatabaseReadOnly`.
     Threads may share it, and so may processes that are forked: each opens connections of its own.
     """
 
-    def __init__(self, url: str | Path) -> None:
+    def __init__(self, url: str | Path, *, read_only: bool = False) -> None:
         self._url = anchor_url(parse_url(url))
+        self.read_only = read_only
         #: The URL as it may be shown: without its password.
         self.address = show_url(self._url)
         self._engine = self._new_engine()
@@ -169,7 +171,7 @@ class Database:
         return old
 
     def _new_engine(self) -> Engine:
-        engine = engine_for(self._url, self.address)
+        engine = engine_for(self._url, self.address, read_only=self.read_only)
         bound_values.refuse_others(engine)
         return engine
 

@@ -79,10 +79,13 @@ def create_private(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
-def engine_for(url: URL, address: str) -> Engine:
-    """Return an engine that has connected to nothing yet; `address` is the URL as it is shown."""
+def engine_for(url: URL, address: str, *, read_only: bool = False) -> Engine:
+    """Return an engine that has connected to nothing yet; `address` is the URL as it is shown.
+
+    One that is `read_only` has connections that cannot write, whatever the user may.
+    """
     if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url, address)
+        return _sqlite_engine(url, address, read_only)
     if url.get_backend_name() != "postgresql":
         raise StorageUnreachable(_describe_unsupported(address))
     try:
@@ -108,7 +111,7 @@ def engine_for(url: URL, address: str) -> Engine:
     watch(engine, None if has_own_limit else LONGEST_SILENCE_SECONDS)
     event.listen(engine, "connect", settle)
     event.listen(engine, "connect", take_binary_arrays)
-    event.listen(engine, "begin", _settings_of(url))
+    event.listen(engine, "begin", _settings_of(url, read_only))
     return engine
 
 
@@ -120,15 +123,16 @@ def _arguments(url: URL) -> dict[str, str | None]:
     return POSTGRESQL_ARGUMENTS | _text_options(url) | {"prepare_threshold": None}
 
 
-def _settings_of(url: URL) -> Callable[[Connection], None]:
+def _settings_of(url: URL, read_only: bool) -> Callable[[Connection], None]:
     """Return what sets a transaction that has begun; what the URL sets itself is left alone."""
+    wanted = TRANSACTION_SETTINGS | ({"transaction_read_only": "on"} if read_only else {})
     own = {
         name.replace("-", "_")
         for name in _OWN_SETTING.findall(_text_options(url).get("options", ""))
     }
     calls = [
         f"set_config('{name}', '{value}', true)"
-        for name, value in TRANSACTION_SETTINGS.items()
+        for name, value in wanted.items()
         if name not in own
     ]
 
@@ -151,8 +155,20 @@ def _describe_unsupported(address: str) -> str:
     return f"Expected a database of SQLite or PostgreSQL. Received: {address}"
 
 
-def _sqlite_engine(url: URL, address: str) -> Engine:
+def _sqlite_engine(url: URL, address: str, read_only: bool) -> Engine:
     _check_sqlite(url, address)
+    if not read_only:
+        _make_directory(url, address)
+    engine = create_engine(url, max_overflow=UNLIMITED, json_serializer=_compact)
+    event.listen(engine, "do_connect", functools.partial(_connect, read_only=read_only))
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "checkout", _check_frozen)
+    event.listen(engine, "commit", _check_unchanged)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _make_directory(url: URL, address: str) -> None:
     try:
         Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -160,13 +176,6 @@ def _sqlite_engine(url: URL, address: str) -> Engine:
             f"Cannot make a directory for the database {address}: {error.strerror}. "
             "Name a file in a directory that can be written to."
         ) from error
-    engine = create_engine(url, max_overflow=UNLIMITED, json_serializer=_compact)
-    event.listen(engine, "do_connect", _connect)
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "checkout", _check_frozen)
-    event.listen(engine, "commit", _check_unchanged)
-    event.listen(engine, "begin", _begin)
-    return engine
 
 
 def _check_sqlite(url: URL, address: str) -> None:
@@ -181,13 +190,19 @@ def _check_sqlite(url: URL, address: str) -> None:
 
 
 def _connect(
-    dialect: Dialect, record: ConnectionPoolEntry, arguments: Sequence[Any], named: dict[str, Any]
+    dialect: Dialect,
+    record: ConnectionPoolEntry,
+    arguments: Sequence[Any],
+    named: dict[str, Any],
+    *,
+    read_only: bool,
 ) -> Any:
-    """Open the file, for reading where it may only be read."""
+    """Open the file, for reading where it may only be read or is to be."""
     file = Path(arguments[0])
     access = access_to(file)
-    record.info.update(access=access, file=file, stamp=stamp(file))
-    if access is Access.WRITE:
+    may_write = access is Access.WRITE and not read_only
+    record.info.update(access=access, may_write=may_write, file=file, stamp=stamp(file))
+    if may_write:
         create_private(file)
         return None  # which leaves it to SQLAlchemy
     return dialect.connect(uri_of(file, access), **named, uri=True)
@@ -197,7 +212,7 @@ def _prepare(connection: Any, record: ConnectionPoolEntry) -> None:
     """Durable commits, readers beside a writer, and transactions that begin when we say so."""
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    if record.info["access"] is Access.WRITE:
+    if record.info["may_write"]:
         _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
 

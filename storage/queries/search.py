@@ -33,7 +33,7 @@ from tapeworks.storage.queries.options import (
     make_whole,
     option_of,
 )
-from tapeworks.storage.queries.query_limits import DEFAULT_SECONDS, Statement
+from tapeworks.storage.queries.query_limits import DEFAULT_SECONDS, Statement, collect_listing
 from tapeworks.storage.queries.sqlite import ask_sqlite
 from tapeworks.storage.queries.views import COLUMNS
 from tapeworks.storage.records import RunStatus
@@ -188,14 +188,15 @@ def find_runs(
     sort: str = "created_at",
     descending: bool = True,
     limit: int | None = None,
+    offset: int = 0,
     columns: Sequence[str] | None = None,
 ) -> Listing:
     """Runs as rows of the view `runs`: those that fulfil everything that is asked for.
 
     `where` is a condition in SQL over the view's columns; `status` is any of these; `tags` must all
-    be there; `since` is the submission, or later. What is not known is sorted last. An option of a
-    network is a column too, `option.NAME`, NULL of a run that does not have it. Raises what `query`
-    raises.
+    be there; `since` is the submission, or later. What is not known is sorted last; the first
+    `offset` runs are left out. An option of a network is a column too, `option.NAME`, NULL of a run
+    that does not have it. Raises what `query` raises.
     """
     question = Question(sql=where or "", seconds=DEFAULT_SECONDS, view="runs")
     wanted = list(columns or COLUMNS["runs"])
@@ -207,8 +208,10 @@ def find_runs(
     if of_options or has_options(where or ""):
         options = _read_options(database, question)
     conditions = _conditions(where and options.replace(where), status, tags or {}, since)
-    statement = runs_statement(wanted, conditions, sort, descending, options).limit(limit)
-    found = _ask(database, _compile(database, statement), question)
+    statement = runs_statement(wanted, conditions, sort, descending, options)
+    statement = statement.limit(limit).offset(offset or None)
+    ask = _ask if where is not None else _read  # SQL of ours needs no process of its own
+    found = ask(database, _compile(database, statement), question)
     return found.convert(dict.fromkeys(of_options, make_whole))
 
 
@@ -270,11 +273,18 @@ def _ask(database: Database, statement: Statement, question: Question) -> Listin
     return ask_postgresql(database, statement, question)
 
 
+def _read(database: Database, statement: Statement, question: Question) -> Listing:
+    with database.read() as connection, translate_query_errors(question, statement):
+        parameters: Any = statement.parameters
+        found = connection.exec_driver_sql(statement.sql, parameters)
+        return collect_listing(found.keys(), (tuple(map(plain, row)) for row in found))
+
+
 def _compile(database: Database, statement: Select[Any]) -> Statement:
     """The statement as text and parameters for the driver. All parameters are text or numbers."""
     kwargs = {"render_postcompile": True}
     compiled = statement.compile(dialect=database.dialect, compile_kwargs=kwargs)
     values: Mapping[str, Any] = compiled.params
     places = getattr(compiled, "positiontup", None)
-    parameters = values if places is None else [values[name] for name in places]
+    parameters = values if places is None else tuple(values[name] for name in places)
     return Statement(sql=str(compiled), parameters=parameters, seconds=DEFAULT_SECONDS)
