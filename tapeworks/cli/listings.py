@@ -101,10 +101,10 @@ def _escape(text: str) -> str:
 
 
 def _texts(found: Listing) -> list[list[str]]:
-    return [[_text(cell) for cell in row] for row in found.rows]
+    return [[cell_text(cell) for cell in row] for row in found.rows]
 
 
-def _text(cell: Value) -> str:
+def cell_text(cell: Value) -> str:
     """A value for people: six digits of a number with a fraction."""
     if cell is None:
         return "-"

@@ -19,8 +19,11 @@ from tests.support.processes import ROOT
 ROOMS = ("model", "wire", "workers", "scheduler", "storage", "tapeworks")
 
 #: What the rooms hold beside Python's own files.
-DATA = {"tapeworks/py.typed", "tapeworks/storage/migrations/script.py.mako"}
-
+DATA = {"tapeworks/py.typed", "tapeworks/storage/migrations/script.py.mako"} | {
+    file.relative_to(ROOT).as_posix()
+    for kind in ("static", "templates")
+    for file in (ROOT / "tapeworks" / "web" / kind).iterdir()
+}
 
 #: What Python leaves beside its files.
 PASSED_OVER = shutil.ignore_patterns("__pycache__")
@@ -109,3 +112,20 @@ def test_a_new_user_trains_outside_of_the_repository(environment: Path, tmp_path
     assert "completed after 2 iterations" in trained
     assert (tmp_path / "loss_curve.png").is_file()
     assert "completed" in run(tapeworks, "runs", places=tmp_path)
+
+
+def test_the_wheel_serves_its_pages_and_files(environment: Path, tmp_path: Path) -> None:
+    script = """
+from tapeworks.storage.connection.database import Database
+from tapeworks.storage.history import History
+from tapeworks.web.app import create_app
+from tapeworks.web.options import WebOptions
+from starlette.testclient import TestClient
+database = Database("runs.db")
+database.upgrade()
+with TestClient(create_app(History(database), WebOptions()), "http://localhost") as client:
+    for path in ("/runs", "/static/app.css", "/static/live.js", "/static/uPlot-1.6.32.esm.js"):
+        print(client.get(path).status_code, len(client.get(path).content) > 500)
+database.close()
+"""
+    assert run(environment / "python", "-c", script, places=tmp_path) == "200 True\n" * 4

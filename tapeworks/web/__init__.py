@@ -1,0 +1,1 @@
+"""The web page: runs in a browser, and the same over REST."""

@@ -1,0 +1,39 @@
+"""The pages, a module for each: what is asked in the URL, and the values that its template shows.
+
+A page has a function `make_router`, and a line in `PAGES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from tapeworks.web.pages import login, runs
+from tapeworks.web.site import Site
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """A page's line in the navigation."""
+
+    title: str
+    path: str
+    #: The page is of no use where nothing may be changed.
+    writes: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """The routes of one page or several, and a line in the navigation if it has one."""
+
+    make_router: Callable[[Site], APIRouter]
+    entry: Entry | None = None
+
+
+#: All pages, in the order of the navigation.
+PAGES = (
+    Page(make_router=runs.make_router, entry=Entry(title="Runs", path="/runs")),
+    Page(make_router=login.make_router),
+)

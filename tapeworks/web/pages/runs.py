@@ -1,0 +1,229 @@
+"""All runs, or those that fulfil everything that is asked for, with their progress and losses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.datastructures import QueryParams
+
+from tapeworks.cli.descriptions import pairs
+from tapeworks.cli.given import read_statuses, read_whole
+from tapeworks.cli.listings import cell_text
+from tapeworks.errors import InvalidValue, UsageError
+from tapeworks.storage.errors import QueryError, ValueNotPlain
+from tapeworks.storage.queries.listing import Value
+from tapeworks.storage.queries.search import find_runs
+from tapeworks.storage.queries.views import COLUMNS
+from tapeworks.storage.records import RunStatus
+from tapeworks.web.pages.sparklines import Span, Sparklines
+from tapeworks.web.problems import status_of
+from tapeworks.web.site import Site
+
+#: What every row is made of.
+_FIXED = (
+    *("id", "name", "status", "request", "completed_iterations", "iterations"),
+    "parent_iterations",
+)
+
+#: What is shown beside it, unless other columns are chosen.
+DEFAULT_COLUMNS = ("final_loss", "test_accuracy", "created_at")
+
+#: Columns that may be chosen.
+CHOICES = tuple(name for name in COLUMNS["runs"] if name not in _FIXED)
+
+#: Runs on one page, and how many may be asked for.
+DEFAULT_LIMIT, MOST_ROWS = 50, 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """The runs that a URL asks for, and what is shown of them."""
+
+    where: str | None
+    status: tuple[RunStatus, ...]
+    tags: Mapping[str, str]
+    sort: str
+    descending: bool
+    columns: tuple[str, ...]
+    limit: int
+    offset: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A run as it is shown."""
+
+    id: str
+    label: str
+    status: str
+    #: What it has been asked to do and has not done yet.
+    request: str | None
+    completed: int
+    iterations: int
+    #: Points of a line.
+    curve: str
+    #: Texts of the chosen columns.
+    cells: tuple[str, ...]
+
+
+def make_router(site: Site) -> APIRouter:
+    """Routes to the runs."""
+    router, sparklines = APIRouter(), Sparklines(site.history)
+
+    @router.get("/")
+    def go_to_runs() -> Response:
+        return RedirectResponse("/runs")
+
+    @router.get("/runs")
+    def show_runs(request: Request) -> Response:
+        asked = request.query_params
+
+        def make_context() -> dict[str, Any]:
+            selection = read_selection(asked)
+            rows, more = list_rows(site, sparklines, selection)
+            return form_context(asked) | {
+                "rows": rows,
+                "links": page_links(asked, selection, more=more),
+                "sentence": None,
+            }
+
+        try:
+            return site.answer(request, "runs.html", make_context)
+        except (UsageError, QueryError, ValueNotPlain) as error:
+            context = {"rows": [], "links": [], "sentence": str(error)}
+            return site.render(
+                request, "runs.html", form_context(asked) | context, status_of(error)
+            )
+
+    return router
+
+
+def read_selection(asked: QueryParams) -> Selection:
+    """Return what the URL asks for. Raises `UsageError`."""
+    order = asked.get("order") or "desc"
+    if order not in {"asc", "desc"}:
+        raise InvalidValue("asc or desc", "order", order)
+    return Selection(
+        where=asked.get("where") or None,
+        status=tuple(read_statuses("status", [one for one in asked.getlist("status") if one])),
+        tags=pairs([tag for tag in asked.getlist("tag") if tag], "tag"),
+        sort=asked.get("sort") or "created_at",
+        descending=order == "desc",
+        columns=chosen_columns(asked),
+        limit=read_whole("limit", asked.get("limit") or DEFAULT_LIMIT, 1, MOST_ROWS),
+        offset=read_whole("offset", asked.get("offset") or 0),
+    )
+
+
+def chosen_columns(asked: QueryParams) -> tuple[str, ...]:
+    """Return the columns that the URL names, each once."""
+    given = [one.strip() for text in asked.getlist("columns") for one in text.split(",")]
+    return tuple(dict.fromkeys(filter(None, given))) or DEFAULT_COLUMNS
+
+
+def list_rows(site: Site, sparklines: Sparklines, selection: Selection) -> tuple[list[Row], bool]:
+    """Return the selected runs, and whether there are more behind them."""
+    found = find_runs(
+        site.history.database,
+        where=selection.where,
+        status=selection.status,
+        tags=selection.tags,
+        sort=selection.sort,
+        descending=selection.descending,
+        columns=(*_FIXED, *selection.columns),
+        limit=selection.limit + 1,
+        offset=selection.offset,
+    )
+    shown = found.rows[: selection.limit]
+    curves = sparklines.draw([_span(row) for row in shown])
+    return [_row(row, selection.columns, curves) for row in shown], len(found.rows) > len(shown)
+
+
+def _span(row: Sequence[Any]) -> Span:
+    values = dict(zip(_FIXED, row, strict=False))
+    first, end = values["parent_iterations"] or 0, values["completed_iterations"]
+    return Span(run_id=values["id"], first=first, end=end)
+
+
+def _row(row: Sequence[Any], columns: Sequence[str], curves: Mapping[str, str]) -> Row:
+    values = dict(zip(_FIXED, row, strict=False))
+    cells = zip(columns, row[len(_FIXED) :], strict=True)
+    return Row(
+        id=values["id"],
+        label=values["name"] or values["id"],
+        status=values["status"],
+        request=values["request"],
+        completed=values["completed_iterations"],
+        iterations=values["iterations"],
+        curve=curves[values["id"]],
+        cells=tuple(_cell(name, cell) for name, cell in cells),
+    )
+
+
+def _cell(column: str, value: Value) -> str:
+    if column.endswith("_at") and isinstance(value, str):
+        return value[:19]  # to the second
+    if column in {"tags", "options"} and isinstance(value, str):
+        return ", ".join(f"{key}={one}" for key, one in json.loads(value).items())
+    return cell_text(value)
+
+
+def form_context(asked: QueryParams) -> dict[str, Any]:
+    """The values of the form, as they were asked for, right or wrong."""
+    columns = chosen_columns(asked)
+    sort = asked.get("sort") or "created_at"
+    descending = (asked.get("order") or "desc") != "asc"
+    return {
+        "where": asked.get("where", ""),
+        "statuses": [(one.value, one.value in asked.getlist("status")) for one in RunStatus],
+        "tags": [tag for tag in asked.getlist("tag") if tag],
+        "sort": sort,
+        "descending": descending,
+        "choices": [(name, name in columns) for name in (*CHOICES, *_others(columns))],
+        "headings": [_heading(asked, name, sort, descending) for name in columns],
+        "fixed_headings": {
+            name: _heading(asked, name, sort, descending)
+            for name in ("name", "status", "completed_iterations")
+        },
+    }
+
+
+def _others(columns: Sequence[str]) -> list[str]:
+    """Chosen columns that are not in the list: options of networks, and mistakes."""
+    return [name for name in columns if name not in CHOICES]
+
+
+def _heading(asked: QueryParams, name: str, sort: str, descending: bool) -> dict[str, Any]:
+    """A column's name, the URL that sorts by it, and how it is sorted now."""
+    is_sorted = name == sort
+    order = "asc" if is_sorted and descending else "desc"
+    return {
+        "name": name,
+        "url": with_values(asked, sort=name, order=order, offset=None),
+        "sorted": ("descending" if descending else "ascending") if is_sorted else "none",
+    }
+
+
+def page_links(asked: QueryParams, selection: Selection, *, more: bool) -> list[tuple[str, str]]:
+    """Return titles and URLs of the pages before and after this one."""
+    links = []
+    if selection.offset:
+        before = max(selection.offset - selection.limit, 0)
+        links.append(("Previous", with_values(asked, offset=before or None)))
+    if more:
+        links.append(("Next", with_values(asked, offset=selection.offset + selection.limit)))
+    return links
+
+
+def with_values(asked: QueryParams, **values: Any) -> str:
+    """The same URL with other values; None takes one out."""
+    kept = [(name, value) for name, value in asked.multi_items() if value and name not in values]
+    return "?" + urlencode(
+        kept + [(name, value) for name, value in values.items() if value is not None]
+    )

@@ -1,0 +1,111 @@
+"""Errors as answers: the command line's sentences, and a status that means what its exit code does.
+
+Programs get them as problem+json (RFC 9457), people as a page.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from tapeworks.errors import EXPECTED, ExitCode, exit_code
+from tapeworks.storage.errors import RightMissing, SchemaMismatch, StateConflict
+
+#: What the paths of the REST interface begin with.
+API = "/api/"
+
+PROBLEM_JSON = "application/problem+json"
+
+_STATUSES = {
+    ExitCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    ExitCode.UNREACHABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    ExitCode.RUN_FAILED: HTTPStatus.CONFLICT,
+    ExitCode.INTERRUPTED: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+class Refused(Exception):
+    """A request that is not answered, whatever is asked."""
+
+    def __init__(self, status: HTTPStatus, sentence: str, **headers: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def status_of(error: Exception) -> HTTPStatus:
+    """The status for one of the `EXPECTED` errors."""
+    match error:
+        case StateConflict():
+            return HTTPStatus.CONFLICT
+        case SchemaMismatch():
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        case RightMissing():
+            return HTTPStatus.FORBIDDEN
+    return _STATUSES.get(exit_code(error), HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def answer_problem(
+    request: Request, status: HTTPStatus, sentence: str, headers: dict[str, str] | None = None
+) -> Response:
+    """Return the sentence as the client of this path reads it."""
+    sentence = " ".join(sentence.split())
+    if request.url.path.startswith(API):
+        return JSONResponse(
+            problem(status, sentence), status, headers=headers, media_type=PROBLEM_JSON
+        )
+    response: Response = request.app.state.site.render_problem(request, status, sentence)
+    response.headers.update(headers or {})
+    return response
+
+
+def problem(status: HTTPStatus, sentence: str) -> dict[str, Any]:
+    """The members of a problem."""
+    return {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": sentence,
+    }
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Have every error answered in one sentence."""
+    for kind in EXPECTED:
+        app.add_exception_handler(kind, _answer_expected)
+    app.add_exception_handler(Refused, _answer_refused)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_http)
+
+
+def _answer_expected(request: Request, error: Exception) -> Response:
+    return answer_problem(request, status_of(error), str(error))
+
+
+def _answer_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)  # noqa: S101 - as it was registered
+    return answer_problem(request, error.status, str(error), error.headers)
+
+
+def _answer_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as it was registered
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    sentence = f"Expected another value at {place}: {first['msg']}."
+    return answer_problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, sentence)
+
+
+def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as it was registered
+    status = HTTPStatus(error.status_code)
+    sentences = {
+        HTTPStatus.NOT_FOUND: f"There is nothing at {request.url.path}.",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible at {request.url.path}.",
+    }
+    sentence = sentences.get(status, str(error.detail))
+    return answer_problem(request, status, sentence, dict(error.headers or {}))

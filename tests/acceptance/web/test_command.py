@@ -1,0 +1,115 @@
+"""`tapeworks web` as a process: what it prints, whom it lets in, and how it ends."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tapeworks.cli.commands import web
+from tests.support.calls import Call
+from tests.support.made_up import submit
+from tests.support.processes import Start
+from tests.support.training import database
+from tests.support.web import serve
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    file = tmp_path / "token"
+    file.write_text("a-token-of-many-characters\n")
+    return file
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_it_is_stopped(places: Path, start: Start, number: signal.Signals) -> None:
+    served = serve(start)
+    with httpx2.Client() as client:
+        assert client.get(f"{served.address}/runs").status_code == 200
+        served.process.process.send_signal(number)
+        assert served.process.ended() == 130
+    assert served.process.err.splitlines()[-1] == "Web page stopped"
+    assert "Traceback" not in served.process.err
+
+
+def test_a_token_of_a_file_is_asked_for_and_never_written(
+    places: Path, start: Start, token_file: Path
+) -> None:
+    served = serve(start, "--token-file", str(token_file))
+    token = token_file.read_text().strip()
+    api = f"{served.address}/api/v1/openapi.json"
+    with httpx2.Client() as client:
+        assert client.get(api).status_code == 401
+        assert client.get(api, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+        assert client.get(f"{served.address}/runs?{token}").status_code == 303
+    served.process.interrupt()
+    assert served.process.ended() == 130
+    assert token not in served.process.out + served.process.err
+
+
+def test_a_token_is_made_where_others_reach_the_page(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(web, "is_loopback", lambda _: False)
+    monkeypatch.setattr(web, "serve", lambda app, _: seen.append(app.state.site.options))
+    called = call("web --port 0")
+    [options] = seen
+    assert len(options.token) >= 43
+    assert called.out.strip().endswith(f"/login#token={options.token}")
+    assert options.token not in called.err
+    assert options.token not in repr(options)
+    assert "Whoever has this link may use it" in called.err
+
+
+def test_a_page_that_only_reads_does_not_write(places: Path, start: Start) -> None:
+    history = database(places)
+    run = submit(history)
+    history.claim(run.id, "nobody:1:2", -1.0)
+    served = serve(start, "--read-only", TAPEWORKS_DATABASE_URL=str(places / "runs.db"))
+    with httpx2.Client() as client:
+        assert "running" in client.get(f"{served.address}/runs").text
+        refused = client.post(f"{served.address}/api/v1/runs/{run.id}/pause")
+    assert refused.status_code == 403
+    assert refused.json()["detail"].startswith("This web page only reads.")
+    history.database.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ("--host 300.1.2.3", 2, "The web page cannot be served at 300.1.2.3 port 8470: "),
+        ("--port 65536", 2, "65536"),
+        ("--token-file nowhere", 2, "Expected a file with a token in one line."),
+        ("--token-file short", 2, "Expected a token of 16 characters"),
+    ],
+)
+def test_what_cannot_work_is_told_in_a_sentence(
+    call: Call, places: Path, options: str, code: int, words: str
+) -> None:
+    (places / "short").write_text("short\n")
+    called = call(f"web {options}")
+    assert (called.code, called.out) == (code, "")
+    assert words in called.err
+    assert called.err.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_told(call: Call) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        called = call(f"web --port {other.getsockname()[1]}")
+    assert called.code == 2
+    assert "in use. Name another place with --host and --port" in called.err
+
+
+def test_a_database_that_cannot_be_reached_is_told(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_DATABASE_URL", "postgresql://127.0.0.1:1/nobody")
+    called = call("web --port 0")
+    assert (called.code, called.out) == (4, "")
+    assert called.err.startswith("tapeworks: Cannot use the database")
