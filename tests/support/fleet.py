@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import IO
@@ -22,6 +22,7 @@ class Fleet:
 
     redis_url: str
     log: IO[bytes]
+    environment: Mapping[str, str] = field(default_factory=dict)  #: of the workers, beside ours
     supervisors: list[Supervisor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -33,7 +34,7 @@ class Fleet:
         while len(self.supervisors) > count:
             self.supervisors.pop().stop()
         for _ in range(len(self.supervisors), count):
-            self.supervisors.append(Supervisor(self.redis_url, 1, self.log))
+            self.supervisors.append(Supervisor(self.redis_url, 1, self.log, self.environment))
             self.supervisors[-1].start()
         until(lambda: self.ready() == self.process_ids(), f"{count} workers are ready{self._log()}")
 
@@ -65,11 +66,12 @@ class Fleet:
 
 
 @contextmanager
-def running_fleet() -> Iterator[Fleet]:
+def running_fleet(environment: Mapping[str, str] | None = None) -> Iterator[Fleet]:
     """A Redis without any worker yet; all that is started at it is ended."""
     with ExitStack() as stack:
         server = stack.enter_context(RedisServer())
-        fleet = Fleet(server.url, stack.enter_context(tempfile.TemporaryFile()))
+        log = stack.enter_context(tempfile.TemporaryFile())
+        fleet = Fleet(server.url, log, environment or {})
         stack.callback(fleet.redis.close)
         stack.callback(fleet.stop)
         yield fleet
