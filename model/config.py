@@ -297,6 +297,15 @@ class RunConfig(UpdateConfig, Architecture):
         return GradientForm.PER_IMAGE if is_small else GradientForm.SUMMED
 
     @property
+    def gradient_choice(self) -> GradientChoice:
+        """The choice of gradients, made where it was left open."""
+        if self.gradients is not GradientChoice.AUTO:
+            return self.gradients
+        if not self.is_built_in:
+            return GradientChoice.MICROBATCH
+        return GradientChoice(self.gradient_form.value)
+
+    @property
     def recording_interval(self) -> int:
         """Iterations from one that is recorded in full to the next; 1: all of them are."""
         is_small = self.images_in_an_iteration <= MOST_IMAGES_ALWAYS_RECORDED

@@ -69,7 +69,7 @@ def gradient_form(run: RunRecord) -> str | None:
     None for stored settings that no driver here can use; likewise `recording_interval`.
     """
     config = _config(run)
-    return config.gradient_form.value if config else None
+    return config.gradient_choice.value if config else None
 
 
 def recording_interval(run: RunRecord) -> int | None:
@@ -187,7 +187,11 @@ def _number(value: float | None) -> str:
 
 def _settings(run: RunRecord) -> dict[str, str]:
     """The stored settings; those that were left open show what they come to."""
+    from tapeworks.model.networks.builtin.spec import Architecture
+
     settings = spread_options(run.configuration)
+    if run.network_digest is not None:  # which reads no setting of the built-in network
+        settings = {k: v for k, v in settings.items() if k not in Architecture.model_fields}
     texts = {name: setting_text(value) for name, value in settings.items()}
     decided = {"gradients": gradient_form(run), "record_images_every": recording_interval(run)}
     for name, value in decided.items():

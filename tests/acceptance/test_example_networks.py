@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tapeworks.model import datasets
 from tapeworks.model.config import run_config
 from tapeworks.model.networks.own.allowed import allow
 from tapeworks.model.networks.prepare import Prepared
@@ -20,7 +21,7 @@ from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.submission import prepare_runs, submit
 from tapeworks.storage.history import History
-from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
+from tapeworks.storage.records import EvaluationRecord, IterationRecord, RunRecord, RunStatus
 from tapeworks.workers.sources import allow_networks
 from tests.support.fleet import Fleet, running_fleet
 from tests.support.replaying import replayed
@@ -83,12 +84,12 @@ def example(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @functools.cache
-def pictures(directory: Path) -> str:
+def pictures(directory: Path, count: int = 60) -> str:
     """Colour pictures of ten classes: each has stripes of its own, under noise."""
     source = np.random.default_rng(5)
-    labels = np.arange(60) % 10
+    labels = np.arange(count) % 10
     waves = np.sin(np.arange(32) * (1 + labels[:, np.newaxis]) / 3)[:, :, np.newaxis, np.newaxis]
-    noise = source.normal(0, 0.2, (60, 32, 32, 3))
+    noise = source.normal(0, 0.2, (count, 32, 32, 3))
     images = np.clip(127 + 80 * (waves + noise), 0, 255).astype(np.uint8)
     np.savez(directory / "stripes.npz", images=images, labels=labels)
     return str(directory / "stripes.npz")
@@ -184,3 +185,70 @@ def test_a_replay_finds_every_bit(example: Example, history: History) -> None:
 
     assert found.difference is None
     assert found.same == list(range(run.iterations))
+
+
+# What they learn
+
+
+LEARNING: dict[str, dict[str, Any]] = {
+    "mlp": {"dataset": "breast_cancer", "images": 400, "test_images": 169, "iterations": 40},
+    "regression": {"dataset": "diabetes", "images": 342, "test_images": 100, "iterations": 60},
+    "lenet": {
+        "dataset": "mnist",
+        "images": 8000,
+        "test_images": 2000,
+        "images_per_iteration": 128,
+        "iterations": 640,
+        "learning_rate": 0.003,
+        "schedule": "cosine",
+    },
+    "resnet": {
+        "images": 600,
+        "test_images": 200,
+        "images_per_iteration": 100,
+        "iterations": 60,
+        "learning_rate": 0.003,
+        "schedule": "cosine",
+    },
+}
+
+
+def learned(history: History, name: str, **values: Any) -> EvaluationRecord:
+    """The last evaluation of a training in this process, with the settings of the documents."""
+    example = checked(name, **{"microbatch_size": None} | LEARNING[name] | values)
+    run = drive(history, LocalDispatcher(), example.submit(history)).run
+    return history.evaluations(run.id)[-1]
+
+
+def test_the_dense_network_tells_tumours_apart(history: History) -> None:
+    accuracy = learned(history, "mlp").accuracy
+
+    assert accuracy is not None
+    assert accuracy >= 0.95
+
+
+def test_the_regression_is_better_than_the_mean_of_all_targets(history: History) -> None:
+    evaluation = learned(history, "regression")
+    data = datasets.load(run_config(REGRESSION | {"network": "x.py"} | LEARNING["regression"]))
+    scaled = (data.test.labels - data.training.labels.mean()) / 77
+
+    assert evaluation.accuracy is None
+    assert evaluation.loss / evaluation.images < 0.6 * float(np.square(scaled).mean())
+
+
+@pytest.mark.slow
+def test_lenet_knows_98_of_100_digits_that_it_has_not_seen(
+    history: History, mnist_dir: Path
+) -> None:
+    accuracy = learned(history, "lenet", data_dir=str(mnist_dir)).accuracy
+
+    assert accuracy is not None
+    assert accuracy >= 0.98
+
+
+@pytest.mark.slow
+def test_the_residual_network_tells_stripes_apart(history: History, tmp_path: Path) -> None:
+    accuracy = learned(history, "resnet", dataset=pictures(tmp_path, 800)).accuracy
+
+    assert accuracy is not None
+    assert accuracy >= 0.9

@@ -90,7 +90,8 @@ class Terminal:
         self.environment = kept | own
         (self.directory / "home").mkdir()
         (self.directory / ".venv").symlink_to(sys.prefix)
-        (self.directory / "docs").symlink_to(REPOSITORY / "docs")
+        for name in ("docs", "examples"):
+            (self.directory / name).symlink_to(REPOSITORY / name)
 
     def typed(self, line: str) -> str:
         """The line with this machine's Redis, and the recipe in place of `make`, which installs."""
