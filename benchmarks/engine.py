@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import multiprocessing
-import os
 import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from typing import Any
+from functools import partial
 
 import numpy as np
 
-from benchmarks.engine_process import PRODUCTS, serve
+from benchmarks import turns
+from benchmarks.cores import cores
+from benchmarks.engine_process import PRODUCTS, build
 from benchmarks.engine_report import LABELS, PEERS, Samples, table, told
 from benchmarks.problem import Problem
 from benchmarks.rounds import announced
@@ -51,20 +50,13 @@ class Running:
 
     engine: str
     count: int
-    pipe: Connection
-
-    def ask(self, question: str) -> Any:
-        """Its gradients, or its calls per second."""
-        self.pipe.send(question)
-        return self.pipe.recv()
+    waiting: turns.Waiting
 
 
 def main() -> None:
     """Check, measure, print."""
     arguments = _arguments()
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    turns.limit_threads()
     network = BuiltinNetwork(
         image_side=arguments.image_side,
         kernel_sizes=arguments.kernel_sizes,
@@ -97,9 +89,9 @@ def available(network: BuiltinNetwork) -> list[str]:
 
 def check(waiting: Sequence[Running]) -> None:
     """Exit unless all give the same gradients: those of the largest call, as far as they go."""
-    expected = max(waiting, key=lambda running: running.count).ask("gradients")
+    expected = max(waiting, key=lambda running: running.count).waiting.answer()
     for running in waiting:
-        for name, array in running.ask("gradients").items():
+        for name, array in running.waiting.answer().items():
             wanted = expected[name][: running.count]
             off = float(np.abs(array - wanted).max() / np.abs(wanted).max())
             if not off <= TOLERANCE:
@@ -112,49 +104,40 @@ def measured(waiting: Sequence[Running], rounds: int) -> Samples:
     samples: Samples = defaultdict(list)
     for _ in announced(rounds):
         for running in waiting:
-            samples[running.engine, running.count].append(running.ask("measure") * running.count)
+            rate = running.waiting.measure() * running.count
+            samples[running.engine, running.count].append(rate)
     for running in waiting:
-        running.pipe.close()
+        running.waiting.close()
     return samples
 
 
 def all_cores(engines: Iterable[str], network: BuiltinNetwork, rounds: int) -> Iterator[str]:
     """Lines with images per second of a process on each core, all at the same time."""
     yield ""
-    yield f"{f'All {len(_cores())} cores, a process on each':36} images   images/s"
+    yield f"{f'All {len(cores())} cores, a process on each':36} images   images/s"
     for engine, count in ON_ALL_CORES:
         if engine not in engines:
             continue
-        crew = [start(engine, count, network, core) for core in _cores()]
+        crew = [start(engine, count, network, place) for place in range(len(cores()))]
         totals = []
         for _ in range(rounds):
             for running in crew:
-                running.pipe.send("measure")
-            totals.append(count * sum(running.pipe.recv() for running in crew))
+                running.waiting.begin()
+            totals.append(count * sum(running.waiting.rate() for running in crew))
         for running in crew:
-            running.pipe.close()
+            running.waiting.close()
         yield f"{LABELS[engine]:36} {count:6} {statistics.median(totals):10,.0f}"
 
 
-def start(engine: str, count: int, network: BuiltinNetwork, core: int | None = None) -> Running:
-    """A process that has compiled and computed once, on this core or the first."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    problem = Problem(network=network, count=count)
-    arguments = (theirs, engine, problem, _cores()[0] if core is None else core)
-    context.Process(target=serve, args=arguments, daemon=True).start()
-    theirs.close()
+def start(engine: str, count: int, network: BuiltinNetwork, place: int = 0) -> Running:
+    """A process that has compiled and computed once, on this core."""
     try:
-        ours.recv()
-    except EOFError:
-        sys.exit(f"{LABELS.get(engine, engine)} did not start; its error stands above.")
-    return Running(engine=engine, count=count, pipe=ours)
-
-
-def _cores() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
+        waiting = turns.start(
+            partial(build, engine, Problem(network=network, count=count)), place=place
+        )
+    except turns.NotStartedError as error:
+        sys.exit(f"{LABELS.get(engine, engine)} did not start: {error}.")
+    return Running(engine=engine, count=count, waiting=waiting)
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,21 +1,13 @@
-"""One engine in a process of its own, which computes whenever it is told to."""
+"""The engines that are measured, each built in a process of its own."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
-from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
 from benchmarks.problem import Compute, Problem
-from tapeworks.model.engine.runtime import keep_freed_memory
 from tapeworks.model.networks.builtin.spec import Unfolding
-
-#: Seconds that one answer to "measure" takes, about.
-MEASURED_SECONDS = 0.4
 
 #: Libraries whose product of two large matrices shows what the machine can do.
 PRODUCTS = ("NumPy", "TensorFlow")
@@ -24,29 +16,7 @@ PRODUCTS = ("NumPy", "TensorFlow")
 PRODUCT_SIDE = 1536
 
 
-def serve(connection: Connection, engine: str, problem: Problem, core: int | None) -> None:
-    """Answer "gradients" and "measure" until the other end is closed."""
-    if core is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})
-    keep_freed_memory()  # as Tapeworks does; PyTorch gains by it too
-    with contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
-        compute = _build(engine, problem)
-        compute()
-        connection.send("ready")
-        while True:
-            question = connection.recv()
-            connection.send(compute() if question == "gradients" else _calls_per_second(compute))
-
-
-def _calls_per_second(compute: Compute) -> float:
-    calls, began, now = 0, time.perf_counter(), time.perf_counter()
-    while now < began + MEASURED_SECONDS:
-        compute()
-        calls, now = calls + 1, time.perf_counter()
-    return calls / (now - began)
-
-
-def _build(engine: str, problem: Problem) -> Any:
+def build(engine: str, problem: Problem) -> Any:
     """Each engine loads its framework here, and no other's."""
     if engine in PRODUCTS:
         return _product(engine)

@@ -6,7 +6,6 @@ Import `tf` and `xla` from here only: the settings must stand before TensorFlow 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import sys
 import tempfile
@@ -14,25 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tapeworks.model.engine.flags import FLAGS, THREADS, find_ignored_variables
+from tapeworks.model.engine.memory import keep_freed_memory
 from tapeworks.model.keras_settings import without_keras_settings
-
-#: Memory that a process keeps when it is freed. Half of it is the most that glibc accepts as the
-#: size from which an array is mapped apart.
-KEPT_BYTES = 64 * 2**20
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from <malloc.h>
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what a microbatch frees, for the next one.
-
-    It would give the memory back to the kernel, which clears every page before it gives it again:
-    with some sizes that doubles the time.
-    """
-    adjust = getattr(ctypes.CDLL(None), "mallopt", None)
-    if adjust is not None:  # other C libraries have no such setting
-        adjust(_M_TRIM_THRESHOLD, KEPT_BYTES)
-        adjust(_M_MMAP_THRESHOLD, KEPT_BYTES // 2)
-
 
 #: TensorFlow loads this module of Keras at import and does without it where Keras is not
 #: installed. We do without it too: 2 of 6 seconds, and 100 MB in every worker.
