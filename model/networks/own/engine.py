@@ -184,19 +184,20 @@ class Functions:
                 tape.watch(arrays)
                 measured = self._measure(image, label, members, *arrays)
             gradients = self._keep(tape.gradient(measured[LOSSES], arrays), arrays)
-            squares = [tf.reduce_sum(tf.square(one)) for one in gradients.values()]
-            values = {name: value[0] for name, value in measured.items()}
-            return values | gradients | {GRADIENT_NORMS: tf.sqrt(tf.add_n(squares))}
+            return {name: value[0] for name, value in measured.items()} | gradients
 
+        found = self._map(compute, (images, labels))
+        of_arrays = [_find_norms(found[_KEY + name]) for name in self._network.shapes]
+        return found | {GRADIENT_NORMS: _find_norms(tf.stack(of_arrays, axis=1))}
+
+    def _map(self, compute: Callable[..., Tensors], inputs: tuple[Any, Any]) -> Tensors:
         if self._network.backward is Backward.VECTORIZED:
-            return tf.vectorized_map(compute, (images, labels), fallback_to_while_loop=False)  # type: ignore[no-any-return]
-        kinds = dict.fromkeys([LOSSES, GRADIENT_NORMS], tf.float32)
-        kinds |= {_KEY + name: tf.float32 for name in self._network.shapes}
+            return tf.vectorized_map(compute, inputs, fallback_to_while_loop=False)  # type: ignore[no-any-return]
+        kinds = {_KEY + name: tf.float32 for name in self._network.shapes}
+        kinds |= {LOSSES: tf.float32}
         if self._module.logits is not None:
-            kinds[PREDICTIONS] = tf.int32
-        return tf.map_fn(  # type: ignore[no-any-return]
-            compute, (images, labels), fn_output_signature=kinds, parallel_iterations=1
-        )
+            kinds |= {PREDICTIONS: tf.int32}
+        return tf.map_fn(compute, inputs, fn_output_signature=kinds, parallel_iterations=1)  # type: ignore[no-any-return]
 
     def _name(self, arrays: Iterable[Any]) -> Tensors:
         return dict(zip(self._network.shapes, arrays, strict=True))
@@ -212,6 +213,11 @@ class Functions:
             _KEY + name: tf.zeros_like(array) if one is None else tf.convert_to_tensor(one)
             for name, one, array in zip(self._network.shapes, gradients, arrays, strict=True)
         }
+
+
+def _find_norms(arrays: Any) -> Any:
+    """(n,) Euclidean norms of (n, …), without an array of squares: memory is what they cost."""
+    return tf.math.reduce_euclidean_norm(tf.reshape(arrays, (arrays.shape[0], -1)), axis=1)
 
 
 def _as_array(tensor: Any) -> NDArray[Any]:

@@ -38,17 +38,22 @@ def _convert(theirs: Any, given: Any, *arguments: Any, **named: Any) -> Any:
     count, stride = slopes.shape[0], given.get_attr("strides")[1]
     height, width = slopes.shape[2:4]
     padded = _pad(given, maps[:, 0], (rows, columns), (height, width), stride)
-    windows = [
-        padded[:, top : top + (height - 1) * stride + 1 : stride][
-            :, :, left : left + (width - 1) * stride + 1 : stride
-        ]
-        for top in range(rows)
-        for left in range(columns)
-    ]
-    patches = tf.reshape(tf.stack(windows, axis=3), (count, height * width, -1))
+    planes = tf.transpose(padded, (0, 3, 1, 2))
+    shifted = _shift(planes, 3, columns, width, stride)  # along columns: (n, shifts, channels, …)
+    patches = tf.reshape(_shift(shifted, 3, rows, height, stride), (count, -1, height * width))
     flat = tf.reshape(slopes, (count, height * width, filters))
-    gradients = tf.matmul(patches, flat, transpose_a=True)
+    gradients = tf.matmul(patches, flat)
     return pfor.wrap(tf.reshape(gradients, (count, rows, columns, channels, filters)), True)
+
+
+def _shift(planes: Any, axis: int, shifts: int, length: int, stride: int) -> Any:
+    """Stack parts of planes that begin one place further on each time, on a new second axis."""
+    before = (slice(None),) * axis
+    parts = [
+        planes[(*before, slice(first, first + (length - 1) * stride + 1, stride))]
+        for first in range(shifts)
+    ]
+    return tf.stack(parts, axis=1)
 
 
 def _is_faster(given: Any, maps: Any, slopes: Any, sizes: Any) -> bool:
