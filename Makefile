@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-slow test-fast check audit format simulate fuzz bench bench-engine bench-scaling bench-paced bench-long bench-large bench-signing bench-history bench-multi-worker chaos lock clean
+.PHONY: help train test test-slow test-fast check audit format simulate fuzz bench bench-engine bench-networks bench-scaling bench-paced bench-long bench-large bench-signing bench-history bench-multi-worker chaos lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -83,12 +83,15 @@ bench-multi-worker: $(VENV)/.runtime  ## Try TensorFlow's MultiWorkerMirroredStr
 
 # In no lock: the peers are measured as their users get them, and nothing else needs them.
 $(VENV)/.bench: $(VENV)/.runtime pyproject.toml
-	@echo "Installing JAX, PyTorch, Ray and Dask to measure against"
+	@echo "Installing JAX, PyTorch, Opacus, Ray and Dask to measure against"
 	$(INSTALL) --no-build-isolation --editable '.[bench]'
 	@touch $@
 
 bench-engine: $(VENV)/.bench  ## Measure the gradient engine beside JAX, PyTorch and the seed's program
 	$(BIN)/python -m benchmarks.engine
+
+bench-networks: $(VENV)/.bench  ## Measure example networks beside Keras, PyTorch and Opacus, and two workers (MNIST in TAPEWORKS_DATA_DIR)
+	$(BIN)/python -m benchmarks.networks --document docs/networks.md
 
 bench-scaling: $(VENV)/.bench  ## Time 0, 1 and 2 workers beside PyTorch DDP (MNIST in TAPEWORKS_DATA_DIR)
 	$(BIN)/python -m benchmarks.scaling --document docs/scaling.md

@@ -35,6 +35,7 @@ class Job:
     classes: str = "3,6"
     dataset: str = "mnist"
     iterations: int
+    others: tuple[str, ...] = ()  #: further words of the command line
 
     @property
     def options(self) -> list[str]:
@@ -45,7 +46,7 @@ class Job:
             "--images": self.images,
             "--iterations": self.iterations,
         }
-        return [str(word) for option in options.items() for word in option]
+        return [*(str(word) for option in options.items() for word in option), *self.others]
 
     def of(self, iterations: int | None) -> Job:
         """Return the same with so many iterations, if they are given."""
