@@ -78,7 +78,7 @@ class Training:
     def workers(self) -> list[int]:
         """Return the processes of its workers, oldest first."""
         children = psutil.Process(self.process.pid).children()
-        ours = [child for child in children if "workers" in child.cmdline()]
+        ours = [child for child in children if _is_worker(child)]
         return [child.pid for child in sorted(ours, key=psutil.Process.create_time)]
 
     def pin(self, workers: int) -> None:
@@ -92,6 +92,13 @@ class Training:
             pin(worker, place)
         if workers < len(cores()):
             pin(self.process.pid, workers)
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "tapeworks.workers" in process.cmdline()
+    except psutil.NoSuchProcess:  # it has just ended
+        return False
 
 
 def time_train(
