@@ -68,9 +68,8 @@ def example_path(name: str) -> str:
 
 def load_problem(name: str) -> ExampleProblem:
     """The problem of a network, the same one every time."""
-    from tapeworks.model.networks.own.allowed import allow
+    from tapeworks.model.networks.own.allowed import allow, read_source
     from tapeworks.model.networks.own.module import load_module
-    from tapeworks.model.networks.prepare import read_source
 
     draw = np.random.default_rng(1)
     source = read_source(example_path(name))

@@ -82,12 +82,18 @@ class Training:
         return [child.pid for child in sorted(ours, key=psutil.Process.create_time)]
 
     def pin(self, workers: int) -> None:
-        """Wait for so many workers and pin each to a core; what is left over goes to the rest."""
+        """Wait for so many workers and pin each to a core; what is left over goes to the rest.
+
+        Raises if there were never so many.
+        """
         if not workers:
             pin(self.process.pid, 0)
             return
         while len(found := self.workers()) < workers and self.process.poll() is None:
             time.sleep(LOOK_SECONDS)
+        if len(found) < workers:
+            self.finish()
+            raise RuntimeError(f"Expected {workers} workers to pin. Received: {len(found)}.")
         for place, worker in enumerate(found):
             pin(worker, place)
         if workers < len(cores()):

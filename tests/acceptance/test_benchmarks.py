@@ -16,6 +16,10 @@ from benchmarks.processes import ROOT, environment
 pytestmark = pytest.mark.slow
 
 
+#: Of the benchmark of networks.
+_SHORT = ["--rounds", "1", "--networks", "lenet"]
+
+
 def _run(module: str, *words: str, data_dir: Path | None = None) -> list[str]:
     """Lines of a benchmark's standard output."""
     variables = {"TAPEWORKS_DATA_DIR": str(data_dir)} if data_dir else {}
@@ -88,6 +92,24 @@ def _told(line: str, benchmark: str) -> dict[str, float]:
     head, *words = line.split()
     assert head == f"{benchmark}:"
     return {name: float(value) for name, value in (word.split("=") for word in words)}
+
+
+def test_networks_compares_ways_that_have_the_same_losses() -> None:
+    ways = ["microbatch", "keras", "per-image"]
+    lines = _run("benchmarks.networks", *_SHORT, "--parts", "ways", "--ways", *ways)
+
+    assert _told(lines[-1], "networks")["lenet_keras_ratio"] > 0
+    row = re.compile(r"\| (Tapeworks|Keras), `.*` \| [\d,]+ \|")
+    assert sum(bool(row.fullmatch(line)) for line in lines) == len(ways)
+
+
+def test_networks_compares_two_pinned_workers_with_one_process(mnist_dir: Path) -> None:
+    words = [*_SHORT, "--parts", "workers", "--iterations", "6"]
+    lines = _run("benchmarks.networks", *words, data_dir=mnist_dir)
+
+    told = _told(lines[-1], "networks")
+    assert told.keys() == {"two_workers_ratio"}
+    assert told["two_workers_ratio"] > 0
 
 
 def test_multi_worker_tells_whether_tensorflows_own_strategy_works() -> None:

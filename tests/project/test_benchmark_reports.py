@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import large_run, long_run
+from benchmarks import large_run, long_run, networks_report
 from benchmarks.document import fill
 from benchmarks.long_run import TIME, Series
+from benchmarks.networks import check
 from benchmarks.pacing.paced_run import Measured
 from benchmarks.pacing.points import PACED, Point
 from benchmarks.pacing.report import Results, draw, fitted, fleets_table, paced_table, worth_table
@@ -178,3 +180,49 @@ def test_tables_are_put_between_their_marks(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match="<!-- three -->"):
         fill(document, {"three": ["x"]})
+
+
+#: Seconds per image of examples, and of iterations by the number of workers.
+WAYS = {
+    ("lenet", "microbatch"): [1e-4, 1e-4, 9.0],
+    ("lenet", "keras"): [3e-4],
+    ("lenet", "keras-fit"): [2e-4],
+    ("lenet", "per-image"): [4e-4],
+    ("resnet", "microbatch"): [2e-3],
+}
+TRAININGS = {0: [0.3, 0.36], 2: [0.2, 0.2, 9.0]}
+
+
+def test_the_line_of_networks_compares_with_the_faster_peer() -> None:
+    assert networks_report.told(WAYS, TRAININGS) == (
+        "networks: lenet_keras_ratio=2.000 two_workers_ratio=1.650"
+    )
+
+
+def test_the_tables_of_networks_show_medians_of_what_was_measured() -> None:
+    assert networks_report.ways_table(WAYS, ["lenet", "resnet"]) == [
+        "| µs per image | `lenet.py` | `resnet.py` |",
+        "|---|---|---|",
+        "| Tapeworks, `microbatch` | 100 | 2,000 |",
+        "| Keras, `train_on_batch` | 300 |  |",
+        "| Keras, `fit` | 200 |  |",
+        "| Tapeworks, `per-image` | 400 |  |",
+    ]
+    assert networks_report.workers_table(TRAININGS, 660) == [
+        "| 660 images an iteration | iteration | images/s |",
+        "|---|---|---|",
+        "| one process, no queue | 330.0 ms | 2,000 |",
+        "| 2 workers | 200.0 ms | 3,300 |",
+    ]
+    assert networks_report.ways_table({}, ["lenet"]) == networks_report.workers_table({}, 1) == []
+
+
+def test_ways_that_compute_something_else_end_the_benchmark() -> None:
+    ours = {"losses": np.array([1.0, 3.0]), "gradient_norms": np.array([5.0, 6.0])}
+
+    check({"per-image": ours, "keras": {"losses": np.array(2.0)}, "vmap": ours})
+
+    with pytest.raises(SystemExit, match=r"Keras, `train_on_batch`: expected losses of 2\.0"):
+        check({"per-image": ours, "keras": {"losses": np.array(2.1)}})
+    with pytest.raises(SystemExit, match="Opacus: expected gradient_norms"):
+        check({"per-image": ours, "opacus": ours | {"gradient_norms": np.array([6.0, 5.0])}})
