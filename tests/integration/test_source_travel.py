@@ -368,7 +368,9 @@ def test_a_hostile_network_in_a_message_harms_nobody(
     hostile = asked.model_copy(update={"network": changed})
     first = answer(worker, hostile.model_dump_json())
     second = answer(worker, asked.model_dump_json())
-    assert first.status in {Status.FAILED, Status.NOT_ALLOWED}
+    # Options that no function names are left out; what cannot be computed is told.
+    harmless = {Status.DONE} if "option" in kind else {Status.FAILED, Status.NOT_ALLOWED}
+    assert first.status in harmless
     assert "\n" not in first.detail
     assert second.status is Status.DONE
 
