@@ -21,6 +21,9 @@ TASK = "tapeworks.compute_shard"
 #: The queue of messages that any worker may answer.
 QUEUE = "shards"
 
+#: No fingerprint: it is hexadecimal.
+RESERVED = "networks"
+
 #: An entry up to its id, and its end behind the body.
 _BEGINNING, _END = f'{{"headers": {{"task": "{TASK}", "id": "', b'"}'
 
@@ -40,6 +43,14 @@ def queue_name(fingerprint: str | None) -> str:
     could only refuse is not offered to it.
     """
     return f"{QUEUE}.{fingerprint}" if fingerprint else QUEUE
+
+
+def reserve(fingerprint: str | None) -> str:
+    """Return what stands for a fingerprint in the queue of workers that run users' networks.
+
+    A run whose network some worker may not run uses it: they would take its messages in vain.
+    """
+    return f"{RESERVED}.{fingerprint}" if fingerprint else RESERVED
 
 
 def entry(argument: str, queue: str = QUEUE) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tapeworks.model.parameters import digest
 from tapeworks.wire import redis_client
-from tapeworks.wire.envelopes import entry, queue_name
+from tapeworks.wire.envelopes import entry, queue_name, reserve
 from tapeworks.wire.errors import MessageUnreadable
 from tapeworks.wire.keys import (
     ANSWER_SECONDS,
@@ -76,15 +76,23 @@ class Exchange(Registry):
         with redis_client.translate_errors(self.url):
             self._redis.expire(payload_key(content_digest), RETIRED_SECONDS)
 
-    def send(self, messages: Iterable[ShardMessage], opening: Opening | None = None) -> None:
+    def send(
+        self,
+        messages: Iterable[ShardMessage],
+        opening: Opening | None = None,
+        *,
+        is_reserved: bool = False,
+    ) -> None:
         """Put messages on their queues, behind what they rest on, in one round trip.
 
-        After `RedisUnreachable` any of it may be there or not.
+        Reserved, they are for workers that run users' networks. After `RedisUnreachable` any of it
+        may be there or not.
         """
         entries = defaultdict[str | None, list[bytes]](list)
         for message in messages:
             sealed = self.signer.seal(Purpose.MESSAGE, message.model_dump_json())
-            entries[message.fingerprint].append(entry(sealed, queue_name(message.fingerprint)))
+            kind = reserve(message.fingerprint) if is_reserved else message.fingerprint
+            entries[kind].append(entry(sealed, queue_name(kind)))
         commands = _opening_commands(opening) if opening else []
         commands += [("LPUSH", queue_key(kind), *ready) for kind, ready in entries.items()]
         with redis_client.translate_errors(self.url):

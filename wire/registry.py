@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from tapeworks.model.networks.kinds import AnyNetwork
 from tapeworks.model.networks.own.allowed import source_digest
 from tapeworks.wire import redis_client
+from tapeworks.wire.envelopes import reserve
 from tapeworks.wire.errors import SignatureWrong
 from tapeworks.wire.keys import (
     IN_PROGRESS_SECONDS,
@@ -84,7 +85,7 @@ class Registry:
         with redis_client.translate_errors(self.url):
             return str(self._redis.info("server")["run_id"])
 
-    def survey(self, run_id: str, fingerprint: str | None) -> Survey:
+    def survey(self, run_id: str, fingerprint: str | None, *, is_reserved: bool = False) -> Survey:
         """See who and what is there, in two round trips; show that the run is in progress.
 
         What the run keeps here for a long time, and the queue that it uses, is kept as long as it.
@@ -97,14 +98,10 @@ class Registry:
             pipe.info("memory")
             pipe.set(in_progress_key(run_id), 1, ex=IN_PROGRESS_SECONDS)
             pipe.expire(current_key(run_id), RUN_SECONDS)
-            for key in (
-                network_key(run_id),
-                quarantine_key(run_id),
-                RUNS_KEY,
-                queue_key(fingerprint),
-            ):
+            own = reserve(fingerprint) if is_reserved else fingerprint
+            for key in (network_key(run_id), quarantine_key(run_id), RUNS_KEY, queue_key(own)):
                 pipe.expire(key, RUN_SECONDS)
-            for kind in {None, fingerprint}:
+            for kind in {None, fingerprint, own}:
                 pipe.llen(queue_key(kind))
             pipe.srandmember(RUNS_KEY, MOST_RUNS)
             pipe.srandmember(WORKERS_KEY, MOST_WORKERS)
@@ -210,14 +207,13 @@ class Registry:
 
     # Workers and schedulers
 
-    def register_worker(self, record: WorkerRecord) -> int:
+    def register_worker(self, record: WorkerRecord, queues: Iterable[str | None] = (None,)) -> int:
         """Refresh a worker's record, which vanishes when this is no longer called.
 
-        Returns how many messages wait that it may take.
+        Returns how many messages wait in these queues.
         """
-        fingerprint = record.fingerprint
         key = worker_key(record.name)
-        return self._register(WORKERS_KEY, key, record, WORKER_SECONDS, {None, fingerprint})
+        return self._register(WORKERS_KEY, key, record, WORKER_SECONDS, queues)
 
     def deregister_worker(self, name: str) -> None:
         """Remove a worker's record at once, because it is leaving."""
@@ -257,6 +253,7 @@ class Registry:
         ):
             for fingerprint in {None, *fingerprints}:
                 pipe.llen(queue_key(fingerprint))
+                pipe.llen(queue_key(reserve(fingerprint)))
             return sum(map(int, pipe.execute()))
 
     def _register(

@@ -148,7 +148,7 @@ app = OwnApp("tapeworks", include=["tapeworks.workers.tasks"])
 
 
 def _queue(fingerprint: str | None) -> kombu.Queue:
-    """Declare the common queue, or that of a fingerprint."""
+    """Declare the common queue, or one for some workers."""
     name = queue_name(fingerprint)
     return kombu.Queue(name, kombu.Exchange(""), routing_key=name)
 
@@ -165,7 +165,8 @@ def this_worker() -> Worker:
 def _start_worker(**_: Any) -> None:
     try:
         this_worker().start()
-        app.amqp.queues.select_add(_queue(this_worker().fingerprint))
+        for kind in this_worker().queues[1:]:  # the common one is there
+            app.amqp.queues.select_add(_queue(kind))
     except (ArithmeticUnsound, SigningKeyUnusable, VariableUnreadable) as error:
         logger.critical("This worker cannot start: %s", error)
         os._exit(ExitCode.WRONG_USAGE)

@@ -34,6 +34,11 @@ class Sources:
         self._exchange, self._worker = exchange, worker
         self._directory, self._accepts = settings.networks, settings.accept_networks
 
+    @property
+    def has_any(self) -> bool:
+        """True for a worker that may run some users' networks."""
+        return self._accepts or self._directory is not None
+
     def admit(self, network: AnyNetwork) -> None:
         """Let this process run a network whose source its operator has allowed.
 

@@ -18,6 +18,7 @@ import tenacity
 from tapeworks.model.networks.kinds import AnyNetwork
 from tapeworks.model.parameters import Arrays, from_bytes
 from tapeworks.model.settings import Settings
+from tapeworks.wire.envelopes import reserve
 from tapeworks.wire.errors import RedisRefused, RedisUnreachable
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.limits import MOST_WARM_NETWORKS
@@ -239,6 +240,12 @@ class Worker:
         finally:
             self._shard = None
 
+    @property
+    def queues(self) -> list[str | None]:
+        """Those that it takes messages from, by the fingerprint that each is for."""
+        fitting = list(dict.fromkeys([None, self.fingerprint]))
+        return fitting + [reserve(one) for one in fitting if self.sources.has_any]
+
     def count(self, shard: ShardMessage, seconds: float) -> None:
         """Count its images, and what they took."""
         self._busy_seconds += seconds
@@ -271,7 +278,7 @@ class Worker:
         while not self._leaving.wait(HEARTBEAT_SECONDS):
             _end_without_supervisor()
             try:
-                waiting = self.exchange.register_worker(self.record())
+                waiting = self.exchange.register_worker(self.record(), self.queues)
                 self._watch(waiting)
             except RedisRefused as error:  # its password was changed: only a new start helps
                 logger.critical("Worker %s ends itself: %s", self.name, error)

@@ -164,6 +164,7 @@ class Coordinator:
         if not self._may_vote(answer):  # as one that has not registered yet, after Redis restarted
             return self.record_no_result(attempt, now)
         slot.note_answer(attempt, answer.worker, now)
+        self._standing.allowed.add(answer.worker)
         shard = slot.shard.index
         self._tally.vote(shard, answer)
         self._settling.pin(shard)

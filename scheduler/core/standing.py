@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from tapeworks.scheduler.core.pace import Pace
 
@@ -37,6 +37,7 @@ class Standing:
         self.pace = Pace()
         self.quarantined = set(quarantined)  #: names of the workers whose answers do not count
         self.not_allowed: set[str] = set()  #: living workers that may not run the run's network
+        self.allowed: set[str] = set()  #: living workers that have run it
         self._alive: frozenset[str] = frozenset()  #: with the right key, as of the latest look
         self._registered: set[str] = set()  #: names that were alive, with the right key
         self.fingerprint, self.is_firm = fingerprint, fingerprint is not None
@@ -81,6 +82,7 @@ class Standing:
         """
         self._alive = frozenset(workers)
         self.not_allowed &= self._alive
+        self.allowed &= self._alive
         for worker in self._alive - self._registered:
             if len(self._registered) < MOST_REGISTERED:
                 self._registered.add(worker)
@@ -88,6 +90,10 @@ class Standing:
     def knows(self, worker: str) -> bool:
         """Return whether it is registered, or was: made-up names that fill the list bar nobody."""
         return worker in self._alive or worker in self._registered
+
+    def asks_in_vain(self, workers: Set[str]) -> bool:
+        """Return whether others than these would only refuse the network, which all of them run."""
+        return bool(self.not_allowed) and workers <= self.allowed
 
     def exclude(self, worker: str) -> bool:
         """Note that it may not run the network; return False if that is known, or it is not."""

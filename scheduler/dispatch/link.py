@@ -226,7 +226,8 @@ class Link:
             watcher.events(Notice("going_on", "Redis has room again; going on."))
 
     def _look(self, run_id: str) -> Survey:
-        seen = self.exchange.survey(run_id, self.standing.demanded_fingerprint)
+        fingerprint, is_reserved = self.standing.demanded_fingerprint, self._is_reserved
+        seen = self.exchange.survey(run_id, fingerprint, is_reserved=is_reserved)
         if not self._told_of_version:
             here = tapeworks_version()
             others = {one.name: one.version for one in seen.workers if one.version != here}
@@ -291,6 +292,11 @@ class Link:
         return frozenset(fitting - standing.excluded)
 
     @property
+    def _is_reserved(self) -> bool:
+        """True while only workers that run users' networks should get this run's messages."""
+        return self.standing.asks_in_vain(self.workers)
+
+    @property
     def is_waiting(self) -> bool:
         """True while the run stands still until Redis or a worker comes back."""
         return bool(self._condition)
@@ -337,7 +343,7 @@ class Link:
             parameters_digest=work.parameters_digest,
             retired=self._parameters,
         )
-        self.exchange.send(messages, opening if is_first else None)
+        self.exchange.send(messages, opening if is_first else None, is_reserved=self._is_reserved)
         self._parameters = work.parameters_digest
 
     def publish_missing(self, work: Work, digests: tuple[str, ...]) -> None:

@@ -178,9 +178,15 @@ class Losing(Tampering):
             super().publish(payload, lifetime_seconds)
         self.lost.add(name)
 
-    def send(self, messages: Iterable[ShardMessage], opening: Opening | None = None) -> None:
+    def send(
+        self,
+        messages: Iterable[ShardMessage],
+        opening: Opening | None = None,
+        *,
+        is_reserved: bool = False,
+    ) -> None:
         """As the real one, but for parameters that are gone as soon as they are there."""
-        super().send(messages, opening)
+        super().send(messages, opening, is_reserved=is_reserved)
         if opening:
             self._redis.delete(payload_key(opening.parameters_digest))
             self.lost.add(opening.parameters_digest)

@@ -85,8 +85,13 @@ class Scene:
         self.url, self.signer, self.network = url, signer, network
         self.redis = redis.Redis.from_url(url)
         self.link, self.onlooker = Link(url, signer), Onlooker()
+        self.queue: str | None = None  #: from which messages are taken
         self.link.begin("run", network, None, allow_mixed=False, source=source)
         self.link.join(self.onlooker)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin an iteration."""
         self.gathering = Gathering(self.link, self._work(), self.onlooker)
 
     def worker(self, settings: dict[str, str], name: str = "worker-1") -> Worker:
@@ -112,7 +117,7 @@ class Scene:
     def sent(self) -> str | None:
         """Let the scheduler send, and take its message from the queue."""
         self.gathering._send_due()
-        entry = self.redis.rpop(queue_key(None))
+        entry = self.redis.rpop(queue_key(self.queue))
         return argument(entry) if isinstance(entry, bytes) else None
 
     def asked(self) -> ShardMessage:
@@ -231,6 +236,33 @@ def test_a_worker_that_may_gets_what_another_may_not_and_one_that_comes_back_is_
     assert made.link.standing.not_allowed == {"worker-1"}
     made.link.standing.register(["worker-2"])
     assert made.link.standing.not_allowed == set()
+
+
+def test_who_may_not_run_a_network_is_offered_no_message_once_all_others_have_run_it(
+    url: str, traced: Traced, directory: Path
+) -> None:
+    made = scene(url, traced)
+    (directory / "net.py").write_text(traced.source)
+    plain, other = made.worker({}, "worker-1"), made.worker(allow_networks(directory), "worker-2")
+    assert plain.queues == [None, FINGERPRINT]
+    assert other.queues == [None, FINGERPRINT, "networks", f"networks.{FINGERPRINT}"]
+    # Given a refusal and an answer,
+    statuses = [header.status for one in (plain, other) if (header := made.turn(one))]
+    assert statuses == [Status.NOT_ALLOWED, Status.DONE]
+    # The next iteration's messages lie where the first worker does not look,
+    made.begin()
+    assert made.turn(other) is None
+    made.queue = f"networks.{FINGERPRINT}"
+    header = made.turn(other)
+    assert header is not None
+    assert header.status is Status.DONE
+    assert made.link.queue_length == 1, "it was seen there"
+    # until another one comes, of which nothing is known.
+    made.worker({}, "worker-3")
+    made.begin()
+    made.queue = FINGERPRINT
+    made.link._looked_at = float("-inf")
+    assert made.sent() is not None
 
 
 def test_a_file_that_is_added_while_the_worker_runs_is_found_by_its_text(
@@ -375,23 +407,22 @@ def test_a_hostile_network_in_a_message_harms_nobody(
     assert second.status is Status.DONE
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"arrays": (("matrix", (2**20, 2**20)),)},
-        {"input_shape": (2**20, 2**20)},
-        {"target_shape": (2**20, 2**20)},
-        {"options": (("x", "y" * 5000),)},
-        {"options": tuple((f"n{n}", n) for n in range(65))},
-        {"source_digest": "../../etc"},
-    ],
-    ids=repr,
-)
-def test_a_network_that_nobody_can_hold_is_no_message(changes: dict[str, object], url: str) -> None:
+IMPOSSIBLE: dict[str, dict[str, object]] = {
+    "parameters": {"arrays": (("matrix", (2**20, 2**20)),)},
+    "images": {"input_shape": (2**20, 2**20)},
+    "labels": {"target_shape": (2**20, 2**20)},
+    "a long option": {"options": (("x", "y" * 5000),)},
+    "many options": {"options": tuple((f"n{n}", n) for n in range(65))},
+    "no digest": {"source_digest": "../../etc"},
+}
+
+
+@pytest.mark.parametrize("kind", IMPOSSIBLE)
+def test_a_network_that_nobody_can_hold_is_no_message(kind: str, url: str) -> None:
     made = Scene(url, SOURCE, UNSIGNED, own_network())
     asked = made.asked().model_dump(mode="json")
     with pytest.raises(ValueError, match="validation error"):
-        ShardMessage.model_validate(asked | {"network": asked["network"] | changes})
+        ShardMessage.model_validate(asked | {"network": asked["network"] | IMPOSSIBLE[kind]})
 
 
 def test_the_built_in_network_needs_nobodys_permission(url: str) -> None:

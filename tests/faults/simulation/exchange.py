@@ -50,7 +50,7 @@ class Exchange:
     def announce_run(self, run_id: str, network: AnyNetwork) -> None:
         self._redis.reach()
 
-    def survey(self, run_id: str, fingerprint: str | None) -> Survey:
+    def survey(self, run_id: str, fingerprint: str | None, *, is_reserved: bool = False) -> Survey:
         self._redis.reach()
         self._redis.in_progress[run_id] = self._world.now + IN_PROGRESS_SECONDS
         waiting = [one for one in self._redis.queue if one.fingerprint in {None, fingerprint}]
@@ -71,8 +71,14 @@ class Exchange:
         self._redis.reach()
         return set(self._redis.quarantined[run_id])
 
-    def send(self, messages: Iterable[ShardMessage], opening: Opening | None = None) -> None:
-        """Any command of the round trip may be the first that fails."""
+    def send(
+        self,
+        messages: Iterable[ShardMessage],
+        opening: Opening | None = None,
+        *,
+        is_reserved: bool = False,
+    ) -> None:
+        """Any command of the round trip may be the first that fails; all take from one queue."""
         if opening:
             self._redis.reach()
             self._redis.payloads.add(opening.parameters_digest)
