@@ -248,6 +248,16 @@ def _shorten(value: object) -> str:
     return reprlib.repr(value)
 
 
+class SubmissionKeyReused(StorageError, ValueError):
+    """Another request was made with the same key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"Expected another Idempotency-Key for another request. Received: {_shorten(key)}, "
+            "with which something else was submitted"
+        )
+
+
 class StateConflict(StorageError):
     """The request does not fit what the history holds; nothing was written."""
 

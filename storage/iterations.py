@@ -78,9 +78,12 @@ def _of_images(values: ImageValues | None) -> dict[str, bytes]:
     }
 
 
-def read_iterations(connection: Connection, run_id: str) -> list[IterationRecord]:
-    """A run's iterations in order, without ledgers and images' values."""
-    rows = connection.execute(_of(run_id, *NUMBERS).order_by(iterations.c.iteration))
+def read_iterations(
+    connection: Connection, run_id: str, first: int = 0, limit: int | None = None
+) -> list[IterationRecord]:
+    """A run's iterations in order, from the `first`, without ledgers and images' values."""
+    query = _of(run_id, *NUMBERS).where(iterations.c.iteration >= first)
+    rows = connection.execute(query.order_by(iterations.c.iteration).limit(limit))
     return [IterationRecord(run_id=run_id, **row._asdict()) for row in rows]
 
 
@@ -95,12 +98,17 @@ def read_losses(
 
 
 def read_ledger(
-    connection: Connection, run_id: str, iteration: int | None
+    connection: Connection,
+    run_id: str,
+    iteration: int | None,
+    first: int = 0,
+    limit: int | None = None,
 ) -> Iterator[LedgerRecord]:
-    """The ledger of one iteration or of all, in image order."""
+    """The ledger of one iteration, or of at most `limit` from the `first`, in image order."""
     of_run = select(workers.c.number, workers.c.name).where(workers.c.run == number_of(run_id))
     names = {row.number: row.name for row in connection.execute(of_run)}
     query = _of(run_id, "iteration", "started_at", "ledger")
+    query = query.where(iterations.c.iteration >= first).limit(limit)
     if iteration is not None:
         query = query.where(iterations.c.iteration == iteration)
     for row in connection.execute(query.order_by(iterations.c.iteration)):

@@ -23,6 +23,7 @@ from tapeworks.storage.records import (
     iteration_count,
 )
 from tapeworks.storage.rows import note, store
+from tapeworks.storage.submissions import SubmissionKey, find_submission, register_submission
 from tapeworks.storage.tables import runs, tags
 
 
@@ -79,8 +80,13 @@ class Queue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def submit(self, submissions: Sequence[NewRun]) -> list[RunRecord]:
-        """Store these runs, all or none of them; a network's source text once."""
+    def submit(
+        self, submissions: Sequence[NewRun], key: SubmissionKey | None = None
+    ) -> list[RunRecord]:
+        """Store these runs, all or none of them; a network's source text once.
+
+        If the `key` has been submitted, nothing is stored and its runs are returned.
+        """
         now = self._database.now()
         ids = references.new_run_ids(now, len(submissions))
         records = [
@@ -88,9 +94,18 @@ class Queue:
             for place, (new, run_id) in enumerate(zip(submissions, ids, strict=True))
         ]  # their order is their age
         with self._database.write() as connection:
+            ids = [run.id for run in records]
+            if key and (known := register_submission(connection, key, ids)):
+                return [references.run_by_id(connection, run_id) for run_id in known]
             for new, run in zip(submissions, records, strict=True):
                 _store(connection, new, run)
         return records
+
+    def find_submission(self, key: SubmissionKey) -> list[RunRecord]:
+        """Return the runs that were submitted with the key. Raises `SubmissionKeyReused`."""
+        with self._database.read() as connection:
+            ids = find_submission(connection, key)
+            return [references.run_by_id(connection, run_id) for run_id in ids]
 
     def pause(self, run_id: str, reason: str | None = None) -> RunRecord:
         """Have it stop after the iteration in progress, or not begin, until it is resumed."""

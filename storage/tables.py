@@ -226,6 +226,22 @@ runs = Table(
     Index(None, "network_digest"),
 )
 
+#: What was submitted with a key, a row for each run. A run's row is written before the run.
+submissions = Table(
+    "stored_submissions",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column(
+        "run_id",
+        String(64),
+        ForeignKey("stored_runs.id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+        index=True,
+    ),
+    Column("digest", Text, nullable=False),
+)
+
 tags = Table(
     "stored_tags",
     metadata,

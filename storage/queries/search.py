@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -11,8 +12,19 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, column, literal_column, select, table
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    column,
+    literal,
+    literal_column,
+    or_,
+    select,
+    table,
+)
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import NullType
 
 from tapeworks.storage.connection.bound_values import check_plain
 from tapeworks.storage.connection.database import Database
@@ -24,7 +36,7 @@ from tapeworks.storage.errors import (
     UnknownColumn,
     UnknownTable,
 )
-from tapeworks.storage.queries.listing import Listing, plain
+from tapeworks.storage.queries.listing import Listing, Value, plain
 from tapeworks.storage.queries.options import (
     KINDS,
     Options,
@@ -158,6 +170,15 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A run's place in a listing of runs, which it keeps whatever happens to the run."""
+
+    #: Of the column that the listing is sorted by.
+    value: Value
+    run_id: str
+
+
 _RUNS = table("runs", *map(column, COLUMNS["runs"]))
 _TAGS = table("tags", *map(column, COLUMNS["tags"]))
 
@@ -189,14 +210,16 @@ def find_runs(
     descending: bool = True,
     limit: int | None = None,
     offset: int = 0,
+    after: Place | None = None,
     columns: Sequence[str] | None = None,
 ) -> Listing:
     """Runs as rows of the view `runs`: those that fulfil everything that is asked for.
 
     `where` is a condition in SQL over the view's columns; `status` is any of these; `tags` must all
     be there; `since` is the submission, or later. What is not known is sorted last; the first
-    `offset` runs are left out. An option of a network is a column too, `option.NAME`, NULL of a run
-    that does not have it. Raises what `query` raises.
+    `offset` runs are left out, or all up to and including that of the place `after`. An option of a
+    network is a column too, `option.NAME`, NULL of a run that does not have it. Raises what `query`
+    raises.
     """
     question = Question(sql=where or "", seconds=DEFAULT_SECONDS, view="runs")
     wanted = list(columns or COLUMNS["runs"])
@@ -209,6 +232,9 @@ def find_runs(
         options = _read_options(database, question)
     conditions = _conditions(where and options.replace(where), status, tags or {}, since)
     statement = runs_statement(wanted, conditions, sort, descending, options)
+    if after is not None:
+        by = _expression(sort, options)
+        statement = statement.where(_behind(by, after, database, descending=descending))
     statement = statement.limit(limit).offset(offset or None)
     ask = _ask if where is not None else _read  # SQL of ours needs no process of its own
     found = ask(database, _compile(database, statement), question)
@@ -231,10 +257,8 @@ def runs_statement(
     """These columns of the runs that fulfil all conditions."""
 
     def value(name: str) -> ColumnElement[Any]:
-        if option := option_of(name):
-            return literal_column(options.value(option)).label(name)
-        found: ColumnElement[Any] = _RUNS.c[name]
-        return found
+        found = _expression(name, options)
+        return found.label(name) if option_of(name) else found
 
     def towards(name: str) -> ColumnElement[Any]:
         return value(name).desc() if descending else value(name).asc()
@@ -242,6 +266,26 @@ def runs_statement(
     first = towards(sort) if sort in _ALWAYS_KNOWN else towards(sort).nulls_last()
     chosen = select(*map(value, columns)).select_from(_RUNS).where(*conditions)
     return chosen.order_by(first, towards("id"))
+
+
+def _expression(name: str, options: Options) -> ColumnElement[Any]:
+    if option := option_of(name):
+        return literal_column(options.value(option))
+    found: ColumnElement[Any] = _RUNS.c[name]
+    return found
+
+
+def _behind(
+    by: ColumnElement[Any], place: Place, database: Database, *, descending: bool
+) -> ColumnElement[bool]:
+    """The condition for runs that are listed behind the place, as the listing sorts them."""
+    op = operator.lt if descending else operator.gt
+    same_value = op(_RUNS.c.id, literal(place.run_id, NullType()))
+    if place.value is None:
+        return and_(by.is_(None), same_value)
+    # PostgreSQL reads a text without a type as one of the column's.
+    value = literal(place.value if database.is_sqlite else str(place.value), NullType())
+    return or_(op(by, value), and_(by == value, same_value), by.is_(None))
 
 
 def _conditions(

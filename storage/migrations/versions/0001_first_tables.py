@@ -20,6 +20,7 @@ depends_on = None
 def upgrade() -> None:
     _create_networks()
     _create_runs()
+    _create_submissions()
     _create_iterations()
     _create_workers()
     _create_tags()
@@ -90,6 +91,28 @@ def _create_runs() -> None:
         "ix_stored_runs_network_digest": ["network_digest"],
     }.items():
         op.create_index(op.f(name), "stored_runs", columns, unique=False)
+
+
+def _create_submissions() -> None:
+    op.create_table(
+        "stored_submissions",
+        sa.Column("key", sa.String(length=200), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
+        sa.Column("run_id", sa.String(length=64), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"],
+            ["stored_runs.id"],
+            name=op.f("fk_stored_submissions_stored_runs"),
+            ondelete="CASCADE",
+            initially="DEFERRED",
+            deferrable=True,
+        ),
+        sa.PrimaryKeyConstraint("key", "place", name=op.f("pk_stored_submissions")),
+    )
+    op.create_index(
+        op.f("ix_stored_submissions_run_id"), "stored_submissions", ["run_id"], unique=False
+    )
 
 
 def _create_iterations() -> None:
