@@ -21,12 +21,13 @@ from tapeworks.model.config import (
     run_config,
 )
 from tapeworks.model.datasets.source import Split
-from tapeworks.model.errors import ConfigurationError
+from tapeworks.model.errors import ConfigurationError, NetworkNotAllowed
 from tapeworks.model.networks.prepare import OF_CHECK, OF_IMAGES, Prepared, prepare
 from tapeworks.scheduler.errors import other_order
 from tapeworks.storage.history import History
 from tapeworks.storage.records import CheckpointRecord, RunRecord, iteration_count
 from tapeworks.storage.run_queue import NewRun
+from tapeworks.storage.submissions import SubmissionKey
 
 #: Runs that one grid may have: more are a slip of the keyboard.
 LARGEST_GRID = 1000
@@ -68,6 +69,16 @@ def new_run(prepared: Prepared, *, name: str | None, **described: Any) -> NewRun
     )
 
 
+def new_runs(
+    prepared: Sequence[Prepared], *, name: str | None, is_grid: bool, **described: Any
+) -> list[NewRun]:
+    """Runs to submit together; in a grid a name gets their numbers: name-1, name-2, …"""
+    return [
+        new_run(one, name=f"{name}-{number}" if name and is_grid else name, **described)
+        for number, one in enumerate(prepared, start=1)
+    ]
+
+
 def submit(
     history: History,
     prepared: Prepared,
@@ -91,7 +102,7 @@ def grid(values: Mapping[str, Any], vary: Mapping[str, Iterable[Any]]) -> list[R
 
     Raises `ConfigurationError` for a combination that cannot work, and for too many.
     """
-    choices = {name: _choices(name, given) for name, given in vary.items()}
+    choices = {name: list_choices(name, given) for name, given in vary.items()}
     count = math.prod(map(len, choices.values()))
     if not 0 < count <= LARGEST_GRID:
         raise ConfigurationError(
@@ -101,8 +112,11 @@ def grid(values: Mapping[str, Any], vary: Mapping[str, Iterable[Any]]) -> list[R
     return [run_config(dict(values) | dict(zip(choices, one, strict=True))) for one in combinations]
 
 
-def _choices(name: str, given: Any) -> list[Any]:
-    """As many as a grid may have, and one more: a range or an iterator may have no end."""
+def list_choices(name: str, given: Any) -> list[Any]:
+    """Return the choices, up to one more than a grid may have: an iterator may have no end.
+
+    Raises `ConfigurationError` for what is no list.
+    """
     if isinstance(given, str | bytes | Mapping | Set) or not isinstance(given, Iterable):
         raise ConfigurationError(
             f"Expected a list of choices for {name}, such as [1, 2]. "
@@ -122,6 +136,8 @@ def retry(
     *,
     after: int | None = None,
     changes: Mapping[str, Any] | None = None,
+    key: SubmissionKey | None = None,
+    may_run_code: bool = True,
     **described: Any,
 ) -> RunRecord:
     """Submit a run's configuration again, with changes, from its beginning or a checkpoint.
@@ -133,7 +149,7 @@ def retry(
     they had used it up. Initial parameters that were drawn are drawn with the
     new settings. A user's network is the stored one unless another is named; it is checked again if
     a setting that it depends on has changed. Raises `CheckpointNotFound` for parameters that were
-    not kept.
+    not kept, and `NetworkNotAllowed` for a check that would be needed where no code may be run.
     """
     given = dict(changes or {})
     config = run_config(_keep_settings(run, given) | given)
@@ -149,13 +165,32 @@ def retry(
     kept: dict[str, Any] = {"name": run.name, "priority": run.priority, "note": run.note}
     kept["tags"] = history.tags(run.id)
     source = _stored_source(history, run)
+    is_other = "network" in given
+    if not may_run_code and _must_check(run, config, is_other=is_other):
+        raise NetworkNotAllowed(
+            "A network's code is neither taken nor run over HTTP, and these changes would need it "
+            "checked. Retry the run on the command line: tapeworks retry "
+            f"{run.id} --set NAME=VALUE"
+        )
     new = new_run(
-        _prepare_retry(run, config, checkpoint, source, is_other="network" in given),
+        _prepare_retry(run, config, checkpoint, source, is_other=is_other),
         parent_id=run.id,
         parent_iterations=start or None,
         **kept | _bound(run, config, checkpoint) | described,
     )
-    return history.queue.submit([new])[0]
+    return history.queue.submit([new], key)[0]
+
+
+def _must_check(run: RunRecord, config: RunConfig, *, is_other: bool) -> bool:
+    """Check that a network of a user's would be run to retry the run so."""
+    old = restore_config(run.configuration)
+    if config.is_built_in and old.is_built_in:
+        return False
+    return is_other or not _needs_no_check(config, old)
+
+
+def _needs_no_check(config: RunConfig, old: RunConfig) -> bool:
+    return all(getattr(config, name) == getattr(old, name) for name in OF_CHECK)
 
 
 def _keep_settings(run: RunRecord, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,7 +219,7 @@ def _prepare_retry(
     old, start = restore_config(run.configuration), checkpoint.completed_iterations
     given = parameters.from_bytes(checkpoint.parameters)
     source = None if is_other else stored
-    if source is not None and all(getattr(config, one) == getattr(old, one) for one in OF_CHECK):
+    if source is not None and _needs_no_check(config, old):
         same = config.model_copy(update={"network_facts": old.network_facts})
         return Prepared(config=same, parameters=given, source=source)
     if is_other:

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Never, Unpack
 from tapeworks.cli import given
 from tapeworks.cli.choices import read_moment
 from tapeworks.cli.given import Described, Tags
-from tapeworks.errors import InvalidValue
+from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.parameters import Arrays, from_bytes
 from tapeworks.places import find_places
-from tapeworks.scheduler.submission import grid, new_run, prepare_runs, retry
+from tapeworks.scheduler.submission import grid, new_runs, prepare_runs, retry
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import NotCopied
 from tapeworks.storage.history import History
@@ -53,12 +53,21 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.2
 
 
-def connect(database_url: str | bytes | os.PathLike[str] | None = None) -> Client:
+def connect(
+    database_url: str | bytes | os.PathLike[str] | None = None, *, token: str | None = None
+) -> Client:
     """A client of this database (a URL or the path of an SQLite file), else of the usual one.
 
     The usual one is named by TAPEWORKS_DATABASE_URL, as for the command line. Raises storage's
-    `StorageUnreachable` or `SchemaMismatch`.
+    `StorageUnreachable` or `SchemaMismatch`. An address http://… is that of a `tapeworks web`,
+    which is asked over REST with its `token`; raises `WebUnreachable`.
     """
+    if isinstance(database_url, str) and database_url.lower().startswith(("http://", "https://")):
+        from tapeworks.remote_client import RemoteClient
+
+        return RemoteClient(database_url, given.read_optional(given.read_text, "token", token))
+    if token is not None:
+        raise UsageError("A token is for the address of a web page, such as http://127.0.0.1:8470.")
     url = find_places().database_url if database_url is None else given.read_address(database_url)
     return Client(History.open(url))
 
@@ -128,15 +137,7 @@ class Client:
         start = given.read_optional(given.read_path, "init_from", init_from)
         varied = given.read_mapping("vary", vary)
         prepared = prepare_runs(grid(_settings_of(config), varied), start)
-        new = [
-            new_run(
-                one,
-                name=f"{label}-{number}" if label is not None and varied else label,
-                status=status,
-                **described,
-            )
-            for number, one in enumerate(prepared, start=1)
-        ]
+        new = new_runs(prepared, name=label, is_grid=bool(varied), status=status, **described)
         return [self._run(record) for record in self._history.queue.submit(new)]
 
     def run(self, reference: str) -> Run:

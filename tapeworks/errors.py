@@ -43,6 +43,10 @@ class OutputFailed(Exception):
     """The work is done, but its output could not be written."""
 
 
+class WebUnreachable(Exception):
+    """The web page that a client was given cannot be asked, or something else answers there."""
+
+
 class Unfit(Exception):
     """The service that was asked about is not alive, or not fit to do anything."""
 
@@ -51,7 +55,7 @@ class Unfit(Exception):
 _CODES: list[tuple[tuple[type[Exception], ...], ExitCode]] = [
     ((scheduler.Interrupted,), ExitCode.INTERRUPTED),
     ((storage.NotFound,), ExitCode.NOT_FOUND),
-    ((storage.StorageUnreachable, workers.RedisUnreachable), ExitCode.UNREACHABLE),
+    ((storage.StorageUnreachable, workers.RedisUnreachable, WebUnreachable), ExitCode.UNREACHABLE),
     (
         (
             scheduler.SchedulerError,

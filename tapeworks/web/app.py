@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from tapeworks.storage.history import History
+from tapeworks.web import api
+from tapeworks.web.api.schema import describe
 from tapeworks.web.options import WebOptions
 from tapeworks.web.pages import PAGES
 from tapeworks.web.problems import add_handlers, answer_problem
@@ -43,6 +46,8 @@ def create_app(history: History, options: WebOptions) -> FastAPI:
     add_handlers(app)
     app.add_middleware(Gate, options=options, answer=answer_problem)
     app.mount("/static", _Files(directory=Path(__file__).parent / "static"), name="static")
+    app.include_router(api.make_router(site))
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
     for page in PAGES:
         app.include_router(page.make_router(site), include_in_schema=False)
     return app

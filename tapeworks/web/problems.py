@@ -11,9 +11,11 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
+from tapeworks.model.given_settings import format_value
 from tapeworks.storage.errors import RightMissing, SchemaMismatch, StateConflict
 
 #: What the paths of the REST interface begin with.
@@ -27,6 +29,17 @@ _STATUSES = {
     ExitCode.RUN_FAILED: HTTPStatus.CONFLICT,
     ExitCode.INTERRUPTED: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+
+
+class Problem(BaseModel):
+    """One sentence on why a request was not answered."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    #: The name of Python's exception, as `tapeworks.storage.errors` has it; None of others.
+    error: str | None = None
 
 
 class Refused(Exception):
@@ -51,27 +64,21 @@ def status_of(error: Exception) -> HTTPStatus:
 
 
 def answer_problem(
-    request: Request, status: HTTPStatus, sentence: str, headers: dict[str, str] | None = None
+    request: Request,
+    status: HTTPStatus,
+    sentence: str,
+    headers: dict[str, str] | None = None,
+    error: str | None = None,
 ) -> Response:
-    """Return the sentence as the client of this path reads it."""
-    sentence = " ".join(sentence.split())
+    """Return the sentence as the client of this path reads it; `error` is the exception's name."""
+    shown = " ".join(sentence.split()).encode(errors="backslashreplace").decode()
     if request.url.path.startswith(API):
-        return JSONResponse(
-            problem(status, sentence), status, headers=headers, media_type=PROBLEM_JSON
-        )
+        found = Problem(title=status.phrase, status=status, detail=shown, error=error)
+        return JSONResponse(found.model_dump(), status, headers=headers, media_type=PROBLEM_JSON)
+    sentence = shown
     response: Response = request.app.state.site.render_problem(request, status, sentence)
     response.headers.update(headers or {})
     return response
-
-
-def problem(status: HTTPStatus, sentence: str) -> dict[str, Any]:
-    """The members of a problem."""
-    return {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": int(status),
-        "detail": sentence,
-    }
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -84,7 +91,7 @@ def add_handlers(app: FastAPI) -> None:
 
 
 def _answer_expected(request: Request, error: Exception) -> Response:
-    return answer_problem(request, status_of(error), str(error))
+    return answer_problem(request, status_of(error), str(error), error=type(error).__name__)
 
 
 def _answer_refused(request: Request, error: Exception) -> Response:
@@ -94,10 +101,19 @@ def _answer_refused(request: Request, error: Exception) -> Response:
 
 def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as it was registered
-    first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))
-    sentence = f"Expected another value at {place}: {first['msg']}."
+    sentence = _sentence(error.errors()[0])
     return answer_problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, sentence)
+
+
+def _sentence(first: dict[str, Any]) -> str:
+    """One thing that is wrong with a request, as the command line says it of a setting."""
+    if first["type"] == "json_invalid":
+        return f"Expected a body in JSON. Received: other text, {first['ctx']['error']}."
+    name = ".".join(map(str, first["loc"][1:])) or "body"
+    if first["type"] == "missing":
+        return f"{name}: expected a value. Received: none."
+    problem = first["msg"][0].lower() + first["msg"][1:]
+    return f"{name}: {problem}. Received: {name}={format_value(first['input'])}."
 
 
 def _answer_http(request: Request, error: Exception) -> Response:
@@ -105,6 +121,7 @@ def _answer_http(request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code)
     sentences = {
         HTTPStatus.NOT_FOUND: f"There is nothing at {request.url.path}.",
+        HTTPStatus.BAD_REQUEST: "Expected a body that can be read. Received: other bytes.",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible at {request.url.path}.",
     }
     sentence = sentences.get(status, str(error.detail))

@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tapeworks.storage.connection.changes import Changes
 from tapeworks.storage.history import History
 from tapeworks.web.options import WebOptions
+from tapeworks.web.slots import Slots
 from tapeworks.workers.printable import visible_lines
 
 #: Pages that are kept rendered: as many as a team has open at once.
@@ -47,6 +48,8 @@ class Site:
     def __init__(self, history: History, options: WebOptions) -> None:
         self.history, self.options = history, options
         self.changes = Changes(history.database)
+        #: For queries in people's own SQL.
+        self.query_slots = Slots()
         self._templates = _environment()
         self._kept = OrderedDict[str, Rendered]()
         self._lock = threading.Lock()

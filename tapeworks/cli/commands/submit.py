@@ -15,7 +15,7 @@ from tapeworks.cli.option_kinds import Whole
 from tapeworks.cli.options import Request, with_run_options
 from tapeworks.cli.output import put, say
 from tapeworks.errors import ExitCode, UsageError
-from tapeworks.scheduler.submission import grid, new_run, prepare_runs, retry
+from tapeworks.scheduler.submission import grid, new_runs, prepare_runs, retry
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
 
@@ -48,12 +48,8 @@ def submit_command(
         raise UsageError("A paused run has no end to wait for; leave out --follow or --paused.")
     configs = grid(request.values(), parse_grid(vary)) if vary else [request.configuration()]
     name = described.pop("name", None)
-    names = [name and f"{name}-{number}" for number in range(1, len(configs) + 1)]
     prepared = prepare_runs(configs, request.init_from)
-    runs = [
-        new_run(one, name=numbered if vary else name, **described)
-        for one, numbered in zip(prepared, names, strict=True)
-    ]
+    runs = new_runs(prepared, name=name, is_grid=bool(vary), **described)
     history = open_history()
     queued = history.queue.submit(runs)
     _tell(history, queued, json, as_list=bool(vary))

@@ -1,0 +1,43 @@
+"""Runs paused, resumed, cancelled, and moved in the queue."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from tapeworks.web.api.models import NewPriority, NothingAsked, Reason, Reference, Run
+from tapeworks.web.api.runs import describe_run, find_run
+from tapeworks.web.site import Site
+
+
+def make_router(site: Site) -> APIRouter:
+    """Routes to what may be wished of a run."""
+    router, history = APIRouter(tags=["runs"]), site.history
+
+    @router.post("/runs/{run}/pause")
+    def pause(run: Reference, _: NothingAsked, body: Reason | None = None) -> Run:
+        """Have it stop after the iteration in progress, until it is resumed."""
+        found = find_run(history, run)
+        return describe_run(history, history.queue.pause(found.id, _reason(body)))
+
+    @router.post("/runs/{run}/resume")
+    def resume(run: Reference, _: NothingAsked) -> Run:
+        """Queue it again; it goes on where it stopped, to the same bits."""
+        return describe_run(history, history.queue.resume(find_run(history, run).id))
+
+    @router.post("/runs/{run}/cancel")
+    def cancel(run: Reference, _: NothingAsked, body: Reason | None = None) -> Run:
+        """End it for good, within one iteration; what is committed stays."""
+        found = find_run(history, run)
+        return describe_run(history, history.queue.cancel(found.id, _reason(body)))
+
+    @router.post("/runs/{run}/priority")
+    def set_priority(run: Reference, _: NothingAsked, body: NewPriority) -> Run:
+        """Have it taken before all runs of a lower priority."""
+        found = find_run(history, run)
+        return describe_run(history, history.queue.set_priority(found.id, body.priority))
+
+    return router
+
+
+def _reason(body: Reason | None) -> str | None:
+    return None if body is None else body.reason

@@ -1,0 +1,336 @@
+"""REST: what is asked of the history, and what is answered when it cannot be."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from tapeworks.model.config import record, run_config
+from tapeworks.model.parameters import from_bytes
+from tapeworks.storage.errors import StorageUnreachable
+from tapeworks.storage.history import History
+from tapeworks.web.api.models import read_cursor, write_cursor
+from tapeworks.web.slots import MOST_QUERIES
+from tests.support.made_up import LEASE, commit, submit, submit_and_claim
+from tests.support.web import client_of
+
+API = "/api/v1"
+
+#: A run that is small to store.
+SMALL: dict[str, Any] = {"images": 8, "iterations": 6, "image_side": 6, "kernel_sizes": [3]}
+
+
+#: A file on the server, in place of the network that `SMALL` has.
+OWN = {"network": "x.py", "image_side": 27, "kernel_sizes": [3, 5, 7]}
+
+
+@pytest.fixture
+def client(history: History) -> Iterator[TestClient]:
+    with client_of(history) as opened:
+        opened.base_url = opened.base_url.join(f"{API}/")
+        yield opened
+
+
+def items(client: TestClient, path: str, **query: Any) -> list[dict[str, Any]]:
+    """Return all items of a listing, page after page."""
+    found: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        answer = client.get(path, params={**query, **cursor})
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        found += page["items"]
+        if page["next_cursor"] is None:
+            return found
+        cursor = {"cursor": page["next_cursor"]}
+
+
+class TestRuns:
+    def test_a_run_is_submitted_as_on_the_command_line(
+        self, client: TestClient, history: History
+    ) -> None:
+        body = {"config": SMALL, "name": "mine", "tags": {"fold": 3}, "note": "why", "priority": 2}
+        answer = client.post("runs", json=body | {"paused": True})
+        assert answer.status_code == 201
+        [told] = answer.json()["runs"]
+        stored = history.find_run("mine")
+        assert stored.configuration == record(run_config(SMALL | {"microbatch_size": 16}))
+        assert (stored.status, stored.note, stored.priority) == ("paused", "why", 2)
+        assert (told["id"], told["tags"]) == (stored.id, {"fold": "3"})
+        assert told == client.get("runs/mine").json()
+
+    def test_a_grid_is_stored_in_order(self, client: TestClient, history: History) -> None:
+        body = {"config": SMALL, "vary": {"seed": [1, 2], "filters": [1, 2]}, "name": "g"}
+        told = client.post("runs", json=body).json()["runs"]
+        assert [run["name"] for run in told] == ["g-1", "g-2", "g-3", "g-4"]
+        seeds = [(run["configuration"]["seed"], run["configuration"]["filters"]) for run in told]
+        assert seeds == [(1, 1), (1, 2), (2, 1), (2, 2)]
+        assert [run.id for run in reversed(history.runs())] == [run["id"] for run in told]
+
+    def test_runs_are_listed_as_on_the_command_line(
+        self, client: TestClient, history: History
+    ) -> None:
+        for number in range(5):
+            submit(history, name=f"n{number}", priority=number % 3, tags={"k": str(number % 2)})
+        history.queue.pause(history.find_run("n3").id)
+
+        def names(**query: Any) -> list[str]:
+            return [run["name"] for run in items(client, "runs", **query)]
+
+        assert names(limit=2) == ["n4", "n3", "n2", "n1", "n0"]
+        assert names(limit=1, order="asc") == ["n0", "n1", "n2", "n3", "n4"]
+        assert names(limit=2, sort="priority") == ["n2", "n4", "n1", "n3", "n0"]
+        assert names(limit=1, where="priority < 2", tag="k=0") == ["n4", "n0"]
+        assert names(status=["paused", "running"]) == ["n3"]
+        assert names(since="1d", limit=3) == ["n4", "n3", "n2", "n1", "n0"]
+        assert names(since="2999-01-01") == []
+
+    def test_a_run_is_changed_and_deleted(self, client: TestClient, history: History) -> None:
+        run = submit(history, name="mine")
+
+        def ask(wish: str, **body: Any) -> dict[str, Any]:
+            answer = client.post(f"runs/mine/{wish}", json=body or None)
+            assert answer.status_code == 200, answer.text
+            told: dict[str, Any] = answer.json()
+            return told
+
+        assert ask("pause", reason="later") | {"status": "paused", "reason": "later"}
+        assert history.find_run(run.id).reason == "later"
+        assert ask("resume")["status"] == "queued"
+        assert ask("priority", priority=4)["priority"] == 4
+        assert ask("cancel")["status"] == "cancelled"
+        assert client.delete("runs/mine").status_code == 204
+        assert client.get("runs/mine").status_code == 404
+
+    def test_a_run_is_retried(self, client: TestClient, history: History) -> None:
+        client.post("runs", json={"config": SMALL, "name": "mine", "note": "why"})
+        body = {"changes": {"learning_rate": 0.5}, "name": "again"}
+        answer = client.post("runs/mine/retry", json=body)
+        assert answer.status_code == 201
+        again, old = history.find_run("again"), history.find_run("mine")
+        assert answer.json()["id"] == again.id
+        assert (again.parent_id, again.note) == (old.id, "why")
+        assert again.configuration == old.configuration | {"learning_rate": 0.5}
+        assert again.parameters_digest == old.parameters_digest
+
+
+class TestIdempotency:
+    def test_what_is_sent_again_adds_no_run(self, client: TestClient, history: History) -> None:
+        key = {"Idempotency-Key": "once"}
+        body = {"config": SMALL, "vary": {"seed": [1, 2]}}
+        first = client.post("runs", json=body, headers=key)
+        again = client.post("runs", json=body, headers=key)
+        assert (again.status_code, again.json()) == (201, first.json())
+        retried = [
+            client.post(f"runs/{first.json()['runs'][0]['id']}/retry", json={}, headers=one)
+            for one in ({"Idempotency-Key": "retry"}, {"Idempotency-Key": "retry"}, {})
+        ]
+        ids = [answer.json()["id"] for answer in retried]
+        assert ids[0] == ids[1] != ids[2]
+        assert len(history.runs()) == 4
+
+    def test_another_request_with_the_same_key_is_refused(self, client: TestClient) -> None:
+        key = {"Idempotency-Key": "once"}
+        client.post("runs", json={"config": SMALL}, headers=key)
+        other = client.post("runs", json={"config": SMALL | {"seed": 3}}, headers=key)
+        assert other.status_code == 422
+        assert other.json()["error"] == "SubmissionKeyReused"
+
+    def test_many_at_once_store_one_run(self, either_history: History) -> None:
+        together = threading.Barrier(6)
+        with client_of(either_history) as client:
+
+            def send(_: int) -> str:
+                together.wait()
+                key = {"Idempotency-Key": "once"}
+                answer = client.post(f"{API}/runs", json={"config": SMALL}, headers=key)
+                return str(answer.json()["runs"][0]["id"])
+
+            with ThreadPoolExecutor(6) as pool:
+                ids = set(pool.map(send, range(6)))
+        assert ids == {run.id for run in either_history.runs()}
+        assert len(ids) == 1
+
+
+class TestHistory:
+    @pytest.fixture
+    def run_id(self, history: History) -> str:
+        claim = submit_and_claim(history)
+        for number in range(3):
+            commit(history, claim, number)
+        return claim.run_id
+
+    @pytest.mark.parametrize("limit", [1, 2, 100])
+    def test_all_pages_are_the_history(
+        self, client: TestClient, history: History, run_id: str, limit: int
+    ) -> None:
+        def values(kind: str, name: str) -> list[Any]:
+            return [one[name] for one in items(client, f"runs/{run_id}/{kind}", limit=limit)]
+
+        assert values("iterations", "loss") == [one.loss for one in history.iterations(run_id)]
+        ledger = history.ledger(run_id)
+        assert values("ledger", "first_image") == [one.first_image for one in ledger]
+        assert values("events", "message") == [one.message for one in history.events(run_id)]
+        assert values("workers", "images") == [60]
+        assert values("checkpoints", "completed_iterations") == [0, 1, 2, 3]
+        assert values("evaluations", "loss") == []
+        losses = np.frombuffer(history.image_values(run_id, 2).losses, "<f4").tolist()
+        assert values("iterations/2/images", "loss") == losses
+
+    def test_the_ledger_of_one_iteration(self, client: TestClient, run_id: str) -> None:
+        entries = items(client, f"runs/{run_id}/ledger", iteration=1, limit=2)
+        found = [(one["iteration"], one["first_image"]) for one in entries]
+        assert found == [(1, 0), (1, 8), (1, 16)]
+
+    def test_parameters_are_a_file_of_safetensors(
+        self, client: TestClient, history: History
+    ) -> None:
+        client.post("runs", json={"config": SMALL, "name": "mine"})
+        answer = client.get("runs/mine/parameters")
+        assert set(from_bytes(answer.content)) == {"conv_1", "dense_1"}
+        run = history.find_run("mine")
+        assert answer.headers["etag"] == f'"{run.parameters_digest}"'
+        assert f"{run.id}-0.safetensors" in answer.headers["content-disposition"]
+        assert client.get("runs/mine/parameters?after=0").content == answer.content
+
+    def test_numbers_that_json_does_not_have_are_null(self, client: TestClient) -> None:
+        answer = client.post("query", json={"sql": "SELECT 9e999, -9e999"})
+        assert answer.json()["rows"] == [[None, None]]
+
+    def test_sql_is_asked(self, client: TestClient, run_id: str) -> None:
+        asked = {"sql": "SELECT iteration, loss, NULL AS n FROM iterations ORDER BY 1", "limit": 2}
+        answer = client.post("query", json=asked).json()
+        assert answer["columns"] == ["iteration", "loss", "n"]
+        assert answer["rows"] == [[0, 34.00000000000001, None], [1, 33.00000000000001, None]]
+        assert answer["more"] is True
+        assert client.post("query", json=asked | {"limit": 3}).json()["more"] is False
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "status", "words"),
+        [
+            ("GET", "runs/nobody", None, 404, "There is no run 'nobody'"),
+            ("GET", "runs/there/iterations/9/images", None, 404, "has no iteration 9 yet"),
+            ("GET", "runs/there/parameters?after=9", None, 404, "after 9 iterations"),
+            ("GET", "nowhere", None, 404, "There is nothing at /api/v1/nowhere"),
+            ("PUT", "runs", None, 405, "PUT is not possible at /api/v1/runs"),
+            ("POST", "runs/there/resume", None, 409, "only a paused one is resumed"),
+            ("DELETE", "runs/driven", None, 409, "is running; cancel it first"),
+            ("GET", "runs?where=final_lost+%3C+1", None, 422, "Did you mean final_loss?"),
+            ("GET", "runs?where=1%3B+DROP+TABLE+runs", None, 422, "The database"),
+            ("GET", "runs?sort=colour", None, 422, "There is no column 'colour'"),
+            ("GET", "runs?wher=1", None, 422, "wher: extra inputs are not permitted"),
+            ("GET", "runs?limit=1001", None, 422, "Received: limit=1001"),
+            ("GET", "runs?status=asleep", None, 422, "Received: status.0=asleep"),
+            ("GET", "runs?tag=letter", None, 422, "Received: tag letter"),
+            ("GET", "runs?since=never", None, 422, "Received: since=never"),
+            ("GET", "runs?cursor=WzFd", None, 422, "Expected a page's next_cursor"),
+            ("GET", "runs/there/events?cursor=WyJhIl0", None, 422, "a page's next_cursor"),
+            ("POST", "query", {"sql": "DELETE FROM runs"}, 422, "queries are read-only"),
+            ("POST", "query", {"sql": "SELECT 1", "seconds": 60}, 422, "less than or equal to 30"),
+            ("POST", "query", {}, 422, "sql: expected a value"),
+            ("POST", "runs", {"config": {"iterations": 0}}, 422, "Received: iterations=0"),
+            ("POST", "runs", {"config": {"colour": 0}}, 422, "no setting named 'colour'"),
+            ("POST", "runs", {"config": {"network": "x.py"}}, 422, "not taken over HTTP"),
+            ("POST", "runs", {"vary": {"network": ["x.py"]}}, 422, "tapeworks submit --network"),
+            ("POST", "runs", {"config": {"dataset": "x.npz"}}, 422, "Expected an absolute path"),
+            ("POST", "runs", {"config": {"data_dir": "x"}}, 422, "Expected an absolute path"),
+            ("POST", "runs", {"config": {"data_dir": "$HOME"}}, 422, "only ~ is expanded"),
+            ("POST", "runs", {"name": "<script>"}, 422, "Received: name='<script>'"),
+            ("POST", "runs", {"priority": "1"}, 422, "Received: priority=1"),
+            ("POST", "runs", {"vary": {"seed": list(range(1001))}}, 422, "a grid of 1 to 1000"),
+            ("POST", "runs", {"vary": {"seed": []}}, 422, "a grid of 1 to 1000"),
+            ("POST", "runs/mine/retry", {"changes": OWN}, 422, "code is neither taken nor run"),
+            ("POST", "runs/mine/retry", {"changes": {"dataset": "x.npz"}}, 422, "an absolute path"),
+            ("POST", "runs/mine/retry", {"after": 6}, 422, "before the last of 6 iterations"),
+        ],
+    )
+    def test_a_status_and_the_sentence_of_the_command_line(
+        self,
+        client: TestClient,
+        history: History,
+        method: str,
+        path: str,
+        body: Any,
+        status: int,
+        words: str,
+    ) -> None:
+        submit(history, name="there")
+        history.claim(submit(history, name="driven").id, "alice", LEASE)
+        client.post("runs", json={"config": SMALL, "name": "mine"})
+        before = history.runs()
+        answer = client.request(method, path, json=body)
+        assert (answer.status_code, answer.headers["content-type"]) == (
+            status,
+            "application/problem+json",
+        )
+        problem = answer.json()
+        assert problem["status"] == status
+        assert words in problem["detail"]
+        assert "\n" not in problem["detail"]
+        assert history.runs() == before
+
+    def test_a_body_of_other_bytes_is_refused(self, client: TestClient) -> None:
+        header = {"Content-Type": "application/json"}
+        answer = client.post("runs", content=b"\x1f\xff", headers=header)
+        assert answer.status_code == 400
+        assert answer.json()["detail"].startswith("Expected a body that can be read.")
+        answer = client.post("runs", content=b"{", headers=header)
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith("Expected a body in JSON.")
+
+    def test_runs_of_much_memory_are_refused(self, client: TestClient) -> None:
+        large = {"image_side": 400, "kernel_sizes": [1], "filters": 2, "microbatch_size": 1}
+        answer = client.post("runs", json={"config": large, "vary": {"seed": list(range(300))}})
+        assert answer.status_code == 422
+        assert "submit fewer at a time" in answer.json()["detail"]
+
+    def test_a_database_that_is_gone_is_told(
+        self, client: TestClient, history: History, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: Any) -> None:
+            raise StorageUnreachable("Cannot use the database")
+
+        monkeypatch.setattr(type(history.database), "read", fail)
+        answer = client.get("runs/mine")
+        assert answer.status_code == 503
+        assert answer.json()["detail"] == "Cannot use the database"
+
+    def test_more_queries_than_may_be_are_refused(self, client: TestClient) -> None:
+        slots = client.app.state.site.query_slots  # type: ignore[attr-defined]
+        holds = [slots.hold() for _ in range(MOST_QUERIES)]
+        for one in holds:
+            one.__enter__()
+        answer = client.post("query", json={"sql": "SELECT 1"})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert client.get("runs?where=1").status_code == 503
+        holds[0].__exit__(None, None, None)
+        assert client.post("query", json={"sql": "SELECT 1"}).status_code == 200
+
+    def test_where_nothing_may_be_changed_all_can_be_read(self, history: History) -> None:
+        submit(history, name="mine")
+        with client_of(history, read_only=True) as client:
+            for method, path in (
+                ("POST", "runs"),
+                ("POST", "runs/mine/pause"),
+                ("POST", "runs/mine/retry"),
+                ("DELETE", "runs/mine"),
+            ):
+                answer = client.request(method, f"{API}/{path}")
+                assert answer.status_code == 403
+                assert answer.json()["detail"].startswith("This web page only reads.")
+            assert client.get(f"{API}/runs/mine").status_code == 200
+            answer = client.post(f"{API}/query", json={"sql": "SELECT count(*) FROM runs"})
+            assert answer.json()["rows"] == [[1]]
+
+
+def test_a_cursor_is_read_as_it_was_written() -> None:
+    for place, default in (((0,), (0,)), ((None, "id"), (None, "")), ((0.1, "id"), (None, ""))):
+        assert read_cursor(write_cursor(*place), *default) == list(place)
