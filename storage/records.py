@@ -238,6 +238,18 @@ class CheckpointRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptCheckpoint:
+    """Stored parameters of a run, without their bytes."""
+
+    #: 0: the initial parameters; k + 1: those after iteration k.
+    completed_iterations: int
+    #: SHA-256 of the bytes.
+    digest: str
+    #: How many bytes.
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationRecord:
     """The loss and accuracy of a run's parameters on held-out images."""
 

@@ -24,7 +24,8 @@ from tapeworks.storage.records import (
 )
 from tapeworks.storage.rows import note, store
 from tapeworks.storage.submissions import SubmissionKey, find_submission, register_submission
-from tapeworks.storage.tables import runs, tags
+from tapeworks.storage.tables import runs
+from tapeworks.storage.tables import tags as stored_tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +141,17 @@ class Queue:
             _change(connection, run, now, "priority", str(priority), priority=priority)
             return references.run_by_id(connection, run.id)
 
+    def describe(self, run_id: str, *, note: str | None, tags: Mapping[str, str]) -> RunRecord:
+        """Give it this note and these tags in place of those that it has."""
+        checked = references.validate_tags(tags)
+        references.validate_line("note", note)
+        with self._database.write() as connection:
+            run = _lock_run(connection, run_id)
+            connection.execute(update(runs).where(runs.c.id == run.id).values(note=note))
+            connection.execute(delete(stored_tags).where(stored_tags.c.run_id == run.id))
+            _store_tags(connection, run.id, checked)
+            return references.run_by_id(connection, run.id)
+
     def delete(self, run_id: str) -> None:
         """Remove it with all its history.
 
@@ -235,9 +247,12 @@ def _store(connection: Connection, new: NewRun, run: RunRecord) -> None:
         state_digest=digest_of(new.optimizer_state),
     )
     store(connection, [initial])
-    if new.tags:
-        checked = references.validate_tags(new.tags).items()
-        rows = [{"run_id": run.id, "key": key, "value": value} for key, value in checked]
-        connection.execute(insert(tags), rows)
+    _store_tags(connection, run.id, references.validate_tags(new.tags))
     wanted = iteration_count(run.iterations)
     note(connection, run.id, run.created_at, "submitted", f"submitted for {wanted}")
+
+
+def _store_tags(connection: Connection, run_id: str, tags: Mapping[str, str]) -> None:
+    rows = [{"run_id": run_id, "key": key, "value": value} for key, value in tags.items()]
+    if rows:
+        connection.execute(insert(stored_tags), rows)

@@ -60,7 +60,7 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
         ("parameters", run.parameters_digest),
         ("history", values["history_digest"]),
     ]
-    return lines + [(f"  {name}", value) for name, value in _settings(run).items()]
+    return lines + [(f"  {name}", value) for name, value in setting_texts(run).items()]
 
 
 def gradient_form(run: RunRecord) -> str | None:
@@ -185,7 +185,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _settings(run: RunRecord) -> dict[str, str]:
+def setting_texts(run: RunRecord) -> dict[str, str]:
     """The stored settings; those that were left open show what they come to."""
     from tapeworks.model.networks.builtin.spec import Architecture
 

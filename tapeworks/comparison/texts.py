@@ -108,7 +108,7 @@ def _unique(labels: list[str], runs: Sequence[RunRecord]) -> list[str]:
 
 def table(contenders: Sequence[Contender], labels: Sequence[str], at: Sequence[int]) -> Table:
     """Headers and rows: a column for every run, or a row if that would be too wide."""
-    lines = _lines(contenders, at)
+    lines = comparison_lines(contenders, at)
     upright = ["", *labels], [[name, *texts] for name, texts in lines.items()]
     if table_width(*upright) <= WIDEST:
         return upright
@@ -123,7 +123,9 @@ def bits_lines(pairs: Sequence[Pair], labels: dict[str, str]) -> list[str]:
     return [_sentence(pair, labels[pair.one], labels[pair.other]) for pair in pairs]
 
 
-def _lines(contenders: Sequence[Contender], at: Sequence[int]) -> dict[str, list[str]]:
+def comparison_lines(
+    contenders: Sequence[Contender], at: Sequence[int] = ()
+) -> dict[str, list[str]]:
     """Return the table's lines by their names, a text for every run."""
     different = differing_settings([one.run for one in contenders])
     lines = {

@@ -50,6 +50,16 @@ class Curves:
         return asdict(self)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """The iterations of a run that its line goes through, or some of them."""
+
+    run_id: str
+    label: str
+    records: Sequence[IterationRecord]
+    evaluations: Sequence[EvaluationRecord]
+
+
 def curves(history: History, runs: Sequence[RunRecord], measure: Measure) -> Curves:
     """The measure in every iteration of these runs, and on held-out images where it is known.
 
@@ -58,37 +68,44 @@ def curves(history: History, runs: Sequence[RunRecord], measure: Measure) -> Cur
     one's checkpoint has that one's history before its own. Runs without any accuracy have no line
     of it. Raises `UsageError` if no run has a line.
     """
-    records = [history.curve(run) for run in runs]
-    images = _common_images(records) if measure is Measure.LOSS else None
-    drawn = [
-        _line(run.id, label, measured, _evaluations(history, run, measure), measure, images)
-        for run, label, measured in zip(runs, picture_labels(runs), records, strict=True)
+    measured = [
+        Measured(
+            run_id=run.id,
+            label=label,
+            records=history.curve(run),
+            evaluations=read_evaluations(history, run),
+        )
+        for run, label in zip(runs, picture_labels(runs), strict=True)
     ]
-    lines = tuple(line for line in drawn if line.values or line.evaluated)
-    if not lines:
+    made = make_curves(measured, measure)
+    if not made.lines:
         raise UsageError(
             f"No network of these runs predicts anything, so that there is no {measure} to draw; "
             f"draw another kind. Received: {', '.join(run.id for run in runs)}."
         )
+    return made
+
+
+def make_curves(measured: Sequence[Measured], measure: Measure) -> Curves:
+    """The lines of the runs that have the measure."""
+    images = None
+    if measure is Measure.LOSS:
+        images = _common_images(one.records for one in measured)
+    drawn = [_line(one, measure, images) for one in measured]
+    lines = tuple(line for line in drawn if line.values or line.evaluated)
     return Curves(
         measure=measure, lines=lines, images=images, is_logarithmic=_is_logarithmic(measure, lines)
     )
 
 
-def _line(
-    run_id: str,
-    label: str,
-    records: Sequence[IterationRecord],
-    evaluations: Sequence[EvaluationRecord],
-    measure: Measure,
-    images: int | None,
-) -> Line:
-    trained = {record.iteration: _value(record, measure, images) for record in records}
-    tested = {one.completed_iterations: _value(one, measure, images) for one in evaluations}
+def _line(measured: Measured, measure: Measure, images: int | None) -> Line:
+    tests = () if measure is Measure.GRADIENT_NORM else measured.evaluations
+    trained = {one.iteration: _value(one, measure, images) for one in measured.records}
+    tested = {one.completed_iterations: _value(one, measure, images) for one in tests}
     values, evaluated = _known(trained), _known(tested)
     return Line(
-        run_id=run_id,
-        label=label,
+        run_id=measured.run_id,
+        label=measured.label,
         iterations=tuple(values),
         values=tuple(values.values()),
         evaluated_after=tuple(evaluated),
@@ -100,9 +117,8 @@ def _known(values: Mapping[int, float | None]) -> dict[int, float]:
     return {place: value for place, value in values.items() if value is not None}
 
 
-def _evaluations(history: History, run: RunRecord, measure: Measure) -> Sequence[EvaluationRecord]:
-    if measure is Measure.GRADIENT_NORM:
-        return []
+def read_evaluations(history: History, run: RunRecord) -> Sequence[EvaluationRecord]:
+    """Return the run's evaluations after those of the runs that it goes on from."""
     inherited = [evaluation for _, evaluation in history.list_inherited_evaluations(run)]
     by_place = {one.completed_iterations: one for one in inherited + history.evaluations(run.id)}
     return list(by_place.values())

@@ -45,14 +45,15 @@ _OPEN = ("/login", "/static/")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?", re.I)
 
 #: Headers of every answer. Scripts, styles and pictures are files of ours; nothing is loaded from
-#: anywhere else, put into a frame, or remembered by a browser.
+#: anywhere else, put into a frame, or remembered by a browser. Without any referrer browsers would
+#: send forms with `Origin: null`.
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import click
 
 from tapeworks.cli.choices import Choice, parameters_of, with_choice
 from tapeworks.cli.commands.show import run_argument
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.describe import as_json, run_values
+from tapeworks.cli.exports import HISTORIES, TEXTS, Form, export_content
 from tapeworks.cli.files import (
     check_directory_writable,
     check_writable,
@@ -27,7 +22,7 @@ from tapeworks.cli.output import put, say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model.config import restore_config
 from tapeworks.storage.history import History
-from tapeworks.storage.records import IterationRecord, RunRecord
+from tapeworks.storage.records import RunRecord
 
 #: The ending of Keras's own files, without which it loads none.
 KERAS_ENDING = ".keras"
@@ -35,23 +30,6 @@ KERAS_ENDING = ".keras"
 #: The file that the directory of every SavedModel holds.
 SAVED_MODEL_MARK = "saved_model.pb"
 
-
-class Form(StrEnum):
-    """The forms of an export."""
-
-    CSV = "csv"  #: the history, a row per iteration
-    JSON = "json"  #: the run with all its iterations
-    PARQUET = "parquet"  #: the history, a typed row per iteration
-    SAFETENSORS = "safetensors"  #: the parameters
-    KERAS = "keras"  #: the network with its parameters, a Keras file
-    SAVEDMODEL = "savedmodel"  #: the network with its parameters, a directory for TensorFlow
-
-
-#: Forms that are text, and may go to stdout.
-TEXTS = {Form.CSV, Form.JSON}
-
-#: Forms of the history; all others are of parameters, which may be chosen.
-HISTORIES = {Form.CSV, Form.JSON, Form.PARQUET}
 
 EPILOG = """\b
 Examples:
@@ -88,12 +66,12 @@ def export_command(run: str, to: str, output: Path | None, choice: Choice) -> in
     history = open_history()
     found = history.find_run(run)
     if output is None:
-        put(_content(history, found, form, choice).decode().rstrip("\n"))
+        put(export_content(history, found, form, choice).decode().rstrip("\n"))
         return ExitCode.DONE
     if form in {Form.KERAS, Form.SAVEDMODEL}:
         _write_network(history, found, form, choice, output)
     else:
-        write_file(output, _content(history, found, form, choice))
+        write_file(output, export_content(history, found, form, choice))
     put_path(output)
     return ExitCode.DONE
 
@@ -111,40 +89,6 @@ def _check(form: Form, output: Path | None, choice: Choice) -> None:
         raise UsageError(f"Keras loads files that end in {KERAS_ENDING}. Received: {output}.")
     else:
         check_writable(output)
-
-
-def _content(history: History, run: RunRecord, form: Form, choice: Choice) -> bytes:
-    if form is Form.SAFETENSORS:
-        return choice.checkpoint(history, run).parameters
-    rows = [_row(record) for record in history.iterations(run.id)]
-    if form is Form.JSON:
-        return as_json(run_values(history, run) | {"history": rows}).encode() + b"\n"
-    if not rows:
-        raise UsageError(f"Run {run.id} has no iteration yet; it is {run.status.value}.")
-    return _parquet(rows) if form is Form.PARQUET else _csv(rows)
-
-
-def _row(record: IterationRecord) -> dict[str, Any]:
-    return {name: value for name, value in asdict(record).items() if name != "run_id"}
-
-
-def _csv(rows: list[dict[str, Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row | {"started_at": row["started_at"].isoformat()} for row in rows)
-    return text.getvalue().encode()
-
-
-def _parquet(rows: list[dict[str, Any]]) -> bytes:
-    import pyarrow
-    from pyarrow import parquet
-
-    file, table = io.BytesIO(), pyarrow.Table.from_pylist(rows)
-    accuracy = pyarrow.field("accuracy", pyarrow.float64())  # also where there is none
-    schema = table.schema.set(table.schema.get_field_index("accuracy"), accuracy)
-    parquet.write_table(table.cast(schema), file)
-    return file.getvalue()
 
 
 def _write_network(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 
-from tapeworks.web.pages import login, runs
+from tapeworks.web.pages import compare, curves, downloads, iteration, login, run, run_changes, runs
 from tapeworks.web.site import Site
 
 
@@ -35,5 +35,11 @@ class Page:
 #: All pages, in the order of the navigation.
 PAGES = (
     Page(make_router=runs.make_router, entry=Entry(title="Runs", path="/runs")),
+    Page(make_router=run.make_router),
+    Page(make_router=run_changes.make_router),
+    Page(make_router=downloads.make_router),
+    Page(make_router=iteration.make_router),
+    Page(make_router=compare.make_router, entry=Entry(title="Compare", path="/compare")),
+    Page(make_router=curves.make_router),
     Page(make_router=login.make_router),
 )

@@ -17,8 +17,9 @@ function say(sentence) {
 }
 
 // Calls `handle(response)` with every answer that differs from the one before, until `stop` is
-// called, which `poll` returns. `url` is a URL, or a function that gives the one to ask next.
-export function poll(url, handle) {
+// called, which `poll` returns. `url` is a URL, or a function that gives the one to ask next; it is
+// asked for the first time after a period, or at once.
+export function poll(url, handle, atOnce = false) {
   let etag = null;
   let timer = null;
   let stopped = false;
@@ -56,7 +57,8 @@ export function poll(url, handle) {
     if (!document.hidden && timer === null && !stopped) look();
     else if (timer !== null) { clearTimeout(timer); timer = null; }
   });
-  plan();
+  if (atOnce) look();
+  else plan();
   return () => { stopped = true; clearTimeout(timer); };
 }
 

@@ -1,0 +1,231 @@
+"""One run: how it stands and goes on, what it was made of, and what it left behind."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.datastructures import QueryParams
+
+from tapeworks.cli.describe import evaluation_lines, setting_text, setting_texts, size
+from tapeworks.cli.given import read_whole
+from tapeworks.comparison.runs import settings_of
+from tapeworks.model.config import RunConfig
+from tapeworks.model.parameters import history_digest
+from tapeworks.storage.glances import read_chosen, read_kept_checkpoints, read_newest_events
+from tapeworks.storage.history import History
+from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
+from tapeworks.storage.records import Request as Asked
+from tapeworks.web.pages.curves import read_range
+from tapeworks.web.site import Site
+
+#: Events, and how many of them may be asked for.
+DEFAULT_EVENTS, MOST_EVENTS = 20, 1000
+
+#: Newest iterations that are listed, and checkpoints.
+NEWEST, MOST_CHECKPOINTS = 10, 200
+
+#: Runs whose history's digest is kept.
+MOST_DIGESTS = 500
+
+#: Stored beside the settings; nobody sets it.
+_NO_SETTINGS = {"sum_order"}
+
+#: Of a time that is estimated: seconds, and how they are counted from there on.
+_UNITS = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+class Action(StrEnum):
+    """What people may have a run do."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    PRIORITY = "priority"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """A setting as it is written, and as it is where nothing is said."""
+
+    name: str
+    text: str
+    default: str
+    differs: bool
+
+
+class Digests:
+    """The digests of loss histories, each made once."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._kept = OrderedDict[tuple[str, str], str]()
+        self._lock = threading.Lock()
+
+    def of(self, run: RunRecord) -> str | None:
+        """Return what runs with the same losses share; None while it changes all the time."""
+        if run.status is RunStatus.RUNNING:
+            return None
+        key = run.id, run.parameters_digest
+        with self._lock:
+            if key in self._kept:
+                return self._kept[key]
+        losses = [record.loss for record in self._history.iterations(run.id)]
+        digest = history_digest(losses)
+        with self._lock:
+            self._kept[key] = digest
+            while len(self._kept) > MOST_DIGESTS:
+                self._kept.popitem(last=False)
+        return digest
+
+
+def make_router(site: Site) -> APIRouter:
+    """Routes to one run."""
+    router, digests = APIRouter(), Digests(site.history)
+
+    @router.get("/runs/{reference}")
+    def show_run(request: Request, reference: str) -> Response:
+        run = site.history.find_run(reference)
+        if run.id != reference:
+            return RedirectResponse(with_query(f"/runs/{run.id}", request.url.query))
+        asked = request.query_params
+        return site.answer(
+            request, "run.html", lambda: run_context(site.history, digests, run.id, asked)
+        )
+
+    return router
+
+
+def with_query(path: str, query: str) -> str:
+    """The path with the same questions."""
+    return f"{path}?{query}" if query else path
+
+
+def run_context(
+    history: History, digests: Digests, run_id: str, asked: QueryParams
+) -> dict[str, Any]:
+    """The values of the page. Raises `RunNotFound` and `InvalidValue`."""
+    run = history.find_run(run_id)
+    limit = read_whole("events", asked.get("events") or DEFAULT_EVENTS, 1, MOST_EVENTS)
+    events = read_newest_events(history.database, run.id, limit + 1)
+    newest = newest_iterations(history, run)
+    read_range(asked)  # refuses what the curves would refuse
+    return {
+        "run": run,
+        "label": run.name or run.id,
+        "facts": facts(history, run),
+        "left": time_left(run, newest),
+        "newest": newest,
+        "tags": history.tags(run.id),
+        "settings": settings(run),
+        "history_digest": digests.of(run),
+        "checkpoints": [
+            (kept, size(kept.size))
+            for kept in read_kept_checkpoints(history.database, run.id, MOST_CHECKPOINTS)
+        ],
+        "events": events[:limit],
+        "more_events": min(limit + 100, MOST_EVENTS) if len(events) > limit else None,
+        "actions": actions(run),
+        "curves": curves_query(run, asked),
+        "begin": asked.get("from", ""),
+        "last": asked.get("to", ""),
+    } | retry_form()
+
+
+def retry_form(settings: str = "", name: str = "", after: str = "", **told: Any) -> dict[str, Any]:
+    """The values of the form for a new run, and what was wrong with them."""
+    return {"retry": {"settings": settings, "name": name, "after": after}, "sentence": None} | told
+
+
+def curves_query(run: RunRecord, asked: QueryParams) -> str:
+    """What the curves of this page are asked by."""
+    chosen = {name: asked[name] for name in ("from", "to") if asked.get(name)}
+    return urlencode({"run": run.id} | chosen)
+
+
+def newest_iterations(history: History, run: RunRecord) -> list[IterationRecord]:
+    """Return the newest few of its own, the newest first."""
+    begin = max(run.first_iteration, run.completed_iterations - NEWEST)
+    wanted = range(begin, run.completed_iterations)
+    return read_chosen(history.database, run.id, wanted)[::-1]
+
+
+def time_left(run: RunRecord, newest: list[IterationRecord]) -> str | None:
+    """Return about how long a running run still takes, by its newest iterations."""
+    if run.status is not RunStatus.RUNNING or not newest:
+        return None
+    seconds = sum(record.seconds for record in newest) / len(newest)
+    return duration(seconds * (run.iterations - run.completed_iterations))
+
+
+def duration(seconds: float) -> str:
+    """A length of time in two digits or a few: 45 s, 12 min, 3 h, 2 days."""
+    for unit, name in _UNITS:
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def clock(moment: datetime | None) -> str:
+    """A time as all pages write it."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S") if moment else "–"
+
+
+def facts(history: History, run: RunRecord) -> list[tuple[str, str]]:
+    """Labels and texts beside its status."""
+    first, final = (
+        "–" if loss is None else f"{loss:.4f}" for loss in (run.first_loss, run.final_loss)
+    )
+    told = [
+        ("loss", f"{first} at first, {final} at last"),
+        *evaluation_lines(history.evaluations(run.id)),
+        ("priority", str(run.priority)),
+        ("note", run.note or ""),
+        ("created", clock(run.created_at)),
+        ("started", clock(run.started_at)),
+        ("ended", clock(run.ended_at)),
+        ("driven by", run.owner or ""),
+        ("fingerprint", run.fingerprint or ""),
+    ]
+    return [(label, text) for label, text in told if text]
+
+
+def settings(run: RunRecord) -> list[Setting]:
+    """The settings, those that differ from the defaults first."""
+    plain = RunConfig().model_dump(mode="json")
+    defaults = {name: setting_text(value) for name, value in plain.items()}
+    texts = {name: setting_text(value) for name, value in settings_of(run).items()}
+    explained = texts | setting_texts(run)  # what was left open shows what it comes to
+    found = [
+        Setting(
+            name=name,
+            text=explained[name],
+            default=(default := defaults.get(name, "-")),
+            differs=text != default,
+        )
+        for name, text in texts.items()
+        if name not in _NO_SETTINGS
+    ]
+    return sorted(found, key=lambda one: not one.differs)
+
+
+def actions(run: RunRecord) -> set[Action]:
+    """Return what may be asked of it as it stands."""
+    is_driven, is_finished = run.status is RunStatus.RUNNING, run.status.is_finished
+    is_pausing = run.status is RunStatus.PAUSED or run.request is Asked.PAUSE
+    wanted = {
+        Action.PAUSE: not (is_finished or is_pausing or run.request),
+        Action.RESUME: is_pausing,
+        Action.CANCEL: not is_finished and run.request is not Asked.CANCEL,
+        Action.PRIORITY: not is_finished,
+        Action.DELETE: not is_driven,
+    }
+    return {action for action, possible in wanted.items() if possible}

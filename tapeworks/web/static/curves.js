@@ -1,0 +1,125 @@
+// Curves that grow: asks for the numbers of the element with `data-curves` and draws them with
+// uPlot. Where a part was chosen with the mouse, it stays chosen.
+import uPlot from "/static/uPlot-1.6.32.esm.js";
+import { poll } from "/static/live.js";
+
+const HEIGHT = 260;
+const COLOURS = 8;
+
+const box = document.querySelector("[data-curves]");
+const drawn = new Map();
+
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+function drop(name) {
+  const { plot, figure } = drawn.get(name);
+  plot.destroy();
+  figure.remove();
+  drawn.delete(name);
+}
+
+// A line of one value would not be seen.
+function isAlone(plot, index) {
+  return plot.data[index].filter((value) => value != null).length === 1;
+}
+
+function series(line, runs) {
+  const stroke = colour(`--line-${runs.indexOf(line.run) % COLOURS + 1}`);
+  const looks = line.dots
+    ? { paths: () => null, points: { show: true, size: 7, fill: colour("--panel"), stroke, width: 2 } }
+    : { width: 1.5, points: { show: isAlone } };
+  return { label: line.label, stroke, spanGaps: true, value: (_, value) => text(value), ...looks };
+}
+
+function text(value) {
+  if (value == null) return "–";
+  return value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(2) : String(+value.toFixed(4));
+}
+
+function tick(value) {
+  if (value == null) return "";
+  const size = Math.abs(value);
+  return value !== 0 && (size < 0.001 || size >= 1e6) ? value.toExponential() : String(+value.toPrecision(6));
+}
+
+// On a logarithmic axis there is room for the powers of ten alone.
+function powers(_, ticks) {
+  return ticks.map((value) => value != null && Number.isInteger(+Math.log10(value).toFixed(9)) ? value : null);
+}
+
+function axis(size, logarithmic = false) {
+  const line = { stroke: colour("--line"), width: 1, ...logarithmic && { filter: powers } };
+  return { stroke: colour("--muted"), grid: line, ticks: line, size,
+    values: (_, ticks) => ticks.map(tick), ...logarithmic && { filter: powers } };
+}
+
+function options(chart, figure) {
+  const runs = [...new Set(chart.lines.map((line) => line.run))];
+  const whole = (_, ticks) => ticks.map((tick) => Number.isInteger(tick) ? String(tick) : "");
+  return {
+    width: Math.max(figure.clientWidth, 200),
+    height: HEIGHT,
+    cursor: { sync: { key: "iterations" } },
+    scales: { x: { time: false }, y: { distr: chart.logarithmic ? 3 : 1 } },
+    axes: [{ ...axis(36), values: whole }, axis(60, chart.logarithmic)],
+    series: [{ label: "iteration" }, ...chart.lines.map((line) => series(line, runs))],
+  };
+}
+
+function show(chart) {
+  const data = [chart.places, ...chart.lines.map((line) => line.values)];
+  const kind = JSON.stringify([chart.title, chart.logarithmic,
+    chart.lines.map((line) => [line.label, line.dots])]);
+  const old = drawn.get(chart.name);
+  if (old && old.kind === kind) return refresh(old.plot, data);
+  const figure = old ? old.figure : frame(chart.name);
+  const settings = options(chart, figure);
+  if (old) {
+    figure.style.minHeight = `${figure.offsetHeight}px`;  // or the page would scroll
+    old.plot.destroy();
+  }
+  figure.firstChild.textContent = chart.title;
+  drawn.set(chart.name, { kind, figure, plot: new uPlot(settings, data, figure) });
+  figure.style.minHeight = "";
+}
+
+function frame(name) {
+  const figure = document.createElement("figure");
+  figure.dataset.chart = name;
+  figure.append(document.createElement("figcaption"));
+  box.append(figure);
+  return figure;
+}
+
+function refresh(plot, data) {
+  const before = plot.data[0];
+  const { min, max } = plot.scales.x;
+  const isPart = before.length > 1 && (min > before[0] || max < before[before.length - 1]);
+  plot.setData(data, !isPart);
+  if (isPart) plot.setScale("x", { min, max });
+}
+
+let newest = [];
+
+function draw(charts) {
+  newest = charts;
+  const names = charts.map((chart) => chart.name);
+  for (const name of [...drawn.keys()]) if (!names.includes(name)) drop(name);
+  charts.forEach(show);
+  const points = charts.length ? charts[0].places.length : 0;
+  box.dataset.points = points;
+  box.toggleAttribute("data-empty", points === 0);
+}
+
+poll(box.dataset.curves, async (response) => draw((await response.json()).charts), true);
+
+new ResizeObserver(() => {
+  for (const { plot, figure } of drawn.values()) {
+    if (plot.width !== figure.clientWidth) plot.setSize({ width: figure.clientWidth, height: HEIGHT });
+  }
+}).observe(box);
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  [...drawn.keys()].forEach(drop);
+  draw(newest);
+});
