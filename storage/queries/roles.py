@@ -29,6 +29,17 @@ class Role:
     #: It may change the history.
     may_write: bool
 
+    @property
+    def warning(self) -> str | None:
+        """What is not promised to those who ask as this role, if it may do more than read."""
+        if not (self.rules_server or self.may_write):
+            return None
+        more = "rule the server with functions" if self.rules_server else "change the history"
+        return (
+            f"Asked as the role {self.name}, which may {more}: a query of others is asked as a "
+            "role that only reads (docs/queries.md)"
+        )
+
 
 def role_of(database: Database) -> Role | None:
     """The role that this database is asked as; None on SQLite, which has none."""

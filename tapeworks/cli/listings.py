@@ -62,7 +62,7 @@ def with_form_options(command: _Command) -> _Command:
 def put_listing(found: Listing, form: Form) -> None:
     """Print it in this form, with the columns' names even if there is no row."""
     if form is Form.TABLE:
-        put_table(found.columns, _texts(found), _numbers(found))
+        put_table(found.columns, _texts(found), number_columns(found))
     elif form is Form.JSON:
         put(as_json(as_objects(found)))
     else:
@@ -89,7 +89,7 @@ def as_csv(found: Listing) -> str:
 
 def as_markdown(found: Listing) -> str:
     """A Markdown table, numbers to the right."""
-    numbers = _numbers(found)
+    numbers = number_columns(found)
     rule = ["---:" if place in numbers else "---" for place in range(len(found.columns))]
     heading, *rows = [[_escape(cell) for cell in row] for row in (found.columns, *_texts(found))]
     return "\n".join(f"| {' | '.join(line)} |" for line in (heading, rule, *rows))
@@ -111,7 +111,7 @@ def cell_text(cell: Value) -> str:
     return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
 
 
-def _numbers(found: Listing) -> set[int]:
+def number_columns(found: Listing) -> set[int]:
     """The places of columns of numbers."""
     return {
         place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from tapeworks.comparison.texts import picture_labels
 from tapeworks.errors import UsageError
 from tapeworks.storage.history import History
 from tapeworks.storage.records import ImageValues, RunRecord
+
+if TYPE_CHECKING:
+    from tapeworks.model.datasets.source import Split
 
 #: Images on a sheet.
 SHEET = 24
@@ -55,19 +58,12 @@ def contact_sheet(history: History, run: RunRecord, iteration: int | None = None
     `CannotContinueHere` where it holds other images than the run was trained on, `UsageError` where
     its images are no pictures, and storage's `IterationNotRecorded`.
     """
-    from tapeworks.model import datasets  # here: other pictures need no data set
-    from tapeworks.model.config import restore_config
-    from tapeworks.scheduler.driving.driver import check_images, images_digest
-
     chosen = iteration
     if chosen is None:
         chosen = max(history.list_recorded_iterations(run.id), default=run.completed_iterations - 1)
     values = history.image_values(run.id, chosen)
-    config = restore_config(run.configuration)
-    data = datasets.load(config)
-    check_images(run, images_digest(data))
+    data = read_pictures(run)
     training = data.training
-    check_pictures(training.images.shape[1:])
     places = hardest_places(values)
     losses = np.frombuffer(values.losses, "<f4")
     return ContactSheet(
@@ -85,6 +81,18 @@ def contact_sheet(history: History, run: RunRecord, iteration: int | None = None
             for place, number in places
         ),
     )
+
+
+def read_pictures(run: RunRecord) -> Split:
+    """The data that the run was trained on, whose images are pictures; raises as above."""
+    from tapeworks.model import datasets  # here: other pictures need no data set
+    from tapeworks.model.config import restore_config
+    from tapeworks.scheduler.driving.driver import check_images, images_digest
+
+    data = datasets.load(restore_config(run.configuration))
+    check_images(run, images_digest(data))
+    check_pictures(data.training.images.shape[1:])
+    return data
 
 
 def _label(classes: Sequence[int], label: Any) -> Any:

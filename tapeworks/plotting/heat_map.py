@@ -55,12 +55,7 @@ class HeatMap:
 def heat_map(history: History, run: RunRecord) -> HeatMap:
     """The losses of all the images that were seen, as many as a picture has room for."""
     columns = choose_iterations(run.first_iteration, run.completed_iterations)
-    recorded = [
-        iteration
-        for iteration in history.list_recorded_iterations(run.id)
-        if iteration < run.completed_iterations
-    ]
-    images, is_partial = settings_of(run)["images"], _is_partial(history, run, recorded)
+    images, (recorded, is_partial) = settings_of(run)["images"], _recorded(history, run)
     needed = recorded if is_partial else newest_at(columns, recorded)
     losses = last_known(_values(history, run, needed), images, columns)
     order = hardest_first(losses)
@@ -74,6 +69,33 @@ def heat_map(history: History, run: RunRecord) -> HeatMap:
         row_images=row_images,
         is_last_known=is_partial or not set(columns) <= set(recorded),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageLoss:
+    """One image's loss in an iteration."""
+
+    iteration: int
+    loss: float
+    predicted: bytes | None  #: the class's index, a byte; None if the network predicts nothing
+
+
+def image_course(history: History, run: RunRecord, number: int) -> list[ImageLoss]:
+    """The losses of the image with this number, of as many iterations as a picture has room for.
+
+    Iterations that did not compute it, or are not recorded in full, are left out.
+    """
+    recorded, is_partial = _recorded(history, run)
+    columns = choose_iterations(run.first_iteration, run.completed_iterations)
+    needed = recorded if is_partial else newest_at(columns, recorded)
+    course = []
+    for iteration, values in _values(history, run, needed):
+        for place in np.flatnonzero(_numbers(values) == number)[:1].tolist():
+            loss = float(np.frombuffer(values.losses, "<f4")[place])
+            predicted = values.predictions and values.predictions[place : place + 1]
+            course.append(ImageLoss(iteration=iteration, loss=loss, predicted=predicted))
+    distance = -(-len(course) // MOST_COLUMNS) or 1
+    return course[::-1][::distance][::-1]  # the newest one always
 
 
 def choose_iterations(first: int, completed: int) -> range:
@@ -126,10 +148,15 @@ def _mean(rows: Losses) -> Losses:
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).astype(np.float32)
 
 
-def _is_partial(history: History, run: RunRecord, recorded: Sequence[int]) -> bool:
-    """Check that an iteration computes only a part of the run's images."""
+def _recorded(history: History, run: RunRecord) -> tuple[list[int], bool]:
+    """The iterations recorded in full, and whether each computes only a part of the images."""
+    recorded = [
+        iteration
+        for iteration in history.list_recorded_iterations(run.id)
+        if iteration < run.completed_iterations
+    ]
     first = history.image_values(run.id, min(recorded, default=run.first_iteration))
-    return len(_numbers(first)) < int(settings_of(run)["images"])
+    return recorded, len(_numbers(first)) < int(settings_of(run)["images"])
 
 
 def _values(

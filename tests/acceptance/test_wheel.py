@@ -19,7 +19,11 @@ from tests.support.processes import ROOT
 ROOMS = ("model", "wire", "workers", "scheduler", "storage", "tapeworks")
 
 #: What the rooms hold beside Python's own files.
-DATA = {"tapeworks/py.typed", "tapeworks/storage/migrations/script.py.mako"} | {
+DATA = {
+    "tapeworks/py.typed",
+    "tapeworks/storage/migrations/script.py.mako",
+    "tapeworks/web/questions.sql",
+} | {
     file.relative_to(ROOT).as_posix()
     for kind in ("static", "templates")
     for file in (ROOT / "tapeworks" / "web" / kind).iterdir()

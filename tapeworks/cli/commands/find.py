@@ -25,7 +25,7 @@ from tapeworks.storage.queries.query_limits import (
     LONGEST_SECONDS,
     SHORTEST_SECONDS,
 )
-from tapeworks.storage.queries.roles import Role, role_of
+from tapeworks.storage.queries.roles import role_of
 from tapeworks.storage.queries.search import find_runs, query
 from tapeworks.storage.records import RunStatus
 
@@ -141,20 +141,10 @@ def query_command(sql: str | None, file: Path | None, seconds: float, form: Form
     history = open_history()
     history.release_abandoned()
     put_listing(query(history.database, asked, seconds=seconds), form)
-    if warning := _about(role_of(history.database)):
-        say(warning)
+    role = role_of(history.database)
+    if role and role.warning:
+        say(role.warning)
     return ExitCode.DONE
-
-
-def _about(role: Role | None) -> str | None:
-    """Return what is not promised, since the role that asks may do more than read."""
-    if role is None or not (role.rules_server or role.may_write):
-        return None
-    more = "rule the server with functions" if role.rules_server else "change the history"
-    return (
-        f"Asked as the role {role.name}, which may {more}: a query of others is asked as a role "
-        "that only reads (docs/queries.md)"
-    )
 
 
 def _read(sql: str | None, file: Path | None) -> str:

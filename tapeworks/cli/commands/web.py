@@ -54,11 +54,13 @@ def web_command(
 ) -> int:
     """Show runs in a browser, and serve them over REST, until Ctrl-C.
 
-    It works with the database alone. On 127.0.0.1 everybody on this machine may use it; at any
-    other address, or with --token-file, those alone who have the token.
+    It works with the database alone; with TAPEWORKS_REDIS_URL it shows living workers, too. On
+    127.0.0.1 everybody on this machine may use it; at any other address, or with --token-file,
+    those alone who have the token.
     """
     token = _read_token(token_file) if token_file else None
-    database = Database(find_places().database_url, read_only=read_only)
+    places = find_places()
+    database = Database(places.database_url, read_only=read_only)
     with closing(database), closing(listen(host, port)) as listener:
         database.check_schema()
         is_made = token is None and not is_loopback(listener)
@@ -69,6 +71,7 @@ def web_command(
             token=token,
             hosts=LOOPBACK_NAMES | {name.lower() for name in (_name(listener, host), *names)},
             any_address=not is_loopback(listener),
+            redis_url=places.named_redis_url,
             cookie=f"tapeworks_{listener.getsockname()[1]}",
         )
         _tell(database, listener, host, options, is_made=is_made)

@@ -10,7 +10,20 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 
-from tapeworks.web.pages import compare, curves, downloads, iteration, login, run, run_changes, runs
+from tapeworks.web.pages import (
+    compare,
+    curves,
+    downloads,
+    images,
+    iteration,
+    login,
+    new_run,
+    run,
+    run_changes,
+    runs,
+    sql,
+    workers,
+)
 from tapeworks.web.site import Site
 
 
@@ -41,5 +54,9 @@ PAGES = (
     Page(make_router=iteration.make_router),
     Page(make_router=compare.make_router, entry=Entry(title="Compare", path="/compare")),
     Page(make_router=curves.make_router),
+    Page(make_router=images.make_router),
+    Page(make_router=workers.make_router, entry=Entry(title="Workers", path="/workers")),
+    Page(make_router=sql.make_router, entry=Entry(title="SQL", path="/sql")),
+    Page(make_router=new_run.make_router, entry=Entry(title="New run", path="/new", writes=True)),
     Page(make_router=login.make_router),
 )

@@ -1,0 +1,149 @@
+"""A run's images: which are shown, what is said of them, and their pictures."""
+
+from __future__ import annotations
+
+import io
+import re
+from array import array
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+from starlette.testclient import TestClient
+
+from tapeworks.model import datasets
+from tapeworks.model.config import RunConfig, record
+from tapeworks.plotting.hardest import pixels_of
+from tapeworks.plotting.heat_map import image_course
+from tapeworks.scheduler.driving.driver import images_digest
+from tapeworks.storage.history import History
+from tapeworks.storage.records import ImageValues, RunRecord
+from tapeworks.web.pages import pictures
+from tapeworks.web.pages.images import hard_images, neighbours
+from tapeworks.web.pages.pictures import COLOURS, Pictures, colour
+from tests.support.made_up import LEASE, commit, submit
+from tests.support.web import client_of
+
+
+@pytest.fixture
+def client(history: History) -> Iterator[TestClient]:
+    with client_of(history) as opened:
+        yield opened
+
+
+def run_of(history: History, iterations: int = 2, **settings: Any) -> RunRecord:
+    """A run with as many images as `commit` makes losses of."""
+    config = record(RunConfig(images=20, iterations=3, **settings))
+    claim = history.claim(submit(history, configuration=config, name="mine").id, "alice", LEASE)
+    digest = images_digest(datasets.load(RunConfig(images=20)))
+    history.set_images(claim, digest, bytes(place % 2 for place in range(20)))
+    for iteration in range(iterations):
+        commit(history, claim, iteration)
+    return history.find_run(claim.run_id)
+
+
+def test_the_hardest_come_first_with_class_and_prediction(history: History) -> None:
+    run = submit(history, configuration={"classes": [3, 6]})
+    values = ImageValues(
+        losses=array("f", [0.5, 2.0, 1.0]).tobytes(),
+        gradient_norms=None,
+        predictions=bytes([0, 1, 1]),
+        image_numbers=array("i", [7, 5, 9]).tobytes(),
+    )
+    labels = bytes([0] * 9 + [1])
+    found = hard_images(run, values, labels)
+    assert [(one.number, one.label, one.predicted, one.is_wrong) for one in found] == [
+        (5, "3", "6", True),
+        (9, "6", "6", False),
+        (7, "3", "3", False),
+    ]
+    [unlabelled, *_] = hard_images(run, values, None)
+    assert (unlabelled.label, unlabelled.is_wrong) == ("", False)
+
+
+def test_there_is_a_way_to_the_iterations_beside() -> None:
+    assert neighbours([0, 10, 20], 10) == [("Earlier", 0), ("Later", 20)]
+    assert neighbours([0, 10], 10) == [("Earlier", 0)]
+    assert neighbours([], None) == []
+
+
+def test_the_course_of_an_image_has_the_iterations_that_computed_it(history: History) -> None:
+    run = run_of(history, 3)
+    course = image_course(history, run, 7)
+    assert [one.iteration for one in course] == [0, 1, 2]
+    assert [one.loss for one in course] == pytest.approx([1.0, 2.0, 3.0])
+    assert [one.predicted for one in course] == [b"\1"] * 3
+    assert image_course(history, run, 20) == []
+
+
+def test_colours_go_by_the_logarithm() -> None:
+    shown = colour(np.array([[1.0, 10.0, 100.0, np.nan]], np.float32))
+    assert_array_equal(shown[0, [0, 2], :3], COLOURS[[0, -1]])
+    assert_array_equal(shown[0, 1, :3], COLOURS[2])
+    assert_array_equal(shown[..., 3], [[255, 255, 255, 0]])
+    assert colour(np.full((1, 1), np.nan, np.float32))[0, 0, 3] == 0
+    assert_array_equal(colour(np.zeros((1, 2), np.float32))[..., 3], [[255, 255]])
+
+
+def test_images_are_shown_where_their_data_set_can_be_read(
+    client: TestClient, history: History
+) -> None:
+    run = run_of(history)
+    text = client.get(f"/runs/{run.id}/images").text
+    assert "Hardest in iteration 1" in text
+    assert re.findall(r"Image (\d+)</span>", text)[:3] == ["19", "18", "17"]
+    assert "not to be seen here" not in text
+    answer = client.get(f"/runs/{run.id}/images/19.png")
+    assert answer.headers["content-type"] == "image/png"
+    shown = np.asarray(Image.open(io.BytesIO(answer.content)))
+    expected = datasets.load(RunConfig(images=20)).training.images[19]
+    assert_array_equal(shown, pixels_of(expected))
+    assert client.get(f"/runs/{run.id}/images/20.png").status_code == 404
+
+
+def test_why_images_are_not_shown_is_told(client: TestClient, history: History) -> None:
+    run = run_of(history, dataset="/nowhere/<b>.npz")
+    text = client.get(f"/runs/{run.id}/images").text
+    assert "not to be seen here: " in text
+    assert "/nowhere/&lt;b&gt;.npz" in text
+    assert "<b>" not in text
+    assert ".png" not in text.partition("All images over")[0]
+    assert client.get(f"/runs/{run.id}/images/19.png").status_code == 404
+
+
+def test_a_data_set_that_cannot_be_read_is_looked_for_again_later(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, shown = run_of(history, dataset="/nowhere.npz"), Pictures()
+    assert shown.find_problem(run)
+    monkeypatch.setattr(pictures, "read_pictures", lambda _: datasets.load(RunConfig(images=20)))
+    assert shown.find_problem(run)
+    monkeypatch.setattr(pictures, "AGAIN_SECONDS", 0.0)
+    assert shown.find_problem(run) is None
+
+
+def test_one_image_has_its_loss_over_the_iterations(client: TestClient, history: History) -> None:
+    run = run_of(history)
+    text = client.get(f"/runs/{run.id}/images/7").text
+    assert "Its class is 6." in text
+    assert '<polyline points="0.0,23.0 100.0,1.0"/>' in text
+    assert client.get(f"/runs/{run.id}/images/20").status_code == 404
+
+
+def test_the_heat_map_has_a_column_for_each_iteration(client: TestClient, history: History) -> None:
+    run = run_of(history)
+    answer = client.get(f"/runs/{run.id}/heat-map.png")
+    assert Image.open(io.BytesIO(answer.content)).size == (2, 20)
+
+
+def test_a_run_without_iterations_says_so(client: TestClient, history: History) -> None:
+    run = submit(history, configuration=record(RunConfig()))
+    assert "No iteration is recorded in full yet" in client.get(f"/runs/{run.id}/images").text
+    assert client.get(f"/runs/{run.id}/heat-map.png").status_code == 404
+    assert client.get(f"/runs/{run.id}/images/0").status_code == 404
+    assert client.get("/runs/nobody/images").status_code == 404
+    assert client.get(f"/runs/{run.id}/images?iteration=5").status_code == 404
+    assert client.get(f"/runs/{run.id}/images?iteration=x").status_code == 422
