@@ -21,6 +21,7 @@ SECRETS = {
     "database_reader_password",
     "database_superuser_password",
     "signing_key",
+    "web_token",
 }
 
 

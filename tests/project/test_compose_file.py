@@ -132,6 +132,8 @@ def test_the_worker_of_another_machine_is_the_worker_but_for_its_redis() -> None
             "no limit of",
         ),
         ("services.redis.ports", ["6379:6379"], "redis publishes 6379:6379"),
+        ("services.web.ports", ["127.0.0.1:8470:8470"], "web publishes 127.0.0.1:8470:8470"),
+        ("services.web.command", ["web", "--hsot", "0.0.0.0"], "--hsot"),
         ("services.flower.ports", ["5555:5555"], "flower publishes 5555:5555"),
         ("services.redis.command", ["--port", "6379", "--maxmemory", "1gb"], "asks nobody"),
         ("services.redis.command", ["--maxmemory", "1gb"], "its clients may hold more"),

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from tapeworks.cli.commands.web import DEFAULT_PORT
 from tests.support.compose import product
 from tests.support.compose.project import ROOT, load, seconds
 
@@ -83,7 +84,8 @@ def test_a_unit_calls_what_exists_with_variables_and_secrets_that_exist(unit: Pa
     assert {command[0] for command in commands} == {INSTALLED}
     assert [product.objection(command[1:]) for command in commands] == [None] * len(commands)
     assert ours <= product.variables()
-    assert {variables[name] for name in ours} == {f"%d/{name}" for name in credentials}
+    used = {variables[name] for name in ours} | set(re.findall(r"%d/\w+", line))
+    assert used == {f"%d/{name}" for name in credentials}
     assert set(credentials) <= product.SECRET_FILES
     assert {Path(path).name for path in credentials.values()} == set(credentials)
 
@@ -126,12 +128,18 @@ def test_an_environment_file_has_variables_that_the_product_reads_and_nothing_se
 
 
 def test_a_pod_s_containers_call_what_exists_with_variables_that_exist() -> None:
-    assert {container["args"][0] for _, container in containers()} == {"db", "scheduler", "worker"}
+    commands = {container["args"][0] for _, container in containers()}
+    assert commands == {"db", "scheduler", "worker", "web"}
     for name, container in containers():
         assert product.objection(container["args"]) is None, name
         assert {variable["name"] for variable in container["env"]} <= product.variables()
         assert "livenessProbe" not in container, "an outage of Redis would end it"
-        if container["args"][0] != "db":
+        if container["args"][0] == "web":
+            assert container["readinessProbe"]["httpGet"] == {
+                "path": "/login",
+                "port": DEFAULT_PORT,
+            }
+        elif container["args"][0] != "db":
             words = container["readinessProbe"]["exec"]["command"]
             assert words == ["tapeworks", "health", container["args"][0]]
             assert product.objection(words[1:]) is None

@@ -43,6 +43,7 @@ OTHERS = (
     "database_reader_password",
     "database_superuser_password",
     "signing_key",
+    "web_token",
 )
 ACL_FILE = "redis_users.acl"
 

@@ -28,6 +28,7 @@ SECRET_FILES = {
     "database_reader_password",
     "database_superuser_password",
     "signing_key",
+    "web_token",
 }
 
 #: What an operator makes for TLS, as the documents show.

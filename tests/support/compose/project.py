@@ -96,7 +96,7 @@ def size(memory: str) -> float:
 
 def mounts(service: Mapping[str, Any]) -> dict[str, str]:
     """The named volumes of a service and where they are mounted."""
-    return dict(volume.split(":", 1) for volume in service.get("volumes", []))
+    return dict(volume.split(":")[:2] for volume in service.get("volumes", []))
 
 
 def texts(service: Mapping[str, Any]) -> Iterator[str]:
