@@ -80,6 +80,13 @@ class Window:
     page: Page
     complaints: list[str] = field(default_factory=list)
 
+    def forgive(self, status: str) -> None:
+        """Take out what the console says of an answer with this status, which was expected."""
+        expected = f"responded with a status of {status}"
+        found = [said for said in self.complaints if expected in said]
+        assert found, f"no answer had the status {status}: {self.complaints}"
+        self.complaints = [said for said in self.complaints if said not in found]
+
     def expect_nothing_wrong(self) -> None:
         """Fail if a script failed, the console has an error, or a request left the origin."""
         assert self.complaints == []
@@ -101,7 +108,10 @@ def window_of(browser: Browser, address: str, **settings: Any) -> Iterator[Windo
 
 def watch(window: Window, page: Page, address: str) -> None:
     """Note the errors of a page and its requests to others."""
-    tell = window.complaints.append
+
+    def tell(said: str) -> None:
+        window.complaints.append(said)
+
     page.on("pageerror", lambda error: tell(f"script: {error}"))
     page.on("console", lambda said: tell(f"console: {said.text}") if said.type == "error" else None)
     page.on(

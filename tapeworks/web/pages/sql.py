@@ -71,7 +71,7 @@ def make_router(site: Site) -> APIRouter:
     def download(request: Request, q: str) -> Response:
         if not is_asked_here(request):
             raise Refused(HTTPStatus.FORBIDDEN, "Expected a link of this web page itself.")
-        text = as_csv(asking.ask(q)) + "\r\n"
+        text = as_csv(asking.ask(q)) + "\n"
         headers = {"content-disposition": 'attachment; filename="tapeworks.csv"'}
         return Response(text, headers=headers, media_type="text/csv")
 
