@@ -33,7 +33,6 @@ def test_a_wrong_setting_is_told_in_a_sentence_and_a_right_one_submitted(
     assert (run.configuration["images"], run.configuration["optimizer"]) == (7, "adam")
     assert run.note == "<script>alert(1)</script>"
     window.forgive("422")
-    window.forgive("404")
 
 
 def test_the_form_is_filled_and_sent_without_mouse_or_scripts(
