@@ -209,7 +209,7 @@ class RunConfig(UpdateConfig, Architecture):
                 "The built-in network computes every image's gradient; choose gradients=summed "
                 "for little traffic. Received: gradients=microbatch"
             )
-        if not self.is_built_in and not self.network.lower().endswith(".py"):
+        if not self.is_built_in and not self.network.endswith(".py"):
             raise ValueError(
                 f"Expected {BUILT_IN} or a Python file, which ends in .py. "
                 f"Received: network={self.network}"

@@ -21,7 +21,6 @@ from tapeworks.model.engine.runtime import tf
 from tapeworks.model.errors import ArithmeticUnsound
 from tapeworks.model.networks.builtin.spec import BuiltinNetwork, Unfolding
 from tapeworks.model.networks.own.golden import golden_bits
-from tapeworks.model.networks.own.spec import Backward
 from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import digest, initial, to_bytes
 from tapeworks.model.reduction import microbatch_sums
@@ -42,7 +41,7 @@ def fingerprint() -> str:
     """This process's fingerprint; the first call computes it. Raises `ArithmeticUnsound`."""
     facts = {
         "golden": [golden_digest(network) for network in GOLDEN_NETWORKS],
-        "own": golden_bits(Backward.MICROBATCH),
+        "own": golden_bits(),
         "sums": SUM_ORDER,
         "tensorflow": tf.__version__,
         "flags": FLAGS,

@@ -19,6 +19,7 @@ import click
 from tapeworks.cli.commands import COMMANDS
 from tapeworks.cli.output import say
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
+from tapeworks.model.hash_order import fix_hash_order
 from tapeworks.workers.foreign import hide_foreign
 from tapeworks.workers.streams import secure_streams
 
@@ -47,6 +48,10 @@ class LazyGroup(click.Group):
             formatter.write_dl(lines)
 
 
+#: Commands that may compute users' networks in this process.
+COMPUTING = frozenset({"train", "evaluate", "predict", "replay"})
+
+
 @click.group(cls=LazyGroup)
 @click.version_option(package_name="tapeworks")
 def cli() -> None:
@@ -63,6 +68,8 @@ def main() -> None:
     Whatever becomes of the streams, the command's work is done. Exit code 1 says that its output
     is incomplete; that nobody reads it any more is no failure.
     """
+    if COMPUTING.intersection(sys.argv[1:2]):
+        fix_hash_order()
     streams = secure_streams()
     code = run(sys.argv[1:])
     lost = streams.stdout.lost

@@ -6,6 +6,8 @@ is used. docs/formats.md lists them.
 
 from __future__ import annotations
 
+from tapeworks.model.networks.spec import HEADER_BYTES
+
 #: Bytes of one entry of the queue, a shard's message with Celery's envelope. Redis gives it whole.
 #: Reading one takes up to 25 times as much memory while it lasts, if it is made for that.
 LARGEST_ENTRY_BYTES = 8 * 2**20
@@ -34,7 +36,7 @@ LARGEST_READING_BYTES = 2**26
 MOST_ARRIVALS = 1000
 
 #: Room for the names and shapes that stand before the arrays of safetensors, in bytes.
-ARRAYS_HEADER_BYTES = 64 * 1024
+ARRAYS_HEADER_BYTES = HEADER_BYTES
 
 #: Bytes of an answer's signature and header with the longest names and words, but for the digests
 #: of what is missing; and of each of those.

@@ -112,7 +112,7 @@ class ShardMessage(_Message):
     @property
     def largest_parameters_bytes(self) -> int:
         """No parameters of this network are longer."""
-        return 4 * self.network.parameter_count + ARRAYS_HEADER_BYTES
+        return 4 * self.network.parameter_count + self.network.header_bytes
 
     @property
     def payload_limits(self) -> dict[str, int]:

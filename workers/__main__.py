@@ -8,6 +8,7 @@ import warnings
 from types import TracebackType
 
 from tapeworks.model.errors import ExitCode, VariableUnreadable
+from tapeworks.model.hash_order import fix_hash_order
 from tapeworks.model.settings import Settings
 from tapeworks.wire.addresses import redis_url
 from tapeworks.wire.errors import PasswordUnusable, RedisUnreachable, SigningKeyUnusable
@@ -23,6 +24,7 @@ ARGUMENTS += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 
 def main() -> None:
     """Run a Celery worker that logs problems only, unless it is asked for more."""
+    fix_hash_order()
     secure_streams()
     with hide_foreign(os.environ):  # before Celery is loaded, which reads some of them then
         _run()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import IO
 
+from tapeworks.model.hash_order import VALUE, VARIABLE
 from tapeworks.model.settings import Settings
 from tapeworks.wire.addresses import REDIS
 from tapeworks.wire.addresses import redis_url as named_redis
@@ -82,6 +83,7 @@ class Supervisor:
             **without_foreign(os.environ),
             **environment,
             **_address(redis_url),
+            VARIABLE: VALUE,
             Settings.supervisor_pid.variable: str(os.getpid()),
         }
         cores = cores_for(count) if pinned else [None] * count

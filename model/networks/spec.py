@@ -19,6 +19,9 @@ LARGEST_MICROBATCH_BYTES = 2**32
 #: Arrays that an answer may hold, a row per image.
 LOSSES, GRADIENT_NORMS, PREDICTIONS = "losses", "gradient_norms", "predictions"
 
+#: Room for what stands before the arrays of safetensors, where they are few, in bytes.
+HEADER_BYTES = 64 * 1024
+
 #: Of a digest in hexadecimal.
 Digest = Annotated[str, Field(min_length=64, max_length=64, pattern=r"^[0-9a-f]*$")]
 
@@ -131,6 +134,11 @@ class Network(BaseModel):
         """Bytes of one image and its label, as they are published."""
         image = self.image_kind.item_bytes * math.prod(self.image_shape)
         return image + self.label_kind.item_bytes * math.prod(self.label_shape)
+
+    @property
+    def header_bytes(self) -> int:
+        """Room for the names and shapes that stand before its arrays, in bytes."""
+        return HEADER_BYTES
 
     def image_values(self, wanted: GradientForm) -> dict[str, str]:
         """Return the arrays of an answer that have a number per image, with their dtypes."""

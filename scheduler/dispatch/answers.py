@@ -17,7 +17,6 @@ from tapeworks.scheduler.core.sharding import Shard, split
 from tapeworks.scheduler.dispatch.contract import Outcome, Work
 from tapeworks.scheduler.errors import AnswerInvalid
 from tapeworks.wire.limits import (
-    ARRAYS_HEADER_BYTES,
     HEAD_BYTES,
     LARGEST_SHARD_IMAGES,
     MISSING_BYTES,
@@ -50,7 +49,7 @@ def largest_bytes(work: Work, shard: Shard) -> int:
     sizes = (
         np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in layout(work, shard).values()
     )
-    return sum(sizes) + ARRAYS_HEADER_BYTES
+    return sum(sizes) + work.network.header_bytes
 
 
 def longest_answer(work: Work, shard: Shard) -> int:

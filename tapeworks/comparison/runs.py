@@ -101,6 +101,8 @@ def first_parting(ones: Iterable[Stored], others: Iterable[Stored]) -> Parting |
 
 def _what_decides(run: RunRecord) -> str:
     settings = settings_of(run) | {"network": run.network_digest}  # whatever its file is called
+    facts = run.configuration.get("network_facts") or {}
+    settings["backward"] = facts.get("backward")  # of which each way has bits of its own
     without = set(WITHOUT_INFLUENCE)
     if settings.get("schedule", CONSTANT_SCHEDULE) == CONSTANT_SCHEDULE:
         without.add("iterations")

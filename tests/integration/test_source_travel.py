@@ -14,7 +14,6 @@ from tapeworks.cluster.redis_server import RedisServer
 from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.errors import VariableUnreadable
 from tapeworks.model.networks.own import allowed
-from tapeworks.model.networks.own.module import load_module
 from tapeworks.model.networks.own.spec import LONGEST_SOURCE, LONGEST_SOURCE_BYTES, OwnNetwork
 from tapeworks.model.networks.spec import GradientForm
 from tapeworks.model.parameters import digest, to_bytes
@@ -54,7 +53,6 @@ def clean(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allowed, "_allowed", {})
     monkeypatch.setattr(tasks, "LEAVE_SECONDS", 0.0)
     monkeypatch.setattr(coordinator, "LEFT_SECONDS", 0.0)
-    load_module.cache_clear()
     with redis.Redis.from_url(url) as client:
         client.flushdb()
 

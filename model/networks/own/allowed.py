@@ -24,6 +24,8 @@ def source_digest(source: str) -> str:
 def read_source(path: str | Path) -> str:
     """Return the text of a network's file, with its very line ends. Raises `NetworkError`."""
     try:
+        if Path(path).exists() and not Path(path).is_file():  # opening a pipe would wait for ever
+            raise NetworkError(f"Expected a file as the network. Received: {path}, which is none.")
         with Path(path).open("rb") as file:
             content = file.read(LONGEST_SOURCE_BYTES + 1)
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import linecache
 import types
@@ -14,9 +13,6 @@ from tapeworks.model.errors import NetworkError
 from tapeworks.model.networks.own.allowed import find_source
 
 PARAMETERS, LOSSES, LOGITS = "parameters", "losses", "logits"
-
-#: Modules that a process holds.
-MOST_MODULES = 64
 
 
 class OwnModule:
@@ -69,10 +65,10 @@ def module_file(digest: str) -> str:
     return f"<network {digest[:12]}>"
 
 
-@functools.lru_cache(maxsize=MOST_MODULES)
 def load_module(digest: str) -> OwnModule:
-    """Run an allowed source and return its functions.
+    """Run an allowed source and return its functions; others in each call.
 
+    What they keep among themselves is then that of one network with one set of options.
     Raises `NetworkNotAllowed`, `NetworkError` for a file without them, and whatever the source
     itself raises.
     """

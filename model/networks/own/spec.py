@@ -6,9 +6,27 @@ import math
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+)
 
-from tapeworks.model.networks.spec import ArrayKind, Digest, GradientForm, Network, Shape
+from tapeworks.model.networks.spec import (
+    GRADIENT_NORMS,
+    LOSSES,
+    PREDICTIONS,
+    ArrayKind,
+    Digest,
+    GradientForm,
+    Network,
+    Shape,
+)
 
 #: Numbers that a network may train: their sum in float64 is as long as a usual answer.
 MOST_PARAMETERS = 2**23
@@ -25,6 +43,10 @@ LONGEST_SOURCE_BYTES = 4 * LONGEST_SOURCE
 #: Bytes of the gradients that one call computes apart, unless a single image's are more.
 CALL_BYTES = 32 * 2**20
 
+#: Bytes of what stands about an array before those of safetensors, beside its name: its dtype, its
+#: shape, and where it begins and ends.
+ARRAY_HEADER_BYTES = 256
+
 #: Seconds of one floating-point operation of a forward pass, as TensorFlow counts them, with the
 #: backward pass that follows: measured on a core of an AMD EPYC with AVX-512.
 OPERATION_SECONDS = 3e-10
@@ -32,7 +54,20 @@ OPERATION_SECONDS = 3e-10
 _Side = Annotated[int, Field(ge=1, le=2**31 - 1)]
 _Shape = Annotated[tuple[_Side, ...], Field(max_length=MOST_DIMENSIONS)]
 _Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=r"^[^\x00]*$")]
-_Text = Annotated[StrictStr, Field(max_length=LONGEST_TEXT)]
+_Text = Annotated[StrictStr, Field(max_length=LONGEST_TEXT, pattern=r"^[^\x00]*$")]
+
+#: Names that arrays of parameters cannot have: those of other arrays beside them, and the one that
+#: safetensors keeps for itself.
+RESERVED_NAMES = frozenset({LOSSES, GRADIENT_NORMS, PREDICTIONS, "__metadata__"})
+
+
+def _refuse_reserved(name: str) -> str:
+    if name in RESERVED_NAMES:
+        raise ValueError(f"Expected another name than {name}.")
+    return name
+
+
+_ArrayName = Annotated[_Name, AfterValidator(_refuse_reserved)]
 
 #: The largest whole number among options, up to which a float holds each; the largest other one.
 LARGEST_NUMBER, LARGEST_FLOAT = 2**53, 1.7e308
@@ -47,9 +82,8 @@ Option = StrictBool | _Whole | _Real | _Text
 def is_option(value: Option) -> bool:
     """Check that a value is finite and short enough to be an option's."""
     if isinstance(value, str):
-        return len(value) <= LONGEST_TEXT and not any(
-            "\ud800" <= sign <= "\udfff" for sign in value
-        )
+        is_text = not any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in value)
+        return is_text and len(value) <= LONGEST_TEXT
     if isinstance(value, float):
         return math.isfinite(value) and abs(value) <= LARGEST_FLOAT
     return abs(value) <= LARGEST_NUMBER
@@ -70,7 +104,9 @@ class NetworkFacts(BaseModel):
 
     source_digest: Digest
     #: Name and shape of each parameter array, in the network's order.
-    arrays: Annotated[tuple[tuple[_Name, _Shape], ...], Field(min_length=1, max_length=MOST_ARRAYS)]
+    arrays: Annotated[
+        tuple[tuple[_ArrayName, _Shape], ...], Field(min_length=1, max_length=MOST_ARRAYS)
+    ]
     input_shape: _Shape  #: of one image
     input_kind: ArrayKind
     target_shape: _Shape  #: of one label
@@ -136,6 +172,12 @@ class OwnNetwork(Network, NetworkFacts):
     def images_at_once(self) -> int:
         """Images whose gradients are computed apart in one call."""
         return min(max(CALL_BYTES // (4 * self.parameter_count), 1), self.microbatch_size)
+
+    @property
+    def header_bytes(self) -> int:
+        """A name may grow sixfold where it is escaped; beside it stand a shape and two places."""
+        names = sum(6 * len(name.encode()) for name, _ in self.arrays)
+        return super().header_bytes + names + ARRAY_HEADER_BYTES * len(self.arrays)
 
     @property
     def slice_bytes(self) -> int:

@@ -38,6 +38,22 @@ NETWORKS = {
         sentence="net.py line 4: FileNotFoundError: [Errno 2] No such file or directory: "
         "'start.npy'",
     ),
+    "another setting of TensorFlow": Wrong(
+        source=make_source(imports="tf.config.optimizer.set_jit(True)\n"),
+        sentence="Received: a change of tf.config.optimizer.set_jit.",
+    ),
+    "another setting of NumPy": Wrong(
+        source=make_source(imports="np.seterr(all='ignore')\n"),
+        sentence="Received: a change of np.seterr.",
+    ),
+    "another function in TensorFlow": Wrong(
+        source=make_source(imports="tf.nn.relu = tf.nn.relu6\n"),
+        sentence="Received: a change of tf.nn.relu.",
+    ),
+    "another variable in the environment": Wrong(
+        source=make_source(imports="import os\nos.environ['HOME'] = '/'\n"),
+        sentence="Received: a change of os.environ.",
+    ),
     "NUL": Wrong(
         source=make_source() + "\0",
         sentence="net.py: SyntaxError: source code string cannot contain null bytes",
@@ -130,6 +146,10 @@ NETWORKS = {
         "default 'relu'. Received: kind=3.",
     ),
     # Parameters
+    "name of other arrays": wrong_parameters(
+        "return {'losses': np.zeros(3, np.float32)}",
+        "net.py: Expected another name of an array than losses, which results have.",
+    ),
     "list of arrays": wrong_parameters(
         "return [np.zeros(3, np.float32)]",
         "net.py: Expected a dict of NumPy arrays by name from parameters. "

@@ -199,6 +199,18 @@ class TestTheBitsOfRunsOfOneConfiguration:
         assert pair.parting is not None
         assert (pair.parting.iteration, pair.parting.image) == (AT_ONCE + 1, 1)
 
+    def test_networks_whose_gradients_are_computed_otherwise_are_compared_with_nothing(
+        self, history: History
+    ) -> None:
+        runs = [
+            tell(history, LOSSES, stored={"network_facts": {"backward": backward}})
+            for backward in ("microbatch", "vectorized", "microbatch")
+        ]
+
+        [pair] = compared(history, *runs)
+
+        assert {pair.one, pair.other} == {runs[0].id, runs[2].id}
+
     def test_other_images_or_initial_parameters_differ_before_the_first_iteration(
         self, history: History
     ) -> None:

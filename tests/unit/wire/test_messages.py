@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from tapeworks.model.networks.own.spec import MOST_ARRAYS
+from tapeworks.model.parameters import to_bytes
 from tapeworks.wire.envelopes import argument, entry
 from tapeworks.wire.errors import MessageUnreadable
 from tapeworks.wire.exchange import Exchange
@@ -23,6 +26,7 @@ from tapeworks.wire.messages import (
 )
 from tapeworks.wire.signing import Purpose, Signer
 from tests.support.messages import message
+from tests.support.own_networks import own_network
 
 RIGHT: dict[str, Any] = json.loads(message("run", 0).model_dump_json())
 
@@ -134,3 +138,15 @@ def test_seconds_that_nobody_could_have_spent_cannot_be_read(seconds: str) -> No
     assert seconds in header
     with pytest.raises(ValidationError):
         AnswerHeader.model_validate_json(header)
+
+
+@pytest.mark.parametrize("name", ["a", "\x01\u20ac" * 16])
+def test_parameters_in_many_arrays_fit_into_what_a_worker_reads(name: str) -> None:
+    names = [f"{name}{number}" for number in range(MOST_ARRAYS)]
+    arrays = {one[-100:]: np.zeros((1,) * 8, np.float32) for one in names}
+    network = own_network(arrays=tuple((one, array.shape) for one, array in arrays.items()))
+
+    payload = to_bytes(arrays)
+
+    assert len(arrays) == MOST_ARRAYS
+    assert len(payload) <= 4 * network.parameter_count + network.header_bytes

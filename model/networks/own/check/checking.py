@@ -32,6 +32,9 @@ STAGE_SECONDS = 120.0
 #: Characters of what a file has printed that a sentence shows.
 LONGEST_SHOWN = 200
 
+#: Bytes of a process's output that are read, from its end.
+LONGEST_READ = 64 * 1024
+
 #: The beginnings of lines that TensorFlow logs.
 _LOG = re.compile(r"[IWEF]\d{4} |\d{4}-\d\d-\d\d [^ ]+ [IWEF] |WARNING:|To enable ")
 
@@ -192,8 +195,12 @@ def _name_code(code: int) -> str:
 
 
 def _read_text(path: Path) -> str:
-    """The text of a file that a process may not have begun."""
-    return path.read_text(errors="replace") if path.exists() else ""
+    """The end of a file that a process may not have begun, or has filled."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - LONGEST_READ, 0))
+        return file.read().decode(errors="replace")
 
 
 def _last_of(text: str) -> str:

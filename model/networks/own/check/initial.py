@@ -13,11 +13,9 @@ from tapeworks.model.networks.own.spec import (
     MOST_ARRAYS,
     MOST_DIMENSIONS,
     MOST_PARAMETERS,
+    RESERVED_NAMES,
 )
 from tapeworks.model.parameters import Arrays, all_finite, digest, to_bytes
-
-#: Name of no array, as the format of the stored bytes keeps it for itself.
-RESERVED_NAME = "__metadata__"
 
 #: Arrays whose sizes a sentence shows.
 MOST_SHOWN = 4
@@ -66,8 +64,10 @@ def check_count(shapes: dict[str, tuple[int, ...]]) -> None:
 
 
 def _check_name(name: Any) -> None:
+    if name in RESERVED_NAMES:
+        raise Refusal(f"Expected another name of an array than {name}, which results have.")
     is_name = isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and "\0" not in name
-    if not is_name or name == RESERVED_NAME or any("\ud800" <= sign <= "\udfff" for sign in name):
+    if not is_name or any("\ud800" <= sign <= "\udfff" for sign in name):
         raise Refusal(
             f"Expected the name of each array to be text of 1 to {LONGEST_NAME} characters. "
             f"Received: {name!r:.80}."

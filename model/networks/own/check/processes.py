@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tapeworks.model.hash_order import VALUE, VARIABLE
 from tapeworks.model.networks.own.check.reports import ERRORS, START_SECONDS
 
 #: The file that says what to check.
@@ -155,8 +156,7 @@ class _Process:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 cwd=work,
-                env=os.environ
-                | {"PYTHONHASHSEED": str([KEEPER, WITNESS].index(name)), "PYTHONUNBUFFERED": "1"},
+                env=os.environ | {VARIABLE: _hash_seed(name), "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,  # Ctrl-C is for the parent, which ends it
             )
 
@@ -165,3 +165,8 @@ class _Process:
             for line in self._process.stdout or ():
                 mailbox.put((self, json.loads(line)))
         mailbox.put((self, None))
+
+
+def _hash_seed(name: str) -> str:
+    """That of all processes for the one; another for the other, which orders sets otherwise."""
+    return VALUE if name == KEEPER else "1"

@@ -18,6 +18,9 @@ PRINTED, ERRORS, DUMP = "printed", "errors", "dump"
 #: Seconds in which a process must begin, and TensorFlow be loaded.
 START_SECONDS = 120.0
 
+#: Bytes of any file that it may write: its parameters take 32 MiB, a loop that prints takes all.
+LARGEST_FILE_BYTES = 256 * 2**20
+
 #: What Linux adds to a process's size as it looks for one to end because memory is short.
 FIRST_TO_END = "1000"
 
@@ -65,6 +68,7 @@ def end_with_parent() -> None:
     os.close(nothing)
     threading.Thread(target=_wait_for_end, args=(lifeline,), daemon=True).start()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE_BYTES, LARGEST_FILE_BYTES))
     with contextlib.suppress(OSError):  # not Linux
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_END)
 

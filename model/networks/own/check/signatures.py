@@ -109,6 +109,8 @@ def _convert(name: str, value: Any, default: Option) -> Option:
     found = _parse(value, kind) if isinstance(value, str) and kind is not str else value
     if kind is float and type(found) is int and abs(found) <= LARGEST_NUMBER:
         found = float(found)
+    if kind is float and found == 0:
+        found = 0.0  # -0.0 equals it, and would be another network's
     if type(found) is not kind or not is_option(found):
         raise Refusal(
             f"Expected {KINDS[kind]} as the option {name}, like its default {default!r}. "

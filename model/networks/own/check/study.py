@@ -30,6 +30,13 @@ class Study:
     def check(self, reports: Reports) -> dict[str, Any]:
         """Return what was found. Raises `Refusal`."""
         digest = allow(self.values["source"])
+        _start(reports, digest)
+        from tapeworks.model.networks.own.check.surroundings import (
+            note_surroundings,
+            refuse_changes,
+        )
+
+        before = note_surroundings()
         module = _load(reports, digest)
         options = resolve_options(read_defaults(module), self.values["options"])
         if module.logits is not None and not self.values["class_count"]:
@@ -54,6 +61,7 @@ class Study:
             is_per_image=self.values["is_per_image"],
             is_measured=self.values["is_measured"] and self.kept is not None,
         )
+        refuse_changes(before)
         return found | {"options": options, "drawn": drawn}
 
     def _describe(
@@ -114,15 +122,21 @@ def _shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
     return {name: array.shape for name, array in arrays.items()}
 
 
-def _load(reports: Reports, digest: str) -> OwnModule:
-    """Run the source; what is no Python is found before TensorFlow is loaded."""
+def _start(reports: Reports, digest: str) -> None:
+    """Load TensorFlow, if this is Python at all."""
+    reports.stage("import of the file")
     file = module_file(digest)
     with refuse_errors(file):
-        reports.stage("import of the file")
         compile(find_source(digest), file, "exec", dont_inherit=True)
-        reports.stage("start of TensorFlow", START_SECONDS)
-        from tapeworks.model.networks.own.check.operations import refuse_variables
+    reports.stage("start of TensorFlow", START_SECONDS)
+    from tapeworks.model.engine import runtime as _runtime  # noqa: F401
 
-        reports.stage("import of the file")
-        with refuse_variables(file):
-            return load_module(digest)
+
+def _load(reports: Reports, digest: str) -> OwnModule:
+    """Run the source."""
+    from tapeworks.model.networks.own.check.operations import refuse_variables
+
+    file = module_file(digest)
+    reports.stage("import of the file")
+    with refuse_errors(file), refuse_variables(file):
+        return load_module(digest)
