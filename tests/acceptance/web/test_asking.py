@@ -5,6 +5,7 @@ from __future__ import annotations
 from tapeworks.storage.history import History
 from tests.acceptance.web.conftest import Open
 from tests.support.made_up import LEASE, commit, submit
+from tests.support.waiting import until
 
 
 def test_a_question_is_chosen_asked_and_a_write_is_refused(
@@ -19,7 +20,7 @@ def test_a_question_is_chosen_asked_and_a_write_is_refused(
     )
     page.get_by_role("button", name="Put into the box").click()
     page.get_by_role("button", name="Ask").click()
-    assert page.get_by_role("cell", name="mine").is_visible()
+    page.get_by_role("cell", name="mine").wait_for()
 
     page.get_by_label("One SELECT").fill("DELETE FROM stored_runs")
     page.get_by_role("button", name="Ask").click()
@@ -60,6 +61,7 @@ def test_a_run_leads_to_its_images_and_each_to_its_course(
     page.goto(f"/runs/{claim.run_id}/images")
     page.get_by_role("link", name="Earlier: 0").click()
     assert "Hardest in iteration 0" in page.get_by_role("heading", level=2).first.inner_text()
-    page.wait_for_function("document.querySelector('.map img').naturalWidth === 2")
+    width = "document.querySelector('.map img').naturalWidth"
+    until(lambda: page.evaluate(width) == 2, "the map of two iterations is there")
     page.get_by_role("link", name="Image 19").click()
-    assert page.get_by_role("cell", name="3.71429").is_visible()
+    page.get_by_role("cell", name="3.71429").wait_for()

@@ -72,4 +72,4 @@ def test_the_tables_are_valid_for_postgresql() -> None:
     ]
     assert "id BIGSERIAL NOT NULL" in "".join(statements)
     assert "TIMESTAMP WITH TIME ZONE" in "".join(statements)
-    assert len(indexes) == 7
+    assert len(indexes) == 8
