@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-slow test-fast check audit format simulate fuzz bench bench-engine bench-networks bench-scaling bench-paced bench-long bench-large bench-signing bench-history bench-multi-worker chaos openapi lock clean
+.PHONY: help train test test-slow test-long test-fast check audit format simulate fuzz bench bench-engine bench-networks bench-scaling bench-paced bench-long bench-large bench-signing bench-history bench-multi-worker chaos openapi lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -33,13 +33,16 @@ train: $(VENV)/.runtime  ## Train 50 handwritten digits for 50 iterations throug
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 test: $(VENV)/.development  ## Test every feature against a real Redis, real workers and real databases
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not long"
 
 test-slow: $(VENV)/.development  ## Run the other tests: crashes, outages, chaos, long simulations, deployment
-	$(PYTEST) -m slow
+	$(PYTEST) -m "slow and not long"
+
+test-long: $(VENV)/.development  ## Run the longest tests: benchmarks in short, drills of chaos, hostile requests by the hundred
+	$(PYTEST) -m long
 
 test-fast: $(VENV)/.development  ## Run the unit tests and a short simulation, while you edit
-	$(PYTEST) -m "not slow" tests/unit tests/faults/simulation/test_simulation.py::test_a_seed_gives_the_same_schedule_every_time
+	$(PYTEST) -m "not slow and not long" tests/unit tests/faults/simulation/test_simulation.py::test_a_seed_gives_the_same_schedule_every_time
 
 check: $(VENV)/.development  ## Lint, format, types and room boundaries
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import long_run
 from benchmarks.processes import ROOT, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 #: Of the benchmark of networks.

@@ -70,7 +70,7 @@ def checked(name: str, **values: Any) -> Example:
 
 
 @pytest.fixture(
-    params=["mlp", "regression", "lenet", pytest.param("resnet", marks=pytest.mark.slow)]
+    params=["mlp", "regression", "lenet", pytest.param("resnet", marks=pytest.mark.long)]
 )
 def example(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Example:
     name: str = request.param
@@ -246,7 +246,7 @@ def test_lenet_knows_98_of_100_digits_that_it_has_not_seen(
     assert accuracy >= 0.98
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_residual_network_tells_stripes_apart(history: History, tmp_path: Path) -> None:
     accuracy = learned(history, "resnet", dataset=pictures(tmp_path, 800)).accuracy
 

@@ -13,7 +13,7 @@ from tests.support.calls import Call
 from tests.support.large_network import PARAMETERS, save_files
 from tests.support.training import digests
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def test_the_largest_network_fits_into_a_usual_answer() -> None:

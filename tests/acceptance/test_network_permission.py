@@ -174,6 +174,7 @@ def test_accepting_networks_without_a_key_is_refused_in_a_sentence(scene: Scene)
     assert "Expected a signing key beside --accept-networks" in sentence
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("has_key", [False, True], ids=["no key", "a key"])
 @pytest.mark.parametrize("is_named", [False, True], ids=["private Redis", "named Redis"])
 def test_workers_of_a_command_run_its_own_network_and_no_other(

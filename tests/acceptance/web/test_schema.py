@@ -52,7 +52,7 @@ def stored(tmp_path: Path) -> Iterator[History]:
     history.database.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_every_answer_is_as_the_schema_says(stored: History, mode: GenerationMode) -> None:
     run_id = stored.runs()[-1].id

@@ -29,7 +29,7 @@ from tests.faults.simulation.schedule import Failure, Schedule
 from tests.faults.simulation.schedulers import Driven
 from tests.faults.simulation.store import Run, Store
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 #: Of the schedules in the ordinary test run.
 SEEDS = range(2000)
