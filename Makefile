@@ -35,10 +35,10 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 test: $(VENV)/.development  ## Test every feature against a real Redis, real workers and real databases
 	$(PYTEST) -m "not slow and not long"
 
-test-slow: $(VENV)/.development  ## Run the other tests: crashes, outages, chaos, long simulations, deployment
+test-slow: $(VENV)/.development  ## Run the other tests: crashes, outages, deployment
 	$(PYTEST) -m "slow and not long"
 
-test-long: $(VENV)/.development  ## Run the longest tests: benchmarks in short, drills of chaos, hostile requests by the hundred
+test-long: $(VENV)/.development  ## Run the longest tests: benchmarks in short, chaos, long simulations, hostile requests by the hundred
 	$(PYTEST) -m long
 
 test-fast: $(VENV)/.development  ## Run the unit tests and a short simulation, while you edit

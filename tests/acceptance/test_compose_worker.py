@@ -60,6 +60,7 @@ def test_a_worker_of_another_machine_joins_a_redis_whose_certificate_it_knows_an
     stack.stop("remote-2")
 
 
+@pytest.mark.long
 def test_a_run_of_two_machines_outlives_the_link_between_them_to_the_same_bits(
     start: Start, undisturbed: Callable[[RunConfig], Digests]
 ) -> None:

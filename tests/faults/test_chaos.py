@@ -17,7 +17,7 @@ from tests.faults.chaos.report import seed_lines, told
 from tests.faults.chaos.world import Shape
 from tests.support.processes import alive
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 #: As many as strike in half a minute.
 FAULTS = 12

@@ -16,7 +16,7 @@ SCHEDULES, ORDINARY, CHUNK = 2000, 800, 100
 @pytest.mark.parametrize(
     "first",
     [
-        pytest.param(first, marks=[pytest.mark.slow] if first >= ORDINARY else [])
+        pytest.param(first, marks=[pytest.mark.long] if first >= ORDINARY else [])
         for first in range(0, SCHEDULES, CHUNK)
     ],
 )
@@ -25,7 +25,7 @@ def test_runs_are_exact_and_get_done_whatever_goes_wrong(first: int) -> None:
         Schedule(seed).run()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "kind", ["crashed_before_commit", "crashed_while_iterations_waited", "refused_together"]
 )

@@ -96,7 +96,7 @@ def test_a_network_that_ends_its_process_is_refused_and_the_next_is_checked() ->
     _check_deadly(DEADLY)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_whatever_ends_a_process_is_told() -> None:
     _check_deadly(MORE_DEADLY)
 
@@ -173,7 +173,7 @@ def test_right_networks_are_found_to_be_so() -> None:
     assert "batch normalisation" in measured.speeds[1].refusal
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_processes_end_with_their_parent(tmp_path: Path) -> None:
     trace = tmp_path / "pids"
     source = make_source(
