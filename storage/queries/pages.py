@@ -1,4 +1,4 @@
-"""What belongs to runs, a part at a time.
+"""Reads of what belongs to runs, a part at a time.
 
 Iterations, ledgers and events only grow at their end, so a part stays where it is.
 """

@@ -31,7 +31,7 @@ class Role:
 
     @property
     def warning(self) -> str | None:
-        """What is not promised to those who ask as this role, if it may do more than read."""
+        """The warning for those who ask as this role, if it may do more than read."""
         if not (self.rules_server or self.may_write):
             return None
         more = "rule the server with functions" if self.rules_server else "change the history"

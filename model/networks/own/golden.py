@@ -18,7 +18,7 @@ import tensorflow as tf
 
 
 def parameters(seed):
-    raise NotImplementedError
+    return {}
 
 
 def logits(parameters, images):

@@ -82,7 +82,7 @@ class NoQuery(_Asked):
 
 
 class Description(_Body):
-    """What people say of a run beside its configuration."""
+    """The words of people about a run, beside its configuration."""
 
     name: str | None = None
     tags: dict[str, str | int | float] = {}

@@ -50,7 +50,7 @@ GROUP BY i.images"""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proof:
-    """How often the images of an iteration were counted, by its ledger."""
+    """The counts of an iteration's images, by its ledger."""
 
     sql: str
     images: int

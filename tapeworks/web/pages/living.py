@@ -17,7 +17,7 @@ FRESH_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Living:
-    """What Redis says; nothing where none is named, or where it does not answer."""
+    """The answer of Redis; nothing where none is named, or where it does not answer."""
 
     workers: tuple[WorkerRecord, ...] = ()
     schedulers: tuple[SchedulerRecord, ...] = ()

@@ -43,7 +43,7 @@ _UNITS = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 class Action(StrEnum):
-    """What people may have a run do."""
+    """The requests that people may make of a run."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -146,7 +146,7 @@ def retry_form(settings: str = "", name: str = "", after: str = "", **told: Any)
 
 
 def curves_query(run: RunRecord, asked: QueryParams) -> str:
-    """What the curves of this page are asked by."""
+    """The query by which this page asks for its curves."""
     chosen = {name: asked[name] for name in ("from", "to") if asked.get(name)}
     return urlencode({"run": run.id} | chosen)
 

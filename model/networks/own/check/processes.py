@@ -72,7 +72,7 @@ class Pair:
 
     @property
     def kept(self) -> Path:
-        """Where the first process puts its files."""
+        """The directory of the first process's files."""
         return self._processes[0].place
 
     def answers(self, number: int) -> list[dict[str, Any]]:
@@ -145,7 +145,7 @@ class _Process:
                 pipe.close()
 
     def _start(self, arguments: list[str], name: str) -> None:
-        """Where no module and no file is that a worker would not have."""
+        """Start it in a directory without modules and files that a worker would not have."""
         work = self.place / "work"
         work.mkdir(parents=True)
         module = "tapeworks.model.networks.own.check.child"

@@ -1,4 +1,4 @@
-"""What a user's file must leave as it is: a worker computes other networks in the same process."""
+"""Settings and names that a user's file must not change: other networks run beside it."""
 
 from __future__ import annotations
 
