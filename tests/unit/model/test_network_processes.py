@@ -159,7 +159,7 @@ def test_right_networks_are_found_to_be_so() -> None:
 
     assert normal.facts.backward is Backward.MICROBATCH
     assert harmless.facts.backward is Backward.VECTORIZED
-    assert harmless.printed == '{"answer": 1}\n'
+    assert set(harmless.printed.splitlines()) == {'{"answer": 1}'}  # whenever it is run
     assert looped.facts.backward is Backward.LOOP
     assert squares.options == {"power": 3.0, "flat": False, "hidden": 5}
     assert squares.facts.arrays == (("first", (36, 5)), ("second", (5, 1)))
