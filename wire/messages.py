@@ -9,7 +9,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
 from tapeworks.model.networks.kinds import AnyNetwork
-from tapeworks.model.networks.spec import GradientForm
+from tapeworks.model.networks.spec import Digest, GradientForm
 from tapeworks.model.reduction import blocks
 from tapeworks.wire.limits import (
     ARRAYS_HEADER_BYTES,
@@ -32,7 +32,6 @@ Name = Annotated[str, Field(max_length=LONGEST_NAME, pattern=r"^[^\x00]*$")]
 RunName = Annotated[str, Field(max_length=LONGEST_NAME - 50, pattern=r"^[^\x00]*$")]
 Number = Annotated[int, Field(ge=0, lt=2**31)]
 Fingerprint = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9a-f]*$")]
-Digest = Annotated[str, Field(min_length=64, max_length=64, pattern=r"^[0-9a-f]*$")]
 Seconds = Annotated[float, Field(ge=0, le=LONGEST_SECONDS, allow_inf_nan=False)]
 Quantity = Annotated[float, Field(ge=0, le=LARGEST_QUANTITY, allow_inf_nan=False)]
 KeyId = Annotated[str, Field(max_length=KEY_ID_DIGITS, pattern=r"^[0-9a-f]*$")]

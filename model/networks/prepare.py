@@ -46,8 +46,8 @@ def prepare(
     """Prepare runs; those of users' networks are checked on their data, in other processes.
 
     With a `source` it stands for the files that the configurations name. Measured, they tell how
-    fast gradients are here. Raises `NetworkError` for
-    a network that cannot work, `DatasetError` for data that it cannot be checked on.
+    fast gradients are here. Raises `NetworkError` for a network that cannot work, `DatasetError`
+    for data that it cannot be checked on.
     """
     own = [config for config in configs if not config.is_built_in]
     sources = {config.network: source or read_source(config.network) for config in own}

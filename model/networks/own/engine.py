@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from tapeworks.model.engine.results import Compute, EngineResult, Request
 from tapeworks.model.engine.runtime import tf
 from tapeworks.model.errors import NetworkError
+from tapeworks.model.networks.own.inputs import (
+    as_targets,
+    data_specs,
+    parameter_specs,
+    scale,
+)
 from tapeworks.model.networks.own.module import OwnModule, kept_alive, load_module
 from tapeworks.model.networks.own.patches import use_patches
 from tapeworks.model.networks.own.spec import Backward, OwnNetwork
@@ -18,14 +24,10 @@ from tapeworks.model.networks.spec import (
     GRADIENT_NORMS,
     LOSSES,
     PREDICTIONS,
-    ArrayKind,
     GradientForm,
 )
 from tapeworks.model.parameters import Arrays
 from tapeworks.model.reduction import gradients_as_wanted
-
-#: The grey level that becomes 1.
-WHITE = 255
 
 #: What stands before a parameter's name, which may be that of a value.
 _KEY = "gradient of "
@@ -130,8 +132,7 @@ class Functions:
             images, labels = images[again], labels[again]
         if function.__name__ not in self._compiled:
             self._compiled[function.__name__] = self._compile(function, size)
-        is_class = self._network.label_kind is ArrayKind.BYTES
-        targets = labels.astype(np.int32) if is_class else labels
+        targets = as_targets(self._network, labels)
         tensors = self._compiled[function.__name__](
             tf.constant(images), tf.constant(targets), tf.constant(count), *arrays
         )
@@ -142,14 +143,8 @@ class Functions:
 
     def _compile(self, function: Callable[..., Tensors], size: int) -> Any:
         use_patches()
-        network = self._network
-        label = tf.int32 if network.label_kind is ArrayKind.BYTES else tf.float32
-        inputs = [
-            tf.TensorSpec((size, *network.image_shape), network.image_kind.value),
-            tf.TensorSpec((size, *network.label_shape), label),
-            tf.TensorSpec((), tf.int32),
-            *(tf.TensorSpec(shape) for shape in network.shapes.values()),
-        ]
+        members = tf.TensorSpec((), tf.int32)
+        inputs = [*data_specs(self._network, size), members, *parameter_specs(self._network)]
         with kept_alive():
             return tf.function(function, autograph=False).get_concrete_function(*inputs)
 
@@ -158,11 +153,11 @@ class Functions:
     def _find_logits(self, images: Any, labels: Any, members: Any, *arrays: Any) -> Tensors:  # noqa: ARG002
         if self._module.logits is None:
             raise NetworkError("Expected a network that has logits. Received: one without.")
-        pixels = self._scale(images)
+        pixels = scale(self._network, images)
         return {PREDICTIONS: self._module.logits(self._name(arrays), pixels, **self._options)}
 
     def _measure(self, images: Any, labels: Any, members: Any, *arrays: Any) -> Tensors:  # noqa: ARG002
-        pixels, named = self._scale(images), self._name(arrays)
+        pixels, named = scale(self._network, images), self._name(arrays)
         values = {LOSSES: self._module.losses(named, pixels, labels, **self._options)}
         if self._module.logits is not None:
             logits = self._module.logits(named, pixels, **self._options)
@@ -201,11 +196,6 @@ class Functions:
 
     def _name(self, arrays: Iterable[Any]) -> Tensors:
         return dict(zip(self._network.shapes, arrays, strict=True))
-
-    def _scale(self, images: Any) -> Any:
-        if self._network.image_kind is ArrayKind.FLOATS:
-            return images
-        return tf.cast(images, tf.float32) / tf.constant(WHITE, tf.float32)
 
     def _keep(self, gradients: Iterable[Any], arrays: Iterable[Any]) -> Tensors:
         """Name gradients; those of a look-up are slices, those of what is not used are none."""

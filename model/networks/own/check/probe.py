@@ -6,17 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tapeworks.model.engine.runtime import tf
 from tapeworks.model.networks.own.check.cases import Refusal
 from tapeworks.model.networks.own.check.mistakes import refuse_errors
 from tapeworks.model.networks.own.check.operations import refuse_operations, refuse_variables
-from tapeworks.model.networks.own.engine import WHITE
+from tapeworks.model.networks.own.inputs import (
+    as_targets,
+    data_specs,
+    parameter_specs,
+    scale,
+)
 from tapeworks.model.networks.own.module import LOGITS, LOSSES, OwnModule, module_file
 from tapeworks.model.networks.own.spec import OwnNetwork
-from tapeworks.model.networks.spec import ArrayKind
 from tapeworks.model.parameters import Arrays
 
 #: The name of a gradient among what a probe gives.
@@ -37,12 +40,7 @@ class Probe:
         It gives losses, or with gradients these, the parameters' gradients and logits, by name.
         """
         network = self.network
-        is_class = network.label_kind is ArrayKind.BYTES
-        inputs = [
-            tf.TensorSpec((self.size, *network.image_shape), network.image_kind.value),
-            tf.TensorSpec((self.size, *network.label_shape), tf.int32 if is_class else tf.float32),
-            *(tf.TensorSpec(shape) for shape in network.shapes.values()),
-        ]
+        inputs = [*data_specs(network, self.size), *parameter_specs(network)]
         compute = self._all if with_gradients else self._losses
         with refuse_errors(self._file):
             return tf.function(compute, autograph=False).get_concrete_function(*inputs)
@@ -51,8 +49,7 @@ class Probe:
         self, traced: Any, images: NDArray[Any], labels: NDArray[Any], parameters: Arrays
     ) -> Arrays:
         """Values by name of as many images as were traced. Raises `Refusal`."""
-        is_class = self.network.label_kind is ArrayKind.BYTES
-        targets = labels.astype(np.int32 if is_class else np.float32)
+        targets = as_targets(self.network, labels)
         arrays = [tf.constant(parameters[name]) for name in self.network.shapes]
         with refuse_errors(self._file):
             found = traced(tf.constant(images), tf.constant(targets), *arrays)
@@ -88,7 +85,9 @@ class Probe:
         graph.seed = 0  # a random operation without one is refused by name, not by TensorFlow
         named = dict(zip(self.network.shapes, arrays, strict=True))
         with refuse_variables(self._file):
-            found = function(named, self._scale(images), *labels, **dict(self.network.options))
+            found = function(
+                named, scale(self.network, images), *labels, **dict(self.network.options)
+            )
         refuse_operations(graph, name, self._file)
         wanted = (self.size,) if name == LOSSES else (self.size, self.network.class_count)
         self._check(name, found, wanted)
@@ -103,11 +102,6 @@ class Probe:
             raise Refusal(f"Expected float32 from {name}. Received: {found.dtype.name}.")
         if not found.shape.is_compatible_with(wanted):
             raise wrong_shape(name, wanted, tuple(found.shape))
-
-    def _scale(self, images: Any) -> Any:
-        if self.network.image_kind is ArrayKind.FLOATS:
-            return images
-        return tf.cast(images, tf.float32) / tf.constant(WHITE, tf.float32)
 
 
 def wrong_shape(name: str, wanted: tuple[int, ...], received: tuple[Any, ...]) -> Refusal:
