@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import threading
 import time
 from collections import OrderedDict
@@ -50,6 +51,8 @@ class Site:
         self.changes = Changes(history.database)
         #: For queries in people's own SQL.
         self.query_slots = Slots()
+        #: Stands in a rendered page where each copy that is sent has a form key of its own.
+        self._key_mark = secrets.token_hex(16).encode()
         self._templates = _environment()
         self._kept = OrderedDict[str, Rendered]()
         self._lock = threading.Lock()
@@ -72,7 +75,7 @@ class Site:
         headers = {"etag": found.etag}
         if known == found.etag:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-        return Response(found.body, headers=headers, media_type=media_type)
+        return Response(self._with_key(found.body), headers=headers, media_type=media_type)
 
     def render(
         self,
@@ -83,7 +86,7 @@ class Site:
     ) -> Response:
         """Answer with the template as it is now, such as a page with an error in it."""
         body = self._render(request, template, context)
-        return Response(body, status, media_type="text/html")
+        return Response(self._with_key(body), status, media_type="text/html")
 
     def render_problem(self, request: Request, status: HTTPStatus, sentence: str) -> Response:
         """A page that says in one sentence why there is no other."""
@@ -94,6 +97,9 @@ class Site:
     def close(self) -> None:
         """Close what it keeps open of its own."""
         self.changes.close()
+
+    def _with_key(self, body: bytes) -> bytes:
+        return body.replace(self._key_mark, secrets.token_hex(16).encode())
 
     def _find(
         self, request: Request, template: str, make_context: MakeContext, *, is_poll: bool
@@ -117,6 +123,7 @@ class Site:
     def _render(self, request: Request, template: str, context: dict[str, Any]) -> bytes:
         common = {
             "path": request.url.path,
+            "form_key": self._key_mark.decode(),
             "read_only": self.options.read_only,
             "has_token": self.options.token is not None,
             "navigation": request.app.state.navigation,

@@ -6,6 +6,8 @@ does anybody's request fill memory or disk with initial parameters.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +36,18 @@ class Wanted:
     vary: Mapping[str, Iterable[Any]] = field(default_factory=dict)
     #: Status, name, tags, note and priority.
     described: Mapping[str, Any] = field(default_factory=dict)
+
+
+def key_of_form(given: Mapping[str, str], place: str = "") -> SubmissionKey | None:
+    """The key of a page's form and all that is in it; None of a client that has none.
+
+    A double click and a reload send the same again; the same page with other settings is a new run.
+    """
+    if not given.get("key"):
+        return None
+    asked = json.dumps([place, sorted(given.items())])
+    digest = hashlib.sha256(asked.encode(errors="backslashreplace")).hexdigest()
+    return SubmissionKey(key=f"form-{digest}", digest=digest)
 
 
 def submit_runs(

@@ -20,6 +20,10 @@ from tapeworks.web.site import Site
 MOST_ITERATIONS = 20_000
 
 
+#: Iterations up to which what differs is compared again while people look at it.
+MOST_LIVE = 1500
+
+
 def make_router(site: Site) -> APIRouter:
     """Routes to the comparison."""
     router = APIRouter()
@@ -40,6 +44,7 @@ def compare_context(history: History, asked: QueryParams) -> dict[str, Any]:
         "runs": list(zip(runs, labels, strict=True)),
         "has_iterations": any(run.completed_iterations for run in runs),
         "curves": urlencode([("run", run.id) for run in runs]),
+        "is_live": sum(run.completed_iterations for run in runs) <= MOST_LIVE,
     }
     if len(runs) < 2:
         return common | {"lines": {}, "bits": []}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from itertools import groupby
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from tapeworks.errors import EXPECTED
-from tapeworks.web.pages.run_form import fields, mentioned, read_typed, submit_typed
+from tapeworks.storage.records import RunRecord
+from tapeworks.web.pages.run_form import fields, mentioned, read_typed, submit_typed, varied
+from tapeworks.web.pages.runs import CHOICES, DEFAULT_COLUMNS
 from tapeworks.web.problems import status_of
 from tapeworks.web.site import Site
 
@@ -26,7 +29,10 @@ def make_router(site: Site) -> APIRouter:
     @router.get("/new")
     def show_form(request: Request) -> Response:
         context = form_context(read_typed(request.query_params))
-        return site.render(request, "new_run.html", context)
+        response = site.render(request, "new_run.html", context)
+        # A browser goes back to the form as it was left; nothing of the history is in it.
+        response.headers["cache-control"] = "private, no-cache"
+        return response
 
     @router.post("/new")
     async def submit(request: Request) -> Response:
@@ -36,10 +42,26 @@ def make_router(site: Site) -> APIRouter:
         except EXPECTED as error:  # an outage, too: what was typed is kept
             context = form_context(typed, str(error))
             return site.render(request, "new_run.html", context, status_of(error))
-        target = f"/runs/{queued[0].id}" if len(queued) == 1 else "/runs"
+        target = grid_url(queued, varied(typed))
         return RedirectResponse(target, HTTPStatus.SEE_OTHER)
 
     return router
+
+
+def grid_url(queued: Sequence[RunRecord], vary: Collection[str]) -> str:
+    """The page of the run, or of the grid's runs with what varies in columns.
+
+    Runs that are queued together have ids that follow each other.
+    """
+    if len(queued) == 1:
+        return f"/runs/{queued[0].id}"
+    columns = [name for name in vary if name in CHOICES or name.startswith("option.")]
+    asked = {
+        "where": f"id BETWEEN '{queued[0].id}' AND '{queued[-1].id}'",
+        "order": "asc",
+        "columns": ",".join([*columns, *DEFAULT_COLUMNS]),
+    }
+    return f"/runs?{urlencode(asked)}"
 
 
 def form_context(typed: Mapping[str, str], sentence: str | None = None) -> dict[str, Any]:

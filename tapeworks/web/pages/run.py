@@ -124,6 +124,7 @@ def run_context(
         "facts": facts(history, run),
         "left": time_left(run, newest),
         "newest": newest,
+        "seconds": mean_seconds(newest),
         "tags": history.tags(run.id),
         "settings": settings(run),
         "history_digest": digests.of(run),
@@ -162,8 +163,12 @@ def time_left(run: RunRecord, newest: list[IterationRecord]) -> str | None:
     """Return about how long a running run still takes, by its newest iterations."""
     if run.status is not RunStatus.RUNNING or not newest:
         return None
-    seconds = sum(record.seconds for record in newest) / len(newest)
-    return duration(seconds * (run.iterations - run.completed_iterations))
+    return duration(mean_seconds(newest) * (run.iterations - run.completed_iterations))
+
+
+def mean_seconds(newest: list[IterationRecord]) -> float:
+    """Return how long one of these iterations took; 0 where there is none."""
+    return sum(record.seconds for record in newest) / max(len(newest), 1)
 
 
 def duration(seconds: float) -> str:

@@ -16,9 +16,10 @@ from tapeworks.model.errors import ModelError
 from tapeworks.storage.errors import StorageError
 from tapeworks.storage.records import RunRecord, RunStatus
 from tapeworks.web.pages.run import Digests, retry_form, run_context
+from tapeworks.web.pages.run_form import lines
 from tapeworks.web.problems import status_of
 from tapeworks.web.site import Site
-from tapeworks.web.submitting import retry_run
+from tapeworks.web.submitting import key_of_form, retry_run
 
 #: A field of a form, which may be left empty.
 Text = Annotated[str, Form()]
@@ -87,34 +88,37 @@ def _add_retry(router: APIRouter, site: Site) -> None:
         name: Text = "",
         after: Text = "",
         paused: Text = "",
+        key: Text = "",
     ) -> Response:
         try:
-            return go_to(_retry(site, run_id, settings, name, after, paused).id)
+            given = {"settings": settings, "name": name, "after": after, "paused": paused}
+            return go_to(_retry(site, run_id, given | {"key": key}).id)
         except (UsageError, ModelError, StorageError) as error:
             context = run_context(site.history, digests, run_id, request.query_params)
-            given = retry_form(settings, name, after, sentence=str(error))
-            return site.render(request, "run.html", context | given, status_of(error))
+            told = retry_form(settings, name, after, sentence=str(error))
+            return site.render(request, "run.html", context | told, status_of(error))
 
 
-def _retry(site: Site, run_id: str, settings: str, name: str, after: str, paused: str) -> RunRecord:
+def _retry(site: Site, run_id: str, given: dict[str, str]) -> RunRecord:
     old = site.history.find_run(run_id)
-    changes = parse_changes(settings)
-    described: dict[str, Any] = {"name": name.strip()} if name.strip() else {}
-    if paused:
+    name, after = given["name"].strip(), given["after"].strip()
+    described: dict[str, Any] = {"name": name} if name else {}
+    if given["paused"]:
         described["status"] = RunStatus.PAUSED
-    begin = read_whole("after", after) if after.strip() else None
-    return retry_run(site.history, old, after=begin, changes=changes, **described)
+    return retry_run(
+        site.history,
+        old,
+        after=read_whole("after", after) if after else None,
+        changes=parse_changes(given["settings"]),
+        key=key_of_form(given, place=old.id),
+        **described,
+    )
 
 
 def parse_changes(text: str) -> dict[str, str]:
     """Other settings of a run, a line for each. Raises `UsageError`."""
     found = pairs(lines(text), "setting")
     return {name.replace("-", "_"): value.strip() for name, value in found.items()}
-
-
-def lines(text: str) -> list[str]:
-    """The lines of a form's field that are not empty."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def go_to(run_id: str) -> Response:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import FormData, QueryParams
@@ -14,13 +13,12 @@ from starlette.datastructures import FormData, QueryParams
 from tapeworks.cli.descriptions import pairs, parse_grid
 from tapeworks.cli.given import read_priority
 from tapeworks.cli.options import FIELDS
-from tapeworks.errors import UsageError
-from tapeworks.model.config import RunConfig, run_config
+from tapeworks.model.config import RunConfig
 from tapeworks.model.networks.builtin.spec import Architecture
 from tapeworks.model.update_config import UpdateConfig
-from tapeworks.scheduler.submission import grid, new_run, prepare_runs
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.web.submitting import Wanted, key_of_form, submit_runs
 
 #: A user's network is a file, and none is taken over the web.
 SETTINGS = tuple(name for name in FIELDS if name != "network")
@@ -87,7 +85,7 @@ def _text(value: Any) -> str:
 
 def read_typed(given: FormData | QueryParams) -> dict[str, str]:
     """Return what was typed into the form; an empty input counts as none."""
-    known = {*FIELDS, *DESCRIPTIONS}
+    known = {*FIELDS, *DESCRIPTIONS, "key"}
     return {
         name: text
         for name, text in given.multi_items()
@@ -96,39 +94,26 @@ def read_typed(given: FormData | QueryParams) -> dict[str, str]:
 
 
 def submit_typed(history: History, typed: Mapping[str, str]) -> list[RunRecord]:
-    """Queue the run, or all runs of the grid, or none. Raises as `tapeworks submit` does."""
-    values = {name: typed[name].strip() for name in FIELDS if name in typed}
-    vary = parse_grid(_lines(typed, "vary"))
-    configs = grid(values, vary) if vary else [run_config(values)]
-    for config in configs:
-        _check_files(config)
-    name, described = typed.get("name"), _describe(typed)
-    names = [name and f"{name}-{number}" for number in range(1, len(configs) + 1)]
-    runs = [
-        new_run(prepared, name=numbered if vary else name, **described)
-        for prepared, numbered in zip(prepare_runs(configs), names, strict=True)
-    ]
-    return history.queue.submit(runs)
+    """Queue the run, or all runs of the grid, or none; what was sent twice is queued once.
+
+    Raises as `tapeworks submit` does.
+    """
+    wanted = Wanted(
+        config={name: typed[name].strip() for name in FIELDS if name in typed},
+        vary=varied(typed),
+        described=_describe(typed),
+    )
+    return submit_runs(history, wanted, key_of_form(typed))
 
 
-def _check_files(config: RunConfig) -> None:
-    """Raise `UsageError` for a network that is code, and for a file of nobody knows which place."""
-    if not config.is_built_in:
-        raise UsageError(
-            "Expected the built-in network: one of yours is a file, none is taken over the web. "
-            f"Received: network={config.network}. Use: tapeworks submit --network FILE"
-        )
-    if config.dataset.lower().endswith(".npz") and not Path(config.dataset).is_absolute():
-        raise UsageError(
-            "Expected the whole path of a file, as the scheduler's machine has it. "
-            f"Received: dataset={config.dataset}"
-        )
+def varied(typed: Mapping[str, str]) -> dict[str, list[str]]:
+    """The choices of a grid."""
+    return parse_grid(lines(typed.get("vary", "")))
 
 
 def _describe(typed: Mapping[str, str]) -> dict[str, Any]:
-    described: dict[str, Any] = {"tags": pairs(_lines(typed, "tags"), "tag")}
-    if "note" in typed:
-        described["note"] = typed["note"]
+    described: dict[str, Any] = {"tags": pairs(lines(typed.get("tags", "")), "tag")}
+    described |= {name: typed[name] for name in ("name", "note") if name in typed}
     if "priority" in typed:
         described["priority"] = read_priority("priority", typed["priority"])
     if "paused" in typed:
@@ -136,8 +121,9 @@ def _describe(typed: Mapping[str, str]) -> dict[str, Any]:
     return described
 
 
-def _lines(typed: Mapping[str, str], name: str) -> list[str]:
-    return [line.strip() for line in typed.get(name, "").splitlines() if line.strip()]
+def lines(text: str) -> list[str]:
+    """The lines of a form's field that are not empty."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def mentioned(sentence: str) -> set[str]:

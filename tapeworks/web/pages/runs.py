@@ -37,6 +37,9 @@ DEFAULT_COLUMNS = ("final_loss", "test_accuracy", "created_at")
 #: Columns that may be chosen.
 CHOICES = tuple(name for name in COLUMNS["runs"] if name not in _FIXED)
 
+#: Digits of a digest, and characters of a text that may be cut off.
+DIGITS, LONG = 12, 40
+
 #: Runs on one page, and how many may be asked for.
 DEFAULT_LIMIT, MOST_ROWS = 50, 200
 
@@ -56,6 +59,15 @@ class Selection:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """A value as it is shown, and all of it where that is more."""
+
+    text: str
+    whole: str = ""
+    is_number: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """A run as it is shown."""
 
@@ -68,8 +80,8 @@ class Row:
     iterations: int
     #: Points of a line.
     curve: str
-    #: Texts of the chosen columns.
-    cells: tuple[str, ...]
+    #: The chosen columns.
+    cells: tuple[Cell, ...]
 
 
 def make_router(site: Site) -> APIRouter:
@@ -90,13 +102,14 @@ def make_router(site: Site) -> APIRouter:
             return form_context(asked) | {
                 "rows": rows,
                 "links": page_links(asked, selection, more=more),
+                "numbers": number_names(rows, selection.columns),
                 "sentence": None,
             }
 
         try:
             return site.answer(request, "runs.html", make_context)
         except (UsageError, QueryError, ValueNotPlain) as error:
-            context = {"rows": [], "links": [], "sentence": str(error)}
+            context = {"rows": [], "links": [], "numbers": set(), "sentence": str(error)}
             return site.render(
                 request, "runs.html", form_context(asked) | context, status_of(error)
             )
@@ -166,12 +179,26 @@ def _row(row: Sequence[Any], columns: Sequence[str], curves: Mapping[str, str]) 
     )
 
 
-def _cell(column: str, value: Value) -> str:
-    if column.endswith("_at") and isinstance(value, str):
-        return value[:19]  # to the second
-    if column in {"tags", "options"} and isinstance(value, str):
-        return ", ".join(f"{key}={one}" for key, one in json.loads(value).items())
-    return cell_text(value)
+def _cell(column: str, value: Value) -> Cell:
+    if not isinstance(value, str):
+        return Cell(text=cell_text(value), is_number=value is not None)
+    if column.endswith("_at"):
+        return Cell(text=value[:19], whole=value)  # to the second
+    if column.endswith("_digest"):
+        return Cell(text=f"{value[:DIGITS]}…", whole=value)
+    if column in {"tags", "options"}:
+        value = ", ".join(f"{key}={one}" for key, one in json.loads(value).items())
+    return Cell(text=value, whole=value if len(value) > LONG else "")
+
+
+def number_names(rows: Sequence[Row], columns: Sequence[str]) -> set[str]:
+    """Return the columns that have numbers, whose headings stand to the right as they do."""
+    return {
+        name
+        for row in rows
+        for name, cell in zip(columns, row.cells, strict=True)
+        if cell.is_number
+    }
 
 
 def form_context(asked: QueryParams) -> dict[str, Any]:
@@ -180,6 +207,7 @@ def form_context(asked: QueryParams) -> dict[str, Any]:
     sort = asked.get("sort") or "created_at"
     descending = (asked.get("order") or "desc") != "asc"
     return {
+        "is_narrowed": any(asked.get(name) for name in ("where", "status", "tag", "offset")),
         "where": asked.get("where", ""),
         "statuses": [(one.value, one.value in asked.getlist("status")) for one in RunStatus],
         "tags": [tag for tag in asked.getlist("tag") if tag],

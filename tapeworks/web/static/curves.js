@@ -1,10 +1,10 @@
 // Curves that grow: asks for the numbers of the element with `data-curves` and draws them with
 // uPlot. Where a part was chosen with the mouse, it stays chosen.
 import uPlot from "/static/uPlot-1.6.32.esm.js";
+import { addLegend, isHidden, lookOf } from "/static/legend.js";
 import { poll } from "/static/live.js";
 
 const HEIGHT = 260;
-const COLOURS = 8;
 
 const box = document.querySelector("[data-curves]");
 const drawn = new Map();
@@ -23,17 +23,19 @@ function isAlone(plot, index) {
   return plot.data[index].filter((value) => value != null).length === 1;
 }
 
-function series(line, runs) {
-  const stroke = colour(`--line-${runs.indexOf(line.run) % COLOURS + 1}`);
-  const looks = line.dots
-    ? { paths: () => null, points: { show: true, size: 7, fill: colour("--panel"), stroke, width: 2 } }
-    : { width: 1.5, points: { show: isAlone } };
-  return { label: line.label, stroke, spanGaps: true, value: (_, value) => text(value), ...looks };
+// The look of a line, by the place of its run among the chart's.
+function look(chart, line) {
+  const runs = [...new Set(chart.lines.map((one) => one.run))];
+  const { colour: name, dash } = lookOf(runs.indexOf(line.run));
+  return { stroke: colour(name), dash };
 }
 
-function text(value) {
-  if (value == null) return "–";
-  return value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(2) : String(+value.toFixed(4));
+function series(chart, line) {
+  const { stroke, dash } = look(chart, line);
+  const looks = line.dots
+    ? { paths: () => null, points: { show: true, size: 7, fill: colour("--panel"), stroke, width: 2 } }
+    : { width: 1.5, dash, points: { show: isAlone } };
+  return { label: line.label, show: !isHidden(chart, line), stroke, spanGaps: true, ...looks };
 }
 
 function tick(value) {
@@ -54,15 +56,15 @@ function axis(size, logarithmic = false) {
 }
 
 function options(chart, figure) {
-  const runs = [...new Set(chart.lines.map((line) => line.run))];
   const whole = (_, ticks) => ticks.map((tick) => Number.isInteger(tick) ? String(tick) : "");
   return {
     width: Math.max(figure.clientWidth, 200),
     height: HEIGHT,
     cursor: { sync: { key: "iterations" } },
+    legend: { show: false },
     scales: { x: { time: false }, y: { distr: chart.logarithmic ? 3 : 1 } },
     axes: [{ ...axis(36), values: whole }, axis(60, chart.logarithmic)],
-    series: [{ label: "iteration" }, ...chart.lines.map((line) => series(line, runs))],
+    series: [{ label: "iteration" }, ...chart.lines.map((line) => series(chart, line))],
   };
 }
 
@@ -71,32 +73,50 @@ function show(chart) {
   const kind = JSON.stringify([chart.title, chart.logarithmic,
     chart.lines.map((line) => [line.label, line.dots])]);
   const old = drawn.get(chart.name);
-  if (old && old.kind === kind) return refresh(old.plot, data);
+  if (old && old.kind === kind) return refresh(old, chart, data);
   const figure = old ? old.figure : frame(chart.name);
   const settings = options(chart, figure);
   if (old) {
     figure.style.minHeight = `${figure.offsetHeight}px`;  // or the page would scroll
     old.plot.destroy();
+    figure.querySelector(".lines").remove();
   }
   figure.firstChild.textContent = chart.title;
-  drawn.set(chart.name, { kind, figure, plot: new uPlot(settings, data, figure) });
+  const plot = new uPlot(settings, data, figure);
+  const write = addLegend(figure, plot, chart, (line) => look(chart, line));
+  plot.hooks.setCursor = [write];
+  drawn.set(chart.name, { kind, figure, plot, write });
   figure.style.minHeight = "";
+  tell(drawn.get(chart.name), chart);
+}
+
+// Says in words what the picture shows.
+function tell({ plot, write }, chart) {
+  const canvas = plot.root.querySelector("canvas");
+  const [first, last] = [chart.places[0], chart.places.at(-1)];
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `${chart.title}, iterations ${first} to ${last}; newest values below`);
+  write();
 }
 
 function frame(name) {
   const figure = document.createElement("figure");
   figure.dataset.chart = name;
   figure.append(document.createElement("figcaption"));
+  figure.setAttribute("role", "group");
+  figure.setAttribute("aria-label", name);
   box.append(figure);
   return figure;
 }
 
-function refresh(plot, data) {
+function refresh(old, chart, data) {
+  const { plot } = old;
   const before = plot.data[0];
   const { min, max } = plot.scales.x;
   const isPart = before.length > 1 && (min > before[0] || max < before[before.length - 1]);
   plot.setData(data, !isPart);
   if (isPart) plot.setScale("x", { min, max });
+  tell(old, chart);
 }
 
 let newest = [];

@@ -132,10 +132,25 @@ function patchNode(old, fresh) {
 
 async function patchPage(response) {
   const page = parse(await response.text());
+  const stay = hold();
   for (const old of document.querySelectorAll("[data-live]")) {
     const fresh = page.getElementById(old.id);
     if (fresh) patch(old, fresh);
   }
+  stay();
+}
+
+// The row that is used or read stays where it is on the screen, whatever appears above it. At the
+// top of a page that nobody uses, new rows are what people wait for.
+function hold() {
+  const rows = [...document.querySelectorAll("[data-live] :is(tr, li)[data-key]")];
+  const isRead = (row) => row.getBoundingClientRect().top >= 0;
+  const row = rows.find((one) => one.matches(":hover, :focus-within")) ||
+    (scrollY > 0 && rows.find(isRead));
+  const before = row && row.getBoundingClientRect().top;
+  return () => {
+    if (row && row.isConnected) scrollBy(0, row.getBoundingClientRect().top - before);
+  };
 }
 
 const problem = document.querySelector("[data-problem]");

@@ -113,7 +113,7 @@ def test_runs_are_chosen_and_compared(served_history: History, open_window: Open
     page.get_by_role("button", name="Compare the chosen runs").click()
     page.locator("[data-chart='loss'] canvas").wait_for()
     assert "differ first in" in page.locator(".verdict").inner_text()
-    legend = page.locator("[data-chart='loss'] .u-legend").inner_text()
+    legend = page.locator("[data-chart='loss'] .lines").inner_text()
     assert "one" in legend
     assert "other" in legend
 

@@ -15,6 +15,7 @@ from tapeworks.model.config import RunConfig
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunStatus
 from tapeworks.web.pages.run_form import fields, mentioned
+from tests.support.made_up import submit
 from tests.support.web import client_of
 
 
@@ -24,11 +25,18 @@ def client(history: History) -> Iterator[TestClient]:
         yield opened
 
 
+def key_of(text: str) -> str:
+    """Return the key that a page's form has."""
+    keys: list[str] = re.findall(r'name="key" value="(\w{32})"', text)
+    assert len(keys) == 1
+    return keys[0]
+
+
 def test_there_is_an_input_for_every_setting_but_a_network(client: TestClient) -> None:
     text = client.get("/new").text
     named = re.findall(r'<(?:input|select|textarea)[^>]* name="(\w+)"', text)
     described = ["name", "priority", "note", "tags", "vary", "paused"]
-    assert named == described + [name for name in FIELDS if name != "network"]
+    assert named == ["key", *described] + [name for name in FIELDS if name != "network"]
 
 
 def test_an_input_is_as_the_schema_has_it() -> None:
@@ -74,10 +82,26 @@ def test_what_is_typed_is_submitted(client: TestClient, history: History) -> Non
 def test_a_grid_is_submitted_whole_or_not_at_all(client: TestClient, history: History) -> None:
     grid = "learning_rate=0.1,0.2\nkernel_sizes=3,5;7"
     answer = client.post("/new", data={"name": "g", "vary": grid})
-    assert (answer.status_code, answer.headers["location"]) == (303, "/runs")
-    assert sorted(str(run.name) for run in history.runs()) == ["g-1", "g-2", "g-3", "g-4"]
+    assert answer.status_code == 303
+    submit(history, name="another")
+    shown = client.get(answer.headers["location"]).text
+    assert re.findall(r'title="[^"]+">([^<]+)</a>', shown) == ["g-1", "g-2", "g-3", "g-4"]
+    assert '<td class="right">0.1</td><td>3,5</td>' in shown
     assert client.post("/new", data={"vary": "seed=1,-1"}).status_code == 422
+    assert len(history.runs()) == 5
+
+
+def test_a_form_that_is_sent_twice_adds_nothing(client: TestClient, history: History) -> None:
+    keys = {key_of(client.get("/new").text) for _ in range(2)}
+    assert len(keys) == 2
+    form = {"key": keys.pop(), "vary": "seed=1,2"}
+    first, again = (client.post("/new", data=form).headers["location"] for _ in range(2))
+    assert first == again
+    assert len(history.runs()) == 2
+    client.post("/new", data=form | {"vary": "seed=1,3"})
     assert len(history.runs()) == 4
+    client.post("/new", data={"key": keys.pop(), "vary": "seed=1,2"})
+    assert len(history.runs()) == 6
 
 
 @pytest.mark.parametrize(
@@ -87,7 +111,7 @@ def test_a_grid_is_submitted_whole_or_not_at_all(client: TestClient, history: Hi
         ({"learning_rate": "fast"}, "Received: learning_rate=fast.", "learning_rate"),
         ({"evaluate_every": "5"}, "An evaluation needs held-out images", "test_images"),
         ({"dataset": "cats"}, "There is no data set named 'cats'", None),
-        ({"dataset": "mine.npz"}, "the whole path of a file", "dataset"),
+        ({"dataset": "mine.npz"}, "Expected an absolute path", "dataset"),
         ({"name": "<b>"}, "Expected a name of 1 to 80 letters", "name"),
         ({"tags": "a"}, "Expected tag NAME=VALUE", None),
         ({"priority": "high"}, "Received: priority=high", "priority"),

@@ -216,6 +216,19 @@ def test_a_retry_takes_other_settings(client: TestClient, history: History) -> N
     assert (new.configuration["learning_rate"], new.configuration["seed"]) == (0.5, 3)
 
 
+def test_a_retry_that_is_sent_twice_adds_one_run(client: TestClient, history: History) -> None:
+    run = submitted(history, RunConfig(iterations=7))
+    pages = [client.get(f"/runs/{run.id}").text for _ in range(2)]
+    keys = [re.findall(r'name="key" value="(\w{32})"', page)[0] for page in pages]
+    assert keys[0] != keys[1]
+    places = [
+        client.post(f"/runs/{run.id}/retry", data={"key": key}).headers["location"]
+        for key in (keys[0], keys[0], keys[1])
+    ]
+    assert places[0] == places[1] != places[2]
+    assert len(history.runs()) == 3
+
+
 def test_a_mistake_in_a_retry_stays_in_the_form(client: TestClient, history: History) -> None:
     run = submitted(history, RunConfig(iterations=7))
     answer = client.post(
