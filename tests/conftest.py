@@ -6,7 +6,6 @@ import functools
 import math
 import os
 import signal
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from tapeworks.wire.addresses import REDIS
 from tapeworks.workers.foreign import foreign
 from tests.support.calls import Call, caller
 from tests.support.fleet import Fleet, running_fleet
-from tests.support.postgres import VARIABLE, PostgresServer, new_database, running_postgres
+from tests.support.postgres import PostgresServer, named_database, running_postgres
 from tests.support.processes import Start, processes
 from tests.support.training import Digests, database, drive, submitted
 
@@ -86,8 +85,7 @@ def postgres(shared_postgres: PostgresServer) -> PostgresServer:
 @pytest.fixture
 def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A new PostgreSQL database: on the server that is named, or on one of our own."""
-    url = os.environ.get(VARIABLE) or request.getfixturevalue("postgres").url()
-    with new_database(url, f"tapeworks-{uuid.uuid4().hex}") as address:
+    with named_database(lambda: request.getfixturevalue("postgres")) as address:
         yield address
 
 
@@ -160,13 +158,18 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[RunConfig
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A new user's directory, and nothing named in the environment."""
+    move_to(tmp_path, monkeypatch)
+    return tmp_path
+
+
+def move_to(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make it a new user's directory, with nothing named in the environment."""
     ours = (*REDIS.variables, *DATABASE.variables, "TAPEWORKS_DATA_DIR")
     for name in (*ours, *foreign(os.environ), *find_ignored_variables(os.environ)):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TAPEWORKS_DATABASE_URL", str(tmp_path / "runs.db"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    monkeypatch.setenv("HOME", str(directory / "home"))
+    monkeypatch.setenv("TAPEWORKS_DATABASE_URL", str(directory / "runs.db"))
+    monkeypatch.chdir(directory)
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +145,19 @@ def new_database(url: str, name: str) -> Iterator[str]:
     finally:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@contextmanager
+def named_database(get_server: Callable[[], PostgresServer]) -> Iterator[str]:
+    """A new database on the server that is named, or on one of our own, which is made to run."""
+    url = os.environ.get(VARIABLE)
+    if not url:
+        server = get_server()
+        if server.process is None:
+            server.start()
+        url = server.url()
+    with new_database(url, f"tapeworks-{uuid.uuid4().hex}") as address:
+        yield address
 
 
 def programs() -> Path:
