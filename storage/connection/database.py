@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +44,7 @@ class Database:
         #: The URL as it may be shown: without its password.
         self.address = show_url(self._url)
         self._engine = self._new_engine()
+        self._query_ends = set[Callable[[], None]]()
         #: Where locks are a process's and not a connection's.
         self.guarded_file = os.path.realpath(self.file) if self.file else None
         self._guard = forks.guard()
@@ -156,6 +157,20 @@ class Database:
                 raise
             connection.commit()  # looks whether a file that is only read stayed as it was
 
+    @contextmanager
+    def ending(self, end: Callable[[], None]) -> Iterator[None]:
+        """Let `end_queries` call this meanwhile, from another thread."""
+        self._query_ends.add(end)
+        try:
+            yield
+        finally:
+            self._query_ends.discard(end)
+
+    def end_queries(self) -> None:
+        """End the queries in people's own SQL that other threads wait for."""
+        for end in tuple(self._query_ends):
+            end()
+
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
         self._engine.dispose()
@@ -168,6 +183,7 @@ class Database:
     def abandon(self) -> object:
         """Begin without connections; return the old ones, which are another process's."""
         old, self._engine = self._engine.pool, self._new_engine()
+        self._query_ends.clear()
         return old
 
     def _new_engine(self) -> Engine:

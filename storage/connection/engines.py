@@ -160,9 +160,12 @@ def _sqlite_engine(url: URL, address: str, read_only: bool) -> Engine:
     if not read_only:
         _make_directory(url, address)
     engine = create_engine(url, max_overflow=UNLIMITED, json_serializer=_compact)
-    event.listen(engine, "do_connect", functools.partial(_connect, read_only=read_only))
+    opened = set[Path]()
+    event.listen(
+        engine, "do_connect", functools.partial(_connect, read_only=read_only, opened=opened)
+    )
     event.listen(engine, "connect", _prepare)
-    event.listen(engine, "checkout", _check_frozen)
+    event.listen(engine, "checkout", _check_file)
     event.listen(engine, "commit", _check_unchanged)
     event.listen(engine, "begin", _begin)
     return engine
@@ -196,9 +199,19 @@ def _connect(
     named: dict[str, Any],
     *,
     read_only: bool,
+    opened: set[Path],
 ) -> Any:
-    """Open the file, for reading where it may only be read or is to be."""
+    """Open the file, for reading where it may only be read or is to be.
+
+    A file that was `opened` before is not made anew: all that was in it would seem never to have
+    been.
+    """
     file = Path(arguments[0])
+    if file in opened and not file.exists():
+        raise StorageUnreachable(
+            f"Cannot use the database {file}: the file is not there any more. Put it back"
+        )
+    opened.add(file)
     access = access_to(file)
     may_write = access is Access.WRITE and not read_only
     record.info.update(access=access, may_write=may_write, file=file, stamp=stamp(file))
@@ -211,6 +224,7 @@ def _connect(
 def _prepare(connection: Any, record: ConnectionPoolEntry) -> None:
     """Durable commits, readers beside a writer, and transactions that begin when we say so."""
     connection.isolation_level = None
+    record.info["inode"] = _inode(record.info["file"])
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     if record.info["may_write"]:
         _write_ahead(connection)
@@ -235,10 +249,18 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
 
 
-def _check_frozen(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """Open a file again that is read without locks, if it was written to since."""
-    if _has_changed(record.info):
+def _check_file(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Open a file again that was replaced, or is read without locks and was written to since."""
+    if _has_changed(record.info) or record.info["inode"] != _inode(record.info["file"]):
         raise DisconnectionError
+
+
+def _inode(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _check_unchanged(connection: Connection) -> None:

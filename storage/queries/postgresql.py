@@ -57,7 +57,7 @@ def ask_postgresql(database: Database, statement: Statement, question: Question)
             translate_query_errors(question, statement),
             _driver_errors(connection, statement) as driver,
         ):
-            return _ask(driver, statement)
+            return _ask(database, driver, statement)
 
 
 @contextmanager
@@ -72,8 +72,12 @@ def _driver_errors(connection: Connection, statement: Statement) -> Iterator[psy
         raise DBAPIError.instance(statement.sql, None, error, psycopg.Error) from error
 
 
-def _ask(driver: psycopg.Connection, statement: Statement) -> Listing:
-    with _Deadline(driver, statement.seconds) as deadline, driver.cursor(_CURSOR) as cursor:
+def _ask(database: Database, driver: psycopg.Connection, statement: Statement) -> Listing:
+    with (
+        _Deadline(driver, statement.seconds) as deadline,
+        database.ending(deadline.cancel),
+        driver.cursor(_CURSOR) as cursor,
+    ):
         cursor.execute(statement.sql, statement.parameters)
         if cursor.description is None:
             raise NotReadOnly("it gives no rows")
@@ -129,14 +133,18 @@ class _Deadline:
                 raise QueryTimeout(self._seconds)
             yield row
 
-    def _watch(self) -> None:
+    def cancel(self) -> None:
+        """Ask the server to end what the connection does."""
         import psycopg
 
+        with suppress(psycopg.Error):
+            self._driver.cancel_safe(timeout=CANCEL_SECONDS)
+
+    def _watch(self) -> None:
         if self._left.wait(self._seconds):
             return
         self._is_over = True
-        with suppress(psycopg.Error):
-            self._driver.cancel_safe(timeout=CANCEL_SECONDS)
+        self.cancel()
         if not self._left.wait(CANCEL_SECONDS):
             self._cut()
 

@@ -311,7 +311,7 @@ def _conditions(
 def _ask(database: Database, statement: Statement, question: Question) -> Listing:
     if database.file:
         with translate_errors(database.address), translate_query_errors(question, statement):
-            return ask_sqlite(database.file, statement)
+            return ask_sqlite(database, database.file, statement)
     from tapeworks.storage.queries.postgresql import ask_postgresql
 
     return ask_postgresql(database, statement, question)

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.connection.sqlite_access import (
     Access,
     access_to,
@@ -39,13 +40,13 @@ STARTING_SECONDS = 30.0
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "SQLITE_TMPDIR")
 
 
-def ask_sqlite(file: Path, statement: Statement) -> Listing:
+def ask_sqlite(database: Database, file: Path, statement: Statement) -> Listing:
     """Return what the statement finds.
 
     Raises `QueryError`, `StorageUnreachable`, or SQLAlchemy's form of a driver's error.
     """
     access, before = access_to(file), stamp(file)
-    with _start(file) as process:
+    with _start(file) as process, database.ending(process.terminate):
         try:
             request = _request(uri_of(file, access), statement)
             out, _ = process.communicate(request, statement.seconds + STARTING_SECONDS)

@@ -6,7 +6,7 @@ Programs get them as problem+json (RFC 9457), people as a page.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -16,7 +16,12 @@ from starlette.exceptions import HTTPException
 
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
 from tapeworks.model.given_settings import format_value
-from tapeworks.storage.errors import RightMissing, SchemaMismatch, StateConflict
+from tapeworks.storage.errors import (
+    RightMissing,
+    SchemaMismatch,
+    StateConflict,
+    StorageUnreachable,
+)
 
 #: What the paths of the REST interface begin with.
 API = "/api/"
@@ -40,6 +45,12 @@ class Problem(BaseModel):
     detail: str
     #: The name of Python's exception, as `tapeworks.storage.errors` has it; None of others.
     error: str | None = None
+
+
+#: Of a page that says in one sentence why there is no other: `outage` of the database and `passing`
+#: come to an end by themselves, and the page is loaded again then; `unsure` is of a form that may
+#: or may not have been carried out before something ended.
+ProblemKind = Literal["outage", "passing", "unsure", "lasting"]
 
 
 class Refused(Exception):
@@ -68,17 +79,26 @@ def answer_problem(
     status: HTTPStatus,
     sentence: str,
     headers: dict[str, str] | None = None,
-    error: str | None = None,
+    error: Exception | None = None,
 ) -> Response:
-    """Return the sentence as the client of this path reads it; `error` is the exception's name."""
+    """Return the sentence as the client of this path reads it; `error` is what led to it."""
     shown = " ".join(sentence.split()).encode(errors="backslashreplace").decode()
     if request.url.path.startswith(API):
-        found = Problem(title=status.phrase, status=status, detail=shown, error=error)
+        name = type(error).__name__ if error else None
+        found = Problem(title=status.phrase, status=status, detail=shown, error=name)
         return JSONResponse(found.model_dump(), status, headers=headers, media_type=PROBLEM_JSON)
-    sentence = shown
-    response: Response = request.app.state.site.render_problem(request, status, sentence)
+    kind = _kind_of(request, status, error)
+    response: Response = request.app.state.site.render_problem(request, status, shown, kind)
     response.headers.update(headers or {})
     return response
+
+
+def _kind_of(request: Request, status: HTTPStatus, error: Exception | None) -> ProblemKind:
+    if status != HTTPStatus.SERVICE_UNAVAILABLE:
+        return "lasting"
+    if request.method not in {"GET", "HEAD"}:
+        return "unsure"
+    return "outage" if isinstance(error, StorageUnreachable) else "passing"
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -91,7 +111,7 @@ def add_handlers(app: FastAPI) -> None:
 
 
 def _answer_expected(request: Request, error: Exception) -> Response:
-    return answer_problem(request, status_of(error), str(error), error=type(error).__name__)
+    return answer_problem(request, status_of(error), str(error), error=error)
 
 
 def _answer_refused(request: Request, error: Exception) -> Response:

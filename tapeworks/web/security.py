@@ -84,6 +84,10 @@ class Gate:
 
         try:
             await self._pass_on(scope, receive, send_guarded)
+        except asyncio.CancelledError:  # the server stops, and nobody waits for this task
+            if not begun:
+                stopping = self._refuse(scope, HTTPStatus.SERVICE_UNAVAILABLE, STOPPING, {})
+                await stopping(scope, receive, send_guarded)
         except Exception:
             logger.exception("A request ended with an unexpected error")
             if begun:
@@ -115,6 +119,9 @@ class Gate:
             return RedirectResponse(headers["location"], status)
         return self._answer(Request(scope), status, sentence, headers)
 
+
+#: The answer to requests that are still in progress when the server ends.
+STOPPING = "This web page is being stopped, and did not wait for what was asked."
 
 _DEFECT = "This is a defect of Tapeworks; its log has more. Please report it."
 

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,7 +16,7 @@ from fastapi import FastAPI
 
 from tapeworks.errors import UsageError
 
-#: Seconds that requests have to end in, once the server is to stop.
+#: Seconds that requests have to end in, once the server is to stop; afterwards they get a 503.
 GRACE_SECONDS = 5
 
 #: Requests at a time; more are refused at once, with 503.
@@ -53,10 +54,15 @@ def is_everywhere(listener: socket.socket) -> bool:
 
 
 def serve(app: FastAPI, listener: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM; a second one does not wait for requests in progress."""
+    """Serve until Ctrl-C or SIGTERM; a second one does not wait for requests in progress.
+
+    The threads that answer are daemons, as is the one that starts them: none that waits for a
+    database keeps the process. A transaction that ends with it has changed nothing.
+    """
     config = uvicorn.Config(
         app,
         log_config=None,
+        log_level="critical",  # the gate logs our own errors
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -66,15 +72,28 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
     )
     server = _Server(config)
     with _interruptible(server):
-        asyncio.run(server.serve(sockets=[listener]))
+        thread = threading.Thread(target=_run, args=[server, listener], daemon=True)
+        thread.start()
+        thread.join()
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    asyncio.run(server.serve(sockets=[listener]))
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to us."""
+    """Leaves signals to us, and ends in order also when it does not wait for requests."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:
+            for task in self.server_state.tasks:
+                task.cancel()
+            await self.lifespan.shutdown()
 
 
 @contextmanager

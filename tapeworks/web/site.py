@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tapeworks.storage.connection.changes import Changes
 from tapeworks.storage.history import History
 from tapeworks.web.options import WebOptions
+from tapeworks.web.problems import ProblemKind
 from tapeworks.web.slots import Slots
 from tapeworks.workers.printable import visible_lines
 
@@ -88,14 +89,16 @@ class Site:
         body = self._render(request, template, context)
         return Response(self._with_key(body), status, media_type="text/html")
 
-    def render_problem(self, request: Request, status: HTTPStatus, sentence: str) -> Response:
+    def render_problem(
+        self, request: Request, status: HTTPStatus, sentence: str, kind: ProblemKind
+    ) -> Response:
         """A page that says in one sentence why there is no other."""
-        kind = "passing" if status == HTTPStatus.SERVICE_UNAVAILABLE else "lasting"
         context = {"sentence": sentence, "phrase": status.phrase, "kind": kind}
         return self.render(request, "problem.html", context, status)
 
     def close(self) -> None:
-        """Close what it keeps open of its own."""
+        """Close what it keeps open of its own, and end the queries that are being answered."""
+        self.history.database.end_queries()
         self.changes.close()
 
     def _with_key(self, body: bytes) -> bytes:

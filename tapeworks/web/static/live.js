@@ -5,15 +5,47 @@
 
 const PERIOD_MS = 2000;
 
+// What does not answer is asked less and less often, up to this period.
+const LONGEST_PERIOD_MS = 16000;
+
+// An answer that takes longer is none.
+const LONGEST_ANSWER_MS = 30000;
+
 // Attributes that people change by using an element, and what they mean only at first.
 const OF_PEOPLE = new Set(["checked", "value", "open", "selected"]);
 const USED = new Set(["INPUT", "SELECT", "OPTION", "TEXTAREA", "DETAILS", "DIALOG"]);
 
-const banner = document.getElementById("banner");
+const DATABASE = "The database does not answer";
+const SERVER = "The web page's server does not answer; it may have been stopped";
+const LOGGED_OUT = "You are not logged in any more";
 
-function say(sentence) {
-  banner.hidden = !sentence;
-  if (banner.textContent !== sentence) banner.textContent = sentence;
+const banner = document.getElementById("banner");
+const problem = document.querySelector("[data-problem]");
+
+// What is wrong, by the function that found it; the banner shows the first.
+const troubles = new Map();
+
+function tell(finder, trouble) {
+  if (trouble) troubles.set(finder, trouble);
+  else troubles.delete(finder);
+  const [first = ""] = troubles.values();
+  banner.hidden = !first;
+  if (banner.textContent.startsWith(first) && first) return;
+  banner.textContent = first;
+  if (first.startsWith(LOGGED_OUT)) banner.append(" ", loginLink());
+}
+
+function loginLink() {
+  const link = document.createElement("a");
+  link.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+  link.textContent = "Log in";
+  return link;
+}
+
+// The sentence of the banner; a page that shows nothing but a problem has nothing of an earlier time.
+function describe(trouble, shownAt) {
+  if (problem) return `${trouble}. Trying again.`;
+  return `${trouble}; what is shown is of ${shownAt.toISOString().slice(11, 19)} UTC. Trying again.`;
 }
 
 // Calls `handle(response)` with every answer that differs from the one before, until `stop` is
@@ -23,34 +55,35 @@ export function poll(url, handle, atOnce = false) {
   let etag = null;
   let timer = null;
   let stopped = false;
+  let failures = 0;
+  let shownAt = new Date();
+
+  // Returns what is wrong, or nothing.
+  async function ask() {
+    const response = await request(typeof url === "function" ? url() : url, etag);
+    if (!response) return SERVER;
+    if (response.status === 200) {
+      await handle(response);
+      etag = response.headers.get("ETag");
+    } else if (response.status !== 304) {
+      return troubleOf(response);
+    }
+    return "";
+  }
 
   async function look() {
     timer = null;
-    try {
-      const headers = etag ? { "If-None-Match": etag } : {};
-      const target = typeof url === "function" ? url() : url;
-      const response = await fetch(target, { headers, cache: "no-store", redirect: "manual" });
-      if (response.type === "opaqueredirect") {
-        location.reload();  // the session is over
-        return;
-      }
-      if (response.status === 200) {
-        await handle(response);
-        etag = response.headers.get("ETag");
-        say("");
-      } else if (response.status === 304) {
-        say("");
-      } else {
-        say(`${await sentenceOf(response)} Trying again.`);
-      }
-    } catch {
-      say("The web page does not answer; it may have been stopped. Trying again.");
-    }
+    const trouble = await ask().catch(() => "The web page's answer cannot be shown");
+    if (stopped) return tell(look, "");
+    failures = trouble ? failures + 1 : 0;
+    if (!trouble) shownAt = new Date();
+    tell(look, trouble && describe(trouble, shownAt));
     plan();
   }
 
   function plan() {
-    if (!stopped && !document.hidden && timer === null) timer = setTimeout(look, PERIOD_MS);
+    if (stopped || document.hidden || timer !== null) return;
+    timer = setTimeout(look, Math.min(PERIOD_MS * 2 ** failures, LONGEST_PERIOD_MS));
   }
 
   document.addEventListener("visibilitychange", () => {
@@ -59,14 +92,21 @@ export function poll(url, handle, atOnce = false) {
   });
   if (atOnce) look();
   else plan();
-  return () => { stopped = true; clearTimeout(timer); };
+  return () => { stopped = true; clearTimeout(timer); tell(look, ""); };
 }
 
-async function sentenceOf(response) {
-  const text = await response.text();
-  if ((response.headers.get("Content-Type") || "").includes("json")) return JSON.parse(text).detail;
-  const problem = parse(text).querySelector("[data-problem]");
-  return problem ? problem.textContent : `The web page answers ${response.status}.`;
+// The answer, or null where there is none.
+function request(url, etag) {
+  const headers = etag ? { "If-None-Match": etag } : {};
+  const signal = AbortSignal.timeout(LONGEST_ANSWER_MS);
+  return fetch(url, { headers, signal, cache: "no-store", redirect: "manual" }).catch(() => null);
+}
+
+async function troubleOf(response) {
+  if (response.type === "opaqueredirect" || response.status === 401) return LOGGED_OUT;
+  const found = parse(await response.text()).querySelector("[data-problem]");
+  if (!found) return `The web page answers ${response.status}`;
+  return found.dataset.problem === "outage" ? DATABASE : found.textContent.replace(/\.$/, "");
 }
 
 function parse(text) {
@@ -153,6 +193,5 @@ function hold() {
   };
 }
 
-const problem = document.querySelector("[data-problem]");
 if (document.querySelector("[data-live]")) poll(location.href, patchPage);
-else if (problem && problem.dataset.problem === "passing") poll(location.href, () => location.reload());
+else if (problem && problem.dataset.problem !== "lasting") poll(location.href, () => location.reload());

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
+import psycopg
 import pytest
 
 from tapeworks.cli.commands import web
 from tests.support.calls import Call
 from tests.support.made_up import submit
-from tests.support.processes import Start
+from tests.support.processes import Start, all_gone
 from tests.support.training import database
-from tests.support.web import serve
+from tests.support.waiting import until
+from tests.support.web import Served, serve
+
+#: What SQLite computes for longer than any query may take.
+ENDLESS = (
+    "WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted) "
+    "SELECT max(n) FROM counted"
+)
 
 
 @pytest.fixture
@@ -33,6 +42,51 @@ def test_it_serves_until_it_is_stopped(places: Path, start: Start, number: signa
         assert served.process.ended() == 130
     assert served.process.err.splitlines()[-1] == "Web page stopped"
     assert "Traceback" not in served.process.err
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_the_second_signal_does_not_wait_for_a_query(
+    places: Path, start: Start, kind: str, request: pytest.FixtureRequest
+) -> None:
+    variables, sql = {}, ENDLESS
+    if kind == "postgresql":
+        variables = {"TAPEWORKS_DATABASE_URL": request.getfixturevalue("postgres_url")}
+        sql = "SELECT pg_sleep(29)"
+        assert start("db", "upgrade", **variables).ended() == 0
+    served = serve(start, **variables)
+    with httpx2.Client(timeout=60) as client, ThreadPoolExecutor() as pool:
+        assert client.get(f"{served.address}/runs").status_code == 200  # and is kept open
+        query = f"{served.address}/api/v1/query"
+        asked = pool.submit(httpx2.post, query, json={"sql": sql}, timeout=60)
+        until(lambda: is_asked(served, variables), "the query is being answered")
+        served.process.process.send_signal(signal.SIGTERM)
+        until(lambda: not accepts(served), "it is being stopped")
+        assert served.process.process.poll() is None
+        served.process.interrupt()
+        assert served.process.ended() == 130
+        assert asked.result().status_code == 503
+        assert asked.result().json()["detail"].startswith("This web page is being stopped")
+    assert served.process.err.splitlines()[1:] == ["Web page stopped"]
+    all_gone(served.process)
+    assert not is_asked(served, variables)
+
+
+def is_asked(served: Served, variables: dict[str, str]) -> bool:
+    """Check that the query is computed, by a process or by the server."""
+    if not variables:
+        return bool(served.process.left_behind())
+    with psycopg.connect(variables["TAPEWORKS_DATABASE_URL"]) as connection:
+        active = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE %s AND state = 'active'"
+        [count] = connection.execute(active, ["FETCH%"]).fetchone() or [0]
+    return bool(count)
+
+
+def accepts(served: Served) -> bool:
+    try:
+        httpx2.get(f"{served.address}/login")
+    except httpx2.TransportError:
+        return False
+    return True
 
 
 def test_a_token_of_a_file_is_asked_for_and_never_written(
