@@ -1,1 +1,1 @@
-"""Redis and workers that a command starts for itself, and its progress."""
+"""Redis, workers and web page that a command starts for itself, and its progress."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+#: Where people expect the page.
+DEFAULT_PORT = 8470
+
 #: Names by which a machine reaches itself.
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from tapeworks.cli.commands.web import DEFAULT_PORT
+from tapeworks.web.options import DEFAULT_PORT
 from tests.support.compose import product
 from tests.support.compose.project import ROOT, load, seconds
 

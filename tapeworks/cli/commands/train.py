@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tapeworks.cluster.forecast import Forecast
 from tapeworks.cluster.redis_rights import check_roles
 from tapeworks.cluster.redis_server import check_private_redis
 from tapeworks.cluster.session import Session
+from tapeworks.cluster.web_page import web_page
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig, restore_config
@@ -58,6 +60,11 @@ from tapeworks.workers.cores import core_count
     show_default=True,
     help="where to draw the loss curve, .png, .svg or .pdf",
 )
+@click.option(
+    "--web",
+    is_flag=True,
+    help="show the run in a browser meanwhile, at port 8470 of this machine or at a free one",
+)
 @click.option("--json", is_flag=True, help="print the run as JSON")
 def train_command(
     request: Request,
@@ -67,6 +74,7 @@ def train_command(
     resume: str | None,
     stop_after: int | None,
     plot: Path,
+    web: bool,
     json: bool,
 ) -> int:
     """Train on this machine: in this process, or with a queue and worker processes of its own.
@@ -105,9 +113,10 @@ def train_command(
         workers=count,
         pinned=not no_pin,
     )
-    began = time.monotonic()
-    run = session.run(run, config, data)
-    seconds = time.monotonic() - began
+    with web_page(run.id) if web else nullcontext():
+        began = time.monotonic()
+        run = session.run(run, config, data)
+        seconds = time.monotonic() - began
     is_complete = _report(history, run, seconds, plot, json=json)
     code = _exit_code(run, stop_after)
     return code if is_complete else code or ExitCode.RUN_FAILED

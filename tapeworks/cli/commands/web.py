@@ -18,15 +18,13 @@ from tapeworks.places import find_places
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
 from tapeworks.web.app import create_app
-from tapeworks.web.options import LOOPBACK_NAMES, WebOptions
+from tapeworks.web.options import DEFAULT_PORT, LOOPBACK_NAMES, WebOptions
 from tapeworks.web.server import is_everywhere, is_loopback, listen, serve
 from tapeworks.wire.addresses import password_in
 from tapeworks.wire.errors import PasswordUnusable
 
 #: Characters of a token: fewer can be guessed.
 SHORTEST_TOKEN = 16
-
-DEFAULT_PORT = 8470
 
 
 @click.command("web", epilog="Example: tapeworks web --port 0 --read-only")
