@@ -147,11 +147,18 @@ FLOWER = (
     ),
 )
 
+#: The web page shows who is there, and changes nothing.
+WEB = (
+    _grant((WORKERS_KEY, SCHEDULERS_KEY, RUNS_KEY), *READ),
+    _grant((worker_key("*"), scheduler_key("*"), quarantine_key("*")), *READ),
+)
+
 #: The users by name.
 ROLES: Mapping[str, tuple[Grant, ...]] = {
     "scheduler": SCHEDULER,
     "worker": WORKER,
     "flower": FLOWER,
+    "web": WEB,
 }
 
 

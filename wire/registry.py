@@ -69,10 +69,13 @@ _NETWORK: TypeAdapter[AnyNetwork] = TypeAdapter(AnyNetwork)
 
 
 class Registry:
-    """The runs, schedulers and workers at one Redis. Every method may raise `RedisUnreachable`."""
+    """The runs, schedulers and workers at one Redis. Every method may raise `RedisUnreachable`.
 
-    def __init__(self, url: str, signer: Signer = UNSIGNED) -> None:
-        self.url, self.signer = url, signer
+    One that only `looks` leaves the names of those who are gone to the others.
+    """
+
+    def __init__(self, url: str, signer: Signer = UNSIGNED, *, looks: bool = False) -> None:
+        self.url, self.signer, self._looks = url, signer, looks
         self._redis = redis_client.connect(url)
         self._line = redis_client.Line(self._redis)
 
@@ -304,7 +307,7 @@ class Registry:
             values = list(self._values([*asked, *others]))
             found, rest = values[: len(names)], values[len(names) :]
             gone = [name for name, value in zip(names, found, strict=True) if not value]
-            if gone:
+            if gone and not self._looks:
                 self._redis.srem(names_key, *gone)
         return [record for value in found if (record := _record(kind, value))], rest
 

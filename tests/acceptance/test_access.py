@@ -15,9 +15,12 @@ import trustme
 from tapeworks.cluster.redis_rights import check_roles
 from tapeworks.model.config import RunConfig, run_config
 from tapeworks.storage.history import History
+from tapeworks.web.pages.living import Lookout
 from tapeworks.wire import keys
 from tapeworks.wire.acl import ROLES
 from tapeworks.wire.addresses import REDIS
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.messages import SchedulerRecord, WorkerRecord
 from tests.support.calls import Call
 from tests.support.desk import told_in_one_sentence
 from tests.support.processes import Start, workers_of
@@ -162,6 +165,36 @@ def test_every_key_has_its_rule() -> None:
     queues = {keys.QUEUE_KEY, keys.queue_key("x")}
     assert {key for key in found if key.replace(":x", ":*") not in patterns} == queues
     assert f"{keys.QUEUE_KEY}*" in patterns
+
+
+def test_the_web_page_sees_who_is_there_and_may_change_nothing(secured: SecuredRedis) -> None:
+    all_rights = Exchange(f"redis://admin:any@127.0.0.1:{secured.port}/0")
+    all_rights.register_worker(WorkerRecord(name="w", host="h", pid=1, since="now", state="busy"))
+    scheduler = SchedulerRecord(name="s", host="h", pid=1, since="now", state="driving")
+    all_rights.register_scheduler(scheduler)
+    secured.admin.sadd(keys.WORKERS_KEY, "gone")
+    secured.admin.sadd(keys.RUNS_KEY, "run")
+    secured.admin.sadd(keys.quarantine_key("run"), "w")
+    secured.admin.acl_log_reset()
+    seen = Lookout(secured.url("web")).look()
+    assert seen.problem is None
+    assert [one.name for one in (*seen.workers, *seen.schedulers)] == ["w", "s"]
+    assert seen.quarantined == {"w": ["run"]}
+    assert secured.admin.acl_log() == [], "it asked for nothing that it may not"
+    assert secured.admin.sismember(keys.WORKERS_KEY, "gone")
+    with users_client(secured, "web") as thief:
+        for command in FORBIDDEN_TO_THE_PAGE.split(";"):
+            refused(thief, *command.split())
+    secured.admin.flushdb()
+
+
+#: What the password of the web page is not enough for.
+FORBIDDEN_TO_THE_PAGE = """
+SREM tapeworks:workers w; DEL tapeworks:worker:w; SET tapeworks:worker:w {};
+SADD tapeworks:workers x;
+SREM tapeworks:quarantined:run w; GET tapeworks:payload:abc; GET tapeworks:current:run;
+GET tapeworks:answer:x; LPUSH tapeworks:shards x; LLEN tapeworks:shards; PUBLISH x y
+"""
 
 
 def test_a_wrong_password_is_told_and_not_shown(

@@ -17,6 +17,7 @@ SECRETS = {
     "redis_scheduler_password",
     "redis_worker_password",
     "redis_flower_password",
+    "redis_web_password",
     "database_password",
     "database_reader_password",
     "database_superuser_password",
@@ -58,7 +59,7 @@ def test_the_users_have_hashes_of_their_passwords(places: Path, call: Call) -> N
     lines = found["redis_users.acl"].splitlines()
 
     assert lines[0] == "user default off"
-    for line, user in zip(lines[1:], ("scheduler", "worker", "flower"), strict=True):
+    for line, user in zip(lines[1:], ("scheduler", "worker", "flower", "web"), strict=True):
         password = found[f"redis_{user}_password"].strip()
         digest = hashlib.sha256(password.encode()).hexdigest()
         assert line.startswith(f"user {user} on #{digest} resetkeys resetchannels -@all ")

@@ -50,7 +50,7 @@ class Lookout:
 
     def _ask(self, url: str) -> Living:
         try:
-            self._exchange = exchange = self._exchange or Exchange(url)
+            self._exchange = exchange = self._exchange or Exchange(url, looks=True)
             return Living(
                 workers=tuple(exchange.workers()),
                 schedulers=tuple(exchange.schedulers()),

@@ -24,6 +24,7 @@ SECRET_FILES = {
     "redis_scheduler_password",
     "redis_worker_password",
     "redis_flower_password",
+    "redis_web_password",
     "database_password",
     "database_reader_password",
     "database_superuser_password",
