@@ -117,3 +117,16 @@ def test_multi_worker_tells_whether_tensorflows_own_strategy_works() -> None:
 
     assert re.match(r"Keras' fit (works$|fails: \w+: .*)", fit)
     assert loop.endswith("works"), loop
+
+
+def test_web_beside_times_iterations_with_and_without_open_pages() -> None:
+    *engines, last = _run("benchmarks.web_beside", "--rounds", "1", "--seconds", "3")
+
+    assert [line.split()[0] for line in engines] == ["sqlite", "postgresql"]
+    for line in engines:
+        polls = re.search(r"with (\d+) polls a second", line)
+        assert polls, line
+        assert int(polls[1]) >= 5, "the pages are polled"
+    told = _told(last, "web_beside")
+    assert told.keys() == {"sqlite_ratio", "postgresql_ratio"}
+    assert all(ratio > 0 for ratio in told.values())
