@@ -13,10 +13,14 @@ from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     ColumnElement,
     Select,
+    Text,
     and_,
+    cast,
     column,
+    func,
     literal,
     literal_column,
     or_,
@@ -185,6 +189,9 @@ _TAGS = table("tags", *map(column, COLUMNS["tags"]))
 #: Columns of the view `runs` that are never NULL and have an index: sorting by them is for free.
 _ALWAYS_KNOWN = {"created_at", "id"}
 
+#: The view's column that is JSON, and where.
+_JSON = "tags", "postgresql"
+
 
 def query(
     database: Database, sql: str, *, seconds: float = DEFAULT_SECONDS, limit: int | None = None
@@ -233,8 +240,8 @@ def find_runs(
     conditions = _conditions(where and options.replace(where), status, tags or {}, since)
     statement = runs_statement(wanted, conditions, sort, descending, options)
     if after is not None:
-        by = _expression(sort, options)
-        statement = statement.where(_behind(by, after, database, descending=descending))
+        behind = _behind(sort, options, after, database, descending=descending)
+        statement = statement.where(behind)
     statement = statement.limit(limit).offset(offset or None)
     ask = _ask if where is not None else _read  # SQL of ours needs no process of its own
     found = ask(database, _compile(database, statement), question)
@@ -244,7 +251,7 @@ def find_runs(
 def _read_options(database: Database, question: Question) -> Options:
     dialect = database.dialect.name
     statement = Statement(sql=KINDS[dialect], seconds=DEFAULT_SECONDS)
-    return Options(dialect=dialect, kinds=kinds_of(_ask(database, statement, question).rows))
+    return Options(dialect=dialect, kinds=kinds_of(_read(database, statement, question).rows))
 
 
 def runs_statement(
@@ -261,7 +268,8 @@ def runs_statement(
         return found.label(name) if option_of(name) else found
 
     def towards(name: str) -> ColumnElement[Any]:
-        return value(name).desc() if descending else value(name).asc()
+        by = _comparable(name, value(name), options.dialect)
+        return by.desc() if descending else by.asc()
 
     first = towards(sort) if sort in _ALWAYS_KNOWN else towards(sort).nulls_last()
     chosen = select(*map(value, columns)).select_from(_RUNS).where(*conditions)
@@ -275,16 +283,23 @@ def _expression(name: str, options: Options) -> ColumnElement[Any]:
     return found
 
 
+def _comparable(name: str, value: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:
+    """The column's value as it is sorted: PostgreSQL does not compare JSON."""
+    return cast(func.to_jsonb(cast(value, JSON)), Text) if (name, dialect) == _JSON else value
+
+
 def _behind(
-    by: ColumnElement[Any], place: Place, database: Database, *, descending: bool
+    sort: str, options: Options, place: Place, database: Database, *, descending: bool
 ) -> ColumnElement[bool]:
     """The condition for runs that are listed behind the place, as the listing sorts them."""
-    op = operator.lt if descending else operator.gt
+    op, dialect = operator.lt if descending else operator.gt, database.dialect.name
+    by = _comparable(sort, _expression(sort, options), dialect)
     same_value = op(_RUNS.c.id, literal(place.run_id, NullType()))
     if place.value is None:
         return and_(by.is_(None), same_value)
     # PostgreSQL reads a text without a type as one of the column's.
-    value = literal(place.value if database.is_sqlite else str(place.value), NullType())
+    known = literal(place.value if database.is_sqlite else str(place.value), NullType())
+    value = _comparable(sort, known, dialect)
     return or_(op(by, value), and_(by == value, same_value), by.is_(None))
 
 
