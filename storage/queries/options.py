@@ -20,11 +20,13 @@ _SQL = re.compile(
 
 _NAME = re.compile(r"option\.([^\W\d]\w*)", re.IGNORECASE)
 
-#: Each option that a run has, with the kind of its value in the database's words.
+#: Each option that a run has, with the kind of its value in the database's words. Only users'
+#: networks have options.
 KINDS = {
-    "sqlite": "SELECT DISTINCT o.key, o.type FROM runs JOIN json_each(runs.options) AS o",
+    "sqlite": "SELECT DISTINCT o.key, o.type FROM runs JOIN json_each(runs.options) AS o"
+    " WHERE runs.network_digest IS NOT NULL",
     "postgresql": "SELECT DISTINCT o.key, json_typeof(o.value) FROM runs"
-    " CROSS JOIN LATERAL json_each(runs.options::json) AS o",
+    " CROSS JOIN LATERAL json_each(runs.options::json) AS o WHERE runs.network_digest IS NOT NULL",
 }
 
 

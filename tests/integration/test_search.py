@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -140,7 +141,8 @@ class TestFindingRuns:
         self, either_history: History
     ) -> None:
         kinds = [{"width": 2, "scale": 1.0}, {"width": "wide"}, {"width": None, "scale": 0.5}, {}]
-        runs = [submit(either_history, configuration={"options": one}).id for one in kinds]
+        own = functools.partial(submit, either_history, network_source="width = 2\n")
+        runs = [own(configuration={"options": one}).id for one in kinds]
         database = either_history.database
         assert found(database, where="option.width = 'wide'") == [runs[1]]
         assert found(database, where="option.width = '2'") == [runs[0]]
