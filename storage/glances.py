@@ -1,4 +1,4 @@
-"""Looks at a run that take the same time however long its history is."""
+"""Looks at a run that take little time however long its history is."""
 
 from __future__ import annotations
 
@@ -58,6 +58,24 @@ def _read_chosen(
     columns = [iterations.c[name] for name in NUMBERS]
     rows = connection.execute(select(*columns).where(*of_run).order_by(iterations.c.iteration))
     return [IterationRecord(run_id=run_id, **row._asdict()) for row in rows]
+
+
+def read_losses(database: Database, run_id: str) -> list[float]:
+    """Return the losses of all its iterations, in order."""
+    of_run = select(iterations.c.loss).where(iterations.c.run == number_of(run_id))
+    with database.read() as connection:
+        return list(connection.scalars(of_run.order_by(iterations.c.iteration)))
+
+
+def find_recorded(database: Database, run_id: str, iteration: int) -> list[int]:
+    """Return those nearest to it that were recorded in full: one before it, two from it on."""
+    place = iterations.c.iteration
+    is_recorded = iterations.c.run == number_of(run_id), func.length(iterations.c.predictions) > 0
+    recorded = select(place).where(*is_recorded)
+    before = recorded.where(place < iteration).order_by(place.desc()).limit(1)
+    behind = recorded.where(place >= iteration).order_by(place).limit(2)
+    with database.read() as connection:
+        return [*connection.scalars(before), *connection.scalars(behind)]
 
 
 def read_newest_events(database: Database, run_id: str, limit: int) -> list[EventRecord]:

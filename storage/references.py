@@ -25,6 +25,9 @@ from tapeworks.storage.tables import runs
 NAME = re.compile(r"(?! )[\w .:-]{1,80}(?<! )")
 TAG_KEY = re.compile(r"[\w.-]{1,40}")
 
+#: An id of `new_run_ids`.
+RUN_ID = re.compile(r"\d{8}-\d{9}-[0-9a-f]{6}")
+
 #: Ids that an `AmbiguousRun` lists at most.
 LISTED_CANDIDATES = 10
 

@@ -26,20 +26,28 @@ from tapeworks.workers.printable import visible_lines
 #: Pages that are kept rendered: as many as a team has open at once.
 MOST_KEPT = 200
 
-#: Seconds for which a page that is looked at again, and not opened, is not rendered anew: many who
-#: watch a training that commits all the time cost no more than one.
-FRESH_SECONDS = 1.0
+#: Seconds for which a page that is looked at again, and not opened, is not rendered anew, at least
+#: and at most: many who watch a training that commits all the time cost no more than one.
+FRESH_SECONDS, MOST_FRESH_SECONDS = 1.0, 10.0
+
+#: The share of a core that is to render, in between, all pages that are looked at.
+SHARE = 0.08
+
+#: Seconds after which a page was left, if nobody has looked at it again; browsers do every 2 s.
+LEFT_SECONDS = 5.0
 
 #: Makes the values that a template shows.
 MakeContext = Callable[[], dict[str, Any]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Rendered:
-    """A page as it was rendered."""
+    """A page as it was rendered; times are by the clock that only goes forward."""
 
     version: str  #: of the database
-    at: float  #: by the clock that only goes forward
+    at: float  #: when somebody began to render it last
+    seconds: float  #: that it took
+    looked_at: float  #: by somebody who had opened it
     etag: str
     body: bytes
 
@@ -56,6 +64,7 @@ class Site:
         self._key_mark = secrets.token_hex(16).encode()
         self._templates = _environment()
         self._kept = OrderedDict[str, Rendered]()
+        self._released_at = float("-inf")
         self._lock = threading.Lock()
 
     def answer(
@@ -64,15 +73,19 @@ class Site:
         template: str,
         make_context: MakeContext,
         media_type: str = "text/html",
+        *,
+        beside: object = None,
     ) -> Response:
         """Answer with the template, or with 304 if the client has what it would say.
 
-        `make_context` is called only if the database has changed since the same URL was answered,
-        and may depend on nothing but the URL and the database.
+        `make_context` is called only if the database or what stands `beside` it has changed since
+        the same URL was answered, and may depend on nothing but those two and the URL.
         """
-        self.history.release_abandoned()
         known = request.headers.get("if-none-match")
-        found = self._find(request, template, make_context, is_poll=known is not None)
+        is_poll = known is not None
+        self._release(is_poll=is_poll)
+        version = f"{self.changes.version()} {beside}"
+        found = self._find(request, template, make_context, version, is_poll=is_poll)
         headers = {"etag": found.etag}
         if known == found.etag:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -104,24 +117,70 @@ class Site:
     def _with_key(self, body: bytes) -> bytes:
         return body.replace(self._key_mark, secrets.token_hex(16).encode())
 
+    def _release(self, *, is_poll: bool) -> None:
+        """See to it that runs are shown as they truly stand; those who poll a second later."""
+        now = time.monotonic()
+        if not is_poll or now - self._released_at >= FRESH_SECONDS:
+            self._released_at = now
+            self.history.release_abandoned()
+
     def _find(
-        self, request: Request, template: str, make_context: MakeContext, *, is_poll: bool
+        self,
+        request: Request,
+        template: str,
+        make_context: MakeContext,
+        version: str,
+        *,
+        is_poll: bool,
     ) -> Rendered:
         url = f"{request.url.path}?{request.url.query}"
-        version, now = self.changes.version(), time.monotonic()
+        if kept := self._find_kept(url, version, is_poll=is_poll):
+            return kept
+        began = time.monotonic()
+        try:
+            body = self._render(request, template, make_context())
+        except Exception:
+            with self._lock:
+                self._kept.pop(url, None)
+            raise
+        ended = time.monotonic()
+        rendered = Rendered(
+            version=version,
+            at=began,
+            seconds=ended - began,
+            looked_at=ended,
+            etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+            body=body,
+        )
+        self._keep(url, rendered)
+        return rendered
+
+    def _find_kept(self, url: str, version: str, *, is_poll: bool) -> Rendered | None:
+        """Return what need not be rendered; None to the one who is to do it."""
+        now = time.monotonic()
         with self._lock:
             kept = self._kept.get(url)
-        if kept and (kept.version == version or (is_poll and now - kept.at < FRESH_SECONDS)):
-            return kept
-        body = self._render(request, template, make_context())
-        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        rendered = Rendered(version=version, at=now, etag=etag, body=body)
+            if kept is None:
+                return None
+            kept.looked_at = now
+            is_fresh = is_poll and now - kept.at < self._fresh_seconds(now)
+            if is_fresh or kept.version == version:
+                return kept
+            kept.at = now  # nobody else who polls it renders it meanwhile
+            return None
+
+    def _fresh_seconds(self, now: float) -> float:
+        """Return for how long pages stay as they are, by what those cost that are looked at."""
+        looked_at = [one for one in self._kept.values() if now - one.looked_at < LEFT_SECONDS]
+        seconds = sum(one.seconds for one in looked_at) / SHARE
+        return min(max(seconds, FRESH_SECONDS), MOST_FRESH_SECONDS)
+
+    def _keep(self, url: str, rendered: Rendered) -> None:
         with self._lock:
             self._kept[url] = rendered
             self._kept.move_to_end(url)
             while len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)
-        return rendered
 
     def _render(self, request: Request, template: str, context: dict[str, Any]) -> bytes:
         common = {

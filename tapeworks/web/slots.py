@@ -20,9 +20,9 @@ class Slots:
         self._free = threading.BoundedSemaphore(count)
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Occupy a place. Raises `Refused` if none is free."""
-        if not self._free.acquire(blocking=False):
+    def hold(self, patience_seconds: float = 0.0) -> Iterator[None]:
+        """Occupy a place. Raises `Refused` if none gets free in time."""
+        if not self._free.acquire(timeout=patience_seconds):
             raise Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "As many queries as may be are being answered; ask again in a second",

@@ -16,6 +16,7 @@ from tapeworks.cli.given import read_whole
 from tapeworks.plotting.hardest import hardest_places
 from tapeworks.plotting.heat_map import HeatMap, heat_map, image_course
 from tapeworks.storage.errors import IterationNotRecorded
+from tapeworks.storage.glances import find_recorded
 from tapeworks.storage.history import History
 from tapeworks.storage.queries.overview import read_labels
 from tapeworks.storage.records import ImageValues, RunRecord
@@ -47,10 +48,8 @@ def make_router(site: Site) -> APIRouter:
 
     def answer(request: Request, template: str, run: RunRecord, make_context: Any) -> Response:
         """With what the database does not tell: the reason why the images are not to be seen."""
-        problem = pictures.find_problem(run)
-        if problem is None:
-            return site.answer(request, template, lambda: make_context() | {"problem": None})
-        return site.render(request, template, make_context() | {"problem": problem})
+        problem = {"problem": pictures.find_problem(run)}
+        return site.answer(request, template, lambda: make_context() | problem, beside=problem)
 
     @router.get("/runs/{reference}/images")
     def show_images(request: Request, reference: str) -> Response:
@@ -92,11 +91,12 @@ def _png(content: bytes | None) -> Response:
 def images_context(history: History, reference: str, wanted: int | None) -> dict[str, Any]:
     """The hardest images of this iteration, or of the newest that was recorded in full."""
     run = history.find_run(reference)
-    recorded = history.list_recorded_iterations(run.id)
+    iteration = find_newest(history, run) if wanted is None else wanted
+    recorded, rows = [], []
+    if iteration is not None:
+        recorded = find_recorded(history.database, run.id, iteration)
     if wanted is not None and wanted not in recorded:
         raise IterationNotRecorded(run.id, wanted, recorded)
-    iteration = recorded[-1] if wanted is None and recorded else wanted
-    rows = []
     if iteration is not None:
         values = history.image_values(run.id, iteration)
         rows = hard_images(run, values, read_labels(history.database, run.id))
@@ -109,6 +109,11 @@ def images_context(history: History, reference: str, wanted: int | None) -> dict
         "images": rows,
         "map_url": f"/runs/{run.id}/heat-map.png?iterations={run.completed_iterations}",
     }
+
+
+def find_newest(history: History, run: RunRecord) -> int | None:
+    """Return the newest iteration that was recorded in full; None if no image's loss is stored."""
+    return max(find_recorded(history.database, run.id, run.completed_iterations), default=None)
 
 
 def hard_images(run: RunRecord, values: ImageValues, labels: bytes | None) -> list[HardImage]:
@@ -146,7 +151,7 @@ def neighbours(recorded: Sequence[int], iteration: int | None) -> list[tuple[str
 
 def find_map(history: History, run: RunRecord) -> HeatMap | None:
     """The heat map; None of a run of which no image's loss is stored."""
-    return heat_map(history, run) if history.list_recorded_iterations(run.id) else None
+    return None if find_newest(history, run) is None else heat_map(history, run)
 
 
 def image_context(history: History, reference: str, number: int) -> dict[str, Any]:

@@ -19,10 +19,16 @@ from tapeworks.cli.given import read_whole
 from tapeworks.comparison.runs import settings_of
 from tapeworks.model.config import RunConfig
 from tapeworks.model.parameters import history_digest
-from tapeworks.storage.glances import read_chosen, read_kept_checkpoints, read_newest_events
+from tapeworks.storage.glances import (
+    read_chosen,
+    read_kept_checkpoints,
+    read_losses,
+    read_newest_events,
+)
 from tapeworks.storage.history import History
 from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
 from tapeworks.storage.records import Request as Asked
+from tapeworks.storage.references import RUN_ID
 from tapeworks.web.pages.curves import read_range
 from tapeworks.web.site import Site
 
@@ -78,8 +84,7 @@ class Digests:
         with self._lock:
             if key in self._kept:
                 return self._kept[key]
-        losses = [record.loss for record in self._history.iterations(run.id)]
-        digest = history_digest(losses)
+        digest = history_digest(read_losses(self._history.database, run.id))
         with self._lock:
             self._kept[key] = digest
             while len(self._kept) > MOST_DIGESTS:
@@ -93,12 +98,12 @@ def make_router(site: Site) -> APIRouter:
 
     @router.get("/runs/{reference}")
     def show_run(request: Request, reference: str) -> Response:
-        run = site.history.find_run(reference)
-        if run.id != reference:
+        if not RUN_ID.fullmatch(reference):
+            run = site.history.find_run(reference)
             return RedirectResponse(with_query(f"/runs/{run.id}", request.url.query))
         asked = request.query_params
         return site.answer(
-            request, "run.html", lambda: run_context(site.history, digests, run.id, asked)
+            request, "run.html", lambda: run_context(site.history, digests, reference, asked)
         )
 
     return router

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -42,6 +43,9 @@ DIGITS, LONG = 12, 40
 
 #: Runs on one page, and how many may be asked for.
 DEFAULT_LIMIT, MOST_ROWS = 50, 200
+
+#: Seconds that a page with a condition waits while as many others are made as may be.
+PATIENCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +102,9 @@ def make_router(site: Site) -> APIRouter:
 
         def make_context() -> dict[str, Any]:
             selection = read_selection(asked)
-            rows, more = list_rows(site, sparklines, selection)
+            place = site.query_slots.hold(PATIENCE_SECONDS) if selection.where else nullcontext()
+            with place:
+                rows, more = list_rows(site, sparklines, selection)
             return form_context(asked) | {
                 "rows": rows,
                 "links": page_links(asked, selection, more=more),

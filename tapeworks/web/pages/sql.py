@@ -23,6 +23,7 @@ from tapeworks.storage.queries.listing import Listing
 from tapeworks.storage.queries.roles import role_of
 from tapeworks.storage.queries.search import query
 from tapeworks.storage.queries.views import COLUMNS
+from tapeworks.storage.references import RUN_ID
 from tapeworks.web.problems import Refused, status_of
 from tapeworks.web.site import Site
 
@@ -37,8 +38,6 @@ NOT_ASKED = "Another site asks this. It is asked when you say so."
 
 #: How a question in the package's file begins, and ends.
 _QUESTION = re.compile(r"^-- ([^\n]+)\n(.+?);\n", re.MULTILINE | re.DOTALL)
-
-_RUN_ID = re.compile(r"\d{8}-\d{9}-[0-9a-f]{6}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +145,7 @@ def take_question(history: History, number: int) -> str:
     if not 0 <= number < len(questions()):
         raise InvalidValue(f"a number from 0 to {len(questions()) - 1}", "question", number)
     sql = questions()[number].sql
-    mentioned = dict.fromkeys(_RUN_ID.findall(sql))
+    mentioned = dict.fromkeys(RUN_ID.findall(sql))
     for found, run in zip(mentioned, history.runs(len(mentioned)), strict=False):
         sql = sql.replace(found, run.id)
     return sql

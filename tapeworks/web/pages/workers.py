@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,12 +51,13 @@ def make_router(site: Site) -> APIRouter:
 
     @router.get("/workers")
     def show_workers(request: Request) -> Response:
-        history = site.history
-        history.release_abandoned()
-        totals = total_workers(history.database, MOST_RUNS, MOST_WORKERS)
-        driven = find_running(history.database)
-        context = workers_context(driven, totals, lookout.look(), history.database.now())
-        return site.render(request, "workers.html", context)
+        database = site.history.database
+
+        def make_context() -> dict[str, Any]:
+            totals = total_workers(database, MOST_RUNS, MOST_WORKERS)
+            return workers_context(find_running(database), totals, lookout.look(), database.now())
+
+        return site.answer(request, "workers.html", make_context, beside=time.monotonic())
 
     return router
 

@@ -19,6 +19,7 @@ from tapeworks.model.config import RunConfig, record
 from tapeworks.plotting.hardest import pixels_of
 from tapeworks.plotting.heat_map import image_course
 from tapeworks.scheduler.driving.driver import images_digest
+from tapeworks.storage.glances import find_recorded
 from tapeworks.storage.history import History
 from tapeworks.storage.records import ImageValues, RunRecord
 from tapeworks.web.pages import pictures
@@ -147,3 +148,18 @@ def test_a_run_without_iterations_says_so(client: TestClient, history: History) 
     assert client.get("/runs/nobody/images").status_code == 404
     assert client.get(f"/runs/{run.id}/images?iteration=5").status_code == 404
     assert client.get(f"/runs/{run.id}/images?iteration=x").status_code == 422
+
+
+def test_neighbours_are_the_nearest_iterations_that_were_recorded_in_full(
+    client: TestClient, history: History
+) -> None:
+    claim = history.claim(submit(history, iterations=7).id, "alice", LEASE)
+    for number in range(7):
+        commit(history, claim, number, record=number in {0, 3, 5})
+    images = f"/runs/{claim.run_id}/images"
+    recorded = [find_recorded(history.database, claim.run_id, number) for number in (0, 4, 5, 6)]
+    assert recorded == [[0, 3], [3, 5], [3, 5], [5]]
+    newest = client.get(images).text
+    assert "?iteration=3" in newest
+    assert "?iteration=0" not in newest
+    assert "in full: 3 and 5" in client.get(f"{images}?iteration=4").text
