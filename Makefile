@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-slow test-long test-fast check audit format simulate fuzz bench bench-engine bench-networks bench-scaling bench-paced bench-long bench-large bench-signing bench-history bench-web-beside bench-multi-worker chaos openapi lock clean
+.PHONY: help train test test-slow test-long test-fast check audit format simulate fuzz bench bench-engine bench-networks bench-scaling bench-paced bench-long bench-large bench-signing bench-history bench-web bench-web-beside bench-multi-worker chaos openapi lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ bench-signing: $(VENV)/.runtime  ## Time training with a signing key and without
 
 bench-history: $(VENV)/.development  ## Ask 20,000 runs of 2,000,000 iterations, on SQLite and PostgreSQL (3 GB of disk)
 	$(BIN)/python -m benchmarks.history
+
+bench-web: $(VENV)/.development  ## Time the web page over 20,000 runs of 2,000,000 iterations, on SQLite and PostgreSQL (3 GB of disk)
+	$(BIN)/python -m benchmarks.web
 
 bench-web-beside: $(VENV)/.development  ## Time iterations beside 20 open pages of the web page, on SQLite and PostgreSQL (5 minutes)
 	$(BIN)/python -m benchmarks.web_beside

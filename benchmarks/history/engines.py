@@ -16,13 +16,20 @@ NAMES = ("sqlite", "postgresql")
 
 @contextmanager
 def empty_database(engine: str) -> Iterator[Database]:
-    """An SQLite file, or a database on the named PostgreSQL server or on one of our own."""
-    with _sqlite() if engine == "sqlite" else _postgresql() as address:
+    """A database that `empty_address` makes, with connections that are closed in the end."""
+    with empty_address(engine) as address:
         database = Database(address)
         try:
             yield database
         finally:
             database.close()
+
+
+@contextmanager
+def empty_address(engine: str) -> Iterator[str]:
+    """An SQLite file, or a database on the named PostgreSQL server or on one of our own."""
+    with _sqlite() if engine == "sqlite" else _postgresql() as address:
+        yield address
 
 
 @contextmanager

@@ -14,6 +14,10 @@ from tapeworks.storage.connection.database import Database
 #: Runs that are committed together.
 TOGETHER = 100
 
+#: Has PostgreSQL number the next run by itself, behind those that were added with their numbers.
+_NEXT_NUMBER = """SELECT setval(pg_get_serial_sequence('stored_runs', 'number'), max(number))
+FROM stored_runs"""
+
 #: Told after each commit: how many runs are there.
 Progress = Callable[[int], None]
 
@@ -36,6 +40,8 @@ def fill(database: Database, runs: int, iterations: int, progress: Progress = un
                 connection.execute(insert(getattr(tables, field.name)), rows)
         progress(last - 1)
     if not database.is_sqlite:
+        with database.write() as connection:
+            connection.execute(text(_NEXT_NUMBER))
         with database.apart() as connection:
             _vacuum(connection)
 

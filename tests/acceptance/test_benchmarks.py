@@ -130,3 +130,16 @@ def test_web_beside_times_iterations_with_and_without_open_pages() -> None:
     told = _told(last, "web_beside")
     assert told.keys() == {"sqlite_ratio", "postgresql_ratio"}
     assert all(ratio > 0 for ratio in told.values())
+
+
+def test_web_times_pages_and_open_ones_on_both_databases() -> None:
+    words = ["--runs", "40", "--iterations", "400", "--long", "2000", "--rounds", "1"]
+    lines = _run("benchmarks.web", *words, "--seconds", "3")
+
+    for line, engine in zip(lines[-2:], ("sqlite", "postgresql"), strict=True):
+        head, named, *values = line.split()
+        assert (head, named) == ("web:", f"engine={engine}")
+        told = {name: float(value) for name, value in (word.split("=") for word in values)}
+        pages = {"runs_page_ms", "run_page_ms", "poll_ms"}
+        assert told.keys() == pages | {"twenty_pages_core_share", "while_training_core_share"}
+        assert all(value > 0 for value in told.values())

@@ -1,0 +1,1 @@
+"""The web page over a large history: `make bench-web`."""
