@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import cache
 
 import psutil
 
@@ -14,8 +15,9 @@ import psutil
 CAN_PIN = hasattr(os, "sched_setaffinity")
 
 
+@cache
 def cores() -> list[int]:
-    """Return the cores that this process may use."""
+    """Return the cores that this process may use, or could before it was pinned itself."""
     return sorted(os.sched_getaffinity(0)) if CAN_PIN else list(range(os.cpu_count() or 1))
 
 

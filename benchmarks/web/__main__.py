@@ -16,9 +16,9 @@ from benchmarks.history.engines import NAMES, empty_address
 from benchmarks.history.filling import fill
 from benchmarks.rounds import count
 from benchmarks.web import report
-from benchmarks.web.looks import RUNS_PAGE, Looked, list_open_pages, list_pages
-from benchmarks.web.measuring import measure_pages, measure_slow_query, watch
-from benchmarks.web.report import Measured
+from benchmarks.web.looks import RUNS_PAGE, Subjects, list_open_pages, list_pages
+from benchmarks.web.measuring import measure_open_pages, measure_pages, measure_slow_query
+from benchmarks.web.report import Results
 from benchmarks.web.scenes import Scene, add_long_run, begin_training
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
@@ -34,10 +34,10 @@ def main() -> None:
     for engine in options.engine or NAMES:
         with empty_address(engine) as address:
             scene = prepare(address, options)
-            measured = measure(scene, options)
+            results = measure(scene, options)
             scene.close()
-        print(report.table(engine, measured))
-        lines.append(report.line(engine, measured))
+        print(report.table(engine, results))
+        lines.append(report.line(engine, results))
     print("\n".join(lines))
 
 
@@ -64,20 +64,20 @@ def prepare(address: str, options: argparse.Namespace) -> Scene:
     fill(history.database, options.runs, options.iterations // options.runs)
     long = add_long_run(history.database, options.long)
     training = begin_training(history)
-    looked = Looked(runs=options.runs, long=long, trains=training.claim.run_id)
-    return Scene(address=address, looked=looked, training=training)
+    subjects = Subjects(runs=options.runs, long=long, trains=training.claim.run_id)
+    return Scene(address=address, subjects=subjects, training=training)
 
 
-def measure(scene: Scene, options: argparse.Namespace) -> Measured:
+def measure(scene: Scene, options: argparse.Namespace) -> Results:
     """Measure all there is, one after the other."""
     _pin_all()
-    pages, left_open = list_pages(scene.looked), list_open_pages(scene.looked)
+    pages, left_open = list_pages(scene.subjects), list_open_pages(scene.subjects)
     times = measure_pages(scene.serve, pages, options.rounds)
     slow = measure_slow_query(scene.serve, pages[RUNS_PAGE])
-    quiet = watch(scene.serve, left_open, options.seconds)
-    with scene.training.going_on(PER_SECOND):
-        busy = watch(scene.serve, left_open, options.seconds)
-    return Measured(times=times, slow=slow, quiet=quiet, busy=busy)
+    quiet = measure_open_pages(scene.serve, left_open, options.seconds)
+    with scene.training.keep_committing(PER_SECOND):
+        busy = measure_open_pages(scene.serve, left_open, options.seconds)
+    return Results(times=times, slow=slow, quiet=quiet, busy=busy)
 
 
 def _pin_all() -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from benchmarks.history.made_up import run_id
 from benchmarks.history.questions import questions
 
-#: The measures of the line for programs, and what they are medians of.
+#: The pages of the line for programs.
 RUNS_PAGE, RUN_PAGE = "runs page", "run page"
 
 #: Compared at once.
@@ -16,7 +16,7 @@ FEW, MANY = 2, 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Looked:
+class Subjects:
     """The runs that are looked at."""
 
     runs: int  #: of the large history
@@ -29,35 +29,35 @@ class Looked:
         return run_id(self.runs // 2)
 
 
-def list_pages(looked: Looked) -> dict[str, str]:
+def list_pages(subjects: Subjects) -> dict[str, str]:
     """URLs to open, each by its name."""
-    middle = looked.runs // 2
-    compared = [run_id(number) for number in range(middle, min(middle + MANY, looked.runs))]
+    middle = subjects.runs // 2
+    compared = [run_id(number) for number in range(middle, min(middle + MANY, subjects.runs))]
     question = questions()[0].about([middle, middle + 1])
     return {
         RUNS_PAGE: "/runs",
-        **{f"runs page, {name}": url for name, url in _selections(looked.runs).items()},
-        RUN_PAGE: f"/runs/{looked.middle}",
-        "its curves": f"/curves?run={looked.middle}",
-        "run page, of a run that trains": f"/runs/{looked.trains}",
-        "its curves, while it trains": f"/curves?run={looked.trains}",
-        "run page, of a long run": f"/runs/{looked.long}",
-        "its curves, of a long run": f"/curves?run={looked.long}",
+        **{f"runs page, {name}": url for name, url in _selections(subjects.runs).items()},
+        RUN_PAGE: f"/runs/{subjects.middle}",
+        "its curves": f"/curves?run={subjects.middle}",
+        "run page, of a run that trains": f"/runs/{subjects.trains}",
+        "its curves, while it trains": f"/curves?run={subjects.trains}",
+        "run page, of a long run": f"/runs/{subjects.long}",
+        "its curves, of a long run": f"/curves?run={subjects.long}",
         f"compare page, {FEW} runs": _compared("/compare", compared[:FEW]),
         f"compare page, {MANY} runs": _compared("/compare", compared),
         f"curves of {MANY} runs": _compared("/curves", compared),
-        "images page": f"/runs/{looked.trains}/images",
-        "images page, of a long run": f"/runs/{looked.long}/images",
-        "image page, of a long run": f"/runs/{looked.long}/images/7",
-        "heat map, of a long run": f"/runs/{looked.long}/heat-map.png",
-        "iteration page": f"/runs/{looked.middle}/iterations/0",
+        "images page": f"/runs/{subjects.trains}/images",
+        "images page, of a long run": f"/runs/{subjects.long}/images",
+        "image page, of a long run": f"/runs/{subjects.long}/images/7",
+        "heat map, of a long run": f"/runs/{subjects.long}/heat-map.png",
+        "iteration page": f"/runs/{subjects.middle}/iterations/0",
         "workers page": "/workers",
         "SQL page": "/sql",
         "SQL page, a question": "/sql?" + urlencode({"q": question.sql}),
         "new run page": "/new",
         "REST: runs": "/api/v1/runs?limit=100",
         "REST: runs, where": "/api/v1/runs?" + urlencode({"where": "final_loss < 3", "limit": 100}),
-        "REST: a run": f"/api/v1/runs/{looked.middle}",
+        "REST: a run": f"/api/v1/runs/{subjects.middle}",
     }
 
 
@@ -86,18 +86,18 @@ def _compared(path: str, runs: list[str]) -> str:
     return f"{path}?{urlencode([('run', one) for one in runs])}"
 
 
-def list_open_pages(looked: Looked) -> list[list[str]]:
+def list_open_pages(subjects: Subjects) -> list[list[str]]:
     """Twenty pages that people leave open, each with the URLs that it asks for again and again."""
     listings = [f"/runs?limit={50 + number}" for number in range(4)]
     listings += ["/runs?status=running", "/runs?tag=study%3Dseeds", "/runs?sort=final_loss"]
     listings += ["/runs?" + urlencode({"where": "status = 'running'"})]
-    seen = [looked.trains] * 4 + [looked.long] + [run_id(number + 1) for number in range(3)]
-    pair = [("run", looked.trains), ("run", looked.middle)]
+    seen = [subjects.trains] * 4 + [subjects.long] + [run_id(number + 1) for number in range(3)]
+    pair = [("run", subjects.trains), ("run", subjects.middle)]
     return [
         *[[url] for url in listings],
         *[[f"/runs/{run}", f"/curves?run={run}"] for run in seen],
         [f"/curves?{urlencode(pair)}"],
-        [f"/runs/{looked.trains}/images"],
-        [f"/runs/{looked.middle}/images/7"],
+        [f"/runs/{subjects.trains}/images"],
+        [f"/runs/{subjects.trains}/images/7"],
         ["/workers"],
     ]

@@ -46,7 +46,7 @@ class PageTimes:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Watch:
+class OpenPages:
     """The cost of pages that stay open."""
 
     share: float  #: of a core, that the server takes
@@ -63,13 +63,13 @@ def measure_pages(serve: Serve, pages: Mapping[str, str], rounds: int) -> PageTi
             for name, url in pages.items():
                 cold[name].append(client.get(url).milliseconds)
             for name, url in pages.items():
-                warm[name].append(client.get(_other(url, number)).milliseconds)
+                warm[name].append(client.get(_vary(url, number)).milliseconds)
             for name, url in pages.items():
                 poll[name] += _poll(client, url)
     return PageTimes(cold=_medians(cold), warm=_medians(warm), poll=_medians(poll))
 
 
-def _other(url: str, number: int) -> str:
+def _vary(url: str, number: int) -> str:
     """A URL that asks for the same, and that nobody has asked for: answers are kept by URL."""
     return url if "/api/" in url else f"{url}{'&' if '?' in url else '?'}again={number}"
 
@@ -90,14 +90,14 @@ def _poll(client: Client, url: str) -> list[float]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Beside:
+class SlowQuery:
     """A query that takes long, and others meanwhile."""
 
     query: float  #: milliseconds
     poll: float  #: of a page that has not changed, milliseconds of the slowest
 
 
-def measure_slow_query(serve: Serve, url: str) -> Beside:
+def measure_slow_query(serve: Serve, url: str) -> SlowQuery:
     """Poll a page while a query is answered that takes long."""
     with serve() as server, server.client() as client, ThreadPoolExecutor() as threads:
         etag = client.get(url).etag
@@ -106,7 +106,7 @@ def measure_slow_query(serve: Serve, url: str) -> Beside:
         while not asked.done():
             polls.append(client.get(url, etag).milliseconds)
             time.sleep(PERIOD_SECONDS / 100)
-        return Beside(query=asked.result(), poll=max(polls))
+        return SlowQuery(query=asked.result(), poll=max(polls))
 
 
 def _ask_slowly(server: Server) -> float:
@@ -114,7 +114,7 @@ def _ask_slowly(server: Server) -> float:
         return client.get(f"/sql?q={quote(SLOW)}").milliseconds
 
 
-def watch(serve: Serve, pages: Sequence[Sequence[str]], seconds: float) -> Watch:
+def measure_open_pages(serve: Serve, pages: Sequence[Sequence[str]], seconds: float) -> OpenPages:
     """Have the pages open for so long, each asking on a connection of its own."""
     ready, over = threading.Barrier(len(pages) + 1, timeout=START_SECONDS), threading.Event()
     with serve() as server, ThreadPoolExecutor(len(pages)) as threads:
@@ -129,7 +129,7 @@ def watch(serve: Serve, pages: Sequence[Sequence[str]], seconds: float) -> Watch
         over.set()
         answers = list(itertools.chain.from_iterable(one.result() for one in looking))
     times = sorted(milliseconds for _, milliseconds in answers)
-    return Watch(
+    return OpenPages(
         share=used / elapsed,
         poll=statistics.median(times),
         slowest=times[len(times) * 99 // 100],

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from sqlalchemy import insert
 
 from benchmarks.history.made_up import MadeUp, made_up_run, run_id
-from benchmarks.web.looks import Looked
-from benchmarks.web.server import Server, served
+from benchmarks.web.looks import Subjects
+from benchmarks.web.server import Server, serve_web
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.driving.driver import images_digest
@@ -44,6 +44,7 @@ LEASE_SECONDS = LONGEST_LEASE.total_seconds()
 def add_long_run(database: Database, iterations: int) -> str:
     """Add a made-up run of many more iterations than the others have; return its id."""
     made_up = made_up_run(LONG, iterations)
+    made_up.runs[0]["configuration"]["dataset"] = "digits"  # which needs no download
     for field in fields(MadeUp):
         rows = getattr(made_up, field.name)
         for first in range(0, len(rows), TOGETHER):
@@ -62,10 +63,10 @@ class Training:
     claim: Claim
 
     @contextmanager
-    def going_on(self, per_second: float) -> Iterator[None]:
+    def keep_committing(self, per_second: float) -> Iterator[None]:
         """Commit so many iterations in a second, in a thread."""
         over = threading.Event()
-        thread = threading.Thread(target=self._go_on, args=(1 / per_second, over))
+        thread = threading.Thread(target=self._commit_on, args=(1 / per_second, over))
         thread.start()
         try:
             yield
@@ -97,7 +98,7 @@ class Training:
         """Go on being its driver; return how many iterations it has."""
         return self.history.renew(self.claim, LEASE_SECONDS).completed_iterations
 
-    def _go_on(self, seconds: float, over: threading.Event) -> None:
+    def _commit_on(self, seconds: float, over: threading.Event) -> None:
         iteration, due = self.renew(), time.monotonic()
         while not over.wait(max(0.0, due - time.monotonic())):
             self.commit(iteration)
@@ -164,14 +165,14 @@ class Scene:
     """A filled database, and the runs in it that are looked at."""
 
     address: str
-    looked: Looked
+    subjects: Subjects
     training: Training
 
     @contextmanager
     def serve(self) -> Iterator[Server]:
         """A web page of it, beside a run whose lease is new."""
         self.training.renew()
-        with served(self.address) as server:
+        with serve_web(self.address) as server:
             yield server
 
     def close(self) -> None:

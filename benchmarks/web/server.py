@@ -87,7 +87,7 @@ class Server:
 
 
 @contextmanager
-def served(database_url: str) -> Iterator[Server]:
+def serve_web(database_url: str) -> Iterator[Server]:
     """Serve the database until the end; the server has the first core for itself."""
     process = subprocess.Popen(
         [TAPEWORKS, "web", "--port", "0"],
