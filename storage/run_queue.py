@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Connection, delete, insert, update
 
@@ -69,6 +69,13 @@ class NewRun:
     def network_digest(self) -> str | None:
         """SHA-256 of the source text. Raises `NetworkNotText`."""
         return None if self.network_source is None else source_digest(self.network_source)
+
+
+class Noted(TypedDict, total=False):
+    """The words that a run is remembered and found by."""
+
+    tags: Mapping[str, str]
+    note: str | None
 
 
 class Queue:
@@ -141,15 +148,17 @@ class Queue:
             _change(connection, run, now, "priority", str(priority), priority=priority)
             return references.run_by_id(connection, run.id)
 
-    def describe(self, run_id: str, *, note: str | None, tags: Mapping[str, str]) -> RunRecord:
-        """Give it this note and these tags in place of those that it has."""
-        checked = references.validate_tags(tags)
-        references.validate_line("note", note)
+    def describe(self, run_id: str, **noted: Unpack[Noted]) -> RunRecord:
+        """Give it this note, and these tags in place of all that it has; what is left out stays."""
+        tags = references.validate_tags(noted["tags"]) if "tags" in noted else None
+        note = {"note": references.validate_line("note", noted["note"])} if "note" in noted else {}
         with self._database.write() as connection:
             run = _lock_run(connection, run_id)
-            connection.execute(update(runs).where(runs.c.id == run.id).values(note=note))
-            connection.execute(delete(stored_tags).where(stored_tags.c.run_id == run.id))
-            _store_tags(connection, run.id, checked)
+            if note:
+                connection.execute(update(runs).where(runs.c.id == run.id).values(note))
+            if tags is not None:
+                connection.execute(delete(stored_tags).where(stored_tags.c.run_id == run.id))
+                _store_tags(connection, run.id, tags)
             return references.run_by_id(connection, run.id)
 
     def delete(self, run_id: str) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Never, Unpack
 
 from tapeworks.cli import given
 from tapeworks.cli.choices import read_moment
-from tapeworks.cli.given import Described, Tags
+from tapeworks.cli.given import Described, Noted, Tags
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.parameters import Arrays, from_bytes
@@ -347,6 +347,13 @@ class Run:
         """Have it taken before all runs of a lower priority."""
         wanted = given.read_priority("priority", priority)
         return self._became(self._history.queue.set_priority(self.id, wanted))
+
+    def describe(self, **noted: Unpack[Noted]) -> Run:
+        """Give it another `note`, or `tags` in place of all that it has; what is not given stays.
+
+        Raises storage's `StorageError` for a tag or note that is none.
+        """
+        return self._became(self._history.queue.describe(self.id, **given.read_noted(**noted)))
 
     def retry(
         self,

@@ -36,6 +36,7 @@ from tapeworks.storage.records import (
     RunRecord,
     WorkerSummary,
 )
+from tapeworks.storage.run_queue import Noted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -93,7 +94,7 @@ class RemoteClient(Client):
             "paused": given.read_truth("paused", paused),
             **described,
         }
-        told = self._connection.post("/runs", body, has_key=True)
+        told = self._connection.send("POST", "/runs", body, has_key=True)
         return [self._run(as_kind(RunRecord, run)) for run in told["runs"]]
 
     def runs(
@@ -133,7 +134,7 @@ class RemoteClient(Client):
             "seconds": given.read_number("seconds", seconds, SHORTEST_SECONDS, DEFAULT_SECONDS),
             "limit": MOST_ROWS,
         }
-        found = self._connection.post("/query", body)
+        found = self._connection.send("POST", "/query", body)
         if found["more"]:
             raise QueryTooLarge(
                 f"its answer has more than {MOST_ROWS} rows. Ask for a part at a time with LIMIT"
@@ -171,7 +172,7 @@ class RemoteRun(Run):
             "changes": given.read_optional(given.read_mapping, "changes", changes) or {},
             **given.read_described(**described),
         }
-        told = self._connection.post(f"/runs/{self.id}/retry", body, has_key=True)
+        told = self._connection.send("POST", f"/runs/{self.id}/retry", body, has_key=True)
         return RemoteRun(self._connection, self._history, as_kind(RunRecord, told))
 
 
@@ -256,11 +257,14 @@ class RemoteHistory:
     def set_priority(self, run_id: str, priority: int) -> RunRecord:
         return self._change(run_id, "priority", priority=priority)
 
+    def describe(self, run_id: str, **noted: Unpack[Noted]) -> RunRecord:
+        return as_kind(RunRecord, self._connection.send("PATCH", _path(run_id), noted))
+
     def delete(self, run_id: str) -> None:
         self._connection.ask("DELETE", _path(run_id))
 
     def _change(self, run_id: str, wish: str, **body: Any) -> RunRecord:
-        return as_kind(RunRecord, self._connection.post(f"{_path(run_id)}/{wish}", body))
+        return as_kind(RunRecord, self._connection.send("POST", f"{_path(run_id)}/{wish}", body))
 
     def _all(self, run_id: str, name: str, kind: type[Kind], **query: Any) -> list[Kind]:
         return list(self._connection.items(f"{_path(run_id)}/{name}", kind, **query))

@@ -47,13 +47,15 @@ class Connection:
         """Return what the answer's JSON holds."""
         return _read_json(self.ask("GET", path, params=_given(query)))
 
-    def post(self, path: str, body: Mapping[str, Any], *, has_key: bool = False) -> Any:
+    def send(
+        self, method: str, path: str, body: Mapping[str, Any], *, has_key: bool = False
+    ) -> Any:
         """Return what the answer's JSON holds; a request with a key of its own may be repeated."""
         headers = {"Content-Type": "application/json"}
         if has_key:
             headers["Idempotency-Key"] = uuid.uuid4().hex
         content = json.dumps(body, default=_as_json)
-        return _read_json(self.ask("POST", path, content=content, headers=headers))
+        return _read_json(self.ask(method, path, content=content, headers=headers))
 
     def items(self, path: str, kind: type[Kind], **query: Any) -> Iterator[Kind]:
         """Return all items of a listing, page after page, as values of this kind."""

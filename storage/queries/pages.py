@@ -75,6 +75,14 @@ def read_runs(database: Database, ids: Sequence[str]) -> list[tuple[RunRecord, d
     return [by_id[run_id] for run_id in ids if run_id in by_id]
 
 
+def newest_event(database: Database, run_id: str) -> int | None:
+    """Return what changes with every event of the run."""
+    newest = select(func.max(events.c.id)).where(events.c.run_id == run_id)
+    with database.read() as connection:
+        found: int | None = connection.scalar(newest)
+    return found
+
+
 def list_iterations(database: Database, run_id: str, part: Part) -> list[IterationRecord]:
     """Iterations from the one with the number `first`."""
     with database.read() as connection:

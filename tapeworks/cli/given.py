@@ -30,12 +30,17 @@ Tags = Mapping[str, str | int | float]
 _Read = TypeVar("_Read")
 
 
-class Described(TypedDict, total=False):
+class Noted(TypedDict, total=False):
+    """The words that a run is remembered and found by."""
+
+    tags: Tags
+    note: str | None
+
+
+class Described(Noted, total=False):
     """The description of a run beside its configuration."""
 
     name: str | None
-    tags: Tags
-    note: str | None
     priority: int
 
 
@@ -117,15 +122,23 @@ def read_mapping(name: str, value: Any) -> dict[Any, Any]:
 
 def read_described(**described: Unpack[Described]) -> dict[str, Any]:
     """Return those of a run's name, tags, note and priority that are given."""
-    readers: dict[str, Callable[[str, Any], Any]] = {
-        "name": read_words,
-        "tags": read_tags,
-        "note": read_words,
-        "priority": read_priority,
-    }
-    for name in described.keys() - readers.keys():
+    return _read_each(
+        {"name": read_words, "tags": read_tags, "note": read_words, "priority": read_priority},
+        described,
+    )
+
+
+def read_noted(**noted: Unpack[Noted]) -> dict[str, Any]:
+    """Return those of a run's tags and note that are given."""
+    return _read_each({"tags": read_tags, "note": read_words}, noted)
+
+
+def _read_each(
+    readers: Mapping[str, Callable[[str, Any], Any]], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    for name in given.keys() - readers.keys():
         raise InvalidValue(f"one of {', '.join(readers)}", "argument", name)
-    return {name: readers[name](name, value) for name, value in described.items()}
+    return {name: readers[name](name, value) for name, value in given.items()}
 
 
 def read_tags(name: str, value: Any) -> dict[Any, Any]:

@@ -57,7 +57,7 @@ def heat_map(history: History, run: RunRecord) -> HeatMap:
     columns = choose_iterations(run.first_iteration, run.completed_iterations)
     images, (recorded, is_partial) = settings_of(run)["images"], _recorded(history, run)
     needed = recorded if is_partial else newest_at(columns, recorded)
-    losses = last_known(_values(history, run, needed), images, columns)
+    losses = last_known(read_values(history, run, needed), images, columns)
     order = hardest_first(losses)
     rows, row_images = group_rows(losses[order])
     return HeatMap(
@@ -89,8 +89,8 @@ def image_course(history: History, run: RunRecord, number: int) -> list[ImageLos
     columns = choose_iterations(run.first_iteration, run.completed_iterations)
     needed = recorded if is_partial else newest_at(columns, recorded)
     course = []
-    for iteration, values in _values(history, run, needed):
-        for place in np.flatnonzero(_numbers(values) == number)[:1].tolist():
+    for iteration, values in read_values(history, run, needed):
+        for place in np.flatnonzero(numbers_of(values) == number)[:1].tolist():
             loss = float(np.frombuffer(values.losses, "<f4")[place])
             predicted = values.predictions and values.predictions[place : place + 1]
             course.append(ImageLoss(iteration=iteration, loss=loss, predicted=predicted))
@@ -119,7 +119,7 @@ def last_known(
     ahead = next(rest, None)
     for column in columns:
         while ahead and ahead[0] <= column:
-            known[_numbers(ahead[1])] = np.frombuffer(ahead[1].losses, "<f4")
+            known[numbers_of(ahead[1])] = np.frombuffer(ahead[1].losses, "<f4")
             ahead = next(rest, None)
         table.append(known.copy())
     return np.stack(table, axis=1)
@@ -156,17 +156,18 @@ def _recorded(history: History, run: RunRecord) -> tuple[list[int], bool]:
         if iteration < run.completed_iterations
     ]
     first = history.image_values(run.id, min(recorded, default=run.first_iteration))
-    return recorded, len(_numbers(first)) < int(settings_of(run)["images"])
+    return recorded, len(numbers_of(first)) < int(settings_of(run)["images"])
 
 
-def _values(
+def read_values(
     history: History, run: RunRecord, wanted: Sequence[int]
 ) -> Iterator[tuple[int, ImageValues]]:
+    """Return these iterations' values, in order, but for those that stored none."""
     for start in range(0, len(wanted), AT_ONCE):
         yield from history.image_values_of(run.id, wanted[start : start + AT_ONCE]).items()
 
 
-def _numbers(values: ImageValues) -> NDArray[np.integer]:
+def numbers_of(values: ImageValues) -> NDArray[np.integer]:
     """The numbers of the images in the run's data."""
     if values.image_numbers is None:
         return np.arange(len(values.losses) // np.dtype("<f4").itemsize)

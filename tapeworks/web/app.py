@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tapeworks.storage.history import History
 from tapeworks.web import api
@@ -44,6 +45,7 @@ def create_app(history: History, options: WebOptions) -> FastAPI:
         page.entry for page in PAGES if page.entry and not (page.entry.writes and options.read_only)
     ]
     add_handlers(app)
+    app.add_middleware(_HeadAsGet)
     app.add_middleware(Gate, options=options, answer=answer_problem)
     app.mount("/static", _Files(directory=Path(__file__).parent / "static"), name="static")
     app.include_router(api.make_router(site))
@@ -51,6 +53,17 @@ def create_app(history: History, options: WebOptions) -> FastAPI:
     for page in PAGES:
         app.include_router(page.make_router(site), include_in_schema=False)
     return app
+
+
+class _HeadAsGet:
+    """Has HEAD answered wherever GET is; the server sends no body then."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
+        await self._app({**scope, "method": "GET"} if is_head else scope, receive, send)
 
 
 class _Files(StaticFiles):

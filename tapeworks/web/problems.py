@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
 from tapeworks.model.given_settings import format_value
@@ -22,11 +23,17 @@ from tapeworks.storage.errors import (
     StateConflict,
     StorageUnreachable,
 )
+from tapeworks.web.unchanged import Unchanged, answer_unchanged
 
 #: What the paths of the REST interface begin with.
 API = "/api/"
 
 PROBLEM_JSON = "application/problem+json"
+
+#: Seconds after which to ask again where the database, or a place for a query, is missing.
+AGAIN_SECONDS = 5
+
+_METHODS = ("GET", "POST", "PATCH", "DELETE")
 
 _STATUSES = {
     ExitCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
@@ -83,13 +90,16 @@ def answer_problem(
 ) -> Response:
     """Return the sentence as the client of this path reads it; `error` is what led to it."""
     shown = " ".join(sentence.split()).encode(errors="backslashreplace").decode()
+    headers = dict(headers or {})
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.setdefault("retry-after", str(AGAIN_SECONDS))
     if request.url.path.startswith(API):
         name = type(error).__name__ if error else None
         found = Problem(title=status.phrase, status=status, detail=shown, error=name)
         return JSONResponse(found.model_dump(), status, headers=headers, media_type=PROBLEM_JSON)
     kind = _kind_of(request, status, error)
     response: Response = request.app.state.site.render_problem(request, status, shown, kind)
-    response.headers.update(headers or {})
+    response.headers.update(headers)
     return response
 
 
@@ -108,6 +118,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Refused, _answer_refused)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(Unchanged, answer_unchanged)
 
 
 def _answer_expected(request: Request, error: Exception) -> Response:
@@ -145,4 +156,22 @@ def _answer_http(request: Request, error: Exception) -> Response:
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible at {request.url.path}.",
     }
     sentence = sentences.get(status, str(error.detail))
-    return answer_problem(request, status, sentence, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+    return answer_problem(request, status, sentence, headers)
+
+
+def _methods_at(request: Request) -> set[str]:
+    """The methods of all routes at the path; HEAD is answered wherever GET is."""
+    possible = {method for method in _METHODS if _is_possible(request, method)}
+    return possible | ({"HEAD"} if "GET" in possible else set())
+
+
+def _is_possible(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method, "root_path": ""}  # a mount has changed it
+    return any(
+        method == "GET" or not isinstance(route, Mount)  # files, which are only read
+        for route in request.app.routes
+        if route.matches(scope)[0] is Match.FULL
+    )

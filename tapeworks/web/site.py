@@ -21,6 +21,7 @@ from tapeworks.storage.history import History
 from tapeworks.web.options import WebOptions
 from tapeworks.web.problems import ProblemKind
 from tapeworks.web.slots import Slots
+from tapeworks.web.unchanged import Unchanged, is_known
 from tapeworks.workers.printable import visible_lines
 
 #: Pages that are kept rendered: as many as a team has open at once.
@@ -81,15 +82,14 @@ class Site:
         `make_context` is called only if the database or what stands `beside` it has changed since
         the same URL was answered, and may depend on nothing but those two and the URL.
         """
-        known = request.headers.get("if-none-match")
-        is_poll = known is not None
+        is_poll = "if-none-match" in request.headers
         self._release(is_poll=is_poll)
         version = f"{self.changes.version()} {beside}"
         found = self._find(request, template, make_context, version, is_poll=is_poll)
-        headers = {"etag": found.etag}
-        if known == found.etag:
-            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-        return Response(self._with_key(found.body), headers=headers, media_type=media_type)
+        if is_known(request, found.etag):
+            raise Unchanged(found.etag)
+        body = self._with_key(found.body)
+        return Response(body, headers={"etag": found.etag}, media_type=media_type)
 
     def render(
         self,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from tapeworks.web.api import changes, checkpoints, iterations, query, runs, stories
+from tapeworks.web.api import changes, checkpoints, images, iterations, query, runs, stories
 from tapeworks.web.api.schema import PROBLEMS
 from tapeworks.web.site import Site
 
 PREFIX = "/api/v1"
 
-_RESOURCES = (runs, changes, iterations, stories, checkpoints, query)
+_RESOURCES = (runs, changes, iterations, images, stories, checkpoints, query)
 
 
 def make_router(site: Site) -> APIRouter:

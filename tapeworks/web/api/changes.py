@@ -1,10 +1,11 @@
-"""Runs paused, resumed, cancelled, and moved in the queue."""
+"""Runs paused, resumed, cancelled, moved in the queue, and given other tags or a note."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from tapeworks.web.api.models import NewPriority, NothingAsked, Reason, Reference, Run
+from tapeworks.cli.given import read_noted
+from tapeworks.web.api.models import NewPriority, Noted, NothingAsked, Reason, Reference, Run
 from tapeworks.web.api.runs import describe_run, find_run
 from tapeworks.web.site import Site
 
@@ -35,6 +36,13 @@ def make_router(site: Site) -> APIRouter:
         """Have it taken before all runs of a lower priority."""
         found = find_run(history, run)
         return describe_run(history, history.queue.set_priority(found.id, body.priority))
+
+    @router.patch("/runs/{run}")
+    def describe(run: Reference, _: NothingAsked, body: Noted) -> Run:
+        """Give it another note, or tags in place of all that it has; what is not given stays."""
+        noted = read_noted(**body.model_dump(include=body.model_fields_set))
+        found = find_run(history, run)
+        return describe_run(history, history.queue.describe(found.id, **noted))
 
     return router
 

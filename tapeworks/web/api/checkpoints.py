@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from tapeworks.storage.queries.pages import StoredCheckpoint, list_stored_checkpoints
 from tapeworks.web.api.models import Page, PageAsked, ParametersQuery, Reference
-from tapeworks.web.api.runs import find_run
+from tapeworks.web.api.runs import AskedRun, find_run
 from tapeworks.web.api.stories import page_of, part_of
 from tapeworks.web.site import Site
+from tapeworks.web.unchanged import UNCHANGED, IfNoneMatch, Unchanged, is_known
 
 SAFETENSORS = "application/octet-stream"
 
@@ -19,29 +20,37 @@ def make_router(site: Site) -> APIRouter:
     """Routes to them."""
     router, history = APIRouter(tags=["parameters"]), site.history
 
-    @router.get("/runs/{run}/checkpoints")
-    def checkpoints(run: Reference, asked: PageAsked) -> Page[StoredCheckpoint]:
+    @router.get("/runs/{run}/checkpoints", responses=UNCHANGED)
+    def checkpoints(run: AskedRun, asked: PageAsked) -> Page[StoredCheckpoint]:
         """The checkpoints, in the order of their iterations, without their arrays."""
         part = part_of(asked)
-        run_id = find_run(history, run).id
-        return page_of(list_stored_checkpoints(history.database, run_id, part), part)
+        return page_of(list_stored_checkpoints(history.database, run.id, part), part)
 
     @router.get(
         "/runs/{run}/parameters",
         response_class=Response,
-        responses={
+        responses=UNCHANGED
+        | {
             200: {
                 "description": "A safetensors file",
                 "content": {SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}},
             }
         },
     )
-    def parameters(run: Reference, asked: Annotated[ParametersQuery, Query()]) -> Response:
+    def parameters(
+        request: Request,
+        run: Reference,
+        asked: Annotated[ParametersQuery, Query()],
+        _: IfNoneMatch = None,
+    ) -> Response:
         """The parameters after so many iterations as safetensors. The ETag is their SHA-256."""
         found = history.checkpoint(find_run(history, run).id, asked.after)
+        etag = f'"{found.digest}"'
+        if is_known(request, etag):
+            raise Unchanged(etag)
         name = f"{found.run_id}-{found.completed_iterations}.safetensors"
         headers = {
-            "etag": f'"{found.digest}"',
+            "etag": etag,
             "content-disposition": f'attachment; filename="{name}"',
             "tapeworks-completed-iterations": str(found.completed_iterations),
         }

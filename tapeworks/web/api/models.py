@@ -81,12 +81,17 @@ class NoQuery(_Asked):
     """Nothing more than the path."""
 
 
-class Description(_Body):
-    """The words of people about a run, beside its configuration."""
+class Noted(_Body):
+    """The words that a run is remembered and found by."""
 
-    name: str | None = None
     tags: dict[str, str | int | float] = {}
     note: str | None = None
+
+
+class Description(Noted):
+    """A run's description beside its configuration."""
+
+    name: str | None = None
     priority: Priority = 0
 
 
@@ -156,15 +161,28 @@ class Run(RunRecord):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """An image of an iteration."""
+class ImageInIteration:
+    """The values of an image in an iteration."""
 
-    #: Its number in the run's data.
-    image: int
     loss: float | None
     gradient_norm: float | None
     #: An index into the run's classes.
     predicted: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image(ImageInIteration):
+    """An image of an iteration."""
+
+    #: Its number in the run's data.
+    image: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLoss(ImageInIteration):
+    """An iteration of an image."""
+
+    iteration: int
 
 
 PageAsked = Annotated[PageQuery, Query()]

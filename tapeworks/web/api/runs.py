@@ -8,14 +8,14 @@ from contextlib import nullcontext
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel
 
 from tapeworks.cli.choices import read_moment
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.given import read_described, read_optional
 from tapeworks.storage.history import History
-from tapeworks.storage.queries.pages import read_runs
+from tapeworks.storage.queries.pages import newest_event, read_runs
 from tapeworks.storage.queries.search import Place, find_runs
 from tapeworks.storage.records import RunRecord, RunStatus
 from tapeworks.storage.submissions import SubmissionKey
@@ -35,6 +35,7 @@ from tapeworks.web.api.models import (
 )
 from tapeworks.web.site import Site
 from tapeworks.web.submitting import Wanted, retry_run, submit_runs
+from tapeworks.web.unchanged import UNCHANGED, IfNoneMatch, mark
 
 #: A client's own name for a request: sent again with it, the request adds no run.
 IdempotencyKey = Annotated[
@@ -46,6 +47,23 @@ def find_run(history: History, reference: str) -> RunRecord:
     """The run with this id, prefix of one, or name, as it truly stands. Raises `RunNotFound`."""
     history.release_abandoned()
     return history.find_run(reference)
+
+
+def read_run(
+    request: Request, response: Response, run: Reference, _: IfNoneMatch = None
+) -> RunRecord:
+    """The run of a path to it or to what belongs to it. Raises `Unchanged`, too.
+
+    Whatever of a run changes, its row does, its tags, or the events that it has.
+    """
+    history: History = request.app.state.site.history
+    found = find_run(history, run)
+    mark(request, response, found, history.tags(found.id), newest_event(history.database, found.id))
+    return found
+
+
+#: The run that is asked for, unless the client has what would be answered.
+AskedRun = Annotated[RunRecord, Depends(read_run)]
 
 
 def describe_run(history: History, record: RunRecord) -> Run:
@@ -72,11 +90,21 @@ def make_router(site: Site) -> APIRouter:
     """Routes to the runs themselves."""
     router, history = APIRouter(tags=["runs"]), site.history
 
-    @router.get("/runs")
-    def list_runs(asked: Annotated[RunsQuery, Query()]) -> Page[Run]:
+    @router.get("/runs", responses=UNCHANGED)
+    def list_runs(
+        request: Request,
+        response: Response,
+        asked: Annotated[RunsQuery, Query()],
+        _: IfNoneMatch = None,
+    ) -> Page[Run]:
         """The runs that fulfil everything that is asked for, by default the newest first."""
         history.release_abandoned()
-        return list_page(site, asked)
+        if asked.where is None and asked.since is None:
+            mark(request, response, site.changes.version())
+            return list_page(site, asked)
+        page = list_page(site, asked)  # may change with the time, while nothing else does
+        mark(request, response, page)
+        return page
 
     @router.post("/runs", status_code=HTTPStatus.CREATED)
     def submit(
@@ -91,10 +119,10 @@ def make_router(site: Site) -> APIRouter:
         tagged = read_runs(history.database, [run.id for run in stored])
         return Submitted(runs=[as_run(*one) for one in tagged])
 
-    @router.get("/runs/{run}")
-    def get_run(run: Reference, _: NothingAsked) -> Run:
+    @router.get("/runs/{run}", responses=UNCHANGED)
+    def get_run(found: AskedRun, _: NothingAsked) -> Run:
         """Everything about a run but its arrays."""
-        return describe_run(history, find_run(history, run))
+        return describe_run(history, found)
 
     @router.delete("/runs/{run}", status_code=HTTPStatus.NO_CONTENT)
     def delete_run(run: Reference, _: NothingAsked) -> Response:

@@ -13,12 +13,12 @@ from tapeworks.web.api.models import (
     Page,
     PageAsked,
     PageQuery,
-    Reference,
     read_cursor,
     write_cursor,
 )
-from tapeworks.web.api.runs import find_run
+from tapeworks.web.api.runs import AskedRun
 from tapeworks.web.site import Site
+from tapeworks.web.unchanged import UNCHANGED
 
 Item = TypeVar("Item")
 
@@ -27,23 +27,23 @@ def make_router(site: Site) -> APIRouter:
     """Routes to it."""
     router, history = APIRouter(tags=["history"]), site.history
 
-    @router.get("/runs/{run}/events")
-    def events(run: Reference, asked: PageAsked) -> Page[EventRecord]:
+    @router.get("/runs/{run}/events", responses=UNCHANGED)
+    def events(run: AskedRun, asked: PageAsked) -> Page[EventRecord]:
         """Its events, in the order in which they were written."""
         part = part_of(asked)
-        return page_of(list_events(history.database, find_run(history, run).id, part), part)
+        return page_of(list_events(history.database, run.id, part), part)
 
-    @router.get("/runs/{run}/evaluations")
-    def evaluations(run: Reference, asked: PageAsked) -> Page[EvaluationRecord]:
+    @router.get("/runs/{run}/evaluations", responses=UNCHANGED)
+    def evaluations(run: AskedRun, asked: PageAsked) -> Page[EvaluationRecord]:
         """Loss and accuracy on held-out images, in the order of their iterations."""
         part = part_of(asked)
-        return page_of(list_evaluations(history.database, find_run(history, run).id, part), part)
+        return page_of(list_evaluations(history.database, run.id, part), part)
 
-    @router.get("/runs/{run}/workers")
-    def workers(run: Reference, asked: PageAsked) -> Page[WorkerSummary]:
+    @router.get("/runs/{run}/workers", responses=UNCHANGED)
+    def workers(run: AskedRun, asked: PageAsked) -> Page[WorkerSummary]:
         """Its workers, those with the most images first."""
         part = part_of(asked)
-        found = history.workers(find_run(history, run).id)
+        found = history.workers(run.id)
         return page_of(found[part.first : part.first + part.limit], part)
 
     return router

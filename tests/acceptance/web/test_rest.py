@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import tapeworks
 from tapeworks.errors import InvalidValue, UsageError, WebUnreachable
 from tapeworks.model.errors import ConfigurationError, NetworkNotAllowed
+from tapeworks.remote_client import RemoteClient, RemoteHistory, RemoteRun
 from tapeworks.remote_connection import ATTEMPTS, Connection
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.storage.errors import (
@@ -26,6 +28,7 @@ from tapeworks.storage.errors import (
     SubmissionKeyReused,
 )
 from tapeworks.storage.history import History
+from tapeworks.storage.run_queue import Queue
 from tests.support.calls import Call
 from tests.support.documents import shell_lines
 from tests.support.made_up import commit, submit, submit_and_claim
@@ -64,14 +67,16 @@ def test_the_documented_commands_work(places: Path, stored: History, served: Ser
     if shutil.which("curl") is None:
         pytest.skip("There is no curl.")
     lines = shell_lines((ROOT / "docs" / "rest.md").read_text(encoding="utf-8"))
-    assert len(lines) == 20
+    assert len(lines) == 25
     for line in lines:
         if "iterations?limit" in line:  # from here on, of a run that has ended
             drive(stored, LocalDispatcher(), stored.find_run("first"))
         command = line.replace(ADDRESS, served.address)
         ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=places)
         assert ran.returncode == 0, (line, ran.stdout, ran.stderr)
-        if "DELETE" not in line and "-o" not in line:
+        if "If-None-Match" in line:
+            assert json.loads(ran.stdout) == {"status": 304}
+        elif "DELETE" not in line and "-o" not in line:
             assert json.loads(ran.stdout)
     assert stored.find_run("first").status is tapeworks.RunStatus.COMPLETED
     assert (places / "first.safetensors").stat().st_size > 1000
@@ -107,6 +112,11 @@ def test_a_client_changes_runs(client: tapeworks.Client, stored: History) -> Non
     assert run.pause("later").record.reason == "later"
     assert run.resume().status is tapeworks.RunStatus.QUEUED
     assert run.set_priority(4).record.priority == 4
+    assert run.describe(note="because").tags == {"fold": "3"}
+    assert run.describe(tags={"a": 1}).record.note == "because"
+    assert run.tags == {"a": "1"}
+    with pytest.raises(InvalidValue, match="Expected one of tags, note"):
+        run.describe(name="b")  # type: ignore[call-arg]
     again = run.retry(changes={"learning_rate": np.float64(0.5)}, name="again", note=None)
     assert (again.config.learning_rate, again.record.note) == (0.5, None)
     assert set(again.parameters()) == {"conv_1", "dense_1"}
@@ -118,6 +128,29 @@ def test_a_client_changes_runs(client: tapeworks.Client, stored: History) -> Non
         run.refresh()
     single = client.submit(CONFIG, paused=True)
     assert single.status is tapeworks.RunStatus.PAUSED
+
+
+@pytest.mark.parametrize(
+    ("remote", "direct"), [(RemoteClient, tapeworks.Client), (RemoteRun, tapeworks.Run)]
+)
+def test_a_client_has_the_same_methods(remote: type, direct: type) -> None:
+    names = [name for name in dir(direct) if not name.startswith("_")]
+    assert [name for name in dir(remote) if not name.startswith("_")] == names
+    assert "describe" in names or "submit_grid" in names
+    for name in names:
+        given, expected = getattr(remote, name), getattr(direct, name)
+        assert isinstance(given, property) == isinstance(expected, property)
+        if not isinstance(given, property):
+            assert inspect.signature(given) == inspect.signature(expected), name
+
+
+def test_a_client_asks_the_page_as_it_asks_the_history() -> None:
+    for name, given in inspect.getmembers(RemoteHistory, inspect.isfunction):
+        if not name.startswith("_"):
+            expected = getattr(History, name, None) or getattr(Queue, name)
+            told, asked = inspect.signature(given), inspect.signature(expected)
+            assert told.parameters == asked.parameters, name
+            assert name == "release_abandoned" or told == asked, name
 
 
 def test_a_client_finds_runs(client: tapeworks.Client, stored: History) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from tapeworks.storage.history import History
 from tapeworks.web.api.models import read_cursor, write_cursor
 from tapeworks.web.slots import MOST_QUERIES
 from tests.support.made_up import LEASE, commit, submit, submit_and_claim
-from tests.support.web import client_of
+from tests.support.web import ADDRESS, client_of
 
 API = "/api/v1"
 
@@ -119,6 +120,17 @@ class TestRuns:
         assert again.configuration == old.configuration | {"learning_rate": 0.5}
         assert again.parameters_digest == old.parameters_digest
 
+    def test_tags_and_a_note_are_given_apart(self, client: TestClient, history: History) -> None:
+        submit(history, name="mine", note="why", tags={"a": "1", "b": "2"})
+        before = history.find_run("mine")
+        told = client.patch("runs/mine", json={"tags": {"fold": 3}}).json()
+        assert (told["note"], told["tags"]) == ("why", {"fold": "3"})
+        told = client.patch("runs/mine", json={"note": None}).json()
+        assert (told["note"], told["tags"]) == (None, {"fold": "3"})
+        assert client.patch("runs/mine", json={}).json() == told
+        assert history.find_run("mine") == replace(before, note=None)
+        assert history.tags(before.id) == {"fold": "3"}
+
 
 class TestIdempotency:
     def test_what_is_sent_again_adds_no_run(self, client: TestClient, history: History) -> None:
@@ -183,6 +195,60 @@ class TestHistory:
         losses = np.frombuffer(history.image_values(run_id, 2).losses, "<f4").tolist()
         assert values("iterations/2/images", "loss") == losses
 
+    def test_one_iteration_and_one_image(
+        self, client: TestClient, history: History, run_id: str
+    ) -> None:
+        iterations = items(client, f"runs/{run_id}/iterations")
+        assert client.get(f"runs/{run_id}/iterations/1").json() == iterations[1]
+        course = items(client, f"runs/{run_id}/images/7", limit=2)
+        assert [one["iteration"] for one in course] == [0, 1, 2]
+        for one in course:
+            values = history.image_values(run_id, one["iteration"])
+            assert one["loss"] == np.frombuffer(values.losses, "<f4")[7]
+            assert values.predictions
+            assert one["predicted"] == values.predictions[7]
+
+    def test_what_has_not_changed_is_not_sent_again(
+        self, client: TestClient, history: History
+    ) -> None:
+        claim = submit_and_claim(history)
+        commit(history, claim, 0)
+        run, other = f"runs/{claim.run_id}", submit(history)
+        kinds = ("events", "iterations", "iterations/0", "images/0", "ledger", "checkpoints")
+        of_run = [run, *(f"{run}/{kind}" for kind in kinds), f"{run}/workers", f"{run}/evaluations"]
+        lists = ["runs", "runs?where=1", "runs?since=1d"]
+
+        def ask(path: str, etag: str) -> Any:
+            return client.get(path, headers={"If-None-Match": f'"x", W/{etag}'})
+
+        etags = {path: client.get(path).headers["etag"] for path in of_run + lists}
+        assert len(set(etags.values())) == len(etags)
+        for path, etag in etags.items():
+            answer = ask(path, etag)
+            assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+        history.queue.describe(other.id, note="of another")
+        assert {ask(path, etags[path]).status_code for path in of_run} == {304}
+        assert {ask(path, etags[path]).status_code for path in lists} == {200}
+        commit(history, claim, 1)
+        assert {ask(path, etags[path]).status_code for path in of_run} == {200}
+        etags = {path: client.get(path).headers["etag"] for path in of_run}
+        history.queue.describe(claim.run_id, tags={"a": "b"})
+        assert ask(run, etags[run]).status_code == 200
+        history.add_event(claim, "note", "something happened")
+        assert ask(of_run[1], etags[of_run[1]]).status_code == 200
+        path = f"{run}/parameters"
+        assert ask(path, client.get(path).headers["etag"]).status_code == 304
+
+    def test_head_is_answered_as_get_without_a_body(self, client: TestClient, run_id: str) -> None:
+        for path in ("runs", f"runs/{run_id}", f"runs/{run_id}/parameters", f"{ADDRESS}/runs"):
+            told, asked = client.get(path), client.head(path)
+            assert (asked.status_code, asked.content) == (200, b"")
+            kept = {"etag", "content-length", "content-type"} & told.headers.keys()
+            assert {name: asked.headers[name] for name in kept} == {
+                name: told.headers[name] for name in kept
+            }
+        assert client.head("runs/nobody").status_code == 404
+
     def test_the_ledger_of_one_iteration(self, client: TestClient, run_id: str) -> None:
         entries = items(client, f"runs/{run_id}/ledger", iteration=1, limit=2)
         found = [(one["iteration"], one["first_image"]) for one in entries]
@@ -217,6 +283,11 @@ class TestRefusals:
         ("method", "path", "body", "status", "words"),
         [
             ("GET", "runs/nobody", None, 404, "There is no run 'nobody'"),
+            ("GET", "runs/there/iterations/9", None, 404, "has no iteration 9 yet"),
+            ("GET", "runs/mine/images/8", None, 404, "has images 0 to 7; none is 8"),
+            ("PATCH", "runs/there", {"note": "a\nb"}, 422, "note"),
+            ("PATCH", "runs/there", {"tags": {"": "b"}}, 422, "tag"),
+            ("PATCH", "runs/there", {"name": "b"}, 422, "name: extra inputs"),
             ("GET", "runs/there/iterations/9/images", None, 404, "has no iteration 9 yet"),
             ("GET", "runs/there/parameters?after=9", None, 404, "after 9 iterations"),
             ("GET", "nowhere", None, 404, "There is nothing at /api/v1/nowhere"),
@@ -277,6 +348,22 @@ class TestRefusals:
         assert "\n" not in problem["detail"]
         assert history.runs() == before
 
+    @pytest.mark.parametrize(
+        ("path", "allowed"),
+        [
+            ("runs", "GET, HEAD, POST"),
+            ("runs/mine", "DELETE, GET, HEAD, PATCH"),
+            ("runs/mine/pause", "POST"),
+            (f"{ADDRESS}/runs/mine/delete", "GET, HEAD, POST"),
+            (f"{ADDRESS}/static/app.css", "GET, HEAD"),
+        ],
+    )
+    def test_a_wrong_method_is_told_the_right_ones(
+        self, client: TestClient, path: str, allowed: str
+    ) -> None:
+        answer = client.put(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
     def test_a_body_of_other_bytes_is_refused(self, client: TestClient) -> None:
         header = {"Content-Type": "application/json"}
         answer = client.post("runs", content=b"\x1f\xff", headers=header)
@@ -302,6 +389,7 @@ class TestRefusals:
         answer = client.get("runs/mine")
         assert answer.status_code == 503
         assert answer.json()["detail"] == "Cannot use the database"
+        assert answer.headers["retry-after"] == "5"
 
     def test_more_queries_than_may_be_are_refused(self, client: TestClient) -> None:
         slots = client.app.state.site.query_slots  # type: ignore[attr-defined]
