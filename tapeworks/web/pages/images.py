@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,13 +13,13 @@ from fastapi import APIRouter, Request, Response
 
 from tapeworks.cli.given import read_whole
 from tapeworks.plotting.hardest import hardest_places
-from tapeworks.plotting.heat_map import HeatMap, heat_map, image_course
+from tapeworks.plotting.heat_map import image_course
 from tapeworks.storage.errors import IterationNotRecorded
 from tapeworks.storage.glances import find_recorded
 from tapeworks.storage.history import History
 from tapeworks.storage.queries.overview import read_labels
 from tapeworks.storage.records import ImageValues, RunRecord
-from tapeworks.web.pages.pictures import Pictures, colour, encode
+from tapeworks.web.pages.pictures import Pictures, send_png
 from tapeworks.web.pages.sparklines import points
 from tapeworks.web.problems import Refused
 from tapeworks.web.site import Site
@@ -43,8 +42,8 @@ class HardImage:
 
 
 def make_router(site: Site) -> APIRouter:
-    """Routes to a run's images, to each of them, and to the pictures on both pages."""
-    router, pictures, drawing = APIRouter(), Pictures(), threading.Lock()
+    """Routes to a run's images and to each of them."""
+    router, pictures = APIRouter(), Pictures()
 
     def answer(request: Request, template: str, run: RunRecord, make_context: Any) -> Response:
         """With what the database does not tell: the reason why the images are not to be seen."""
@@ -63,14 +62,7 @@ def make_router(site: Site) -> APIRouter:
     @router.get("/runs/{reference}/images/{number:int}.png")
     def send_image(reference: str, number: int) -> Response:
         run = site.history.find_run(reference)
-        return _png(pictures.read_image(run, number))
-
-    @router.get("/runs/{reference}/heat-map.png")
-    def send_map(reference: str) -> Response:
-        run = site.history.find_run(reference)
-        with drawing:  # one at a time: it reads every image's loss
-            shown = find_map(site.history, run)
-        return _png(encode(colour(shown.losses)) if shown else None)
+        return send_png(pictures.read_image(run, number))
 
     @router.get("/runs/{reference}/images/{number:int}")
     def show_image(request: Request, reference: str, number: int) -> Response:
@@ -80,12 +72,6 @@ def make_router(site: Site) -> APIRouter:
         )
 
     return router
-
-
-def _png(content: bytes | None) -> Response:
-    if content is None:
-        raise Refused(HTTPStatus.NOT_FOUND, "There is no such picture.")
-    return Response(content, media_type="image/png")
 
 
 def images_context(history: History, reference: str, wanted: int | None) -> dict[str, Any]:
@@ -107,7 +93,7 @@ def images_context(history: History, reference: str, wanted: int | None) -> dict
         "follows": wanted is None,
         "neighbours": neighbours(recorded, iteration),
         "images": rows,
-        "map_url": f"/runs/{run.id}/heat-map.png?iterations={run.completed_iterations}",
+        "maps": f"/runs/{run.id}/heat-map",
     }
 
 
@@ -147,11 +133,6 @@ def neighbours(recorded: Sequence[int], iteration: int | None) -> list[tuple[str
     place = recorded.index(iteration)
     links = [("Earlier", place - 1), ("Later", place + 1)]
     return [(title, recorded[at]) for title, at in links if 0 <= at < len(recorded)]
-
-
-def find_map(history: History, run: RunRecord) -> HeatMap | None:
-    """The heat map; None of a run of which no image's loss is stored."""
-    return None if find_newest(history, run) is None else heat_map(history, run)
 
 
 def image_context(history: History, reference: str, number: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pictures for a browser: images of a run's data set, and the heat map of their losses."""
+"""Pictures for a browser: images of a run's data set."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import io
 import threading
 import time
 from collections import OrderedDict
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
 
 import numpy as np
+from fastapi import Response
 from numpy.typing import NDArray
 from PIL import Image
 
 from tapeworks.errors import EXPECTED
 from tapeworks.plotting.hardest import pixels_of, read_pictures
-from tapeworks.plotting.heat_map import Losses
 from tapeworks.storage.records import RunRecord
+from tapeworks.web.problems import Refused
 
 #: Data sets that are kept in memory.
 MOST_KEPT = 2
@@ -22,54 +27,76 @@ MOST_KEPT = 2
 #: Seconds after which a data set that could not be read is looked for again.
 AGAIN_SECONDS = 60.0
 
-#: Losses below so much of the highest one share its darkest colour.
-SMALLEST_SHARE = 1e-6
-
-#: The map's colours, from low to high losses; also of its legend, in app.css.
-COLOURS = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)])
+#: Seconds for which a page waits to learn that there are no images; most reasons are found at once.
+WAIT_SECONDS = 0.2
 
 #: Images as they are shown: (images, rows, columns) or (images, rows, columns, 3).
 Pixels = NDArray[np.uint8]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Read:
+    """A data set that is read, or was."""
+
+    at: float  #: when it was begun, by the clock that only goes forward
+    images: Future[NDArray[np.generic]]
+
+    def find_problem(self, wait_seconds: float = 0.0) -> str | None:
+        """Return why the images cannot be had, once that is known."""
+        with suppress(TimeoutError):
+            error = self.images.exception(wait_seconds)
+            if isinstance(error, EXPECTED):
+                return str(error)
+        return None
+
+
 class Pictures:
-    """The images of the runs that people look at, where their data sets can be read here."""
+    """The images of the runs that people look at, where their data sets can be read here.
+
+    To read one may take seconds, so pages do not wait for it: their pictures do.
+    """
 
     def __init__(self) -> None:
-        self._kept = OrderedDict[str, NDArray[np.generic]]()
-        self._missing = dict[str, tuple[float, str]]()
+        self._reads = OrderedDict[str, Read]()
         self._lock = threading.Lock()
 
     def find_problem(self, run: RunRecord) -> str | None:
-        """Return why the run's images cannot be shown, in a sentence; None if they can."""
-        with self._lock:
-            return self._problem(run)
+        """Return why the run's images cannot be shown; None if they can, or if it may turn out."""
+        return self._read(run).find_problem(WAIT_SECONDS)
 
     def read_image(self, run: RunRecord, number: int) -> bytes | None:
         """The image with this number in the run's data, as PNG; None if there is none."""
-        with self._lock:
-            if self._problem(run):
-                return None
-            images = self._kept[_key(run)]
+        try:
+            images = self._read(run).images.result()
+        except EXPECTED:
+            return None
         return encode(pixels_of(images[number])) if 0 <= number < len(images) else None
 
-    def _problem(self, run: RunRecord) -> str | None:
-        """Read the images unless they are kept, or could not be read a moment ago."""
+    def _read(self, run: RunRecord) -> Read:
+        """Begin to read the images unless that was done; again where it failed some time ago."""
         key, now = _key(run), time.monotonic()
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return None
-        since, sentence = self._missing.get(key, (-AGAIN_SECONDS, ""))
-        if now - since < AGAIN_SECONDS:
-            return sentence
+        with self._lock:
+            found = self._reads.get(key)
+            if found is None or (found.find_problem() and now - found.at > AGAIN_SECONDS):
+                found = self._reads[key] = Read(at=now, images=_read_aside(run))
+            self._reads.move_to_end(key)
+            while len(self._reads) > MOST_KEPT:
+                self._reads.popitem(last=False)
+        return found
+
+
+def _read_aside(run: RunRecord) -> Future[NDArray[np.generic]]:
+    """Read the run's images in a thread that nothing waits for when the page is to end."""
+    images = Future[NDArray[np.generic]]()
+
+    def read() -> None:
         try:
-            self._kept[key] = read_pictures(run).training.images
-        except EXPECTED as error:
-            self._missing = {key: (now, str(error))}
-            return str(error)
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
-        return None
+            images.set_result(read_pictures(run).training.images)
+        except BaseException as error:  # noqa: BLE001 - raised to those who ask
+            images.set_exception(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    return images
 
 
 def _key(run: RunRecord) -> str:
@@ -84,22 +111,8 @@ def encode(pixels: Pixels) -> bytes:
     return content.getvalue()
 
 
-def colour(losses: Losses) -> Pixels:
-    """The losses' colours by their logarithm, (rows, columns, 4); NaN is transparent."""
-    known = np.isfinite(losses)
-    low, high = bounds(losses)
-    logarithms = np.log(np.clip(np.where(known, losses, low), low, high))
-    span = np.log(high) - np.log(low) or 1.0
-    places = (logarithms - np.log(low)) / span * (len(COLOURS) - 1)
-    pixels = np.empty((*losses.shape, 4), np.uint8)
-    for part in range(3):
-        pixels[..., part] = np.rint(np.interp(places, range(len(COLOURS)), COLOURS[:, part]))
-    pixels[..., 3] = np.where(known, 255, 0)
-    return pixels
-
-
-def bounds(losses: Losses) -> tuple[float, float]:
-    """The losses of the darkest and the lightest colour."""
-    known = losses[np.isfinite(losses)]
-    high = float(known.max(initial=0.0)) or 1.0
-    return max(float(known.min(initial=high)), high * SMALLEST_SHARE), high
+def send_png(content: bytes | None) -> Response:
+    """Answer with the picture. Raises `Refused` if there is none."""
+    if content is None:
+        raise Refused(HTTPStatus.NOT_FOUND, "There is no such picture.")
+    return Response(content, media_type="image/png")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 from array import array
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from starlette.testclient import TestClient
 
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig, record
+from tapeworks.model.datasets.source import Split
 from tapeworks.plotting.hardest import pixels_of
 from tapeworks.plotting.heat_map import image_course
 from tapeworks.scheduler.driving.driver import images_digest
@@ -24,7 +27,8 @@ from tapeworks.storage.history import History
 from tapeworks.storage.records import ImageValues, RunRecord
 from tapeworks.web.pages import pictures
 from tapeworks.web.pages.images import hard_images, neighbours
-from tapeworks.web.pages.pictures import COLOURS, Pictures, colour
+from tapeworks.web.pages.maps import COLOURS, colour
+from tapeworks.web.pages.pictures import Pictures
 from tests.support.made_up import LEASE, commit, submit
 from tests.support.web import client_of
 
@@ -126,6 +130,24 @@ def test_a_data_set_that_cannot_be_read_is_looked_for_again_later(
     assert shown.find_problem(run) is None
 
 
+def test_a_page_does_not_wait_until_a_data_set_is_read(
+    client: TestClient, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, may_end = run_of(history), threading.Event()
+
+    def read(_: RunRecord) -> Split:
+        assert may_end.wait(60)
+        return datasets.load(RunConfig(images=20))
+
+    monkeypatch.setattr(pictures, "read_pictures", read)
+    text = client.get(f"/runs/{run.id}/images").text
+    assert f"/runs/{run.id}/images/19.png" in text
+    with ThreadPoolExecutor(1) as aside:
+        asked = aside.submit(client.get, f"/runs/{run.id}/images/19.png")
+        may_end.set()
+        assert asked.result().status_code == 200
+
+
 def test_one_image_has_its_loss_over_the_iterations(client: TestClient, history: History) -> None:
     run = run_of(history)
     text = client.get(f"/runs/{run.id}/images/7").text
@@ -138,12 +160,23 @@ def test_the_heat_map_has_a_column_for_each_iteration(client: TestClient, histor
     run = run_of(history)
     answer = client.get(f"/runs/{run.id}/heat-map.png")
     assert Image.open(io.BytesIO(answer.content)).size == (2, 20)
+    answer = client.get(f"/runs/{run.id}/heat-map-scale.svg")
+    assert answer.headers["content-type"].startswith("image/svg+xml")
+    told = re.findall(r"<text[^>]*>([^<]+)</text>", answer.text)
+    found = [history.image_values(run.id, iteration).losses for iteration in (0, 1)]
+    losses = np.frombuffer(b"".join(found), "<f4").tolist()
+    low, high = max(min(losses), max(losses) / 1e6), max(losses)
+    assert told == [
+        *(f"{low ** (1 - share) * high**share:.2g}" for share in (0, 0.25, 0.5, 0.75, 1)),
+        "loss",
+    ]
 
 
 def test_a_run_without_iterations_says_so(client: TestClient, history: History) -> None:
     run = submit(history, configuration=record(RunConfig()))
     assert "No iteration is recorded in full yet" in client.get(f"/runs/{run.id}/images").text
-    assert client.get(f"/runs/{run.id}/heat-map.png").status_code == 404
+    for name in ("heat-map.png", "heat-map-scale.svg"):
+        assert client.get(f"/runs/{run.id}/{name}").status_code == 404
     assert client.get(f"/runs/{run.id}/images/0").status_code == 404
     assert client.get("/runs/nobody/images").status_code == 404
     assert client.get(f"/runs/{run.id}/images?iteration=5").status_code == 404
