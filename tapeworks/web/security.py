@@ -32,6 +32,9 @@ MOST_BODY_BYTES = 2**20
 #: Seconds in which a body must have arrived.
 BODY_SECONDS = 30.0
 
+#: The one form of forms that is read. No file is taken, so there is no need for another.
+FORM = "application/x-www-form-urlencoded"
+
 #: Methods that change nothing.
 _READING = {"GET", "HEAD", "OPTIONS"}
 
@@ -103,7 +106,9 @@ class Gate:
             if not is_known(request, self._options) and not _is_open(request):
                 raise _not_known(request)
             check_writable(request, self._options)
-            receive = _whole(await read_body(request, receive), receive)
+            body = await read_body(request, receive)
+            check_kind(request, body)
+            receive = _whole(body, receive)
         except ClientDisconnect:
             return
         except Refused as error:
@@ -195,6 +200,11 @@ def session_of(token: str) -> str:
 
 async def read_body(request: Request, receive: Receive) -> bytes:
     """Return the body. Raises `Refused` for one that is too long or does not arrive."""
+    if {"content-length", "transfer-encoding"} <= set(request.headers.keys()):
+        raise Refused(  # a proxy may take another end of the request for true
+            HTTPStatus.BAD_REQUEST,
+            "Expected either Content-Length or Transfer-Encoding. Received: both.",
+        )
     length = request.headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()) or int(length) > MOST_BODY_BYTES:
         raise _too_long()
@@ -213,6 +223,34 @@ async def read_body(request: Request, receive: Receive) -> bytes:
             f"Expected the whole request within {BODY_SECONDS:g} seconds.",
         ) from error
     raise ClientDisconnect
+
+
+def check_kind(request: Request, body: bytes) -> None:
+    """Raise `Refused` for a body of another kind than is read here: JSON in UTF-8, and forms."""
+    if request.url.path.startswith(API):
+        if b"\0" in body or not _is_utf8(body):
+            raise Refused(
+                HTTPStatus.BAD_REQUEST, "Expected a body in UTF-8. Received: other bytes."
+            )
+        return
+    kind = request.headers.get("content-type")
+    if (body or kind is not None) and _essence(kind) != FORM:
+        raise Refused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"Expected a form, as {FORM}. Received: {kind or 'no content-type'}",
+        )
+
+
+def _essence(kind: str | None) -> str:
+    return (kind or "").partition(";")[0].strip().lower()
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _whole(body: bytes, receive: Receive) -> Receive:

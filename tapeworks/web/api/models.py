@@ -40,9 +40,9 @@ class _Asked(BaseModel):
 
 
 class _Body(_Asked):
-    """A body, in which a number is no text."""
+    """A body, in which a number is no text, and none that JSON does not have."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class PageQuery(_Asked):

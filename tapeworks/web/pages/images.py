@@ -59,12 +59,12 @@ def make_router(site: Site) -> APIRouter:
             request, "images.html", run, lambda: images_context(site.history, reference, wanted)
         )
 
-    @router.get("/runs/{reference}/images/{number:int}.png")
+    @router.get("/runs/{reference}/images/{number}.png")
     def send_image(reference: str, number: int) -> Response:
         run = site.history.find_run(reference)
         return send_png(pictures.read_image(run, number))
 
-    @router.get("/runs/{reference}/images/{number:int}")
+    @router.get("/runs/{reference}/images/{number}")
     def show_image(request: Request, reference: str, number: int) -> Response:
         run = site.history.find_run(reference)
         return answer(

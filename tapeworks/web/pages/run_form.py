@@ -13,6 +13,7 @@ from starlette.datastructures import FormData, QueryParams
 from tapeworks.cli.descriptions import pairs, parse_grid
 from tapeworks.cli.given import read_priority
 from tapeworks.cli.options import FIELDS
+from tapeworks.errors import UsageError
 from tapeworks.model.config import RunConfig
 from tapeworks.model.networks.builtin.spec import Architecture
 from tapeworks.model.update_config import UpdateConfig
@@ -84,12 +85,14 @@ def _text(value: Any) -> str:
 
 
 def read_typed(given: FormData | QueryParams) -> dict[str, str]:
-    """Return what was typed into the form; an empty input counts as none."""
-    known = {*FIELDS, *DESCRIPTIONS, "key"}
+    """Return what was typed into the form; an empty input counts as none.
+
+    Raises `UsageError` for an input that the form does not have.
+    """
+    for name in given.keys() - {*FIELDS, *DESCRIPTIONS, "key"}:
+        raise UsageError(f"Expected an input of the form. Received: {name}")
     return {
-        name: text
-        for name, text in given.multi_items()
-        if name in known and isinstance(text, str) and text.strip()
+        name: text for name, text in given.multi_items() if isinstance(text, str) and text.strip()
     }
 
 

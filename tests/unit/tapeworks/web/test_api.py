@@ -368,7 +368,10 @@ class TestRefusals:
         header = {"Content-Type": "application/json"}
         answer = client.post("runs", content=b"\x1f\xff", headers=header)
         assert answer.status_code == 400
-        assert answer.json()["detail"].startswith("Expected a body that can be read.")
+        assert answer.json()["detail"] == "Expected a body in UTF-8. Received: other bytes."
+        for encoding in ("utf-16", "utf-16-le", "utf-32"):
+            answer = client.post("runs", content='{"name": "a"}'.encode(encoding), headers=header)
+            assert answer.status_code == 400
         answer = client.post("runs", content=b"{", headers=header)
         assert answer.status_code == 422
         assert answer.json()["detail"].startswith("Expected a body in JSON.")

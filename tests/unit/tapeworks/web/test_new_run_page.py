@@ -141,7 +141,17 @@ def test_no_network_is_read_from_the_server_s_disk(
     for typed in ({"network": str(file)}, {"vary": f"network={file}"}):
         answer = client.post("/new", data=typed)
         assert answer.status_code == 422
-        assert "none is taken over the web" in answer.text
+        assert "not taken over HTTP" in answer.text
+    assert history.runs() == []
+
+
+def test_what_is_no_input_is_refused(client: TestClient, history: History) -> None:
+    for answer in (client.get("/new?imagess=7"), client.post("/new", data={"imagess": "7"})):
+        assert answer.status_code == 422
+        assert "Expected an input of the form. Received: imagess" in answer.text
+    large = {"image_side": "400", "kernel_sizes": "1", "microbatch_size": "1"}
+    answer = client.post("/new", data=large | {"vary": "seed=" + ",".join(map(str, range(300)))})
+    assert "submit fewer at a time" in answer.text
     assert history.runs() == []
 
 
