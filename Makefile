@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-slow test-long test-fast check audit format simulate fuzz bench bench-engine bench-networks bench-scaling bench-paced bench-long bench-large bench-signing bench-history bench-web bench-web-beside bench-multi-worker chaos openapi lock clean
+.PHONY: help train test test-slow test-long test-fast check audit format simulate fuzz bench bench-engine bench-networks bench-scaling bench-paced bench-long bench-large bench-signing bench-history bench-web bench-web-beside bench-multi-worker chaos screenshots openapi lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -110,6 +110,9 @@ bench-paced: $(VENV)/.bench  ## Measure how busy one scheduler keeps dozens of w
 
 chaos: $(VENV)/.development  ## Strike real trainings with seeded faults and judge what is left (half an hour)
 	$(BIN)/python -m tests.faults.chaos --seeds 1,2,3 --faults 35 --control
+
+screenshots: $(VENV)/.development  ## Take pictures of all web pages into build/screenshots, and those of the documents (needs Chromium)
+	$(BIN)/python -m tests.support.screenshots build/screenshots --documents docs
 
 openapi: $(VENV)/.development  ## Write docs/openapi.json
 	$(BIN)/python -m tests.support.openapi > docs/openapi.json
