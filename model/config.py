@@ -16,11 +16,11 @@ from pydantic import (
 
 from tapeworks.model.errors import ConfigurationError
 from tapeworks.model.given_settings import fold_options, format_value, plain_values, sentence
+from tapeworks.model.labels import MOST_CLASSES, split_labels
 from tapeworks.model.networks.builtin.spec import (
     BUILT_IN,
     Architecture,
     BuiltinNetwork,
-    split_items,
 )
 from tapeworks.model.networks.kinds import AnyNetwork
 from tapeworks.model.networks.own.spec import (
@@ -84,8 +84,7 @@ Text = Annotated[str, Field(min_length=0)]
 #: How many there are of something, or a label.
 Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 
-#: Whole numbers, also written as on the command line: "3,6".
-Labels = Annotated[tuple[Count, ...], BeforeValidator(split_items)]
+Labels = Annotated[tuple[Count, ...], BeforeValidator(split_labels)]
 
 
 def _default_classes(values: dict[str, Any]) -> tuple[int, ...]:
@@ -119,8 +118,9 @@ class RunConfig(UpdateConfig, Architecture):
     classes: Annotated[
         Labels,
         Field(
-            max_length=256,
-            description="labels to tell apart, two or more; with a network of yours: all",
+            max_length=MOST_CLASSES,
+            description="labels to tell apart, two or more, such as 3,6 or 0-9, or all; with a "
+            "network of yours: all",
         ),
     ] = Field(default_factory=_default_classes)
     images: Annotated[Count, Field(ge=1, description="images to train on")] = 50

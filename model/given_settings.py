@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import reprlib
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from pydantic.fields import FieldInfo
 from tapeworks.model.environment import expand_path
 from tapeworks.model.errors import ConfigurationError
 from tapeworks.model.networks.own.spec import LARGEST_NUMBER, LONGEST_TEXT, is_option
+from tapeworks.model.other_names import nearest_setting
 from tapeworks.model.plain import plain
 
 #: Settings that are paths, or may be.
@@ -32,8 +32,8 @@ Fields = Mapping[str, FieldInfo]
 def _check_names(names: Iterable[Any], fields: Fields) -> None:
     for name in names:
         if name not in fields:
-            near = difflib.get_close_matches(str(name), fields, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
+            near = nearest_setting(str(name), fields)
+            hint = f" Did you mean {near}?" if near else ""
             raise ConfigurationError(f"There is no setting named {name!r}.{hint}")
 
 
@@ -107,7 +107,8 @@ def sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     if not first["loc"]:
         return first["msg"].removeprefix("Value error, ") + "."
-    problem = first["msg"][0].lower() + first["msg"][1:]
+    message = first["msg"].removeprefix("Value error, ")
+    problem = message[0].lower() + message[1:]
     return str(_refusal(str(first["loc"][0]), first["input"], problem))
 
 

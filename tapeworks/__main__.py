@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
 COMPUTING = frozenset({"train", "evaluate", "predict", "replay"})
 
 
-@click.group(cls=LazyGroup)
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tapeworks")
 def cli() -> None:
     """Train a gradient-tape network across many machines.
@@ -91,7 +91,9 @@ def run(arguments: list[str]) -> int:
         print(error.ctx.get_help() if error.ctx else error, file=sys.stderr)  # noqa: T201
         return ExitCode.WRONG_USAGE
     except click.ClickException as error:
-        return _report(error.format_message(), ExitCode.WRONG_USAGE)
+        from tapeworks.cli.other_words import explain  # needed for a mistake alone
+
+        return _report(explain(error), ExitCode.WRONG_USAGE)
     except EXPECTED as error:
         return _report(str(error), exit_code(error))
 

@@ -17,6 +17,7 @@ from tapeworks.model.datasets.own_files import read_own_file, refuse_for_built_i
 from tapeworks.model.datasets.source import ImageData, Images, Labels, Part, Source, Split
 from tapeworks.model.datasets.tables import TABLES, read_table
 from tapeworks.model.errors import DatasetError
+from tapeworks.model.labels import MOST_CLASSES
 
 #: Data sets with a name of their own that the built-in network takes, and all of them.
 GREY = ("digits", "mnist")
@@ -24,9 +25,6 @@ KNOWN = (*GREY, "cifar10", *TABLES)
 
 #: Classes that a sentence lists before it says "and more".
 LISTED_CLASSES = 20
-
-#: Classes of a run: a prediction is stored in a byte.
-MOST_CLASSES = 256
 
 
 def check_dataset(config: RunConfig) -> None:

@@ -153,6 +153,11 @@ def test_a_kernel_too_large_is_told_the_side_that_it_does_not_fit() -> None:
         ("image", "images"),
         ("microbatch", "microbatch_size"),
         ("unfold", "unfolding"),
+        ("lr", "learning_rate"),
+        ("LR", "learning_rate"),
+        ("batch-size", "images_per_iteration"),
+        ("epochs", "iterations"),
+        ("optim", "optimizer"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_one(unknown: str, near: str) -> None:

@@ -1,0 +1,53 @@
+"""Labels as they are typed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tapeworks.model.config import run_config
+from tapeworks.model.datasets import load
+from tapeworks.model.errors import ConfigurationError
+from tapeworks.model.labels import ALL_LABELS
+
+
+@pytest.mark.parametrize(
+    ("typed", "labels"),
+    [
+        ("3,6", (3, 6)),
+        ("0-9", tuple(range(10))),
+        ("0-2, 8", (0, 1, 2, 8)),
+        ("7 - 9,1-2", (7, 8, 9, 1, 2)),
+        ("all", tuple(range(10))),
+        ("ALL", tuple(range(10))),
+    ],
+)
+def test_labels_are_listed_or_a_range_or_all(typed: str, labels: tuple[int, ...]) -> None:
+    assert run_config({"classes": typed}).classes == labels
+
+
+def test_all_are_those_that_the_digits_have() -> None:
+    every = load(run_config({"classes": "all", "images": 500, "test_images": 1000}))
+
+    assert every.classes == ALL_LABELS["digits"]
+    assert set(every.training.labels.tolist()) == set(range(10))
+
+
+def test_all_with_a_network_of_ones_own_are_found_in_its_data() -> None:
+    own = {"network": "net.py", "classes": "all", "dataset": "own.npz"}
+    assert run_config(own).classes == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"classes": "3-1"}, "from a lower to a higher one"),
+        ({"classes": "4-4"}, "from a lower to a higher one"),
+        ({"classes": "0-9999999999"}, "256 at most"),
+        ({"classes": "0-9,9"}, "Expected different classes"),
+        ({"classes": "0--9"}, "valid integer"),
+        ({"classes": "all", "dataset": "own.npz"}, "the labels of your own file, such as 0-9"),
+    ],
+)
+def test_other_ranges_are_refused(values: dict[str, str], problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        run_config(values)
