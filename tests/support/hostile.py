@@ -206,15 +206,18 @@ READ = [
     API + b"/runs/mine/ledger?iteration=%s",
     API + b"/runs/mine/parameters?after=%s",
     *(b"/runs?" + name + b"=%s" for name in (b"where", b"tag", b"status", b"sort", b"columns")),
-    *(b"/runs?" + name + b"=%s" for name in (b"limit", b"page", b"order", b"since")),
+    *(b"/runs?" + name + b"=%s" for name in (b"limit", b"offset", b"order")),
     b"/runs/%s",
     *(b"/runs/mine" + name + b"=%s" for name in (b"?events", b"?from", b"/images?iteration")),
     *(b"/runs/mine/" + name + b"/%s" for name in (b"iterations", b"images")),
     b"/runs/mine/images/%s.png",
-    b"/runs/mine/export?to=%s",
+    b"/runs/mine/download.csv?after=%s",
+    b"/runs/mine/download.safetensors?after=%s",
+    b"/runs/mine/iterations?iteration=%s",
     *(b"/compare?run=" + name for name in (b"%s", b"mine&run=%s")),
-    b"/curves?run=mine&from=%s",
-    b"/sql?sql=%s",
+    *(b"/curves?run=mine&" + name + b"=%s" for name in (b"from", b"to")),
+    b"/curves.svg?run=mine&measure=%s",
+    *(b"/sql" + name + b"=%s" for name in (b"?q", b"?question", b".csv?q")),
     b"/new?images=%s",
     b"/login?next=%s",
     b"/static/%s",
@@ -243,13 +246,16 @@ class Sender:
 
     address: str
     token: str
+    #: The id of the run that the paths above call mine.
+    run: str
 
     def request(
         self, method: bytes, target: bytes, headers: Iterable[bytes] = (), body: bytes = b""
     ) -> bytes:
         """A request that has what every one must have."""
         length = [b"Content-Length: %d" % len(body)] if body else []
-        return self.raw(b"%s %s HTTP/1.1" % (method, target), [*headers, *length], body)
+        path = target.replace(b"/mine", b"/" + self.run.encode())
+        return self.raw(b"%s %s HTTP/1.1" % (method, path), [*headers, *length], body)
 
     def raw(self, first: bytes, headers: Iterable[bytes] = (), body: bytes = b"") -> bytes:
         """A request with this first line."""

@@ -28,7 +28,7 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SIZES = {"wide": (1280, 800), "narrow": (390, 800)}
 
 #: Pictures that documents show, with the height that is of use.
-SHOWN = {"runs": 690, "run": 900, "compare": 1120}
+SHOWN = {"runs": 665, "run": 900, "compare": 1040}
 
 #: Settings of the runs on digits.
 DIGITS: dict[str, Any] = {"iterations": 60, "test_images": 200, "evaluate_every": 10}
@@ -100,7 +100,7 @@ def train(client: tapeworks.Client) -> dict[str, str]:
         "image": f"/runs/{first.id}/images/{hardest}",
         "compare": f"/compare?{compared}",
         "workers": "/workers",
-        "sql": "/sql?sql=SELECT+name,+status,+final_loss+FROM+runs+ORDER+BY+final_loss",
+        "sql": "/sql?q=SELECT+name,+status,+final_loss+FROM+runs+ORDER+BY+final_loss",
         "new": "/new?optimizer=adam&learning_rate=0.01",
         "problem": "/runs/nobody",
     }
@@ -134,8 +134,8 @@ def wait_for_pictures(page: Page) -> None:
     page.evaluate("for (const image of document.images) image.loading = 'eager'")
     drawn = "[...document.images].every(image => image.complete)"
     until(lambda: page.evaluate(drawn), "all pictures are there")
-    for chart in page.locator("[data-chart]").all():
-        chart.locator("canvas").wait_for()
+    if page.locator("[data-curves]").count():
+        page.locator("[data-chart] canvas").last.wait_for()
     page.evaluate("document.fonts.ready.then(() => new Promise(requestAnimationFrame))")
 
 
