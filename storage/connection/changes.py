@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import threading
 from contextlib import closing
@@ -18,9 +19,10 @@ _POSTGRESQL = text("SELECT txid_current_snapshot()::text || ' ' || pg_postmaster
 
 
 class Changes:
-    """Tells versions of a database apart, for as long as the object lives.
+    """Tells versions of a database apart.
 
-    Two equal versions are of the same content; two different ones may be, too.
+    Two equal versions are of the same content; two different ones may be, too, as all of two
+    objects are for a file, whose own count of changes begins anew with each connection.
     """
 
     def __init__(self, database: Database) -> None:
@@ -29,6 +31,7 @@ class Changes:
         self._watcher: sqlite3.Connection | None = None
         self._file_id: tuple[int, int] | None = None
         self._opened = 0
+        self._object_id = secrets.token_hex(8)
 
     def version(self) -> str:
         """Return what differs after any change. Raises `StorageUnreachable`."""
@@ -54,7 +57,7 @@ class Changes:
                 f"Cannot use the database {self._database.address}: {error}. "
                 "Put the file back, or name another"
             ) from error
-        return f"{self._opened} {version} {stamp(file)}"
+        return f"{self._object_id} {self._opened} {version} {stamp(file)}"
 
     def _watch(self, file: Path) -> sqlite3.Connection:
         """Return one connection for all calls: only the same one tells what others commit."""

@@ -164,7 +164,7 @@ def _sqlite_engine(url: URL, address: str, read_only: bool) -> Engine:
     event.listen(
         engine, "do_connect", functools.partial(_connect, read_only=read_only, opened=opened)
     )
-    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "connect", functools.partial(_prepare, opened=opened))
     event.listen(engine, "checkout", _check_file)
     event.listen(engine, "commit", _check_unchanged)
     event.listen(engine, "begin", _begin)
@@ -211,7 +211,6 @@ def _connect(
         raise StorageUnreachable(
             f"Cannot use the database {file}: the file is not there any more. Put it back"
         )
-    opened.add(file)
     access = access_to(file)
     may_write = access is Access.WRITE and not read_only
     record.info.update(access=access, may_write=may_write, file=file, stamp=stamp(file))
@@ -221,7 +220,7 @@ def _connect(
     return dialect.connect(uri_of(file, access), **named, uri=True)
 
 
-def _prepare(connection: Any, record: ConnectionPoolEntry) -> None:
+def _prepare(connection: Any, record: ConnectionPoolEntry, *, opened: set[Path]) -> None:
     """Durable commits, readers beside a writer, and transactions that begin when we say so."""
     connection.isolation_level = None
     record.info["inode"] = _inode(record.info["file"])
@@ -229,6 +228,7 @@ def _prepare(connection: Any, record: ConnectionPoolEntry) -> None:
     if record.info["may_write"]:
         _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
+    opened.add(record.info["file"])
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

@@ -83,6 +83,15 @@ def newest_event(database: Database, run_id: str) -> int | None:
     return found
 
 
+def newest_evaluation(database: Database, run_id: str) -> int | None:
+    """Return what changes with every further evaluation of the run."""
+    of_run = evaluations.c.run_id == run_id
+    newest = select(func.max(evaluations.c.completed_iterations)).where(of_run)
+    with database.read() as connection:
+        found: int | None = connection.scalar(newest)
+    return found
+
+
 def list_iterations(database: Database, run_id: str, part: Part) -> list[IterationRecord]:
     """Iterations from the one with the number `first`."""
     with database.read() as connection:

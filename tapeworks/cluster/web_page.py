@@ -19,7 +19,12 @@ def web_page(run_id: str) -> Iterator[None]:
 
     Without it the command goes on: a training is worth more than a look at it.
     """
-    process = _start()
+    try:
+        process = _start()
+    except OSError as error:  # no more processes, no more memory
+        say(f"The web page could not be started: {error.strerror}; going on without it")
+        yield
+        return
     try:
         address = process.stdout.readline().decode().strip() if process.stdout else ""
         if address:

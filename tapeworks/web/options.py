@@ -23,7 +23,7 @@ class WebOptions:
     hosts: frozenset[str] = LOOPBACK_NAMES
     #: A request may also be addressed to any IP address, which no name server can point elsewhere.
     any_address: bool = False
-    #: Where workers and schedulers show themselves; None: nowhere that is known.
+    #: Where workers and schedulers are registered; None: nowhere that is known.
     redis_url: str | None = field(default=None, repr=False)
     #: The name of the cookie; browsers send cookies to every port of a host.
     cookie: str = "tapeworks"

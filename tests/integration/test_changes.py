@@ -100,3 +100,15 @@ def test_a_database_that_only_reads_does_not_make_a_file(tmp_path: Path) -> None
     ):
         database.check_schema()
     assert not (tmp_path / "new").exists()
+
+
+def test_versions_of_two_that_watch_are_never_equal(tmp_path: Path) -> None:
+    with closing(Database(tmp_path / "runs.db")) as database:
+        database.upgrade()
+        versions = []
+        for _ in range(2):  # as a web page that is started again
+            changes = Changes(database)
+            versions.append(changes.version())
+            changes.close()
+            submit(History(database))
+        assert versions[0] != versions[1]

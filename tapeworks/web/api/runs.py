@@ -15,7 +15,7 @@ from tapeworks.cli.choices import read_moment
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.given import read_described, read_optional
 from tapeworks.storage.history import History
-from tapeworks.storage.queries.pages import newest_event, read_runs
+from tapeworks.storage.queries.pages import newest_evaluation, newest_event, read_runs
 from tapeworks.storage.queries.search import Place, find_runs
 from tapeworks.storage.records import RunRecord, RunStatus
 from tapeworks.storage.submissions import SubmissionKey
@@ -54,11 +54,13 @@ def read_run(
 ) -> RunRecord:
     """The run of a path to it or to what belongs to it. Raises `Unchanged`, too.
 
-    Whatever of a run changes, its row does, its tags, or the events that it has.
+    Whatever of a run changes, its row does, its tags, or the events or evaluations that it has.
     """
     history: History = request.app.state.site.history
     found = find_run(history, run)
-    mark(request, response, found, history.tags(found.id), newest_event(history.database, found.id))
+    database = history.database
+    newest = newest_event(database, found.id), newest_evaluation(database, found.id)
+    mark(request, response, found, history.tags(found.id), *newest)
     return found
 
 

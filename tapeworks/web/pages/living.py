@@ -1,4 +1,4 @@
-"""The workers and schedulers that show themselves at Redis now."""
+"""The workers and schedulers that are registered at Redis now."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tapeworks.wire.errors import WorkersError
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.messages import SchedulerRecord, WorkerRecord
 
-#: Seconds for which a look at Redis counts as now: they show themselves once a second.
+#: Seconds for which a look at Redis counts as now: they register again once a second.
 FRESH_SECONDS = 1.0
 
 

@@ -36,9 +36,10 @@ def make_router(site: Site) -> APIRouter:
 
     @router.get("/runs/{reference}/heat-map-scale.svg")
     def send_scale(request: Request, reference: str) -> Response:
-        shown = maps.find(reference)
-        context = scale(shown.losses)
-        return site.answer(request, "heat_map_scale.svg", lambda: context, "image/svg+xml")
+        def make_context() -> dict[str, Any]:
+            return scale(maps.find(reference).losses)
+
+        return site.answer(request, "heat_map_scale.svg", make_context, "image/svg+xml")
 
     return router
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ DEFAULT_LIMIT, MOST_ROWS = 50, 200
 
 #: Seconds that a page with a condition waits while as many others are made as may be.
 PATIENCE_SECONDS = 1.0
+
+#: Seconds for which a page with a condition stays as it is though the time goes on.
+CONDITION_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,8 +116,10 @@ def make_router(site: Site) -> APIRouter:
                 "sentence": None,
             }
 
+        # A condition may change with the time, while nothing else does.
+        moment = int(time.monotonic() / CONDITION_SECONDS) if asked.get("where") else None
         try:
-            return site.answer(request, "runs.html", make_context)
+            return site.answer(request, "runs.html", make_context, beside=moment)
         except (UsageError, QueryError, ValueNotPlain) as error:
             context = {"rows": [], "links": [], "numbers": set(), "sentence": str(error)}
             return site.render(

@@ -1,4 +1,4 @@
-"""Workers and schedulers: what the history knows of them, and who shows himself at Redis."""
+"""Workers and schedulers: those in the history, and those that are registered at Redis."""
 
 from __future__ import annotations
 

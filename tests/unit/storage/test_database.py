@@ -192,3 +192,13 @@ def test_the_mode_of_a_database_that_is_there_stays(tmp_path: Path) -> None:
     database.check_schema()
     assert (tmp_path / "shared.db").stat().st_mode & 0o777 == 0o640
     database.close()
+
+
+def test_a_file_that_could_not_be_made_at_first_is_made_later(tmp_path: Path) -> None:
+    place = tmp_path / "disk"
+    with closing(Database(place / "runs.db")) as database:
+        place.rmdir()
+        with pytest.raises(StorageUnreachable, match="Name a file in a directory"):
+            database.check_schema()
+        place.mkdir()
+        database.check_schema()

@@ -196,3 +196,39 @@ def test_neighbours_are_the_nearest_iterations_that_were_recorded_in_full(
     assert "?iteration=3" in newest
     assert "?iteration=0" not in newest
     assert "in full: 3 and 5" in client.get(f"{images}?iteration=4").text
+
+
+def test_each_data_set_is_read_once_and_one_at_a_time(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [run_of(history, seed=seed) for seed in range(4)]
+    data, at_work, reads = datasets.load(RunConfig(images=20)), threading.Lock(), list[str]()
+
+    def read(run: RunRecord) -> Split:
+        assert at_work.acquire(blocking=False), "one at a time"
+        reads.append(run.id)
+        at_work.release()
+        return data
+
+    monkeypatch.setattr(pictures, "read_pictures", read)
+    monkeypatch.setattr(pictures, "_key", lambda run: run.id)
+    shown = Pictures()
+    for _ in range(3):  # as pages that are polled
+        assert [shown.find_problem(run) for run in runs] == [None] * 4
+        assert shown.read_image(runs[-1], 0)
+    assert sorted(reads) == sorted(run.id for run in runs)
+
+
+def test_a_page_says_that_images_are_being_read_and_pictures_do_not_wait_for_ever(
+    client: TestClient, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, may_end = run_of(history), threading.Event()
+    monkeypatch.setattr(pictures, "read_pictures", lambda _: may_end.wait(60))
+    monkeypatch.setattr(pictures, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(pictures, "PICTURE_SECONDS", 0.01)
+    try:
+        assert "They are being read" in client.get(f"/runs/{run.id}/images").text
+        answer = client.get(f"/runs/{run.id}/images/19.png")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    finally:
+        may_end.set()

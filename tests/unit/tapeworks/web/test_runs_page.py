@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from starlette.datastructures import QueryParams
@@ -186,3 +187,22 @@ def test_the_curve_of_a_run_that_has_not_gone_on_is_made_once(
     drawn = sparklines.draw([span])
     monkeypatch.setattr(History, "sample_losses", None)
     assert sparklines.draw([span]) == drawn
+
+
+def test_a_condition_that_changes_with_the_time_is_asked_again(
+    client: TestClient, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(history)
+    asked = list[str | None]()
+    listed = runs.list_rows
+
+    def list_rows(*arguments: Any) -> Any:
+        asked.append(arguments[2].where)
+        return listed(*arguments)
+
+    monkeypatch.setattr(runs, "list_rows", list_rows)
+    monkeypatch.setattr(runs, "CONDITION_SECONDS", 1e-9)
+    for _ in range(2):
+        assert labels(client, "?where=created_at+>+'2000-01-01'")
+        assert labels(client)
+    assert asked == ["created_at > '2000-01-01'", None, "created_at > '2000-01-01'"]
