@@ -349,10 +349,7 @@ class Run:
         return self._became(self._history.queue.set_priority(self.id, wanted))
 
     def describe(self, **noted: Unpack[Noted]) -> Run:
-        """Give it another `note`, or `tags` in place of all that it has; what is not given stays.
-
-        Raises storage's `StorageError` for a tag or note that is none.
-        """
+        """Give it a `note`, or `tags` in place of all its own. Raises storage's `StorageError`."""
         return self._became(self._history.queue.describe(self.id, **given.read_noted(**noted)))
 
     def retry(

@@ -1,4 +1,4 @@
-"""What was measured of the web page, for people and for programs."""
+"""Prints the measurements of the web page, for people and for programs."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def _explain_command(error: click.exceptions.NoSuchCommand) -> str:
 
 
 def _meant(word: str, words: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    """What stands for this word, or for the one that is the most like it."""
+    """Return the words that stand for this one, or for the one that is the most like it."""
     asked = word.lstrip("-").replace("_", "-").lower()
     near = [asked] if asked in words else difflib.get_close_matches(asked, words, n=1)
     return words[near[0]] if near else []

@@ -37,7 +37,7 @@ ADAM = DIGITS | {"optimizer": "adam", "schedule": "cosine"}
 
 @dataclass(frozen=True)
 class Scene:
-    """What there is to be seen."""
+    """The addresses that there is something to be seen at."""
 
     address: str
     #: Of pages, by their names.

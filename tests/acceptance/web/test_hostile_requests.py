@@ -39,7 +39,7 @@ def served(stored: History, places: Path, start: Start) -> Served:
 
 @pytest.fixture
 def sender(served: Served, stored: History) -> Iterator[Sender]:
-    """What sends the requests. Afterwards the server is well, and nothing was written."""
+    """The sender of the requests. Afterwards the server is well, and nothing was written."""
     before = everything(stored)
     sender = Sender(served.address, TOKEN, stored.find_run("mine").id)
     yield sender

@@ -1,4 +1,4 @@
-"""What all pages keep to, in a browser: harmless texts, one origin, phones, keyboard, rights."""
+"""Promises that all pages keep in a browser: no harm by texts, one origin, keyboard, rights."""
 
 from __future__ import annotations
 

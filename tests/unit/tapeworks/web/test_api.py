@@ -14,11 +14,9 @@ from starlette.testclient import TestClient
 
 from tapeworks.model.config import record, run_config
 from tapeworks.model.parameters import from_bytes
-from tapeworks.storage.errors import StorageUnreachable
 from tapeworks.storage.history import History
 from tapeworks.web.api.models import read_cursor, write_cursor
-from tapeworks.web.slots import MOST_QUERIES
-from tests.support.made_up import LEASE, commit, submit, submit_and_claim
+from tests.support.made_up import commit, submit, submit_and_claim
 from tests.support.stories import evaluated
 from tests.support.web import ADDRESS, client_of
 
@@ -283,150 +281,6 @@ class TestHistory:
         assert answer["rows"] == [[0, 34.00000000000001, None], [1, 33.00000000000001, None]]
         assert answer["more"] is True
         assert client.post("query", json=asked | {"limit": 3}).json()["more"] is False
-
-
-class TestRefusals:
-    @pytest.mark.parametrize(
-        ("method", "path", "body", "status", "words"),
-        [
-            ("GET", "runs/nobody", None, 404, "There is no run 'nobody'"),
-            ("GET", "runs/there/iterations/9", None, 404, "has no iteration 9 yet"),
-            ("GET", "runs/mine/images/8", None, 404, "has images 0 to 7; none is 8"),
-            ("PATCH", "runs/there", {"note": "a\nb"}, 422, "note"),
-            ("PATCH", "runs/there", {"tags": {"": "b"}}, 422, "tag"),
-            ("PATCH", "runs/there", {"name": "b"}, 422, "name: extra inputs"),
-            ("GET", "runs/there/iterations/9/images", None, 404, "has no iteration 9 yet"),
-            ("GET", "runs/there/parameters?after=9", None, 404, "after 9 iterations"),
-            ("GET", "nowhere", None, 404, "There is nothing at /api/v1/nowhere"),
-            ("PUT", "runs", None, 405, "PUT is not possible at /api/v1/runs"),
-            ("POST", "runs/there/resume", None, 409, "only a paused one is resumed"),
-            ("DELETE", "runs/driven", None, 409, "is running; cancel it first"),
-            ("GET", "runs?where=final_lost+%3C+1", None, 422, "Did you mean final_loss?"),
-            ("GET", "runs?where=1%3B+DROP+TABLE+runs", None, 422, "The database"),
-            ("GET", "runs?sort=colour", None, 422, "There is no column 'colour'"),
-            ("GET", "runs?wher=1", None, 422, "wher: extra inputs are not permitted"),
-            ("GET", "runs?limit=1001", None, 422, "Received: limit=1001"),
-            ("GET", "runs?status=asleep", None, 422, "Received: status.0=asleep"),
-            ("GET", "runs?tag=letter", None, 422, "Received: tag letter"),
-            ("GET", "runs?since=never", None, 422, "Received: since=never"),
-            ("GET", "runs?cursor=WzFd", None, 422, "Expected a page's next_cursor"),
-            ("GET", "runs/there/events?cursor=WyJhIl0", None, 422, "a page's next_cursor"),
-            ("POST", "query", {"sql": "DELETE FROM runs"}, 422, "queries are read-only"),
-            ("POST", "query", {"sql": "SELECT 1", "seconds": 60}, 422, "less than or equal to 30"),
-            ("POST", "query", {}, 422, "sql: expected a value"),
-            ("POST", "runs", {"config": {"iterations": 0}}, 422, "Received: iterations=0"),
-            ("POST", "runs", {"config": {"colour": 0}}, 422, "no setting named 'colour'"),
-            ("POST", "runs", {"config": {"network": "x.py"}}, 422, "not taken over HTTP"),
-            ("POST", "runs", {"vary": {"network": ["x.py"]}}, 422, "tapeworks submit --network"),
-            ("POST", "runs", {"config": {"dataset": "x.npz"}}, 422, "Expected an absolute path"),
-            ("POST", "runs", {"config": {"data_dir": "x"}}, 422, "Expected an absolute path"),
-            ("POST", "runs", {"config": {"data_dir": "$HOME"}}, 422, "only ~ is expanded"),
-            ("POST", "runs", {"name": "<script>"}, 422, "Received: name='<script>'"),
-            ("POST", "runs", {"priority": "1"}, 422, "Received: priority=1"),
-            ("POST", "runs", {"vary": {"seed": list(range(1001))}}, 422, "a grid of 1 to 1000"),
-            ("POST", "runs", {"vary": {"seed": []}}, 422, "a grid of 1 to 1000"),
-            ("POST", "runs/mine/retry", {"changes": OWN}, 422, "code is neither taken nor run"),
-            ("POST", "runs/mine/retry", {"changes": {"dataset": "x.npz"}}, 422, "an absolute path"),
-            ("POST", "runs/mine/retry", {"after": 6}, 422, "before the last of 6 iterations"),
-        ],
-    )
-    def test_a_status_and_the_sentence_of_the_command_line(
-        self,
-        client: TestClient,
-        history: History,
-        method: str,
-        path: str,
-        body: Any,
-        status: int,
-        words: str,
-    ) -> None:
-        submit(history, name="there")
-        history.claim(submit(history, name="driven").id, "alice", LEASE)
-        client.post("runs", json={"config": SMALL, "name": "mine"})
-        before = history.runs()
-        answer = client.request(method, path, json=body)
-        assert (answer.status_code, answer.headers["content-type"]) == (
-            status,
-            "application/problem+json",
-        )
-        problem = answer.json()
-        assert problem["status"] == status
-        assert words in problem["detail"]
-        assert "\n" not in problem["detail"]
-        assert history.runs() == before
-
-    @pytest.mark.parametrize(
-        ("path", "allowed"),
-        [
-            ("runs", "GET, HEAD, POST"),
-            ("runs/mine", "DELETE, GET, HEAD, PATCH"),
-            ("runs/mine/pause", "POST"),
-            (f"{ADDRESS}/runs/mine/delete", "GET, HEAD, POST"),
-            (f"{ADDRESS}/static/app.css", "GET, HEAD"),
-        ],
-    )
-    def test_a_wrong_method_is_told_the_right_ones(
-        self, client: TestClient, path: str, allowed: str
-    ) -> None:
-        answer = client.put(path)
-        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
-
-    def test_a_body_of_other_bytes_is_refused(self, client: TestClient) -> None:
-        header = {"Content-Type": "application/json"}
-        answer = client.post("runs", content=b"\x1f\xff", headers=header)
-        assert answer.status_code == 400
-        assert answer.json()["detail"] == "Expected a body in UTF-8. Received: other bytes."
-        for encoding in ("utf-16", "utf-16-le", "utf-32"):
-            answer = client.post("runs", content='{"name": "a"}'.encode(encoding), headers=header)
-            assert answer.status_code == 400
-        answer = client.post("runs", content=b"{", headers=header)
-        assert answer.status_code == 422
-        assert answer.json()["detail"].startswith("Expected a body in JSON.")
-
-    def test_runs_of_much_memory_are_refused(self, client: TestClient) -> None:
-        large = {"image_side": 400, "kernel_sizes": [1], "filters": 2, "microbatch_size": 1}
-        answer = client.post("runs", json={"config": large, "vary": {"seed": list(range(300))}})
-        assert answer.status_code == 422
-        assert "submit fewer at a time" in answer.json()["detail"]
-
-    def test_a_database_that_is_gone_is_told(
-        self, client: TestClient, history: History, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def fail(*_: Any) -> None:
-            raise StorageUnreachable("Cannot use the database")
-
-        monkeypatch.setattr(type(history.database), "read", fail)
-        answer = client.get("runs/mine")
-        assert answer.status_code == 503
-        assert answer.json()["detail"] == "Cannot use the database"
-        assert answer.headers["retry-after"] == "5"
-
-    def test_more_queries_than_may_be_are_refused(self, client: TestClient) -> None:
-        slots = client.app.state.site.query_slots  # type: ignore[attr-defined]
-        holds = [slots.hold() for _ in range(MOST_QUERIES)]
-        for one in holds:
-            one.__enter__()
-        answer = client.post("query", json={"sql": "SELECT 1"})
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert client.get("runs?where=1").status_code == 503
-        holds[0].__exit__(None, None, None)
-        assert client.post("query", json={"sql": "SELECT 1"}).status_code == 200
-
-    def test_where_nothing_may_be_changed_all_can_be_read(self, history: History) -> None:
-        submit(history, name="mine")
-        with client_of(history, read_only=True) as client:
-            for method, path in (
-                ("POST", "runs"),
-                ("POST", "runs/mine/pause"),
-                ("POST", "runs/mine/retry"),
-                ("DELETE", "runs/mine"),
-            ):
-                answer = client.request(method, f"{API}/{path}")
-                assert answer.status_code == 403
-                assert answer.json()["detail"].startswith("This web page only reads.")
-            assert client.get(f"{API}/runs/mine").status_code == 200
-            answer = client.post(f"{API}/query", json={"sql": "SELECT count(*) FROM runs"})
-            assert answer.json()["rows"] == [[1]]
 
 
 def test_a_cursor_is_read_as_it_was_written() -> None:
