@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tapeworks.cli.completion import complete_tag
 from tapeworks.cli.option_kinds import Whole
 from tapeworks.errors import UsageError
 from tapeworks.model.given_settings import OPTION_PREFIX
@@ -21,7 +22,12 @@ _Command = Callable[..., int]
 _NAMING = [
     click.option("--name", help="what to call the run"),
     click.option(
-        "--tag", "tags", multiple=True, metavar="KEY=VALUE", help="to find it by; may be repeated"
+        "--tag",
+        "tags",
+        multiple=True,
+        metavar="KEY=VALUE",
+        shell_complete=complete_tag,
+        help="to find it by; may be repeated",
     ),
     click.option("--note", help="a line to remember"),
 ]

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import click
 
+from tapeworks.cli.completion import complete_run
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.descriptions import priority_type
@@ -17,7 +18,9 @@ from tapeworks.storage.records import RunRecord, RunStatus
 from tapeworks.storage.run_queue import Queue
 
 #: The argument that names one or several runs.
-runs_argument = click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+runs_argument = click.argument(
+    "runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run
+)
 
 #: The words for the history.
 reason_option = click.option("--reason", help="why, for the history")

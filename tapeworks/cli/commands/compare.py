@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from tapeworks.cli.completion import complete_run
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.destinations import full_name, is_stdout
@@ -31,7 +32,7 @@ from tapeworks.storage.records import RunRecord
 
 
 @click.command("compare", epilog="Example: tapeworks compare first second --plot both.png")
-@click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True, shell_complete=complete_run)
 @click.option(
     "--at",
     type=Whole(0),

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from tapeworks.cli.choices import Moment
+from tapeworks.cli.completion import complete_column, complete_columns, complete_tag
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import clock
 from tapeworks.cli.descriptions import pairs
@@ -55,14 +56,30 @@ BYTE_ORDER_MARK = "\ufeff"
     help="may be repeated: any of them",
 )
 @click.option(
-    "--tag", "tags", multiple=True, metavar="KEY=VALUE", help="may be repeated: all of them"
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=complete_tag,
+    help="may be repeated: all of them",
 )
 @click.option("--since", type=Moment(), help="submitted so long ago at most, or on a day or later")
 @click.option("--where", metavar="SQL", help="a condition over the columns of the view runs")
-@click.option("--sort", metavar="COLUMN", default="created_at", show_default=True)
+@click.option(
+    "--sort",
+    metavar="COLUMN",
+    shell_complete=complete_column,
+    default="created_at",
+    show_default=True,
+)
 @click.option("--desc/--asc", "descending", default=True, help="  [default: --desc]")
 @click.option("--limit", type=Whole(1), default=20, show_default=True, help="how many at most")
-@click.option("--columns", metavar="A,B,…", help="columns of the view runs, in this order")
+@click.option(
+    "--columns",
+    metavar="A,B,…",
+    shell_complete=complete_columns,
+    help="columns of the view runs, in this order",
+)
 @with_form_options
 def runs_command(
     status: tuple[RunStatus, ...],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tapeworks.cli.completion import complete_run
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.files import check_writable, put_path, write_file
@@ -19,7 +20,7 @@ LOSS_CURVE = Path("loss_curve.png")
 
 
 @click.command("plot", epilog="Example: tapeworks plot first second --kind accuracy")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run)
 @click.option(
     "--kind",
     type=click.Choice([kind.value for kind in Kind]),

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from tapeworks.cli.completion import complete_run
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json, clock, run_lines, run_values
 from tapeworks.cli.output import put, put_lines, put_table, say
@@ -17,7 +18,7 @@ from tapeworks.storage.records import EvaluationRecord, IterationRecord, RunReco
 from tapeworks.workers.streams import STDERR, is_unread
 
 #: The argument that names a run: an id, a unique prefix of one, or a name.
-run_argument = click.argument("run", metavar="RUN")
+run_argument = click.argument("run", metavar="RUN", shell_complete=complete_run)
 
 #: Seconds between two looks at the history.
 LOOK_SECONDS = 0.5

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tapeworks.cli.commands.show import run_argument, watch
+from tapeworks.cli.completion import complete_setting
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json, run_values
 from tapeworks.cli.descriptions import parse_grid, parse_settings, with_queue_options
@@ -30,6 +31,7 @@ from tapeworks.storage.records import RunRecord, RunStatus
     "--vary",
     multiple=True,
     metavar="NAME=A,B,…",
+    shell_complete=complete_setting,
     help="a run for every combination; a semicolon parts values that have commas",
 )
 @click.option("--follow", is_flag=True, help="wait for the run's end, as watch does")
@@ -74,7 +76,14 @@ def _tell(history: History, runs: Sequence[RunRecord], json: bool, *, as_list: b
 )
 @run_argument
 @click.option("--after", type=Whole(0), help="begin with the parameters after so many iterations")
-@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="another setting")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    shell_complete=complete_setting,
+    help="another setting",
+)
 @with_queue_options
 @click.option("--json", is_flag=True, help="print the new run as JSON")
 def retry_command(

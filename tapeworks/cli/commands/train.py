@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tapeworks.cli.completion import complete_run
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json, evaluation_words, run_values
 from tapeworks.cli.descriptions import with_name_options
@@ -49,7 +50,7 @@ from tapeworks.workers.cores import core_count
     is_flag=True,
     help="let the system place the workers; else each has its own core if there are as many",
 )
-@click.option("--resume", metavar="RUN", help="go on with this run")
+@click.option("--resume", metavar="RUN", shell_complete=complete_run, help="go on with this run")
 @click.option(
     "--stop-after", type=click.IntRange(min=1), help="pause when so many iterations are committed"
 )
