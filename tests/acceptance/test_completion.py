@@ -1,4 +1,4 @@
-"""What a shell completes, asked as its script asks it."""
+"""Completion in a shell, asked as its script asks it."""
 
 from __future__ import annotations
 
