@@ -1,4 +1,4 @@
-"""What a shell completes beside commands and options: runs, tags, columns and settings.
+"""Completion of runs, tags, columns and settings in a shell.
 
 Nothing is said or made while a person types: where there is no database, nothing is completed.
 """
@@ -85,17 +85,16 @@ def _settings() -> list[tuple[str, str]]:
     return [(f"{name}=", RunConfig.model_fields[name].description or "") for name in FIELDS]
 
 
-def _complete_columns(
+complete_run = _completes(_runs)
+complete_tag = _completes(_tags)
+complete_column = _completes(_columns)
+complete_setting = _completes(_settings)
+
+
+def complete_columns(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete the last of several columns."""
     before, comma, last = incomplete.rpartition(",")
     found = complete_column(context, parameter, last)
     return [CompletionItem(f"{before}{comma}{item.value}") for item in found]
-
-
-complete_run = _completes(_runs)
-complete_tag = _completes(_tags)
-complete_column = _completes(_columns)
-complete_setting = _completes(_settings)
-complete_columns = _complete_columns

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,21 +13,12 @@ from tapeworks.web.slots import MOST_QUERIES
 from tests.support.made_up import LEASE, submit
 from tests.support.web import ADDRESS, client_of
 
-API = "/api/v1"
-
 #: A run that is small to store.
 SMALL: dict[str, Any] = {"images": 8, "iterations": 6, "image_side": 6, "kernel_sizes": [3]}
 
 
 #: A file on the server, in place of the network that `SMALL` has.
 OWN = {"network": "x.py", "image_side": 27, "kernel_sizes": [3, 5, 7]}
-
-
-@pytest.fixture
-def client(history: History) -> Iterator[TestClient]:
-    with client_of(history) as opened:
-        opened.base_url = opened.base_url.join(f"{API}/")
-        yield opened
 
 
 class TestRefusals:
@@ -78,7 +68,7 @@ class TestRefusals:
     )
     def test_a_status_and_the_sentence_of_the_command_line(
         self,
-        client: TestClient,
+        rest: TestClient,
         history: History,
         method: str,
         path: str,
@@ -88,9 +78,9 @@ class TestRefusals:
     ) -> None:
         submit(history, name="there")
         history.claim(submit(history, name="driven").id, "alice", LEASE)
-        client.post("runs", json={"config": SMALL, "name": "mine"})
+        rest.post("runs", json={"config": SMALL, "name": "mine"})
         before = history.runs()
-        answer = client.request(method, path, json=body)
+        answer = rest.request(method, path, json=body)
         assert (answer.status_code, answer.headers["content-type"]) == (
             status,
             "application/problem+json",
@@ -112,64 +102,64 @@ class TestRefusals:
         ],
     )
     def test_a_wrong_method_is_told_the_right_ones(
-        self, client: TestClient, path: str, allowed: str
+        self, rest: TestClient, path: str, allowed: str
     ) -> None:
-        answer = client.put(path)
+        answer = rest.put(path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
 
-    def test_a_body_of_other_bytes_is_refused(self, client: TestClient) -> None:
+    def test_a_body_of_other_bytes_is_refused(self, rest: TestClient) -> None:
         header = {"Content-Type": "application/json"}
-        answer = client.post("runs", content=b"\x1f\xff", headers=header)
+        answer = rest.post("runs", content=b"\x1f\xff", headers=header)
         assert answer.status_code == 400
         assert answer.json()["detail"] == "Expected a body in UTF-8. Received: other bytes."
         for encoding in ("utf-16", "utf-16-le", "utf-32"):
-            answer = client.post("runs", content='{"name": "a"}'.encode(encoding), headers=header)
+            answer = rest.post("runs", content='{"name": "a"}'.encode(encoding), headers=header)
             assert answer.status_code == 400
-        answer = client.post("runs", content=b"{", headers=header)
+        answer = rest.post("runs", content=b"{", headers=header)
         assert answer.status_code == 422
         assert answer.json()["detail"].startswith("Expected a body in JSON.")
 
-    def test_runs_of_much_memory_are_refused(self, client: TestClient) -> None:
+    def test_runs_of_much_memory_are_refused(self, rest: TestClient) -> None:
         large = {"image_side": 400, "kernel_sizes": [1], "filters": 2, "microbatch_size": 1}
-        answer = client.post("runs", json={"config": large, "vary": {"seed": list(range(300))}})
+        answer = rest.post("runs", json={"config": large, "vary": {"seed": list(range(300))}})
         assert answer.status_code == 422
         assert "submit fewer at a time" in answer.json()["detail"]
 
     def test_a_database_that_is_gone_is_told(
-        self, client: TestClient, history: History, monkeypatch: pytest.MonkeyPatch
+        self, rest: TestClient, history: History, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail(*_: Any) -> None:
             raise StorageUnreachable("Cannot use the database")
 
         monkeypatch.setattr(type(history.database), "read", fail)
-        answer = client.get("runs/mine")
+        answer = rest.get("runs/mine")
         assert answer.status_code == 503
         assert answer.json()["detail"] == "Cannot use the database"
         assert answer.headers["retry-after"] == "5"
 
-    def test_more_queries_than_may_be_are_refused(self, client: TestClient) -> None:
-        slots = client.app.state.site.query_slots  # type: ignore[attr-defined]
+    def test_more_queries_than_may_be_are_refused(self, rest: TestClient) -> None:
+        slots = rest.app.state.site.query_slots  # type: ignore[attr-defined]
         holds = [slots.hold() for _ in range(MOST_QUERIES)]
         for one in holds:
             one.__enter__()
-        answer = client.post("query", json={"sql": "SELECT 1"})
+        answer = rest.post("query", json={"sql": "SELECT 1"})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert client.get("runs?where=1").status_code == 503
+        assert rest.get("runs?where=1").status_code == 503
         holds[0].__exit__(None, None, None)
-        assert client.post("query", json={"sql": "SELECT 1"}).status_code == 200
+        assert rest.post("query", json={"sql": "SELECT 1"}).status_code == 200
 
     def test_where_nothing_may_be_changed_all_can_be_read(self, history: History) -> None:
         submit(history, name="mine")
-        with client_of(history, read_only=True) as client:
+        with client_of(history, read_only=True) as rest:
             for method, path in (
                 ("POST", "runs"),
                 ("POST", "runs/mine/pause"),
                 ("POST", "runs/mine/retry"),
                 ("DELETE", "runs/mine"),
             ):
-                answer = client.request(method, f"{API}/{path}")
+                answer = rest.request(method, f"/api/v1/{path}")
                 assert answer.status_code == 403
                 assert answer.json()["detail"].startswith("This web page only reads.")
-            assert client.get(f"{API}/runs/mine").status_code == 200
-            answer = client.post(f"{API}/query", json={"sql": "SELECT count(*) FROM runs"})
+            assert rest.get("/api/v1/runs/mine").status_code == 200
+            answer = rest.post("/api/v1/query", json={"sql": "SELECT count(*) FROM runs"})
             assert answer.json()["rows"] == [[1]]

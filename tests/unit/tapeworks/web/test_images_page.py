@@ -6,7 +6,6 @@ import io
 import re
 import threading
 from array import array
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -30,13 +29,6 @@ from tapeworks.web.pages.images import hard_images, neighbours
 from tapeworks.web.pages.maps import COLOURS, colour
 from tapeworks.web.pages.pictures import Pictures
 from tests.support.made_up import LEASE, commit, submit
-from tests.support.web import client_of
-
-
-@pytest.fixture
-def client(history: History) -> Iterator[TestClient]:
-    with client_of(history) as opened:
-        yield opened
 
 
 def run_of(history: History, iterations: int = 2, **settings: Any) -> RunRecord:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,13 +15,6 @@ from tapeworks.web.pages.compare import compare_context
 from tapeworks.web.pages.iteration import iteration_context, repeated, strips
 from tests.support.made_up import LEASE, commit_of, iteration_of, submit
 from tests.support.stories import tell
-from tests.support.web import client_of
-
-
-@pytest.fixture
-def client(history: History) -> Iterator[TestClient]:
-    with client_of(history) as opened:
-        yield opened
 
 
 def test_a_ledger_tells_who_computed_what_and_when(client: TestClient, history: History) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +16,6 @@ from tapeworks.storage.records import RunStatus
 from tapeworks.web.pages.run_form import fields, mentioned
 from tests.support.made_up import submit
 from tests.support.web import client_of
-
-
-@pytest.fixture
-def client(history: History) -> Iterator[TestClient]:
-    with client_of(history) as opened:
-        yield opened
 
 
 def key_of(text: str) -> str:

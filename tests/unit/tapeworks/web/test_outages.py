@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,12 +18,6 @@ from tests.support.web import client_of
 
 #: Said of a form that was sent meanwhile.
 UNSURE = "done as a whole or not at all"
-
-
-@pytest.fixture
-def client(history: History) -> Iterator[TestClient]:
-    with client_of(history) as opened:
-        yield opened
 
 
 def test_a_file_that_is_away_is_told_never_made_anew_and_read_again(

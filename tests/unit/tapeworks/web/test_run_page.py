@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,12 +24,6 @@ from tests.support.training import submitted
 from tests.support.web import client_of
 
 DRIVEN = RunStatus.RUNNING
-
-
-@pytest.fixture
-def client(history: History) -> Iterator[TestClient]:
-    with client_of(history) as opened:
-        yield opened
 
 
 def charts_of(client: TestClient, run: RunRecord, more: str = "") -> dict[str, Any]:

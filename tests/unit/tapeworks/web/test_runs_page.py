@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -18,13 +17,6 @@ from tapeworks.web.pages import runs
 from tapeworks.web.pages.runs import chosen_columns, read_selection, with_values
 from tapeworks.web.pages.sparklines import MOST_POINTS, Span, Sparklines, points
 from tests.support.made_up import LEASE, commit, submit
-from tests.support.web import client_of
-
-
-@pytest.fixture
-def client(history: History) -> Iterator[TestClient]:
-    with client_of(history) as opened:
-        yield opened
 
 
 def labels(client: TestClient, query: str = "") -> list[str]:

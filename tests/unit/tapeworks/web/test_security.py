@@ -21,12 +21,6 @@ WRITE = "/somewhere"
 
 
 @pytest.fixture
-def client(history: History) -> Iterator[TestClient]:
-    with client_of(history) as opened:
-        yield opened
-
-
-@pytest.fixture
 def guarded(history: History) -> Iterator[TestClient]:
     """A client of a page that has a token, which the client does not know."""
     with client_of(history, token=TOKEN) as opened:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +15,6 @@ from tapeworks.web import site as kept_pages
 from tapeworks.web.site import LEFT_SECONDS, MOST_FRESH_SECONDS, SHARE, Site
 from tapeworks.web.slots import MOST_QUERIES
 from tests.support.made_up import submit
-from tests.support.web import client_of
 
 
 class Clock:
@@ -68,12 +66,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(kept_pages, "time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
-
-
-@pytest.fixture
-def client(history: History) -> Iterator[TestClient]:
-    with client_of(history) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import csv
 import html
 import io
 import re
-from collections.abc import Iterator
 
 import pytest
 from starlette.testclient import TestClient
@@ -17,13 +16,6 @@ from tapeworks.web.pages import sql
 from tapeworks.web.pages.sql import Asking, questions, take_question
 from tapeworks.web.problems import Refused
 from tests.support.made_up import submit
-from tests.support.web import client_of
-
-
-@pytest.fixture
-def client(history: History) -> Iterator[TestClient]:
-    with client_of(history) as opened:
-        yield opened
 
 
 def test_the_questions_are_those_of_the_document() -> None:
