@@ -119,12 +119,13 @@ class Pictures:
         def read() -> None:
             try:
                 with self._turn:
-                    images.set_result(read_pictures(run).training.images)
+                    found = read_pictures(run).training.images
             except BaseException as error:  # noqa: BLE001 - raised to those who ask
                 self._remember(_key(run), is_readable=False)
                 images.set_exception(error)
-            else:
+            else:  # remembered before anybody learns of it: nobody begins to read once more
                 self._remember(_key(run), is_readable=True)
+                images.set_result(found)
 
         threading.Thread(target=read, daemon=True).start()
         return images

@@ -204,6 +204,7 @@ def test_each_data_set_is_read_once_and_one_at_a_time(
 
     monkeypatch.setattr(pictures, "read_pictures", read)
     monkeypatch.setattr(pictures, "_key", lambda run: run.id)
+    monkeypatch.setattr(pictures, "WAIT_SECONDS", 60.0)
     shown = Pictures()
     for _ in range(3):  # as pages that are polled
         assert [shown.find_problem(run) for run in runs] == [None] * 4
