@@ -9,23 +9,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tapeworks.client import Client, Run, connect
+    from tapeworks import errors
+    from tapeworks.client.connecting import connect
+    from tapeworks.client.direct import Client
+    from tapeworks.client.runs import Run
     from tapeworks.model.config import RunConfig
     from tapeworks.storage.records import RunStatus
 
 #: What `import tapeworks` offers, and where it is: loaded when it is used, as commands are.
 _PLACES = {
-    "Client": "tapeworks.client",
-    "Run": "tapeworks.client",
+    "Client": "tapeworks.client.direct",
+    "Run": "tapeworks.client.runs",
     "RunConfig": "tapeworks.model.config",
     "RunStatus": "tapeworks.storage.records",
-    "connect": "tapeworks.client",
+    "connect": "tapeworks.client.connecting",
 }
 
-__all__ = ["Client", "Run", "RunConfig", "RunStatus", "connect"]
+__all__ = ["Client", "Run", "RunConfig", "RunStatus", "connect", "errors"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return importlib.import_module("tapeworks.errors")
     if name not in _PLACES:
         raise AttributeError(f"module 'tapeworks' has no attribute {name!r}")
     return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

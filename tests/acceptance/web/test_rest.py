@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import tapeworks
+from tapeworks.client.remote import RemoteClient, RemoteHistory, RemoteRun
+from tapeworks.client.web_requests import ATTEMPTS, Connection
 from tapeworks.errors import InvalidValue, UsageError, WebUnreachable
 from tapeworks.model.errors import ConfigurationError, NetworkNotAllowed
-from tapeworks.remote_client import RemoteClient, RemoteHistory, RemoteRun
-from tapeworks.remote_connection import ATTEMPTS, Connection
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.storage.errors import (
     CheckpointNotFound,

@@ -17,10 +17,11 @@ from urllib.parse import quote
 from tapeworks.cli import given
 from tapeworks.cli.choices import read_moment
 from tapeworks.cli.given import Described, Tags
-from tapeworks.client import Client, Run
+from tapeworks.client.direct import Client
+from tapeworks.client.runs import Run
+from tapeworks.client.web_requests import MOST_ITEMS, Connection, as_kind
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.model.config import RunConfig
-from tapeworks.remote_connection import MOST_ITEMS, Connection, as_kind
 from tapeworks.scheduler.submission import list_choices
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import QueryTooLarge, RunNotFound

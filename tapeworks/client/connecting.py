@@ -1,0 +1,30 @@
+"""The client of a database, or of a web page."""
+
+from __future__ import annotations
+
+import os
+
+from tapeworks.cli import given
+from tapeworks.client.direct import Client
+from tapeworks.errors import UsageError
+from tapeworks.places import find_places
+from tapeworks.storage.history import History
+
+
+def connect(
+    database_url: str | bytes | os.PathLike[str] | None = None, *, token: str | None = None
+) -> Client:
+    """A client of this database (a URL or the path of an SQLite file), else of the usual one.
+
+    The usual one is named by TAPEWORKS_DATABASE_URL, as for the command line. Raises storage's
+    `StorageUnreachable` or `SchemaMismatch`. An address http://… is that of a `tapeworks web`,
+    which is asked over REST with its `token`; raises `WebUnreachable`.
+    """
+    if isinstance(database_url, str) and database_url.lower().startswith(("http://", "https://")):
+        from tapeworks.client.remote import RemoteClient
+
+        return RemoteClient(database_url, given.read_optional(given.read_text, "token", token))
+    if token is not None:
+        raise UsageError("A token is for the address of a web page, such as http://127.0.0.1:8470.")
+    url = find_places().database_url if database_url is None else given.read_address(database_url)
+    return Client(History.open(url))

@@ -1,0 +1,175 @@
+"""The client of a database: submits runs and finds them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Never
+
+from tapeworks.cli import given
+from tapeworks.cli.choices import read_moment
+from tapeworks.cli.given import Tags
+from tapeworks.client.runs import Run
+from tapeworks.errors import InvalidValue
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.submission import grid, new_runs, prepare_runs
+from tapeworks.storage.connection.database import Database
+from tapeworks.storage.errors import NotCopied
+from tapeworks.storage.history import History
+from tapeworks.storage.queries.query_limits import (
+    DEFAULT_SECONDS,
+    LONGEST_SECONDS,
+    SHORTEST_SECONDS,
+)
+from tapeworks.storage.queries.search import find_runs, query
+from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.storage.references import validate_name
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class Client:
+    """Submits runs and finds them. Holds connections until `close`; also a context manager."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def __reduce__(self) -> Never:
+        raise NotCopied("client")
+
+    @property
+    def database(self) -> Database:
+        """The database that this client works with."""
+        return self._history.database
+
+    def submit(
+        self,
+        config: RunConfig,
+        *,
+        name: str | None = None,
+        tags: Tags | None = None,
+        note: str | None = None,
+        priority: int = 0,
+        paused: bool = False,
+        init_from: str | os.PathLike[str] | None = None,
+    ) -> Run:
+        """Queue a run for a scheduler of this database.
+
+        `init_from` is a safetensors file of initial parameters. Raises model's `ModelError` for
+        what cannot be trained, storage's `StorageError` for a name, tag or note that is none,
+        `InvalidValue` for a value of another kind.
+        """
+        return self.submit_grid(
+            config,
+            {},
+            name=name,
+            tags=tags,
+            note=note,
+            priority=priority,
+            paused=paused,
+            init_from=init_from,
+        )[0]
+
+    def submit_grid(
+        self,
+        config: RunConfig,
+        vary: Mapping[str, Iterable[Any]],
+        *,
+        name: str | None = None,
+        tags: Tags | None = None,
+        note: str | None = None,
+        priority: int = 0,
+        paused: bool = False,
+        init_from: str | os.PathLike[str] | None = None,
+    ) -> list[Run]:
+        """Queue a run for every combination of the settings that vary, all or none of them.
+
+        A name gets the runs' numbers: name-1, name-2, …
+        """
+        given_tags = {} if tags is None else tags
+        described = given.read_described(name=name, tags=given_tags, note=note, priority=priority)
+        label = validate_name(described.pop("name"))
+        status = RunStatus.PAUSED if given.read_truth("paused", paused) else RunStatus.QUEUED
+        start = given.read_optional(given.read_path, "init_from", init_from)
+        varied = given.read_mapping("vary", vary)
+        prepared = prepare_runs(grid(_settings_of(config), varied), start)
+        new = new_runs(prepared, name=label, is_grid=bool(varied), status=status, **described)
+        return [self._run(record) for record in self._history.queue.submit(new)]
+
+    def run(self, reference: str) -> Run:
+        """The run with this id, unique prefix of one, or name (the newest of it).
+
+        Raises storage's `RunNotFound` or `AmbiguousRun`.
+        """
+        self._history.release_abandoned()
+        return self._run(self._history.find_run(given.read_text("run", reference)))
+
+    def runs(
+        self,
+        *,
+        where: str | None = None,
+        status: str | Collection[str] | None = None,
+        tags: Tags | None = None,
+        since: date | timedelta | str | None = None,
+        sort: str = "created_at",
+        descending: bool = True,
+        limit: int | None = None,
+    ) -> list[Run]:
+        """The runs that fulfil everything that is asked for, by default the newest first.
+
+        `where` is a condition in SQL over the columns of the view `runs` (docs/queries.md);
+        `status` is one or several; `tags` must all be there; `since` is a time or day, local unless
+        it has a time zone, or so long ago. Raises storage's `QueryError` for what is no such
+        condition.
+        """
+        wanted: dict[str, Any] = {
+            "where": given.read_optional(given.read_text, "where", where),
+            "status": given.read_optional(given.read_statuses, "status", status) or (),
+            "tags": given.read_optional(given.read_tags, "tags", tags),
+            "since": given.read_optional(read_moment, "since", since),
+            "sort": given.read_text("sort", sort),
+            "descending": given.read_truth("descending", descending),
+            "limit": given.read_optional(given.read_count, "limit", limit),
+        }
+        self._history.release_abandoned()
+        found = find_runs(self.database, columns=["id"], **wanted)
+        return [self._run(self._history.find_run(str(run_id))) for run_id in found.column("id")]
+
+    def query(self, sql: str, *, seconds: float = DEFAULT_SECONDS) -> DataFrame:
+        """Return what a SELECT over the views finds; nothing can be changed with it.
+
+        Raises storage's `QueryError`, after so many seconds `QueryTimeout`.
+        """
+        import pandas
+
+        longest = given.read_number("seconds", seconds, SHORTEST_SECONDS, LONGEST_SECONDS)
+        found = query(self.database, given.read_text("sql", sql), seconds=longest)
+        return pandas.DataFrame(list(found.rows), columns=list(found.columns))
+
+    def close(self) -> None:
+        """Close all connections; the next use opens new ones."""
+        self.database.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self, record: RunRecord) -> Run:
+        return Run(self._history, record)
+
+
+def _settings_of(config: RunConfig) -> dict[str, Any]:
+    """Return the configuration's settings, to be checked again: a copy of one may hold anything."""
+    if not isinstance(config, RunConfig):
+        raise InvalidValue("a tapeworks.RunConfig", "config", config)
+    return {name: getattr(config, name) for name in config.model_fields_set}
