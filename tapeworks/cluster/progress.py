@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import Protocol
 
 from tapeworks.cli.describe import evaluation_words
 from tapeworks.cli.output import say, visible
@@ -17,10 +19,37 @@ LINE_SECONDS = 2.0
 NEWEST_SHARE = 0.2
 
 
+class Bar(Protocol):
+    """A line that changes, with sentences above it."""
+
+    def start(self) -> None:
+        """Show it."""
+
+    def stop(self) -> None:
+        """Leave it as it is."""
+
+    def print(self, sentence: str) -> None:
+        """Show a sentence."""
+
+    def update(self, completed: int, text: str) -> None:
+        """Show how far the run is."""
+
+
+#: Makes the bar of a run from its iterations and those that are completed; None: lines instead.
+MakeBar = Callable[[int, int], Bar | None]
+
+
+def terminal_bar(iterations: int, completed: int) -> Bar | None:
+    """Return a bar where standard error is a terminal."""
+    return _TerminalBar(iterations, completed) if sys.stderr.isatty() else None
+
+
 class Progress:
     """Shows iteration, loss, images/s, workers and time left."""
 
-    def __init__(self, iterations: int, completed: int = 0) -> None:
+    def __init__(
+        self, iterations: int, completed: int = 0, make_bar: MakeBar = terminal_bar
+    ) -> None:
         self._iterations, self._completed = iterations, completed
         self._seconds: float | None = None
         self._measured = ""
@@ -28,7 +57,7 @@ class Progress:
         self._said_at = self._evaluated_at = float("-inf")
         self._newest: IterationRecord | None = None
         self._unsaid = ""
-        self._bar = _Bar(iterations, completed) if sys.stderr.isatty() else None
+        self._bar = make_bar(iterations, completed)
 
     def __enter__(self) -> Progress:
         if self._bar:
@@ -94,7 +123,7 @@ class Progress:
         return f"loss {record.loss:.4f}  {self._measured}{speed}"
 
 
-class _Bar:
+class _TerminalBar:
     """Rich's progress bar, loaded only where there is a terminal."""
 
     def __init__(self, iterations: int, completed: int) -> None:

@@ -10,7 +10,7 @@ from types import FrameType
 
 from tapeworks.cli.output import say
 from tapeworks.cluster.embedded import start_cluster
-from tapeworks.cluster.progress import Progress
+from tapeworks.cluster.progress import MakeBar, Progress, terminal_bar
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets import Split
 from tapeworks.model.networks.own.allowed import allow
@@ -75,6 +75,8 @@ class Session:
     control: Control
     workers: int  #: 0 computes in this process
     pinned: bool  #: has each worker on a core of its own, if there are as many
+    tell: Callable[[str], None] = say  #: shows the user a sentence
+    make_bar: MakeBar = terminal_bar  #: shows the user the run's progress
 
     def run(self, run: RunRecord, config: RunConfig, data: Split) -> RunRecord:
         """Drive the run to its end, or until the control stops it.
@@ -93,6 +95,7 @@ class Session:
                     redis_url,
                     control,
                     pinned=self.pinned,
+                    tell=self.tell,
                 ) as means,
             ):
                 return self._drive(run, config, data, means)
@@ -110,7 +113,7 @@ class Session:
             if news := means.check():
                 progress.notice(news)
 
-        with Progress(config.iterations, run.completed_iterations) as progress:
+        with Progress(config.iterations, run.completed_iterations, self.make_bar) as progress:
             driver = Driver(
                 history=self.history,
                 dispatcher=means.dispatcher,
@@ -158,6 +161,7 @@ def means_for(
     control: Control,
     *,
     pinned: bool = False,
+    tell: Callable[[str], None] = say,
 ) -> Iterator[Means]:
     """This process, or so many workers behind this Redis, or behind a private one.
 
@@ -168,14 +172,14 @@ def means_for(
             allow(source)
         from tapeworks.scheduler.dispatch.local import LocalDispatcher
 
-        say("Compiling")
+        tell("Compiling")
         local = LocalDispatcher()
         local.prepare(config.spec)
         yield Means(dispatcher=local, check=lambda: None)
         return
     signer = find_places().signer()
     with start_cluster(
-        redis_url, workers, config.spec, source, control, say, signer, pinned=pinned
+        redis_url, workers, config.spec, source, control, tell, signer, pinned=pinned
     ) as cluster:
         from tapeworks.scheduler.dispatch.celery import CeleryDispatcher
 

@@ -19,22 +19,18 @@ from tapeworks.cli.files import check_writable, write_file
 from tapeworks.cli.option_kinds import PathType
 from tapeworks.cli.options import Request, with_run_options
 from tapeworks.cli.output import put, say, succeeds, visible
-from tapeworks.cluster.forecast import Forecast
-from tapeworks.cluster.redis_rights import check_roles
-from tapeworks.cluster.redis_server import check_private_redis
+from tapeworks.cluster.preparation import check_redis, choose_workers, find_resumable
 from tapeworks.cluster.session import Session
 from tapeworks.cluster.web_page import web_page
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model import datasets
-from tapeworks.model.config import RunConfig, restore_config
-from tapeworks.places import Places, find_places
+from tapeworks.model.config import restore_config
+from tapeworks.places import find_places
 from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.submission import prepare_runs, submit
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus, iteration_count
-from tapeworks.wire.exchange import Exchange
-from tapeworks.workers.cores import core_count
 
 
 @click.command("train", epilog="Example: tapeworks train --dataset mnist --images 200 --workers 2")
@@ -92,19 +88,19 @@ def train_command(
         data = datasets.load(config)
         [prepared] = prepare_runs([config], request.init_from, lambda _: data)
         config = prepared.config
-        count, told = _choose_workers(config, workers, stop_after)
-        _check_redis(places, count)
+        count, told = choose_workers(config, workers, stop_after)
+        check_redis(places, count)
         history = open_history()
         run = submit(history, prepared, status=RunStatus.PAUSED, **described)
     else:
         if described or not request.is_empty:
             raise UsageError("--resume goes on with a run's own settings; leave out all others.")
         history = open_history()
-        run = _resumable(history, resume, stop_after)
+        run = find_resumable(history, resume, stop_after)
         config = restore_config(run.configuration)
         data = datasets.load(config)
-        count, told = _choose_workers(config, workers, stop_after, run.completed_iterations)
-        _check_redis(places, count)
+        count, told = choose_workers(config, workers, stop_after, run.completed_iterations)
+        check_redis(places, count)
     if told:
         say(told)
     session = Session(
@@ -139,42 +135,6 @@ def _exit_code(run: RunRecord, stop_after: int | None) -> ExitCode:
         return ExitCode.DONE
     say(f"Go on with: tapeworks train --resume {run.id}")
     return ExitCode.DONE if run.completed_iterations == stop_after else ExitCode.INTERRUPTED
-
-
-def _choose_workers(
-    config: RunConfig, asked: int | None, stop_after: int | None, completed: int = 0
-) -> tuple[int, str | None]:
-    """Return the number of workers, and a sentence about the choice."""
-    iterations = min(config.iterations, stop_after or config.iterations) - completed
-    forecast = Forecast(config=config, iterations=iterations, cores=core_count())
-    count = forecast.choose_workers() if asked is None else asked
-    return count, forecast.explain(asked)
-
-
-def _check_redis(places: Places, workers: int) -> None:
-    """Find out before a run is stored that it could not be driven."""
-    if workers:
-        places.signer()
-    if workers and places.named_redis_url:
-        Exchange(places.named_redis_url).check()
-        check_roles(places.named_redis_url, "train", "scheduler", "worker")
-    elif workers:
-        check_private_redis()
-
-
-def _resumable(history: History, reference: str, stop_after: int | None) -> RunRecord:
-    history.release_abandoned()
-    run = history.find_run(reference)
-    if run.status not in {RunStatus.PAUSED, RunStatus.QUEUED}:
-        raise UsageError(
-            f"Run {run.id} is {run.status.value}; only a paused or queued one goes on."
-        )
-    if stop_after is not None and stop_after <= run.completed_iterations:
-        raise UsageError(
-            f"Run {run.id} has {run.completed_iterations} iterations already; expected a later "
-            f"one to stop after. Received: --stop-after {stop_after}."
-        )
-    return run
 
 
 def _summarise(
