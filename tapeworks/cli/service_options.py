@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tapeworks.cli.option_kinds import Whole
 from tapeworks.cluster.session import tell_at_once
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
 from tapeworks.model.settings import HIGHEST_PORT, LEVELS, LogFormat, Setting, Settings
@@ -111,7 +112,7 @@ class SettingOption(click.Option):
 _OPTIONS = (
     click.option(
         "--metrics-port",
-        type=click.IntRange(0, HIGHEST_PORT),
+        type=Whole(0, HIGHEST_PORT),
         cls=SettingOption,
         setting=Settings.metrics_port,
         help="serve metrics for Prometheus at this port; 0: do not  [default: 0]",

@@ -12,6 +12,7 @@ import pytest
 
 from tapeworks.__main__ import cli
 from tapeworks.cli.commands import COMMANDS
+from tapeworks.cli.option_kinds import Number, Whole
 from tests.support.calls import Call
 
 
@@ -75,3 +76,15 @@ def test_without_a_command_the_help_is_a_hint_and_the_call_is_wrong(call: Call) 
     hinted = call("")
     assert (hinted.code, hinted.out) == (2, "")
     assert lists_every_command(hinted.err)
+
+
+def test_every_number_is_refused_in_the_sentences_of_numbers() -> None:
+    plain = (click.types.IntParamType, click.types.FloatParamType)
+    kinds = {
+        (name, parameter.name): type(parameter.type)
+        for name, command in commands()
+        for parameter in command.params
+        if isinstance(parameter.type, plain)
+    }
+    assert kinds
+    assert {place for place, kind in kinds.items() if kind not in {Whole, Number}} == set()

@@ -10,6 +10,7 @@ import click
 from tapeworks.cli.commands.show import run_argument
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
+from tapeworks.cli.option_kinds import Whole
 from tapeworks.cli.output import put, say
 from tapeworks.cluster.progress import Progress
 from tapeworks.cluster.session import Onlooker, interruptible, means_for
@@ -46,7 +47,7 @@ def _iterations(value: str, context: click.Context, parameter: click.Parameter) 
 @click.argument("iterations", metavar="[ITERATION]...", nargs=-1, callback=_read)
 @click.option(
     "--workers",
-    type=click.IntRange(min=0),
+    type=Whole(0),
     default=0,
     show_default=True,
     help="worker processes behind a private Redis; 0 needs no queue",

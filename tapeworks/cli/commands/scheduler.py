@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tapeworks.cli.connection import open_history
+from tapeworks.cli.option_kinds import Whole
 from tapeworks.cli.service_options import Service, with_service_options
 from tapeworks.cluster.redis_rights import check_roles
 from tapeworks.cluster.session import DRAINING, interruptible
@@ -41,7 +42,7 @@ MOST_RUNS = 64
 @click.command("scheduler", epilog="Example: tapeworks scheduler --max-runs 2")
 @click.option(
     "--max-runs",
-    type=click.IntRange(min=1, max=MOST_RUNS),
+    type=Whole(1, MOST_RUNS),
     default=1,
     show_default=True,
     help="runs to drive at the same time",

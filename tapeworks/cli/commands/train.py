@@ -16,7 +16,7 @@ from tapeworks.cli.describe import as_json, evaluation_words, run_values
 from tapeworks.cli.descriptions import with_name_options
 from tapeworks.cli.destinations import full_name, is_stdout
 from tapeworks.cli.files import check_writable, write_file
-from tapeworks.cli.option_kinds import PathType
+from tapeworks.cli.option_kinds import PathType, Whole
 from tapeworks.cli.options import Request, with_run_options
 from tapeworks.cli.output import put, say, succeeds, visible
 from tapeworks.cluster.preparation import check_redis, choose_workers, find_resumable
@@ -38,7 +38,7 @@ from tapeworks.storage.records import RunRecord, RunStatus, iteration_count
 @with_name_options
 @click.option(
     "--workers",
-    type=click.IntRange(min=0),
+    type=Whole(0),
     help="worker processes; 0 needs no queue  [default: as many as make it faster]",
 )
 @click.option(
@@ -47,9 +47,7 @@ from tapeworks.storage.records import RunRecord, RunStatus, iteration_count
     help="let the system place the workers; else each has its own core if there are as many",
 )
 @click.option("--resume", metavar="RUN", shell_complete=complete_run, help="go on with this run")
-@click.option(
-    "--stop-after", type=click.IntRange(min=1), help="pause when so many iterations are committed"
-)
+@click.option("--stop-after", type=Whole(1), help="pause when so many iterations are committed")
 @click.option(
     "--plot",
     type=PathType(),

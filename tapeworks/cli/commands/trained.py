@@ -11,7 +11,7 @@ from tapeworks.cli.choices import Choice, parameters_of, with_choice
 from tapeworks.cli.commands.show import run_argument
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
-from tapeworks.cli.option_kinds import PathType
+from tapeworks.cli.option_kinds import PathType, Whole
 from tapeworks.cli.output import put, put_table, say
 from tapeworks.cluster.session import Onlooker, interruptible, means_for
 from tapeworks.errors import ExitCode, UsageError
@@ -48,12 +48,12 @@ Examples:
 @with_choice
 @click.option(
     "--test-images",
-    type=click.IntRange(min=1),
+    type=Whole(1),
     help="held-out images  [default: as many as the run has]",
 )
 @click.option(
     "--workers",
-    type=click.IntRange(min=0),
+    type=Whole(0),
     default=0,
     show_default=True,
     help="worker processes behind a private Redis; 0 needs no queue",

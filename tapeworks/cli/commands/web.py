@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from tapeworks.cli.option_kinds import PathType
+from tapeworks.cli.option_kinds import PathType, Whole
 from tapeworks.cli.output import put, say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model.settings import HIGHEST_PORT
@@ -33,7 +33,7 @@ SHORTEST_TOKEN = 16
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, HIGHEST_PORT),
+    type=Whole(0, HIGHEST_PORT),
     default=DEFAULT_PORT,
     show_default=True,
     help="0: one that is free",

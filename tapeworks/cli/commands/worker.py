@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tapeworks.cli.describe import as_json, clock
-from tapeworks.cli.option_kinds import PathType
+from tapeworks.cli.option_kinds import PathType, Whole
 from tapeworks.cli.output import put, put_table, say
 from tapeworks.cli.service_options import Service, SettingOption, with_service_options
 from tapeworks.cluster.redis_rights import check_roles
@@ -41,7 +41,7 @@ HEADERS = ("WORKER", "STATE", "SINCE", "SHARD", "IMAGES", "IMAGES/S", "MEMORY", 
 @click.command("worker", epilog="Example: tapeworks worker --processes 2")
 @click.option(
     "--processes",
-    type=click.IntRange(min=1),
+    type=Whole(1),
     default=1,
     show_default=True,
     help="worker processes, at best one per core",

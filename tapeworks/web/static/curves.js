@@ -56,7 +56,7 @@ function axis(size, logarithmic = false) {
 }
 
 function options(chart, figure) {
-  const whole = (_, ticks) => ticks.map((tick) => Number.isInteger(tick) ? String(tick) : "");
+  const whole = (_, ticks) => ticks.map((tick) => Number.isInteger(tick) && tick >= 0 ? String(tick) : "");
   return {
     width: Math.max(figure.clientWidth, 200),
     height: HEIGHT,
@@ -85,9 +85,16 @@ function show(chart) {
   const plot = new uPlot(settings, data, figure);
   const write = addLegend(figure, plot, chart, (line) => look(chart, line));
   plot.hooks.setCursor = [write];
+  centre(plot);
   drawn.set(chart.name, { kind, figure, plot, write });
   figure.style.minHeight = "";
   tell(drawn.get(chart.name), chart);
+}
+
+// An iteration alone stands in the middle; uPlot has it at the left of a hundred.
+function centre(plot) {
+  const [first, ...others] = plot.data[0];
+  if (!others.length) plot.setScale("x", { min: first - 1, max: first + 1 });
 }
 
 // Says in words what the picture shows.
@@ -116,6 +123,7 @@ function refresh(old, chart, data) {
   const isPart = before.length > 1 && (min > before[0] || max < before[before.length - 1]);
   plot.setData(data, !isPart);
   if (isPart) plot.setScale("x", { min, max });
+  else centre(plot);
   tell(old, chart);
 }
 

@@ -4,10 +4,19 @@
 const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3]];
 const COLOURS = 8;
 
-// Lines that people have hidden; they stay so when a chart is drawn anew.
-const hidden = new Set();
+const keyOf = (chart, line) =>
+  [chart.name, line.run, line.label, line.dots ? "points" : "line"].join("\t");
 
-const keyOf = (chart, line) => JSON.stringify([chart.name, line.run, line.label, line.dots]);
+// Lines that people have hidden. They stay so when a chart is drawn anew, and for whoever opens the
+// page's address; it has them behind `#`, as they are nothing that the server has to know.
+const hidden = new Set(new URLSearchParams(location.hash.slice(1)).getAll("hide"));
+
+function hide(key, isHidden) {
+  if (isHidden) hidden.add(key);
+  else hidden.delete(key);
+  const names = new URLSearchParams([...hidden].map((each) => ["hide", each]));
+  history.replaceState(history.state, "", hidden.size ? `#${names}` : location.pathname + location.search);
+}
 
 // How the line of the run with this number is told from those of others, also without its colour.
 export function lookOf(number) {
@@ -53,8 +62,7 @@ function makeEntry(plot, chart, line, index, look) {
   label.append(box, swatch(line, look), ` ${line.label} `, value);
   entry.append(label);
   box.addEventListener("change", () => {
-    if (box.checked) hidden.delete(keyOf(chart, line));
-    else hidden.add(keyOf(chart, line));
+    hide(keyOf(chart, line), !box.checked);
     plot.setSeries(index, { show: box.checked });
   });
   const stress = (chosen) => () => plot.setSeries(chosen, { focus: true });

@@ -116,6 +116,15 @@ def test_runs_are_chosen_and_compared(served_history: History, open_window: Open
     legend = page.locator("[data-chart='loss'] .lines").inner_text()
     assert "one" in legend
     assert "other" in legend
+    box = page.locator("[data-chart='loss'] .lines").get_by_role("checkbox", name="other")
+    box.uncheck()
+    friend = open_window().page
+    friend.goto(page.url)
+    lines = friend.locator("[data-chart='loss'] .lines")
+    expect(lines.get_by_role("checkbox", name="one")).to_be_checked()
+    expect(lines.get_by_role("checkbox", name="other")).not_to_be_checked()
+    box.check()
+    assert "#" not in page.url
 
 
 def test_names_reasons_and_owners_are_no_markup(served_history: History, open_window: Open) -> None:
