@@ -106,6 +106,10 @@ class Choice:
         return history.checkpoint(run.id, after)
 
 
+#: No choice.
+NEWEST = Choice(after=None, metric=None)
+
+
 def with_choice(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command the options `--after` and `--best`; it gets them as its argument `choice`."""
 

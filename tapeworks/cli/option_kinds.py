@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,18 @@ class PathType(click.ParamType[Path]):
             return Path(expand_home(str(value)))
         except ValueError as error:
             self.fail(f"{error}.", param, ctx)
+
+
+class WrittenPath(click.ParamType[str]):
+    """A path whose slash at the end, if it has one, tells of a directory to be made."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the path as text."""
+        path = str(PathType().convert(value, param, ctx))
+        ends_in_slash = str(value).endswith(os.sep) and not path.endswith(os.sep)
+        return f"{path}{os.sep}" if ends_in_slash else path
 
 
 class Whole(click.IntRange):

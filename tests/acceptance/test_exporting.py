@@ -64,10 +64,44 @@ def test_exported_parameters_are_those_of_the_digest_also_of_earlier_iterations(
 def test_exported_parquet_has_the_types_of_the_history(
     trained: dict[str, Any], call: Call, found: History
 ) -> None:
-    assert call("export first --to parquet --output history.parquet").code == 0
-    rows = parquet.read_table("history.parquet").to_pylist()
-    expected = [asdict(record) for record in found.iterations(trained["id"])]
-    assert [row | {"run_id": trained["id"]} for row in rows] == expected
+    assert call("export first --output history.PARQUET").code == 0
+    rows = parquet.read_table("history.PARQUET").to_pylist()
+    records = found.iterations(trained["id"])
+    assert [(row["run"], row["run_name"]) for row in rows] == [(trained["id"], "first")] * 5
+    for row, record in zip(rows, records, strict=True):
+        expected = asdict(record)
+        assert expected.pop("run_id") == trained["id"]
+        assert {name: row[name] for name in expected} == expected
+    [evaluation] = found.evaluations(trained["id"])
+    assert [row["test_loss"] for row in rows] == [None] * 4 + [evaluation.loss]
+    assert [row["test_accuracy"] for row in rows] == [None] * 4 + [evaluation.accuracy]
+
+
+def test_histories_of_several_runs_are_one_table(
+    trained: dict[str, Any], call: Call, found: History
+) -> None:
+    again = call("train --workers 0 --iterations 2 --json").values
+    waiting = call("submit --paused --json").values
+
+    told = call(f"export first {again['id']} {waiting['id']} first --output both.csv")
+
+    assert (told.code, "has no iteration yet; it is paused" in told.err) == (0, True)
+    rows = list(csv.DictReader(io.StringIO(Path("both.csv").read_text())))
+    assert [row["run"] for row in rows] == [trained["id"]] * 5 + [again["id"]] * 2
+    assert [row["run_name"] for row in rows] == ["first"] * 5 + [""] * 2
+    assert [float(row["loss"]) for row in rows] == trained["losses"] + again["losses"]
+    assert call("export first again --to keras --output both.keras").code == 2
+    assert call(f"export {again['id']} first --to parquet --output both").code == 0
+    table = parquet.read_table("both")
+    assert [str(table.schema.field(name).type) for name in ("run_name", "test_loss")] == [
+        "string",
+        "double",
+    ]
+    values = call(f"export first {waiting['id']} --to json").values
+    assert [(one["id"], len(one["history"])) for one in values] == [
+        (trained["id"], 5),
+        (waiting["id"], 0),
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -75,13 +109,13 @@ def test_an_existing_saved_model_is_replaced_as_a_whole(
     trained: dict[str, Any], call: Call
 ) -> None:
     Path("model").mkdir()
-    before = {path.name for path in Path().iterdir()}
+    before = {path.name for path in Path().iterdir()} | {"home"}  # where Keras leaves its settings
     assert call("export first --to savedmodel --after 0 --output model").code == 0
     (Path("model") / "old").touch()
-    assert call("export first --to savedmodel --output model").code == 0
+    assert call("export first --output model/").code == 0
     assert (Path("model") / "saved_model.pb").is_file()
     assert not (Path("model") / "old").exists()
-    assert {path.name for path in Path().iterdir()} == before
+    assert {path.name for path in Path().iterdir()} | {"home"} == before
 
 
 def test_the_best_evaluations_parameters_are_exported(
@@ -98,5 +132,5 @@ def test_an_existing_file_is_replaced_as_a_whole(trained: dict[str, Any], call: 
     Path("history.csv").write_text("old")
     before = {path.name for path in Path().iterdir()}
     assert call("export first --output history.csv").code == 0
-    assert Path("history.csv").read_text().startswith("iteration,")
+    assert Path("history.csv").read_text().startswith("run,run_name,iteration,")
     assert {path.name for path in Path().iterdir()} == before

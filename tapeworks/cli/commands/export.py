@@ -1,110 +1,74 @@
-"""`tapeworks export`: a run's history, parameters or network as a file for other programs."""
+"""`tapeworks export`: runs' histories, or a run's parameters or network, for other programs."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from tapeworks.cli.choices import Choice, parameters_of, with_choice
-from tapeworks.cli.commands.show import run_argument
+from tapeworks.cli.choices import Choice, with_choice
+from tapeworks.cli.completion import complete_run
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.exports import HISTORIES, TEXTS, Form, export_content
-from tapeworks.cli.files import (
-    check_directory_writable,
-    check_writable,
-    put_path,
-    write_file,
-    write_whole,
-)
-from tapeworks.cli.option_kinds import PathType
+from tapeworks.cli.files import put_path
+from tapeworks.cli.option_kinds import WrittenPath
 from tapeworks.cli.output import put, say
-from tapeworks.errors import ExitCode, UsageError
-from tapeworks.model.config import restore_config
-from tapeworks.storage.history import History
+from tapeworks.errors import ExitCode
+from tapeworks.exporting.files import Export, plan_export, write_export
+from tapeworks.exporting.forms import HISTORIES, NETWORKS, Form
 from tapeworks.storage.records import RunRecord
-
-#: The ending of Keras's own files, without which it loads none.
-KERAS_ENDING = ".keras"
-
-#: The file that the directory of every SavedModel holds.
-SAVED_MODEL_MARK = "saved_model.pb"
-
 
 EPILOG = """\b
 Examples:
-  tapeworks export first --to csv --output first.csv
-  tapeworks export first --to keras --best loss --output first.keras
+  tapeworks export first --output first.csv
+  tapeworks export grid-1 grid-2 --output grid.parquet
+  tapeworks export first --best loss --output first.keras
+  tapeworks export first --output first/
 """
 
 
 @click.command("export", epilog=EPILOG)
-@run_argument
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run)
 @click.option(
     "--to",
     type=click.Choice([form.value for form in Form]),
-    default=Form.CSV.value,
-    show_default=True,
     help="csv, json, parquet: the history; safetensors: the parameters; "
-    "keras, savedmodel: the network with its parameters",
+    "keras, savedmodel: the network with its parameters  [default: by the ending of --output, "
+    "else csv]",
 )
 @click.option(
     "--output",
-    type=PathType(),
-    help="file to write, of savedmodel a directory  [default: csv and json to stdout]",
+    type=WrittenPath(),
+    help="file to write, of savedmodel a directory, which ends in a slash  [default: csv and json "
+    "to stdout]",
 )
 @with_choice
-def export_command(run: str, to: str, output: Path | None, choice: Choice) -> int:
-    """Write a run's history, parameters or network to a file.
+def export_command(
+    runs: tuple[str, ...], to: str | None, output: str | None, choice: Choice
+) -> int:
+    """Write runs' histories, or a run's parameters or network, to a file.
+
+    Histories of several runs are one table, whose columns run and run_name tell them apart;
+    test_loss and test_accuracy were measured on held-out images after that iteration.
 
     The Keras model and the SavedModel take images as float32 (n, side, side) in [0, 1], grey
     levels divided by 255, and give logits (n, classes) in the order of the run's classes. They
     are made of Keras's own layers and load without Tapeworks.
     """
-    form = Form(to)
-    _check(form, output, choice)
+    export = plan_export(output, Form(to) if to else None, choice=choice, runs=len(set(runs)))
     history = open_history()
-    found = history.find_run(run)
-    if output is None:
-        put(export_content(history, found, form, choice).decode().rstrip("\n"))
-        return ExitCode.DONE
-    if form in {Form.KERAS, Form.SAVEDMODEL}:
-        _write_network(history, found, form, choice, output)
-    else:
-        write_file(output, export_content(history, found, form, choice))
-    put_path(output)
+    found = list({run.id: run for run in map(history.find_run, runs)}.values())
+    content = write_export(history, found, export)
+    if content is not None:
+        put(content.decode().rstrip("\n"))
+    _report(found, export)
+    if export.output is not None:
+        put_path(export.output)
     return ExitCode.DONE
 
 
-def _check(form: Form, output: Path | None, choice: Choice) -> None:
-    """Refuse what cannot work before anything is read."""
-    if choice.is_made and form in HISTORIES:
-        raise UsageError(f"--after and --best choose parameters. Received: --to {form.value}.")
-    if output is None:
-        if form not in TEXTS:
-            raise UsageError(f"{form.value} is no text; name a file with --output.")
-    elif form is Form.SAVEDMODEL:
-        check_directory_writable(output, SAVED_MODEL_MARK)
-    elif form is Form.KERAS and output.suffix != KERAS_ENDING:
-        raise UsageError(f"Keras loads files that end in {KERAS_ENDING}. Received: {output}.")
-    else:
-        check_writable(output)
-
-
-def _write_network(
-    history: History, run: RunRecord, form: Form, choice: Choice, output: Path
-) -> None:
-    checkpoint = choice.checkpoint(history, run)
-    from tapeworks.cli import keras_export  # takes seconds: it loads TensorFlow and Keras
-
-    config = restore_config(run.configuration)
-    if not config.is_built_in:
-        raise UsageError(
-            f"Only the built-in network can be exported as {form.value}; export the parameters "
-            f"of {config.network} with --to safetensors, and build your own model around them."
-        )
-    arrays = parameters_of(checkpoint, config.spec)
-    model = keras_export.keras_model(config.built_in, arrays)
-    with write_whole(output) as complete:
-        keras_export.write(model, complete, as_directory=form is Form.SAVEDMODEL)
-    say(f"The logits stand in the order of the classes: {', '.join(map(str, config.classes))}")
+def _report(runs: list[RunRecord], export: Export) -> None:
+    if export.form in NETWORKS:
+        classes = ", ".join(map(str, runs[0].configuration["classes"]))
+        say(f"The logits stand in the order of the classes: {classes}")
+    if export.form in HISTORIES:
+        for run in runs:
+            if run.final_loss is None:
+                say(f"Run {run.id} has no iteration yet; it is {run.status.value}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from tapeworks.cli.choices import Choice
-from tapeworks.cli.exports import Form, export_content
 from tapeworks.cli.given import read_whole
+from tapeworks.exporting.contents import export_content
+from tapeworks.exporting.forms import Form
 from tapeworks.web.site import Site
 
 #: The media type of each form.
@@ -33,7 +34,7 @@ def _add(router: APIRouter, site: Site, form: Form) -> None:
         chosen = None if not after or form is not Form.SAFETENSORS else read_whole("after", after)
         run = site.history.find_run(run_id)
         choice = Choice(after=chosen, metric=None)
-        content = export_content(site.history, run, form, choice)
+        content = export_content(site.history, [run], form, choice)
         suffix = "" if chosen is None else f"-after-{chosen}"
         name = f"{run.id}{suffix}.{form.value}"
         headers = {"content-disposition": f'attachment; filename="{name}"'}

@@ -245,7 +245,7 @@ def test_the_page_reads_no_network_file(client: TestClient, history: History) ->
 def test_files_are_those_of_the_command_line(client: TestClient, history: History) -> None:
     run = tell(history, [[4.0], [3.0]])
     table = client.get(f"/runs/{run.id}/download.csv")
-    assert table.text.splitlines()[0].startswith("iteration,images,loss,")
+    assert table.text.splitlines()[0].startswith("run,run_name,iteration,images,loss,")
     assert table.headers["content-disposition"] == f'attachment; filename="{run.id}.csv"'
     assert json.loads(client.get(f"/runs/{run.id}/download.json").text)["losses"] == [4.0, 3.0]
     assert client.get(f"/runs/{run.id}/download.parquet").content[:4] == b"PAR1"
