@@ -53,10 +53,10 @@ def find_lost_claim(connection: Connection, bids: Sequence[Bid]) -> Claim | None
         update(runs)
         .where(runs.c.status == RunStatus.RUNNING, runs.c.owner == bid.owner, won)
         .values(lease_until=bid.lease_until)
-        .returning(runs.c.id, runs.c.term)
+        .returning(runs.c.id, runs.c.term, runs.c.name)
     )
     row = connection.execute(statement).first()
-    return Claim(run_id=row.id, owner=bid.owner, term=row.term) if row else None
+    return _claim(row, bid) if row else None
 
 
 def take_next(
@@ -134,7 +134,7 @@ def _take(
             lease_until=bid.lease_until,
             started_at=func.coalesce(runs.c.started_at, bid.now),
         )
-        .returning(runs.c.id, runs.c.term, runs.c.completed_iterations)
+        .returning(runs.c.id, runs.c.term, runs.c.name, runs.c.completed_iterations)
     )
     taken = connection.execute(statement).one_or_none()
     if taken is None:
@@ -144,7 +144,11 @@ def _take(
         f"{kind} by {name_owner(bid.owner)} after {iteration_count(taken.completed_iterations)}"
     )
     note(connection, taken.id, bid.now, kind, message)
-    return Claim(run_id=taken.id, owner=bid.owner, term=taken.term)
+    return _claim(taken, bid)
+
+
+def _claim(row: Any, bid: Bid) -> Claim:
+    return Claim(run_id=row.id, owner=bid.owner, term=row.term, name=row.name)
 
 
 def is_abandoned(connection: Connection, now: datetime) -> ColumnElement[bool]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 #: Priorities that a run may have: as many as anybody needs, within a database's whole numbers.
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -1_000_000, 1_000_000
+
+#: Losses from the one on or below the other are written with a power of ten.
+LARGE_LOSS, SMALL_LOSS = 1e9, 1e-3
 
 
 class RunStatus(StrEnum):
@@ -112,6 +116,11 @@ class RunRecord:
         """The number of the iteration that its initial parameters go into."""
         return self.parent_iterations or 0
 
+    @property
+    def label(self) -> str:
+        """Its id, and its name if it has one."""
+        return run_label(self.id, self.name)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
@@ -123,6 +132,13 @@ class Claim:
     owner: str
     #: The number of this claim.
     term: int
+    #: The run's name, for those who read of it.
+    name: str | None = field(default=None, compare=False)
+
+    @property
+    def label(self) -> str:
+        """The run's id, and its name if it has one."""
+        return run_label(self.run_id, self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,6 +320,25 @@ def best(evaluations: Iterable[EvaluationRecord], metric: Metric) -> EvaluationR
         if (badness := metric.badness(each)) is not None
     ]
     return min(ranked, key=lambda found: found[:2])[2] if ranked else None
+
+
+def run_label(run_id: str, name: str | None) -> str:
+    """Return a run's id for people, with its name beside it."""
+    return f"{run_id} ({name})" if name else run_id
+
+
+def loss_text(loss: float | None) -> str:
+    """Return a loss for people, one beyond four decimals as a power of ten; a dash for none."""
+    if loss is None:
+        return "-"
+    if not math.isfinite(loss) or abs(loss) >= LARGE_LOSS:
+        return f"{loss:.4e}"
+    return f"{loss:.2e}" if 0 < abs(loss) < SMALL_LOSS else f"{loss:.4f}"
+
+
+def sum_words(images: int) -> str:
+    """Return what every loss of an iteration or an evaluation is."""
+    return f"sum over {images:,} {'image' if images == 1 else 'images'}"
 
 
 def iteration_count(count: int) -> str:

@@ -194,7 +194,7 @@ class Driver:
             history.apply_request(claim)
         else:
             self._leave(history, claim, RunStatus.QUEUED, str(error))
-        self.events(Notice("run_left", f"Run {claim.run_id}: {error}"))
+        self.events(Notice("run_left", f"Run {claim.label}: {error}"))
 
     def _load(self, config: RunConfig) -> tuple[Split, str]:
         """The images and the digest of those to train on, which takes seconds for each gigabyte."""

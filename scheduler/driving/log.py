@@ -24,6 +24,7 @@ from tapeworks.storage.records import (
     IterationRecord,
     RunRecord,
     iteration_count,
+    loss_text,
 )
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Log:
     def __init__(self) -> None:
         self._said_at = float("-inf")
         self._measured: dict[str, str] = {}  #: of runs in progress, as evaluated last
+        self._labels: dict[str, str] = {}  #: of runs in progress
 
     def __call__(self, event: Event) -> None:
         """Log a line, if the event is worth one."""
@@ -51,7 +53,8 @@ class Log:
                 logger.log(level, event.message, extra=extra)
             case RunClaimed(claim=claim):
                 about = {"event": "run_begins", "run": claim.run_id, "term": claim.term}
-                logger.info("Run %s begins", claim.run_id, extra=about)
+                self._labels[claim.run_id] = claim.label
+                logger.info("Run %s begins", claim.label, extra=about)
             case EvaluationStored(run_id=run_id, record=record):
                 self._measured[run_id] = _describe(record)
             case IterationCommitted(record=record):
@@ -62,13 +65,15 @@ class Log:
                 _log_detail(event)
 
     def _log_end(self, run: RunRecord) -> None:
+        self._labels.pop(run.id, None)
         about = {"run": run.id, "term": run.term}
         if measured := self._measured.pop(run.id, ""):
-            logger.info("Run %s: %s", run.id, measured, extra={"event": "run_evaluated", **about})
-        loss = "" if run.final_loss is None else f", loss {run.final_loss:.4f}"
+            extra = {"event": "run_evaluated", **about}
+            logger.info("Run %s: %s", run.label, measured, extra=extra)
+        loss = "" if run.final_loss is None else f", loss {loss_text(run.final_loss)}"
         done = f"{iteration_count(run.completed_iterations)}{loss}"
         status, extra = run.status.value, {"event": f"run_{run.status.value}", **about}
-        logger.info("Run %s is %s after %s", run.id, status, done, extra=extra)
+        logger.info("Run %s is %s after %s", run.label, status, done, extra=extra)
 
     def _log_iteration(self, record: IterationRecord) -> None:
         """Log a line now and then, which is enough for people."""
@@ -76,9 +81,10 @@ class Log:
             level = logging.DEBUG
         else:
             level, self._said_at = logging.INFO, time.monotonic()
-        done = f"iteration {record.iteration + 1}, loss {record.loss:.4f}"
+        done = f"iteration {record.iteration + 1}, loss {loss_text(record.loss)}"
         measured = self._measured.get(record.run_id, "")
-        sentence = f"Run {record.run_id}: {', '.join(filter(None, [done, measured]))}"
+        label = self._labels.get(record.run_id, record.run_id)
+        sentence = f"Run {label}: {', '.join(filter(None, [done, measured]))}"
         about = {"run": record.run_id, "term": record.term, "iteration": record.iteration}
         logger.log(level, sentence, extra={"event": "iteration_committed", **about})
 
@@ -109,5 +115,5 @@ def _debug(event: str, sentence: str, *arguments: object, **about: object) -> No
 def _describe(evaluation: EvaluationRecord) -> str:
     """The accuracy, or the mean loss of a network that predicts nothing."""
     if evaluation.accuracy is None:
-        return f"mean loss {evaluation.loss / evaluation.images:.4f} on held-out images"
+        return f"mean loss {loss_text(evaluation.loss / evaluation.images)} on held-out images"
     return f"accuracy {evaluation.accuracy:.1%} on held-out images"

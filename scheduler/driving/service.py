@@ -47,9 +47,9 @@ def _drive(driver: Driver, claim: Claim) -> bool:
         driver.drive(claim)
         driver.events(RunReleased(driver.patient().find_run(claim.run_id)))
     except (LeaseLost, HistoryRolledBack) as error:
-        driver.events(Notice("lease_lost", f"Run {claim.run_id}: {error}"))
+        driver.events(Notice("lease_lost", f"Run {claim.label}: {error}"))
     except (RunFailed, *OF_ONE_RUN) as error:
-        driver.events(Notice("run_left", f"Run {claim.run_id}: {error}"))
+        driver.events(Notice("run_left", f"Run {claim.label}: {error}"))
     except Unreleased as error:
         driver.events(Notice("run_left", str(error)))
         return False
@@ -58,7 +58,7 @@ def _drive(driver: Driver, claim: Claim) -> bool:
     except OF_ALL_RUNS:
         raise
     except Exception as error:
-        reason = f"Run {claim.run_id} is paused. {defect(error)}"
+        reason = f"Run {claim.label} is paused. {defect(error)}"
         logger.exception(reason, extra={"event": "run_paused"})
         driver.events(Notice("run_left", reason))
     return True

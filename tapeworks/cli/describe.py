@@ -10,7 +10,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from tapeworks.storage.history import History
-from tapeworks.storage.records import EvaluationRecord, Metric, RunRecord, best, iteration_count
+from tapeworks.storage.records import (
+    EvaluationRecord,
+    Metric,
+    RunRecord,
+    best,
+    iteration_count,
+    loss_text,
+)
 
 if TYPE_CHECKING:
     from tapeworks.model.config import RunConfig
@@ -49,7 +56,7 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
         *_wishes(run, values["tags"]),
         *_network(run),
         ("iterations", f"{run.completed_iterations} of {run.iterations}"),
-        ("loss", f"{_number(run.first_loss)} at first, {_number(run.final_loss)} at last"),
+        ("loss", loss_range(run.first_loss, run.final_loss)),
     ]
     lines += evaluation_lines(history.evaluations(run.id))
     lines += [
@@ -61,6 +68,11 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
         ("history", values["history_digest"]),
     ]
     return lines + [(f"  {name}", value) for name, value in setting_texts(run).items()]
+
+
+def loss_range(first: float | None, last: float | None) -> str:
+    """The losses of the first and of the newest iteration."""
+    return f"{loss_text(first)} at first, {loss_text(last)} at last"
 
 
 def gradient_form(run: RunRecord) -> str | None:
@@ -99,13 +111,13 @@ def evaluation_lines(evaluations: Sequence[EvaluationRecord]) -> list[tuple[str,
         if surest:
             lines.append(("best accuracy", f"{share_text(surest.accuracy)} {_after(surest)}"))
         if lowest:
-            lines.append(("best loss", f"{lowest.loss:.4f} {_after(lowest)}"))
+            lines.append(("best loss", f"{loss_text(lowest.loss)} {_after(lowest)}"))
     return lines
 
 
 def _newest(evaluation: EvaluationRecord) -> tuple[str, str]:
     name, number = evaluation_words(evaluation)
-    loss = "" if evaluation.accuracy is None else f", loss {evaluation.loss:.4f}"
+    loss = "" if evaluation.accuracy is None else f", loss {loss_text(evaluation.loss)}"
     images = f"{evaluation.images} held-out images"
     return name, f"{number} of {images} {_after(evaluation)}{loss}"
 
@@ -113,7 +125,7 @@ def _newest(evaluation: EvaluationRecord) -> tuple[str, str]:
 def evaluation_words(evaluation: EvaluationRecord) -> tuple[str, str]:
     """A name and a number: the accuracy on held-out images, or the loss if nothing is predicted."""
     if evaluation.accuracy is None:
-        return "test loss", f"{evaluation.loss:.4f}"
+        return "test loss", loss_text(evaluation.loss)
     return "accuracy", share_text(evaluation.accuracy)
 
 
@@ -179,10 +191,6 @@ def spread_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     spread = {name: value for name, value in settings.items() if name != NETWORK_FACTS}
     options = spread.pop("options", None) or {}
     return spread | {f"option.{name}": value for name, value in options.items()}
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 def setting_texts(run: RunRecord) -> dict[str, str]:

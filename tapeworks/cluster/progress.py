@@ -4,19 +4,48 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
+from statistics import median
 from types import TracebackType
 from typing import Protocol
 
 from tapeworks.cli.describe import evaluation_words
 from tapeworks.cli.output import say, visible
-from tapeworks.storage.records import EvaluationRecord, IterationRecord
+from tapeworks.storage.records import EvaluationRecord, IterationRecord, loss_text, sum_words
 
 #: Seconds between two lines where there is no terminal.
 LINE_SECONDS = 2.0
 
-#: Share of the newest iteration in the shown speed.
-NEWEST_SHARE = 0.2
+#: Iterations whose median is the shown speed: a single slow one changes nothing.
+NEWEST = 15
+
+
+class Pace:
+    """The seconds of an iteration, from those that were measured."""
+
+    def __init__(self) -> None:
+        self._newest = deque[float](maxlen=NEWEST)
+        self._term: int | None = None
+
+    def measure(self, record: IterationRecord) -> None:
+        """Take an iteration into account, but for the first of a claim: it may have compiled."""
+        if record.term == self._term:
+            self._newest.append(record.seconds)
+        self._term = record.term
+
+    @property
+    def seconds(self) -> float | None:
+        """Of the median iteration; None until one was measured."""
+        return median(self._newest) if self._newest else None
+
+    def words(self, record: IterationRecord, left: int) -> str:
+        """Return speed and workers in an iteration, and the time of those that are `left`."""
+        workers = f"{record.workers} {'worker' if record.workers == 1 else 'workers'}"
+        if not self.seconds:
+            return workers
+        speed = f"{record.images / self.seconds:,.0f} images/s"
+        return f"{speed}  {workers}  {duration(left * self.seconds)} left"
 
 
 class Bar(Protocol):
@@ -51,9 +80,7 @@ class Progress:
         self, iterations: int, completed: int = 0, make_bar: MakeBar = terminal_bar
     ) -> None:
         self._iterations, self._completed = iterations, completed
-        self._seconds: float | None = None
-        self._measured = ""
-        self._shown = 0
+        self._pace, self._measured = Pace(), ""
         self._said_at = self._evaluated_at = float("-inf")
         self._newest: IterationRecord | None = None
         self._unsaid = ""
@@ -83,18 +110,19 @@ class Progress:
 
     def show(self, record: IterationRecord) -> None:
         """An iteration was committed."""
-        self._newest, self._completed = record, record.iteration + 1
-        # The first iteration may have compiled; it says little about the others.
-        known = self._seconds if self._seconds and self._shown > 1 else record.seconds
-        self._seconds = NEWEST_SHARE * record.seconds + (1 - NEWEST_SHARE) * known
-        self._shown += 1
+        is_first, self._newest = self._newest is None, record
+        self._completed = record.iteration + 1
+        self._pace.measure(record)
         if self._bar:
+            if is_first:
+                self.notice(f"Each loss is the {sum_words(record.images)} of an iteration")
             self._bar.update(self._completed, self._text(record))
             return
         ends = self._completed in (1, self._iterations)
-        if ends or time.monotonic() - self._said_at >= LINE_SECONDS:
+        if is_first or ends or time.monotonic() - self._said_at >= LINE_SECONDS:
             self._said_at = time.monotonic()
-            self.notice(f"iteration {self._completed}/{self._iterations}  {self._text(record)}")
+            text = self._text(record, f", {sum_words(record.images)}" if is_first else "")
+            self.notice(f"iteration {self._completed}/{self._iterations}  {text}")
 
     def show_evaluation(self, record: EvaluationRecord) -> None:
         """The parameters were evaluated: shown now, and with the iterations that follow."""
@@ -115,12 +143,9 @@ class Progress:
             self.notice(self._unsaid)
         self._unsaid = ""
 
-    def _text(self, record: IterationRecord) -> str:
-        seconds = self._seconds or record.seconds
-        left = (self._iterations - self._completed) * seconds
-        workers = f"{record.workers} {'worker' if record.workers == 1 else 'workers'}"
-        speed = f"{record.images / seconds:,.0f} images/s  {workers}  {_duration(left)} left"
-        return f"loss {record.loss:.4f}  {self._measured}{speed}"
+    def _text(self, record: IterationRecord, unit: str = "") -> str:
+        pace = self._pace.words(record, self._iterations - self._completed)
+        return f"loss {loss_text(record.loss)}{unit}  {self._measured}{pace}"
 
 
 class _TerminalBar:
@@ -152,7 +177,8 @@ class _TerminalBar:
         self._progress.update(self._task, completed=completed, description=text)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a length of time in its two largest units."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -14,7 +14,7 @@ from tapeworks.comparison.runs import (
     differing_settings,
     mean_loss,
 )
-from tapeworks.storage.records import EvaluationRecord, IterationRecord, RunRecord
+from tapeworks.storage.records import EvaluationRecord, IterationRecord, RunRecord, loss_text
 
 #: Characters of a label; more are cut out of its middle.
 LONGEST_LABEL = 44
@@ -27,9 +27,6 @@ WIDEST = 100
 
 #: Hexadecimal digits that are shown of a digest.
 DIGITS = 8
-
-#: Losses below it are written with a power of ten.
-SMALL = 0.001
 
 #: Stands where a run has no value.
 NONE = "-"
@@ -190,7 +187,7 @@ def _loss(record: Sequence[Measured], share: bool) -> str:
     if not record:
         return NONE
     value = mean_loss(record[0]) if share else record[0].loss
-    return f"{value:.2e}" if 0 < value < SMALL else f"{value:.4f}"
+    return loss_text(value)
 
 
 def _sentence(pair: Pair, one: str, other: str) -> str:

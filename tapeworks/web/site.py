@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tapeworks.storage.connection.changes import Changes
 from tapeworks.storage.history import History
+from tapeworks.storage.records import loss_text, sum_words
 from tapeworks.web.options import WebOptions
 from tapeworks.web.problems import ProblemKind
 from tapeworks.web.slots import Slots
@@ -195,7 +196,7 @@ class Site:
 
 def _environment() -> Environment:
     """Templates in which every text is data: no markup, and no character that hides or moves."""
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -203,6 +204,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"loss_text": loss_text, "sum_words": sum_words}
+    return environment
 
 
 def _visible(value: Any) -> Any:

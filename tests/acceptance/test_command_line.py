@@ -48,7 +48,9 @@ def test_train_tells_a_person_the_losses_the_accuracy_the_time_and_the_curve(cal
     called = call("train --workers 0 --images 20 --iterations 3 --test-images 10 --plot it.svg")
     assert called.code == 0
     assert re.search(r"^run +\S+, completed after 3 iterations$", called.out, re.MULTILINE)
-    assert re.search(r"^loss +[\d.]+ at first, [\d.]+ at last$", called.out, re.MULTILINE)
+    assert re.search(
+        r"^loss +[\d.]+ at first, [\d.]+ at last, sum over 20 images$", called.out, re.MULTILINE
+    )
     assert re.search(r"^accuracy +[\d.]+% of 10 held-out images$", called.out, re.MULTILINE)
     assert re.search(r"^time +[\d.]+ s", called.out, re.MULTILINE)
     assert str(Path("it.svg").resolve()) in called.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -54,5 +55,7 @@ def test_training_that_diverges_ends_with_code_1_and_keeps_the_history_before(
     with closing(sqlite3.connect(places / "runs.db")) as connection:
         [(count,)] = connection.execute("SELECT count(*) FROM iterations").fetchall()
     assert count == 1
+    told = call("runs").out + call("show wild").out + call("watch wild").err
+    assert not re.search(r"\d{10}\.", told)
     assert call("watch wild").code == 1
     assert call("train --workers 0 --resume wild").code == 2

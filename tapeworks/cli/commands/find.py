@@ -28,7 +28,7 @@ from tapeworks.storage.queries.query_limits import (
 )
 from tapeworks.storage.queries.roles import role_of
 from tapeworks.storage.queries.search import find_runs, query
-from tapeworks.storage.records import RunStatus
+from tapeworks.storage.records import RunStatus, loss_text
 
 HEADERS = ("RUN", "NAME", "STATUS", "ITERATIONS", "FIRST LOSS", "LAST LOSS", "CREATED")
 
@@ -111,7 +111,7 @@ def runs_command(
 
 def _row(*run: Any) -> tuple[str, ...]:
     run_id, name, status, completed, iterations, first_loss, final_loss, created_at = run
-    losses = ["-" if loss is None else f"{loss:.4f}" for loss in (first_loss, final_loss)]
+    losses = map(loss_text, (first_loss, final_loss))
     return run_id, name or "-", status, f"{completed}/{iterations}", *losses, _clock(created_at)
 
 

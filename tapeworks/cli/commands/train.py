@@ -12,7 +12,7 @@ import click
 
 from tapeworks.cli.completion import complete_run
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.describe import as_json, evaluation_words, run_values
+from tapeworks.cli.describe import as_json, evaluation_words, loss_range, run_values
 from tapeworks.cli.descriptions import with_name_options
 from tapeworks.cli.destinations import full_name, is_stdout
 from tapeworks.cli.files import check_writable, write_file
@@ -30,7 +30,7 @@ from tapeworks.plotting.kinds import Kind, content, picture, picture_format
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.submission import prepare_runs, submit
 from tapeworks.storage.history import History
-from tapeworks.storage.records import RunRecord, RunStatus, iteration_count
+from tapeworks.storage.records import RunRecord, RunStatus, iteration_count, sum_words
 
 
 @click.command("train", epilog="Example: tapeworks train --dataset mnist --images 200 --workers 2")
@@ -142,9 +142,10 @@ def _summarise(
     trained = sum(record.seconds for record in records)
     reason = f", {run.reason}" if run.reason else ""
     done = f"{run.status.value} after {iteration_count(run.completed_iterations)}{reason}"
-    tell(visible(f"run        {run.id}, {done}"))
+    tell(visible(f"run        {run.label}, {done}"))
     if records:
-        tell(f"loss       {records[0].loss:.4f} at first, {records[-1].loss:.4f} at last")
+        losses = loss_range(records[0].loss, records[-1].loss)
+        tell(f"loss       {losses}, {sum_words(records[-1].images)}")
     for evaluation in history.evaluations(run.id)[-1:]:
         measure, number = evaluation_words(evaluation)
         tell(f"{measure:10} {number} of {evaluation.images} held-out images")

@@ -25,7 +25,14 @@ from tapeworks.model.parameters import Arrays
 from tapeworks.scheduler.driving.driver import check_images, find_source, images_digest
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.training import measure
-from tapeworks.storage.records import CheckpointRecord, EvaluationRecord, RunRecord, iteration_count
+from tapeworks.storage.records import (
+    CheckpointRecord,
+    EvaluationRecord,
+    RunRecord,
+    iteration_count,
+    loss_text,
+    sum_words,
+)
 
 #: What is said when the user does not wait.
 STOPPED = "The evaluation was stopped; the history is as it was."
@@ -115,7 +122,7 @@ def _measure(
 
 def _put_lines(evaluation: EvaluationRecord, config: RunConfig) -> None:
     put(f"parameters  after {iteration_count(evaluation.completed_iterations)}")
-    put(f"loss        {evaluation.loss:.4f}")
+    put(f"loss        {loss_text(evaluation.loss)}, {sum_words(evaluation.images)}")
     images = f"{evaluation.images} held-out images"
     if evaluation.accuracy is None:
         put(f"images      {images}")

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import QueryParams
 
-from tapeworks.cli.describe import evaluation_lines, setting_text, setting_texts, size
+from tapeworks.cli.describe import evaluation_lines, loss_range, setting_text, setting_texts, size
 from tapeworks.cli.given import read_whole
 from tapeworks.comparison.runs import settings_of
 from tapeworks.model.config import RunConfig
@@ -191,11 +191,8 @@ def clock(moment: datetime | None) -> str:
 
 def facts(history: History, run: RunRecord) -> list[tuple[str, str]]:
     """Labels and texts beside its status."""
-    first, final = (
-        "–" if loss is None else f"{loss:.4f}" for loss in (run.first_loss, run.final_loss)
-    )
     told = [
-        ("loss", f"{first} at first, {final} at last"),
+        ("loss", loss_range(run.first_loss, run.final_loss)),
         *evaluation_lines(history.evaluations(run.id)),
         ("priority", str(run.priority)),
         ("note", run.note or ""),

@@ -32,7 +32,9 @@ export function isHidden(chart, line) {
 
 export function text(value) {
   if (value == null) return "–";
-  return value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(2) : String(+value.toFixed(4));
+  const size = Math.abs(value);
+  if (size >= 1e9) return value.toExponential(4);
+  return value !== 0 && size < 0.001 ? value.toExponential(2) : String(+value.toFixed(4));
 }
 
 // Makes the list of a plot that `chart` was drawn as, and returns the function that writes its values.

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from tapeworks.storage.records import RunStatus
+from tapeworks.storage.records import RunStatus, loss_text
 from tapeworks.storage.references import new_run_ids
 from tapeworks.storage.rows import TABLES
 from tapeworks.storage.tables import UtcDateTime, metadata
@@ -20,6 +20,24 @@ NOON = datetime(2026, 3, 1, 12, 0, 0, 7_900, tzinfo=UTC)
 
 def test_an_id_tells_its_time() -> None:
     assert re.fullmatch(r"20260301-120000007-[0-9a-f]{6}", new_run_ids(NOON, 1)[0])
+
+
+@pytest.mark.parametrize(
+    ("loss", "text"),
+    [
+        (None, "-"),
+        (0.0, "0.0000"),
+        (60.06019, "60.0602"),
+        (1234567.5, "1234567.5000"),
+        (9.2820314538377216e16, "9.2820e+16"),
+        (-3e9, "-3.0000e+09"),
+        (0.000123, "1.23e-04"),
+        (float("inf"), "inf"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_a_loss_beyond_four_decimals_is_a_power_of_ten(loss: float | None, text: str) -> None:
+    assert loss_text(loss) == text
 
 
 def test_ids_sort_by_time() -> None:

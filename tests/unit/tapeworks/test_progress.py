@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tapeworks.cluster import progress as progress_module
 from tapeworks.cluster.progress import Progress
 from tapeworks.storage.records import EvaluationRecord, IterationRecord
 
 
-def iteration(number: int) -> IterationRecord:
+def iteration(number: int, seconds: float = 0.1, term: int = 1) -> IterationRecord:
     return IterationRecord(
         run_id="run",
         iteration=number,
@@ -20,12 +21,12 @@ def iteration(number: int) -> IterationRecord:
         accuracy=0.5,
         gradient_norm=0.1,
         parameters_digest="",
-        term=1,
+        term=term,
         shards=1,
         attempts=1,
         workers=1,
         started_at=datetime(2026, 3, 1, tzinfo=UTC),
-        seconds=0.1,
+        seconds=seconds,
     )
 
 
@@ -53,6 +54,22 @@ def test_the_accuracy_is_a_line_now_and_then_and_the_last_one_is_never_missing(
     ]
 
 
+def test_the_time_left_comes_from_iterations_that_did_not_compile(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_module, "LINE_SECONDS", 0.0)
+    seconds = [30.0, 0.5, 0.5, 9.0, 0.5, 30.0, 0.5]  # the fourth is slow by accident
+    terms = [1, 1, 1, 1, 1, 2, 2]  # another scheduler goes on with the sixth
+    with Progress(100) as progress:
+        for number, (long, term) in enumerate(zip(seconds, terms, strict=True)):
+            progress.show(iteration(number, long, term))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "iteration 1/100  loss 1.5000, sum over 20 images  1 worker"
+    assert lines[1] == "iteration 2/100  loss 1.5000  40 images/s  1 worker  49 s left"
+    assert all("  40 images/s  " in line for line in lines[1:])
+    assert lines[-1].endswith("  46 s left")
+
+
 def test_the_accuracy_stands_beside_the_bar_at_once(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,7 +78,9 @@ def test_the_accuracy_stands_beside_the_bar_at_once(
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     show_three()
-    assert "accuracy 75.0%" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "accuracy 75.0%" in shown
+    assert shown.count("Each loss is the sum over 20 images of an iteration") == 1
 
 
 def test_without_an_accuracy_the_loss_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
