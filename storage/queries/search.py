@@ -234,22 +234,44 @@ def find_runs(
         if name not in COLUMNS["runs"] and not option_of(name):
             raise unknown_column(name, question)
     of_options = [name for name in (*wanted, sort) if option_of(name)]
-    options = Options(dialect=database.dialect.name)
-    if of_options or has_options(where or ""):
-        options = _read_options(database, question)
+    options = _read_options(database, question, needed=bool(of_options))
     conditions = _conditions(where and options.replace(where), status, tags or {}, since)
     statement = runs_statement(wanted, conditions, sort, descending, options)
     if after is not None:
         behind = _behind(sort, options, after, database, descending=descending)
         statement = statement.where(behind)
     statement = statement.limit(limit).offset(offset or None)
-    ask = _ask if where is not None else _read  # SQL of ours needs no process of its own
-    found = ask(database, _compile(database, statement), question)
+    found = _ask_for_runs(database, statement, question)
     return found.convert(dict.fromkeys(of_options, make_whole))
 
 
-def _read_options(database: Database, question: Question) -> Options:
+def count_runs(
+    database: Database,
+    *,
+    where: str | None = None,
+    status: Collection[RunStatus] = (),
+    tags: Mapping[str, str] | None = None,
+    since: datetime | None = None,
+) -> int:
+    """Count the runs that `find_runs` finds without a limit. Raises what it raises."""
+    question = Question(sql=where or "", seconds=DEFAULT_SECONDS, view="runs")
+    options = _read_options(database, question)
+    conditions = _conditions(where and options.replace(where), status, tags or {}, since)
+    statement = select(func.count().label("runs")).select_from(_RUNS).where(*conditions)
+    [(count,)] = _ask_for_runs(database, statement, question).rows
+    return int(count or 0)
+
+
+def _ask_for_runs(database: Database, statement: Select[Any], question: Question) -> Listing:
+    ask = _ask if question.sql else _read  # SQL of ours needs no process of its own
+    return ask(database, _compile(database, statement), question)
+
+
+def _read_options(database: Database, question: Question, *, needed: bool = False) -> Options:
+    """The options that runs have, if columns or the condition need them."""
     dialect = database.dialect.name
+    if not needed and not has_options(question.sql):
+        return Options(dialect=dialect)
     statement = Statement(sql=KINDS[dialect], seconds=DEFAULT_SECONDS)
     return Options(dialect=dialect, kinds=kinds_of(_read(database, statement, question).rows))
 

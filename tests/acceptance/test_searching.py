@@ -15,6 +15,9 @@ from tapeworks.storage.history import History
 from tests.support.calls import Call
 from tests.support.made_up import submit
 
+#: The reason of the failed one, in short.
+FAILED = "Iteration 12: the loss is not finite"
+
 #: Made-up runs; the third one failed.
 RUNS = 8
 
@@ -66,9 +69,28 @@ class TestRuns:
         self, call: Call, options: str, expected: list[str]
     ) -> None:
         listed = call(f"runs {options}")
-        assert (listed.code, listed.err) == (0, "")
+        assert listed.code == 0
         assert listed.out.splitlines()[0].split()[:3] == ["RUN", "NAME", "STATUS"]
         assert names(listed.out) == expected
+
+    def test_show_in_what_they_differ_and_why_one_failed(self, call: Call) -> None:
+        listed = call("runs --where \"name IN ('rates-8', 'audit-3')\"")
+        header, rates, audit = listed.out.splitlines()
+        assert {"LEARNING_RATE", "ACCURACY", "REASON"} <= set(header.split())
+        assert "SEED" not in header, "they share them"
+        place = header.index("LEARNING_RATE")
+        assert (rates[place : place + 6], audit[place : place + 6]) == ("0.001 ", "0.0003")
+        assert audit.endswith(FAILED)
+        heading, *_ = call("runs --format csv").out.splitlines()
+        assert {"seed", "test_accuracy", "reason"} <= set(heading.split(","))
+        assert "REASON" not in call("runs --status completed").out
+
+    def test_that_are_not_shown_are_counted(self, call: Call) -> None:
+        for form in ("", "--json"):
+            told = call(f"runs --limit 2 {form}").err.splitlines()
+            assert "2 of 8 runs; all of them: tapeworks runs --limit 8" in told
+        assert "2 of 7 runs" in call("runs --limit 2 --where \"status = 'completed'\"").err
+        assert "of 8 runs" not in call("runs --limit 8").err
 
     def test_show_the_columns_that_were_asked_for(self, call: Call) -> None:
         line = "runs --columns 'name, iterations,reason' --limit 6"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,29 +15,52 @@ import click
 from tapeworks.cli.choices import Moment
 from tapeworks.cli.completion import complete_column, complete_columns, complete_tag
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.describe import clock
+from tapeworks.cli.describe import clock, share_text
 from tapeworks.cli.descriptions import pairs
-from tapeworks.cli.listings import Form, put_listing, with_form_options
+from tapeworks.cli.listings import Form, cell_text, put_listing, with_form_options
 from tapeworks.cli.option_kinds import Number, PathType, Status, Whole
-from tapeworks.cli.output import put_table, say
+from tapeworks.cli.output import put_table, say, table_width
 from tapeworks.errors import ExitCode, UsageError
-from tapeworks.storage.queries.listing import Listing
+from tapeworks.storage.queries.differing import is_setting, keep_differing
+from tapeworks.storage.queries.listing import Listing, Value
 from tapeworks.storage.queries.query_limits import (
     DEFAULT_SECONDS,
     LONGEST_SECONDS,
     SHORTEST_SECONDS,
 )
 from tapeworks.storage.queries.roles import role_of
-from tapeworks.storage.queries.search import find_runs, query
+from tapeworks.storage.queries.search import count_runs, find_runs, query
+from tapeworks.storage.queries.views import SETTINGS
 from tapeworks.storage.records import RunStatus, loss_text
 
-HEADERS = ("RUN", "NAME", "STATUS", "ITERATIONS", "FIRST LOSS", "LAST LOSS", "CREATED")
-
-#: What the table for people is made of.
+#: What is listed unless other columns are asked for; of the settings, those that differ.
 COLUMNS = (
     *("id", "name", "status", "completed_iterations", "iterations"),
-    *("first_loss", "final_loss", "created_at"),
+    *SETTINGS,
+    *("first_loss", "final_loss", "test_loss", "test_accuracy", "created_at", "reason"),
 )
+
+#: The heading and the text of a column in the table for people. What no listed run has is left out.
+TABLE: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "id": ("RUN", str),
+    "name": ("NAME", cell_text),
+    "status": ("STATUS", str),
+    "first_loss": ("FIRST LOSS", loss_text),
+    "final_loss": ("LAST LOSS", loss_text),
+    "test_loss": ("TEST LOSS", loss_text),
+    "test_accuracy": ("ACCURACY", share_text),
+    "created_at": ("CREATED", lambda moment: _clock(moment)),
+    "reason": ("REASON", lambda reason: _shorten(reason)),
+}
+
+#: Columns that are left out of that table where all runs lack them.
+OPTIONAL = ("test_loss", "test_accuracy", "reason")
+
+#: Characters of a line, but for the reason, up to which that table has columns of settings.
+WIDEST = 160
+
+#: Characters of a reason in that table.
+LONGEST_REASON = 60
 
 NO_RUN = "There is no run yet; start one with: tapeworks train"
 NO_RUN_FITS = "No run is like that; all of them: tapeworks runs"
@@ -90,8 +114,9 @@ def runs_command(
 ) -> int:
     """List the runs, newest first: all, or those that fulfil everything that is asked for.
 
-    The columns are those of the view runs, and option.NAME for an option of a network: see
-    docs/queries.md.
+    The settings in which they differ have columns of their own. A loss is the sum over the images
+    of an iteration. The columns to choose from are those of the view runs, and option.NAME for an
+    option of a network: see docs/queries.md.
     """
     wanted |= {"status": status, "tags": pairs(tags, "--tag")}
     names = [name.strip() for name in columns.split(",")] if columns is not None else None
@@ -99,20 +124,86 @@ def runs_command(
     history.release_abandoned()
     shown = names or (None if form is Form.JSON else COLUMNS)
     found = find_runs(history.database, columns=shown, **wanted)
+    asked_for = {name: wanted[name] for name in ("status", "tags", "since", "where")}
+    if names is None and form is not Form.JSON:
+        found = keep_differing(found)
     if form is Form.TABLE and not found.rows:
-        asked_for = [wanted[name] for name in ("status", "tags", "since", "where")]
-        say(NO_RUN_FITS if any(asked_for) else NO_RUN)
+        say(NO_RUN_FITS if any(asked_for.values()) else NO_RUN)
     elif form is Form.TABLE and names is None:
-        put_table(HEADERS, [_row(*run) for run in found.rows])
+        _put_runs(found)
     else:
         put_listing(_as_read(found, form), form)
+    if len(found.rows) == wanted["limit"]:
+        _tell_of_others(len(found.rows), count_runs(history.database, **asked_for))
     return ExitCode.DONE
 
 
-def _row(*run: Any) -> tuple[str, ...]:
-    run_id, name, status, completed, iterations, first_loss, final_loss, created_at = run
-    losses = map(loss_text, (first_loss, final_loss))
-    return run_id, name or "-", status, f"{completed}/{iterations}", *losses, _clock(created_at)
+def _tell_of_others(shown: int, count: int) -> None:
+    if count > shown:
+        say(f"{shown:,} of {count:,} runs; all of them: tapeworks runs --limit {count}")
+
+
+def _put_runs(found: Listing) -> None:
+    """Print the table for people, with as many of the differing settings as a line has room for."""
+    columns = _table_columns(found)
+    settings = {name: found.column(name) for name in found.columns if is_setting(name)}
+    left_out = list[str]()
+    while settings and _width(columns) > WIDEST:
+        name = _choose_spare(settings)
+        left_out.append(name)
+        del settings[name], columns[name.upper()]
+    put_table(list(columns), list(zip(*columns.values(), strict=True)))
+    if left_out:
+        say(f"They differ also in {', '.join(left_out)}; choose with --columns")
+
+
+def _width(columns: dict[str, list[str]]) -> int:
+    """Characters of a line before the reason, which may go beyond."""
+    counted = {heading: texts for heading, texts in columns.items() if heading != "REASON"}
+    return table_width(list(counted), list(zip(*counted.values(), strict=True)))
+
+
+def _choose_spare(settings: dict[str, list[Value]]) -> str:
+    """The setting with the longest name of those without which as many runs are told apart.
+
+    If there is none, of all.
+    """
+    apart = len(set(zip(*settings.values(), strict=True)))
+
+    def is_spare(name: str) -> bool:
+        others = [column for other, column in settings.items() if other != name]
+        return len(set(zip(*others, strict=True))) == apart
+
+    return max(list(filter(is_spare, settings)) or settings, key=len)
+
+
+def _table_columns(found: Listing) -> dict[str, list[str]]:
+    """Return the texts of each column by its heading."""
+    columns = dict[str, list[str]]()
+    for name in found.columns:
+        values = found.column(name)
+        if name == "iterations":
+            done = zip(found.column("completed_iterations"), values, strict=True)
+            columns["ITERATIONS"] = [f"{completed}/{all_of_it}" for completed, all_of_it in done]
+        elif name != "completed_iterations" and _is_shown(name, found):
+            heading, text = TABLE.get(name, (name.upper(), cell_text))
+            columns[heading] = list(map(text, values))
+    return columns
+
+
+def _is_shown(name: str, found: Listing) -> bool:
+    if name == "test_loss":  # of networks that predict nothing
+        measured = zip(found.column("test_accuracy"), found.column(name), strict=True)
+        return any(accuracy is None and loss is not None for accuracy, loss in measured)
+    return name not in OPTIONAL or any(value is not None for value in found.column(name))
+
+
+def _shorten(reason: str | None) -> str:
+    """The first of the things that a reason says, or its beginning."""
+    if reason is None:
+        return "-"
+    first = re.split(r"; |\. |: expected ", reason)[0].rstrip(".")
+    return first if len(first) <= LONGEST_REASON else f"{first[: LONGEST_REASON - 1]}…"
 
 
 def _as_read(found: Listing, form: Form) -> Listing:

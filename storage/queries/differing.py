@@ -1,0 +1,62 @@
+"""Of the settings of listed runs, those in which these runs differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from tapeworks.storage.queries.listing import Listing, Value
+from tapeworks.storage.queries.options import option_of
+from tapeworks.storage.queries.views import SETTINGS
+
+#: The column that holds the options of a run's network as JSON.
+_OPTIONS = "options"
+
+
+def is_setting(name: str) -> bool:
+    """Check that a column of the view `runs` is a setting, or an option of a network."""
+    return name in SETTINGS or option_of(name) is not None
+
+
+def keep_differing(found: Listing) -> Listing:
+    """Return the same rows of runs; of the settings among their columns, those that differ.
+
+    Each option of a network is a column of its own, `option.NAME`, where the options were.
+    """
+    spread = _spread_options(found)
+    kept = [
+        place
+        for place, name in enumerate(spread.columns)
+        if not is_setting(name) or len({row[place] for row in spread.rows}) > 1
+    ]
+    return Listing(
+        columns=tuple(spread.columns[place] for place in kept),
+        rows=tuple(tuple(row[place] for place in kept) for row in spread.rows),
+    )
+
+
+def _spread_options(found: Listing) -> Listing:
+    if _OPTIONS not in found.columns:
+        return found
+    place = found.columns.index(_OPTIONS)
+    options = [_read(row[place]) for row in found.rows]
+    names = list(dict.fromkeys(name for one in options for name in one))
+
+    def spread(row: Sequence[Value], own: dict[str, Value]) -> tuple[Value, ...]:
+        return (*row[:place], *map(own.get, names), *row[place + 1 :])
+
+    columns = (f"option.{name}" for name in names)
+    return Listing(
+        columns=(*found.columns[:place], *columns, *found.columns[place + 1 :]),
+        rows=tuple(spread(*one) for one in zip(found.rows, options, strict=True)),
+    )
+
+
+def _read(options: Value) -> dict[str, Value]:
+    """Options by name; a truth and what is no single value is text, as in the view `options`."""
+    known = json.loads(options) if isinstance(options, str) else None
+    plain = (str, int, float)
+    return {
+        name: value if type(value) in plain else json.dumps(value)
+        for name, value in (known or {}).items()
+    }
