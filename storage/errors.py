@@ -126,6 +126,13 @@ class IterationNotFound(NotFound):
         super().__init__(f"Run {run_id} has no iteration {iteration} yet.")
 
 
+class ImageNotFound(NotFound):
+    """The run's data has no image of this number."""
+
+    def __init__(self, run_id: str, images: int, number: int) -> None:
+        super().__init__(f"Run {run_id} has images 0 to {images - 1}; none is {number}.")
+
+
 class IterationNotRecorded(NotFound):
     """The iteration is committed, but without its images' values and its answers' times."""
 

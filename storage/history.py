@@ -217,10 +217,16 @@ class History:
             store(connection, [evaluation])
 
     @unit_of_work
-    def set_images(self, claim: Claim, digest: str, labels: bytes | None) -> None:
-        """Note which images the run trains on, and each one's class, a byte, if it has one."""
+    def set_images(
+        self, claim: Claim, digest: str, labels: bytes | None, rows: bytes | None = None
+    ) -> None:
+        """Note which images the run trains on: each one's class, a byte, if it has one, and row.
+
+        `rows` are indices in the data set, int32 as little-endian bytes; None: the images' numbers.
+        """
+        noted = {"images_digest": digest, "labels": labels, "image_rows": rows}
         with self.database.write() as connection:
-            claims.hold(connection, claim, images_digest=digest, labels=labels)
+            claims.hold(connection, claim, **noted)
 
     def add_event(
         self,

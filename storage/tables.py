@@ -213,6 +213,7 @@ runs = Table(
     Column("fingerprint", Text),
     Column("images_digest", Text),
     Column("labels", LargeBinary),
+    Column("image_rows", LargeBinary),
     Column("parameters_digest", Text, nullable=False),
     Column("first_loss", Double),
     Column("final_loss", Double),

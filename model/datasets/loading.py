@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets.cifar10 import read_cifar10
@@ -55,10 +56,13 @@ def load(config: RunConfig) -> Split:
     held_out = source.held_out or source.training
     start = 0 if source.held_out else config.images
     stop = start + config.test_images
+    rows = _choose(source, source.training, config, classes, slice(0, config.images))
+    test_rows = _choose(source, held_out, config, classes, slice(start, stop))
     return Split(
-        training=_take(source, source.training, config, classes, slice(0, config.images)),
-        test=_take(source, held_out, config, classes, slice(start, stop)),
+        training=_take(source, source.training, config, classes, rows),
+        test=_take(source, held_out, config, classes, test_rows),
         classes=classes,
+        rows=rows,
     )
 
 
@@ -111,10 +115,10 @@ def _resolve_classes(part: Part, config: RunConfig) -> tuple[int, ...]:
     return config.classes or tuple(present)
 
 
-def _take(
+def _choose(
     source: Source, part: Part, config: RunConfig, classes: tuple[int, ...], places: slice
-) -> ImageData:
-    """Images at these places of those in the part that belong to the run's classes."""
+) -> NDArray[np.int64]:
+    """The rows in the part at these places of those that belong to the run's classes."""
     wanted = np.ones(len(part.labels), bool) if part.has_targets else np.isin(part.labels, classes)
     positions = np.flatnonzero(wanted)
     if len(positions) < places.stop:
@@ -125,11 +129,20 @@ def _take(
             f"Expected at least {places.stop}. "
             f"Received: images={config.images}, test_images={config.test_images}."
         )
-    chosen = positions[places]
-    images: Images = part.images[chosen]
+    return positions[places]
+
+
+def _take(
+    source: Source,
+    part: Part,
+    config: RunConfig,
+    classes: tuple[int, ...],
+    rows: NDArray[np.int64],
+) -> ImageData:
+    images: Images = part.images[rows]
     return ImageData(
         images=source.fit(images, config.image_side) if config.is_built_in else images,
-        labels=part.labels[chosen] if part.has_targets else _index(part.labels[chosen], classes),
+        labels=part.labels[rows] if part.has_targets else _index(part.labels[rows], classes),
     )
 
 

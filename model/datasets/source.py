@@ -34,6 +34,7 @@ class Split:
     training: ImageData  #: exactly the configuration's `images`
     test: ImageData  #: exactly its `test_images`, held out from training; may be none
     classes: tuple[int, ...]  #: the configuration's, else all of the data set's; () for targets
+    rows: NDArray[np.int64]  #: of each training image its index in the data set as it was read
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.datasets.source import Split
@@ -49,6 +51,13 @@ def images_digest(data: Split) -> str:
 def _class_bytes(data: Split) -> bytes | None:
     """The class of each training image, a byte each; None where they have targets instead."""
     return data.training.labels.tobytes() if data.classes else None
+
+
+def _row_bytes(data: Split) -> bytes | None:
+    """The row of each training image; None where they are the data set's first ones."""
+    if np.array_equal(data.rows, np.arange(len(data.rows))):
+        return None
+    return data.rows.astype("<i4").tobytes()
 
 
 def check_images(run: RunRecord, received: str) -> None:
@@ -141,7 +150,7 @@ class Driver:
         loading = in_background(lambda: self._load(config), lambda: keeper.tick(waiting=True))
         data, received = loading
         check_images(run, received)
-        history.set_images(claim, received, _class_bytes(data))
+        history.set_images(claim, received, _class_bytes(data), _row_bytes(data))
         mixed = config.allow_mixed_workers
         quarantined = history.workers_in_events(run.id, WORKER_QUARANTINED)
         pinned = run.fingerprint

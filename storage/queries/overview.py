@@ -70,3 +70,14 @@ def read_labels(database: Database, run_id: str) -> bytes | None:
     """Each training image's class, its place among the run's classes as a byte; None without."""
     with database.read() as connection:
         return connection.scalar(select(runs.c.labels).where(runs.c.id == run_id))
+
+
+def read_rows(database: Database, run_id: str) -> bytes | None:
+    """Each training image's row in the data set, for `row_of`; None where that is its number."""
+    with database.read() as connection:
+        return connection.scalar(select(runs.c.image_rows).where(runs.c.id == run_id))
+
+
+def row_of(rows: bytes | None, number: int) -> int:
+    """The row of the image with this number in the run's data."""
+    return number if rows is None else int.from_bytes(rows[4 * number :][:4], "little")

@@ -58,7 +58,8 @@ COLUMNS = {
         "parameters_digest",
     ),
     "images": (
-        *("run_id", "iteration", "place", "image", "label", "predicted", "loss", "gradient_norm"),
+        *("run_id", "iteration", "place", "image", "row", "label", "predicted"),
+        *("loss", "gradient_norm"),
     ),
     "ledger": (
         *("run_id", "iteration", "first_image", "image_count", "shard", "attempt", "term"),

@@ -30,15 +30,22 @@ _PREDICTED = (
     "    & ((1 << get_byte(i.predictions, 0)) - 1))"
 )
 
-#: The little-endian whole number at a place; not negative.
-_NUMBER = " | ".join(
-    f"(get_byte(i.image_numbers, (4 * v.place - {4 - byte})::int) << {8 * byte})"
-    for byte in range(4)
-)
+
+def _int32(content: str, place: str) -> str:
+    """The little-endian whole number at a place, from 0; not negative."""
+    return " | ".join(
+        f"(get_byte({content}, (4 * ({place}) + {byte})::int) << {8 * byte})" for byte in range(4)
+    )
+
+
+_NUMBER = _int32("i.image_numbers", "v.place - 1")
 
 _IMAGE = f"(CASE WHEN i.image_numbers = '' THEN v.place - 1 ELSE {_NUMBER} END)"
 
+_ROW = f"CASE WHEN r.image_rows IS NULL THEN {_IMAGE} ELSE {_int32('r.image_rows', _IMAGE)} END"
+
 IMAGES = f"""SELECT r.id AS run_id, i.iteration, v.place - 1 AS place, {_IMAGE} AS image,
+  {_ROW} AS "row",
   (r.configuration -> 'classes' ->> get_byte(r.labels, {_IMAGE}::int))::int AS label,
   CASE WHEN i.predictions <> '\\x00' THEN
     (r.configuration -> 'classes' ->> {_PREDICTED})::int

@@ -65,6 +65,10 @@ _PLACES = "json_each('[' || substr(replace(hex(zeroblob(i.images)), '00', ',0'),
 
 _IMAGE = f"CASE WHEN i.image_numbers = x'' THEN p.key ELSE {_int32('i.image_numbers', 'p.key')} END"
 
+_ROW = (
+    f"CASE WHEN r.image_rows IS NULL THEN {_IMAGE} ELSE {_int32('r.image_rows', f'({_IMAGE})')} END"
+)
+
 _WIDTH = "CAST(substr(hex(substr(i.predictions, 1, 1)), 2) AS INTEGER)"
 
 #: The bits of one prediction, as `tapeworks.storage.iterations` writes them.
@@ -84,6 +88,7 @@ JOIN json_each(i.ledger) AS e
 JOIN stored_workers AS w ON w.run = i.run AND w.number = json_extract(e.value, '$[5]')"""
 
 IMAGES = f"""SELECT r.id AS run_id, i.iteration, p.key AS place, {_IMAGE} AS image,
+  {_ROW} AS "row",
   CASE WHEN r.labels IS NOT NULL THEN
     json_extract(r.configuration, '$.classes[' || {_byte("r.labels", f"({_IMAGE})")} || ']')
   END AS label,

@@ -1,86 +1,152 @@
-"""The images with the highest loss in an iteration, with what they are and were taken for."""
+"""Single images of a run: what they are, what they were taken for, and their losses."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tapeworks.comparison.runs import settings_of
 from tapeworks.comparison.texts import picture_labels
 from tapeworks.errors import UsageError
+from tapeworks.plotting.image_losses import By, ImageLosses, read_image_losses
+from tapeworks.storage.errors import ImageNotFound, IterationNotRecorded
 from tapeworks.storage.history import History
-from tapeworks.storage.records import ImageValues, RunRecord
+from tapeworks.storage.queries.overview import read_labels, read_rows, row_of
+from tapeworks.storage.records import RunRecord
 
 if TYPE_CHECKING:
     from tapeworks.model.datasets.source import Split
 
-#: Images on a sheet.
+#: Images on a sheet that is not asked for more or fewer.
 SHEET = 24
 
+#: Images on a sheet at most: each is drawn apart.
+MOST_IMAGES = 600
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class HardImage:
-    """One image on the sheet."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunImage:
+    """One image of a run's data."""
 
     image: int  #: its number in the run's data
-    label: int | float | list[float]  #: the data set's label, or its target
-    predicted: int | None  #: the label that it was taken for; None if the network predicts nothing
-    loss: float
-    pixels: NDArray[np.uint8]  #: (rows, columns) or (rows, columns, 3)
+    row: int  #: its index in the data set as the user's file has it
+    label: int | float | list[float] | None  #: the data set's; of a target only on a sheet
+    predicted: int | None  #: the label that it was taken for last; None if nothing was predicted
+    loss: float | None  #: the last known one; None if none is
+    iteration: int | None  #: of that loss
+    mean_loss: float | None  #: over the iterations that are recorded in full
+    iterations: int  #: how many of those computed it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ContactSheet:
-    """The hardest images of one iteration."""
+    """Images of a run as pictures, by default the hardest ones."""
 
     run_id: str
     label: str
-    iteration: int
-    images: tuple[HardImage, ...]  #: the highest loss first
+    by: By | None  #: the loss that orders the images; None: they were named
+    iteration: int | None  #: the only one whose losses are shown
+    images: tuple[RunImage, ...]
+    pixels: tuple[NDArray[np.uint8], ...]  #: of each (rows, columns) or (rows, columns, 3)
 
     def values(self) -> dict[str, Any]:
         """Return what is drawn, as JSON values, but for the pixels, which are the data set's."""
-        names = ("image", "label", "predicted", "loss")
         return {
             "run_id": self.run_id,
+            "by": self.by,
             "iteration": self.iteration,
-            "images": [{name: getattr(one, name) for name in names} for one in self.images],
+            "images": [as_values(one) for one in self.images],
         }
 
 
-def contact_sheet(history: History, run: RunRecord, iteration: int | None = None) -> ContactSheet:
-    """The sheet of this iteration, or of the last one that was recorded in full.
+def as_values(image: RunImage) -> dict[str, Any]:
+    """The image's values by name."""
+    return {name: getattr(image, name) for name in RunImage.__dataclass_fields__}
+
+
+def find_images(
+    history: History,
+    run: RunRecord,
+    numbers: Sequence[int] | None = None,
+    *,
+    by: By = By.LAST,
+    limit: int = SHEET,
+    iteration: int | None = None,
+) -> list[RunImage]:
+    """The images with these numbers in their order, or the hardest of all, at most `limit`.
+
+    With an iteration only its losses count, else all that the run's own iterations recorded. Reads
+    no data set. Raises storage's `ImageNotFound` and `IterationNotRecorded`.
+    """
+    wanted = None if iteration is None else [iteration]
+    losses = read_image_losses(history, run, wanted)
+    if iteration is not None and not losses.counts.any():
+        raise IterationNotRecorded(run.id, iteration, history.list_recorded_iterations(run.id))
+    for number in numbers or ():
+        if not 0 <= number < len(losses.last):
+            raise ImageNotFound(run.id, len(losses.last), number)
+    chosen = losses.rank(by)[:limit].tolist() if numbers is None else list(numbers)
+    return describe_images(history, run, losses, chosen)
+
+
+def describe_images(
+    history: History, run: RunRecord, losses: ImageLosses, numbers: Sequence[int]
+) -> list[RunImage]:
+    """What is stored of the images with these numbers."""
+    classes = settings_of(run)["classes"] or ()
+    labels, rows = read_labels(history.database, run.id), read_rows(history.database, run.id)
+    return [
+        RunImage(
+            image=number,
+            row=row_of(rows, number),
+            label=_class(classes, -1 if labels is None else labels[number]),
+            predicted=_class(classes, int(losses.predicted[number])),
+            loss=_known(losses.last[number]),
+            iteration=int(losses.iterations[number]) if losses.counts[number] else None,
+            mean_loss=_known(losses.means[number]),
+            iterations=int(losses.counts[number]),
+        )
+        for number in numbers
+    ]
+
+
+def _class(classes: Sequence[int], index: int) -> int | None:
+    """The data set's label of an index into the run's classes; None for an index of none."""
+    return classes[index] if 0 <= index < len(classes) else None
+
+
+def _known(loss: np.floating) -> float | None:
+    return None if np.isnan(loss) else float(loss)
+
+
+def contact_sheet(
+    run: RunRecord, images: Sequence[RunImage], *, by: By | None, iteration: int | None = None
+) -> ContactSheet:
+    """These images of the run as pictures, with what they were found by.
 
     Reads the run's data set. Raises model's `DatasetError` where it is not at hand, scheduler's
     `CannotContinueHere` where it holds other images than the run was trained on, `UsageError` where
-    its images are no pictures, and storage's `IterationNotRecorded`.
+    its images are no pictures.
     """
-    chosen = iteration
-    if chosen is None:
-        chosen = max(history.list_recorded_iterations(run.id), default=run.completed_iterations - 1)
-    values = history.image_values(run.id, chosen)
     data = read_pictures(run)
-    training = data.training
-    places = hardest_places(values)
-    losses = np.frombuffer(values.losses, "<f4")
     return ContactSheet(
         run_id=run.id,
         label=picture_labels([run])[0],
-        iteration=chosen,
-        images=tuple(
-            HardImage(
-                image=number,
-                label=_label(data.classes, training.labels[number]),
-                predicted=_predicted(data.classes, values, place),
-                loss=float(losses[place]),
-                pixels=pixels_of(training.images[number]),
-            )
-            for place, number in places
-        ),
+        by=by,
+        iteration=iteration,
+        images=tuple(replace(one, label=_label(data, one.image)) for one in images),
+        pixels=tuple(pixels_of(data.training.images[one.image]) for one in images),
     )
+
+
+def _label(data: Split, number: int) -> Any:
+    """The data set's label; a target as it is."""
+    label = data.training.labels[number]
+    return data.classes[label] if data.classes else label.tolist()
 
 
 def read_pictures(run: RunRecord) -> Split:
@@ -93,17 +159,6 @@ def read_pictures(run: RunRecord) -> Split:
     check_images(run, images_digest(data))
     check_pictures(data.training.images.shape[1:])
     return data
-
-
-def _label(classes: Sequence[int], label: Any) -> Any:
-    """The data set's label of an index into the run's classes; a target as it is."""
-    return classes[label] if classes else label.tolist()
-
-
-def _predicted(classes: Sequence[int], values: ImageValues, place: int) -> int | None:
-    if values.predictions is None or not classes:
-        return None
-    return classes[values.predictions[place]]
 
 
 def check_pictures(shape: tuple[int, ...]) -> None:
@@ -125,13 +180,3 @@ def pixels_of(image: NDArray[Any]) -> NDArray[np.uint8]:
         low, high = float(picture.min()), float(picture.max())
     scaled = (picture.astype(np.float64) - low) / ((high - low) or 1.0)
     return np.rint(255 * scaled).astype(np.uint8)
-
-
-def hardest_places(values: ImageValues) -> list[tuple[int, int]]:
-    """Places in the image set and numbers in the data of a sheet's images, highest loss first."""
-    losses = np.frombuffer(values.losses, "<f4")
-    places = np.argsort(-losses, kind="stable")[:SHEET].tolist()
-    if values.image_numbers is None:
-        return [(place, place) for place in places]
-    numbers = np.frombuffer(values.image_numbers, "<i4")
-    return [(place, int(numbers[place])) for place in places]

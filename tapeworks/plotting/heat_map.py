@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +12,20 @@ from numpy.typing import NDArray
 
 from tapeworks.comparison.runs import settings_of
 from tapeworks.comparison.texts import picture_labels
+from tapeworks.plotting.image_losses import (
+    By,
+    list_recorded,
+    numbers_of,
+    rank,
+    read_image_losses,
+    read_values,
+)
 from tapeworks.storage.history import History
 from tapeworks.storage.records import ImageValues, RunRecord
 
 #: A picture has room for so many columns and rows at most.
 MOST_COLUMNS = 400
 MOST_ROWS = 600
-
-#: Iterations whose images' values are read at once.
-AT_ONCE = 50
 
 Losses = NDArray[np.float32]
 
@@ -32,17 +37,19 @@ class HeatMap:
     run_id: str
     label: str
     iterations: range  #: of the columns: all, or every so many up to the last
-    images: NDArray[np.int64]  #: numbers in the run's data, the highest last loss first
+    images: NDArray[np.int64]  #: numbers in the run's data, the hardest first
     #: (rows, columns); the loss of an image when it was last recorded, NaN before that.
     losses: Losses
     is_last_known: bool  #: some losses are of an iteration before their column's
     #: How many of the images stand in each row, in their order; their mean loss is drawn.
     row_images: tuple[int, ...]
+    by: By = By.LAST  #: the loss that orders the images
 
     def values(self) -> dict[str, Any]:
         """Everything that is drawn, as JSON values; a NaN as null."""
         return {
             "run_id": self.run_id,
+            "by": self.by,
             "iterations": list(self.iterations),
             "images": self.images.tolist(),
             "row_images": list(self.row_images),
@@ -52,13 +59,15 @@ class HeatMap:
         }
 
 
-def heat_map(history: History, run: RunRecord) -> HeatMap:
+def heat_map(history: History, run: RunRecord, by: By = By.LAST) -> HeatMap:
     """The losses of all the images that were seen, as many as a picture has room for."""
     columns = choose_iterations(run.first_iteration, run.completed_iterations)
     images, (recorded, is_partial) = settings_of(run)["images"], _recorded(history, run)
     needed = recorded if is_partial else newest_at(columns, recorded)
     losses = last_known(read_values(history, run, needed), images, columns)
-    order = hardest_first(losses)
+    order = rank(losses[:, -1])
+    if by is By.MEAN:  # over what lies between the columns too
+        order = read_image_losses(history, run).rank(by)
     rows, row_images = group_rows(losses[order])
     return HeatMap(
         run_id=run.id,
@@ -67,6 +76,7 @@ def heat_map(history: History, run: RunRecord) -> HeatMap:
         images=order,
         losses=rows,
         row_images=row_images,
+        by=by,
         is_last_known=is_partial or not set(columns) <= set(recorded),
     )
 
@@ -125,12 +135,6 @@ def last_known(
     return np.stack(table, axis=1)
 
 
-def hardest_first(losses: Losses) -> NDArray[np.int64]:
-    """The images that were seen, those with the highest loss in the last column first."""
-    order = np.argsort(-losses[:, -1], kind="stable")  # NaN comes last
-    return order[: np.count_nonzero(~np.isnan(losses[:, -1]))]
-
-
 def group_rows(losses: Losses) -> tuple[Losses, tuple[int, ...]]:
     """As many rows as a picture has room for, and how many each is the mean of."""
     if len(losses) <= MOST_ROWS:
@@ -150,25 +154,6 @@ def _mean(rows: Losses) -> Losses:
 
 def _recorded(history: History, run: RunRecord) -> tuple[list[int], bool]:
     """The iterations recorded in full, and whether each computes only a part of the images."""
-    recorded = [
-        iteration
-        for iteration in history.list_recorded_iterations(run.id)
-        if iteration < run.completed_iterations
-    ]
+    recorded = list_recorded(history, run)
     first = history.image_values(run.id, min(recorded, default=run.first_iteration))
     return recorded, len(numbers_of(first)) < int(settings_of(run)["images"])
-
-
-def read_values(
-    history: History, run: RunRecord, wanted: Sequence[int]
-) -> Iterator[tuple[int, ImageValues]]:
-    """Return these iterations' values, in order, but for those that stored none."""
-    for start in range(0, len(wanted), AT_ONCE):
-        yield from history.image_values_of(run.id, wanted[start : start + AT_ONCE]).items()
-
-
-def numbers_of(values: ImageValues) -> NDArray[np.integer]:
-    """The numbers of the images in the run's data."""
-    if values.image_numbers is None:
-        return np.arange(len(values.losses) // np.dtype("<f4").itemsize)
-    return np.frombuffer(values.image_numbers, "<i4")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from tapeworks.cli.destinations import is_stream
 from tapeworks.errors import UsageError
 from tapeworks.plotting.curves import Curves, Measure, curves
-from tapeworks.plotting.hardest import ContactSheet, contact_sheet
+from tapeworks.plotting.hardest import SHEET, ContactSheet, contact_sheet, find_images
 from tapeworks.plotting.heat_map import HeatMap, heat_map
+from tapeworks.plotting.image_losses import By
 from tapeworks.plotting.own_style import own_style
 from tapeworks.plotting.timeline import Timeline, timeline
 from tapeworks.storage.errors import IterationNotFound
@@ -32,7 +34,7 @@ class Kind(StrEnum):
     GRADIENT_NORM = "gradient-norm"  #: likewise
     IMAGES = "images"  #: each image's loss over the iterations
     TIMELINE = "timeline"  #: which worker computed when
-    HARDEST = "hardest"  #: the images with the highest loss in an iteration
+    HARDEST = "hardest"  #: the images with the highest loss, as pictures
 
     @property
     def measure(self) -> Measure | None:
@@ -46,8 +48,12 @@ MEASURES = {
     Kind.GRADIENT_NORM: Measure.GRADIENT_NORM,
 }
 
-#: Kinds that can show one iteration.
-OF_AN_ITERATION = (Kind.TIMELINE, Kind.HARDEST)
+#: The kinds that take what is not for all of them.
+OF_KINDS = {
+    "iteration": (Kind.TIMELINE, Kind.HARDEST),
+    "by": (Kind.IMAGES, Kind.HARDEST),
+    "limit": (Kind.HARDEST,),
+}
 
 
 def picture_format(path: Path) -> str:
@@ -64,33 +70,49 @@ def picture_format(path: Path) -> str:
         raise UsageError(f"{expected} Received: {path}.") from None
 
 
-def check_call(kind: Kind, runs: int, iteration: int | None) -> None:
-    """Raise `UsageError` if this kind cannot show so many runs, or no single iteration."""
-    if kind.measure is None and runs > 1:
-        raise UsageError(
-            f"A picture of the kind {kind} shows one run; draw one for each. Received: {runs} runs."
-        )
-    if iteration is not None and kind not in OF_AN_ITERATION:
-        raise UsageError(
-            f"--iteration is for the kinds {' and '.join(OF_AN_ITERATION)}. Received: --kind {kind}"
-        )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """A picture as it is asked for; None leaves what it is of to its kind."""
+
+    kind: Kind = Kind.LOSS
+    iteration: int | None = None  #: the only one that is shown
+    by: By | None = None  #: the loss that orders images
+    limit: int | None = None  #: images on a sheet
+
+    def check(self, runs: int) -> None:
+        """Raise `UsageError` if no picture of this kind, of so many runs, is like that."""
+        if self.kind.measure is None and runs > 1:
+            raise UsageError(
+                f"A picture of the kind {self.kind} shows one run; draw one for each. "
+                f"Received: {runs} runs."
+            )
+        for name, kinds in OF_KINDS.items():
+            if getattr(self, name) is not None and self.kind not in kinds:
+                raise UsageError(
+                    f"--{name} is for the kind{'s' * (len(kinds) > 1)} {' and '.join(kinds)}. "
+                    f"Received: --kind {self.kind}"
+                )
+        if self.iteration is not None and self.by is By.MEAN:
+            raise UsageError(
+                "--by mean is over all iterations, --iteration shows one; leave out one of them."
+            )
 
 
-def content(
-    kind: Kind, history: History, runs: Sequence[RunRecord], iteration: int | None = None
-) -> Content:
+def content(history: History, runs: Sequence[RunRecord], wanted: Wanted) -> Content:
     """Return what a picture of these runs shows. Raises `UsageError` for one without iterations."""
-    check_call(kind, len(runs), iteration)
+    wanted.check(len(runs))
     for run in runs:
-        _check_iterations(run, iteration)
-    if kind.measure is not None:
-        return curves(history, runs, kind.measure)
-    [run] = runs
-    if kind is Kind.IMAGES:
-        return heat_map(history, run)
-    if kind is Kind.TIMELINE:
-        return timeline(history, run, iteration)
-    return contact_sheet(history, run, iteration)
+        check_iterations(run, wanted.iteration)
+    if wanted.kind.measure is not None:
+        return curves(history, runs, wanted.kind.measure)
+    [run], by = runs, wanted.by or By.LAST
+    if wanted.kind is Kind.IMAGES:
+        return heat_map(history, run, by)
+    if wanted.kind is Kind.TIMELINE:
+        return timeline(history, run, wanted.iteration)
+    limit = wanted.limit or SHEET
+    images = find_images(history, run, by=by, limit=limit, iteration=wanted.iteration)
+    return contact_sheet(run, images, by=by, iteration=wanted.iteration)
 
 
 def picture(shown: Content, picture_format: str) -> bytes:
@@ -101,7 +123,8 @@ def picture(shown: Content, picture_format: str) -> bytes:
         return render(draw(shown), picture_format)
 
 
-def _check_iterations(run: RunRecord, iteration: int | None) -> None:
+def check_iterations(run: RunRecord, iteration: int | None) -> None:
+    """Raise for a run without any, or without this one: `UsageError`, `IterationNotFound`."""
     begun = run.first_iteration
     if run.completed_iterations <= begun:
         raise UsageError(f"Run {run.id} has no iteration to draw yet; it is {run.status.value}.")

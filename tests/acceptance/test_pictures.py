@@ -66,12 +66,29 @@ def test_programs_read_what_would_be_drawn_and_nothing_is(
         images = call("plot one --kind images --json").values
         timeline = call("plot one --kind timeline --iteration 1 --json").values
         hardest = call("plot one --kind hardest --json").values
+        mean = call("plot one --kind hardest --by mean --limit 1 --json").values
+        listed = [call(f"images one {order} --json").values for order in ("--limit 2", "1 0")]
     assert [line["values"] for line in loss["lines"]] == [[4.0, 2.5, 1.25], [4.0, 2.5]]
     assert (loss["lines"][0]["evaluated_after"], loss["lines"][0]["evaluated"]) == ([3], [1.0])
     assert images["images"] == [1, 0]
     assert images["losses"] == [[1.0, 0.5, 1.0], [3.0, 2.0, 0.25]]
     assert [bar["attempt"] for bar in timeline["bars"]] == [1, 2]
-    assert (hardest["iteration"], [one["loss"] for one in hardest["images"]]) == (2, [1.0, 0.25])
+    assert [one["loss"] for one in hardest["images"]] == [1.0, 0.25]
+    assert [(one["image"], one["mean_loss"]) for one in mean["images"]] == [(0, 1.75)]
+    for images in listed:
+        assert [one | {"label": None} for one in images] == [
+            one | {"label": None} for one in hardest["images"]
+        ]
+
+
+def test_images_are_listed_and_drawn(history: History, call: Call) -> None:
+    called = call("images one --by mean --output sheet.png")
+    assert (called.code, called.err) == (0, "Drawn into sheet.png\n")
+    assert called.out.splitlines()[:2] == [
+        "image  row  label  predicted  loss  iteration  mean_loss  iterations",
+        "    0    0      3          3  0.25          2       1.75           3",
+    ]
+    assert Path("sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_picture_replaces_an_old_one_as_a_whole(
@@ -101,6 +118,16 @@ def test_a_picture_replaces_an_old_one_as_a_whole(
         ("plot one --kind images --output images.jpg", 2, "ending in .png, .svg or .pdf"),
         ("plot one --kind images --output nowhere/images.png", 2, "nowhere"),
         ("plot nothing --kind timeline", 3, "no run 'nothing'"),
+        ("plot one --by mean", 2, "for the kinds images and hardest"),
+        ("plot one --kind images --limit 3", 2, "--limit is for the kind hardest"),
+        ("plot one --kind hardest --limit 0", 2, "limit"),
+        ("plot one --kind hardest --by mean --iteration 1", 2, "leave out one of them"),
+        ("images one 2", 3, "has images 0 to 1; none is 2"),
+        ("images one 0 --limit 2", 2, "leave out --by and --limit"),
+        ("images one --iteration 1 --by mean", 2, "leave it out, or --iteration"),
+        ("images one --iteration 7", 3, "no iteration 7"),
+        ("images one --limit 601 --output sheet.png", 2, "at most 600 images"),
+        ("images waiting", 2, "no iteration to draw yet"),
     ],
 )
 def test_a_wrong_call_is_told_in_one_sentence_and_leaves_nothing(

@@ -261,10 +261,10 @@ class TestWhatElseOwnersWrite:
         history.record_evaluation(claim, better)
         assert history.evaluations(claim.run_id) == [better]
 
-    @pytest.mark.parametrize("labels", [b"\0\1", None])
-    def test_the_images_are_noted(self, labels: bytes | None, history: History) -> None:
+    @pytest.mark.parametrize("noted", [b"\0\1\0\0", None])
+    def test_the_images_are_noted(self, noted: bytes | None, history: History) -> None:
         claim = submit_and_claim(history)
-        history.set_images(claim, "abc", labels)
+        history.set_images(claim, "abc", noted, noted)
         assert history.find_run(claim.run_id).images_digest == "abc"
 
     def test_events_are_told_in_order(self, history: History) -> None:

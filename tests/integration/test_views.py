@@ -26,6 +26,9 @@ PROOF = Path(__file__).parents[2] / "docs" / "exactly_once.sql"
 
 CLASSES = [3, 6, 250, 9, 4]
 
+#: Every third image of a data set, from the 70,000th on.
+ROWS = array("i", range(70_000, 70_120, 3)).tobytes()
+
 
 @pytest.fixture
 def history(either_history: History) -> History:
@@ -52,7 +55,7 @@ def run_id(history: History) -> str:
         priority=3,
     )
     claim = history.claim(run.id, "alice", 60.0)
-    history.set_images(claim, "images", bytes(place % 5 for place in range(40)))
+    history.set_images(claim, "images", bytes(place % 5 for place in range(40)), ROWS)
     values = ImageValues(
         losses=array("f", LOSSES).tobytes(),
         gradient_norms=array("f", NORMS).tobytes(),
@@ -110,6 +113,8 @@ def test_iterations(history: History, run_id: str) -> None:
 
 
 def test_images(history: History, run_id: str) -> None:
+    [bare] = rows(history, "SELECT row FROM images WHERE row = 70051 AND iteration = 0")
+    assert bare == {"row": 70_051}
     found = rows(history, "SELECT * FROM images ORDER BY iteration, place")
     assert [(row["run_id"], row["iteration"]) for row in found] == [
         (run_id, iteration) for iteration in range(2) for _ in range(20)
@@ -121,6 +126,7 @@ def test_images(history: History, run_id: str) -> None:
         assert [row["place"] for row in part] == list(range(20))
         assert [row["loss"] for row in part] == array("f", LOSSES).tolist()
         assert [row["gradient_norm"] for row in part] == array("f", NORMS).tolist()
+        assert [row["row"] for row in part] == [3 * row["image"] + 70_000 for row in part]
         assert [row["label"] for row in part] == [CLASSES[row["image"] % 5] for row in part]
         assert [row["predicted"] for row in part] == [CLASSES[place % 3] for place in range(20)]
 

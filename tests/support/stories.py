@@ -65,7 +65,7 @@ def tell(
     if not losses:
         return run
     claim = history.claim(run.id, "alice", LEASE)
-    history.set_images(claim, images_digest, bytes(images["images"]))
+    history.set_images(claim, images_digest, bytes(wanted["images"]))
     for iteration, own in enumerate(losses):
         record = _record(claim, iteration, losses, predicts=predicts)
         commit = Commit(

@@ -69,6 +69,7 @@ def _create_runs() -> None:
         sa.Column("fingerprint", sa.Text(), nullable=True),
         sa.Column("images_digest", sa.Text(), nullable=True),
         sa.Column("labels", sa.LargeBinary(), nullable=True),
+        sa.Column("image_rows", sa.LargeBinary(), nullable=True),
         sa.Column("parameters_digest", sa.Text(), nullable=False),
         sa.Column("first_loss", sa.Double(), nullable=True),
         sa.Column("final_loss", sa.Double(), nullable=True),

@@ -56,6 +56,9 @@ COMMANDS = {
     "web": Place("web", "Show runs in a browser, and serve them over REST, until Ctrl-C."),
     "compare": Place("compare", "Show what tells runs apart: differing settings, losses, digests."),
     "plot": Place("plot", "Draw runs, and print the path of the picture."),
+    "images": Place(
+        "images", "List the images of a run with the highest losses, or those with these numbers."
+    ),
     "export": Place("export", "Write a run's history, parameters or network to a file."),
     "evaluate": Place(
         "trained",

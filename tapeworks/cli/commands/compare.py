@@ -26,7 +26,7 @@ from tapeworks.comparison.runs import (
 )
 from tapeworks.comparison.texts import bits_lines, reference_labels, table
 from tapeworks.errors import ExitCode, UsageError
-from tapeworks.plotting.kinds import Kind, content, picture, picture_format
+from tapeworks.plotting.kinds import Wanted, content, picture, picture_format
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord
 
@@ -62,7 +62,7 @@ def compare_command(
     history = open_history()
     history.release_abandoned()
     found = _find_runs(history, runs)
-    curves = content(Kind.LOSS, history, found) if plot else None
+    curves = content(history, found, Wanted()) if plot else None
     contenders = [contender(history, run) for run in found]
     compared = pairs(history, contenders)
     if curves is not None and plot is not None:

@@ -26,7 +26,7 @@ from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model import datasets
 from tapeworks.model.config import restore_config
 from tapeworks.places import find_places
-from tapeworks.plotting.kinds import Kind, content, picture, picture_format
+from tapeworks.plotting.kinds import Wanted, content, picture, picture_format
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.submission import prepare_runs, submit
 from tapeworks.storage.history import History
@@ -155,6 +155,6 @@ def _summarise(
 def _draw(history: History, run: RunRecord, plot: Path, tell: Callable[[str], None] | None) -> None:
     if not run.completed_iterations:
         return
-    write_file(plot, picture(content(Kind.LOSS, history, [run]), picture_format(plot)))
+    write_file(plot, picture(content(history, [run], Wanted()), picture_format(plot)))
     if tell:
         tell(visible(f"loss curve {full_name(plot)}"))

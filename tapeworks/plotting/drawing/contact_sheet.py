@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from tapeworks.plotting.hardest import ContactSheet, HardImage
+from tapeworks.plotting.hardest import ContactSheet, RunImage
+from tapeworks.plotting.image_losses import By
 from tapeworks.plotting.style import COLOURS, plain
 
 #: Images in a row of the sheet.
@@ -24,28 +27,48 @@ def draw_contact_sheet(sheet: ContactSheet) -> Figure:
     rows = -(-len(sheet.images) // ROW)
     size = (max(columns, 4) * CELL, rows * (CELL + WORDS) + TITLE)
     figure = Figure(figsize=size, layout="constrained")
-    title = f"{sheet.label}: highest losses in iteration {sheet.iteration}"
-    plain(figure.suptitle(title, x=0.01, ha="left"))
+    plain(figure.suptitle(f"{sheet.label}{_what(sheet)}", x=0.01, ha="left"))
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(sheet.images) :]:
         axes.set_axis_off()
-    for axes, image in zip(grid.flat, sheet.images, strict=False):
-        _draw(axes, image)
+    for axes, image, pixels in zip(grid.flat, sheet.images, sheet.pixels, strict=False):
+        _draw(axes, image, pixels, sheet.by)
     return figure
 
 
-def _draw(axes: Axes, image: HardImage) -> None:
-    axes.imshow(image.pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+def _what(sheet: ContactSheet) -> str:
+    if sheet.by is None:
+        return ""
+    mean = "mean " if sheet.by is By.MEAN else ""
+    where = "" if sheet.iteration is None else f" in iteration {sheet.iteration}"
+    return f": highest {mean}losses{where}"
+
+
+def _draw(axes: Axes, image: RunImage, pixels: NDArray[np.uint8], by: By | None) -> None:
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     right = image.predicted is None or image.predicted == image.label
-    verdict = _label(image.label) if right else f"{image.label}, taken for {image.predicted}"
-    words = f"{verdict}\nloss {image.loss:#.3g}\nimage {image.image}"
+    words = "\n".join([_verdict(image), _loss(image, by), _place(image)])
     axes.set_xlabel(words, fontsize=8, color=RIGHT if right else WRONG)
 
 
-def _label(label: int | float | list[float]) -> str:
+def _verdict(image: RunImage) -> str:
+    label = _label(image.label)
+    return label if image.predicted is None else f"{label}, predicted {image.predicted}"
+
+
+def _loss(image: RunImage, by: By | None) -> str:
+    name, loss = ("mean", image.mean_loss) if by is By.MEAN else ("loss", image.loss)
+    return f"{name} –" if loss is None else f"{name} {loss:#.3g}"
+
+
+def _place(image: RunImage) -> str:
+    return f"image {image.image}" + (f", row {image.row}" if image.row != image.image else "")
+
+
+def _label(label: int | float | list[float] | None) -> str:
     if isinstance(label, list):
         return ", ".join(f"{number:.3g}" for number in label)
     return f"{label:.6g}" if isinstance(label, float) else f"{label}"

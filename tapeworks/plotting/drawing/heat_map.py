@@ -8,6 +8,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from tapeworks.plotting.heat_map import HeatMap, Losses
+from tapeworks.plotting.image_losses import By
 from tapeworks.plotting.style import logarithmic, plain, whole_numbers
 
 #: Inches.
@@ -59,6 +60,8 @@ def _what(shown: HeatMap) -> str:
 
 def _rows(axes: Axes, shown: HeatMap, *, numbered: bool) -> None:
     last = "last known loss" if shown.is_last_known else f"loss in iteration {shown.iterations[-1]}"
+    if shown.by is By.MEAN:
+        last = "mean loss"
     if numbered:
         places = range(1, len(shown.images) + 1)
         axes.set_yticks(places, labels=list(map(str, shown.images)), fontsize=7)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from http import HTTPStatus
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter
 
 from tapeworks.comparison.runs import settings_of
-from tapeworks.plotting.heat_map import numbers_of, read_values
+from tapeworks.plotting.image_losses import numbers_of, read_values
+from tapeworks.storage.errors import ImageNotFound
 from tapeworks.storage.history import History
+from tapeworks.storage.queries.overview import read_rows, row_of
 from tapeworks.storage.records import ImageValues, RunRecord
 from tapeworks.web.api.models import (
     Image,
@@ -24,7 +25,6 @@ from tapeworks.web.api.models import (
 )
 from tapeworks.web.api.runs import AskedRun
 from tapeworks.web.api.stories import part_of
-from tapeworks.web.problems import Refused
 from tapeworks.web.site import Site
 from tapeworks.web.unchanged import UNCHANGED
 
@@ -40,7 +40,7 @@ def make_router(site: Site) -> APIRouter:
         values = history.image_values(run.id, iteration)
         end, count = first + asked.limit, len(values.losses) // 4
         return Page(
-            items=list(read_images(values, first, end)),
+            items=list(read_images(values, first, end, read_rows(history.database, run.id))),
             next_cursor=write_cursor(end) if end < count else None,
         )
 
@@ -49,9 +49,7 @@ def make_router(site: Site) -> APIRouter:
         """The values of one image in the iterations that were recorded in full and computed it."""
         part, count = part_of(asked), settings_of(run)["images"]
         if image >= count:
-            raise Refused(
-                HTTPStatus.NOT_FOUND, f"Run {run.id} has images 0 to {count - 1}; none is {image}."
-            )
+            raise ImageNotFound(run.id, count, image)
         recorded = history.list_recorded_iterations(run.id)
         end = part.first + part.limit
         return Page(
@@ -62,10 +60,10 @@ def make_router(site: Site) -> APIRouter:
     return router
 
 
-def read_images(values: ImageValues, first: int, end: int) -> Iterator[Image]:
+def read_images(values: ImageValues, first: int, end: int, rows: bytes | None) -> Iterator[Image]:
     """Return these images of an iteration; what their network does not give is None."""
     for place, number in enumerate(numbers_of(values)[first:end].tolist(), start=first):
-        yield Image(image=number, **_values_at(values, place))
+        yield Image(image=number, row=row_of(rows, number), **_values_at(values, place))
 
 
 def read_course(

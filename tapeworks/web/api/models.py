@@ -176,6 +176,8 @@ class Image(ImageInIteration):
 
     #: Its number in the run's data.
     image: int
+    #: Its index in the data set as the user's file has it.
+    row: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,41 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from tapeworks.cli.given import read_whole
-from tapeworks.plotting.hardest import hardest_places
+from tapeworks.plotting.hardest import SHEET, RunImage, describe_images
 from tapeworks.plotting.heat_map import image_course
+from tapeworks.plotting.image_losses import By, read_image_losses, read_last_losses
 from tapeworks.storage.errors import IterationNotRecorded
 from tapeworks.storage.glances import find_recorded
 from tapeworks.storage.history import History
-from tapeworks.storage.queries.overview import read_labels
-from tapeworks.storage.records import ImageValues, RunRecord
+from tapeworks.storage.queries.overview import read_labels, read_rows, row_of
+from tapeworks.storage.records import RunRecord
 from tapeworks.web.pages.pictures import Pictures, send_png
 from tapeworks.web.pages.sparklines import points
 from tapeworks.web.problems import Refused
 from tapeworks.web.site import Site
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HardImage:
-    """An image with a high loss."""
-
-    number: int
-    #: Its class and the one that it was taken for, as the data set has them; empty if it has none.
-    label: str
-    predicted: str
-    loss: float
-    gradient_norm: float | None
-
-    @property
-    def is_wrong(self) -> bool:
-        return bool(self.label and self.predicted) and self.label != self.predicted
 
 
 def make_router(site: Site) -> APIRouter:
@@ -75,7 +58,7 @@ def make_router(site: Site) -> APIRouter:
 
 
 def images_context(history: History, reference: str, wanted: int | None) -> dict[str, Any]:
-    """The hardest images of this iteration, or of the newest that was recorded in full."""
+    """The hardest images of this iteration, or of all by each one's last known loss."""
     run = history.find_run(reference)
     iteration = find_newest(history, run) if wanted is None else wanted
     recorded, rows = [], []
@@ -84,8 +67,7 @@ def images_context(history: History, reference: str, wanted: int | None) -> dict
     if wanted is not None and wanted not in recorded:
         raise IterationNotRecorded(run.id, wanted, recorded)
     if iteration is not None:
-        values = history.image_values(run.id, iteration)
-        rows = hard_images(run, values, read_labels(history.database, run.id))
+        rows = hard_images(history, run, wanted)
     return {
         "run": run,
         "label": run.name or run.id,
@@ -102,21 +84,14 @@ def find_newest(history: History, run: RunRecord) -> int | None:
     return max(find_recorded(history.database, run.id, run.completed_iterations), default=None)
 
 
-def hard_images(run: RunRecord, values: ImageValues, labels: bytes | None) -> list[HardImage]:
+def hard_images(history: History, run: RunRecord, iteration: int | None) -> list[RunImage]:
     """The images with the highest losses, the highest first."""
-    classes = run.configuration.get("classes") or ()
-    losses = np.frombuffer(values.losses, "<f4")
-    norms = np.frombuffer(values.gradient_norms or b"", "<f4")
-    return [
-        HardImage(
-            number=number,
-            label=_class(classes, labels, number),
-            predicted=_class(classes, values.predictions, place),
-            loss=float(losses[place]),
-            gradient_norm=float(norms[place]) if len(norms) else None,
-        )
-        for place, number in hardest_places(values)
-    ]
+    if iteration is None:
+        losses = read_last_losses(history, run)
+    else:
+        losses = read_image_losses(history, run, [iteration])
+    numbers = losses.rank(By.LAST)[:SHEET].tolist()
+    return describe_images(history, run, losses, numbers)
 
 
 def _class(classes: Sequence[Any], indices: bytes | None, place: int) -> str:
@@ -148,6 +123,7 @@ def image_context(history: History, reference: str, number: int) -> dict[str, An
         "run": run,
         "label": run.name or run.id,
         "number": number,
+        "row": row_of(read_rows(history.database, run.id), number),
         "of_class": _class(classes, read_labels(history.database, run.id), number),
         "curve": points(losses),
         "highest": max(finite, default=0.0),

@@ -50,6 +50,7 @@ def test_training_takes_the_first_images_of_the_classes_in_the_files_order(own_f
     split = small_run(own_file)
     assert positions(split.training.images) == [0, 1, 3]
     assert split.training.labels.tolist() == [1, 0, 0]
+    assert split.rows.tolist() == [0, 1, 3]
     assert len(split.test.images) == len(split.test.labels) == 0
 
 
@@ -60,7 +61,7 @@ def test_a_label_is_the_index_into_the_runs_classes_as_they_are_ordered(own_file
 
 def test_held_out_images_follow_the_training_images_when_there_is_one_part(own_file: Path) -> None:
     split = small_run(own_file, test_images=2)
-    assert positions(split.training.images) == [0, 1, 3]
+    assert positions(split.training.images) == split.rows.tolist() == [0, 1, 3]
     assert positions(split.test.images) == [4, 5]
     assert split.test.labels.tolist() == [1, 0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from matplotlib.figure import Figure
 from tapeworks.plotting.curves import Curves, Line, Measure
 from tapeworks.plotting.drawing.pictures import draw, render
 from tapeworks.plotting.drawing.timeline import duration
-from tapeworks.plotting.hardest import ContactSheet, HardImage
+from tapeworks.plotting.hardest import ContactSheet, RunImage
 from tapeworks.plotting.heat_map import HeatMap
+from tapeworks.plotting.image_losses import By
 from tapeworks.plotting.kinds import picture
 from tapeworks.plotting.style import COLOURS
 from tapeworks.plotting.timeline import Bar, Cut, Timeline
@@ -233,41 +235,59 @@ class TestTheTimeline:
 
 
 class TestTheContactSheet:
-    def sheet(self, images: int) -> ContactSheet:
-        pixels = np.zeros((5, 5), np.uint8)
-        hard = [
-            HardImage(image=place, label=3, predicted=(3, 6)[place % 2], loss=2.0, pixels=pixels)
-            for place in range(images)
+    def sheet(self, *images: RunImage, by: By | None = By.LAST) -> ContactSheet:
+        pixels = (np.zeros((5, 4, 3), np.uint8),) * len(images)
+        return ContactSheet(
+            run_id="1", label="mine", by=by, iteration=None, images=images, pixels=pixels
+        )
+
+    def images(self, count: int) -> list[RunImage]:
+        return [
+            RunImage(
+                image=place,
+                row=place,
+                label=3,
+                predicted=(3, 6)[place % 2],
+                loss=2.0,
+                iteration=4,
+                mean_loss=1.0,
+                iterations=2,
+            )
+            for place in range(count)
         ]
-        return ContactSheet(run_id="1", label="mine", iteration=4, images=tuple(hard))
 
     def test_each_image_has_its_words_and_a_wrong_one_its_colour(self) -> None:
-        figure = draw(self.sheet(8))
+        figure = draw(self.sheet(*self.images(8)))
         drawn = [axes for axes in figure.axes if axes.images]
         assert len(drawn) == 8
         assert [axes.get_xlabel() for axes in drawn[:2]] == [
-            "3\nloss 2.00\nimage 0",
-            "3, taken for 6\nloss 2.00\nimage 1",
+            "3, predicted 3\nloss 2.00\nimage 0",
+            "3, predicted 6\nloss 2.00\nimage 1",
         ]
         assert [axes.xaxis.label.get_color() for axes in drawn[:2]] == ["black", COLOURS[1]]
         assert [axes.axison for axes in figure.axes] == [True] * 8 + [False] * 4
-        assert figure.get_suptitle() == "mine: highest losses in iteration 4"
+        assert figure.get_suptitle() == "mine: highest losses"
+
+    def test_the_loss_is_the_one_that_orders_and_a_row_of_its_own_is_told(self) -> None:
+        [image] = self.images(1)
+        figure = draw(self.sheet(replace(image, row=7), by=By.MEAN))
+        assert axes_of(figure).get_xlabel().splitlines()[1:] == ["mean 1.00", "image 0, row 7"]
+        assert figure.get_suptitle() == "mine: highest mean losses"
+        named = draw(self.sheet(replace(image, loss=None, predicted=None), by=None))
+        assert axes_of(named).get_xlabel() == "3\nloss –\nimage 0"
+        assert named.get_suptitle() == "mine"
 
     def test_targets_that_are_no_classes_stand_alone_and_colours_are_drawn(self) -> None:
-        pixels = np.zeros((5, 4, 3), np.uint8)
-        hard = tuple(
-            HardImage(image=1, label=label, predicted=None, loss=2.0, pixels=pixels)
-            for label in (0.25, [1.0, -2.5])
-        )
-        figure = draw(ContactSheet(run_id="1", label="mine", iteration=4, images=hard))
-        drawn = [axes for axes in figure.axes if axes.images]
+        [image] = self.images(1)
+        hard = [replace(image, label=label, predicted=None) for label in (0.25, [1.0, -2.5])]
+        drawn = [axes for axes in draw(self.sheet(*hard)).axes if axes.images]
         words = [axes.get_xlabel().splitlines()[0] for axes in drawn]
         assert words == ["0.25", "1, -2.5"]
         assert {axes.xaxis.label.get_color() for axes in drawn} == {"black"}
 
     @pytest.mark.parametrize("images", [1, 6, 24])
     def test_it_is_as_large_as_it_has_images(self, images: int) -> None:
-        assert len(draw(self.sheet(images)).axes) == max(images, 1)
+        assert len(draw(self.sheet(*self.images(images))).axes) == max(images, 1)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,10 +17,10 @@ from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig, run_config
 from tapeworks.plotting.curves import LOGARITHMIC_FROM, Measure, curves
 from tapeworks.plotting.hardest import (
-    SHEET,
+    ContactSheet,
     check_pictures,
     contact_sheet,
-    hardest_places,
+    find_images,
     pixels_of,
 )
 from tapeworks.plotting.heat_map import (
@@ -27,19 +28,20 @@ from tapeworks.plotting.heat_map import (
     MOST_ROWS,
     choose_iterations,
     group_rows,
-    hardest_first,
     heat_map,
     last_known,
     newest_at,
 )
-from tapeworks.plotting.kinds import Kind, content, picture_format
+from tapeworks.plotting.image_losses import By, rank, read_image_losses, read_last_losses
+from tapeworks.plotting.kinds import Kind, Wanted, content, picture_format
 from tapeworks.plotting.timeline import axis, distinct, timeline
 from tapeworks.scheduler.driving.driver import images_digest
 from tapeworks.scheduler.errors import CannotContinueHere
-from tapeworks.storage.errors import IterationNotFound, IterationNotRecorded
+from tapeworks.storage.errors import ImageNotFound, IterationNotFound, IterationNotRecorded
 from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord
 from tapeworks.wire.chunks import make_chunks
-from tests.support.made_up import iteration_of, ledger_of, submit_and_claim
+from tests.support.made_up import LEASE, iteration_of, ledger_of, submit_and_claim
 from tests.support.stories import evaluated, tell, values_of
 
 LOSSES = [[3.0, 1.0], [2.0, 0.5], [1.0, 0.25]]
@@ -164,8 +166,7 @@ class TestTheHeatMap:
         assert_array_equal(rows[:3], [[0.5, 9.0], [2.0, NAN], [3.0, NAN]])
 
     def test_equal_losses_stay_in_the_order_of_the_images(self) -> None:
-        losses = np.array([[1.0], [NAN], [2.0], [1.0]], np.float32)
-        assert hardest_first(losses).tolist() == [2, 0, 3]
+        assert rank(np.array([1.0, NAN, 2.0, 1.0])).tolist() == [2, 0, 3]
 
 
 class TestTheTimeline:
@@ -216,32 +217,97 @@ class TestTheTimeline:
         assert [cut.seconds for cut in cuts] == pytest.approx([1.75, 86.0])
 
 
-class TestTheHardestImages:
-    def test_are_those_with_the_highest_loss_and_carry_their_numbers(self) -> None:
-        assert hardest_places(values_of([1.0, 3.0, 2.0, 3.0])) == [(1, 1), (3, 3), (2, 2), (0, 0)]
-        assert hardest_places(values_of([1.0, 3.0], [7, 5])) == [(1, 5), (0, 7)]
-        assert len(hardest_places(values_of([1.0] * (SHEET + 1)))) == SHEET
+def sheet_of(history: History, run: RunRecord, iteration: int | None = None) -> ContactSheet:
+    images = find_images(history, run, iteration=iteration)
+    return contact_sheet(run, images, by=By.LAST, iteration=iteration)
 
+
+class TestImagesOfAllIterations:
+    """A pass over six images in three iterations, and one iteration more; 5 is never computed."""
+
+    LOSSES = ([1.0, 8.0], [3.0, 4.0], [2.0, 5.0])
+    NUMBERS = ([0, 1], [2, 1], [0, 3])
+
+    @pytest.fixture
+    def run(self, history: History) -> RunRecord:
+        return tell(history, self.LOSSES, numbers=self.NUMBERS, settings={"images": 5})
+
+    def test_are_ordered_by_their_last_known_loss_or_by_their_mean(
+        self, history: History, run: RunRecord
+    ) -> None:
+        last = find_images(history, run)
+        assert [(one.image, one.loss, one.iteration) for one in last] == [
+            (3, 5.0, 2),
+            (1, 4.0, 1),
+            (2, 3.0, 1),
+            (0, 2.0, 2),
+        ]
+        mean = find_images(history, run, by=By.MEAN)
+        assert [(one.image, one.mean_loss, one.iterations) for one in mean] == [
+            (1, 6.0, 2),
+            (3, 5.0, 1),
+            (2, 3.0, 1),
+            (0, 1.5, 2),
+        ]
+
+    def test_are_as_many_as_are_asked_for_or_those_that_are_named(
+        self, history: History, run: RunRecord
+    ) -> None:
+        assert [one.image for one in find_images(history, run, limit=2)] == [3, 1]
+        named = find_images(history, run, [4, 1])
+        assert [one.image for one in named] == [4, 1]
+        assert (named[0].loss, named[0].mean_loss, named[0].iteration) == (None, None, None)
+        assert (named[0].predicted, named[1].predicted) == (None, 6)
+        with pytest.raises(ImageNotFound, match="images 0 to 4; none is 5"):
+            find_images(history, run, [5])
+
+    def test_are_those_of_the_heat_map_in_its_order(self, history: History, run: RunRecord) -> None:
+        for by in By:
+            found = [one.image for one in find_images(history, run, by=by)]
+            assert heat_map(history, run, by).images.tolist() == found
+
+    def test_the_last_known_losses_need_no_older_iterations(
+        self, history: History, run: RunRecord
+    ) -> None:
+        shown, full = read_last_losses(history, run), read_image_losses(history, run)
+        assert_array_equal(shown.last, full.last)
+        whole = tell(history, [[1.0, 2.0], [4.0, 3.0], [6.0, 5.0]])
+        newest = read_last_losses(history, whole)
+        assert (newest.counts.tolist(), newest.last.tolist()) == ([1, 1], [6.0, 5.0])
+
+    def test_have_their_rows_and_labels_as_the_data_set_has_them(self, history: History) -> None:
+        run = tell(history, [], settings={"images": 2})
+        claim = history.claim(run.id, "alice", LEASE)
+        history.set_images(claim, "digest", bytes([1, 0]), array("i", [70_000, 9]).tobytes())
+        first, second = find_images(history, run, [0, 1])
+        assert ((first.label, first.row), (second.label, second.row)) == ((6, 70_000), (3, 9))
+
+
+class TestTheHardestImages:
     def test_show_their_pixels_label_and_what_they_were_taken_for(self, history: History) -> None:
         data = datasets.load(RunConfig(images=4)).training
         digest = make_chunks(data.images, data.labels).digest
         losses = [[4.0, 3.0, 2.0, 1.0], [0.5, 0.75, 1.5, 0.25]]
         numbers = [[0, 1, 2, 3], [2, 0, 3, 1]]
         run = tell(history, losses, numbers=numbers, images_digest=digest)
-        sheet = contact_sheet(history, run)
-        assert (sheet.iteration, contact_sheet(history, run, 0).iteration) == (1, 0)
+        sheet = sheet_of(history, run)
+        assert (sheet.by, sheet.iteration, sheet_of(history, run, iteration=0).iteration) == (
+            By.LAST,
+            None,
+            0,
+        )
         assert [image.image for image in sheet.images] == [3, 0, 2, 1]
         assert [image.loss for image in sheet.images] == [1.5, 0.75, 0.5, 0.25]
         assert [image.predicted for image in sheet.images] == [3, 6, 3, 6]
-        for image in sheet.images:
+        for image, pixels in zip(sheet.images, sheet.pixels, strict=True):
             assert image.label == (3, 6)[data.labels[image.image]]
-            assert_array_equal(image.pixels, data.images[image.image])
+            assert_array_equal(pixels, data.images[image.image])
 
     def test_are_shown_also_where_nothing_is_predicted(self, history: History) -> None:
         data = datasets.load(RunConfig(images=2)).training
         digest = make_chunks(data.images, data.labels).digest
         run = tell(history, [[1.0, 2.0]], images_digest=digest, predicts=False)
-        sheet = contact_sheet(history, run)
+        sheet = sheet_of(history, run)
         assert [(one.image, one.predicted) for one in sheet.images] == [(1, None), (0, None)]
         assert sheet.values()["images"][0]["predicted"] is None
 
@@ -255,10 +321,10 @@ class TestTheHardestImages:
         digest = images_digest(datasets.load(run_config(settings)))
         losses = [[1.0, 4.0, 2.0, 3.0]]
         run = tell(history, losses, images_digest=digest, settings=settings, predicts=False)
-        sheet = contact_sheet(history, run)
+        sheet = sheet_of(history, run)
         assert [one.label for one in sheet.images] == [1.5, 3.5, 2.5, 0.5]
-        assert {one.pixels.shape for one in sheet.images} == {(6, 5, 3)}
-        ranges = [(int(one.pixels.min()), int(one.pixels.max())) for one in sheet.images]
+        assert {one.shape for one in sheet.pixels} == {(6, 5, 3)}
+        ranges = [(int(one.min()), int(one.max())) for one in sheet.pixels]
         assert ranges == [(0, 255), (0, 255), (1, 254), (0, 255)]  # one lies within 0 and 1
 
     @pytest.mark.parametrize("shape", [(30,), (8, 8, 2), (8, 8, 4), (2, 8, 8, 3), ()])
@@ -289,14 +355,14 @@ class TestTheHardestImages:
         digest = make_chunks(data.images, data.labels).digest
         settings = {"record_images_every": 3, "iterations": 9}  # as if it had been cancelled
         run = tell(history, [[1.0, 2.0]] * 5, images_digest=digest, settings=settings)
-        assert contact_sheet(history, run).iteration == 2
+        assert [one.iteration for one in sheet_of(history, run).images] == [2, 2]
         with pytest.raises(IterationNotRecorded, match=r"iteration 4: .*in full: 2\. For"):
-            contact_sheet(history, run, 4)
+            sheet_of(history, run, iteration=4)
 
     def test_are_not_shown_of_other_images_than_the_runs(self, history: History) -> None:
         run = tell(history, LOSSES, images_digest="another data set")
         with pytest.raises(CannotContinueHere, match="other images"):
-            contact_sheet(history, run)
+            sheet_of(history, run)
 
 
 class TestKinds:
@@ -304,25 +370,25 @@ class TestKinds:
         run = tell(history, [])
         for kind in Kind:
             with pytest.raises(UsageError, match="no iteration to draw yet; it is queued"):
-                content(kind, history, [run])
+                content(history, [run], Wanted(kind=kind))
 
     def test_pictures_of_one_run_refuse_several(self, history: History) -> None:
         runs = [tell(history, LOSSES), tell(history, LOSSES)]
         for kind in (Kind.IMAGES, Kind.TIMELINE, Kind.HARDEST):
             with pytest.raises(UsageError, match=f"{kind} shows one run.*2 runs"):
-                content(kind, history, runs)
+                content(history, runs, Wanted(kind=kind))
 
     def test_pictures_of_all_iterations_refuse_one(self, history: History) -> None:
         run = tell(history, LOSSES)
         for kind in (Kind.LOSS, Kind.ACCURACY, Kind.GRADIENT_NORM, Kind.IMAGES):
             with pytest.raises(UsageError, match="for the kinds timeline and hardest"):
-                content(kind, history, [run], 0)
+                content(history, [run], Wanted(kind=kind, iteration=0))
 
     def test_an_iteration_that_is_not_there_is_refused(self, history: History) -> None:
         run = tell(history, LOSSES)
         for kind in (Kind.TIMELINE, Kind.HARDEST):
             with pytest.raises(IterationNotFound, match="no iteration 3"):
-                content(kind, history, [run], 3)
+                content(history, [run], Wanted(kind=kind, iteration=3))
 
     @pytest.mark.parametrize(
         ("name", "expected"), [("a.png", "png"), ("b.SVG", "svg"), ("c.d.pdf", "pdf")]

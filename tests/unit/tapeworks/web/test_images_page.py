@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import threading
-from array import array
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,12 +22,13 @@ from tapeworks.plotting.heat_map import image_course
 from tapeworks.scheduler.driving.driver import images_digest
 from tapeworks.storage.glances import find_recorded
 from tapeworks.storage.history import History
-from tapeworks.storage.records import ImageValues, RunRecord
+from tapeworks.storage.records import RunRecord
 from tapeworks.web.pages import pictures
 from tapeworks.web.pages.images import hard_images, neighbours
 from tapeworks.web.pages.maps import COLOURS, colour
 from tapeworks.web.pages.pictures import Pictures
 from tests.support.made_up import LEASE, commit, submit
+from tests.support.stories import tell
 
 
 def run_of(history: History, iterations: int = 2, **settings: Any) -> RunRecord:
@@ -42,23 +42,18 @@ def run_of(history: History, iterations: int = 2, **settings: Any) -> RunRecord:
     return history.find_run(claim.run_id)
 
 
-def test_the_hardest_come_first_with_class_and_prediction(history: History) -> None:
-    run = submit(history, configuration={"classes": [3, 6]})
-    values = ImageValues(
-        losses=array("f", [0.5, 2.0, 1.0]).tobytes(),
-        gradient_norms=None,
-        predictions=bytes([0, 1, 1]),
-        image_numbers=array("i", [7, 5, 9]).tobytes(),
-    )
-    labels = bytes([0] * 9 + [1])
-    found = hard_images(run, values, labels)
-    assert [(one.number, one.label, one.predicted, one.is_wrong) for one in found] == [
-        (5, "3", "6", True),
-        (9, "6", "6", False),
-        (7, "3", "3", False),
+def test_the_hardest_of_all_or_of_an_iteration_come_first(history: History) -> None:
+    losses, numbers = [[0.5, 2.0, 1.0], [4.0, 3.0, 0.25]], [[7, 5, 9], [0, 7, 1]]
+    run = tell(history, losses, numbers=numbers, settings={"images": 10})
+    found = hard_images(history, run, None)
+    assert [(one.image, one.label, one.predicted, one.loss) for one in found] == [
+        (0, 3, 3, 4.0),
+        (7, 3, 6, 3.0),
+        (5, 3, 6, 2.0),
+        (9, 3, 3, 1.0),
+        (1, 3, 3, 0.25),
     ]
-    [unlabelled, *_] = hard_images(run, values, None)
-    assert (unlabelled.label, unlabelled.is_wrong) == ("", False)
+    assert [one.image for one in hard_images(history, run, 0)] == [5, 9, 7]
 
 
 def test_there_is_a_way_to_the_iterations_beside() -> None:
@@ -90,7 +85,8 @@ def test_images_are_shown_where_their_data_set_can_be_read(
 ) -> None:
     run = run_of(history)
     text = client.get(f"/runs/{run.id}/images").text
-    assert "Hardest in iteration 1" in text
+    assert "Hardest by their last known loss" in text
+    assert "Hardest in iteration 0" in client.get(f"/runs/{run.id}/images?iteration=0").text
     assert re.findall(r"Image (\d+)</span>", text)[:3] == ["19", "18", "17"]
     assert "not to be seen here" not in text
     answer = client.get(f"/runs/{run.id}/images/19.png")
@@ -143,7 +139,7 @@ def test_a_page_does_not_wait_until_a_data_set_is_read(
 def test_one_image_has_its_loss_over_the_iterations(client: TestClient, history: History) -> None:
     run = run_of(history)
     text = client.get(f"/runs/{run.id}/images/7").text
-    assert "Its class is 6." in text
+    assert "Its class is 6. It is row 7 of the data set." in text
     assert '<polyline points="0.0,23.0 100.0,1.0"/>' in text
     assert client.get(f"/runs/{run.id}/images/20").status_code == 404
 
