@@ -24,6 +24,7 @@ from tapeworks.model.datasets.source import Split
 from tapeworks.model.errors import ConfigurationError, NetworkNotAllowed
 from tapeworks.model.networks.prepare import OF_CHECK, OF_IMAGES, Prepared, prepare
 from tapeworks.scheduler.errors import other_order
+from tapeworks.scheduler.queueing import check_queued
 from tapeworks.storage.history import History
 from tapeworks.storage.records import CheckpointRecord, RunRecord, iteration_count
 from tapeworks.storage.run_queue import NewRun
@@ -138,6 +139,7 @@ def retry(
     changes: Mapping[str, Any] | None = None,
     key: SubmissionKey | None = None,
     may_run_code: bool = True,
+    tell: Callable[[str], None] = lambda _: None,
     **described: Any,
 ) -> RunRecord:
     """Submit a run's configuration again, with changes, from its beginning or a checkpoint.
@@ -149,7 +151,8 @@ def retry(
     they had used it up. Initial parameters that were drawn are drawn with the
     new settings. A user's network is the stored one unless another is named; it is checked again if
     a setting that it depends on has changed. Raises `CheckpointNotFound` for parameters that were
-    not kept, and `NetworkNotAllowed` for a check that would be needed where no code may be run.
+    not kept, `NetworkNotAllowed` for a check that would be needed where no code may be run, and
+    like `check_queued`, which tells of data sets that it cannot check.
     """
     given = dict(changes or {})
     config = run_config(_keep_settings(run, given) | given)
@@ -172,8 +175,10 @@ def retry(
             "checked. Retry the run on the command line: tapeworks retry "
             f"{run.id} --set NAME=VALUE"
         )
+    prepared = _prepare_retry(run, config, checkpoint, source, is_other=is_other)
+    check_queued([prepared], tell)
     new = new_run(
-        _prepare_retry(run, config, checkpoint, source, is_other=is_other),
+        prepared,
         parent_id=run.id,
         parent_iterations=start or None,
         **kept | _bound(run, config, checkpoint) | described,

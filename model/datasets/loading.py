@@ -20,6 +20,9 @@ from tapeworks.model.datasets.tables import TABLES, read_table
 from tapeworks.model.errors import DatasetError
 from tapeworks.model.labels import MOST_CLASSES
 
+#: Of images in a part of a data set: their places in it.
+Rows = NDArray[np.int64]
+
 #: Data sets with a name of their own that the built-in network takes, and all of them.
 GREY = ("digits", "mnist")
 KNOWN = (*GREY, "cifar10", *TABLES)
@@ -52,17 +55,34 @@ def load(config: RunConfig) -> Split:
     """
     check_dataset(config)
     source = read_source(config.dataset, config.data_dir, is_built_in=config.is_built_in)
+    classes, rows, test_rows = _choose(source, config)
+    return Split(
+        training=_take(source, source.training, config, classes, rows),
+        test=_take(source, source.held_out or source.training, config, classes, test_rows),
+        classes=classes,
+        rows=rows,
+    )
+
+
+def check_choice(source: Source, config: RunConfig) -> None:
+    """Raise the `DatasetError` that `load` would raise for a data set that was read."""
+    _, *chosen = _choose(source, config)
+    parts = (source.training, source.held_out or source.training)
+    for part, rows in zip(parts, chosen, strict=True):
+        if config.is_built_in and len(rows):
+            source.fit(part.images[rows[:1]], config.image_side)
+
+
+def _choose(source: Source, config: RunConfig) -> tuple[tuple[int, ...], Rows, Rows]:
+    """The classes, and the rows of images to train on and of those held out in their parts."""
     classes = _resolve_classes(source.training, config)
     held_out = source.held_out or source.training
     start = 0 if source.held_out else config.images
     stop = start + config.test_images
-    rows = _choose(source, source.training, config, classes, slice(0, config.images))
-    test_rows = _choose(source, held_out, config, classes, slice(start, stop))
-    return Split(
-        training=_take(source, source.training, config, classes, rows),
-        test=_take(source, held_out, config, classes, test_rows),
-        classes=classes,
-        rows=rows,
+    return (
+        classes,
+        _find(source, source.training, config, classes, slice(0, config.images)),
+        _find(source, held_out, config, classes, slice(start, stop)),
     )
 
 
@@ -115,10 +135,10 @@ def _resolve_classes(part: Part, config: RunConfig) -> tuple[int, ...]:
     return config.classes or tuple(present)
 
 
-def _choose(
+def _find(
     source: Source, part: Part, config: RunConfig, classes: tuple[int, ...], places: slice
-) -> NDArray[np.int64]:
-    """The rows in the part at these places of those that belong to the run's classes."""
+) -> Rows:
+    """The rows in the part at these places of those that belong to the classes."""
     wanted = np.ones(len(part.labels), bool) if part.has_targets else np.isin(part.labels, classes)
     positions = np.flatnonzero(wanted)
     if len(positions) < places.stop:
@@ -133,16 +153,13 @@ def _choose(
 
 
 def _take(
-    source: Source,
-    part: Part,
-    config: RunConfig,
-    classes: tuple[int, ...],
-    rows: NDArray[np.int64],
+    source: Source, part: Part, config: RunConfig, classes: tuple[int, ...], rows: Rows
 ) -> ImageData:
     images: Images = part.images[rows]
+    labels = part.labels[rows]
     return ImageData(
         images=source.fit(images, config.image_side) if config.is_built_in else images,
-        labels=part.labels[rows] if part.has_targets else _index(part.labels[rows], classes),
+        labels=labels if part.has_targets else _index(labels, classes),
     )
 
 

@@ -17,6 +17,9 @@ from tapeworks.model.settings import Settings
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 
+#: The name of that file, there and in Keras's cache.
+MNIST_NAME = "mnist.npz"
+
 #: Training and test part, as their files are named.
 PARTS = ("train", "t10k")
 
@@ -33,7 +36,7 @@ def mnist_file() -> Path:
 
     cache = _keras_home() / "datasets"
     try:
-        path = pooch.retrieve(MNIST_URL, f"sha256:{MNIST_SHA256}", fname="mnist.npz", path=cache)
+        path = pooch.retrieve(MNIST_URL, f"sha256:{MNIST_SHA256}", fname=MNIST_NAME, path=cache)
     except (OSError, ValueError) as error:
         raise DatasetError(
             f"MNIST could not be downloaded from {MNIST_URL} into {cache} ({error}). "
@@ -61,6 +64,17 @@ def read_mnist(data_dir: str | None) -> Source:
     return _read_directory(directory) if directory else _read_npz(mnist_file())
 
 
+def has_cached_mnist() -> bool:
+    """Check that Keras's cache has the verified file."""
+    import pooch
+
+    try:
+        file = _keras_home() / "datasets" / MNIST_NAME
+    except DatasetError:
+        return False
+    return file.is_file() and bool(pooch.file_hash(str(file)) == MNIST_SHA256)
+
+
 def _read_directory(directory: Path) -> Source:
     """A directory with only one of MNIST's two parts serves it as the training part."""
     if not directory.is_dir():
@@ -72,8 +86,8 @@ def _read_directory(directory: Path) -> Source:
     parts = [part for name in PARTS if (part := _read_idx_part(directory, name))]
     if parts:
         return Source(training=parts[0], held_out=parts[1] if len(parts) > 1 else None)
-    if (directory / "mnist.npz").is_file():
-        return _read_npz(directory / "mnist.npz")
+    if (directory / MNIST_NAME).is_file():
+        return _read_npz(directory / MNIST_NAME)
     raise DatasetError(
         f"There are no MNIST files in {directory}. Expected train-images-idx3-ubyte and "
         "train-labels-idx1-ubyte, the same of t10k, each maybe with .gz, or mnist.npz."
@@ -87,7 +101,7 @@ def has_mnist(directory: Path) -> bool:
         for name in PARTS
         for kind, form in (("images", "idx3-ubyte"), ("labels", "idx1-ubyte"))
     )
-    return (directory / "mnist.npz").is_file() or any(idx)
+    return (directory / MNIST_NAME).is_file() or any(idx)
 
 
 def _read_npz(path: Path) -> Source:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapeworks.model.config import RunConfig
-from tapeworks.model.datasets.digits import enlarge
+from tapeworks.model.datasets.fitting import crop, enlarge
 from tapeworks.model.datasets.mnist import MNIST_SIDE
 from tapeworks.model.datasets.readers import read_arrays, read_png
-from tapeworks.model.datasets.source import Images, Source, crop
+from tapeworks.model.datasets.source import Images, Source
 from tapeworks.model.datasets.validation import (
     validate_grey_images,
     validate_grey_part,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.errors import DatasetError
+from tapeworks.model.datasets.fitting import fit
 
 #: (n, …), uint8 or finite float32.
 Images = NDArray[Any]
@@ -50,21 +50,10 @@ class Part:
         return self.labels.dtype == np.float32
 
 
-def crop(images: Images, side: int) -> Images:
-    """The top left corner; MNIST's 28 by 28 lose their last row and column at a side of 27."""
-    rows, columns = images.shape[1:]
-    if min(rows, columns) < side:
-        raise DatasetError(
-            f"The data set's images, {rows} by {columns} pixels, are too small. "
-            f"Expected at least {side} by {side}. Received: image_side={side}."
-        )
-    return np.ascontiguousarray(images[:, :side, :side])
-
-
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Source:
     """A whole data set, and the function that brings its images to the built-in network's side."""
 
     training: Part
     held_out: Part | None = None  #: None: held-out images follow the run's own in `training`
-    fit: Callable[[Images, int], Images] = crop  #: (n, rows, columns), side → (n, side, side)
+    fit: Callable[[Images, int], Images] = fit  #: (n, rows, columns), side → (n, side, side)

@@ -14,6 +14,7 @@ from tapeworks.cli.given import Tags
 from tapeworks.client.runs import Run
 from tapeworks.errors import InvalidValue
 from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.queueing import check_queued
 from tapeworks.scheduler.submission import grid, new_runs, prepare_runs
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import NotCopied
@@ -96,6 +97,7 @@ class Client:
         start = given.read_optional(given.read_path, "init_from", init_from)
         varied = given.read_mapping("vary", vary)
         prepared = prepare_runs(grid(_settings_of(config), varied), start)
+        check_queued(prepared)
         new = new_runs(prepared, name=label, is_grid=bool(varied), status=status, **described)
         return [self._run(record) for record in self._history.queue.submit(new)]
 

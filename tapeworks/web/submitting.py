@@ -16,6 +16,7 @@ from typing import Any
 from tapeworks.model.config import RunConfig
 from tapeworks.model.environment import expand_home
 from tapeworks.model.errors import ConfigurationError, NetworkNotAllowed
+from tapeworks.scheduler.queueing import check_queued
 from tapeworks.scheduler.submission import grid, new_runs, prepare_runs, retry
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord
@@ -63,7 +64,9 @@ def submit_runs(
     name = validate_name(described.pop("name", None))
     configs = grid(wanted.config, wanted.vary)
     check_configs(configs)
-    new = new_runs(prepare_runs(configs), name=name, is_grid=bool(wanted.vary), **described)
+    prepared = prepare_runs(configs)
+    check_queued(prepared)
+    new = new_runs(prepared, name=name, is_grid=bool(wanted.vary), **described)
     return history.queue.submit(new, key)
 
 

@@ -71,7 +71,7 @@ def _wrong_data_sets(places: Path) -> None:
         (places / name / "train-labels-idx1-ubyte").write_bytes(label_bytes)
     np.savez(places / "nameless.npz", images)
     np.savez(places / "flat.npz", images=images.reshape(20, -1), labels=labels)
-    np.savez(places / "small.npz", images=images[:, :9, :9], labels=labels)
+    np.savez(places / "small.npz", images=images[:, :9, :8], labels=labels)
 
 
 def _wrong_parameters(places: Path) -> None:

@@ -16,6 +16,7 @@ from tapeworks.cli.option_kinds import Whole
 from tapeworks.cli.options import Request, with_run_options
 from tapeworks.cli.output import put, say
 from tapeworks.errors import ExitCode, UsageError
+from tapeworks.scheduler.queueing import check_queued
 from tapeworks.scheduler.submission import grid, new_runs, prepare_runs, retry
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
@@ -51,6 +52,7 @@ def submit_command(
     configs = grid(request.values(), parse_grid(vary)) if vary else [request.configuration()]
     name = described.pop("name", None)
     prepared = prepare_runs(configs, request.init_from)
+    check_queued(prepared, say)
     runs = new_runs(prepared, name=name, is_grid=bool(vary), **described)
     history = open_history()
     queued = history.queue.submit(runs)
@@ -97,7 +99,7 @@ def retry_command(
     values = parse_settings(changes)
     history = open_history()
     old = history.find_run(run)
-    new = retry(history, old, after=after, changes=values, **described)
+    new = retry(history, old, after=after, changes=values, tell=say, **described)
     put(as_json(run_values(history, new)) if json else new.id)
     waits = "Paused" if new.status is RunStatus.PAUSED else "Queued"
     say(f"{waits}. Follow it with: tapeworks watch {new.id}")

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.datasets import load_digits
 
-from tapeworks.model.config import run_config
-from tapeworks.model.datasets import Split, load
-from tapeworks.model.datasets.digits import enlarge, read_digits
+from tapeworks.model.config import RunConfig, run_config
+from tapeworks.model.datasets import Split, digits, load
+from tapeworks.model.datasets.digits import read_digits
+from tapeworks.model.datasets.fitting import enlarge
 from tapeworks.model.errors import DatasetError
 
 #: Six images of 5 by 5 pixels: every pixel is 10 × its image's position + its row.
@@ -264,3 +266,26 @@ def test_a_damaged_array_header_is_refused(tmp_path: Path, header: str) -> None:
         archive.writestr("labels.npy", array)
     with pytest.raises(DatasetError, match=r"own\.npz cannot be read: "):
         small_run(tmp_path / "own.npz")
+
+
+def test_square_images_below_the_networks_side_are_enlarged_as_digits_are(tmp_path: Path) -> None:
+    path = tmp_path / "eight.npz"
+    eight = read_digits().training
+    np.savez(path, images=eight.images, labels=eight.labels)
+    for config in (
+        RunConfig(dataset=str(path)),
+        RunConfig(dataset=str(path), image_side=8, kernel_sizes=(3,)),
+    ):
+        own, ours = load(config), load(config.model_copy(update={"dataset": "digits"}))
+        np.testing.assert_array_equal(own.training.images, ours.training.images)
+
+
+def test_digits_are_those_of_scikit_learn_also_where_its_file_is_not_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = load_digits()
+    for file in (digits.DIGITS_FILE, Path("nowhere")):
+        monkeypatch.setattr(digits, "DIGITS_FILE", file)
+        found = read_digits().training
+        np.testing.assert_array_equal(np.rint(found.images / 255 * 16), expected.images)
+        np.testing.assert_array_equal(found.labels, expected.target)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets import readers as png
-from tapeworks.model.datasets.digits import enlarge
+from tapeworks.model.datasets.fitting import enlarge
 from tapeworks.model.datasets.own_files import fit_images, read_images
 from tapeworks.model.datasets.readers import read_png
 from tapeworks.model.errors import DatasetError

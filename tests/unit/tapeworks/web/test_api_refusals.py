@@ -55,6 +55,8 @@ class TestRefusals:
             ("POST", "runs", {"config": {"network": "x.py"}}, 422, "not taken over HTTP"),
             ("POST", "runs", {"vary": {"network": ["x.py"]}}, 422, "tapeworks submit --network"),
             ("POST", "runs", {"config": {"dataset": "x.npz"}}, 422, "Expected an absolute path"),
+            ("POST", "runs", {"config": {"images": 5_000_000}}, 422, "digits has 364 images"),
+            ("POST", "runs/mine/retry", {"changes": {"images": 500}}, 422, "digits has 364 images"),
             ("POST", "runs", {"config": {"data_dir": "x"}}, 422, "Expected an absolute path"),
             ("POST", "runs", {"config": {"data_dir": "$HOME"}}, 422, "only ~ is expanded"),
             ("POST", "runs", {"name": "<script>"}, 422, "Received: name='<script>'"),

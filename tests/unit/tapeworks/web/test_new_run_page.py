@@ -105,6 +105,7 @@ def test_a_form_that_is_sent_twice_adds_nothing(client: TestClient, history: His
         ({"evaluate_every": "5"}, "An evaluation needs held-out images", "test_images"),
         ({"dataset": "cats"}, "There is no data set named 'cats'", None),
         ({"dataset": "mine.npz"}, "Expected an absolute path", "dataset"),
+        ({"images": "5000000"}, "digits has 364 images", "images"),
         ({"name": "<b>"}, "Expected a name of 1 to 80 letters", "name"),
         ({"tags": "a"}, "Expected tag NAME=VALUE", None),
         ({"priority": "high"}, "Received: priority=high", "priority"),
