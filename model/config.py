@@ -16,6 +16,7 @@ from pydantic import (
 
 from tapeworks.model.errors import ConfigurationError
 from tapeworks.model.given_settings import fold_options, format_value, plain_values, sentence
+from tapeworks.model.immutable import Immutable
 from tapeworks.model.labels import MOST_CLASSES, split_labels
 from tapeworks.model.networks.builtin.spec import (
     BUILT_IN,
@@ -92,7 +93,7 @@ def _default_classes(values: dict[str, Any]) -> tuple[int, ...]:
     return DEFAULT_CLASSES if values.get("network") == BUILT_IN else ()
 
 
-class RunConfig(UpdateConfig, Architecture):
+class RunConfig(Immutable, UpdateConfig, Architecture):
     """One training, from its data to its last iteration. Defaults are the seed's numbers."""
 
     network: Annotated[
@@ -275,7 +276,7 @@ class RunConfig(UpdateConfig, Architecture):
         try:
             return validate(values)
         except ValidationError as error:
-            raise ConfigurationError(sentence(error)) from error
+            raise ConfigurationError(sentence(error)) from None  # which has pydantic's words
 
     def __hash__(self) -> int:
         return hash(self.model_dump_json())  # options stand in a dictionary

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from tapeworks.model.environment import expand_path
 from tapeworks.model.errors import ConfigurationError
@@ -102,14 +103,55 @@ def _refusal(name: str, value: Any, problem: str) -> ConfigurationError:
     return ConfigurationError(f"{name}: {problem}. Received: {name}={format_value(value)}.")
 
 
+#: What is expected where pydantic finds an error of this kind, in place of its own words.
+_EXPECTED = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "values by name",
+    "enum": "{expected}",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than_equal": "{ge} or more",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number",
+    "int_type": "a whole number",
+    "less_than_equal": "{le} or less",
+    "list_type": "a list, such as 3,6",
+    "literal_error": "{expected}",
+    "model_type": "settings by name",
+    "string_too_long": "text of at most {max_length} characters",
+    "string_too_short": "text",
+    "string_type": "text",
+    "too_long": "at most {max_length} of them",
+    "too_short": "at least {min_length} of them",
+    "tuple_type": "a list, such as 3,6",
+}
+
+
 def sentence(error: ValidationError) -> str:
     """The first thing that is wrong, in one sentence with what was received."""
     first = error.errors(include_url=False)[0]
-    if not first["loc"]:
-        return first["msg"].removeprefix("Value error, ") + "."
-    message = first["msg"].removeprefix("Value error, ")
-    problem = message[0].lower() + message[1:]
-    return str(_refusal(str(first["loc"][0]), first["input"], problem))
+    problem = _problem(first)
+    if first["loc"]:
+        return str(_refusal(str(first["loc"][0]), first["input"], problem))
+    if first["type"] in _EXPECTED:
+        return f"{problem[0].upper()}{problem[1:]}. Received: {format_value(first['input'])}."
+    return problem + "."
+
+
+def _problem(found: ErrorDetails) -> str:
+    if found["type"] in _EXPECTED:
+        facts = {name: _plain_fact(fact) for name, fact in found.get("ctx", {}).items()}
+        return f"expected {_EXPECTED[found['type']].format(**facts)}"
+    message = found["msg"].removeprefix("Value error, ")
+    return message if not found["loc"] else message[0].lower() + message[1:]
+
+
+def _plain_fact(fact: Any) -> str:
+    """A bound without the digits that nobody typed, choices without quotation marks."""
+    return f"{fact:.10g}" if isinstance(fact, float) else str(fact).replace("'", "")
 
 
 def format_value(value: Any) -> str:

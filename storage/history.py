@@ -247,10 +247,10 @@ class History:
 
     # Reading
 
-    def iterations(self, run_id: str) -> list[IterationRecord]:
-        """The committed iterations, in order: the loss history."""
+    def iterations(self, run_id: str, first: int = 0) -> list[IterationRecord]:
+        """The committed iterations, in order, from the `first`: the loss history."""
         with self.database.read() as connection:
-            return read_iterations(connection, run_id)
+            return read_iterations(connection, run_id, first)
 
     def sample_losses(
         self, wanted: Mapping[str, Sequence[int]]

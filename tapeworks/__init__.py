@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tapeworks import errors
-    from tapeworks.client.connecting import connect
+    from tapeworks.client.connecting import connect, train
     from tapeworks.client.direct import Client
     from tapeworks.client.runs import Run
     from tapeworks.model.config import RunConfig
@@ -23,9 +23,10 @@ _PLACES = {
     "RunConfig": "tapeworks.model.config",
     "RunStatus": "tapeworks.storage.records",
     "connect": "tapeworks.client.connecting",
+    "train": "tapeworks.client.connecting",
 }
 
-__all__ = ["Client", "Run", "RunConfig", "RunStatus", "connect", "errors"]
+__all__ = ["Client", "Run", "RunConfig", "RunStatus", "connect", "errors", "train"]
 
 
 def __getattr__(name: str) -> Any:

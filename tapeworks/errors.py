@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import sys
 from typing import Any
 
 from tapeworks.model import errors as model
@@ -80,3 +81,13 @@ EXPECTED = tuple(kind for kinds, _ in _CODES for kind in kinds)
 def exit_code(error: Exception) -> ExitCode:
     """The exit code for one of the `EXPECTED` errors."""
     return next(code for kinds, code in _CODES if isinstance(error, kinds))
+
+
+def restore_error(name: str, sentence: str) -> Exception | None:
+    """Make one of the `EXPECTED` errors that another process met, with its sentence."""
+    for module in (storage, model, scheduler, workers, sys.modules[__name__]):
+        kind = getattr(module, name, None)
+        if isinstance(kind, type) and issubclass(kind, EXPECTED):
+            error: Exception = kind.__new__(kind, sentence)
+            return error
+    return None

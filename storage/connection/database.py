@@ -53,6 +53,11 @@ class Database:
     def __reduce__(self) -> Never:
         raise NotCopied("database")
 
+    @property
+    def secret_url(self) -> str:
+        """The URL with its password, for a process that is started; it is never shown."""
+        return self._url.render_as_string(hide_password=False)
+
     def now(self) -> datetime:
         """The clock that leases and events go by: the server's, so that it is the same for all."""
         if self.is_sqlite:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 from tapeworks.cli import given
-from tapeworks.client.direct import Client
+from tapeworks.cli.given import Tags
+from tapeworks.client.direct import Client, Config
+from tapeworks.client.runs import Run
 from tapeworks.errors import UsageError
 from tapeworks.places import find_places
 from tapeworks.storage.history import History
@@ -28,3 +30,34 @@ def connect(
         raise UsageError("A token is for the address of a web page, such as http://127.0.0.1:8470.")
     url = find_places().database_url if database_url is None else given.read_address(database_url)
     return Client(History.open(url))
+
+
+def train(
+    config: Config | None = None,
+    *,
+    workers: int | None = None,
+    name: str | None = None,
+    tags: Tags | None = None,
+    note: str | None = None,
+    init_from: str | os.PathLike[str] | None = None,
+    resume: str | None = None,
+    stop_after: int | None = None,
+    pin: bool = True,
+    progress: bool = True,
+) -> Run:
+    """Train on this machine, as `tapeworks train` does, with the usual database.
+
+    See `Client.train`, for a database that is connected to.
+    """
+    return connect().train(
+        config,
+        workers=workers,
+        name=name,
+        tags=tags,
+        note=note,
+        init_from=init_from,
+        resume=resume,
+        stop_after=stop_after,
+        pin=pin,
+        progress=progress,
+    )

@@ -12,7 +12,9 @@ from tapeworks.cli import given
 from tapeworks.cli.choices import read_moment
 from tapeworks.cli.given import Tags
 from tapeworks.client.runs import Run
-from tapeworks.errors import InvalidValue
+from tapeworks.client.training import Training
+from tapeworks.cluster.program_progress import choose_display
+from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.queueing import check_queued
 from tapeworks.scheduler.submission import grid, new_runs, prepare_runs
@@ -31,6 +33,9 @@ from tapeworks.storage.references import validate_name
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+#: A run's configuration, or its settings by name.
+Config = RunConfig | Mapping[str, Any]
+
 
 class Client:
     """Submits runs and finds them. Holds connections until `close`; also a context manager."""
@@ -48,7 +53,7 @@ class Client:
 
     def submit(
         self,
-        config: RunConfig,
+        config: Config,
         *,
         name: str | None = None,
         tags: Tags | None = None,
@@ -76,7 +81,7 @@ class Client:
 
     def submit_grid(
         self,
-        config: RunConfig,
+        config: Config,
         vary: Mapping[str, Iterable[Any]],
         *,
         name: str | None = None,
@@ -96,10 +101,54 @@ class Client:
         status = RunStatus.PAUSED if given.read_truth("paused", paused) else RunStatus.QUEUED
         start = given.read_optional(given.read_path, "init_from", init_from)
         varied = given.read_mapping("vary", vary)
-        prepared = prepare_runs(grid(_settings_of(config), varied), start)
+        prepared = prepare_runs(grid(read_settings(config), varied), start)
         check_queued(prepared)
         new = new_runs(prepared, name=label, is_grid=bool(varied), status=status, **described)
         return [self._run(record) for record in self._history.queue.submit(new)]
+
+    def train(
+        self,
+        config: Config | None = None,
+        *,
+        workers: int | None = None,
+        name: str | None = None,
+        tags: Tags | None = None,
+        note: str | None = None,
+        init_from: str | os.PathLike[str] | None = None,
+        resume: str | None = None,
+        stop_after: int | None = None,
+        pin: bool = True,
+        progress: bool = True,
+    ) -> Run:
+        """Train on this machine, with a Redis and workers that last as long as the call.
+
+        Computes what `tapeworks train` with the same arguments does, and raises the errors that it
+        tells. Without `workers` there are as many as make it faster; 0 needs no queue. `resume`
+        goes on with a paused run, by id or name. Ctrl-C stops after the iteration in progress, a
+        second one at once; the run is paused, and `KeyboardInterrupt` goes on when nothing of what
+        was started is left.
+        """
+        described = {"name": name, "tags": tags, "note": note}
+        known: Any = {key: value for key, value in described.items() if value is not None}
+        training = Training(
+            history=self._history,
+            database=self.database,
+            workers=given.read_optional(given.read_whole, "workers", workers),
+            pinned=given.read_truth("pin", pin),
+            stop_after=given.read_optional(given.read_count, "stop_after", stop_after),
+            display=choose_display(is_shown=given.read_truth("progress", progress)),
+        )
+        if resume is None:
+            start = given.read_optional(given.read_path, "init_from", init_from)
+            settings = read_settings({} if config is None else config)
+            record = training.begin(settings, start, given.read_described(**known))
+        elif config is not None or init_from is not None or known:
+            raise UsageError("resume goes on with a run's own settings; leave out all others.")
+        else:
+            record = training.find(given.read_text("resume", resume))
+        run = self._run(record)
+        training.drive(run)
+        return run.refresh()
 
     def run(self, reference: str) -> Run:
         """The run with this id, unique prefix of one, or name (the newest of it).
@@ -170,8 +219,11 @@ class Client:
         return Run(self._history, record)
 
 
-def _settings_of(config: RunConfig) -> dict[str, Any]:
-    """Return the configuration's settings, to be checked again: a copy of one may hold anything."""
-    if not isinstance(config, RunConfig):
-        raise InvalidValue("a tapeworks.RunConfig", "config", config)
-    return {name: getattr(config, name) for name in config.model_fields_set}
+def read_settings(config: Config) -> dict[str, Any]:
+    """Return the settings that are given, to be checked: a copy of a configuration may hold any."""
+    if isinstance(config, RunConfig):
+        return {name: getattr(config, name) for name in config.model_fields_set}
+    if hasattr(config, "keys"):
+        return given.read_mapping("config", config)
+    expected = "a tapeworks.RunConfig, or settings by name such as {'iterations': 20}"
+    raise InvalidValue(expected, "config", config)

@@ -9,6 +9,7 @@ import math
 import os
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import date, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
@@ -17,14 +18,13 @@ from urllib.parse import quote
 from tapeworks.cli import given
 from tapeworks.cli.choices import read_moment
 from tapeworks.cli.given import Described, Tags
-from tapeworks.client.direct import Client
+from tapeworks.client.direct import Client, Config, read_settings
 from tapeworks.client.runs import Run
 from tapeworks.client.web_requests import MOST_ITEMS, Connection, as_kind
 from tapeworks.errors import InvalidValue, UsageError
-from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.submission import list_choices
 from tapeworks.storage.connection.database import Database
-from tapeworks.storage.errors import QueryTooLarge, RunNotFound
+from tapeworks.storage.errors import IterationNotFound, QueryTooLarge, RunNotFound
 from tapeworks.storage.history import History
 from tapeworks.storage.queries.query_limits import DEFAULT_SECONDS, SHORTEST_SECONDS
 from tapeworks.storage.records import (
@@ -58,13 +58,13 @@ class RemoteClient(Client):
     @property
     def database(self) -> Database:
         raise UsageError(
-            "A client of a web page has no database; connect to the database itself, or ask with "
-            "query()."
+            "A client of a web page has no database; connect to the database itself, ask with "
+            "query(), or have runs trained by its scheduler with submit()."
         )
 
     def submit_grid(
         self,
-        config: RunConfig,
+        config: Config,
         vary: Mapping[str, Iterable[Any]],
         *,
         name: str | None = None,
@@ -83,14 +83,13 @@ class RemoteClient(Client):
                 "Initial parameters are not sent to a web page; submit the run with a client of "
                 "the database, or on the command line with --init-from."
             )
-        if not isinstance(config, RunConfig):
-            raise InvalidValue("a tapeworks.RunConfig", "config", config)
+        settings = read_settings(config)
         described = given.read_described(
             name=name, tags={} if tags is None else tags, note=note, priority=priority
         )
         varied = given.read_mapping("vary", vary)
         body = {
-            "config": config.model_dump(mode="json", include=config.model_fields_set),
+            "config": settings,
             "vary": {name: list_choices(name, choices) for name, choices in varied.items()},
             "paused": given.read_truth("paused", paused),
             **described,
@@ -202,8 +201,16 @@ class RemoteHistory:
         found: dict[str, str] = self._connection.get(_path(run_id))["tags"]
         return found
 
-    def iterations(self, run_id: str) -> list[IterationRecord]:
-        return self._all(run_id, "iterations", IterationRecord)
+    def iterations(self, run_id: str, first: int = 0) -> list[IterationRecord]:
+        """All of them, or the few that follow the one with the number `first`."""
+        if not first:
+            return self._all(run_id, "iterations", IterationRecord)
+        found = list[IterationRecord]()
+        with suppress(IterationNotFound):
+            while True:
+                path = f"{_path(run_id)}/iterations/{first + len(found)}"
+                found.append(as_kind(IterationRecord, self._connection.get(path)))
+        return found
 
     def ledger(self, run_id: str, iteration: int | None = None) -> list[LedgerRecord]:
         return self._all(run_id, "ledger", LedgerRecord, iteration=iteration)

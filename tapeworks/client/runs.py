@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Never, Unpack
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Never, Unpack
 from tapeworks.cli import given
 from tapeworks.cli.given import Described, Noted
 from tapeworks.client.frames import make_frame, make_image_frame
+from tapeworks.client.notebooks import run_html
+from tapeworks.client.waiting import LOOK_SECONDS, follow, is_over
+from tapeworks.cluster.program_progress import choose_display
 from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.parameters import Arrays, from_bytes
 from tapeworks.scheduler.submission import retry
@@ -27,9 +31,6 @@ from tapeworks.storage.records import (
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-#: Seconds between two looks at a run that is waited for.
-LOOK_SECONDS = 0.2
-
 
 class Run:
     """A run as it stood when it was last looked at; `refresh` looks again, as `wait` does."""
@@ -43,8 +44,15 @@ class Run:
         raise NotCopied("run")
 
     def __repr__(self) -> str:
-        done = f"{self.record.completed_iterations}/{self.record.iterations}"
-        return f"Run(id={self.id!r}, name={self.name!r}, status={self.status.value!r}, {done})"
+        run = self.record
+        loss = "" if run.final_loss is None else f" loss={run.final_loss:.6g}"
+        accuracy = "" if run.test_accuracy is None else f" accuracy={run.test_accuracy:.1%}"
+        name = f" {run.name!r}" if run.name else ""
+        done = f"{run.completed_iterations}/{run.iterations}"
+        return f"<Run {run.id}{name} {run.status} {done}{loss}{accuracy}>"
+
+    def _repr_html_(self) -> str:
+        return run_html(self.record, (f"{key}={value}" for key, value in self.tags.items()))
 
     @property
     def id(self) -> str:
@@ -77,17 +85,22 @@ class Run:
         self.record = self._history.find_run(self.id)
         return self
 
-    def wait(self, timeout_seconds: float | None = None) -> Run:
+    def wait(self, timeout_seconds: float | None = None, *, progress: bool = True) -> Run:
         """Wait until it ends or is paused. Its status tells how: a failure is not an error here.
 
-        Raises `TimeoutError` when it still goes on then, and leaves it alone.
+        Shows its progress on a terminal and in a notebook. Raises `TimeoutError` when it still goes
+        on then, and leaves it alone.
         """
         limit = given.read_optional(given.read_seconds, "timeout_seconds", timeout_seconds)
-        deadline = None if limit is None else time.monotonic() + limit
-        while not (self.refresh().status.is_finished or self.status is RunStatus.PAUSED):
-            if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(f"Run {self.id} is {self.status} after {limit:g} seconds.")
-            time.sleep(LOOK_SECONDS)
+        display = choose_display(is_shown=given.read_truth("progress", progress))
+        deadline = math.inf if limit is None else time.monotonic() + limit
+        if is_over(self.refresh()):
+            return self
+        with follow(self._history, self, display) as follower:
+            while not is_over(follower.look()):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"Run {self.id} is {self.status} after {limit:g} seconds.")
+                time.sleep(LOOK_SECONDS)
         return self
 
     # Its history

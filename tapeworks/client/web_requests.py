@@ -10,18 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
-from types import ModuleType
 from typing import Any, TypeVar
 
 import httpx2
 from pydantic import TypeAdapter, ValidationError
 
-from tapeworks import errors as face
-from tapeworks.errors import InvalidValue, UsageError, WebUnreachable
-from tapeworks.model import errors as model
+from tapeworks.errors import InvalidValue, UsageError, WebUnreachable, restore_error
 from tapeworks.model.plain import plain
-from tapeworks.scheduler import errors as scheduler
-from tapeworks.storage import errors as storage
 
 #: Seconds for an answer: a large grid is prepared within the request.
 ANSWER_SECONDS = 120.0
@@ -105,21 +100,11 @@ def read_problem(address: str, answer: httpx2.Response) -> Exception:
     except (ValueError, KeyError, TypeError, AttributeError):
         status = answer.status_code
         return WebUnreachable(f"Expected a tapeworks web at {address}. Received: status {status}.")
-    kind = _error_named(name)
-    if kind is not None:
-        return kind.__new__(kind, sentence)  # its sentence is made already
+    if (error := restore_error(name, sentence)) is not None:
+        return error
     if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
         return WebUnreachable(sentence)
     return UsageError(sentence)
-
-
-def _error_named(name: str) -> type[Exception] | None:
-    modules: tuple[ModuleType, ...] = (storage, model, scheduler, face)
-    for module in modules:
-        kind = getattr(module, name, None)
-        if isinstance(kind, type) and issubclass(kind, face.EXPECTED):
-            return kind
-    return None
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,11 @@ class Onlooker:
             self.tell(event.message)
 
 
+def tell_at_once(sentence: str) -> None:
+    """Show a sentence from within a signal's handler."""
+    write_to_stderr(f"\n{sentence}\n".encode())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Session:
     """The session in which `tapeworks train` drives a run."""
@@ -76,6 +81,7 @@ class Session:
     workers: int  #: 0 computes in this process
     pinned: bool  #: has each worker on a core of its own, if there are as many
     tell: Callable[[str], None] = say  #: shows the user a sentence
+    tell_at_once: Callable[[str], None] = tell_at_once  #: likewise, within a signal's handler
     make_bar: MakeBar = terminal_bar  #: shows the user the run's progress
 
     def run(self, run: RunRecord, config: RunConfig, data: Split) -> RunRecord:
@@ -86,7 +92,7 @@ class Session:
         try:
             redis_url, control = self.places.named_redis_url, self.control
             with (
-                interruptible(control, DRAINING),
+                interruptible(control, DRAINING, self.tell_at_once),
                 means_for(
                     run,
                     config,
@@ -188,11 +194,6 @@ def means_for(
             raise other_bits(run.id, expected, ", ".join(received))
         dispatcher = CeleryDispatcher(cluster.url, signer, trusts_one=redis_url is None)
         yield Means(dispatcher=dispatcher, check=cluster.check)
-
-
-def tell_at_once(sentence: str) -> None:
-    """Show a sentence from within a signal's handler."""
-    write_to_stderr(f"\n{sentence}\n".encode())
 
 
 @contextmanager

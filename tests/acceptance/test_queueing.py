@@ -201,7 +201,7 @@ def test_a_retry_is_bound_to_the_images_and_the_kind_of_workers_of_its_parent(
         ("delete it nothing --yes", 3, "no run 'nothing'"),
         ("submit --vary seed=1,2 --follow", 2, "--follow waits for one run"),
         ("submit --paused --follow", 2, "A paused run has no end to wait for"),
-        ("submit --vary seed=1,x", 2, "seed: input should be a valid integer"),
+        ("submit --vary seed=1,x", 2, "seed: expected a whole number"),
         ("submit --vary seed", 2, "Expected --vary NAME=VALUE"),
         ("submit --vary seed=1 --vary seed=2", 2, "each name once"),
         ("submit --vary sed=1", 2, "Did you mean seed?"),

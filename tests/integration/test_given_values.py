@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import make_url
 
 import tapeworks
-from tapeworks.errors import InvalidValue
+from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.model.errors import ConfigurationError, ModelError
 from tapeworks.model.parameters import initial, to_bytes
 from tapeworks.storage.errors import (
@@ -169,6 +169,17 @@ def test_paths_of_any_kind_name_files_and_databases(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {start.name, path.name}
 
 
+def test_settings_by_name_count_as_a_configuration(client: tapeworks.Client) -> None:
+    series = pd.Series({"images": 20, "iterations": 3}, dtype=object)
+    for given in ({"images": 20, "iterations": np.int64(3)}, series):
+        config = loose(client).submit(given).config
+        assert (config.images, config.iterations) == (20, 3)
+    # A setting that only one of the optimizers reads is checked with each of them.
+    fading = {"momentum": 0.5, "images": 20}
+    [run] = client.submit_grid(fading, {"optimizer": ["momentum"]})
+    assert run.config.momentum == 0.5
+
+
 def test_values_by_name_may_be_a_series_or_a_data_frame(client: tapeworks.Client) -> None:
     rows = pd.DataFrame({"seed": [1, 2], "learning_rate": [0.1, 0.2]})
     grid = loose(client).submit_grid(CONFIG, rows, tags=pd.Series({"fold": 3, "rate": 0.5}))
@@ -182,7 +193,13 @@ Wrong = Callable[[Any, Any], object]
 
 #: Calls with what cannot be meant, the error of each, and words of its sentence.
 WRONG: list[tuple[Wrong, type[Exception], str]] = [
-    (lambda c, _: c.submit({"seed": 1}), InvalidValue, r"config={'seed': 1} \(dict\)"),
+    (lambda c, _: c.submit({"lr": 1}), ConfigurationError, "Did you mean learning_rate"),
+    (lambda c, _: c.submit(5), InvalidValue, "RunConfig, or settings by name .* config=5"),
+    (lambda c, _: c.submit_grid(["seed"], {}), InvalidValue, r"config=\['seed'\] \(list\)"),
+    (lambda c, _: c.train({"lr": 1}), ConfigurationError, "Did you mean learning_rate"),
+    (lambda c, _: c.train(workers=1.5), InvalidValue, "workers=1.5"),
+    (lambda c, _: c.train({}, resume="x"), UsageError, "leave out all others"),
+    (lambda c, _: c.train(resume="x"), RunNotFound, "no run 'x'"),
     (lambda c, _: c.submit(CONFIG, priority=2.5), InvalidValue, "priority=2.5"),
     (lambda c, _: c.submit(CONFIG, priority=True), InvalidValue, "priority=True"),
     (lambda c, _: c.submit(CONFIG, priority=np.nan), InvalidValue, "priority=nan"),
@@ -257,7 +274,7 @@ def test_every_other_value_is_refused_in_one_sentence_and_nothing_is_stored(
     for wrong, error, words in WRONG:
         with pytest.raises(error, match=words) as refusal:
             wrong(client, run)
-        assert isinstance(refusal.value, ModelError | StorageError | InvalidValue)
+        assert isinstance(refusal.value, ModelError | StorageError | UsageError)
         assert "\n" not in str(refusal.value)
     assert [(found.id, found.record) for found in client.runs()] == [(run.id, run.record)]
 

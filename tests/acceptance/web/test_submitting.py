@@ -18,7 +18,7 @@ def test_a_wrong_setting_is_told_in_a_sentence_and_a_right_one_submitted(
     page.get_by_label("images", exact=True).fill("-1")
     page.get_by_label("note").fill("<script>alert(1)</script>")
     page.get_by_role("button", name="Submit").click()
-    sentence = "images: input should be greater than or equal to 1. Received: images=-1."
+    sentence = "images: expected 1 or more. Received: images=-1."
     assert page.get_by_role("alert").inner_text() == sentence
     assert page.locator("[aria-invalid]").get_attribute("name") == "images"
     assert served_history.runs() == []

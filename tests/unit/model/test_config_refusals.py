@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from tapeworks.model.config import RunConfig, run_config
 from tapeworks.model.errors import ConfigurationError
@@ -174,19 +176,44 @@ def test_an_unknown_name_near_to_nothing_gets_no_hint() -> None:
     assert str(refusal.value) == "There is no setting named 'zzz'."
 
 
-def test_the_cause_of_a_refusal_is_kept() -> None:
+@pytest.mark.parametrize(("values", "expected"), [(one, two) for one, two in INVALID[::7]])
+def test_a_program_is_told_nothing_in_the_words_of_pydantic(
+    values: dict[str, Any], expected: str
+) -> None:
     with pytest.raises(ConfigurationError) as refusal:
-        run_config({"images": 0})
+        RunConfig(**values)
 
-    assert isinstance(refusal.value.__cause__, ValidationError)
+    told = "".join(traceback.format_exception(refusal.value))
+    assert "validation error" not in told
+    assert not re.search("[Ii]nput should|unable to parse|String should", told)
 
 
 @pytest.mark.parametrize("name", sorted(RunConfig.model_fields))
 def test_no_setting_can_be_changed(name: str) -> None:
     config = RunConfig()
 
-    with pytest.raises(ValidationError, match="frozen"):
+    with pytest.raises(ConfigurationError, match=rf"not changed; .* replace\(\)\. .*{name}="):
         setattr(config, name, getattr(config, name))
+    with pytest.raises(ConfigurationError, match=f"del {name}"):
+        delattr(config, name)
+
+
+@pytest.mark.parametrize("copy", [RunConfig.replace, lambda one, **new: one.model_copy(update=new)])
+def test_a_copy_with_changes_is_checked_as_a_whole(copy: Callable[..., RunConfig]) -> None:
+    config = RunConfig(test_images=5, evaluate_every=2)
+
+    changed = copy(config, seed=3)
+    assert (changed.seed, changed.evaluate_every, config.seed) == (3, 2, RunConfig().seed)
+    assert copy(config, network="mine.py").classes == ()
+    with pytest.raises(ConfigurationError, match=r"'lr'\. Did you mean learning_rate\?"):
+        copy(config, lr=1)
+    with pytest.raises(ConfigurationError, match="evaluate_every=2 test_images=0"):
+        copy(config, test_images=0)
+
+
+def test_a_setting_that_is_none_is_answered_with_the_nearest() -> None:
+    with pytest.raises(AttributeError, match=r"attribute 'lr'\. Did you mean learning_rate\?"):
+        _ = RunConfig().lr  # type: ignore[attr-defined]
 
 
 def test_equal_configurations_are_equal_keys() -> None:

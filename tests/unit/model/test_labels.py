@@ -44,7 +44,7 @@ def test_all_with_a_network_of_ones_own_are_found_in_its_data() -> None:
         ({"classes": "4-4"}, "from a lower to a higher one"),
         ({"classes": "0-9999999999"}, "256 at most"),
         ({"classes": "0-9,9"}, "Expected different classes"),
-        ({"classes": "0--9"}, "valid integer"),
+        ({"classes": "0--9"}, "expected a whole number"),
         ({"classes": "all", "dataset": "own.npz"}, "the labels of your own file, such as 0-9"),
     ],
 )

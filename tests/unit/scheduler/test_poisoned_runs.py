@@ -84,7 +84,7 @@ def served(history: History, until: RunRecord, **values: object) -> None:
         (flip_a_bit("optimizer_state"), "The optimizer's values of run {} after 2 iterations are"),
         (remove_the_checkpoint, "Run {} keeps no parameters after 2 iterations."),
         (configure(horizon=3), "There is no setting named 'horizon'."),
-        (configure(images="many"), "images: input should be a valid integer"),
+        (configure(images="many"), "images: expected a whole number"),
         (configure(dataset="/nowhere/images.npz"), "/nowhere/images.npz"),
     ],
 )

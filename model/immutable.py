@@ -1,0 +1,50 @@
+"""Settings that are not changed: what is asked of them otherwise is answered in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Never, Self
+
+from pydantic import BaseModel
+
+from tapeworks.model.errors import ConfigurationError
+from tapeworks.model.other_names import nearest_setting
+
+
+class Immutable(BaseModel):
+    """The base of settings of which copies are made, each checked as a whole."""
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with other values for some settings. Raises `ConfigurationError`."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).model_validate(given | changes)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As `replace`, in pydantic's words."""
+        return self.replace(**update) if update else super().model_copy(deep=deep)
+
+    def __setattr__(self, name: str, value: Any) -> Never:
+        raise ConfigurationError(
+            "A configuration is not changed; make another one of it with replace(). "
+            f"Received: {name}={value}."
+        )
+
+    def __delattr__(self, name: str) -> Never:
+        raise ConfigurationError(
+            "A configuration is not changed; make another one of it with replace(). "
+            f"Received: del {name}."
+        )
+
+    if not TYPE_CHECKING:  # type checkers know every setting, and that there are no others
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)
+            except AttributeError as error:
+                near = None if name.startswith("_") else self._nearest(name)
+                hint = f" Did you mean {near}?" if near else ""
+                raise AttributeError(f"{error}.{hint}") from None
+
+    @classmethod
+    def _nearest(cls, name: str) -> str | None:
+        return nearest_setting(name, cls.model_fields)
