@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +42,9 @@ OLDEST_REDIS = (6, 2)
 
 #: Parts of its memory limit: from the second one on it may refuse to be written to.
 FILLING, FULL = 0.75, 0.9
+
+#: The beginning of redis-py's sentence about a server that it does not reach.
+_CONNECTING = re.compile(r"^Error -?\d+ (?:while )?connecting to .+?\. (?=[A-Z])")
 
 #: What a URL may say after its question mark. redis-py takes more: what no text can express, and
 #: what is decided here, such as time-outs.
@@ -93,8 +97,10 @@ def _user(url: str) -> str:
 
 
 def _words(error: BaseException) -> str:
+    """The first line of an error, without the address that redis-py puts before the reason."""
     lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    first = lines[0].rstrip(".") if lines else type(error).__name__
+    return _CONNECTING.sub("", first)
 
 
 OPTIONS |= {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"}

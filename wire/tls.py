@@ -68,7 +68,7 @@ def _reason_of(error: BaseException, *, encrypted: bool) -> str | None:
     if encrypted and ("WRONG_VERSION_NUMBER" in words or "handshake operation timed out" in words):
         return "it does not speak TLS there: name its port for TLS, or use a redis:// URL"
     if not encrypted and ("Connection closed by server" in words or "reset by peer" in words):
-        return "it closes the connection: if it speaks TLS there, use a rediss:// URL"
+        return "it has closed the connection; if it expects TLS there, use a rediss:// URL"
     return None
 
 

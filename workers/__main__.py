@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from pathlib import Path
 from types import TracebackType
 
 from tapeworks.model.errors import ExitCode, VariableUnreadable
@@ -52,7 +53,9 @@ def _run() -> None:
         )
     log_to_stderr(settings)
     sys.excepthook = _log_crash
-    if settings.is_json:  # Celery says there, in words, that it is told to end
+    # Where Celery says in words of its own that it is told to end.
+    sys.__stdout__ = Path(os.devnull).open("w", encoding="utf-8")  # type: ignore[misc]  # noqa: SIM115
+    if settings.is_json:  # what a network of a user's prints
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     # Celery warns of running as root because of pickle, which this app accepts nowhere.
     warnings.filterwarnings("ignore", category=SecurityWarning)

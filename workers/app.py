@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Seconds between two attempts to reach a Redis that is away.
+RECONNECT_SECONDS = 1.0
+
 #: Celery's settings.
 SETTINGS = {
     "task_ignore_result": True,  # answers are raw bytes under our own keys
@@ -113,8 +116,14 @@ class OwnApp(Celery):  # type: ignore[misc]
         self.redis_url = url
 
     def connection_for_read(self, url: str | None = None, **options: Any) -> Any:  # noqa: ARG002
-        """Return a connection to our Redis, whatever Celery takes for its address."""
-        return super().connection_for_read(self._broker_url(), **options)
+        """Return a connection to our Redis, whatever Celery takes for its address.
+
+        Celery would look for a Redis that is away less and less often, at last every 30 seconds.
+        """
+        connection = super().connection_for_read(self._broker_url(), **options)
+        often = {"interval_start": RECONNECT_SECONDS, "interval_max": RECONNECT_SECONDS}
+        connection.ensure_connection = functools.partial(connection.ensure_connection, **often)
+        return connection
 
     def connection_for_write(self, url: str | None = None, **options: Any) -> Any:  # noqa: ARG002
         """Return a connection to our Redis, whatever Celery takes for its address."""
@@ -195,7 +204,7 @@ def _leave() -> None:
     """End in order, with nothing in hand; the supervisor starts another worker at once."""
     from celery.worker import state
 
-    from tapeworks.workers.worker import WORN
+    from tapeworks.workers.supervisor import WORN
 
     event = {"event": "worker_leaves", "worker": this_worker().name}
     logger.info(

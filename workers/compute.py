@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tapeworks.model.datasets.source import Images, Labels
-from tapeworks.model.engine.slices import answer_arrays, compute_slices
 from tapeworks.model.errors import ParametersError
 from tapeworks.model.parameters import Arrays, to_bytes
 from tapeworks.wire.chunks import pick
@@ -32,6 +31,9 @@ def shard_arrays(shard: ShardMessage, fetch: Fetch) -> bytes:
 
 def compute(shard: ShardMessage, fetch: Fetch) -> Arrays:
     """The answer's arrays. Raises `Missing`."""
+    # TensorFlow with it: a worker registers before it loads that, since it takes seconds.
+    from tapeworks.model.engine.slices import answer_arrays, compute_slices
+
     found = fetch(shard)
     if missing := tuple(name for name in shard.payload_limits if name not in found):
         raise Missing(missing)

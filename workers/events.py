@@ -1,11 +1,13 @@
-"""The events of a worker, for all who look on: the log, and nobody else unless a test does."""
+"""The events of a worker, and outages of Redis, for all who look on: the log, and tests."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.messages import Status
 
 logger = logging.getLogger(__name__)
@@ -89,3 +91,33 @@ def _log_detail(event: Event) -> None:
         case AttemptAnswered(attempt_id=attempt, status=status):
             extra = {"event": f"answered_{status}"}
             logger.debug("Attempt %s is answered: %s", attempt, status, extra=extra)
+
+
+class Outages:
+    """Logs the beginning and the end of each outage of Redis, at one level: both or neither."""
+
+    def __init__(self, level: int = logging.WARNING) -> None:
+        self._level = level
+        self._is_away = False
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Ask Redis for something; that it does not answer is logged, and no error."""
+        try:
+            yield
+        except RedisUnreachable as error:
+            self.begin(error)
+        else:
+            self._end()
+
+    def begin(self, error: RedisUnreachable) -> None:
+        """Log the reason, unless this outage is known."""
+        if not self._is_away:
+            sentence, extra = "%s Waiting for it.", {"event": "redis_unreachable"}
+            logger.log(self._level, sentence, error, extra=extra)
+        self._is_away = True
+
+    def _end(self) -> None:
+        if self._is_away:
+            logger.log(self._level, "Redis is back; going on.", extra={"event": "going_on"})
+        self._is_away = False

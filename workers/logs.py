@@ -30,8 +30,12 @@ ADDRESSES = (Settings.redis_url, Settings.database_url)
 #: Characters of a secret file that are read at most.
 LONGEST_SECRET = 4096
 
-#: All of ours. Libraries report what is below a warning only when all is debugged.
+#: All of ours. Libraries report what is below an error only when all is debugged.
 logger = logging.getLogger("tapeworks")
+
+#: Libraries whose errors are reported in sentences of ours by those who meet them: servers that
+#: are away. Their own lines and tracebacks are for debugging.
+REPORTED_OTHERWISE = ("celery.worker.consumer", "kombu", "redis", "sqlalchemy", "psycopg")
 
 
 class Mask:
@@ -146,12 +150,14 @@ def log_to_stderr(settings: LogSettings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_add_context)
     handler.setFormatter(_formatter(settings))
-    root = logging.getLogger()
+    root, debugs = logging.getLogger(), level == logging.DEBUG
+    if not debugs:
+        handler.addFilter(_is_not_reported_otherwise)
     root.handlers = [handler]
-    root.setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
+    root.setLevel(level if debugs else max(level, logging.ERROR))
     logger.setLevel(level)
     threading.excepthook = _thread_ended
-    logging.captureWarnings(not settings.is_plain)
+    logging.captureWarnings(True)  # lines of their own, which only debugging shows
 
 
 def line(message: str, event: str) -> bytes:
@@ -184,6 +190,11 @@ def _secret_in(path: Path | None) -> set[str]:
         return set()
     with path.open(errors="replace") as file:
         return {file.read(LONGEST_SECRET).rstrip("\n")}
+
+
+def _is_not_reported_otherwise(record: logging.LogRecord) -> bool:
+    own = any(f"{record.name}.".startswith(f"{name}.") for name in REPORTED_OTHERWISE)
+    return record.levelno >= logging.CRITICAL or not own
 
 
 def _add_context(record: logging.LogRecord) -> bool:

@@ -24,6 +24,7 @@ from tapeworks.wire.errors import PasswordUnusable, WorkerExited
 from tapeworks.wire.messages import WorkerRecord
 from tapeworks.workers.cores import cores_for, pin
 from tapeworks.workers.foreign import without_foreign
+from tapeworks.workers.stages import Stage, read_stage
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,12 @@ LONGEST_DELAY_SECONDS = 30.0
 #: After so many early deaths in a row, with no worker up, starting them is pointless.
 EARLY_DEATHS = 5
 
+#: The exit code of a worker that leaves in order, since it has compiled all that it may hold.
+WORN = 5
+
+#: What a worker has done that ended with these exit codes, of its own accord or asked to.
+ORDERLY = {0: "left", WORN: "left, having compiled as many networks as it may hold"}
+
 #: Seconds that a worker has to finish its shard when it is asked to leave.
 DRAIN_SECONDS = 10.0
 
@@ -45,7 +52,8 @@ DRAIN_SECONDS = 10.0
 class _Slot:
     core: int | None  #: on which every process of this place is kept
     process: subprocess.Popen[bytes] | None = None
-    readiness: IO[bytes] | None = None  #: where its worker writes once, when it is ready
+    readiness: IO[bytes] | None = None  #: where its worker writes its stages, until it is ready
+    stage: Stage = Stage.STARTING
     not_before: float = 0.0
     early_deaths: int = 0  #: in a row, before the worker was ready
 
@@ -105,6 +113,11 @@ class Supervisor:
         return [process.pid if (process := slot.process) else None for slot in self._slots]
 
     @property
+    def stage(self) -> Stage:
+        """That of the process which is least far with its start."""
+        return min((slot.stage for slot in self._slots), default=Stage.READY)
+
+    @property
     def process_ids(self) -> set[int]:
         """The processes that run now."""
         return {process.pid for slot in self._slots if (process := slot.process)}
@@ -157,11 +170,12 @@ class Supervisor:
     def _look(self) -> None:
         now = time.monotonic()
         for slot in self._slots:
-            ended = slot.process is not None and slot.process.poll() is not None
+            ended = slot.process if slot.process and slot.process.poll() is not None else None
             if slot.readiness:
                 _read(slot, slot.readiness)
             if ended:
                 self.early_deaths += slot.readiness is not None
+                _report_end(ended)
                 _bury(slot, now)
             if slot.process is None and now >= slot.not_before:
                 self._try_to_spawn(slot, now)
@@ -202,11 +216,35 @@ class Supervisor:
 
 
 def _read(slot: _Slot, readiness: IO[bytes]) -> None:
-    """See whether the slot's worker has become ready."""
-    if readiness.read(1):  # b"" when it ended without reporting, None while it is silent
+    """See how far the slot's worker is with its start."""
+    slot.stage = read_stage(readiness, slot.stage)
+    if slot.stage is Stage.READY:
         slot.early_deaths = 0
         readiness.close()
         slot.readiness = None
+
+
+def _report_end(process: subprocess.Popen[bytes]) -> None:
+    """Log how a worker process ended, which one that is killed cannot say itself."""
+    worker, code = f"{socket.gethostname()}-{process.pid}", process.returncode
+    extra = {"event": "process_ended", "worker": worker}
+    level = logging.INFO if code in ORDERLY else logging.WARNING
+    logger.log(level, "Worker %s %s; starting another", worker, _describe_end(code), extra=extra)
+
+
+def _describe_end(code: int) -> str:
+    """Words for an exit code; a negative one is a signal, as `subprocess` has it."""
+    if code < 0:
+        hint = ", which the system sends when memory runs out" if code == -signal.SIGKILL else ""
+        return f"was ended by {_signal_name(-code)}{hint}"
+    return ORDERLY.get(code) or f"ended with exit code {code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal has no name
+        return f"signal {number}"
 
 
 def _bury(slot: _Slot, now: float) -> None:
@@ -217,3 +255,4 @@ def _bury(slot: _Slot, now: float) -> None:
         slot.early_deaths += 1
         delay = min(2.0 ** (slot.early_deaths - 1), LONGEST_DELAY_SECONDS)
     slot.process, slot.readiness, slot.not_before = None, None, now + delay
+    slot.stage = Stage.STARTING

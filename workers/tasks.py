@@ -102,7 +102,7 @@ def _serve(sealed: str) -> None:
         _answer(shard)
     except RedisUnreachable as error:  # the scheduler sends again what does not come back
         event = {"event": "answer_given_up"}
-        logger.warning("Attempt %s is given up: %s", shard.key.id, error, extra=event)
+        logger.info("Attempt %s is given up: %s", shard.key.id, error, extra=event)
 
 
 def _is_stranger() -> bool:

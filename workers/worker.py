@@ -25,8 +25,9 @@ from tapeworks.wire.limits import MOST_WARM_NETWORKS
 from tapeworks.wire.messages import AnswerHeader, ShardMessage, WorkerRecord
 from tapeworks.wire.versions import python_version, tapeworks_version, tensorflow_version
 from tapeworks.workers.cores import core_count
-from tapeworks.workers.events import Listener, WorkerReady, WorkerStarted, log
+from tapeworks.workers.events import Listener, Outages, WorkerReady, WorkerStarted, log
 from tapeworks.workers.sources import Sources
+from tapeworks.workers.stages import Stage, tell_supervisor
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +46,6 @@ LONGEST_RETRY_SECONDS = 1.0
 
 #: The exit code of a worker that is up but takes nothing.
 NOT_CONSUMING = 3
-
-#: The exit code of a worker that leaves in order, since it has compiled all that it may hold.
-WORN = 5
 
 #: The exit code of a worker whom Redis does not know, as for `tapeworks`.
 REFUSED = 4
@@ -140,6 +138,9 @@ class Worker:
         self._taken = 0
         self._in_hand = False
         self._watchdog = Watchdog()
+        #: A supervisor reports for all its workers together.
+        supervised = Settings(os.environ).supervisor_pid is not None
+        self._outages = Outages(logging.DEBUG if supervised else logging.WARNING)
         self._leaving = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -151,18 +152,21 @@ class Worker:
         self._log_in()
         self._heart.start()
         self.events(WorkerStarted(self.name))
+        tell_supervisor(Stage.LOADING)
         from tapeworks.model.fingerprint import fingerprint  # loads TensorFlow
 
+        tell_supervisor(Stage.COMPILING)
         golden = fingerprint()
         try:
             networks = dict.fromkeys(self.exchange.networks())
             for network in list(networks)[:MOST_WARM_NETWORKS]:
                 self._warm_up(network)
         except RedisUnreachable as error:
-            event = {"event": "redis_unreachable"}
-            logger.warning("%s Going on without warming up.", error, extra=event)
+            logger.debug("%s Going on without warming up.", error)
         self.fingerprint = golden
-        _tell_supervisor()
+        tell_supervisor(Stage.READY)
+        with self._outages.watch():  # those who wait for it need not wait for a heartbeat
+            self._register()
         self.events(WorkerReady(self.name, golden))
 
     def _warm_up(self, network: AnyNetwork) -> None:
@@ -185,7 +189,7 @@ class Worker:
         except RedisRefused:
             raise
         except RedisUnreachable as error:
-            logger.info("%s", error)
+            self._outages.begin(error)
 
     def stop(self) -> None:
         """Leave the list of workers."""
@@ -193,7 +197,7 @@ class Worker:
         try:
             self.exchange.deregister_worker(self.name)
         except RedisUnreachable as error:
-            logger.warning("%s", error, extra={"event": "redis_unreachable"})
+            logger.debug("%s", error, extra={"event": "redis_unreachable"})
 
     def deliver(self, header: AnswerHeader, arrays: bytes) -> None:
         """Write an answer to Redis, which may be full or away for a while: a late one is good."""
@@ -201,7 +205,6 @@ class Worker:
             retry=tenacity.retry_if_exception_type(RedisUnreachable),
             wait=tenacity.wait_exponential(multiplier=0.1, max=LONGEST_RETRY_SECONDS),
             stop=tenacity.stop_after_attempt(DELIVERY_TRIES),
-            before_sleep=tenacity.before_sleep_log(logger, logging.INFO),
             reraise=True,
         ):
             with attempt:
@@ -278,15 +281,18 @@ class Worker:
         while not self._leaving.wait(HEARTBEAT_SECONDS):
             _end_without_supervisor()
             try:
-                waiting = self.exchange.register_worker(self.record(), self.queues)
-                self._watch(waiting)
-            except RedisRefused as error:  # its password was changed: only a new start helps
-                logger.critical("Worker %s ends itself: %s", self.name, error)
-                os._exit(REFUSED)
-            except RedisUnreachable as error:
-                logger.debug("%s", error, extra={"event": "redis_unreachable"})
+                with self._outages.watch():
+                    self._watch(self._register())
             except Exception:  # the thread must live on, it looks after the supervisor too
                 logger.exception("This worker cannot be registered", extra={"event": "bug"})
+
+    def _register(self) -> int:
+        """Show itself; return how many messages wait."""
+        try:
+            return self.exchange.register_worker(self.record(), self.queues)
+        except RedisRefused as error:  # its password was changed: only a new start helps
+            logger.critical("Worker %s ends itself: %s", self.name, error)
+            os._exit(REFUSED)
 
     def _watch(self, waiting: int) -> None:
         """End this process if it takes none of the messages; its supervisor starts another."""
@@ -303,13 +309,6 @@ class Worker:
             )
             self.stop()
             os._exit(NOT_CONSUMING)  # whatever hangs, hangs in the thread that would end in order
-
-
-def _tell_supervisor() -> None:
-    descriptor = os.environ.pop(Settings.readiness_descriptor.variable, None)
-    if descriptor is not None:
-        with os.fdopen(int(descriptor), "wb") as pipe:
-            pipe.write(b"1")
 
 
 def _end_without_supervisor() -> None:

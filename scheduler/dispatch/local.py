@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -31,6 +32,10 @@ class LocalDispatcher:
         self.attempts = 0
         self.shards = 0
         self.fingerprint: str | None = None
+
+    def load(self) -> None:
+        """Load TensorFlow, which takes as long as compiling does."""
+        importlib.import_module("tapeworks.model.engine.runtime")
 
     def prepare(self, network: AnyNetwork) -> None:
         """Load TensorFlow and compile: seconds that had better pass before a lease runs."""

@@ -20,6 +20,7 @@ from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.messages import WorkerRecord
 from tapeworks.wire.signing import Signer
 from tapeworks.workers.sources import allow_networks
+from tapeworks.workers.stages import Stage
 from tapeworks.workers.supervisor import DRAIN_SECONDS, Supervisor
 
 #: Seconds between two looks at the workers that are starting.
@@ -73,7 +74,7 @@ def start_cluster(
         stack.callback(supervisor.stop, 0.0 if server else DRAIN_SECONDS)
         supervisor.start()
         say(f"Starting {workers} {'worker' if workers == 1 else 'workers'}")
-        began = time.monotonic()
+        began, stage = time.monotonic(), Stage.STARTING
         check = partial(_look_after, supervisor, server)
         while len(ready := supervisor.ready(_read_workers(exchange, server))) < workers:
             if control.wait(LOOK_SECONDS):
@@ -84,6 +85,9 @@ def start_cluster(
                 raise WorkerExited(f"{error} Their last words: {_tail(log)}") from error
             if news:
                 say(news)
+            if stage < supervisor.stage < Stage.READY:
+                stage = supervisor.stage
+                say(stage.sentence)
         say(f"Ready after {time.monotonic() - began:.1f} s")
         prints = {worker.fingerprint for worker in ready if worker.fingerprint}
         yield Cluster(url=url, fingerprints=frozenset(prints), check=check)

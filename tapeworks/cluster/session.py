@@ -29,6 +29,7 @@ from tapeworks.scheduler.events import (
 from tapeworks.storage.errors import HistoryRolledBack
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.workers.stages import Stage
 from tapeworks.workers.streams import write_to_stderr
 
 #: What is said after the first Ctrl-C.
@@ -178,8 +179,10 @@ def means_for(
             allow(source)
         from tapeworks.scheduler.dispatch.local import LocalDispatcher
 
-        tell("Compiling")
         local = LocalDispatcher()
+        tell(Stage.LOADING.sentence)
+        local.load()
+        tell(Stage.COMPILING.sentence)
         local.prepare(config.spec)
         yield Means(dispatcher=local, check=lambda: None)
         return

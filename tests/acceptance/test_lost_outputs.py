@@ -81,7 +81,7 @@ def test_watching_ends_when_nobody_reads_what_it_says(desk: Path) -> None:
 
 def test_a_training_whose_reader_ends_goes_on_to_its_end(places: Path, found: History) -> None:
     ended = shell(f"{{ $T {TRAIN} --json 2>&1 > values.json; echo $? > code; }} | head -n 1")
-    assert ended.stdout == "Compiling\n"
+    assert ended.stdout == "Loading TensorFlow\n"
     assert (places / "code").read_text() == "0\n"
     assert json.loads((places / "values.json").read_text())["status"] == "completed"
     [run] = found.runs()

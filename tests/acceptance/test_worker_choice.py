@@ -38,10 +38,10 @@ def test_a_small_run_is_computed_in_process_and_a_line_says_so(
     cores(count)
     called = call(f"train {SMALL}")
     assert called.code == 0
-    said, compiling, *_ = called.err.splitlines()
+    said, loading, compiling, *_ = called.err.splitlines()
     assert said.startswith("Computing in this process: ")
     assert said.endswith("would hardly be faster for 3 iterations of 20 images")
-    assert compiling == "Compiling"
+    assert (loading, compiling) == ("Loading TensorFlow", "Compiling")
     [run] = found.runs()
     assert {each.worker for each in found.ledger(run.id)} == {"in-process"}
 

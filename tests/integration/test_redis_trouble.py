@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import redis
 
@@ -24,6 +23,7 @@ from tapeworks.workers.supervisor import Supervisor
 from tapeworks.workers.worker import Worker
 from tests.support.fleet import Fleet
 from tests.support.messages import HEADER, message
+from tests.support.redis_servers import server_process
 from tests.support.training import Digests, drive, settings, submitted
 from tests.support.waiting import until
 
@@ -65,11 +65,6 @@ def exchange(server: RedisServer) -> Iterator[Exchange]:
 def client(server: RedisServer) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(server.url) as client:
         yield client
-
-
-def server_process(server: RedisServer) -> psutil.Process:
-    """The server itself, not the shell around it."""
-    return psutil.Process(server.process_id)
 
 
 @pytest.mark.parametrize("use", USES)
@@ -175,7 +170,7 @@ def test_a_worker_whose_redis_dies_while_it_computes_takes_the_next_message(
 
     log = tmp_path / "workers.log"
     with log.open("wb") as kept:
-        supervisor = Supervisor(server.url, 1, kept)
+        supervisor = Supervisor(server.url, 1, kept, {"TAPEWORKS_LOG_LEVEL": "info"})
         supervisor.start()
     killer = threading.Thread(target=die_in_the_middle)
     try:

@@ -19,8 +19,8 @@ from tapeworks.storage.records import RunStatus
 from tapeworks.wire.errors import WorkerExited
 from tapeworks.wire.exchange import Exchange
 from tapeworks.workers import supervisor as supervising
-from tapeworks.workers.supervisor import Supervisor
-from tapeworks.workers.worker import NOT_CONSUMING, WORN
+from tapeworks.workers.supervisor import WORN, Supervisor
+from tapeworks.workers.worker import NOT_CONSUMING
 from tests.support.messages import message
 from tests.support.processes import ROOT
 from tests.support.training import drive, settings, submitted

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tapeworks.cluster.redis_programs import executable
+from tapeworks.cluster.redis_server import RedisServer
 from tests.support.waiting import until
 
 
@@ -56,6 +58,11 @@ def redis_with(*options: str, program: Path | None = None) -> Iterator[str]:
         finally:
             process.kill()
             process.wait()
+
+
+def server_process(server: RedisServer) -> psutil.Process:
+    """The server itself, not the shell around it."""
+    return psutil.Process(server.process_id)
 
 
 def _listens(port: int) -> bool:

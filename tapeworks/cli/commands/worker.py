@@ -20,11 +20,12 @@ from tapeworks.model.settings import Settings
 from tapeworks.places import find_places
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.wire.addresses import without_password
-from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.messages import WorkerRecord
 from tapeworks.wire.versions import tapeworks_version
+from tapeworks.workers.events import Outages
 from tapeworks.workers.sources import allow_networks, check_sources
+from tapeworks.workers.stages import Stage
 from tapeworks.workers.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def worker_command(
         check_roles(url, "worker", "worker")
         environment = service.process_logs.environment() | allowed
         supervisor = Supervisor(url, processes, environment=environment, pinned=not no_pin)
-        ready = set[str]()
+        arrivals = _Arrivals(exchange, supervisor)
         _measure(registry, supervisor, exchange)
         with interruptible(control, "Stopping after the shards in hand", service.tell_interrupt):
             workers = "1 worker" if processes == 1 else f"{processes} workers"
@@ -92,7 +93,7 @@ def worker_command(
             try:
                 while not control.wait(LOOK_SECONDS):
                     supervisor.check()
-                    ready |= _say_who_is_ready(exchange, supervisor, ready)
+                    arrivals.look()
             finally:
                 supervisor.stop(hurried=lambda: control.abandoning)
         _say("stopped", "Workers stopped")
@@ -112,14 +113,26 @@ def _say(event: str, sentence: str, worker: str | None = None) -> None:
     logger.info(sentence, extra={"event": event, "worker": worker})
 
 
-def _say_who_is_ready(exchange: Exchange, supervisor: Supervisor, known: set[str]) -> set[str]:
-    try:
-        ready = {worker.name for worker in supervisor.ready(exchange.workers())}
-    except RedisUnreachable:
-        return set()  # the workers wait for it, and so does this line
-    for name in sorted(ready - known):
-        _say("worker_ready", f"Worker {name} is ready", name)
-    return ready
+class _Arrivals:
+    """Says how far workers are, which have become ready, and whether they can reach Redis."""
+
+    def __init__(self, exchange: Exchange, supervisor: Supervisor) -> None:
+        self._exchange, self._supervisor = exchange, supervisor
+        self._outages = Outages()
+        self._known = set[str]()
+        self._stage = Stage.STARTING
+
+    def look(self) -> None:
+        """Say what has changed since the look before."""
+        if (stage := self._supervisor.stage) > self._stage:  # of the first start alone
+            self._stage = stage
+            if stage is not Stage.READY:
+                _say("starting", stage.sentence)
+        with self._outages.watch():
+            ready = {one.name for one in self._supervisor.ready(self._exchange.workers())}
+            for name in sorted(ready - self._known):
+                _say("worker_ready", f"Worker {name} is ready", name)
+            self._known |= ready
 
 
 @click.command("workers", epilog="Example: tapeworks workers --json")

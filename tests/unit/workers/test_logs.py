@@ -173,6 +173,25 @@ def test_levels_hold_for_our_rooms_and_libraries_speak_up_when_all_is_debugged(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("celery.worker.consumer.consumer", 0), ("sqlalchemy.pool.impl.QueuePool", 0), ("other", 1)],
+)
+def test_errors_of_libraries_that_have_sentences_of_ours_are_for_debugging(
+    name: str, shown: int, capsys: Captured
+) -> None:
+    library = logging.getLogger(name)
+    for settings, expected in ((PLAIN, shown), (DETAILED, 1)):
+        with logging_to_stderr(settings):
+            library.error("theirs")
+        assert capsys.readouterr().err.count("theirs") == expected
+    with logging_to_stderr(PLAIN), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        library.critical("theirs")
+        warnings.warn("not theirs", UserWarning, stacklevel=1)
+    assert capsys.readouterr().err.count("theirs") == 1
+
+
 def test_warnings_and_dying_threads_are_lines_too(capsys: Captured) -> None:
     def die() -> None:
         raise ValueError(SECRET)
