@@ -27,7 +27,7 @@ SMALL = "--images 20 --iterations 3"
 @pytest.fixture
 def cores(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Sets how many cores `train` finds."""
-    name = "tapeworks.cli.commands.train.core_count"
+    name = "tapeworks.cluster.preparation.core_count"
     return lambda count: monkeypatch.setattr(name, lambda: count)
 
 
