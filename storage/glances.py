@@ -10,11 +10,21 @@ from tapeworks.storage.connection.database import Database
 from tapeworks.storage.iterations import NUMBERS, number_of
 from tapeworks.storage.lineage import ancestors
 from tapeworks.storage.records import EventRecord, IterationRecord, KeptCheckpoint, RunRecord
+from tapeworks.storage.references import find_runs
 from tapeworks.storage.rows import all_of, fetch
 from tapeworks.storage.tables import checkpoints, events, iterations
 
 #: After every iteration that a run may have.
 LAST_ITERATION = 2**63 - 1
+
+
+def find_named(database: Database, reference: str) -> list[RunRecord]:
+    """Return the run that is meant, else the runs of the newest grid with this name, in order.
+
+    Raises `RunNotFound` and `AmbiguousRun`.
+    """
+    with database.read() as connection:
+        return find_runs(connection, reference)
 
 
 def read_chosen(database: Database, run_id: str, wanted: Sequence[int]) -> list[IterationRecord]:

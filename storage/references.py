@@ -94,6 +94,29 @@ def find_run(connection: Connection, reference: str) -> RunRecord:
     return run_by_id(connection, run_id)
 
 
+def find_runs(connection: Connection, reference: str) -> list[RunRecord]:
+    """The run that is meant, or the newest grid's of this name: its runs are name-1, name-2, …"""
+    try:
+        return [find_run(connection, reference)]
+    except RunNotFound:
+        grid = _find_grid(connection, reference)
+        if not grid:
+            raise
+        return grid
+
+
+def _find_grid(connection: Connection, name: str) -> list[RunRecord]:
+    if not _matches(NAME, name):
+        return []
+    numbered = runs.c.name.startswith(f"{name}-", autoescape=True)
+    newest_first = select(runs.c.id, runs.c.name).where(numbered).order_by(runs.c.id.desc())
+    rows = connection.execute(newest_first)
+    ids = [row.id for row in rows if row.name.removeprefix(f"{name}-").isdecimal()]
+    moment = ids[0].rpartition("-")[0] if ids else ""  # those of one submission share it
+    chosen = runs.c.id.in_([run_id for run_id in ids if run_id.rpartition("-")[0] == moment])
+    return fetch(connection, RunRecord, all_of(RunRecord).where(chosen).order_by(runs.c.id))
+
+
 def _id_of_id(connection: Connection, reference: str) -> str | None:
     return connection.scalar(select(runs.c.id).where(runs.c.id == reference))
 

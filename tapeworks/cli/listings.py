@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from tapeworks.cli.describe import as_json
-from tapeworks.cli.output import put, put_table, visible, visible_lines
+from tapeworks.cli.output import put, put_table, table_width, visible, visible_lines
 from tapeworks.errors import UsageError
 from tapeworks.storage.queries.listing import Listing, Value
 
@@ -109,6 +109,38 @@ def cell_text(cell: Value) -> str:
     if cell is None:
         return "-"
     return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
+
+
+def drop_settings(
+    columns: dict[str, list[str]], settings: dict[str, list[Any]], widest: int
+) -> list[str]:
+    """Take columns of settings out of a table until a line has room for it; return their names."""
+    left_out = list[str]()
+    while settings and _width(columns) > widest:
+        name = _choose_spare(settings)
+        left_out.append(name)
+        del settings[name], columns[name.upper()]
+    return left_out
+
+
+def _width(columns: dict[str, list[str]]) -> int:
+    """Characters of a line before the reason, which may go beyond."""
+    counted = {heading: texts for heading, texts in columns.items() if heading != "REASON"}
+    return table_width(list(counted), list(zip(*counted.values(), strict=True)))
+
+
+def _choose_spare(settings: dict[str, list[Any]]) -> str:
+    """The setting with the longest name of those without which as many runs are told apart.
+
+    If there is none, of all.
+    """
+    apart = len(set(zip(*settings.values(), strict=True)))
+
+    def is_spare(name: str) -> bool:
+        others = [column for other, column in settings.items() if other != name]
+        return len(set(zip(*others, strict=True))) == apart
+
+    return max(list(filter(is_spare, settings)) or settings, key=len)
 
 
 def number_columns(found: Listing) -> set[int]:

@@ -52,14 +52,23 @@ def put_table(
 
     Those at the places `right` end at their right.
     """
+    for line in table_lines(headers, rows, right):
+        put(line)
+
+
+def table_lines(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()
+) -> list[str]:
+    """Return the lines of such a table."""
     lines = [[visible(cell) for cell in row] for row in (headers, *rows)]
     widths = _widths(lines)
-    for line in lines:
-        cells = (
+    return [
+        GAP.join(
             cell.rjust(width) if place in right else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        put(GAP.join(cells).rstrip())
+        ).rstrip()
+        for line in lines
+    ]
 
 
 def table_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:

@@ -199,7 +199,6 @@ def test_a_retry_is_bound_to_the_images_and_the_kind_of_workers_of_its_parent(
         ("priority 99999999 it", 2, "Received: priority=99999999"),
         ("delete it", 2, "confirm with --yes"),
         ("delete it nothing --yes", 3, "no run 'nothing'"),
-        ("submit --vary seed=1,2 --follow", 2, "--follow waits for one run"),
         ("submit --paused --follow", 2, "A paused run has no end to wait for"),
         ("submit --vary seed=1,x", 2, "seed: expected a whole number"),
         ("submit --vary seed", 2, "Expected --vary NAME=VALUE"),

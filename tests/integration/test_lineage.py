@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tapeworks.cli.commands.show import watch
+from tapeworks.cli.commands.watch import watch
 from tapeworks.comparison.runs import contender
 from tapeworks.model.config import RunConfig
 from tapeworks.plotting.curves import Measure, curves

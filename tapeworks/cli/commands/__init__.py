@@ -52,7 +52,9 @@ COMMANDS = {
     "show": Place(
         "show", "Show a run's settings, status, losses and digests, or its events or ledger."
     ),
-    "watch": Place("show", "Follow a run until it ends or is paused; Ctrl-C leaves the run alone."),
+    "watch": Place(
+        "watch", "Follow runs until all have ended or are paused; Ctrl-C leaves the runs alone."
+    ),
     "web": Place("web", "Show runs in a browser, and serve them over REST, until Ctrl-C."),
     "compare": Place("compare", "Show what tells runs apart: differing settings, losses, digests."),
     "plot": Place("plot", "Draw runs, and print the path of the picture."),

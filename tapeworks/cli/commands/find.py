@@ -17,12 +17,12 @@ from tapeworks.cli.completion import complete_column, complete_columns, complete
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import clock, share_text
 from tapeworks.cli.descriptions import pairs
-from tapeworks.cli.listings import Form, cell_text, put_listing, with_form_options
+from tapeworks.cli.listings import Form, cell_text, drop_settings, put_listing, with_form_options
 from tapeworks.cli.option_kinds import Number, PathType, Status, Whole
-from tapeworks.cli.output import put_table, say, table_width
+from tapeworks.cli.output import put_table, say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.storage.queries.differing import is_setting, keep_differing
-from tapeworks.storage.queries.listing import Listing, Value
+from tapeworks.storage.queries.listing import Listing
 from tapeworks.storage.queries.query_limits import (
     DEFAULT_SECONDS,
     LONGEST_SECONDS,
@@ -147,34 +147,10 @@ def _put_runs(found: Listing) -> None:
     """Print the table for people, with as many of the differing settings as a line has room for."""
     columns = _table_columns(found)
     settings = {name: found.column(name) for name in found.columns if is_setting(name)}
-    left_out = list[str]()
-    while settings and _width(columns) > WIDEST:
-        name = _choose_spare(settings)
-        left_out.append(name)
-        del settings[name], columns[name.upper()]
+    left_out = drop_settings(columns, settings, WIDEST)
     put_table(list(columns), list(zip(*columns.values(), strict=True)))
     if left_out:
         say(f"They differ also in {', '.join(left_out)}; choose with --columns")
-
-
-def _width(columns: dict[str, list[str]]) -> int:
-    """Characters of a line before the reason, which may go beyond."""
-    counted = {heading: texts for heading, texts in columns.items() if heading != "REASON"}
-    return table_width(list(counted), list(zip(*counted.values(), strict=True)))
-
-
-def _choose_spare(settings: dict[str, list[Value]]) -> str:
-    """The setting with the longest name of those without which as many runs are told apart.
-
-    If there is none, of all.
-    """
-    apart = len(set(zip(*settings.values(), strict=True)))
-
-    def is_spare(name: str) -> bool:
-        others = [column for other, column in settings.items() if other != name]
-        return len(set(zip(*others, strict=True))) == apart
-
-    return max(list(filter(is_spare, settings)) or settings, key=len)
 
 
 def _table_columns(found: Listing) -> dict[str, list[str]]:

@@ -1,8 +1,7 @@
-"""`tapeworks show` and `tapeworks watch`: one run, as it stands and as it goes on."""
+"""`tapeworks show`: one run as it stands."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 
 import click
@@ -10,18 +9,11 @@ import click
 from tapeworks.cli.completion import complete_run
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json, clock, run_lines, run_values
-from tapeworks.cli.output import put, put_lines, put_table, say
-from tapeworks.cluster.progress import Progress
+from tapeworks.cli.output import put, put_lines, put_table
 from tapeworks.errors import ExitCode, UsageError
-from tapeworks.storage.history import History
-from tapeworks.storage.records import EvaluationRecord, IterationRecord, RunRecord, RunStatus
-from tapeworks.workers.streams import STDERR, is_unread
 
 #: The argument that names a run: an id, a unique prefix of one, or a name.
 run_argument = click.argument("run", metavar="RUN", shell_complete=complete_run)
-
-#: Seconds between two looks at the history.
-LOOK_SECONDS = 0.5
 
 
 @click.command("show", epilog="Example: tapeworks show first --events")
@@ -66,59 +58,3 @@ def _cell(name: str, value: object) -> str:
     if name.endswith("at") and hasattr(value, "astimezone"):
         return clock(value)  # type: ignore[arg-type]
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-@click.command("watch", epilog="Example: tapeworks watch first")
-@run_argument
-def watch_command(run: str) -> int:
-    """Follow a run until it ends or is paused; Ctrl-C leaves the run alone.
-
-    Exits with 1 if the run failed or was cancelled. Ends when nobody reads what it says.
-    """
-    history = open_history()
-    return watch(history, history.find_run(run))
-
-
-def watch(history: History, record: RunRecord) -> int:
-    """Show a run's progress until it ends or is paused; the exit code tells how."""
-    with Progress(record.iterations, record.completed_iterations) as progress:
-        record = _follow(history, record, progress)
-    reason = f": {record.reason}" if record.reason else ""
-    say(f"Run {record.id} is {record.status.value}{reason}")
-    failed = record.status in {RunStatus.FAILED, RunStatus.CANCELLED}
-    return ExitCode.RUN_FAILED if failed else ExitCode.DONE
-
-
-def _follow(history: History, record: RunRecord, progress: Progress) -> RunRecord:
-    shown, seen, told = 0, 0, ""
-    while True:
-        history.release_abandoned()
-        record = history.find_run(record.id)
-        iterations = history.iterations(record.id)[shown:]
-        evaluations = history.evaluations(record.id)[seen:]
-        shown, seen = shown + len(iterations), seen + len(evaluations)
-        for happened in _in_order(iterations, evaluations):
-            if isinstance(happened, EvaluationRecord):
-                progress.show_evaluation(happened)
-            else:
-                progress.show(happened)
-        is_over = record.status.is_finished or record.status is RunStatus.PAUSED
-        if is_over or is_unread(STDERR):
-            return record
-        if record.status is RunStatus.QUEUED and told != record.status:
-            progress.notice(f"Run {record.id} is queued; waiting for a scheduler to take it")
-        told = record.status.value
-        time.sleep(LOOK_SECONDS)
-
-
-def _in_order(
-    iterations: list[IterationRecord], evaluations: list[EvaluationRecord]
-) -> list[IterationRecord | EvaluationRecord]:
-    """Return them as they happened: an evaluation follows the iteration that it measured."""
-    return sorted([*iterations, *evaluations], key=_place)
-
-
-def _place(record: IterationRecord | EvaluationRecord) -> float:
-    if isinstance(record, EvaluationRecord):
-        return record.completed_iterations - 0.5
-    return record.iteration

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from tapeworks.cli.commands.show import run_argument, watch
+from tapeworks.cli.commands.show import run_argument
+from tapeworks.cli.commands.watch import watch, watch_several
 from tapeworks.cli.completion import complete_setting
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json, run_values
@@ -20,6 +21,9 @@ from tapeworks.scheduler.queueing import check_queued
 from tapeworks.scheduler.submission import grid, new_runs, prepare_runs, retry
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
+
+#: The hint after several runs were submitted that nothing is to be seen of yet.
+LIST = "List them with: tapeworks runs"
 
 
 @click.command(
@@ -35,7 +39,7 @@ from tapeworks.storage.records import RunRecord, RunStatus
     shell_complete=complete_setting,
     help="a run for every combination; a semicolon parts values that have commas",
 )
-@click.option("--follow", is_flag=True, help="wait for the run's end, as watch does")
+@click.option("--follow", is_flag=True, help="wait for the end of it, or of all, as watch does")
 @click.option("--json", is_flag=True, help="print the run as JSON; a list of them with --vary")
 def submit_command(
     request: Request, described: dict[str, Any], vary: tuple[str, ...], follow: bool, json: bool
@@ -45,8 +49,6 @@ def submit_command(
     With --vary, all runs of the grid are queued at once, or none if one of them cannot work; a name
     gets their numbers.
     """
-    if follow and vary:
-        raise UsageError("--follow waits for one run, --vary queues several; choose one.")
     if follow and "status" in described:
         raise UsageError("A paused run has no end to wait for; leave out --follow or --paused.")
     configs = grid(request.values(), parse_grid(vary)) if vary else [request.configuration()]
@@ -57,7 +59,10 @@ def submit_command(
     history = open_history()
     queued = history.queue.submit(runs)
     _tell(history, queued, json, as_list=bool(vary))
-    return watch(history, queued[0]) if follow else ExitCode.DONE
+    if not follow:
+        return ExitCode.DONE
+    ids = [run.id for run in queued]
+    return watch_several(history, lambda: ids) if vary else watch(history, queued[0])
 
 
 def _tell(history: History, runs: Sequence[RunRecord], json: bool, *, as_list: bool) -> None:
@@ -68,7 +73,10 @@ def _tell(history: History, runs: Sequence[RunRecord], json: bool, *, as_list: b
         put("\n".join(run.id for run in runs))
     waits = "Paused" if runs[0].status is RunStatus.PAUSED else "Queued"
     if as_list:
-        say(f"{waits} {len(runs)} runs. List them with: tapeworks runs")
+        name = (runs[0].name or "").rpartition("-")[0]  # of the grid
+        is_followed = name and waits == "Queued"
+        hint = f"Follow them with: tapeworks watch {name}" if is_followed else LIST
+        say(f"{waits} {len(runs)} runs. {hint}")
     else:
         say(f"{waits}. Follow it with: tapeworks watch {runs[0].id}")
 
