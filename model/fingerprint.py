@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,10 +37,16 @@ GOLDEN_NETWORKS = (
 FINGERPRINT_DIGITS = 16
 
 
-@functools.cache
 def fingerprint() -> str:
     """This process's fingerprint; the first call computes it. Raises `ArithmeticUnsound`."""
-    facts = {
+    facts = json.dumps(fingerprint_parts(), sort_keys=True)
+    return digest(facts.encode())[:FINGERPRINT_DIGITS]
+
+
+@functools.cache
+def fingerprint_parts() -> dict[str, Any]:
+    """All that the fingerprint is the hash of. Raises `ArithmeticUnsound`."""
+    return {
         "golden": [golden_digest(network) for network in GOLDEN_NETWORKS],
         "own": golden_bits(),
         "sums": SUM_ORDER,
@@ -47,7 +54,6 @@ def fingerprint() -> str:
         "flags": FLAGS,
         "threads": THREADS,
     }
-    return digest(json.dumps(facts, sort_keys=True).encode())[:FINGERPRINT_DIGITS]
 
 
 def golden_digest(network: BuiltinNetwork) -> str:

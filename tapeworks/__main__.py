@@ -48,8 +48,8 @@ class LazyGroup(click.Group):
             formatter.write_dl(lines)
 
 
-#: Commands that may compute users' networks in this process.
-COMPUTING = frozenset({"train", "evaluate", "predict", "replay"})
+#: Commands that compute in this process.
+COMPUTING = frozenset({"train", "evaluate", "predict", "replay", "fingerprint"})
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -19,6 +19,7 @@ _WORDS = {
     "evaluate": ("eval", "score", "test"),
     "images": ("hardest", "samples"),
     "export": ("download", "save"),
+    "fingerprint": ("cpu", "hardware", "machine"),
     "plot": ("draw", "graph", "picture"),
     "predict": ("classify", "infer", "inference"),
     "query": ("sql",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -262,6 +263,24 @@ def test_workers_lists_those_that_are_alive(
     assert all(worker["memory_mb"] > 10 for worker in listed)
     table = call("workers").out
     assert all(worker["name"] in table for worker in listed)
+
+
+def test_a_machines_fingerprint_is_the_one_that_its_workers_register(
+    fleet: Fleet, call: Call
+) -> None:
+    values = call("fingerprint --json").values
+    parts = values["parts"]
+    assert values["fingerprint"] == fleet.fingerprint()
+    hashed = {name: parts[name] for name in ("own", "sums", "tensorflow", "flags", "threads")}
+    hashed["golden"] = [parts["layerwise"], parts["full"]]
+    text = json.dumps(hashed, sort_keys=True).encode()
+    assert hashlib.sha256(text).hexdigest().startswith(values["fingerprint"])
+    said = call("fingerprint")
+    first, *rest = (line.split() for line in said.out.splitlines()[1:])
+    assert first[:2] == ["fingerprint", fleet.fingerprint()]
+    shown = [words[0] for words in rest if words]
+    assert shown == [*parts, "MAY", *values["machine"]], "all parts, then what may differ"
+    assert said.err == "Loading TensorFlow\nCompiling\n"
 
 
 def test_without_any_worker_a_hint_is_given(

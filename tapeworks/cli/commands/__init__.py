@@ -44,6 +44,10 @@ COMMANDS = {
         "worker",
         "Show the living workers, what each has in hand, and the runs that do not trust it.",
     ),
+    "fingerprint": Place(
+        "fingerprint",
+        "Show this machine's fingerprint: machines with the same one compute the same bits.",
+    ),
     "runs": Place(
         "find",
         "List the runs, newest first: all, or those that fulfil everything that is asked for.",
