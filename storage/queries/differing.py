@@ -24,15 +24,12 @@ def keep_differing(found: Listing) -> Listing:
     Each option of a network is a column of its own, `option.NAME`, where the options were.
     """
     spread = _spread_options(found)
-    kept = [
-        place
-        for place, name in enumerate(spread.columns)
-        if not is_setting(name) or len({row[place] for row in spread.rows}) > 1
-    ]
-    return Listing(
-        columns=tuple(spread.columns[place] for place in kept),
-        rows=tuple(tuple(row[place] for place in kept) for row in spread.rows),
-    )
+    shared = {name for name in filter(is_setting, spread.columns) if _is_shared(spread, name)}
+    return spread.select([name for name in spread.columns if name not in shared])
+
+
+def _is_shared(found: Listing, name: str) -> bool:
+    return len(set(found.column(name))) < 2
 
 
 def _spread_options(found: Listing) -> Listing:

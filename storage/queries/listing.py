@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -27,6 +27,12 @@ class Listing:
         """The values of the first column of this name."""
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
+
+    def select(self, names: Sequence[str]) -> Listing:
+        """The same rows with these columns, in this order."""
+        places = [self.columns.index(name) for name in names]
+        rows = tuple(tuple(row[place] for place in places) for row in self.rows)
+        return Listing(columns=tuple(names), rows=rows)
 
     def convert(self, readers: Mapping[str, Callable[[Any], Any]]) -> Listing:
         """The same with the values of the columns of these names read so."""

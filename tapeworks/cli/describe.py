@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -22,6 +23,9 @@ from tapeworks.storage.records import (
 if TYPE_CHECKING:
     from tapeworks.model.config import RunConfig
 
+
+#: Characters of a reason in a table.
+LONGEST_REASON = 60
 
 #: Of a run's stored settings, what was found out about its network: it follows from the others.
 NETWORK_FACTS = "network_facts"
@@ -127,6 +131,14 @@ def evaluation_words(evaluation: EvaluationRecord) -> tuple[str, str]:
     if evaluation.accuracy is None:
         return "test loss", loss_text(evaluation.loss)
     return "accuracy", share_text(evaluation.accuracy)
+
+
+def short_reason(reason: str | None) -> str:
+    """The first of the things that a reason of a run's status says, or its beginning."""
+    if reason is None:
+        return "-"
+    first = re.split(r"; |\. |: expected ", reason)[0].rstrip(".")
+    return first if len(first) <= LONGEST_REASON else f"{first[: LONGEST_REASON - 1]}…"
 
 
 def share_text(share: float | None) -> str:

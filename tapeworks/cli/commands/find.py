@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ import click
 from tapeworks.cli.choices import Moment
 from tapeworks.cli.completion import complete_column, complete_columns, complete_tag
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.describe import clock, share_text
+from tapeworks.cli.describe import clock, share_text, short_reason
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.listings import Form, cell_text, drop_settings, put_listing, with_form_options
 from tapeworks.cli.option_kinds import Number, PathType, Status, Whole
@@ -50,7 +49,7 @@ TABLE: dict[str, tuple[str, Callable[[Any], str]]] = {
     "test_loss": ("TEST LOSS", loss_text),
     "test_accuracy": ("ACCURACY", share_text),
     "created_at": ("CREATED", lambda moment: _clock(moment)),
-    "reason": ("REASON", lambda reason: _shorten(reason)),
+    "reason": ("REASON", short_reason),
 }
 
 #: Columns that are left out of that table where all runs lack them.
@@ -58,9 +57,6 @@ OPTIONAL = ("test_loss", "test_accuracy", "reason")
 
 #: Characters of a line, but for the reason, up to which that table has columns of settings.
 WIDEST = 160
-
-#: Characters of a reason in that table.
-LONGEST_REASON = 60
 
 NO_RUN = "There is no run yet; start one with: tapeworks train"
 NO_RUN_FITS = "No run is like that; all of them: tapeworks runs"
@@ -172,14 +168,6 @@ def _is_shown(name: str, found: Listing) -> bool:
         measured = zip(found.column("test_accuracy"), found.column(name), strict=True)
         return any(accuracy is None and loss is not None for accuracy, loss in measured)
     return name not in OPTIONAL or any(value is not None for value in found.column(name))
-
-
-def _shorten(reason: str | None) -> str:
-    """The first of the things that a reason says, or its beginning."""
-    if reason is None:
-        return "-"
-    first = re.split(r"; |\. |: expected ", reason)[0].rstrip(".")
-    return first if len(first) <= LONGEST_REASON else f"{first[: LONGEST_REASON - 1]}…"
 
 
 def _as_read(found: Listing, form: Form) -> Listing:

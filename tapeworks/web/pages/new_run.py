@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from itertools import groupby
 from typing import Any
@@ -14,8 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from tapeworks.errors import EXPECTED
 from tapeworks.storage.records import RunRecord
-from tapeworks.web.pages.run_form import fields, mentioned, read_typed, submit_typed, varied
-from tapeworks.web.pages.runs import CHOICES, DEFAULT_COLUMNS
+from tapeworks.web.pages.run_form import fields, mentioned, read_typed, submit_typed
 from tapeworks.web.problems import status_of
 from tapeworks.web.site import Site
 
@@ -42,24 +41,21 @@ def make_router(site: Site) -> APIRouter:
         except EXPECTED as error:  # an outage, too: what was typed is kept
             context = form_context(typed, str(error))
             return site.render(request, "new_run.html", context, status_of(error))
-        target = grid_url(queued, varied(typed))
-        return RedirectResponse(target, HTTPStatus.SEE_OTHER)
+        return RedirectResponse(grid_url(queued), HTTPStatus.SEE_OTHER)
 
     return router
 
 
-def grid_url(queued: Sequence[RunRecord], vary: Collection[str]) -> str:
-    """The page of the run, or of the grid's runs with what varies in columns.
+def grid_url(queued: Sequence[RunRecord]) -> str:
+    """The page of the run, or of the grid's runs, which has what varies in columns.
 
     Runs that are queued together have ids that follow each other.
     """
     if len(queued) == 1:
         return f"/runs/{queued[0].id}"
-    columns = [name for name in vary if name in CHOICES or name.startswith("option.")]
     asked = {
         "where": f"id BETWEEN '{queued[0].id}' AND '{queued[-1].id}'",
         "order": "asc",
-        "columns": ",".join([*columns, *DEFAULT_COLUMNS]),
     }
     return f"/runs?{urlencode(asked)}"
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,14 +14,16 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import QueryParams
 
+from tapeworks.cli.describe import short_reason
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.given import read_statuses, read_whole
 from tapeworks.cli.listings import cell_text
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.storage.errors import QueryError, ValueNotPlain
-from tapeworks.storage.queries.listing import Value
+from tapeworks.storage.queries.differing import is_setting, keep_differing
+from tapeworks.storage.queries.listing import Listing, Value
 from tapeworks.storage.queries.search import find_runs
-from tapeworks.storage.queries.views import COLUMNS
+from tapeworks.storage.queries.views import COLUMNS, SETTINGS
 from tapeworks.storage.records import RunStatus
 from tapeworks.web.pages.sparklines import Span, Sparklines
 from tapeworks.web.problems import status_of
@@ -33,14 +35,18 @@ _FIXED = (
     "parent_iterations",
 )
 
-#: What is shown beside it, unless other columns are chosen.
-DEFAULT_COLUMNS = ("final_loss", "test_accuracy", "created_at")
+#: What is shown beside it, unless other columns are chosen; of the settings, those that differ,
+#: and a reason if a run has one.
+DEFAULT_COLUMNS = (*SETTINGS, "final_loss", "test_accuracy", "created_at", "reason")
 
 #: Columns that may be chosen.
 CHOICES = tuple(name for name in COLUMNS["runs"] if name not in _FIXED)
 
 #: Digits of a digest, and characters of a text that may be cut off.
 DIGITS, LONG = 12, 40
+
+#: Differing settings that are shown unless columns are chosen.
+MOST_SETTINGS = 6
 
 #: Runs on one page, and how many may be asked for.
 DEFAULT_LIMIT, MOST_ROWS = 50, 200
@@ -108,11 +114,11 @@ def make_router(site: Site) -> APIRouter:
             selection = read_selection(asked)
             place = site.query_slots.hold(PATIENCE_SECONDS) if selection.where else nullcontext()
             with place:
-                rows, more = list_rows(site, sparklines, selection)
-            return form_context(asked) | {
+                columns, rows, more = list_rows(site, sparklines, selection)
+            return form_context(asked, columns) | {
                 "rows": rows,
                 "links": page_links(asked, selection, more=more),
-                "numbers": number_names(rows, selection.columns),
+                "numbers": number_names(rows, columns),
                 "sentence": None,
             }
 
@@ -122,9 +128,8 @@ def make_router(site: Site) -> APIRouter:
             return site.answer(request, "runs.html", make_context, beside=moment)
         except (UsageError, QueryError, ValueNotPlain) as error:
             context = {"rows": [], "links": [], "numbers": set(), "sentence": str(error)}
-            return site.render(
-                request, "runs.html", form_context(asked) | context, status_of(error)
-            )
+            form = form_context(asked, chosen_columns(asked))
+            return site.render(request, "runs.html", form | context, status_of(error))
 
     return router
 
@@ -149,11 +154,13 @@ def read_selection(asked: QueryParams) -> Selection:
 def chosen_columns(asked: QueryParams) -> tuple[str, ...]:
     """Return the columns that the URL names, each once."""
     given = [one.strip() for text in asked.getlist("columns") for one in text.split(",")]
-    return tuple(dict.fromkeys(filter(None, given))) or DEFAULT_COLUMNS
+    return tuple(dict.fromkeys(filter(None, given)))
 
 
-def list_rows(site: Site, sparklines: Sparklines, selection: Selection) -> tuple[list[Row], bool]:
-    """Return the selected runs, and whether there are more behind them."""
+def list_rows(
+    site: Site, sparklines: Sparklines, selection: Selection
+) -> tuple[tuple[str, ...], list[Row], bool]:
+    """Return the columns and the selected runs, and whether there are more behind them."""
     found = find_runs(
         site.history.database,
         where=selection.where,
@@ -161,13 +168,26 @@ def list_rows(site: Site, sparklines: Sparklines, selection: Selection) -> tuple
         tags=selection.tags,
         sort=selection.sort,
         descending=selection.descending,
-        columns=(*_FIXED, *selection.columns),
+        columns=(*_FIXED, *(selection.columns or DEFAULT_COLUMNS)),
         limit=selection.limit + 1,
         offset=selection.offset,
     )
-    shown = found.rows[: selection.limit]
-    curves = sparklines.draw([_span(row) for row in shown])
-    return [_row(row, selection.columns, curves) for row in shown], len(found.rows) > len(shown)
+    shown = replace(found, rows=found.rows[: selection.limit])
+    if not selection.columns:
+        shown = _keep_telling(keep_differing(shown))
+    curves = sparklines.draw([_span(row) for row in shown.rows])
+    columns = shown.columns[len(_FIXED) :]
+    rows = [_row(row, columns, curves) for row in shown.rows]
+    return columns, rows, len(found.rows) > len(rows)
+
+
+def _keep_telling(shown: Listing) -> Listing:
+    """Return it with the first few settings, and without a last column of no reasons."""
+    settings = [name for name in shown.columns if is_setting(name)]
+    dropped = set(settings[MOST_SETTINGS:])
+    if not any(shown.column("reason")):
+        dropped.add("reason")
+    return shown.select([name for name in shown.columns if name not in dropped])
 
 
 def _span(row: Sequence[Any]) -> Span:
@@ -198,6 +218,8 @@ def _cell(column: str, value: Value) -> Cell:
         return Cell(text=value[:19], whole=value)  # to the second
     if column.endswith("_digest"):
         return Cell(text=f"{value[:DIGITS]}…", whole=value)
+    if column == "reason":
+        return Cell(text=short_reason(value), whole=value)
     if column in {"tags", "options"}:
         value = ", ".join(f"{key}={one}" for key, one in json.loads(value).items())
     return Cell(text=value, whole=value if len(value) > LONG else "")
@@ -213,9 +235,9 @@ def number_names(rows: Sequence[Row], columns: Sequence[str]) -> set[str]:
     }
 
 
-def form_context(asked: QueryParams) -> dict[str, Any]:
-    """The values of the form, as they were asked for, right or wrong."""
-    columns = chosen_columns(asked)
+def form_context(asked: QueryParams, columns: Sequence[str]) -> dict[str, Any]:
+    """The values of the form, as they were asked for, right or wrong; with the shown columns."""
+    chosen = chosen_columns(asked)
     sort = asked.get("sort") or "created_at"
     descending = (asked.get("order") or "desc") != "asc"
     return {
@@ -225,7 +247,7 @@ def form_context(asked: QueryParams) -> dict[str, Any]:
         "tags": [tag for tag in asked.getlist("tag") if tag],
         "sort": sort,
         "descending": descending,
-        "choices": [(name, name in columns) for name in (*CHOICES, *_others(columns))],
+        "choices": [(name, name in chosen) for name in (*CHOICES, *_others(chosen))],
         "headings": [_heading(asked, name, sort, descending) for name in columns],
         "fixed_headings": {
             name: _heading(asked, name, sort, descending)

@@ -31,7 +31,7 @@ def headings(client: TestClient, query: str = "") -> dict[str, str]:
     text = client.get(f"/runs{query}").text
     return {
         name: order
-        for order, name in re.findall(r'aria-sort="(\w+)"><a href="[^"]+">([^<]+)</a>', text)
+        for order, name in re.findall(r'aria-sort="(\w+)"[^>]*><a href="[^"]+">([^<]+)</a>', text)
     }
 
 
@@ -48,7 +48,20 @@ def test_all_is_asked_for_in_the_url() -> None:
 
 def test_columns_are_named_once_each_in_one_value_or_several() -> None:
     assert chosen_columns(QueryParams("columns=a,b&columns=b&columns=+c")) == ("a", "b", "c")
-    assert chosen_columns(QueryParams("columns=,")) == runs.DEFAULT_COLUMNS
+    assert chosen_columns(QueryParams("columns=,")) == ()
+
+
+def test_what_tells_runs_apart_has_columns_unless_others_are_chosen(
+    client: TestClient, history: History
+) -> None:
+    for seed, options in ((1, {"hidden": 8}), (2, {"hidden": 16})):
+        submit(history, configuration={"seed": seed, "images": 50, "options": options})
+    told = ["final_loss", "test_accuracy", "created_at"]
+    assert list(headings(client))[3:] == ["option.hidden", "seed", *told]
+    history.queue.cancel(history.runs()[0].id, "too warm")
+    assert list(headings(client))[3:] == ["option.hidden", "seed", *told, "reason"]
+    assert list(headings(client, "?limit=1&order=asc"))[3:] == told
+    assert list(headings(client, "?columns=images"))[3:] == ["images"]
 
 
 def test_a_link_keeps_what_else_is_asked_for() -> None:
