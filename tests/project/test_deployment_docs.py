@@ -121,6 +121,18 @@ def test_the_certificate_is_made_as_shown_and_vouches_for_the_address(tmp_path: 
         _shake_hands(client, server, "10.0.0.6")
 
 
+def test_the_databases_certificate_is_made_as_shown_for_the_address_of_the_urls(
+    tmp_path: Path,
+) -> None:
+    [line] = [line for line in LINES if "database_key" in line and line.startswith("openssl")]
+    subprocess.run(["bash", "-c", line], cwd=tmp_path, check=True, capture_output=True)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(tmp_path / "database_ca", tmp_path / "database_key")
+    client = ssl.create_default_context(cafile=str(tmp_path / "database_ca"))
+    [address] = re.findall(r"postgresql://tapeworks@([\d.]+)/tapeworks\?sslmode=verify-full", TEXT)
+    assert _shake_hands(client, server, address) == "TLSv1.3"
+
+
 def test_the_requirements_that_are_installed_by_hand_are_those_of_the_image() -> None:
     installs = [line.partition("pip ")[2] for line in LINES if "/pip install" in line]
     image = re.findall(r"^RUN pip (install .*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
