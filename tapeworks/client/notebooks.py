@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from tapeworks.cli.describe import loss_range
 from tapeworks.storage.records import RunRecord
 
 #: Characters of a text that a cell shows; a reason may have thousands.
@@ -31,7 +32,7 @@ def run_html(run: RunRecord, tags: Iterable[str]) -> str:
 def _course(first: float | None, last: float | None) -> str:
     if first is None or last is None:
         return ""
-    return f"{first:.6g} at first, {last:.6g} at last"
+    return loss_range(first, last)
 
 
 def _cell(text: str | None) -> str:

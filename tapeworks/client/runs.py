@@ -26,6 +26,7 @@ from tapeworks.storage.records import (
     RunRecord,
     RunStatus,
     WorkerSummary,
+    loss_text,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Run:
 
     def __repr__(self) -> str:
         run = self.record
-        loss = "" if run.final_loss is None else f" loss={run.final_loss:.6g}"
+        loss = "" if run.final_loss is None else f" loss={loss_text(run.final_loss)}"
         accuracy = "" if run.test_accuracy is None else f" accuracy={run.test_accuracy:.1%}"
         name = f" {run.name!r}" if run.name else ""
         done = f"{run.completed_iterations}/{run.iterations}"

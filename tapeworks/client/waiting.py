@@ -40,7 +40,7 @@ class Follower:
             if record.configuration["test_images"]:
                 self._look_at_evaluations()
         if record.status is RunStatus.QUEUED and self._status is not record.status:
-            self.tell(f"Run {record.id} is queued; waiting for a scheduler to take it")
+            self.tell(f"Run {record.label} is queued; waiting for a scheduler to take it")
         self._status = record.status
         return self._run
 

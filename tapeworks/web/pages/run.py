@@ -16,6 +16,7 @@ from starlette.datastructures import QueryParams
 
 from tapeworks.cli.describe import evaluation_lines, loss_range, setting_text, setting_texts, size
 from tapeworks.cli.given import read_whole
+from tapeworks.cluster.progress import Pace
 from tapeworks.comparison.runs import settings_of
 from tapeworks.model.config import RunConfig
 from tapeworks.model.parameters import history_digest
@@ -122,14 +123,15 @@ def run_context(
     limit = read_whole("events", asked.get("events") or DEFAULT_EVENTS, 1, MOST_EVENTS)
     events = read_newest_events(history.database, run.id, limit + 1)
     newest = newest_iterations(history, run)
+    seconds = measured_seconds(newest)
     read_range(asked)  # refuses what the curves would refuse
     return {
         "run": run,
         "label": run.name or run.id,
         "facts": facts(history, run),
-        "left": time_left(run, newest),
+        "left": time_left(run, seconds),
         "newest": newest,
-        "seconds": mean_seconds(newest),
+        "seconds": seconds,
         "tags": history.tags(run.id),
         "settings": settings(run),
         "history_digest": digests.of(run),
@@ -164,16 +166,19 @@ def newest_iterations(history: History, run: RunRecord) -> list[IterationRecord]
     return read_chosen(history.database, run.id, wanted)[::-1]
 
 
-def time_left(run: RunRecord, newest: list[IterationRecord]) -> str | None:
-    """Return about how long a running run still takes, by its newest iterations."""
-    if run.status is not RunStatus.RUNNING or not newest:
+def time_left(run: RunRecord, seconds: float | None) -> str | None:
+    """Return about how long a running run still takes, by the seconds of an iteration."""
+    if run.status is not RunStatus.RUNNING or seconds is None:
         return None
-    return duration(mean_seconds(newest) * (run.iterations - run.completed_iterations))
+    return duration(seconds * (run.iterations - run.completed_iterations))
 
 
-def mean_seconds(newest: list[IterationRecord]) -> float:
-    """Return how long one of these iterations took; 0 where there is none."""
-    return sum(record.seconds for record in newest) / max(len(newest), 1)
+def measured_seconds(newest: list[IterationRecord]) -> float | None:
+    """Return how long one of these iterations took, the newest first; None while none tells."""
+    pace = Pace()
+    for record in reversed(newest):
+        pace.measure(record)
+    return pace.seconds
 
 
 def duration(seconds: float) -> str:

@@ -17,7 +17,15 @@ from tapeworks.model.config import RunConfig
 from tapeworks.storage.history import History
 from tapeworks.storage.records import Request, RunRecord, RunStatus
 from tapeworks.web.pages.curves import read_range
-from tapeworks.web.pages.run import Action, Digests, actions, duration, settings, time_left
+from tapeworks.web.pages.run import (
+    Action,
+    Digests,
+    actions,
+    duration,
+    measured_seconds,
+    settings,
+    time_left,
+)
 from tests.support.made_up import LEASE, commit, iteration_of, submit
 from tests.support.stories import evaluated, tell
 from tests.support.training import submitted
@@ -127,10 +135,13 @@ def test_only_what_is_possible_is_offered(history: History) -> None:
 def test_the_time_left_follows_the_newest_iterations(history: History) -> None:
     claim = history.claim(submit(history).id, "alice", LEASE)
     run = replace(history.find_run(claim.run_id), iterations=1000, completed_iterations=40)
+    compiled = replace(iteration_of(claim, 37), seconds=60.0)
     newest = [replace(iteration_of(claim, number), seconds=0.5) for number in (39, 38)]
-    assert time_left(run, newest) == "8 min"
-    assert time_left(run, []) is None
-    assert time_left(replace(run, status=RunStatus.PAUSED), newest) is None
+    assert measured_seconds([*newest, compiled]) == 0.5
+    assert measured_seconds([compiled]) is None
+    assert time_left(run, 0.5) == "8 min"
+    assert time_left(run, None) is None
+    assert time_left(replace(run, status=RunStatus.PAUSED), 0.5) is None
     assert [duration(one) for one in (0.2, 119, 7200, 200_000)] == ["0 s", "119 s", "2 h", "2 days"]
 
 
