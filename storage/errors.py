@@ -31,6 +31,16 @@ class StorageUnreachable(StorageError):
     """The database cannot be opened, connected to, locked in time or written to."""
 
 
+class DatabaseMissing(StorageUnreachable):
+    """There is no database at an SQLite file's path; none is made by who only reads."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"There is no database at {address}. Name another, put its file back, or make a new "
+            "one there: tapeworks submit and train do, and tapeworks db upgrade"
+        )
+
+
 class DatabaseLocked(StorageUnreachable):
     """The SQLite file was locked by another process for as long as a transaction waits."""
 

@@ -73,7 +73,7 @@ class History:
     def open(cls, url: str | Path) -> History:
         """The history at this URL or path, created if need be, its schema checked."""
         database = Database(url)
-        database.check_schema()
+        database.ensure_schema()
         return cls(database)
 
     def patient(self, repeat: Repeat) -> History:

@@ -30,7 +30,10 @@ from tapeworks.storage.tables import tags as stored_tags
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """A run as it is submitted, with its initial parameters."""
+    """A run as it is submitted, with its initial parameters.
+
+    Raises a `StorageError` for a name, tag, note or priority that is none.
+    """
 
     #: What people call it.
     name: str | None
@@ -64,6 +67,14 @@ class NewRun:
     fingerprint: str | None = None
     #: The Python text of the user's network that it trains; None: the built-in one.
     network_source: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.status not in {RunStatus.QUEUED, RunStatus.PAUSED}:
+            raise ValueError(f"Expected queued or paused. Received: status={self.status.value}")
+        references.validate_name(self.name)
+        references.validate_priority(self.priority)
+        references.validate_line("note", self.note)
+        references.validate_tags(self.tags)
 
     @property
     def network_digest(self) -> str | None:
@@ -209,17 +220,15 @@ def _change(
 
 
 def _record(new: NewRun, run_id: str, now: datetime) -> RunRecord:
-    if new.status not in {RunStatus.QUEUED, RunStatus.PAUSED}:
-        raise ValueError(f"Expected queued or paused. Received: status={new.status.value}")
     return RunRecord(
         id=run_id,
-        name=references.validate_name(new.name),
+        name=new.name,
         status=new.status,
         reason=None,
         request=None,
         request_reason=None,
-        priority=references.validate_priority(new.priority),
-        note=references.validate_line("note", new.note),
+        priority=new.priority,
+        note=new.note,
         parent_id=new.parent_id,
         parent_iterations=new.parent_iterations,
         configuration=new.configuration,
@@ -256,7 +265,7 @@ def _store(connection: Connection, new: NewRun, run: RunRecord) -> None:
         state_digest=digest_of(new.optimizer_state),
     )
     store(connection, [initial])
-    _store_tags(connection, run.id, references.validate_tags(new.tags))
+    _store_tags(connection, run.id, new.tags)
     wanted = iteration_count(run.iterations)
     note(connection, run.id, run.created_at, "submitted", f"submitted for {wanted}")
 

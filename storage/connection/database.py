@@ -16,10 +16,15 @@ from sqlalchemy.exc import OperationalError
 
 from tapeworks.storage import forks
 from tapeworks.storage.connection import bound_values
-from tapeworks.storage.connection.engines import Purpose, create_private, engine_for
+from tapeworks.storage.connection.engines import (
+    Purpose,
+    create_database,
+    create_private,
+    engine_for,
+)
 from tapeworks.storage.connection.outages import translate_errors
 from tapeworks.storage.connection.urls import anchor_url, parse_url, show_url
-from tapeworks.storage.errors import DatabaseLocked, NotCopied, SchemaMismatch
+from tapeworks.storage.errors import DatabaseLocked, DatabaseMissing, NotCopied, SchemaMismatch
 from tapeworks.storage.migrations import REVISION
 from tapeworks.storage.migrations.schema import read_schema
 
@@ -122,24 +127,42 @@ class Database:
             return read_schema(connection, self.address).revision
 
     def check_schema(self) -> None:
-        """Create the tables of a new SQLite database; refuse tables of another version.
+        """Refuse tables of another version, and an SQLite file without any: nothing is made.
 
-        Raises `SchemaMismatch`, for those of another program `ForeignTables`.
+        Raises `SchemaMismatch`, for tables of another program `ForeignTables`, for no file or an
+        empty one `DatabaseMissing`.
         """
         with self.read() as connection:
             found = read_schema(connection, self.address)
         if found.is_empty and self.is_sqlite:
-            self.upgrade()
-        elif found.revision != REVISION:
+            raise DatabaseMissing(self.address)
+        if found.revision != REVISION:
             raise SchemaMismatch(self.address, found.revision, REVISION)
 
-    def upgrade(self) -> None:
-        """Bring the tables to this version's revision; any number of processes may try at once."""
+    def ensure_schema(self) -> bool:
+        """Make a new SQLite database where there is none; return whether that was done here.
+
+        Raises like `check_schema` for everything else.
+        """
+        try:
+            self.check_schema()
+        except DatabaseMissing:
+            if self.read_only:
+                raise
+            return self.upgrade()
+        return False
+
+    def upgrade(self) -> bool:
+        """Bring the tables to this version's revision, in a new file if there is none.
+
+        Returns whether anything was missing. Any number of processes may try at once.
+        """
+        if self.file:
+            create_database(self.file, self.address)
         for _ in range(UPGRADE_ATTEMPTS - 1):
             with suppress(DatabaseLocked):
-                self._upgrade_once()
-                return
-        self._upgrade_once()
+                return self._upgrade_once()
+        return self._upgrade_once()
 
     def shrink(self) -> None:
         """Give the room of what was removed back to the disk, on SQLite; PostgreSQL reuses it."""
@@ -152,7 +175,8 @@ class Database:
 
         Raises `OSError` when there is no room for it.
         """
-        create_private(path)
+        with suppress(OSError):  # SQLite says itself what is wrong with the place
+            create_private(path)
         with self._connection("outside") as connection:
             try:
                 connection.exec_driver_sql("VACUUM INTO ?", (str(path),))
@@ -196,11 +220,11 @@ class Database:
         bound_values.refuse_others(engine)
         return engine
 
-    def _upgrade_once(self) -> None:
+    def _upgrade_once(self) -> bool:
         from tapeworks.storage.migrations.upgrade import upgrade  # which a listing goes without
 
         with self._transaction("migrate") as connection:
-            upgrade(connection, self.address)
+            return upgrade(connection, self.address)
 
     @contextmanager
     def _transaction(self, purpose: Purpose) -> Iterator[Connection]:

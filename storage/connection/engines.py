@@ -9,7 +9,6 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,10 +21,11 @@ from tapeworks.storage.connection.sqlite_access import (
     Access,
     access_to,
     file_changed_error,
+    is_missing,
     stamp,
     uri_of,
 )
-from tapeworks.storage.errors import StorageUnreachable
+from tapeworks.storage.errors import DatabaseMissing, StorageRefused, StorageUnreachable
 
 #: How long a writer waits for another one, in milliseconds: far longer than any transaction of ours
 #: takes, and short enough that a renewal of a lease of 10 s, started in time, fails before its end.
@@ -70,13 +70,28 @@ Purpose = Literal["read", "write", "migrate", "outside"]
 
 
 def create_private(path: Path) -> None:
-    """Create an empty file that nobody but its owner may read, unless something is there.
+    """Create an empty file that nobody but its owner may read. Raises `OSError`.
 
-    SQLite takes an empty file for a new database, gives the files beside it the same mode, and
-    says itself what is wrong with a place where none can be created.
+    SQLite takes an empty file for a new database, and gives the files beside it the same mode.
     """
-    with suppress(OSError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+
+def create_database(file: Path, address: str) -> None:
+    """Create an empty SQLite database and its directory, unless something is there.
+
+    Connections never do: a mistyped path would become a database.
+    """
+    if not is_missing(file):
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        create_private(file)
+    except OSError as error:
+        raise StorageRefused(
+            f"Cannot make the database {address}: {error.strerror}. "
+            "Name a file in a directory that can be written to"
+        ) from error
 
 
 def engine_for(url: URL, address: str, *, read_only: bool = False) -> Engine:
@@ -157,28 +172,15 @@ def _describe_unsupported(address: str) -> str:
 
 def _sqlite_engine(url: URL, address: str, read_only: bool) -> Engine:
     _check_sqlite(url, address)
-    if not read_only:
-        _make_directory(url, address)
     engine = create_engine(url, max_overflow=UNLIMITED, json_serializer=_compact)
-    opened = set[Path]()
     event.listen(
-        engine, "do_connect", functools.partial(_connect, read_only=read_only, opened=opened)
+        engine, "do_connect", functools.partial(_connect, address=address, read_only=read_only)
     )
-    event.listen(engine, "connect", functools.partial(_prepare, opened=opened))
+    event.listen(engine, "connect", _prepare)
     event.listen(engine, "checkout", _check_file)
     event.listen(engine, "commit", _check_unchanged)
     event.listen(engine, "begin", _begin)
     return engine
-
-
-def _make_directory(url: URL, address: str) -> None:
-    try:
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageUnreachable(
-            f"Cannot make a directory for the database {address}: {error.strerror}. "
-            "Name a file in a directory that can be written to."
-        ) from error
 
 
 def _check_sqlite(url: URL, address: str) -> None:
@@ -198,29 +200,21 @@ def _connect(
     arguments: Sequence[Any],
     named: dict[str, Any],
     *,
+    address: str,
     read_only: bool,
-    opened: set[Path],
 ) -> Any:
-    """Open the file, for reading where it may only be read or is to be.
-
-    A file that was `opened` before is not made anew: all that was in it would seem never to have
-    been.
-    """
+    """Open the file, for reading where it may only be read or is to be; none is made."""
     file = Path(arguments[0])
-    if file in opened and not file.exists():
-        raise StorageUnreachable(
-            f"Cannot use the database {file}: the file is not there any more. Put it back"
-        )
+    if is_missing(file):
+        raise DatabaseMissing(address)
     access = access_to(file)
     may_write = access is Access.WRITE and not read_only
     record.info.update(access=access, may_write=may_write, file=file, stamp=stamp(file))
-    if may_write:
-        create_private(file)
-        return None  # which leaves it to SQLAlchemy
-    return dialect.connect(uri_of(file, access), **named, uri=True)
+    uri = uri_of(file, access, writes=may_write)
+    return dialect.connect(uri, **named, uri=True)
 
 
-def _prepare(connection: Any, record: ConnectionPoolEntry, *, opened: set[Path]) -> None:
+def _prepare(connection: Any, record: ConnectionPoolEntry) -> None:
     """Durable commits, readers beside a writer, and transactions that begin when we say so."""
     connection.isolation_level = None
     record.info["inode"] = _inode(record.info["file"])
@@ -228,7 +222,6 @@ def _prepare(connection: Any, record: ConnectionPoolEntry, *, opened: set[Path])
     if record.info["may_write"]:
         _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
-    opened.add(record.info["file"])
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

@@ -63,15 +63,26 @@ def access_to(file: Path) -> Access:
     return Access.FROZEN
 
 
-def uri_of(file: Path, access: Access) -> str:
-    """Return SQLite's name for a file that is only read, whatever else might be done with it."""
-    mode = "mode=ro" if access is Access.WRITE else access.value
+def uri_of(file: Path, access: Access, *, writes: bool = False) -> str:
+    """Return SQLite's name for a file that is there; it is only read unless one `writes`."""
+    mode = f"mode={'rw' if writes else 'ro'}" if access is Access.WRITE else access.value
     return f"file:{quote(str(file))}?{mode}"
 
 
 def file_changed_error(file: Path) -> StorageUnreachable:
     """Return the error of a file that was read without locks: it may be of two states."""
     return StorageUnreachable(f"The database {file} was changed while it was read. Try again")
+
+
+def is_missing(file: Path) -> bool:
+    """Check that nothing is there. Of a place that cannot be looked at, SQLite says why."""
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def stamp(file: Path) -> Stamp | None:

@@ -38,19 +38,21 @@ def alembic_config(connection: Connection, place: str | None = None) -> Config:
     return config
 
 
-def upgrade(connection: Connection, address: str) -> None:
+def upgrade(connection: Connection, address: str) -> bool:
     """Apply what is missing, inside the connection's transaction; a second caller finds nothing.
 
-    Raises `SchemaMismatch` for tables of a newer version, `ForeignTables` for another program's,
-    before anything is changed. On SQLite the transaction must have begun as a writer's, with
-    foreign keys off.
+    Returns whether anything was missing. Raises `SchemaMismatch` for tables of a newer version,
+    `ForeignTables` for another program's, before anything is changed. On SQLite the transaction
+    must have begun as a writer's, with foreign keys off.
     """
     with _lift_limits(connection):
         schema = read_schema(connection, address)
         if schema.revision is not None and schema.revision > REVISION:
             raise SchemaMismatch(address, schema.revision, REVISION)
-        if schema.revision != REVISION:
-            _apply(connection, address, schema.place or _place(connection))
+        if schema.revision == REVISION:
+            return False
+        _apply(connection, address, schema.place or _place(connection))
+        return True
 
 
 def _apply(connection: Connection, address: str, place: str | None) -> None:

@@ -18,10 +18,12 @@ from tapeworks.storage.connection.sqlite_access import (
     Access,
     access_to,
     file_changed_error,
+    is_missing,
     stamp,
     uri_of,
 )
 from tapeworks.storage.errors import (
+    DatabaseMissing,
     NotReadOnly,
     QueryError,
     QueryTimeout,
@@ -45,6 +47,8 @@ def ask_sqlite(database: Database, file: Path, statement: Statement) -> Listing:
 
     Raises `QueryError`, `StorageUnreachable`, or SQLAlchemy's form of a driver's error.
     """
+    if is_missing(file):
+        raise DatabaseMissing(database.address)
     access, before = access_to(file), stamp(file)
     with _start(file) as process, database.ending(process.terminate):
         try:

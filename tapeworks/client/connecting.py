@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from tapeworks.cli import given
 from tapeworks.cli.given import Tags
@@ -10,6 +11,8 @@ from tapeworks.client.direct import Client, Config
 from tapeworks.client.runs import Run
 from tapeworks.errors import UsageError
 from tapeworks.places import find_places
+from tapeworks.storage.connection.database import Database
+from tapeworks.storage.errors import DatabaseMissing
 from tapeworks.storage.history import History
 
 
@@ -19,8 +22,10 @@ def connect(
     """A client of this database (a URL or the path of an SQLite file), else of the usual one.
 
     The usual one is named by TAPEWORKS_DATABASE_URL, as for the command line. Raises storage's
-    `StorageUnreachable` or `SchemaMismatch`. An address http://… is that of a `tapeworks web`,
-    which is asked over REST with its `token`; raises `WebUnreachable`.
+    `StorageUnreachable` or `SchemaMismatch`. Where there is no SQLite file, the first submission
+    makes one and logs that; until then reading raises storage's `DatabaseMissing`. An address
+    http://… is that of a `tapeworks web`, which is asked over REST with its `token`; raises
+    `WebUnreachable`.
     """
     if isinstance(database_url, str) and database_url.lower().startswith(("http://", "https://")):
         from tapeworks.client.remote import RemoteClient
@@ -29,7 +34,10 @@ def connect(
     if token is not None:
         raise UsageError("A token is for the address of a web page, such as http://127.0.0.1:8470.")
     url = find_places().database_url if database_url is None else given.read_address(database_url)
-    return Client(History.open(url))
+    history = History(Database(url))
+    with suppress(DatabaseMissing):  # its first submission makes it
+        history.database.check_schema()
+    return Client(history)
 
 
 def train(

@@ -12,7 +12,7 @@ from tapeworks.cli import given
 from tapeworks.cli.choices import read_moment
 from tapeworks.cli.given import Tags
 from tapeworks.client.runs import Run
-from tapeworks.client.training import Training
+from tapeworks.client.training import Training, ensure_database
 from tapeworks.cluster.program_progress import choose_display
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.model.config import RunConfig
@@ -104,6 +104,7 @@ class Client:
         prepared = prepare_runs(grid(read_settings(config), varied), start)
         check_queued(prepared)
         new = new_runs(prepared, name=label, is_grid=bool(varied), status=status, **described)
+        ensure_database(self.database)
         return [self._run(record) for record in self._history.queue.submit(new)]
 
     def train(

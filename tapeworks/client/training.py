@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
     from tapeworks.client.runs import Run
 
 
+logger = logging.getLogger(__name__)
+
+
+def ensure_database(database: Database) -> None:
+    """Make a new SQLite database where there is none, and log that."""
+    if database.ensure_schema():
+        logger.warning("Made a new database: %s", database.address)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Training:
     """The way in which runs are trained on this machine."""
@@ -43,6 +53,7 @@ class Training:
         """Store a new run, which can be driven here. Raises like `prepare_runs`."""
         [prepared] = prepare_runs([run_config(dict(settings))], init_from)
         self._choose_workers(prepared.config, 0)
+        ensure_database(self.database)
         return submit(self.history, prepared, status=RunStatus.PAUSED, **described)
 
     def find(self, reference: str) -> RunRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from tapeworks.doctor.findings import Finding, Level, join_names, ok, problem, w
 from tapeworks.doctor.fleet import Seen
 from tapeworks.errors import ExitCode
 from tapeworks.storage.connection.database import Database
+from tapeworks.storage.connection.sqlite_access import is_missing
 from tapeworks.storage.maintenance import (
     Latency,
     latency,
@@ -55,6 +57,9 @@ LARGEST_SKEW_SECONDS = 2.0
 
 def check_database(database: Database) -> Generator[Finding, None, bool]:
     """Check that it is of use. Raises a `StorageError` for what cannot be used at all."""
+    if database.file and is_missing(database.file):
+        yield missing_finding(database.file, database.address)
+        return False
     found = database.revision()
     if found is not None and found > REVISION:
         yield problem(
@@ -76,6 +81,20 @@ def check_database(database: Database) -> Generator[Finding, None, bool]:
     if all(finding.level is not Level.PROBLEM for finding in wrong):
         yield _usable(f"{database.address}, revision {REVISION}", taken)
     return True
+
+
+def missing_finding(file: Path, address: str) -> Finding:
+    """Report that no database has been made, or that none can be."""
+    there = next(place for place in file.parents if place.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        remedy = "submit, train and scheduler make one. Was another meant? TAPEWORKS_DATABASE_URL"
+        return warning(DATABASE, f"there is none at {address}", f"{remedy} names it.")
+    return problem(
+        DATABASE,
+        f"there is none at {address}, and none can be made in {there}",
+        "Name a file in a directory that can be written to.",
+        ExitCode.UNREACHABLE,
+    )
 
 
 def _usable(shown: str, taken: Latency) -> Finding:

@@ -107,6 +107,7 @@ def test_a_number_that_no_run_can_reach(option: str, number: int, call: Call) ->
 )
 @pytest.mark.parametrize("reference", [UNDECODED, f"2026{UNDECODED}"])
 def test_a_run_whose_name_is_no_text(line: str, reference: str, call: Call) -> None:
+    assert call("db upgrade").code == 0
     told(call(line.format(reference)), 3, reference.replace(UNDECODED, r"\udcff"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -103,9 +104,10 @@ class Terminal:
         return line.replace(SHOWN_HOST, "127.0.0.1").replace(SHOWN_PORT, str(self.port))
 
     def export(self, line: str) -> None:
-        """Keep a variable for the commands that follow."""
-        name = line.removeprefix("export ").partition("=")[0]
-        self.environment[name] = self.run(f'{self.typed(line)}; printf %s "${name}"')
+        """Keep variables for the commands that follow."""
+        for word in shlex.split(line)[1:]:
+            name = word.partition("=")[0]
+            self.environment[name] = self.run(f'{self.typed(line)}; printf %s "${name}"')
 
     def run(self, line: str) -> str:
         """Return what a command prints on both streams; it must succeed."""

@@ -50,7 +50,7 @@ def test_an_outage_is_told_once_and_so_is_its_end(
         tries.append(1)
         if len(tries) == 3:
             postgres.launch()  # for a moment it is starting up
-        database.check_schema()
+        database.ensure_schema()
 
     told.beginning.wait_for("the database", attempt)
     database.close()

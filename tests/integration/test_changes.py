@@ -83,7 +83,7 @@ def test_nothing_is_written_through_a_database_that_only_reads(
     run = submit(either_history)
     with closing(Database(database_url, read_only=True)) as database:
         reader = History(database)
-        database.check_schema()
+        database.ensure_schema()
         assert reader.find_run(run.id) == run
         assert find_runs(database, where="status = 'queued'", columns=["id"]).rows == ((run.id,),)
         with pytest.raises(DatabaseReadOnly):
@@ -98,7 +98,7 @@ def test_a_database_that_only_reads_does_not_make_a_file(tmp_path: Path) -> None
         closing(Database(tmp_path / "new" / "runs.db", read_only=True)) as database,
         pytest.raises(StorageUnreachable),
     ):
-        database.check_schema()
+        database.ensure_schema()
     assert not (tmp_path / "new").exists()
 
 

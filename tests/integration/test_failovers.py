@@ -134,7 +134,7 @@ def test_a_pool_that_has_no_connection_left_is_an_outage() -> None:
 def test_a_mistake_in_the_address_is_no_outage(postgres_url: str, url: str, words: str) -> None:
     place = postgres_url.partition("@")[2].partition("/")[0]
     with pytest.raises(StorageRefused, match=words):
-        Database(url.format(place)).check_schema()
+        Database(url.format(place)).ensure_schema()
 
 
 def test_a_scheduler_that_cannot_go_on_ends_with_a_code_at_which_it_is_started_again(

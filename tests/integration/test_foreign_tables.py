@@ -115,7 +115,7 @@ def test_the_version_table_of_a_schema_behind_ours_is_another_programs(postgres_
         with closing(Database(postgres_url + path)) as database:
             assert database.revision() is None
             database.upgrade()
-            database.check_schema()
+            database.ensure_schema()
             assert History(database).runs() == []
         found = connection.execute("SELECT version_num FROM public.alembic_version").fetchall()
     assert found == [("ae1027a6acf",)]

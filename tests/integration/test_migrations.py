@@ -20,6 +20,7 @@ from tapeworks.storage.connection.database import Database
 from tapeworks.storage.connection.engines import _write_ahead
 from tapeworks.storage.errors import (
     DatabaseLocked,
+    DatabaseMissing,
     ForeignTables,
     SchemaMismatch,
     StateConflict,
@@ -94,35 +95,38 @@ def test_migrated_tables_are_the_declared_tables(either_database: Database) -> N
 
 
 def test_the_revision_that_the_code_needs_is_the_newest(database: Database) -> None:
+    database.upgrade()
     with database.read() as connection:
         scripts = ScriptDirectory.from_config(alembic_config(connection))
     assert scripts.get_heads() == [REVISION]
 
 
 def test_a_new_sqlite_file_gets_its_tables_by_itself(database: Database) -> None:
-    assert database.revision() is None
-    database.check_schema()
+    with pytest.raises(DatabaseMissing):
+        database.check_schema()
+    assert not database.file or not database.file.exists()
+    assert [database.ensure_schema(), database.ensure_schema()] == [True, False]
     assert database.revision() == REVISION
 
 
 def test_another_revision_is_refused_with_the_command_that_helps(database: Database) -> None:
-    database.check_schema()
+    database.ensure_schema()
     stamp(database, "0000")
     with pytest.raises(SchemaMismatch) as refusal:
-        database.check_schema()
+        database.ensure_schema()
     assert f"is at revision 0000, this Tapeworks needs {REVISION}. " in str(refusal.value)
     assert str(refusal.value).endswith("Run: tapeworks db upgrade")
 
 
 def test_a_file_with_tables_of_something_else_is_refused(database: Database) -> None:
-    with database.write() as connection:
-        connection.execute(text("CREATE TABLE music (title TEXT)"))
+    with closing(sqlite3.connect(str(database.file))) as other:
+        other.execute("CREATE TABLE music (title TEXT)")
     with pytest.raises(ForeignTables, match=r"tables of another program: music\. Name"):
-        database.check_schema()
+        database.ensure_schema()
 
 
 def test_upgrading_what_a_newer_tapeworks_wrote_is_refused(database: Database) -> None:
-    database.check_schema()
+    database.ensure_schema()
     stamp(database, "9999")
     with pytest.raises(SchemaMismatch, match=r"9999.*newer Tapeworks wrote it: install that one"):
         database.upgrade()
@@ -146,7 +150,7 @@ def test_processes_that_start_at_once_agree_on_one_schema(tmp_path: Path) -> Non
     script = (
         "import sys; from tapeworks.storage.connection.database import Database\n"
         "sys.stdin.readline(); database = Database(sys.argv[1])\n"
-        "database.check_schema(); print(database.revision(), 'alembic' in sys.modules)\n"
+        "database.ensure_schema(); print(database.revision(), 'alembic' in sys.modules)\n"
     )
     processes = [
         subprocess.Popen(
@@ -211,7 +215,7 @@ def test_an_upgrade_waits_longer_for_another_one_than_a_transaction_does(
     with closing(other):
         other.execute("PRAGMA journal_mode=WAL")
         other.execute("BEGIN IMMEDIATE")
-        database.check_schema()
+        database.ensure_schema()
         assert (database.revision(), len(waits)) == (REVISION, 2)
 
 

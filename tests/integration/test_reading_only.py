@@ -127,7 +127,7 @@ def test_a_file_in_a_directory_of_ours_gets_nothing_beside_it(foreign: Path) -> 
         assert access_to(foreign / "runs.db") is Access.FROZEN
     (foreign / "runs.db").chmod(0o444)
     with closing(Database(foreign / "runs.db")) as database:
-        database.check_schema()
+        database.ensure_schema()
     assert names(foreign) == ["runs.db"]
 
 
@@ -173,7 +173,7 @@ def test_a_log_that_cannot_be_read_is_told_and_nothing_old_is_shown(foreign: Pat
                 closing(Database(copy / "runs.db")) as database,
                 pytest.raises(StorageUnreachable, match=r"runs\.db-wal beside it holds"),
             ):
-                database.check_schema()
+                database.ensure_schema()
 
 
 def test_a_file_without_a_log_of_its_own_is_read(foreign: Path) -> None:
@@ -273,7 +273,7 @@ def test_who_may_only_select_reads_the_history(
     address: str, refusal: type[Exception], request: pytest.FixtureRequest
 ) -> None:
     with closing(Database(request.getfixturevalue(address))) as database:
-        database.check_schema()
+        database.ensure_schema()
         history = History(database)
         assert history.release_abandoned() == []
         assert [run.status for run in history.runs()] == [RunStatus.RUNNING]

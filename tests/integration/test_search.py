@@ -408,7 +408,7 @@ class TestOthers:
             with owner.write() as connection:
                 connection.execute(text(grants[0]))
             reader = Database(address.replace("//tapeworks@", "//reader:secret@"))
-            reader.check_schema()
+            reader.ensure_schema()
             assert query(reader, "SELECT status FROM runs").rows == (("queued",),)
             assert len(find_runs(reader).rows) == 1
             with pytest.raises(QueryError, match="permission denied"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 import redis
 
+from tapeworks.storage.connection.database import Database
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.messages import SchedulerRecord, WorkerRecord
 from tapeworks.wire.versions import python_version, tapeworks_version, tensorflow_version
@@ -35,6 +36,8 @@ def healthy(
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", str(places / "runs.db"))
     client, exchange = redis.Redis.from_url(redis_url), Exchange(redis_url)
     client.flushdb()
+    with closing(Database(places / "runs.db")) as database:
+        database.upgrade()
     exchange.register_worker(worker("w-1"))
     exchange.register_scheduler(scheduler())
     yield SimpleNamespace(url=redis_url, exchange=exchange, redis=client, places=places)

@@ -15,13 +15,14 @@ from pathlib import Path
 import click
 
 from tapeworks.cli.choices import Moment
-from tapeworks.cli.connection import open_history
+from tapeworks.cli.connection import describe_new, open_history
 from tapeworks.cli.delivery import deliver_file
 from tapeworks.cli.describe import as_json, size
 from tapeworks.cli.files import check_writable, put_path, write_whole
 from tapeworks.cli.option_kinds import PathType
 from tapeworks.cli.output import put, put_table, say
 from tapeworks.errors import ExitCode, UsageError
+from tapeworks.storage.connection.sqlite_access import is_missing
 from tapeworks.storage.maintenance import Pruned, prune, table_sizes
 from tapeworks.storage.migrations import REVISION
 from tapeworks.storage.networks import prune_networks
@@ -123,9 +124,15 @@ def db_command() -> None:
 
 @db_command.command("upgrade", epilog="Example: tapeworks db upgrade")
 def upgrade() -> int:
-    """Bring the database to this Tapeworks's revision; what it holds is kept."""
+    """Bring the database to this Tapeworks's revision; what it holds is kept.
+
+    Where there is no SQLite file, a new one is made.
+    """
     database = open_history(checked=False).database
+    is_new = database.file is not None and is_missing(database.file)
     database.upgrade()
+    if is_new:
+        say(describe_new(database))
     put(f"{database.address} is at revision {REVISION}")
     return ExitCode.DONE
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tapeworks.cli.connection import open_history
+from tapeworks.cli.connection import describe_new, open_history
 from tapeworks.cli.option_kinds import Whole
 from tapeworks.cli.service_options import Service, with_service_options
 from tapeworks.cluster.redis_rights import check_roles
@@ -74,7 +74,8 @@ def _check_redis(exchange: Exchange) -> None:
 
 
 def _check_database(database: Database) -> None:
-    database.check_schema()
+    if database.ensure_schema():
+        _say("database_made", describe_new(database))
     database.check_writable()  # a file that may only be read stays so
 
 

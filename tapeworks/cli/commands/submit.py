@@ -10,7 +10,7 @@ import click
 from tapeworks.cli.commands.show import run_argument
 from tapeworks.cli.commands.watch import watch, watch_several
 from tapeworks.cli.completion import complete_setting
-from tapeworks.cli.connection import open_history
+from tapeworks.cli.connection import open_history, open_or_make_history
 from tapeworks.cli.describe import as_json, run_values
 from tapeworks.cli.descriptions import parse_grid, parse_settings, with_queue_options
 from tapeworks.cli.option_kinds import Whole
@@ -56,7 +56,7 @@ def submit_command(
     prepared = prepare_runs(configs, request.init_from)
     check_queued(prepared, say)
     runs = new_runs(prepared, name=name, is_grid=bool(vary), **described)
-    history = open_history()
+    history = open_or_make_history()
     queued = history.queue.submit(runs)
     _tell(history, queued, json, as_list=bool(vary))
     if not follow:

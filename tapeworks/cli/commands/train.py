@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from tapeworks.cli.completion import complete_run
-from tapeworks.cli.connection import open_history
+from tapeworks.cli.connection import open_history, open_or_make_history
 from tapeworks.cli.describe import as_json, evaluation_words, loss_range, run_values
 from tapeworks.cli.descriptions import with_name_options
 from tapeworks.cli.destinations import full_name, is_stdout
@@ -28,7 +28,7 @@ from tapeworks.model.config import restore_config
 from tapeworks.places import find_places
 from tapeworks.plotting.kinds import Wanted, content, picture, picture_format
 from tapeworks.scheduler.driving.keeper import Control
-from tapeworks.scheduler.submission import prepare_runs, submit
+from tapeworks.scheduler.submission import new_run, prepare_runs
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus, iteration_count, sum_words
 
@@ -88,8 +88,9 @@ def train_command(
         config = prepared.config
         count, told = choose_workers(config, workers, stop_after)
         check_redis(places, count)
-        history = open_history()
-        run = submit(history, prepared, status=RunStatus.PAUSED, **described)
+        new = new_run(prepared, status=RunStatus.PAUSED, **{"name": None} | described)
+        history = open_or_make_history()
+        [run] = history.queue.submit([new])
     else:
         if described or not request.is_empty:
             raise UsageError("--resume goes on with a run's own settings; leave out all others.")
@@ -150,6 +151,7 @@ def _summarise(
         measure, number = evaluation_words(evaluation)
         tell(f"{measure:10} {number} of {evaluation.images} held-out images")
     tell(f"time       {seconds:.1f} s, {trained:.1f} s of it iterations")
+    tell(visible(f"database   {history.database.address}"))
 
 
 def _draw(history: History, run: RunRecord, plot: Path, tell: Callable[[str], None] | None) -> None:

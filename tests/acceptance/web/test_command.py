@@ -26,6 +26,12 @@ ENDLESS = (
 )
 
 
+@pytest.fixture(autouse=True)
+def made(places: Path) -> None:
+    """A database without a run."""
+    database(places).database.close()
+
+
 @pytest.fixture
 def token_file(tmp_path: Path) -> Path:
     file = tmp_path / "token"

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from tapeworks.storage.connection.database import Database
+from tapeworks.storage.connection.engines import create_database
 from tapeworks.storage.errors import StorageError, StorageRefused, StorageUnreachable
 from tapeworks.storage.queries.search import query
 from tests.support.somebody_else import foreign_directory
@@ -23,6 +24,7 @@ SOMEBODY = 54_321
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(tmp_path / "runs.db")
+    create_database(tmp_path / "runs.db", database.address)
     yield database
     database.close()
 
@@ -68,15 +70,15 @@ def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
 def test_missing_directories_are_made(tmp_path: Path) -> None:
     path = tmp_path / "some" / "where" / "runs.db"
     database = Database(f"sqlite:///{path}")
-    database.check_schema()
+    database.ensure_schema()
     database.close()
     assert path.is_file()
 
 
 def test_a_directory_cannot_be_made_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("words")
-    with pytest.raises(StorageUnreachable, match="Cannot make a directory"):
-        Database(tmp_path / "file" / "below" / "runs.db")
+    with pytest.raises(StorageUnreachable, match="Cannot make the database"):
+        Database(tmp_path / "file" / "below" / "runs.db").ensure_schema()
 
 
 @pytest.mark.parametrize(
@@ -87,16 +89,16 @@ def test_a_path_that_is_no_file_is_refused(
 ) -> None:
     make(tmp_path / "runs.db")
     with pytest.raises(StorageRefused, match=f"Received: {kind}: .*Name another file"):
-        Database(tmp_path / "runs.db").check_schema()
+        Database(tmp_path / "runs.db").ensure_schema()
 
 
 def test_a_damaged_file_is_refused_and_kept(tmp_path: Path) -> None:
     file = tmp_path / "runs.db"
     with closing(Database(file)) as database:
-        database.check_schema()
+        database.ensure_schema()
     file.write_bytes(file.read_bytes()[:20_000])
     with pytest.raises(StorageRefused, match=r"malformed\. It is damaged: .*backup"):
-        Database(file).check_schema()
+        Database(file).ensure_schema()
     assert file.stat().st_size == 20_000
 
 
@@ -104,7 +106,7 @@ def test_a_damaged_file_is_refused_and_kept(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(StorageUnreachable, match="Name a file in a directory"):
-        Database(tmp_path / "runs.db").check_schema()
+        Database(tmp_path / "runs.db").ensure_schema()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may be another user")
@@ -115,7 +117,7 @@ def test_a_directory_that_may_not_be_entered_is_refused() -> None:
         os.seteuid(SOMEBODY)
         try:
             with pytest.raises(StorageRefused, match="unable to open"):
-                Database(directory / "closed" / "runs.db").check_schema()
+                Database(directory / "closed" / "runs.db").ensure_schema()
         finally:
             os.seteuid(0)
 
@@ -124,14 +126,14 @@ def test_a_directory_that_may_not_be_entered_is_refused() -> None:
 def test_a_name_that_leads_to_no_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(StorageRefused, match="unable to open"):
-        Database(tmp_path / name).check_schema()
+        Database(tmp_path / name).ensure_schema()
 
 
 def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Dear reader, this is no database. " * 100)
     with pytest.raises(StorageUnreachable, match=r"not a database\. Name another file"):
-        Database(path).check_schema()
+        Database(path).ensure_schema()
     assert path.read_text().startswith("Dear reader")
 
 
@@ -141,7 +143,7 @@ def test_a_relative_path_is_the_same_file_after_the_process_has_moved(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     database = Database(url)
-    database.check_schema()
+    database.ensure_schema()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert database.file == tmp_path / "runs.db"
@@ -166,7 +168,7 @@ def test_postgresql_that_does_not_answer_is_one_sentence_without_its_password(sc
     installed = importlib.util.find_spec("psycopg") is not None
     sentence = "Check the address" if installed else r"pip install 'psycopg\[binary\]'"
     with pytest.raises(StorageUnreachable, match=sentence) as refusal:
-        Database(f"{scheme}://me:secret@127.0.0.1:1/runs").check_schema()
+        Database(f"{scheme}://me:secret@127.0.0.1:1/runs").ensure_schema()
     assert "secret" not in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
@@ -176,7 +178,7 @@ def test_nobody_but_its_owner_reads_a_new_database_or_a_backup(
 ) -> None:
     before = os.umask(0o022)
     try:
-        database.check_schema()
+        database.ensure_schema()
         database.copy_to(tmp_path / "backup.db")
         modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     finally:
@@ -189,16 +191,16 @@ def test_the_mode_of_a_database_that_is_there_stays(tmp_path: Path) -> None:
     (tmp_path / "shared.db").touch()
     (tmp_path / "shared.db").chmod(0o640)
     database = Database(tmp_path / "shared.db")
-    database.check_schema()
+    database.ensure_schema()
     assert (tmp_path / "shared.db").stat().st_mode & 0o777 == 0o640
     database.close()
 
 
 def test_a_file_that_could_not_be_made_at_first_is_made_later(tmp_path: Path) -> None:
     place = tmp_path / "disk"
+    place.touch()
     with closing(Database(place / "runs.db")) as database:
-        place.rmdir()
         with pytest.raises(StorageUnreachable, match="Name a file in a directory"):
-            database.check_schema()
-        place.mkdir()
-        database.check_schema()
+            database.ensure_schema()
+        place.unlink()
+        database.ensure_schema()

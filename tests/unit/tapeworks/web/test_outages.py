@@ -31,9 +31,9 @@ def test_a_file_that_is_away_is_told_never_made_anew_and_read_again(
     for path in pages:
         answer = client.get(path)
         assert (answer.status_code, 'data-problem="outage"' in answer.text) == (503, True), path
-        assert f"Cannot use the database {file}: the file is not there any more." in answer.text
+        assert f"There is no database at sqlite:///{file}. Name another, put its" in answer.text
     program = client.get("/api/v1/runs")
-    assert (program.status_code, program.json()["error"]) == (503, "StorageUnreachable")
+    assert (program.status_code, program.json()["error"]) == (503, "DatabaseMissing")
     form = client.post(f"/runs/{run.id}/priority", data={"priority": "3"})
     assert (form.status_code, 'data-problem="unsure"' in form.text) == (503, True)
     assert UNSURE in form.text
