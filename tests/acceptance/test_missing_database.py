@@ -91,12 +91,6 @@ def test_who_stores_the_first_run_says_that_a_database_is_new(mistyped: Path, ca
     assert "Made" not in call("db upgrade").err
 
 
-def test_train_says_where_its_history_is(mistyped: Path, call: Call) -> None:
-    trained = call("train --workers 0 --images 8 --iterations 1")
-    assert f"Made a new database: sqlite:///{mistyped}\n" in trained.err
-    assert f"database   sqlite:///{mistyped}\n" in trained.out
-
-
 def test_a_python_client_makes_one_with_its_first_run(
     mistyped: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
