@@ -112,7 +112,7 @@ def documented(url: str, directory: Path, *names: str) -> None:
 def test_a_backup_that_cannot_be_written_is_told_in_one_sentence(
     place: str, call: Call, places: Path
 ) -> None:
-    assert call("runs").code == 0
+    assert call("db upgrade").code == 0
     before = sorted(places.rglob("*"))
     called = call(f"db backup {place}")
     assert called.code == 2
@@ -121,7 +121,7 @@ def test_a_backup_that_cannot_be_written_is_told_in_one_sentence(
 
 
 def test_a_directory_that_has_the_database_is_not_replaced(call: Call, places: Path) -> None:
-    assert call("runs").code == 0
+    assert call("db upgrade").code == 0
     (places / "saved_model.pb").touch()
     with pytest.raises(UsageError, match="has it within"):
         check_directory_writable(places, "saved_model.pb")
@@ -142,4 +142,4 @@ def test_nothing_is_written_over_the_database(
     assert called.code == 2
     assert "it is a file of the database" in called.last_words
     assert (places / "runs.db").stat().st_ino == before
-    assert call("runs").code == 0
+    assert call("db upgrade").code == 0

@@ -35,6 +35,8 @@ FOREIGN = [
 def either(database_url: str) -> Iterator[Database]:
     """A new database of each kind."""
     database = Database(database_url)
+    if database.file:
+        database.file.touch()
     yield database
     database.close()
 
@@ -87,6 +89,7 @@ def test_commands_name_another_programs_file(
     line: str, call: Call, places: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TAPEWORKS_DATABASE_URL", "music.db")
+    (places / "music.db").touch()
     with closing(Database(places / "music.db")) as database, database.write() as connection:
         connection.execute(text("CREATE TABLE music (title TEXT)"))
     called = call(line)

@@ -174,7 +174,7 @@ def test_no_database_gets_a_name_that_nobody_meant(
     form: str, call: Call, places: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TAPEWORKS_DATABASE_URL", form.format("history.db"))
-    assert call("db check").code == 0
+    assert call("db upgrade").code == 0
     assert [path.name for path in places.glob("*.db*") if "-" not in path.name] == ["history.db"]
 
 
@@ -237,6 +237,7 @@ def test_a_home_that_is_not_there_is_refused(call: Call) -> None:
 
 
 def test_a_query_from_windows_is_read(call: Call, places: Path) -> None:
+    assert call("db upgrade").code == 0
     (places / "query.sql").write_bytes("\ufeffSELECT count(*) AS runs FROM runs\r\n".encode())
     assert call("query --file query.sql").out.split() == ["runs", "0"]
 
