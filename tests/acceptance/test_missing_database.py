@@ -15,7 +15,7 @@ from tests.support.desk import contents, told_in_one_sentence
 
 #: Commands that make a database, and those that know none.
 MAKERS, OTHERS = {"submit", "train", "scheduler"}, {"worker", "workers", "health", "secrets"}
-OTHERS |= {"check-network", "doctor"}
+OTHERS |= {"check-network", "doctor", "fingerprint"}
 
 #: A call of every other command.
 READING = {
@@ -33,6 +33,7 @@ READING = {
     "compare": "compare x y",
     "plot": "plot x",
     "export": "export x",
+    "images": "images x",
     "evaluate": "evaluate x",
     "predict": "predict x x.png",
     "replay": "replay x",
