@@ -85,10 +85,15 @@ def _settings() -> list[tuple[str, str]]:
     return [(f"{name}=", RunConfig.model_fields[name].description or "") for name in FIELDS]
 
 
+def _setting_names() -> list[tuple[str, str]]:
+    return [(name.removesuffix("="), meaning) for name, meaning in _settings()]
+
+
 complete_run = _completes(_runs)
 complete_tag = _completes(_tags)
 complete_column = _completes(_columns)
 complete_setting = _completes(_settings)
+complete_setting_name = _completes(_setting_names)
 
 
 def complete_columns(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from tapeworks.cli.describe import setting_text, share_text
 from tapeworks.cli.output import table_width
@@ -28,6 +29,9 @@ WIDEST = 100
 #: Hexadecimal digits that are shown of a digest.
 DIGITS = 8
 
+#: The end of a name that a grid has numbered.
+_NUMBERED = re.compile(r"-\d+$")
+
 #: Stands where a run has no value.
 NONE = "-"
 
@@ -46,13 +50,36 @@ def reference_labels(runs: Sequence[RunRecord]) -> list[str]:
 def picture_labels(runs: Sequence[RunRecord]) -> list[str]:
     """For a picture: the name of a run that no other one has, else the settings that differ.
 
-    They are those that differ among the runs without a name of their own. What two of those share
-    all the same is told apart by the end of their ids.
+    They are those that differ among the runs without a name of their own, or with one that a grid
+    numbered: `name-1`, `name-2`. What two of those share all the same is told apart by the end of
+    their ids.
     """
-    times = Counter(run.name for run in runs)
-    nameless = [run for run in runs if not run.name or times[run.name] > 1]
+    times = Counter(_stem(run) for run in runs)
+    nameless = [run for run in runs if not run.name or times[_stem(run)] > 1]
     by_settings = dict(zip((run.id for run in nameless), _by_settings(nameless), strict=True))
     return [by_settings.get(run.id) or shorten(run.name or run.id) for run in runs]
+
+
+def _stem(run: RunRecord) -> str | None:
+    """The name without the number of a grid's run."""
+    return run.name and _NUMBERED.sub("", run.name)
+
+
+def describe_settings(runs: Sequence[RunRecord], without: Container[str] = ()) -> list[str]:
+    """Of each run the settings in which these runs differ, without some and in short."""
+    columns = {
+        name: list(map(setting_text, column))
+        for name, column in differing_settings(runs).items()
+        if name not in without
+    }
+    labels = _join_columns(columns, len(runs))
+    while max(map(len, labels), default=0) > LONGEST_LABEL:
+        spare = _spare(columns)
+        if spare is None:
+            break
+        del columns[spare]
+        labels = _join_columns(columns, len(runs))
+    return [shorten(label) for label in labels]
 
 
 def shorten(text: str) -> str:
@@ -64,18 +91,9 @@ def shorten(text: str) -> str:
 
 
 def _by_settings(runs: Sequence[RunRecord]) -> list[str]:
-    columns = {
-        name: list(map(setting_text, column)) for name, column in differing_settings(runs).items()
-    }
-    labels = _join_columns(columns, len(runs))
-    while max(map(len, labels), default=0) > LONGEST_LABEL:
-        spare = _spare(columns)
-        if spare is None:
-            break
-        del columns[spare]
-        labels = _join_columns(columns, len(runs))
-    names = [label or run.name or run.id for label, run in zip(labels, runs, strict=True)]
-    return _unique([shorten(name) for name in names], runs)
+    labels = describe_settings(runs)
+    names = [label or shorten(run.name or run.id) for label, run in zip(labels, runs, strict=True)]
+    return _unique(names, runs)
 
 
 def _join_columns(columns: dict[str, list[str]], runs: int) -> list[str]:

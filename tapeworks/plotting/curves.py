@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from tapeworks.comparison.texts import picture_labels
 from tapeworks.errors import UsageError
+from tapeworks.plotting.arranging import Arrangement, arrange, list_colours
 from tapeworks.storage.history import History
 from tapeworks.storage.records import EvaluationRecord, IterationRecord, RunRecord
 
@@ -26,7 +27,7 @@ class Measure(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One run in the picture."""
+    """One run in the picture, or the mean of several."""
 
     run_id: str
     label: str
@@ -34,6 +35,13 @@ class Line:
     values: tuple[float, ...]
     evaluated_after: tuple[int, ...]  #: iterations behind the parameters, the x of a point
     evaluated: tuple[float, ...]  #: the same measure on held-out images
+    smoothed: tuple[float, ...] = ()  #: the values as they are drawn, if they are smoothed
+    colour: str | None = None  #: the setting that it is coloured by, with its value
+    runs: tuple[str, ...] = ()  #: ids, if it is the mean of several runs; `run_id` is the first
+    low: tuple[float, ...] = ()  #: the lowest of those at each iteration, and the highest
+    high: tuple[float, ...] = ()
+    evaluated_low: tuple[float, ...] = ()
+    evaluated_high: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +52,9 @@ class Curves:
     lines: tuple[Line, ...]
     images: int | None  #: that a loss is the sum over; 1: it is that of a mean image
     is_logarithmic: bool
+    colours: tuple[str, ...] = ()  #: that lines are coloured by, in their order
+    mean_over: str | None = None  #: the setting in which the runs of a line differ
+    smooth: int | None = None  #: with how many iterations on either side each is averaged
 
     def values(self) -> dict[str, Any]:
         """Return what is drawn, as JSON values."""
@@ -60,14 +71,21 @@ class Measured:
     evaluations: Sequence[EvaluationRecord]
 
 
-def curves(history: History, runs: Sequence[RunRecord], measure: Measure) -> Curves:
+def curves(
+    history: History,
+    runs: Sequence[RunRecord],
+    measure: Measure,
+    arrangement: Arrangement | None = None,
+) -> Curves:
     """The measure in every iteration of these runs, and on held-out images where it is known.
 
     Losses are sums over an iteration's images, those of held-out images scaled to as many; where
     iterations differ in their number of images, losses are means. A run that goes on from another
     one's checkpoint has that one's history before its own. Runs without any accuracy have no line
-    of it. Raises `UsageError` if no run has a line.
+    of it. Raises `UsageError` if no run has a line, or for an arrangement of settings that they
+    do not have.
     """
+    wanted = (arrangement or Arrangement()).resolve(runs)
     measured = [
         Measured(
             run_id=run.id,
@@ -83,7 +101,15 @@ def curves(history: History, runs: Sequence[RunRecord], measure: Measure) -> Cur
             f"No network of these runs predicts anything, so that there is no {measure} to draw; "
             f"draw another kind. Received: {', '.join(run.id for run in runs)}."
         )
-    return made
+    lines = arrange(made.lines, runs, wanted)
+    return replace(
+        made,
+        lines=lines,
+        is_logarithmic=_is_logarithmic(measure, lines),
+        colours=list_colours(runs, wanted.color_by) if wanted.color_by else (),
+        mean_over=wanted.mean_over,
+        smooth=wanted.smooth,
+    )
 
 
 def make_curves(measured: Sequence[Measured], measure: Measure) -> Curves:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tapeworks.cli.destinations import is_stream
 from tapeworks.errors import UsageError
+from tapeworks.plotting.arranging import Arrangement
 from tapeworks.plotting.curves import Curves, Measure, curves
 from tapeworks.plotting.hardest import SHEET, ContactSheet, contact_sheet, find_images
 from tapeworks.plotting.heat_map import HeatMap, heat_map
@@ -21,6 +22,9 @@ from tapeworks.storage.records import RunRecord
 
 #: Formats by the file's ending.
 FORMATS = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
+
+#: The runs of a picture, in its file where that is a PNG: their ids, with spaces between.
+RUNS_KEY = "Tapeworks runs"
 
 #: Everything that can be drawn.
 Content = Curves | HeatMap | Timeline | ContactSheet
@@ -53,6 +57,7 @@ OF_KINDS = {
     "iteration": (Kind.TIMELINE, Kind.HARDEST),
     "by": (Kind.IMAGES, Kind.HARDEST),
     "limit": (Kind.HARDEST,),
+    **dict.fromkeys(("color_by", "mean_over", "smooth"), tuple(MEASURES)),
 }
 
 
@@ -78,6 +83,10 @@ class Wanted:
     iteration: int | None = None  #: the only one that is shown
     by: By | None = None  #: the loss that orders images
     limit: int | None = None  #: images on a sheet
+    color_by: str | None = None  #: as in `Arrangement`
+    mean_over: str | None = None
+    smooth: int | None = None
+    title: str | None = None  #: instead of the one that the picture has by itself
 
     def check(self, runs: int) -> None:
         """Raise `UsageError` if no picture of this kind, of so many runs, is like that."""
@@ -88,9 +97,9 @@ class Wanted:
             )
         for name, kinds in OF_KINDS.items():
             if getattr(self, name) is not None and self.kind not in kinds:
+                option, plural = f"--{name.replace('_', '-')}", "s" * (len(kinds) > 1)
                 raise UsageError(
-                    f"--{name} is for the kind{'s' * (len(kinds) > 1)} {' and '.join(kinds)}. "
-                    f"Received: --kind {self.kind}"
+                    f"{option} is for the kind{plural} {_list(kinds)}. Received: --kind {self.kind}"
                 )
         if self.iteration is not None and self.by is By.MEAN:
             raise UsageError(
@@ -104,7 +113,10 @@ def content(history: History, runs: Sequence[RunRecord], wanted: Wanted) -> Cont
     for run in runs:
         check_iterations(run, wanted.iteration)
     if wanted.kind.measure is not None:
-        return curves(history, runs, wanted.kind.measure)
+        arrangement = Arrangement(
+            color_by=wanted.color_by, mean_over=wanted.mean_over, smooth=wanted.smooth
+        )
+        return curves(history, runs, wanted.kind.measure, arrangement)
     [run], by = runs, wanted.by or By.LAST
     if wanted.kind is Kind.IMAGES:
         return heat_map(history, run, by)
@@ -115,12 +127,24 @@ def content(history: History, runs: Sequence[RunRecord], wanted: Wanted) -> Cont
     return contact_sheet(run, images, by=by, iteration=wanted.iteration)
 
 
-def picture(shown: Content, picture_format: str) -> bytes:
-    """The drawn picture as a file's content."""
+def _list(kinds: Sequence[Kind]) -> str:
+    return " and ".join([", ".join(kinds[:-1]), kinds[-1]] if kinds[1:] else kinds)
+
+
+def picture(shown: Content, picture_format: str, title: str | None = None) -> bytes:
+    """The drawn picture as a file's content, with this title if it is not to have its own."""
     with own_style():
         from tapeworks.plotting.drawing.pictures import draw, render  # matplotlib is slow to load
 
-        return render(draw(shown), picture_format)
+        notes = {RUNS_KEY: " ".join(list_runs(shown))} if picture_format == FORMATS[".png"] else {}
+        return render(draw(shown, title), picture_format, notes)
+
+
+def list_runs(shown: Content) -> list[str]:
+    """The ids of the runs that the picture shows."""
+    if isinstance(shown, Curves):
+        return [run for line in shown.lines for run in line.runs or (line.run_id,)]
+    return [shown.run_id]
 
 
 def check_iterations(run: RunRecord, iteration: int | None) -> None:

@@ -13,7 +13,7 @@ from tapeworks.cli.output import visible
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 #: How a line is drawn when its colour is taken.
-DASHES = ("solid", (0, (5, 2)), (0, (1, 1)), (0, (6, 2, 1, 2)))
+DASHES = ("solid", (0, (5, 2)), (0, (1, 1)), (0, (6, 2, 1, 2)), (0, (9, 2, 1, 1, 1, 2)))
 
 GRID = "0.9"
 

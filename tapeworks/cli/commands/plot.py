@@ -7,19 +7,17 @@ from typing import Any
 
 import click
 
-from tapeworks.cli.completion import complete_run
+from tapeworks.cli.completion import complete_run, complete_setting_name
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.files import check_writable, put_path, write_file
 from tapeworks.cli.option_kinds import PathType, Whole
 from tapeworks.cli.output import put
+from tapeworks.cli.picture_files import LOSS_CURVE, find_place
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.plotting.hardest import MOST_IMAGES, SHEET
 from tapeworks.plotting.image_losses import By
-from tapeworks.plotting.kinds import Kind, Wanted, content, picture, picture_format
-
-#: What a picture is called that is given no name, unless it is called as its kind.
-LOSS_CURVE = Path("loss_curve.png")
+from tapeworks.plotting.kinds import Kind, Wanted, content, list_runs, picture, picture_format
 
 
 @click.command("plot", epilog="Example: tapeworks plot first second --kind accuracy")
@@ -43,6 +41,25 @@ LOSS_CURVE = Path("loss_curve.png")
     "  [default: last]",
 )
 @click.option("--limit", type=Whole(1, MOST_IMAGES), help=f"hardest: so many  [default: {SHEET}]")
+@click.option(
+    "--color-by",
+    metavar="SETTING",
+    shell_complete=complete_setting_name,
+    help="curves: a colour for each value of a setting",
+)
+@click.option(
+    "--mean-over",
+    metavar="SETTING",
+    shell_complete=complete_setting_name,
+    help="curves: one line for runs that differ in this setting alone, with a band from the lowest "
+    "to the highest",
+)
+@click.option(
+    "--smooth",
+    type=Whole(1),
+    help="curves: draw the mean of each iteration with so many on either side",
+)
+@click.option("--title", help="what stands above the picture")
 @click.option(
     "--output",
     type=PathType(),
@@ -75,8 +92,10 @@ def plot_command(
     found = {run.id: run for run in map(history.find_run, runs)}
     shown = content(history, list(found.values()), wanted)
     if json:
-        put(as_json(shown.values()))
+        put(as_json(shown.values() | {"title": wanted.title}))
     else:
-        write_file(path, picture(shown, ending))
+        if output is None:
+            path = find_place(path, list_runs(shown))
+        write_file(path, picture(shown, ending, wanted.title))
         put_path(path)
     return ExitCode.DONE

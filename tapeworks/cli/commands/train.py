@@ -19,6 +19,7 @@ from tapeworks.cli.files import check_writable, write_file
 from tapeworks.cli.option_kinds import PathType, Whole
 from tapeworks.cli.options import Request, with_run_options
 from tapeworks.cli.output import put, say, succeeds, visible
+from tapeworks.cli.picture_files import LOSS_CURVE, find_place
 from tapeworks.cluster.preparation import check_redis, choose_workers, find_resumable
 from tapeworks.cluster.session import Session
 from tapeworks.cluster.web_page import web_page
@@ -51,9 +52,8 @@ from tapeworks.storage.records import RunRecord, RunStatus, iteration_count, sum
 @click.option(
     "--plot",
     type=PathType(),
-    default="loss_curve.png",
-    show_default=True,
-    help="where to draw the loss curve, .png, .svg or .pdf",
+    help="where to draw the loss curve, .png, .svg or .pdf  [default: loss_curve.png, or with a "
+    "number where another file stands]",
 )
 @click.option(
     "--web",
@@ -68,7 +68,7 @@ def train_command(
     no_pin: bool,
     resume: str | None,
     stop_after: int | None,
-    plot: Path,
+    plot: Path | None,
     web: bool,
     json: bool,
 ) -> int:
@@ -76,9 +76,9 @@ def train_command(
 
     Workers use the Redis at TAPEWORKS_REDIS_URL, or a private one that is started.
     """
-    picture_format(plot)
-    check_writable(plot)
-    if json and is_stdout(plot):
+    picture_format(plot or LOSS_CURVE)
+    check_writable(plot or LOSS_CURVE)
+    if json and plot and is_stdout(plot):
         raise UsageError("--json goes to standard output; name another --plot.")
     places = find_places()
     if resume is None:
@@ -118,9 +118,11 @@ def train_command(
     return code if is_complete else code or ExitCode.RUN_FAILED
 
 
-def _report(history: History, run: RunRecord, seconds: float, plot: Path, *, json: bool) -> bool:
+def _report(
+    history: History, run: RunRecord, seconds: float, plot: Path | None, *, json: bool
+) -> bool:
     """Print and draw what a run came to; True if all of it could be."""
-    tell = say if is_stdout(plot) else put
+    tell = say if plot and is_stdout(plot) else put
     if json:
         is_told = succeeds("summary", lambda: put(as_json(run_values(history, run))))
     else:
@@ -154,9 +156,12 @@ def _summarise(
     tell(visible(f"database   {history.database.address}"))
 
 
-def _draw(history: History, run: RunRecord, plot: Path, tell: Callable[[str], None] | None) -> None:
+def _draw(
+    history: History, run: RunRecord, named: Path | None, tell: Callable[[str], None] | None
+) -> None:
     if not run.completed_iterations:
         return
+    plot = named or find_place(LOSS_CURVE, [run.id])
     write_file(plot, picture(content(history, [run], Wanted()), picture_format(plot)))
     if tell:
         tell(visible(f"loss curve {full_name(plot)}"))

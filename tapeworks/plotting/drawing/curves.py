@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
@@ -25,30 +27,81 @@ LEGEND_LINES = 20
 #: Evaluations of a run up to which their circles are large.
 FEW_EVALUATIONS = 30
 
+#: Of a line that stands behind another one of its run, and of a band.
+PALE, PALER, BAND = 0.45, 0.2, 0.15
+
+#: In a scale of colours for more values than there are colours; its end is too light on white.
+SCALE, SCALE_END = "viridis", 0.9
+
+Style = tuple[str, Any]
+
 
 def draw_curves(curves: Curves) -> Figure:
-    """A line for each run, its evaluations as circles of its colour."""
+    """A line for each run, and one of its colour through its evaluations, which are circles."""
     figure = Figure(figsize=(WIDTH + _legend_width(curves), HEIGHT), layout="constrained")
     axes = figure.add_subplot()
-    styles = _styles(curves.lines)
+    styles = _styles(curves)
     handles = [_draw(axes, line, *style) for line, style in zip(curves.lines, styles, strict=True)]
     bare(axes)
     _axes(axes, curves)
-    if any(line.evaluated for line in curves.lines):
-        handles.append(_circles([], [], "0.4", few=True))
+    kinds = _samples(curves, COLOURS[0] if len(curves.lines) == 1 else "0.4")
     if len(curves.lines) > 1:
-        _legend_beside(figure, curves, handles)
+        _legend_beside(figure, curves, handles, kinds)
     else:
         plain(axes.set_title(curves.lines[0].label, loc="left"))
-        if len(handles) > 1:
-            axes.legend(handles, ["training images", "held-out images"], frameon=False)
+        if kinds:
+            axes.legend(list(kinds.values()), list(kinds), frameon=False)
+    if note := _describe(curves):
+        figure.supxlabel(note, fontsize="small", color="0.35")
     return figure
 
 
-def _styles(lines: tuple[Line, ...]) -> list[tuple[str, Any]]:
+def _samples(curves: Curves, colour: str) -> dict[str, Line2D]:
+    """Samples of both kinds of images, if there are both, by what the legend says of them."""
+    if not any(line.evaluated for line in curves.lines):
+        return {}
+    pale = PALE if any(map(_is_behind, curves.lines)) else 1.0
+    held_out = _circles([], [], colour, few=True)
+    held_out.set(linestyle="solid" if pale < 1 else "none", color=colour, linewidth=1.6)
+    training = Line2D([], [], color=colour, linewidth=1.6, alpha=pale)
+    return {"training images": training, "held-out images": held_out}
+
+
+def _is_behind(line: Line) -> bool:
+    """Check that a line through evaluations is what the picture is about."""
+    return len(line.evaluated) > 1
+
+
+def _describe(curves: Curves) -> str:
+    """What is not seen of how the lines came about."""
+    parts = []
+    if curves.smooth:
+        beside = f"{curves.smooth} on either side" if curves.smooth > 1 else "its neighbours"
+        parts.append(f"training images: each iteration averaged with {beside}")
+    if curves.mean_over:
+        parts.append(f"mean over {curves.mean_over}, the band from the lowest run to the highest")
+    return "\n".join(parts)
+
+
+def _styles(curves: Curves) -> list[Style]:
+    if curves.colours:
+        colours = _colour_values(curves.colours)
+        return [(colours[line.colour or ""], DASHES[0]) for line in curves.lines]
+    return _distinct_styles(curves.lines)
+
+
+def _colour_values(values: tuple[str, ...]) -> dict[str, str]:
+    """A colour for each; of many those of a scale, so that their order is seen."""
+    if len(values) <= len(COLOURS):
+        return dict(zip(values, COLOURS, strict=False))
+    scale, last = colormaps[SCALE], len(values) - 1
+    return {value: to_hex(scale(SCALE_END * at / last)) for at, value in enumerate(values)}
+
+
+def _distinct_styles(lines: tuple[Line, ...]) -> list[Style]:
     """A colour and dashes for each; a line over an equal one has others, to let it be seen."""
     drawn: Counter[tuple[float, ...]] = Counter()
-    styles: list[tuple[str, Any]] = []
+    styles: list[Style] = []
     for index, line in enumerate(lines):
         colour = COLOURS[index % len(COLOURS)]
         first = index // len(COLOURS) + drawn[line.values]
@@ -59,13 +112,29 @@ def _styles(lines: tuple[Line, ...]) -> list[tuple[str, Any]]:
 
 
 def _draw(axes: Axes, line: Line, colour: str, dashes: Any) -> Line2D:
+    """The training images' line, behind that of held-out images; returns its sample."""
+    style: dict[str, Any] = {"color": colour, "linestyle": dashes, "linewidth": 1.6}
+    is_behind = _is_behind(line)
     alone = "." if len(line.values) == 1 else None
-    [handle] = axes.plot(
-        line.iterations, line.values, color=colour, linestyle=dashes, linewidth=1.6, marker=alone
-    )
-    few = len(line.evaluated) <= FEW_EVALUATIONS
-    axes.add_line(_circles(line.evaluated_after, line.evaluated, colour, few=few))
-    return handle
+    if line.low:
+        axes.fill_between(line.iterations, line.low, line.high, color=colour, alpha=BAND, lw=0)
+    if line.smoothed and not line.low:
+        raw = PALER if is_behind else PALE
+        axes.plot(line.iterations, line.values, color=colour, linewidth=0.8, alpha=raw)
+    shown, alpha = line.smoothed or line.values, PALE if is_behind else 1.0
+    axes.plot(line.iterations, shown, marker=alone, alpha=alpha, **style)
+    if line.evaluated:
+        _draw_evaluations(axes, line, style)
+    return Line2D([], [], **style)
+
+
+def _draw_evaluations(axes: Axes, line: Line, style: dict[str, Any]) -> None:
+    few, colour = len(line.evaluated) <= FEW_EVALUATIONS, style["color"]
+    places, values = line.evaluated_after, line.evaluated
+    if line.evaluated_low:
+        axes.vlines(places, line.evaluated_low, line.evaluated_high, color=colour, linewidth=1.0)
+    axes.add_line(Line2D(places, values, zorder=3, **style))
+    axes.add_line(_circles(places, values, colour, few=few))
 
 
 def _circles(places: Any, values: Any, colour: str, *, few: bool) -> Line2D:
@@ -78,7 +147,7 @@ def _circles(places: Any, values: Any, colour: str, *, few: bool) -> Line2D:
         markerfacecolor="white",
         markeredgecolor=colour,
         markeredgewidth=1.4 if few else 0.8,
-        zorder=3,
+        zorder=3.5,
     )
 
 
@@ -105,11 +174,16 @@ def _what(curves: Curves) -> str:
     return "Loss per image" if curves.images == 1 else f"Loss per {curves.images:,} images"
 
 
-def _legend_beside(figure: Figure, curves: Curves, handles: list[Line2D]) -> None:
-    labels = [line.label for line in curves.lines] + ["held-out images"]
+def _legend_beside(
+    figure: Figure, curves: Curves, handles: list[Line2D], kinds: dict[str, Line2D]
+) -> None:
+    labels = _labels(curves)
+    if curves.colours:
+        colours = _colour_values(curves.colours)
+        handles = [Line2D([], [], color=colours[value], linewidth=1.6) for value in labels]
     legend = figure.legend(
-        handles,
-        labels[: len(handles)],
+        [*handles, *kinds.values()],
+        [*labels, *kinds],
         loc="outside right upper",
         ncols=_legend_columns(curves),
         fontsize="small",
@@ -119,12 +193,17 @@ def _legend_beside(figure: Figure, curves: Curves, handles: list[Line2D]) -> Non
         plain(text)
 
 
+def _labels(curves: Curves) -> list[str]:
+    """The legend's lines but for those of both kinds of images."""
+    return list(curves.colours) or [line.label for line in curves.lines]
+
+
 def _legend_columns(curves: Curves) -> int:
-    return -(-(len(curves.lines) + 1) // LEGEND_LINES)
+    return -(-(len(_labels(curves)) + 2) // LEGEND_LINES)
 
 
 def _legend_width(curves: Curves) -> float:
     if len(curves.lines) == 1:
         return 0.0
-    longest = max(len(line.label) for line in curves.lines)
+    longest = max(map(len, [*_labels(curves), "held-out images"]))
     return _legend_columns(curves) * (SAMPLE + longest * LETTER)

@@ -310,6 +310,15 @@ class TestLabels:
             "other",
         ]
 
+    def test_a_picture_names_runs_that_a_grid_numbered_by_their_settings(
+        self, history: History
+    ) -> None:
+        runs = [
+            tell(history, [], settings={"seed": seed}, name=name)
+            for seed, name in enumerate(["grid-1", "grid-2", "other-1", "plain"])
+        ]
+        assert picture_labels(runs) == ["seed=0", "seed=1", "other-1", "plain"]
+
     def test_repeated_runs_are_told_apart_by_their_ids(self, history: History) -> None:
         runs = [tell(history, [], settings={"seed": seed}) for seed in (1, 2, 2)]
         assert picture_labels(runs) == [
