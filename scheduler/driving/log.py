@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 
 from tapeworks.scheduler.events import (
@@ -17,6 +18,7 @@ from tapeworks.scheduler.events import (
     Notice,
     RunAnnounced,
     RunClaimed,
+    RunLeft,
     RunReleased,
 )
 from tapeworks.storage.records import (
@@ -26,10 +28,11 @@ from tapeworks.storage.records import (
     iteration_count,
     loss_text,
 )
+from tapeworks.wire.log_context import context
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two lines about the runs in progress.
+#: Seconds between two lines about iterations.
 LINE_SECONDS = 5.0
 
 #: Kinds of notices that are no warnings.
@@ -40,7 +43,7 @@ class Log:
     """Logs what happens to runs; drivers may share one."""
 
     def __init__(self) -> None:
-        self._said_at = float("-inf")
+        self._said_at: dict[str, float] = {}  #: of runs in progress
         self._measured: dict[str, str] = {}  #: of runs in progress, as evaluated last
         self._labels: dict[str, str] = {}  #: of runs in progress
 
@@ -50,7 +53,7 @@ class Log:
             case Notice():
                 level = logging.INFO if event.kind in GOOD_NEWS else logging.WARNING
                 extra = {"event": event.kind, "worker": event.worker}
-                logger.log(level, event.message, extra=extra)
+                logger.log(level, self._attribute(event.message), extra=extra)
             case RunClaimed(claim=claim):
                 about = {"event": "run_begins", "run": claim.run_id, "term": claim.term}
                 self._labels[claim.run_id] = claim.label
@@ -59,13 +62,21 @@ class Log:
                 self._measured[run_id] = _describe(record)
             case IterationCommitted(record=record):
                 self._log_iteration(record)
+            case RunLeft(run_id=run_id):
+                self._labels.pop(run_id, None)
+                self._said_at.pop(run_id, None)
             case RunReleased(run=run):
                 self._log_end(run)
             case _ if logger.isEnabledFor(logging.DEBUG):
                 _log_detail(event)
 
+    def _attribute(self, sentence: str) -> str:
+        """Put the run of this thread before a sentence, where it could be about another one."""
+        label = self._labels.get(str(context().get("run")))
+        is_told = label is None or label in sentence or len(self._labels) == 1
+        return sentence if is_told else f"Run {label}: {sentence}"
+
     def _log_end(self, run: RunRecord) -> None:
-        self._labels.pop(run.id, None)
         about = {"run": run.id, "term": run.term}
         if measured := self._measured.pop(run.id, ""):
             extra = {"event": "run_evaluated", **about}
@@ -76,11 +87,12 @@ class Log:
         logger.info("Run %s is %s after %s", run.label, status, done, extra=extra)
 
     def _log_iteration(self, record: IterationRecord) -> None:
-        """Log a line now and then, which is enough for people."""
-        if time.monotonic() - self._said_at <= LINE_SECONDS:
+        """Log a line now and then, which is enough for people, of each run alike."""
+        now, pause = time.monotonic(), LINE_SECONDS * len(self._labels)
+        if now - self._said_at.get(record.run_id, -math.inf) <= pause:
             level = logging.DEBUG
         else:
-            level, self._said_at = logging.INFO, time.monotonic()
+            level, self._said_at[record.run_id] = logging.INFO, now
         done = f"iteration {record.iteration + 1}, loss {loss_text(record.loss)}"
         measured = self._measured.get(record.run_id, "")
         label = self._labels.get(record.run_id, record.run_id)

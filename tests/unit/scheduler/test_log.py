@@ -1,0 +1,55 @@
+"""The lines of a scheduler's log name the runs that they are about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tapeworks.scheduler.driving.log import Log
+from tapeworks.scheduler.events import IterationCommitted, Notice, RunClaimed, RunLeft
+from tapeworks.storage.records import Claim
+from tapeworks.wire.log_context import about
+from tests.support.made_up import iteration_of
+
+NIGHT = Claim(run_id="one", owner="alice", term=1, name="night")
+DAY = Claim(run_id="other", owner="alice", term=1)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Log:
+    caplog.set_level("INFO")
+    log = Log()
+    log(RunClaimed(NIGHT, 10.0))
+    return log
+
+
+def test_names_stand_beside_ids_and_each_run_has_lines_of_its_own(
+    log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    log(RunClaimed(DAY, 10.0))
+    for claim in (NIGHT, DAY, NIGHT):
+        log(IterationCommitted(replace(iteration_of(claim), loss=1e20)))
+    assert caplog.messages == [
+        "Run other begins",
+        "Run one (night): iteration 1, loss 1.0000e+20",
+        "Run other: iteration 1, loss 1.0000e+20",
+    ]
+
+
+def test_a_sentence_names_its_run_where_several_are_in_progress(
+    log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    def notice(sentence: str) -> str:
+        with about(run="one"):
+            log(Notice("no_workers", sentence))
+        return caplog.messages[-1]
+
+    assert notice("No worker is ready.") == "No worker is ready."
+    log(RunClaimed(DAY, 10.0))
+    assert notice("No worker is ready.") == "Run one (night): No worker is ready."
+    assert notice("Run one (night): gone") == "Run one (night): gone"
+    log(Notice("database_back", "The database is back."))
+    assert caplog.messages[-1] == "The database is back.", "it is about no run"
+    log(RunLeft("other"))
+    assert notice("No worker is ready.") == "No worker is ready."
