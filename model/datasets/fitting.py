@@ -1,4 +1,4 @@
-"""Pictures brought to the built-in network's side."""
+"""Pictures brought to another size, and the level at their borders."""
 
 from __future__ import annotations
 
@@ -40,3 +40,26 @@ def enlarge(images: NDArray[Any], side: int) -> NDArray[np.uint8]:
         resampled = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
         enlarged[position] = np.asarray(resampled)
     return enlarged
+
+
+def contain(image: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
+    """The whole picture within so many rows and columns, (rows, columns, …).
+
+    Its sides stay in proportion: what is left beside it has the level of its border.
+    """
+    from PIL import Image
+
+    height, width = image.shape[:2]
+    scale = min(rows / height, columns / width)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    resampled = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+    background = np.median(border_of(resampled), axis=0).astype(np.uint8)
+    whole = np.full((rows, columns, *image.shape[2:]), background, np.uint8)
+    top, left = (rows - size[1]) // 2, (columns - size[0]) // 2
+    whole[top : top + size[1], left : left + size[0]] = resampled
+    return whole
+
+
+def border_of(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The outermost pixels of a picture, (pixels, …)."""
+    return np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])

@@ -1,4 +1,4 @@
-"""Readers of .npz, MNIST's and PNG files, none of which may fill the memory."""
+"""Readers of .npz and MNIST's files, none of which may fill the memory."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.model.datasets.source import Images
 from tapeworks.model.errors import DatasetError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 #: Bytes that any file may become; what is smaller harms nobody.
 ALWAYS_ALLOWED = 64 * 1024 * 1024
@@ -25,12 +21,6 @@ ALWAYS_ALLOWED = 64 * 1024 * 1024
 #: Times its size that a larger one may become. MNIST's images become 5 times, its labels twice as
 #: large; a file that is made for it a thousand times.
 LARGEST_GROWTH = 100
-
-#: Rows or columns of the largest picture that is read.
-LARGEST_SIDE = 4096
-
-#: A 16-bit grey level is so many times its 8-bit one.
-DEEP = 257
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -49,43 +39,6 @@ def too_large(path: Path) -> DatasetError:
         f"{path} becomes too large. Expected at most {largest_unpacked(path):,} bytes unpacked. "
         "If it is right as it is, write it without compression."
     )
-
-
-def read_png(path: Path, *, in_colour: bool = False) -> Images:
-    """The picture in grey levels, (1, rows, columns), or in colour, (1, rows, columns, 3).
-
-    What is transparent counts as black. Raises `DatasetError` for a file that is missing, damaged,
-    no PNG, or too large.
-    """
-    from PIL import Image
-
-    if not path.is_file():
-        raise DatasetError(f"There is no file {path}.")
-    try:
-        with Image.open(path, formats=["PNG"]) as picture:
-            columns, rows = picture.size
-            if max(rows, columns) > LARGEST_SIDE:
-                raise DatasetError(
-                    f"{path} is too large. Expected at most {LARGEST_SIDE} by {LARGEST_SIDE} "
-                    f"pixels. Received: {rows} by {columns}."
-                )
-            return _levels(picture, "RGB" if in_colour else "L")[np.newaxis]
-    except DatasetError:
-        raise
-    except Exception as error:  # Pillow has an exception of its own for each kind of damage
-        raise DatasetError(f"{path} cannot be read as a PNG picture.") from error
-
-
-def _levels(picture: Image, mode: str) -> Images:
-    """(rows, columns), or (rows, columns, 3) with mode RGB."""
-    from PIL import Image
-
-    if picture.mode.startswith("I"):
-        deep = np.asarray(picture).astype(np.float64)
-        picture = Image.fromarray(np.rint(deep / DEEP).astype(np.uint8))
-    coloured = picture.convert("RGBA")
-    black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
-    return np.asarray(Image.alpha_composite(black, coloured).convert(mode))
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tapeworks.model import parameters
 from tapeworks.model.images import normalise
 from tapeworks.storage.history import History
 from tests import reference_numpy
 from tests.support.calls import Call
+from tests.support.processes import ROOT
 from tests.support.training import settings, submitted
 
 #: A run on a user's own images, which are larger than what its network sees.
@@ -28,6 +29,7 @@ def images(places: Path, history: History) -> NDArray[np.uint8]:
     submitted(history, CONFIG, name="first")
     images = np.random.default_rng(5).integers(0, 256, (3, 8, 7), np.uint8)
     np.savez(places / "three.npz", images=images, labels=[4, 7, 9])
+    np.savez(places / "own.npz", images=images, labels=[4, 7, 2])
     Image.fromarray(images[1]).save(places / "one.png")
     return images
 
@@ -55,7 +57,6 @@ def test_predictions_are_the_slow_networks(images: NDArray[np.uint8], call: Call
         assert str(row["predicted"]) == max(expected(image), key=expected(image).__getitem__)
     right = sum(row["label"] == row["predicted"] for row in rows)
     assert f"{right} of 3 images with a label are predicted rightly" in called.err
-    assert "three.npz: of 8 by 7 pixels the 6 by 6 at the top left" in called.err
 
 
 def test_predictions_are_a_table_for_people(images: NDArray[np.uint8], call: Call) -> None:
@@ -65,3 +66,32 @@ def test_predictions_are_a_table_for_people(images: NDArray[np.uint8], call: Cal
     likeliest = max(shares, key=shares.__getitem__)
     numbers = [f"{share:.4f}" for share in shares.values()]
     assert row.split() == ["one.png", "0", "-", likeliest, *numbers]
+
+
+def test_ink_on_paper_is_said_to_look_inverted_and_turned_if_asked(
+    history: History, places: Path, call: Call
+) -> None:
+    submitted(history, settings(classes=[3, 6]), name="first")
+    digit = Image.open(ROOT / "docs" / "digit.png")
+    digit.save(places / "digit.png")
+    paper = Image.new("L", (400, 300), 255)
+    paper.paste(ImageOps.invert(digit.resize((300, 300))), (50, 0))
+    for name in ("1.jpg", "2.jpeg"):
+        paper.save(places / name, quality=95)
+
+    told = call("predict first digit.png 1.jpg 2.jpeg --json")
+    turned = call("predict first 1.jpg --invert --json")
+
+    assert [line.partition(":")[0] for line in told.err.splitlines()] == ["1.jpg", "2.jpeg"]
+    assert (
+        "the border is bright, that of the run's images dark; turn them with --invert" in told.err
+    )
+    assert turned.err == ""
+    # As if it had been drawn in white on black, but smaller: its sides are in proportion.
+    white = Image.new("L", (400, 300))
+    white.paste(digit.resize((300, 300)), (50, 0))
+    white.save(places / "white.png")
+    [drawn] = call("predict first white.png --json").values
+    assert list(turned.values[0]["probabilities"].values()) == pytest.approx(
+        list(drawn["probabilities"].values()), abs=0.02
+    )

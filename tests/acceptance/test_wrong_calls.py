@@ -139,7 +139,7 @@ WRONG: list[tuple[str, int, str]] = [
     (f"evaluate {DONE} --workers -1", 2, "--workers"),
     (f"predict {DONE}", 2, "FILE"),
     (f"predict {DONE} nowhere.png", 2, "no file nowhere.png"),
-    (f"predict {DONE} text", 2, ".png or .npz"),
+    (f"predict {DONE} text", 2, ".png, .jpg, .jpeg or .npz"),
     (f"predict {DONE} directory.png", 2, "no file directory.png"),
     (f"predict {DONE} text.npz", 2, "not an .npz file"),
     (f"predict {DONE} flat.npz", 2, "dimension"),

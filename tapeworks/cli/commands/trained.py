@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -17,11 +17,9 @@ from tapeworks.cluster.session import Onlooker, interruptible, means_for
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig, restore_config
-from tapeworks.model.datasets.loading import KNOWN
-from tapeworks.model.datasets.own_files import fit_images, read_images
-from tapeworks.model.datasets.source import ImageData, Images
+from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.networks.own.allowed import allow
-from tapeworks.model.parameters import Arrays
+from tapeworks.prediction import Prediction, predict, read_pictures
 from tapeworks.scheduler.driving.driver import check_images, find_source, images_digest
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.training import measure
@@ -46,6 +44,7 @@ Examples:
 PREDICT_EPILOG = """\b
 Examples:
   tapeworks predict first digit.png
+  tapeworks predict first photo-1.jpg photo-2.jpg --invert
   tapeworks predict first more.npz --best accuracy --json
 """
 
@@ -140,73 +139,23 @@ def _put_lines(evaluation: EvaluationRecord, config: RunConfig) -> None:
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prediction:
-    """One image, and how likely each class is."""
-
-    file: str
-    image: int  #: its place in the file
-    label: int | None  #: the file's own, if it has labels
-    predicted: int  #: the label of the likeliest class
-    probabilities: dict[int, float]  #: by label, in the order of the run's classes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Pictures:
-    """A file's images as the run's network takes them."""
-
-    file: Path
-    images: Images
-    labels: list[int] | list[None]  #: the file's own, or of each None
-    shape: tuple[int, ...]  #: of each image in the file
-
-
-def read(file: Path, config: RunConfig) -> Pictures:
-    """A PNG's one image, or an .npz file's. Raises `DatasetError`, or `UsageError` for others."""
-    if file.suffix.lower() not in {".png", ".npz"}:
-        raise UsageError(f"Expected files ending in .png or .npz. Received: {file}.")
-    images, labels = read_images(file, config)
-    return Pictures(
-        file=file,
-        images=fit_images(images, config, file),
-        labels=[None] * len(images) if labels is None else labels.tolist(),
-        shape=images.shape[1:],
-    )
-
-
-def predict(pictures: Pictures, config: RunConfig, parameters: Arrays) -> list[Prediction]:
-    """Of every image in a file. Raises `ParametersError` if the parameters give no numbers."""
-    from tapeworks.model.engine.inference import (  # loads TensorFlow, which takes seconds
-        logits,
-        probabilities,
-    )
-
-    shares = probabilities(logits(config.spec, parameters, pictures.images))
-    return [
-        Prediction(
-            file=str(pictures.file),
-            image=image,
-            label=label,
-            predicted=config.classes[int(row.argmax())],
-            probabilities=dict(zip(config.classes, row.tolist(), strict=True)),
-        )
-        for image, (label, row) in enumerate(zip(pictures.labels, shares, strict=True))
-    ]
-
-
 @click.command("predict", epilog=PREDICT_EPILOG)
 @run_argument
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=PathType())
 @with_choice
+@click.option("--invert", is_flag=True, help="turn pictures: black is white, and white black")
 @click.option("--json", is_flag=True, help="print JSON")
-def predict_command(run: str, files: tuple[Path, ...], choice: Choice, json: bool) -> int:
+def predict_command(
+    run: str, files: tuple[Path, ...], choice: Choice, invert: bool, json: bool
+) -> int:
     """Tell what images show: the likeliest label, and a probability for every class.
 
-    A FILE is a PNG, or an .npz with images and, if it has them, labels. A network of your own
-    takes images of the run's shape and type. The built-in one takes images (n, rows, columns),
-    bright on dark as the data sets are, and they are brought to its side as the run's own were:
-    for a run on digits, square ones are resampled; for one on MNIST, its 28 by 28 pixels are
-    cropped; for one on a file of yours, larger ones are cropped.
+    A FILE is a PNG or JPEG picture of any size, or an .npz with images and, if it has them, labels.
+    Pictures are made grey if the network's are, and brought to the size of the run's own images
+    whole, with what is left beside them in the level of their border; then, for the built-in
+    network, cropped or enlarged as those were. Those that look inverted beside the run's images,
+    as ink on paper does, are named; --invert turns them. Other images than pictures must have the
+    run's shape and type.
     """
     history = open_history()
     record = history.find_run(run)
@@ -214,9 +163,9 @@ def predict_command(run: str, files: tuple[Path, ...], choice: Choice, json: boo
     parameters = parameters_of(choice.checkpoint(history, record), config.spec)
     if (source := find_source(history, config)) is not None:
         allow(source)
-    pictures = [read(file, config) for file in files]
-    for each in pictures:
-        _report_cropping(each, config)
+    pictures = read_pictures(files, config, invert=invert)
+    for notice in (notice for each in pictures for notice in each.notices):
+        say(notice)
     found = [row for each in pictures for row in predict(each, config, parameters)]
     if json:
         put(as_json([asdict(prediction) for prediction in found]))
@@ -224,16 +173,6 @@ def predict_command(run: str, files: tuple[Path, ...], choice: Choice, json: boo
         _put_table(found)
     _report_labels(found)
     return ExitCode.DONE
-
-
-def _report_cropping(pictures: Pictures, config: RunConfig) -> None:
-    """A user's own data set may have images of any size, and so may what was meant for another."""
-    if pictures.shape != pictures.images.shape[1:] and config.dataset not in KNOWN:
-        (rows, columns), side = pictures.shape, config.image_side
-        say(
-            f"{pictures.file}: of {rows} by {columns} pixels the {side} by {side} at the top left "
-            "are looked at, as of the run's own images"
-        )
 
 
 def _put_table(found: list[Prediction]) -> None:

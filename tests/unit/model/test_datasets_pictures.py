@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tapeworks.model.config import RunConfig
-from tapeworks.model.datasets import readers as png
+from tapeworks.model.datasets import load, pictures
 from tapeworks.model.datasets.fitting import enlarge
-from tapeworks.model.datasets.own_files import fit_images, read_images
-from tapeworks.model.datasets.readers import read_png
+from tapeworks.model.datasets.inputs import Appearance, find_appearance, fit_images, read_images
+from tapeworks.model.datasets.pictures import read_picture
 from tapeworks.model.errors import DatasetError
 from tests.support.own_networks import checked_config
 
@@ -43,25 +43,58 @@ def test_a_png_of_any_form_gives_its_grey_levels(
 ) -> None:
     form(LEVELS).save(tmp_path / "it.png")
 
-    images = read_png(tmp_path / "it.png")
+    images = read_picture(tmp_path / "it.png")
 
     assert images.dtype == np.uint8
     assert images.tolist() == [LEVELS.tolist()]
 
 
-def test_only_whole_png_files_of_a_bearable_size_are_read(
+def test_only_whole_pictures_of_a_bearable_size_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Image.fromarray(LEVELS).save(tmp_path / "it.png")
-    Image.fromarray(LEVELS).save(tmp_path / "gif.png", format="GIF")
+    grey = Image.fromarray(LEVELS)
+    grey.save(tmp_path / "it.png")
+    grey.save(tmp_path / "jpeg.png", format="JPEG")  # of another ending than it should have
+    grey.save(tmp_path / "gif.png", format="GIF")
+    (tmp_path / "directory.png").mkdir()
     content = (tmp_path / "it.png").read_bytes()
     (tmp_path / "half.png").write_bytes(content[: len(content) // 2])
-    for name, words in {"gif": "PNG picture", "half": "PNG picture", "no": "no file"}.items():
-        with pytest.raises(DatasetError, match=words):
-            read_png(tmp_path / f"{name}.png")
-    monkeypatch.setattr(png, "LARGEST_SIDE", 3)
+    (tmp_path / "empty.jpg").touch()
+    assert read_picture(tmp_path / "jpeg.png").shape == (1, 3, 4)
+    no_picture = "cannot be read as a PNG or JPEG picture"
+    for name in ("gif.png", "half.png", "empty.jpg"):
+        with pytest.raises(DatasetError, match=rf"{name} {no_picture}"):
+            read_picture(tmp_path / name)
+    for name in ("directory.png", "no.png"):
+        with pytest.raises(DatasetError, match=f"no file .*{name}"):
+            read_picture(tmp_path / name)
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 11)
     with pytest.raises(DatasetError, match=r"too large.*Received: 3 by 4"):
-        read_png(tmp_path / "it.png")
+        read_picture(tmp_path / "it.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2)
+    with pytest.raises(DatasetError, match=r"too large"):
+        read_picture(tmp_path / "it.png")
+
+
+def test_pictures_of_cameras_are_upright_and_in_true_colours(tmp_path: Path) -> None:
+    left = np.zeros((40, 60, 3), np.uint8)
+    left[:, :20] = (200, 0, 0)  # red, at what will be the top
+    turned = Image.Exif()
+    turned[0x0112] = 6  # its top is at its right
+    for mode in ("RGB", "CMYK"):
+        Image.fromarray(left).convert(mode).save(tmp_path / "it.jpg", exif=turned, quality=95)
+        [image] = read_picture(tmp_path / "it.jpg", in_colour=True)
+        assert image.shape == (60, 40, 3)
+        assert image[5, 20] == pytest.approx((200, 0, 0), abs=12)
+        assert image[50, 20] == pytest.approx((0, 0, 0), abs=12)
+
+
+def test_dark_ink_on_nothing_is_dark_on_white_and_a_film_its_first_picture(tmp_path: Path) -> None:
+    ink = Image.new("RGBA", (4, 3), (10, 10, 10, 0))
+    ink.putpixel((1, 1), (10, 10, 10, 255))
+    ink.save(tmp_path / "it.png", save_all=True, append_images=[Image.new("RGBA", (4, 3))])
+    [image] = read_picture(tmp_path / "it.png")
+    assert image.tolist() == [[255] * 4, [255, 10, 255, 255], [255] * 4]
 
 
 def test_an_npz_file_may_lack_labels(tmp_path: Path) -> None:
@@ -83,35 +116,77 @@ def _random(rows: int, columns: int) -> NDArray[np.uint8]:
     ("dataset", "size", "side"),
     [("mnist", (28, 28), 27), ("mnist", (28, 28), 20), ("own.npz", (30, 40), 27)],
 )
+@pytest.mark.parametrize("is_known", [True, False])
 def test_images_are_cropped_where_the_runs_own_were(
-    dataset: str, size: tuple[int, int], side: int
+    dataset: str, size: tuple[int, int], side: int, is_known: bool
 ) -> None:
-    images = _random(*size)
+    images, config = _random(*size), RunConfig(dataset=dataset, image_side=side)
+    own = Appearance(shape=size if is_known else None)
 
-    found = fit_images(images, RunConfig(dataset=dataset, image_side=side), Path("it"))
+    found = fit_images(images, config, own, Path("it.npz"))
 
     np.testing.assert_array_equal(found, images[:, :side, :side])
 
 
-def test_square_images_are_resampled_for_a_run_on_digits() -> None:
-    images = _random(8, 8)
-
-    np.testing.assert_array_equal(fit_images(images, RunConfig(), Path("it")), enlarge(images, 27))
+@pytest.mark.parametrize("dataset", ["digits", "own.npz"])
+def test_square_images_are_resampled_where_the_runs_own_were(dataset: str) -> None:
+    images, own = _random(8, 8), Appearance(shape=(8, 8))
+    found = fit_images(images, RunConfig(dataset=dataset), own, Path("it.npz"))
+    np.testing.assert_array_equal(found, enlarge(images, 27))
 
 
 @pytest.mark.parametrize("dataset", ["digits", "mnist", "own.npz"])
 def test_images_of_the_networks_side_stay_as_they_are(dataset: str) -> None:
-    images = _random(27, 27)
-
-    assert fit_images(images, RunConfig(dataset=dataset), Path("it")) is images
+    images, config = _random(27, 27), RunConfig(dataset=dataset)
+    assert fit_images(images, config, Appearance(shape=(28, 28)), Path("it")) is images
 
 
 @pytest.mark.parametrize(
-    ("dataset", "size"), [("digits", (8, 9)), ("mnist", (32, 32)), ("own.npz", (26, 40))]
+    ("dataset", "shape", "whole"),
+    [("digits", (8, 8), 27), ("mnist", (28, 28), 28), ("a.npz", (40, 40), 40), ("a.npz", None, 27)],
 )
-def test_images_unlike_the_runs_are_refused(dataset: str, size: tuple[int, int]) -> None:
-    with pytest.raises(DatasetError, match=rf"in it\.png.*Received: {size[0]} by {size[1]}"):
-        fit_images(_random(*size), RunConfig(dataset=dataset), Path("it.png"))
+def test_a_picture_of_any_size_is_brought_whole_and_in_proportion_to_the_runs_own(
+    dataset: str, shape: tuple[int, ...] | None, whole: int
+) -> None:
+    picture = np.full((1, 200, 300), 240, np.uint8)
+    picture[:, 60:140, 110:190] = 20  # a dark square in the middle, of 80 pixels
+
+    [found] = fit_images(
+        picture, RunConfig(dataset=dataset), Appearance(shape=shape), Path("a.jpg")
+    )
+
+    assert found.shape == (27, 27)
+    rows, columns = (np.flatnonzero((found < 130).any(axis)) for axis in (1, 0))
+    side = 80 * whole / 300
+    assert [len(rows), len(columns)] == pytest.approx([side, side], abs=1)
+    assert rows.mean() == pytest.approx((whole - 1) / 2, abs=0.6)
+    assert found[0].tolist() == [240] * 27  # beside the picture as at its border
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((9, 9), (30, 20)), ((9, 12, 1), (30, 20)), ((9, 9, 3), (5, 5, 3)), ((3, 4), (3, 4, 1))],
+)
+def test_pictures_of_any_size_fit_a_network_of_pictures(
+    shape: tuple[int, ...], size: tuple[int, ...]
+) -> None:
+    config = checked_config("own.npz", input_shape=shape)
+    found = fit_images(np.full((2, *size), 77, np.uint8), config, Appearance(), Path("it"))
+    assert found.shape == (2, *shape)
+    assert (found == 77).all()
+
+
+def test_a_picture_looks_inverted_that_is_bright_where_the_runs_own_are_dark(
+    tmp_path: Path,
+) -> None:
+    digits = load(RunConfig()).training.images
+    for levels, dataset in ((digits, "digits"), (255 - digits, str(tmp_path / "own.npz"))):
+        np.savez(tmp_path / "own.npz", images=levels, labels=np.tile([3, 6], 25))
+        appearance = find_appearance(RunConfig(dataset=dataset))
+        assert not any(map(appearance.is_inverted, levels))
+        assert all(map(appearance.is_inverted, 255 - levels))
+    assert not find_appearance(RunConfig(dataset="/nowhere.npz")).is_inverted(digits[0])
+    assert not Appearance(border=120).is_inverted(np.full((9, 9), 255, np.uint8))
 
 
 def test_a_picture_for_a_run_on_pictures_in_colour_keeps_its_colours(tmp_path: Path) -> None:
@@ -122,7 +197,9 @@ def test_a_picture_for_a_run_on_pictures_in_colour_keeps_its_colours(tmp_path: P
     images, labels = read_images(tmp_path / "it.png", config)
 
     assert labels is None
-    assert fit_images(images, config, tmp_path / "it.png").tolist() == [colours.tolist()]
+    assert fit_images(images, config, Appearance(), tmp_path / "it.png").tolist() == [
+        colours.tolist()
+    ]
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
@@ -130,7 +207,7 @@ def test_grey_pictures_have_three_equal_channels_in_colour(
     form: Callable[[NDArray[np.uint8]], Image.Image], tmp_path: Path
 ) -> None:
     form(LEVELS).save(tmp_path / "it.png")
-    images = read_png(tmp_path / "it.png", in_colour=True)
+    images = read_picture(tmp_path / "it.png", in_colour=True)
     assert images.dtype == np.uint8
     assert images.tolist() == [np.stack([LEVELS] * 3, axis=2).tolist()]
 
@@ -151,7 +228,7 @@ def test_images_of_the_run_s_shape_are_taken_as_they_are(
 
     found, labels = read_images(tmp_path / "it.npz", config)
 
-    fitted = fit_images(found, config, tmp_path / "it.npz")
+    fitted = fit_images(found, config, Appearance(), tmp_path / "it.npz")
     assert labels is not None
     assert labels.tolist() == [7, 0]
     assert (str(fitted.dtype), fitted.shape) == (dtype, images.shape)
@@ -160,10 +237,9 @@ def test_images_of_the_run_s_shape_are_taken_as_they_are(
 @pytest.mark.parametrize(
     ("shape", "dtype", "received"),
     [
-        ((4, 3), "uint8", r"uint8 of shape \(3, 4\)"),
         ((3, 4), "float32", r"uint8 of shape \(3, 4\)"),
         ((12,), "uint8", r"uint8 of shape \(3, 4\)"),
-        ((3, 5, 3), "uint8", r"uint8 of shape \(3, 4, 3\)"),
+        ((3, 5, 2), "uint8", r"uint8 of shape \(3, 4\)"),
     ],
 )
 def test_images_unlike_those_of_an_own_network_s_run_are_refused(
@@ -174,7 +250,7 @@ def test_images_unlike_those_of_an_own_network_s_run_are_refused(
     images, _ = read_images(tmp_path / "it.png", config)
     sentence = rf"it\.png like the run's, {dtype} of shape .*Received: {received}\.$"
     with pytest.raises(DatasetError, match=sentence):
-        fit_images(images, config, Path("it.png"))
+        fit_images(images, config, Appearance(), Path("it.png"))
 
 
 def test_targets_are_no_labels_of_images_to_predict(tmp_path: Path) -> None:
