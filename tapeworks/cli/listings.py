@@ -154,11 +154,12 @@ def number_columns(found: Listing) -> set[int]:
 
 def _csv_line(row: Sequence[Value]) -> str:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\r\n").writerow(map(_harmless, row))  # so both are quoted
+    csv.writer(text, lineterminator="\r\n").writerow(map(harmless, row))  # so both are quoted
     return text.getvalue().removesuffix("\r\n")
 
 
-def _harmless(cell: Value) -> Value:
+def harmless(cell: Value) -> Value:
+    """The value, or text that no spreadsheet takes for a formula and no terminal for a command."""
     if not isinstance(cell, str):
         return cell
     text = visible_lines(cell)

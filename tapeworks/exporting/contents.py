@@ -10,6 +10,7 @@ from typing import Any
 
 from tapeworks.cli.choices import Choice
 from tapeworks.cli.describe import as_json, run_values
+from tapeworks.cli.listings import harmless
 from tapeworks.errors import UsageError
 from tapeworks.exporting.forms import Form
 from tapeworks.storage.history import History
@@ -66,7 +67,9 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row | {"started_at": row["started_at"].isoformat()} for row in rows)
+    for row in rows:
+        told = {"run_name": harmless(row["run_name"]), "started_at": row["started_at"].isoformat()}
+        writer.writerow(row | told)
     return text.getvalue().encode()
 
 
