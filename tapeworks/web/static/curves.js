@@ -30,12 +30,19 @@ function look(chart, line) {
   return { stroke: colour(name), dash };
 }
 
+// Training images' lines are pale behind those of held-out images.
+function isBehind(chart, line) {
+  const seen = (values) => values.filter((value) => value != null).length;
+  return !line.dots && chart.lines.some((one) => one.dots && one.run === line.run && seen(one.values) > 1);
+}
+
 function series(chart, line) {
   const { stroke, dash } = look(chart, line);
   const looks = line.dots
-    ? { paths: () => null, points: { show: true, size: 7, fill: colour("--panel"), stroke, width: 2 } }
+    ? { width: 1.5, dash, points: { show: true, size: 7, fill: colour("--panel"), stroke, width: 2 } }
     : { width: 1.5, dash, points: { show: isAlone } };
-  return { label: line.label, show: !isHidden(chart, line), stroke, spanGaps: true, ...looks };
+  const shade = isBehind(chart, line) ? `color-mix(in srgb, ${stroke} 45%, transparent)` : stroke;
+  return { label: line.label, show: !isHidden(chart, line), stroke: shade, spanGaps: true, ...looks };
 }
 
 function tick(value) {
@@ -71,7 +78,7 @@ function options(chart, figure) {
 function show(chart) {
   const data = [chart.places, ...chart.lines.map((line) => line.values)];
   const kind = JSON.stringify([chart.title, chart.logarithmic,
-    chart.lines.map((line) => [line.label, line.dots])]);
+    chart.lines.map((line) => [line.label, line.dots, isBehind(chart, line)])]);
   const old = drawn.get(chart.name);
   if (old && old.kind === kind) return refresh(old, chart, data);
   const figure = old ? old.figure : frame(chart.name);
