@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-slow test-long test-fast check audit format simulate fuzz bench bench-engine bench-networks bench-scaling bench-paced bench-long bench-large bench-signing bench-history bench-web bench-web-beside bench-multi-worker chaos screenshots openapi lock clean
+.PHONY: help train test test-slow test-long test-fast check audit format simulate fuzz bench bench-engine bench-networks bench-scaling bench-paced bench-long bench-large bench-signing bench-start-up bench-history bench-web bench-web-beside bench-multi-worker chaos screenshots openapi lock clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ bench-large: $(VENV)/.runtime  ## Measure iterations over 60,000 images, and the
 
 bench-signing: $(VENV)/.runtime  ## Time training with a signing key and without (MNIST in TAPEWORKS_DATA_DIR)
 	$(BIN)/python -m benchmarks.signing
+
+bench-start-up: $(VENV)/.runtime  ## Measure the processor time of a worker's start, and of TensorFlow loaded our way and the plain way
+	$(BIN)/python -m benchmarks.start_up
 
 bench-history: $(VENV)/.development  ## Ask 20,000 runs of 2,000,000 iterations, on SQLite and PostgreSQL (3 GB of disk)
 	$(BIN)/python -m benchmarks.history

@@ -94,6 +94,14 @@ def _told(line: str, benchmark: str) -> dict[str, float]:
     return {name: float(value) for name, value in (word.split("=") for word in words)}
 
 
+def test_start_up_tells_each_part_and_the_ratio_of_two_ways() -> None:
+    *parts, last = _run("benchmarks.start_up", "--rounds", "1")
+
+    names = ["python", "queue", "tensorflow", "compiling", "plain_tensorflow"]
+    assert [line.split()[0] for line in parts] == names
+    assert 0 < _told(last, "start_up")["tensorflow_ratio"] < 1
+
+
 def test_networks_compares_ways_that_have_the_same_losses() -> None:
     ways = ["microbatch", "keras", "per-image"]
     lines = _run("benchmarks.networks", *_SHORT, "--parts", "ways", "--ways", *ways)

@@ -1,4 +1,4 @@
-"""TensorFlow's import writes nothing that nobody asked for, and hides nothing else."""
+"""TensorFlow's import writes and loads nothing that nobody asked for, and hides nothing else."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ from tests.support.processes import ROOT
 
 #: A module of TensorFlow's that is imported meanwhile, and says something of its own.
 PROGRAM = """
-import os, sys, importlib.abc
+import gc, os, sys, importlib.abc
 class Speaking(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name == "tensorflow":
             os.write(2, b"a word of another library\\n")
+            collecting.append(gc.isenabled())
+        if name == "jax":
+            sys.stderr.write("looked for JAX\\n")
+collecting = []
 sys.meta_path.insert(0, Speaking())
 from tapeworks.model.engine.runtime import tf
-sys.stderr.write("afterwards\\n")
+collecting.append(gc.isenabled())
+sys.stderr.write(f"afterwards, collecting {collecting}\\n")
+assert not {"jax", "keras.src.optimizers"} & sys.modules.keys()
 """
 
 
-def test_of_what_the_import_writes_only_the_notice_of_onednn_is_left_out() -> None:
+def test_the_import_writes_no_notice_of_onednn_loads_nothing_unused_and_collects_no_garbage() -> (
+    None
+):
     command = [sys.executable, "-c", PROGRAM]
     process = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    assert process.stderr == "a word of another library\nafterwards\n"
+    told = "a word of another library\nafterwards, collecting [False, True]\n"
+    assert process.stderr == told
     assert process.stdout == ""
