@@ -49,7 +49,7 @@ def choose_form(output: str | os.PathLike[str] | None, asked: Form | None = None
     told = _tell_form(os.fspath(output))
     if asked is None:
         return told or _name_form(Path(output), os.fspath(output))
-    if told not in {None, asked} and not (told is Form.SAVEDMODEL and Path(output).is_dir()):
+    if told not in {None, asked} and not (told is Form.SAVEDMODEL and _is_directory(output)):
         raise UsageError(
             f"The name of the output tells of {told}. Expected another name, or no --to. "
             f"Received: --to {asked} --output {os.fspath(output)}."
@@ -62,8 +62,15 @@ def choose_form(output: str | os.PathLike[str] | None, asked: Form | None = None
 def _tell_form(output: str) -> Form | None:
     """The form that the name tells, or the directory that is there."""
     form = ENDINGS.get(Path(output).suffix.lower())
-    is_directory = output.endswith(os.sep) or (form is None and Path(output).is_dir())
+    is_directory = output.endswith(os.sep) or (form is None and _is_directory(output))
     return Form.SAVEDMODEL if is_directory else form
+
+
+def _is_directory(output: str | os.PathLike[str]) -> bool:
+    try:
+        return Path(output).is_dir()
+    except OSError:  # the check of the place says what is wrong with it
+        return False
 
 
 def _name_form(path: Path, output: str) -> Form:

@@ -76,7 +76,8 @@ def test_a_file_of_settings_that_its_parser_stumbles_over(
         f"train --workers 0 --plot {LONG}.png",
         f"train --workers 0 --plot {LONG}/curve.png",
         f"plot x --output {LONG}.svg",
-        f"export x --output {LONG}",
+        f"export x --output {LONG}.csv",
+        f"export x --to csv --output {LONG}",
     ],
 )
 def test_a_name_that_is_too_long_for_a_file(line: str, call: Call) -> None:

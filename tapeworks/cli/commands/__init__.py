@@ -65,7 +65,9 @@ COMMANDS = {
     "images": Place(
         "images", "List the images of a run with the highest losses, or those with these numbers."
     ),
-    "export": Place("export", "Write a run's history, parameters or network to a file."),
+    "export": Place(
+        "export", "Write runs' histories, or a run's parameters or network, to a file."
+    ),
     "evaluate": Place(
         "trained",
         "Measure loss and accuracy of a run's parameters on images that it was not trained on.",
