@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from tapeworks.storage.records import ImageValues
+from tapeworks.cli.given import LARGEST as ALL
+from tapeworks.plotting.hardest import RunImage, as_values, find_images
+from tapeworks.plotting.image_losses import By
+from tapeworks.plotting.kinds import check_iterations
+from tapeworks.storage.history import History
+from tapeworks.storage.records import ImageValues, RunRecord
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -41,4 +46,27 @@ def make_image_frame(values: ImageValues) -> DataFrame:
             if values.predictions is None
             else np.frombuffer(values.predictions, np.uint8),
         }
+    )
+
+
+def make_hardest_frame(history: History, run: RunRecord, by: By, limit: int | None) -> DataFrame:
+    """A row per image, those with the highest losses first."""
+    import pandas
+
+    check_iterations(run, None)
+    images = find_images(history, run, by=by, limit=ALL if limit is None else limit)
+    names = list(RunImage.__dataclass_fields__)
+    return pandas.DataFrame([as_values(image) for image in images], columns=names)
+
+
+def make_prediction_frame(predictions: Sequence[Mapping[str, Any]]) -> DataFrame:
+    """A row per image; the label that it has in its file is missing where there is none."""
+    import pandas
+
+    return pandas.DataFrame(
+        [
+            {name: value for name, value in one.items() if name != "probabilities"}
+            | {f"p_{label}": share for label, share in one["probabilities"].items()}
+            for one in predictions
+        ]
     )

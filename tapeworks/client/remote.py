@@ -45,6 +45,14 @@ if TYPE_CHECKING:
 #: Rows of a query: the most that are given.
 MOST_ROWS = 10_000
 
+#: The parts of a history that no page gives, and the words for them.
+NOT_GIVEN = {
+    "database": "what is stored of a run's images",
+    "image_values_of": "the losses of images over all iterations",
+    "list_recorded_iterations": "the losses of images over all iterations",
+    "network_source": "the code of a network",
+}
+
 Kind = TypeVar("Kind")
 
 
@@ -182,6 +190,13 @@ class RemoteHistory:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    def __getattr__(self, name: str) -> Any:
+        if name not in NOT_GIVEN:
+            raise AttributeError(name)
+        raise UsageError(
+            f"A web page does not give {NOT_GIVEN[name]}; use a client of the database itself."
+        )
+
     @property
     def queue(self) -> RemoteHistory:
         """The requests that anybody may make."""
@@ -210,6 +225,37 @@ class RemoteHistory:
             while True:
                 path = f"{_path(run_id)}/iterations/{first + len(found)}"
                 found.append(as_kind(IterationRecord, self._connection.get(path)))
+        return found
+
+    def curve(self, run: RunRecord) -> list[IterationRecord]:
+        """The run's iterations after those of the runs that it goes on from."""
+        inherited = [
+            record
+            for ancestor, until in self._ancestors(run)
+            for record in self.iterations(ancestor.id)
+            if record.iteration < until
+        ]
+        return inherited + self.iterations(run.id)
+
+    def list_inherited_evaluations(
+        self, run: RunRecord
+    ) -> list[tuple[RunRecord, EvaluationRecord]]:
+        """The evaluations of the runs that it goes on from, on their way to it, in order."""
+        return [
+            (ancestor, evaluation)
+            for ancestor, until in self._ancestors(run)
+            for evaluation in self.evaluations(ancestor.id)
+            if evaluation.completed_iterations <= until
+        ]
+
+    def _ancestors(self, run: RunRecord) -> list[tuple[RunRecord, int]]:
+        """Those that were not deleted, the oldest first, with the iterations it has of each."""
+        found = list[tuple[RunRecord, int]]()
+        with suppress(RunNotFound):
+            while run.parent_id and run.parent_iterations:
+                until = run.parent_iterations
+                run = self.find_run(run.parent_id)
+                found.insert(0, (run, until))
         return found
 
     def ledger(self, run_id: str, iteration: int | None = None) -> list[LedgerRecord]:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never, Unpack
 
 from tapeworks.cli import given
 from tapeworks.cli.given import Described, Noted
-from tapeworks.client.frames import make_frame, make_image_frame
+from tapeworks.client.frames import (
+    make_frame,
+    make_hardest_frame,
+    make_image_frame,
+    make_prediction_frame,
+)
 from tapeworks.client.notebooks import run_html
+from tapeworks.client.plots import Picture, PlotOptions, draw, read_by
+from tapeworks.client.trained import Images, Trained, read_choice
 from tapeworks.client.waiting import LOOK_SECONDS, follow, is_over
 from tapeworks.cluster.program_progress import choose_display
 from tapeworks.model.config import RunConfig, restore_config
@@ -130,15 +139,24 @@ class Run:
         """Loss and accuracy on held-out images, in the order of their iterations."""
         return make_frame(EvaluationRecord, self._history.evaluations(self.id))
 
-    def images(self, iteration: int) -> DataFrame:
-        """A row per image of an iteration: its number in the data, loss, gradient norm, prediction.
+    def images(
+        self, iteration: int | None = None, *, by: str = "last", limit: int | None = None
+    ) -> DataFrame:
+        """A row per image of an iteration, in the order of its image set; or per image of the run.
 
-        The prediction is an index into the run's classes. What the network or its gradients do not
-        give is missing in every row: NaN, or pandas.NA. Raises storage's `IterationNotFound`, or
-        `IterationNotRecorded` for one of which these were not stored (`record_images_every`).
+        Of an iteration: its number in the data, loss, gradient norm, and the prediction as an index
+        into the run's classes. What the network or its gradients do not give is missing in every
+        row: NaN, or pandas.NA. Raises storage's `IterationNotFound`, or `IterationNotRecorded` for
+        one of which these were not stored (`record_images_every`).
+
+        Without an iteration, what `tapeworks images` lists: those with the highest losses first,
+        by the `last` known one or by the `mean`, with labels, `limit` of them or all.
         """
+        most = given.read_optional(given.read_count, "limit", limit)
+        if iteration is None:
+            return make_hardest_frame(self._history, self.record, read_by("by", by), most)
         values = self._history.image_values(self.id, given.read_whole("iteration", iteration))
-        return make_image_frame(values)
+        return make_image_frame(values)[:most]
 
     def parameters(self, completed_iterations: int | None = None) -> Arrays:
         """The arrays after so many iterations, or the newest, by name.
@@ -147,6 +165,74 @@ class Run:
         """
         after = given.read_optional(given.read_whole, "completed_iterations", completed_iterations)
         return from_bytes(self._history.checkpoint(self.id, after).parameters)
+
+    # Its use
+
+    def plot(self, kind: str = "loss", *beside: Run, **options: Unpack[PlotOptions]) -> Picture:
+        """A picture as `tapeworks plot` draws it, of this run and those beside it.
+
+        A notebook shows it, its `save` writes it. Raises `UsageError` for one that cannot be.
+        """
+        runs = {run.id: run.refresh().record for run in (self, *beside)}
+        return draw(self._history, list(runs.values()), kind, options)
+
+    def evaluate(
+        self,
+        *,
+        after: int | None = None,
+        best: str | None = None,
+        test_images: int | None = None,
+        workers: int = 0,
+    ) -> EvaluationRecord:
+        """Measure the newest parameters on held-out images, or those after so many iterations.
+
+        `best` chooses those with the best held-out "loss" or "accuracy". Needs the data set on this
+        machine, and writes nothing into the history. Raises model's `DatasetError`, storage's
+        `CheckpointNotFound`, and `UsageError` for a run that holds no images out.
+        """
+        images = given.read_optional(given.read_count, "test_images", test_images)
+        count = given.read_whole("workers", workers)
+        return self._trained(after, best).evaluate(images, count)
+
+    def predict(
+        self,
+        images: Images,
+        *,
+        after: int | None = None,
+        best: str | None = None,
+        invert: bool = False,
+    ) -> DataFrame:
+        """Tell what images show: a row for each, with a column of probabilities for every label.
+
+        `images` is an array (images, rows, columns), or the path of a picture or an .npz file, or a
+        list of paths, fitted and refused as `tapeworks predict` does; what looks inverted is a
+        warning. Parameters are chosen as by `evaluate`. Raises model's `DatasetError`, and
+        `UsageError` for other files.
+        """
+        return make_prediction_frame(
+            self._trained(after, best).predict(images, invert=given.read_truth("invert", invert))
+        )
+
+    def export(
+        self,
+        output: str | os.PathLike[str],
+        *,
+        to: str | None = None,
+        after: int | None = None,
+        best: str | None = None,
+    ) -> Path:
+        """Write history, parameters or network to a file, by its ending, as `tapeworks export`.
+
+        Raises `UsageError` for an unknown or contradicting ending, and `OutputFailed`.
+        """
+        given.read_path("output", output)  # whose slash at the end, if it has one, tells a form
+        place = os.path.expanduser(os.fsdecode(output))  # noqa: PTH111 - Path has no such slash
+        return self._trained(after, best).export(place, to)
+
+    def _trained(self, after: int | None, best: str | None) -> Trained:
+        chosen = given.read_optional(given.read_whole, "after", after)
+        choice = read_choice(chosen, best)
+        return Trained(history=self._history, run=self.refresh().record, choice=choice)
 
     # What may be wished of it
 

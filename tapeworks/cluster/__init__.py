@@ -1,1 +1,1 @@
-"""Redis, workers and web page that a command starts for itself, and its progress."""
+"""Redis, workers and web page that a command starts for itself, its progress, and work apart."""

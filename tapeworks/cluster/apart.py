@@ -21,6 +21,9 @@ from tapeworks.model.hash_order import VALUE, VARIABLE
 from tapeworks.wire.errors import WorkerExited
 from tapeworks.workers.foreign import without_foreign
 
+#: The file of a run's parameters in the directory that a task names.
+PARAMETERS_FILE = "parameters.safetensors"
+
 #: Seconds that the process has to end in after its task: its workers finish what they have in hand.
 END_SECONDS = 15.0
 

@@ -10,7 +10,7 @@ from types import FrameType
 
 from tapeworks.cli.output import say
 from tapeworks.cluster.embedded import start_cluster
-from tapeworks.cluster.progress import MakeBar, Progress, terminal_bar
+from tapeworks.cluster.progress import Progress
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets import Split
 from tapeworks.model.networks.own.allowed import allow
@@ -83,7 +83,7 @@ class Session:
     pinned: bool  #: has each worker on a core of its own, if there are as many
     tell: Callable[[str], None] = say  #: shows the user a sentence
     tell_at_once: Callable[[str], None] = tell_at_once  #: likewise, within a signal's handler
-    make_bar: MakeBar = terminal_bar  #: shows the user the run's progress
+    make_progress: Callable[[int, int], Progress] = Progress  #: shows the user how far the run is
 
     def run(self, run: RunRecord, config: RunConfig, data: Split) -> RunRecord:
         """Drive the run to its end, or until the control stops it.
@@ -120,7 +120,7 @@ class Session:
             if news := means.check():
                 progress.notice(news)
 
-        with Progress(config.iterations, run.completed_iterations, self.make_bar) as progress:
+        with self.make_progress(config.iterations, run.completed_iterations) as progress:
             driver = Driver(
                 history=self.history,
                 dispatcher=means.dispatcher,

@@ -12,9 +12,9 @@ from tapeworks.cli.files import check_directory_writable, check_writable, write_
 from tapeworks.errors import UsageError
 from tapeworks.exporting.contents import export_content
 from tapeworks.exporting.forms import HISTORIES, NETWORKS, TEXTS, Form, choose_form
-from tapeworks.model.config import restore_config
+from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.storage.history import History
-from tapeworks.storage.records import RunRecord
+from tapeworks.storage.records import CheckpointRecord, RunRecord
 
 #: The file that the directory of every SavedModel holds.
 SAVED_MODEL_MARK = "saved_model.pb"
@@ -73,15 +73,23 @@ def write_export(history: History, runs: Sequence[RunRecord], export: Export) ->
 
 def _write_network(history: History, run: RunRecord, export: Export, output: Path) -> None:
     checkpoint = export.choice.checkpoint(history, run)
+    write_network(restore_config(run.configuration), checkpoint, export.form, output)
+
+
+def write_network(
+    config: RunConfig, checkpoint: CheckpointRecord, form: Form, output: Path
+) -> None:
+    """Write the built-in network with a checkpoint's parameters as a Keras model.
+
+    Raises `UsageError` for a user's network, and `OutputFailed`.
+    """
     from tapeworks.exporting import keras_model  # takes seconds: it loads TensorFlow and Keras
 
-    config = restore_config(run.configuration)
     if not config.is_built_in:
         raise UsageError(
-            f"Only the built-in network can be exported as {export.form}; export the parameters "
+            f"Only the built-in network can be exported as {form}; export the parameters "
             f"of {config.network} with --to safetensors, and build your own model around them."
         )
-    arrays = parameters_of(checkpoint, config.spec)
-    model = keras_model.keras_model(config.built_in, arrays)
+    model = keras_model.keras_model(config.built_in, parameters_of(checkpoint, config.spec))
     with write_whole(output) as complete:
-        keras_model.write(model, complete, as_directory=export.form is Form.SAVEDMODEL)
+        keras_model.write(model, complete, as_directory=form is Form.SAVEDMODEL)

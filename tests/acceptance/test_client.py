@@ -113,7 +113,7 @@ def test_waiting_ends_at_the_time_that_was_given(client: tapeworks.Client) -> No
 
 
 def test_the_documented_programs_run(
-    client: tapeworks.Client, start: Start, capsys: pytest.CaptureFixture[str]
+    client: tapeworks.Client, start: Start, call: Call, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", document, re.DOTALL)
@@ -127,6 +127,9 @@ def test_the_documented_programs_run(
         ]
         assert told.splitlines()[-1] == shown.splitlines()[-1]
         assert "completed 20/20" in told or "completed" not in shown
+    here = client.run("here")
+    assert call("train --iterations 20 --test-images 100 --workers 0 --name there").code == 0
+    assert here.record.parameters_digest == client.run("there").record.parameters_digest
 
 
 def test_every_method_is_documented() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -13,27 +13,18 @@ from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.option_kinds import PathType, Whole
 from tapeworks.cli.output import put, put_table, say
-from tapeworks.cluster.session import Onlooker, interruptible, means_for
-from tapeworks.errors import ExitCode, UsageError
-from tapeworks.model import datasets
+from tapeworks.cluster.evaluating import choose_images, evaluate
+from tapeworks.errors import ExitCode
 from tapeworks.model.config import RunConfig, restore_config
-from tapeworks.model.datasets.source import ImageData
 from tapeworks.model.networks.own.allowed import allow
 from tapeworks.prediction import Prediction, predict, read_pictures
-from tapeworks.scheduler.driving.driver import check_images, find_source, images_digest
-from tapeworks.scheduler.driving.keeper import Control
-from tapeworks.scheduler.training import measure
+from tapeworks.scheduler.driving.driver import find_source
 from tapeworks.storage.records import (
-    CheckpointRecord,
     EvaluationRecord,
-    RunRecord,
     iteration_count,
     loss_text,
     sum_words,
 )
-
-#: What is said when the user does not wait.
-STOPPED = "The evaluation was stopped; the history is as it was."
 
 EVALUATE_EPILOG = """\b
 Examples:
@@ -76,47 +67,14 @@ def evaluate_command(
     history = open_history()
     record = history.find_run(run)
     checkpoint = choice.checkpoint(history, record)
-    config = _configuration(record, test_images)
-    parameters_of(checkpoint, config.spec)
-    data = datasets.load(config)
-    check_images(record, images_digest(data))
-    source = find_source(history, config)
-    evaluation = _measure(record, config, source, checkpoint, data.test, workers)
+    source = find_source(history, restore_config(record.configuration))
+    config = choose_images(record, test_images)
+    evaluation = evaluate(record, config, checkpoint, source, workers)
     if json:
         put(as_json({**asdict(evaluation), "classes": config.classes}))
     else:
         _put_lines(evaluation, config)
     return ExitCode.DONE
-
-
-def _configuration(run: RunRecord, test_images: int | None) -> RunConfig:
-    config = restore_config(run.configuration)
-    if not (config.test_images or test_images):
-        raise UsageError(
-            f"Run {run.id} holds no images out; say how many to take with --test-images."
-        )
-    return config.model_copy(update={"test_images": test_images or config.test_images})
-
-
-def _measure(
-    run: RunRecord,
-    config: RunConfig,
-    source: str | None,
-    checkpoint: CheckpointRecord,
-    images: ImageData,
-    workers: int,
-) -> EvaluationRecord:
-    control, anywhere = Control(), replace(run, fingerprint=None)  # nobody compares these bits
-    with (
-        interruptible(control, "Stopping"),
-        means_for(anywhere, config, source, workers, None, control) as means,
-    ):
-        onlooker = Onlooker(means=means, control=control, tell=say, stopped=STOPPED)
-        means.dispatcher.begin(run.id, config.spec, None, allow_mixed=False)
-        try:
-            return measure(config, run.term, checkpoint, means.dispatcher, images, onlooker)
-        finally:
-            means.dispatcher.end(run.id, run.term)
 
 
 def _put_lines(evaluation: EvaluationRecord, config: RunConfig) -> None:
