@@ -18,6 +18,7 @@ from tapeworks.storage.records import (
     best,
     iteration_count,
     loss_text,
+    sum_words,
 )
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
         *_wishes(run, values["tags"]),
         *_network(run),
         ("iterations", f"{run.completed_iterations} of {run.iterations}"),
-        ("loss", loss_range(run.first_loss, run.final_loss)),
+        ("loss", loss_words(run)),
     ]
     lines += evaluation_lines(history.evaluations(run.id))
     lines += [
@@ -74,9 +75,11 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
     return lines + [(f"  {name}", value) for name, value in setting_texts(run).items()]
 
 
-def loss_range(first: float | None, last: float | None) -> str:
-    """The losses of the first and of the newest iteration."""
-    return f"{loss_text(first)} at first, {loss_text(last)} at last"
+def loss_words(run: RunRecord) -> str:
+    """The losses of the first and of the newest iteration, and what they are the sum over."""
+    config = _config(run)
+    unit = f", {sum_words(config.images_in_an_iteration)}" if config else ""
+    return f"{loss_text(run.first_loss)} at first, {loss_text(run.final_loss)} at last{unit}"
 
 
 def gradient_form(run: RunRecord) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from tapeworks.cli.describe import loss_range
+from tapeworks.cli.describe import loss_words
 from tapeworks.storage.records import RunRecord
 
 #: Characters of a text that a cell shows; a reason may have thousands.
@@ -22,17 +22,11 @@ def run_html(run: RunRecord, tags: Iterable[str]) -> str:
         ("tags", _cell(", ".join(tags))),
         ("status", _cell(f"{run.status}{f': {run.reason}' if run.reason else ''}")),
         ("iterations", f"{bar} {done}"),
-        ("loss", _cell(_course(run.first_loss, run.final_loss))),
+        ("loss", _cell(None if run.final_loss is None else loss_words(run))),
         ("held-out accuracy", "" if run.test_accuracy is None else f"{run.test_accuracy:.1%}"),
     ]
     lines = (f"<tr><th>{label}</th><td>{cell}</td></tr>" for label, cell in rows if cell)
     return f"<table><tbody>{''.join(lines)}</tbody></table>"
-
-
-def _course(first: float | None, last: float | None) -> str:
-    if first is None or last is None:
-        return ""
-    return loss_range(first, last)
 
 
 def _cell(text: str | None) -> str:

@@ -210,7 +210,7 @@ def test_watch_of_a_finished_run_tells_how_it_went(trained: dict[str, Any], call
     watched = call("watch first")
     assert watched.code == 0
     assert "iteration 5/5" in watched.err
-    assert watched.last_words == f"Run {trained['id']} is completed"
+    assert watched.last_words == f"Run {trained['id']} (first) is completed"
 
 
 @pytest.mark.parametrize(("name", "begins"), [("a.png", PNG), ("b.svg", b"<?xml"), ("C.PNG", PNG)])

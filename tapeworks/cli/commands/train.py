@@ -12,7 +12,7 @@ import click
 
 from tapeworks.cli.completion import complete_run
 from tapeworks.cli.connection import open_history, open_or_make_history
-from tapeworks.cli.describe import as_json, evaluation_words, loss_range, run_values
+from tapeworks.cli.describe import as_json, evaluation_words, loss_words, run_values
 from tapeworks.cli.descriptions import with_name_options
 from tapeworks.cli.destinations import full_name, is_stdout
 from tapeworks.cli.files import check_writable, write_file
@@ -31,7 +31,7 @@ from tapeworks.plotting.kinds import Wanted, content, picture, picture_format
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.submission import new_run, prepare_runs
 from tapeworks.storage.history import History
-from tapeworks.storage.records import RunRecord, RunStatus, iteration_count, sum_words
+from tapeworks.storage.records import RunRecord, RunStatus, iteration_count
 
 
 @click.command("train", epilog="Example: tapeworks train --dataset mnist --images 200 --workers 2")
@@ -74,7 +74,8 @@ def train_command(
 ) -> int:
     """Train on this machine: in this process, or with a queue and worker processes of its own.
 
-    Workers use the Redis at TAPEWORKS_REDIS_URL, or a private one that is started.
+    Workers use the Redis at TAPEWORKS_REDIS_URL, or a private one that is started. A loss is the
+    sum over the images of an iteration.
     """
     picture_format(plot or LOSS_CURVE)
     check_writable(plot or LOSS_CURVE)
@@ -147,8 +148,7 @@ def _summarise(
     done = f"{run.status.value} after {iteration_count(run.completed_iterations)}{reason}"
     tell(visible(f"run        {run.label}, {done}"))
     if records:
-        losses = loss_range(records[0].loss, records[-1].loss)
-        tell(f"loss       {losses}, {sum_words(records[-1].images)}")
+        tell(f"loss       {loss_words(run)}")
     for evaluation in history.evaluations(run.id)[-1:]:
         measure, number = evaluation_words(evaluation)
         tell(f"{measure:10} {number} of {evaluation.images} held-out images")

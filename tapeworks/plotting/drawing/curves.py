@@ -14,6 +14,7 @@ from matplotlib.ticker import PercentFormatter
 
 from tapeworks.plotting.curves import Curves, Line, Measure
 from tapeworks.plotting.style import COLOURS, DASHES, GRID, bare, logarithmic, plain, whole_numbers
+from tapeworks.storage.records import sum_words
 
 #: Inches of the axes; the legend stands beside them.
 WIDTH, HEIGHT = 7.0, 4.5
@@ -171,7 +172,8 @@ def _what(curves: Curves) -> str:
         return "Accuracy"
     if curves.measure is Measure.GRADIENT_NORM:
         return "Norm of the mean gradient"
-    return "Loss per image" if curves.images == 1 else f"Loss per {curves.images:,} images"
+    images = curves.images or 1
+    return f"Loss, {sum_words(images)}" if images > 1 else "Loss per image"
 
 
 def _legend_beside(

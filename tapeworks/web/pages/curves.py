@@ -28,7 +28,7 @@ from tapeworks.plotting.curves import (
 from tapeworks.plotting.kinds import picture
 from tapeworks.storage.glances import LAST_ITERATION, sample_curve
 from tapeworks.storage.history import History
-from tapeworks.storage.records import EvaluationRecord, RunRecord
+from tapeworks.storage.records import EvaluationRecord, RunRecord, sum_words
 from tapeworks.web.site import Site
 from tapeworks.workers.printable import visible
 
@@ -135,7 +135,7 @@ def title(curves: Curves) -> str:
     """The measure, with what a loss is the sum over."""
     if curves.images is None:
         return curves.measure.value.capitalize()
-    return f"Loss, sum over {curves.images} images" if curves.images > 1 else "Loss per image"
+    return f"Loss, {sum_words(curves.images)}" if curves.images > 1 else "Loss per image"
 
 
 def _columns(line: Line, places: Sequence[int], lines: int) -> list[dict[str, Any]]:

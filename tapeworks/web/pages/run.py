@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import QueryParams
 
-from tapeworks.cli.describe import evaluation_lines, loss_range, setting_text, setting_texts, size
+from tapeworks.cli.describe import evaluation_lines, loss_words, setting_text, setting_texts, size
 from tapeworks.cli.given import read_whole
 from tapeworks.cluster.progress import Pace
 from tapeworks.comparison.runs import settings_of
@@ -197,7 +197,7 @@ def clock(moment: datetime | None) -> str:
 def facts(history: History, run: RunRecord) -> list[tuple[str, str]]:
     """Labels and texts beside its status."""
     told = [
-        ("loss", loss_range(run.first_loss, run.final_loss)),
+        ("loss", loss_words(run)),
         *evaluation_lines(history.evaluations(run.id)),
         ("priority", str(run.priority)),
         ("note", run.note or ""),

@@ -62,8 +62,8 @@ class TestCurves:
     @pytest.mark.parametrize(
         ("measure", "images", "words"),
         [
-            (Measure.LOSS, 50, "Loss per 50 images"),
-            (Measure.LOSS, 60000, "Loss per 60,000 images"),
+            (Measure.LOSS, 50, "Loss, sum over 50 images"),
+            (Measure.LOSS, 60000, "Loss, sum over 60,000 images"),
             (Measure.LOSS, 1, "Loss per image"),
             (Measure.ACCURACY, None, "Accuracy"),
             (Measure.GRADIENT_NORM, None, "Norm of the mean gradient"),
