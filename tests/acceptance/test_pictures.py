@@ -53,6 +53,26 @@ def test_several_runs_are_drawn_in_one_picture_each_once(
     assert [picture.count(f"<!-- {name} -->") for name in ("one", "other")] == [1, 1]
 
 
+def test_a_grid_is_drawn_by_its_name_without_runs_that_have_not_begun(
+    history: History, call: Call
+) -> None:
+    for number in (1, 2, 3):
+        losses, run_id = LOSSES[: 3 - number], f"20261130-000000000-{number}"
+        tell(
+            history,
+            losses,
+            name=f"grid-{number}",
+            run_id=run_id,
+            settings={"seed": number, "iterations": 3},
+        )
+    called = call("plot grid --json")
+    assert [line["label"] for line in called.values["lines"]] == ["seed=1", "seed=2"]
+    assert called.err == "2 of 3 runs of grid have an iteration to draw.\n"
+    assert [run["name"] for run in call("compare grid --json").values["runs"]] == [
+        f"grid-{number}" for number in (1, 2, 3)
+    ]
+
+
 def test_a_picture_may_be_a_pdf(history: History, call: Call) -> None:
     assert call("plot one --output curve.pdf").code == 0
     assert Path("curve.pdf").read_bytes().startswith(b"%PDF")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tapeworks.comparison.runs import (
 from tapeworks.comparison.texts import bits_lines, reference_labels, table
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.plotting.kinds import Wanted, content, picture, picture_format
+from tapeworks.storage.glances import find_named
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord
 
@@ -52,7 +54,7 @@ def compare_command(
     """Show what tells runs apart: differing settings, losses, digests.
 
     Of runs that have one configuration it says whether they have the same bits, and if not, where
-    they differ first.
+    they differ first. The name of a grid means its newest runs.
     """
     if plot is not None:
         picture_format(plot)
@@ -77,7 +79,8 @@ def compare_command(
 
 def _find_runs(history: History, references: Sequence[str]) -> list[RunRecord]:
     """The runs in the order of the call, each once."""
-    found = {run.id: run for run in map(history.find_run, references)}
+    named = (find_named(history.database, reference) for reference in references)
+    found = {run.id: run for run in chain.from_iterable(named)}
     if len(found) < 2:
         raise UsageError(
             "Expected two or more different runs to compare. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.files import check_writable, put_path, write_file
 from tapeworks.cli.option_kinds import PathType, Whole
-from tapeworks.cli.output import put
+from tapeworks.cli.output import put, say
 from tapeworks.cli.picture_files import LOSS_CURVE, find_place
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.plotting.hardest import MOST_IMAGES, SHEET
 from tapeworks.plotting.image_losses import By
 from tapeworks.plotting.kinds import Kind, Wanted, content, list_runs, picture, picture_format
+from tapeworks.storage.glances import find_named
+from tapeworks.storage.history import History
+from tapeworks.storage.records import RunRecord
 
 
 @click.command("plot", epilog="Example: tapeworks plot first second --kind accuracy")
@@ -76,6 +80,7 @@ def plot_command(
 ) -> int:
     """Draw runs, and print the path of the picture.
 
+    RUN is an id, a unique prefix of one, a name, or the name of a grid: its newest runs.
     loss, accuracy, gradient-norm: over the iterations, of one or several runs. images: the loss of
     each image over the iterations. timeline: which worker computed when. hardest: the images with
     the highest loss, each with its label and prediction.
@@ -89,8 +94,7 @@ def plot_command(
     if not json:
         check_writable(path)
     history = open_history()
-    found = {run.id: run for run in map(history.find_run, runs)}
-    shown = content(history, list(found.values()), wanted)
+    shown = content(history, _find_runs(history, runs), wanted)
     if json:
         put(as_json(shown.values() | {"title": wanted.title}))
     else:
@@ -99,3 +103,15 @@ def plot_command(
         write_file(path, picture(shown, ending, wanted.title))
         put_path(path)
     return ExitCode.DONE
+
+
+def _find_runs(history: History, references: Sequence[str]) -> list[RunRecord]:
+    """The runs in the order of the call, each once; of a grid those that have an iteration."""
+    found: dict[str, RunRecord] = {}
+    for reference in references:
+        named = find_named(history.database, reference)
+        begun = [run for run in named if run.completed_iterations > run.first_iteration] or named
+        if len(begun) < len(named):
+            say(f"{len(begun)} of {len(named)} runs of {reference} have an iteration to draw.")
+        found |= {run.id: run for run in begun}
+    return list(found.values())
