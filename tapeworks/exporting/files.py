@@ -43,8 +43,7 @@ def plan_export(
     form = choose_form(output, asked)
     if choice.is_made and form in HISTORIES:
         raise UsageError(f"--after and --best choose parameters. Received: the form {form}.")
-    if runs > 1 and form not in HISTORIES:
-        raise UsageError(f"Expected one run to export as {form}. Received: {runs} runs.")
+    _check_count(form, runs)
     if output is None:
         if form not in TEXTS:
             raise UsageError(f"{form} is no text; name a file with --output.")
@@ -62,6 +61,7 @@ def write_export(history: History, runs: Sequence[RunRecord], export: Export) ->
 
     Raises `UsageError` for runs that it cannot be made of, storage's errors and `OutputFailed`.
     """
+    _check_count(export.form, len(runs))
     if export.output is None:
         return export_content(history, runs, export.form, export.choice)
     if export.form in NETWORKS:
@@ -69,6 +69,11 @@ def write_export(history: History, runs: Sequence[RunRecord], export: Export) ->
     else:
         write_file(export.output, export_content(history, runs, export.form, export.choice))
     return None
+
+
+def _check_count(form: Form, runs: int) -> None:
+    if runs > 1 and form not in HISTORIES:
+        raise UsageError(f"Expected one run to export as {form}. Received: {runs} runs.")
 
 
 def _write_network(history: History, run: RunRecord, export: Export, output: Path) -> None:

@@ -97,6 +97,9 @@ def test_histories_of_several_runs_are_one_table(
         "string",
         "double",
     ]
+    assert call("submit --name grid --paused --vary seed=1,2").code == 0
+    assert [run["name"] for run in call("export grid --to json").values] == ["grid-1", "grid-2"]
+    assert "Received: 2 runs" in call("export grid --output grid.safetensors").err
     values = call(f"export first {waiting['id']} --to json").values
     assert [(one["id"], len(one["history"])) for one in values] == [
         (trained["id"], 5),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import click
 
 from tapeworks.cli.choices import Choice, with_choice
@@ -13,12 +15,13 @@ from tapeworks.cli.output import put, say
 from tapeworks.errors import ExitCode
 from tapeworks.exporting.files import Export, plan_export, write_export
 from tapeworks.exporting.forms import HISTORIES, NETWORKS, Form
+from tapeworks.storage.glances import find_named
 from tapeworks.storage.records import RunRecord
 
 EPILOG = """\b
 Examples:
   tapeworks export first --output first.csv
-  tapeworks export grid-1 grid-2 --output grid.parquet
+  tapeworks export first grid --output runs.parquet
   tapeworks export first --best loss --output first.keras
   tapeworks export first --output first/
 """
@@ -45,6 +48,7 @@ def export_command(
 ) -> int:
     """Write runs' histories, or a run's parameters or network, to a file.
 
+    RUN is an id, a unique prefix of one, a name, or a grid's name, which means all its runs.
     Histories of several runs are one table, whose columns run and run_name tell them apart;
     test_loss and test_accuracy were measured on held-out images after that iteration.
 
@@ -54,7 +58,8 @@ def export_command(
     """
     export = plan_export(output, Form(to) if to else None, choice=choice, runs=len(set(runs)))
     history = open_history()
-    found = list({run.id: run for run in map(history.find_run, runs)}.values())
+    named = (find_named(history.database, reference) for reference in runs)
+    found = list({run.id: run for run in chain.from_iterable(named)}.values())
     content = write_export(history, found, export)
     if content is not None:
         put(content.decode().rstrip("\n"))
