@@ -178,6 +178,9 @@ def _of_run_number() -> Column[Any]:
     )
 
 
+#: One row: the id that the database got with its tables. A copy has the same.
+database_ids = Table("stored_database_ids", metadata, Column("id", String(16), primary_key=True))
+
 #: Source texts of users' networks by their SHA-256, whatever number of runs is of them.
 networks = Table(
     "stored_networks",

@@ -206,3 +206,5 @@ class SchedulerRecord(_Record):
     """A scheduler's process."""
 
     runs: tuple[Name, ...] = ()  #: in hand
+    database: Name = ""  #: the id of the one that it serves; empty until that is reached
+    address: Name = ""  #: of that database, without its password

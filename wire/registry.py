@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import redis
 from pydantic import TypeAdapter, ValidationError
 
 from tapeworks.model.networks.kinds import AnyNetwork
 from tapeworks.model.networks.own.allowed import source_digest
 from tapeworks.wire import redis_client
 from tapeworks.wire.envelopes import reserve
-from tapeworks.wire.errors import SignatureWrong
+from tapeworks.wire.errors import RedisUnreachable, SignatureWrong
 from tapeworks.wire.keys import (
     IN_PROGRESS_SECONDS,
     RUN_SECONDS,
@@ -237,6 +238,15 @@ class Registry:
     def schedulers(self) -> list[SchedulerRecord]:
         """The schedulers that were alive in the last seconds, by name; forgets the others."""
         return self._registered(SCHEDULERS_KEY, scheduler_key, SchedulerRecord)
+
+    def list_visible_schedulers(self) -> list[SchedulerRecord] | None:
+        """The same; None if this user may not see them, as a worker's may not."""
+        try:
+            return self.schedulers()
+        except RedisUnreachable as error:
+            if isinstance(error.__cause__, redis.exceptions.NoPermissionError):
+                return None
+            raise
 
     def list_quarantined(self) -> dict[str, list[str]]:
         """The runs in progress for which a worker is quarantined, by the worker's name."""

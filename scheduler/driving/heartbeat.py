@@ -13,6 +13,7 @@ from typing import Self
 from tapeworks.scheduler.events import Alive, DriverEnded, Event
 from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.limits import LONGEST_NAME
 from tapeworks.wire.messages import SchedulerRecord, SchedulerState
 from tapeworks.wire.versions import python_version, tapeworks_version
 
@@ -51,6 +52,7 @@ class Heartbeat:
         self._exchange, self.drivers = exchange, [DriverHeartbeat() for _ in range(drivers)]
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._since = datetime.now(UTC)
+        self._database: tuple[str, str] = ("", "")
         self._is_registered = False
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -68,6 +70,10 @@ class Heartbeat:
             except RedisUnreachable as error:
                 logger.debug("%s", error)
 
+    def serve(self, database_id: str, address: str) -> None:
+        """Show which database is served from now on."""
+        self._database = (database_id, address[:LONGEST_NAME])
+
     def record(self) -> SchedulerRecord | None:
         """Return the record that others see; None while a driver is silent."""
         heard = [(latest, one.heard_at) for one in self.drivers if (latest := one.latest)]
@@ -81,6 +87,8 @@ class Heartbeat:
             pid=os.getpid(),
             since=self._since.isoformat(timespec="seconds"),
             state=next((state for state in order if state in states), SchedulerState.IDLE),
+            database=self._database[0],
+            address=self._database[1],
             runs=tuple(sorted(latest.run_id for latest, _ in heard if latest.run_id)),
             version=tapeworks_version(),
             python=python_version(),

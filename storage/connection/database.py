@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Never
 
-from sqlalchemy import Connection, Dialect, Engine, text
+from sqlalchemy import Connection, Dialect, Engine, select, text
 from sqlalchemy.exc import OperationalError
 
 from tapeworks.storage import forks
@@ -27,6 +27,7 @@ from tapeworks.storage.connection.urls import anchor_url, parse_url, show_url
 from tapeworks.storage.errors import DatabaseLocked, DatabaseMissing, NotCopied, SchemaMismatch
 from tapeworks.storage.migrations import REVISION
 from tapeworks.storage.migrations.schema import read_schema
+from tapeworks.storage.tables import database_ids
 
 #: How the names of files end that SQLite keeps beside a database.
 SQLITE_ENDINGS = ("-wal", "-shm", "-journal")
@@ -125,6 +126,11 @@ class Database:
         """Return the revision of the tables, or None. Raises `ForeignTables`."""
         with self.read() as connection:
             return read_schema(connection, self.address).revision
+
+    def read_id(self) -> str:
+        """Return the id that the database got with its tables; a copy of it has the same."""
+        with self.read() as connection:
+            return str(connection.execute(select(database_ids.c.id)).scalar_one())
 
     def check_schema(self) -> None:
         """Refuse tables of another version, and an SQLite file without any: nothing is made.

@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 
 from tapeworks.cli.describe import size
+from tapeworks.cluster.serving import Serving, name_served
 from tapeworks.doctor.findings import Finding, Level, join_names, ok, problem, warning
-from tapeworks.doctor.fleet import Seen
+from tapeworks.doctor.fleet import SCHEDULERS, Seen
 from tapeworks.errors import ExitCode
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.connection.sqlite_access import is_missing
@@ -79,7 +80,7 @@ def check_database(database: Database) -> Generator[Finding, None, bool]:
         wrong += role_findings(role_of(database))
     yield from wrong
     if all(finding.level is not Level.PROBLEM for finding in wrong):
-        yield _usable(f"{database.address}, revision {REVISION}", taken)
+        yield _usable(f"{database.address}, revision {REVISION}, id {database.read_id()}", taken)
     return True
 
 
@@ -190,9 +191,10 @@ def _kind_of(file: Path, file_systems: Mapping[str, str]) -> str:
 
 def check_runs(database: Database, seen: Seen | None) -> Iterator[Finding]:
     """Those in the queue without a scheduler, and those whose owner is gone."""
+    yield from _check_serving(database, seen)
     queued = [run.id for run in list_queued_runs(database)]
     deserted = {run.id: name_owner(run.owner) for run in list_deserted_runs(database)}
-    is_scheduled = _is_scheduled(seen)
+    is_scheduled = _is_scheduled(database, seen)
     if queued and not is_scheduled:
         yield _waiting(queued, is_scheduled)
     for run_id, owner in deserted.items():
@@ -201,11 +203,24 @@ def check_runs(database: Database, seen: Seen | None) -> Iterator[Finding]:
         yield ok(RUNS, f"{len(queued) or 'none'} in the queue; none without owner")
 
 
-def _is_scheduled(seen: Seen | None) -> bool | None:
-    """Return whether a scheduler is alive; None if that cannot be seen."""
+def _check_serving(database: Database, seen: Seen | None) -> Iterator[Finding]:
+    """Report schedulers that all serve other databases: this one, or their Redis, is wrong."""
+    if seen is None or not seen.schedulers:
+        return
+    serving = Serving(database.read_id(), seen.schedulers)
+    if not serving.is_served:
+        yield warning(
+            SCHEDULERS,
+            f"none serves this database, id {serving.database_id}: {name_served(serving.others)}",
+            f"Name theirs with TAPEWORKS_DATABASE_URL. {START}",
+        )
+
+
+def _is_scheduled(database: Database, seen: Seen | None) -> bool | None:
+    """Return whether a scheduler of the database is alive; None if that cannot be seen."""
     if seen is None or seen.schedulers is None:
         return None
-    return bool(seen.schedulers)
+    return Serving(database.read_id(), seen.schedulers).is_served
 
 
 def _waiting(queued: list[str], is_scheduled: bool | None) -> Finding:

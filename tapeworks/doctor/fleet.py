@@ -19,7 +19,6 @@ from tapeworks.doctor.findings import (
     states,
     warning,
 )
-from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.keys import SCHEDULER_SECONDS, WORKER_SECONDS, scheduler_key, worker_key
 from tapeworks.wire.messages import SchedulerRecord, WorkerRecord
@@ -136,7 +135,7 @@ def read_registry(client: redis.Redis, url: str) -> Seen:
     exchange = Exchange(url)
     workers = exchange.workers()
     skews = _skews(client, url, workers, worker_key, WORKER_SECONDS)
-    schedulers = _schedulers(exchange)
+    schedulers = exchange.list_visible_schedulers()
     skews |= _skews(client, url, schedulers or (), scheduler_key, SCHEDULER_SECONDS)
     quarantined = exchange.list_quarantined() if schedulers is not None else {}
     return Seen(workers=workers, quarantined=quarantined, schedulers=schedulers, skews=skews)
@@ -150,15 +149,6 @@ def redis_skew(client: redis.Redis, url: str) -> float:
     ended = datetime.now(UTC)
     there = datetime.fromtimestamp(seconds, UTC).timestamp() + microseconds / 1e6
     return there - (began.timestamp() + ended.timestamp()) / 2
-
-
-def _schedulers(exchange: Exchange) -> list[SchedulerRecord] | None:
-    try:
-        return exchange.schedulers()
-    except RedisUnreachable as error:
-        if isinstance(error.__cause__, redis.exceptions.NoPermissionError):
-            return None
-        raise
 
 
 def _skews(

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -23,6 +24,7 @@ from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.driving.retrying import Patience
 from tapeworks.scheduler.errors import Interrupted
 from tapeworks.scheduler.events import Alive, DriverEnded, Notice
+from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import LeaseLost, StorageUnreachable
 from tapeworks.storage.history import History
 from tapeworks.wire.exchange import Exchange
@@ -167,6 +169,10 @@ def test_a_scheduler_is_healthy_from_its_start_to_its_end(
 
     scheduler = start("scheduler")
     until(lambda: call("health scheduler").code == 0, "the scheduler is healthy")
+    until(lambda: [one.database for one in exchange.schedulers()] != [""], "it shows its database")
+    [shown] = exchange.schedulers()
+    with closing(Database(shown.address)) as served:
+        assert shown.database == served.read_id()
     scheduler.process.send_signal(signal.SIGSTOP)
     until(lambda: call("health scheduler").code == 1, "a frozen scheduler is not healthy")
     scheduler.process.send_signal(signal.SIGCONT)

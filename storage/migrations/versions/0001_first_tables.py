@@ -3,6 +3,7 @@
 Revision 0001. Tables are called stored_…, so that the views can have the plain names.
 """
 
+import secrets
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_id()
     _create_networks()
     _create_runs()
     _create_submissions()
@@ -31,6 +33,15 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     raise CommandError("Nothing leads back; restore the copy from before the upgrade.")
+
+
+def _create_id() -> None:
+    table = op.create_table(
+        "stored_database_ids",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_stored_database_ids")),
+    )
+    op.bulk_insert(table, [{"id": secrets.token_hex(8)}])
 
 
 def _create_networks() -> None:

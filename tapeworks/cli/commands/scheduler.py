@@ -90,6 +90,7 @@ def _serve(max_runs: int, control: Control, registry: CollectorRegistry | None) 
     beginning.wait_for("Redis", lambda: _check_redis(exchange))
     with heartbeat:
         beginning.wait_for("the database", lambda: _check_database(history.database))
+        heartbeat.serve(history.database.read_id(), history.database.address)
         metrics = _metrics(registry, max_runs, exchange, history)
         drivers = [
             Driver(

@@ -16,6 +16,7 @@ from tapeworks.cli.descriptions import parse_grid, parse_settings, with_queue_op
 from tapeworks.cli.option_kinds import Whole
 from tapeworks.cli.options import Request, with_run_options
 from tapeworks.cli.output import put, say
+from tapeworks.cluster.serving import describe_unserved
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.scheduler.queueing import check_queued
 from tapeworks.scheduler.submission import grid, new_runs, prepare_runs, retry
@@ -60,9 +61,16 @@ def submit_command(
     queued = history.queue.submit(runs)
     _tell(history, queued, json, as_list=bool(vary))
     if not follow:
+        _warn(history, queued)
         return ExitCode.DONE
     ids = [run.id for run in queued]
     return watch_several(history, lambda: ids) if vary else watch(history, queued[0])
+
+
+def _warn(history: History, runs: Sequence[RunRecord]) -> None:
+    """Say that nobody would take what was queued; those who follow it are told as they wait."""
+    if runs[0].status is RunStatus.QUEUED and (sentence := describe_unserved(history.database)):
+        say(sentence)
 
 
 def _tell(history: History, runs: Sequence[RunRecord], json: bool, *, as_list: bool) -> None:
@@ -111,4 +119,5 @@ def retry_command(
     put(as_json(run_values(history, new)) if json else new.id)
     waits = "Paused" if new.status is RunStatus.PAUSED else "Queued"
     say(f"{waits}. Follow it with: tapeworks watch {new.id}")
+    _warn(history, [new])
     return ExitCode.DONE

@@ -13,6 +13,7 @@ from tapeworks.cli.connection import open_history
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.output import say
 from tapeworks.cluster.progress import NEWEST, Progress
+from tapeworks.cluster.serving import describe_unserved
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.storage.errors import NotFound
 from tapeworks.storage.glances import find_named
@@ -74,7 +75,7 @@ def watch_several(history: History, list_ids: Callable[[], list[str]]) -> int:
     from tapeworks.cluster.board import make_board
     from tapeworks.cluster.watched import Watched, best_words
 
-    known = dict[str, Watched]()
+    known, is_told = dict[str, Watched](), False
     with make_board() as board:
         while True:
             history.release_abandoned()
@@ -83,6 +84,10 @@ def watch_several(history: History, list_ids: Callable[[], list[str]]) -> int:
             for run in runs:
                 known[run.id].look(run, _newest(history, run, known[run.id].seen))
             watched = list(known.values())
+            if not is_told and any(run.status is RunStatus.QUEUED for run in runs):
+                is_told = True
+                if sentence := describe_unserved(history.database):
+                    say(sentence)
             board.show(watched)
             if all(one.is_over for one in watched) or is_unread(STDERR):
                 break
@@ -133,6 +138,8 @@ def _follow(history: History, record: RunRecord, progress: Progress) -> RunRecor
             return record
         if record.status is RunStatus.QUEUED and told != record.status:
             progress.notice(f"Run {record.label} is queued; waiting for a scheduler to take it")
+            if sentence := describe_unserved(history.database):
+                progress.notice(sentence)
         told = record.status.value
         time.sleep(LOOK_SECONDS)
 

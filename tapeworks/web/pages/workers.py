@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from tapeworks.cluster.serving import Serving
 from tapeworks.storage.owners import name_owner
 from tapeworks.storage.queries.overview import WorkerTotal, find_running, total_workers
 from tapeworks.storage.records import RunRecord
@@ -55,7 +56,10 @@ def make_router(site: Site) -> APIRouter:
 
         def make_context() -> dict[str, Any]:
             totals = total_workers(database, MOST_RUNS, MOST_WORKERS)
-            return workers_context(find_running(database), totals, lookout.look(), database.now())
+            served = database.read_id()
+            return workers_context(
+                find_running(database), totals, lookout.look(), database.now(), served
+            )
 
         return site.answer(request, "workers.html", make_context, beside=time.monotonic())
 
@@ -63,12 +67,17 @@ def make_router(site: Site) -> APIRouter:
 
 
 def workers_context(
-    running: Sequence[RunRecord], totals: Sequence[WorkerTotal], living: Living, now: datetime
+    running: Sequence[RunRecord],
+    totals: Sequence[WorkerTotal],
+    living: Living,
+    now: datetime,
+    database_id: str = "",
 ) -> dict[str, Any]:
     """All that is known, and nothing that is guessed."""
     names = {worker.name for worker in living.workers}
     return {
         "living": living,
+        "serving": Serving(database_id, living.schedulers),
         "drivers": [_driver(run, now) for run in running],
         "known": [_known(total, names, living) for total in totals],
         "most_runs": MOST_RUNS,

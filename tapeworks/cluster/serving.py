@@ -1,0 +1,67 @@
+"""The schedulers that serve a database, as far as Redis tells: nothing depends on what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tapeworks.places import find_places
+from tapeworks.storage.connection.database import Database
+from tapeworks.wire.addresses import without_password
+from tapeworks.wire.errors import WorkersError
+from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.messages import SchedulerRecord
+
+#: Others that are named in a sentence.
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The living schedulers of one Redis, beside the id of a database."""
+
+    database_id: str
+    schedulers: Sequence[SchedulerRecord]
+
+    @property
+    def others(self) -> list[SchedulerRecord]:
+        """Those that serve other databases."""
+        return [one for one in self.schedulers if one.database not in {"", self.database_id}]
+
+    @property
+    def is_served(self) -> bool:
+        """True if one serves it, or may: before it has reached its database it does not tell."""
+        return len(self.others) < len(self.schedulers)
+
+
+def name_served(schedulers: Iterable[SchedulerRecord]) -> str:
+    """Return names of schedulers, each with its database."""
+    named = [f"{one.name} serves {one.address or one.database}" for one in schedulers]
+    rest = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    return "; ".join(named[:MOST_NAMED]) + rest
+
+
+def describe_unserved(database: Database) -> str | None:
+    """Return a sentence if no living scheduler serves the database, with those that are there.
+
+    None where no Redis is named, and where this user may not see schedulers, as a worker's.
+    """
+    try:
+        url = find_places().named_redis_url
+        if url is None:
+            return None
+        schedulers = Exchange(url, looks=True).list_visible_schedulers()
+    except WorkersError as error:
+        return f"Whether a scheduler serves this database is not known: {error}"
+    if schedulers is None:
+        return None
+    serving = Serving(database.read_id(), schedulers)
+    if serving.is_served:
+        return None
+    place = without_password(url)
+    if not serving.schedulers:
+        return f"No scheduler is alive at {place}; start one with: tapeworks scheduler"
+    return (
+        f"No living scheduler at {place} serves {database.address}, id {serving.database_id}: "
+        f"{name_served(serving.others)}"
+    )

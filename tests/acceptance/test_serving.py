@@ -1,0 +1,70 @@
+"""The right Redis and the wrong database: who submits, follows or examines is told."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from types import SimpleNamespace
+
+import pytest
+
+from tapeworks.__main__ import run as run_command
+from tapeworks.storage.connection.database import Database
+from tests.support.calls import Call
+from tests.support.healthy import scheduler, told
+
+SUBMIT = "submit --images 8 --iterations 1"
+
+ELSEWHERE = {"database": "beef", "address": "sqlite:////home/bob/other.db"}
+
+
+def serve(cluster: SimpleNamespace, **database: str) -> None:
+    """Have the one scheduler show itself with this database."""
+    cluster.exchange.register_scheduler(scheduler(**database))
+
+
+def own_id(cluster: SimpleNamespace) -> str:
+    with closing(Database(cluster.places / "runs.db")) as database:
+        return database.read_id()
+
+
+def test_a_database_that_no_scheduler_serves_is_told(
+    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = own_id(cluster)
+    sentence = f"serves sqlite:///{cluster.places}/runs.db, id {own}: s-1 serves sqlite:////home/b"
+    serve(cluster, **ELSEWHERE)
+    submitted = call(SUBMIT)
+    assert submitted.code == 0
+    assert sentence in submitted.last_words
+    serve(cluster, **ELSEWHERE)
+    told(call("doctor"), "warning", "schedulers", f"none serves this database, id {own}", "s-1", 4)
+    serve(cluster, database=own)
+    assert "serves" not in call(SUBMIT).err
+    cluster.exchange.deregister_scheduler("s-1")
+    assert "No scheduler is alive at redis" in call(SUBMIT).last_words
+    serve(cluster)  # one that has not reached its database yet may be of this one
+    assert "scheduler" not in call(SUBMIT).last_words.replace("watch", "")
+
+
+def test_who_follows_a_run_is_told_while_it_waits(
+    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = call(SUBMIT).out.strip()
+    monkeypatch.setattr("tapeworks.cli.commands.watch.is_unread", lambda _: False)
+
+    def cancel(_: float) -> None:
+        assert run_command(["cancel", run]) == 0
+
+    monkeypatch.setattr("tapeworks.cli.commands.watch.time.sleep", cancel)
+    serve(cluster, **ELSEWHERE)
+    assert "s-1 serves sqlite:////home/bob/other.db" in call(f"watch {run}").err
+
+
+def test_without_a_redis_nothing_is_said_of_schedulers(
+    call: Call, cluster: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TAPEWORKS_REDIS_URL")
+    assert len(call(SUBMIT).err.splitlines()) == 1
+    monkeypatch.setenv("TAPEWORKS_REDIS_URL", "redis://:hush@127.0.0.1:1/0")
+    called = call(SUBMIT)
+    assert (called.code, "is not known" in called.last_words, "hush" in called.err) == (0, True, 0)
