@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, false, func, not_, or_, select, update
 
+from tapeworks.storage.actors import Actor
 from tapeworks.storage.errors import (
     HistoryRolledBack,
     LeaseLost,
@@ -192,9 +193,14 @@ def release_requested(connection: Connection, now: datetime) -> None:
 
 
 def stop(
-    connection: Connection, run: RunRecord, now: datetime, request: Request, reason: str | None
+    connection: Connection,
+    run: RunRecord,
+    now: datetime,
+    request: Request,
+    reason: str | None,
+    actor: Actor | None = None,
 ) -> None:
-    """Pause or cancel a run that nobody drives."""
+    """Pause or cancel a run that nobody drives; `actor` is the user who does, if one does now."""
     status = request.status
     reason = reason or f"{status} on request"
     values = {
@@ -207,15 +213,12 @@ def stop(
         "ended_at": now if status.is_finished else None,
     }
     connection.execute(update(runs).where(runs.c.id == run.id).values(values))
-    _note_status(connection, run, now, status, reason)
+    note(connection, run.id, now, status.value, _describe(run, status, reason), actor)
 
 
-def _note_status(
-    connection: Connection, run: RunRecord, now: datetime, status: RunStatus, reason: str | None
-) -> None:
-    done = iteration_count(run.completed_iterations)
-    message = f"{status} after {done}: {reason}" if reason else f"{status} after {done}"
-    note(connection, run.id, now, status.value, message)
+def _describe(run: RunRecord, status: RunStatus, reason: str | None) -> str:
+    message = f"{status} after {iteration_count(run.completed_iterations)}"
+    return f"{message}: {reason}" if reason else message
 
 
 def _queue_again(connection: Connection, run: RunRecord, now: datetime) -> RunRecord:
@@ -339,7 +342,7 @@ def _give_up(
     values = {"reason": reason, "owner": None, "lease_until": None, "ended_at": ended_at}
     done = {"request": None, "request_reason": None}
     run = hold(connection, claim, status=status, **values, **done)
-    _note_status(connection, run, now, status, reason)
+    note(connection, run.id, now, status.value, _describe(run, status, reason))
 
 
 def _lock(connection: Connection, claim: Claim) -> RunRecord:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, select, text, update
 
+from tapeworks.storage.actors import current_actor
 from tapeworks.storage.claims import is_deserted, wait_for_writers
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import DatabaseReadOnly, RightMissing
@@ -112,7 +113,7 @@ def _remove(connection: Connection, run: RunRecord, completed: list[int], now: d
     connection.execute(delete(checkpoints).where(of_run, unneeded))
     connection.execute(update(runs).where(runs.c.id == run.id).values(pruned_at=now))
     count = "1 checkpoint" if len(completed) == 1 else f"{len(completed)} checkpoints"
-    note(connection, run.id, now, "pruned", f"{count} removed")
+    note(connection, run.id, now, "pruned", f"{count} removed", current_actor())
 
 
 def table_sizes(database: Database) -> list[TableSize]:

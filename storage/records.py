@@ -71,6 +71,9 @@ class RunRecord:
     priority: int
     #: What its submitter wants to remember.
     note: str | None
+    #: The user who submitted it, as the host told; no proof.
+    submitter: str | None
+    submitter_host: str | None
     #: The run that this one takes its configuration from, and after how many of that run's
     #: iterations it begins; its own are counted on from there.
     parent_id: str | None
@@ -297,6 +300,9 @@ class EventRecord:
     message: str
     #: The worker that it is about, if it is about one.
     worker: str | None = None
+    #: The user who did it, as the host told, if a person did.
+    actor: str | None = None
+    actor_host: str | None = None
 
 
 class Metric(StrEnum):

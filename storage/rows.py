@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Column, Connection, Select, Table, insert, select
 
 from tapeworks.storage import tables
+from tapeworks.storage.actors import Actor
 from tapeworks.storage.records import CheckpointRecord, EvaluationRecord, EventRecord, RunRecord
 
 Record = TypeVar("Record")
@@ -46,9 +47,17 @@ def store(connection: Connection, records: Iterable[Any]) -> None:
     )
 
 
-def note(connection: Connection, run_id: str, at: datetime, kind: str, message: str) -> None:
-    """Add an event to a run's story."""
-    store(connection, [EventRecord(run_id=run_id, at=at, kind=kind, message=message)])
+def note(
+    connection: Connection,
+    run_id: str,
+    at: datetime,
+    kind: str,
+    message: str,
+    actor: Actor | None = None,
+) -> None:
+    """Add an event to a run's story; `actor` is the user who did it, if a person did."""
+    who = {} if actor is None else {"actor": actor.user, "actor_host": actor.host}
+    store(connection, [EventRecord(run_id=run_id, at=at, kind=kind, message=message, **who)])
 
 
 def is_noted(connection: Connection, event: EventRecord) -> bool:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from tapeworks.storage import claims, references
+from tapeworks.storage.actors import current_actor
 from tapeworks.storage.checkpoints import digest_of
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import StateConflict
@@ -24,7 +25,7 @@ from tapeworks.storage.records import (
 )
 from tapeworks.storage.rows import note, store
 from tapeworks.storage.submissions import SubmissionKey, find_submission, register_submission
-from tapeworks.storage.tables import runs
+from tapeworks.storage.tables import deletions, runs
 from tapeworks.storage.tables import tags as stored_tags
 
 
@@ -163,13 +164,15 @@ class Queue:
         """Give it this note, and these tags in place of all that it has; what is left out stays."""
         tags = references.validate_tags(noted["tags"]) if "tags" in noted else None
         note = {"note": references.validate_line("note", noted["note"])} if "note" in noted else {}
+        now = self._database.now()
         with self._database.write() as connection:
             run = _lock_run(connection, run_id)
-            if note:
-                connection.execute(update(runs).where(runs.c.id == run.id).values(note))
-            if tags is not None:
+            if note and note["note"] != run.note:
+                _change(connection, run, now, "note", note["note"] or "removed", **note)
+            if tags is not None and tags != _read_tags(connection, run.id):
                 connection.execute(delete(stored_tags).where(stored_tags.c.run_id == run.id))
                 _store_tags(connection, run.id, tags)
+                _note_tags(connection, run.id, now, tags)
             return references.run_by_id(connection, run.id)
 
     def delete(self, run_id: str) -> None:
@@ -183,6 +186,7 @@ class Queue:
             if run.status is RunStatus.RUNNING and not claims.is_deserted(run, now):
                 raise StateConflict(f"Run {run.id} is running; cancel it first.")
             expect_no_heirs(connection, run)
+            _store_deletion(connection, run, now)
             connection.execute(delete(runs).where(runs.c.id == run.id))
 
     def _stop(self, run_id: str, request: Request, reason: str | None) -> RunRecord:
@@ -198,7 +202,7 @@ class Queue:
                 asked = {"request": request, "request_reason": reason}
                 _change(connection, run, now, f"{request} requested", reason, **asked)
             else:
-                claims.stop(connection, run, now, request, reason)
+                claims.stop(connection, run, now, request, reason, current_actor())
             return references.run_by_id(connection, run.id)
 
 
@@ -216,10 +220,20 @@ def _change(
     **values: Any,
 ) -> None:
     connection.execute(update(runs).where(runs.c.id == run.id).values(values))
-    note(connection, run.id, now, kind, f"{kind}: {why}" if why else kind)
+    note(connection, run.id, now, kind, f"{kind}: {why}" if why else kind, current_actor())
+
+
+def _store_deletion(connection: Connection, run: RunRecord, now: datetime) -> None:
+    """Keep who deleted which run; its events go with it."""
+    kept = ("name", "status", "completed_iterations", "created_at", "submitter", "submitter_host")
+    actor = current_actor()
+    row = {name: getattr(run, name) for name in kept} | {"run_id": run.id, "at": now}
+    who = {"actor": actor.user, "actor_host": actor.host}
+    connection.execute(insert(deletions), [row | who])
 
 
 def _record(new: NewRun, run_id: str, now: datetime) -> RunRecord:
+    actor = current_actor()
     return RunRecord(
         id=run_id,
         name=new.name,
@@ -229,6 +243,8 @@ def _record(new: NewRun, run_id: str, now: datetime) -> RunRecord:
         request_reason=None,
         priority=new.priority,
         note=new.note,
+        submitter=actor.user,
+        submitter_host=actor.host,
         parent_id=new.parent_id,
         parent_iterations=new.parent_iterations,
         configuration=new.configuration,
@@ -267,7 +283,18 @@ def _store(connection: Connection, new: NewRun, run: RunRecord) -> None:
     store(connection, [initial])
     _store_tags(connection, run.id, new.tags)
     wanted = iteration_count(run.iterations)
-    note(connection, run.id, run.created_at, "submitted", f"submitted for {wanted}")
+    submitted = f"submitted for {wanted}"
+    note(connection, run.id, run.created_at, "submitted", submitted, current_actor())
+
+
+def _read_tags(connection: Connection, run_id: str) -> dict[str, str]:
+    of_run = select(stored_tags.c.key, stored_tags.c.value).where(stored_tags.c.run_id == run_id)
+    return {row.key: row.value for row in connection.execute(of_run)}
+
+
+def _note_tags(connection: Connection, run_id: str, now: datetime, tags: Mapping[str, str]) -> None:
+    told = ", ".join(f"{key}={value}" for key, value in tags.items()) or "removed"
+    note(connection, run_id, now, "tags", f"tags: {told}", current_actor())
 
 
 def _store_tags(connection: Connection, run_id: str, tags: Mapping[str, str]) -> None:

@@ -201,6 +201,8 @@ runs = Table(
     Column("request_reason", Text),
     Column("priority", Integer, nullable=False),
     Column("note", Text),
+    Column("submitter", Text),
+    Column("submitter_host", Text),
     Column("parent_id", String(64)),
     Column("parent_iterations", Integer),
     Column("configuration", JSON, nullable=False),
@@ -335,4 +337,23 @@ events = Table(
     Column("kind", String(40), nullable=False),
     Column("message", Text, nullable=False),
     Column("worker", Text),
+    Column("actor", Text),
+    Column("actor_host", Text),
+)
+
+#: Runs that were deleted: what is left of them.
+deletions = Table(
+    "stored_deletions",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("run_id", String(64), nullable=False),
+    Column("name", String(80)),
+    Column("status", _one_of(RunStatus), nullable=False),
+    Column("completed_iterations", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("submitter", Text),
+    Column("submitter_host", Text),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("actor_host", Text, nullable=False),
 )

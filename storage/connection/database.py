@@ -22,9 +22,16 @@ from tapeworks.storage.connection.engines import (
     create_private,
     engine_for,
 )
-from tapeworks.storage.connection.outages import translate_errors
+from tapeworks.storage.connection.outages import REFUSED, translate_errors
 from tapeworks.storage.connection.urls import anchor_url, parse_url, show_url
-from tapeworks.storage.errors import DatabaseLocked, DatabaseMissing, NotCopied, SchemaMismatch
+from tapeworks.storage.errors import (
+    DatabaseLocked,
+    DatabaseMissing,
+    DatabaseReadOnly,
+    NotCopied,
+    RightMissing,
+    SchemaMismatch,
+)
 from tapeworks.storage.migrations import REVISION
 from tapeworks.storage.migrations.schema import read_schema
 from tapeworks.storage.tables import database_ids
@@ -81,12 +88,17 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that writes all or nothing; on SQLite the only one at its time."""
-        with self._transaction("write") as connection:
-            yield connection
+        try:
+            with self._transaction("write") as connection:
+                yield connection
+        except DatabaseReadOnly as error:
+            if self._may_only_read():
+                raise RightMissing(REFUSED.format(self.address, "it may only read")) from error
+            raise
 
     def check_writable(self) -> None:
         """Write what stands there already, which changes nothing. Raises what forbids it."""
-        with self._transaction("write") as connection:
+        with self.write() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
 
     @contextmanager
@@ -220,6 +232,15 @@ class Database:
         old, self._engine = self._engine.pool, self._new_engine()
         self._query_ends.clear()
         return old
+
+    def _may_only_read(self) -> bool:
+        """Check that the user lacks the rights to write, whatever else forbids it."""
+        if self.is_sqlite:
+            return False
+        from tapeworks.storage.queries.roles import role_of  # which knows databases
+
+        role = role_of(self)
+        return role is not None and not role.may_write
 
     def _new_engine(self) -> Engine:
         engine = engine_for(self._url, self.address, read_only=self.read_only)

@@ -39,6 +39,9 @@ _Result = TypeVar("_Result")
 #: PostgreSQL's codes of a user without a right, and of a server or user that only reads.
 MISSING_RIGHT, READ_ONLY_TRANSACTION = "42501", "25006"
 
+#: The sentence of a missing right.
+REFUSED = "The database {} refused this user: {}. Name a role that may do that"
+
 #: What a driver says, and what a person can do about it.
 REMEDIES = {
     "database is locked": "Another program keeps it locked; end that program or try again.",
@@ -146,9 +149,7 @@ def _ours(address: str, error: SQLAlchemyError) -> StorageError:
             f"{words}"
         )
     if _state(error) == MISSING_RIGHT:
-        return RightMissing(
-            f"The database {address} refused this user: {words}. Name a role that may do that"
-        )
+        return RightMissing(REFUSED.format(address, words))
     if _is_about_access(error):
         kind, remedy = _kind_of(error, words), _remedy(words) or ELSE
         return kind(f"Cannot use the database {address}: {words}. {remedy}")

@@ -213,6 +213,7 @@ def find_runs(
     status: Collection[RunStatus] = (),
     tags: Mapping[str, str] | None = None,
     since: datetime | None = None,
+    submitter: str | None = None,
     sort: str = "created_at",
     descending: bool = True,
     limit: int | None = None,
@@ -223,10 +224,10 @@ def find_runs(
     """Runs as rows of the view `runs`: those that fulfil everything that is asked for.
 
     `where` is a condition in SQL over the view's columns; `status` is any of these; `tags` must all
-    be there; `since` is the submission, or later. What is not known is sorted last; the first
-    `offset` runs are left out, or all up to and including that of the place `after`. An option of a
-    network is a column too, `option.NAME`, NULL of a run that does not have it. Raises what `query`
-    raises.
+    be there; `since` is the submission, or later; `submitter` is the user's name. What is not known
+    is sorted last; the first `offset` runs are left out, or all up to and including that of the
+    place `after`. An option of a network is a column too, `option.NAME`, NULL of a run that does
+    not have it. Raises what `query` raises.
     """
     question = Question(sql=where or "", seconds=DEFAULT_SECONDS, view="runs")
     wanted = list(columns or COLUMNS["runs"])
@@ -235,7 +236,7 @@ def find_runs(
             raise unknown_column(name, question)
     of_options = [name for name in (*wanted, sort) if option_of(name)]
     options = _read_options(database, question, needed=bool(of_options))
-    conditions = _conditions(where and options.replace(where), status, tags or {}, since)
+    conditions = _conditions(where and options.replace(where), status, tags or {}, since, submitter)
     statement = runs_statement(wanted, conditions, sort, descending, options)
     if after is not None:
         behind = _behind(sort, options, after, database, descending=descending)
@@ -252,11 +253,12 @@ def count_runs(
     status: Collection[RunStatus] = (),
     tags: Mapping[str, str] | None = None,
     since: datetime | None = None,
+    submitter: str | None = None,
 ) -> int:
     """Count the runs that `find_runs` finds without a limit. Raises what it raises."""
     question = Question(sql=where or "", seconds=DEFAULT_SECONDS, view="runs")
     options = _read_options(database, question)
-    conditions = _conditions(where and options.replace(where), status, tags or {}, since)
+    conditions = _conditions(where and options.replace(where), status, tags or {}, since, submitter)
     statement = select(func.count().label("runs")).select_from(_RUNS).where(*conditions)
     [(count,)] = _ask_for_runs(database, statement, question).rows
     return int(count or 0)
@@ -330,6 +332,7 @@ def _conditions(
     status: Collection[RunStatus],
     tags: Mapping[str, str],
     since: datetime | None,
+    submitter: str | None,
 ) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if where is not None:
@@ -339,6 +342,8 @@ def _conditions(
     for key, value in tags.items():
         having = select(_TAGS.c.run_id).where(_TAGS.c.key == key, _TAGS.c.value == value)
         conditions.append(_RUNS.c.id.in_(having))
+    if submitter is not None:
+        conditions.append(_RUNS.c.submitter == submitter)
     if since is not None:
         moment = plain(aware_utc(since))  # digits, as the database writes them
         conditions.append(_RUNS.c.created_at >= literal_column(f"'{moment}'"))

@@ -46,6 +46,7 @@ SETTINGS = {
 COLUMNS = {
     "runs": (
         *("id", "name", "status", "reason", "request", "priority", "note", "tags"),
+        *("submitter", "submitter_host"),
         *("iterations", "completed_iterations", "first_loss", "final_loss"),
         *("test_loss", "test_accuracy", "created_at", "started_at", "ended_at", "seconds"),
         *("owner", "term", "fingerprint", "images_digest", "parameters_digest"),
@@ -69,12 +70,16 @@ COLUMNS = {
         *("run_id", "worker", "images", "answers", "seconds", "images_per_second"),
         *("first_at", "last_at"),
     ),
-    "events": ("run_id", "at", "kind", "message", "worker"),
+    "events": ("run_id", "at", "kind", "message", "worker", "actor", "actor_host"),
     "evaluations": ("run_id", "completed_iterations", "images", "loss", "accuracy", "confusion"),
     "checkpoints": ("run_id", "completed_iterations", "digest", "bytes"),
     "tags": ("run_id", "key", "value"),
     "options": ("run_id", "name", "value"),
     "networks": ("digest", "source", "runs"),
+    "deletions": (
+        *("run_id", "name", "status", "completed_iterations", "created_at"),
+        *("submitter", "submitter_host", "at", "actor", "actor_host"),
+    ),
 }
 
 NAMES = tuple(COLUMNS)
@@ -117,7 +122,7 @@ def queries(dialect: str) -> dict[str, str]:
         "images": own.IMAGES,
         "ledger": own.LEDGER,
         "workers": _WORKERS,
-        "events": "SELECT run_id, at, kind, message, worker FROM stored_events",
+        "events": "SELECT run_id, at, kind, message, worker, actor, actor_host\nFROM stored_events",
         "evaluations": "SELECT run_id, completed_iterations, images, loss, accuracy, confusion\n"
         "FROM stored_evaluations",
         "checkpoints": "SELECT run_id, completed_iterations, digest,\n"
@@ -128,6 +133,9 @@ def queries(dialect: str) -> dict[str, str]:
         "networks": "SELECT n.digest, n.source,\n"
         "  (SELECT count(*) FROM stored_runs AS r WHERE r.network_digest = n.digest) AS runs\n"
         "FROM stored_networks AS n",
+        "deletions": "SELECT run_id, name, status, completed_iterations, created_at,\n"
+        "  submitter, submitter_host, at, actor, actor_host\n"
+        "FROM stored_deletions",
     }
 
 
@@ -137,7 +145,7 @@ def _runs(words: dict[str, str]) -> str:
     )
     seconds = words["seconds_between"].format(since="r.started_at", until="r.ended_at")
     return f"""SELECT r.id, r.name, r.status, r.reason, r.request, r.priority, r.note,
-  {words["tags"]} AS tags,
+  {words["tags"]} AS tags, r.submitter, r.submitter_host,
   r.iterations, r.completed_iterations, r.first_loss, r.final_loss,
   r.test_loss, r.test_accuracy, r.created_at, r.started_at, r.ended_at,
   {seconds} AS seconds,

@@ -66,6 +66,7 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
     lines += evaluation_lines(history.evaluations(run.id))
     lines += [
         ("created", clock(run.created_at)),
+        ("submitted by", submitter_text(run)),
         ("started", clock(run.started_at)),
         ("ended", clock(run.ended_at)),
         ("fingerprint", run.fingerprint or "-"),
@@ -80,6 +81,13 @@ def loss_words(run: RunRecord) -> str:
     config = _config(run)
     unit = f", {sum_words(config.images_in_an_iteration)}" if config else ""
     return f"{loss_text(run.first_loss)} at first, {loss_text(run.final_loss)} at last{unit}"
+
+
+def submitter_text(run: RunRecord) -> str:
+    """The user who submitted it, and where; a dash if that is not known."""
+    if run.submitter is None:
+        return "-"
+    return f"{run.submitter} on {run.submitter_host}" if run.submitter_host else run.submitter
 
 
 def gradient_form(run: RunRecord) -> str | None:

@@ -18,6 +18,7 @@ from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.queueing import check_queued
 from tapeworks.scheduler.submission import grid, new_runs, prepare_runs
+from tapeworks.storage.actors import own_actor
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import NotCopied
 from tapeworks.storage.history import History
@@ -166,6 +167,7 @@ class Client:
         status: str | Collection[str] | None = None,
         tags: Tags | None = None,
         since: date | timedelta | str | None = None,
+        mine: bool = False,
         sort: str = "created_at",
         descending: bool = True,
         limit: int | None = None,
@@ -174,14 +176,15 @@ class Client:
 
         `where` is a condition in SQL over the columns of the view `runs` (docs/queries.md);
         `status` is one or several; `tags` must all be there; `since` is a time or day, local unless
-        it has a time zone, or so long ago. Raises storage's `QueryError` for what is no such
-        condition.
+        it has a time zone, or so long ago; `mine` are those of this user, by name. Raises storage's
+        `QueryError` for what is no such condition.
         """
         wanted: dict[str, Any] = {
             "where": given.read_optional(given.read_text, "where", where),
             "status": given.read_optional(given.read_statuses, "status", status) or (),
             "tags": given.read_optional(given.read_tags, "tags", tags),
             "since": given.read_optional(read_moment, "since", since),
+            "submitter": own_actor().user if given.read_truth("mine", mine) else None,
             "sort": given.read_text("sort", sort),
             "descending": given.read_truth("descending", descending),
             "limit": given.read_optional(given.read_count, "limit", limit),

@@ -23,6 +23,7 @@ from tapeworks.client.runs import Run
 from tapeworks.client.web_requests import MOST_ITEMS, Connection, as_kind
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.scheduler.submission import list_choices
+from tapeworks.storage.actors import own_actor
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import IterationNotFound, QueryTooLarge, RunNotFound
 from tapeworks.storage.history import History
@@ -112,6 +113,7 @@ class RemoteClient(Client):
         status: str | Collection[str] | None = None,
         tags: Tags | None = None,
         since: date | timedelta | str | None = None,
+        mine: bool = False,
         sort: str = "created_at",
         descending: bool = True,
         limit: int | None = None,
@@ -127,6 +129,7 @@ class RemoteClient(Client):
             status=given.read_optional(given.read_statuses, "status", status),
             tag=[f"{key}={value}" for key, value in wanted_tags.items()],
             since=moment and moment.isoformat(),
+            submitter=own_actor().user if given.read_truth("mine", mine) else None,
             sort=given.read_text("sort", sort),
             order="desc" if given.read_truth("descending", descending) else "asc",
             limit=min(most or MOST_ITEMS, MOST_ITEMS),

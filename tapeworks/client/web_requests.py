@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tapeworks.errors import InvalidValue, UsageError, WebUnreachable, restore_error
 from tapeworks.model.plain import plain
+from tapeworks.storage.actors import own_actor
 
 #: Seconds for an answer: a large grid is prepared within the request.
 ANSWER_SECONDS = 120.0
@@ -36,6 +37,8 @@ class Connection:
     def __init__(self, address: str, token: str | None) -> None:
         self.address = address.rstrip("/")
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        if (user := own_actor().user).isascii():  # a header is
+            self._headers["Tapeworks-User"] = user
         self._opened: tuple[int, httpx2.Client] | None = None
 
     def get(self, path: str, **query: Any) -> Any:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tapeworks.storage.history import History
 from tapeworks.web import api
+from tapeworks.web.acting import Acting
 from tapeworks.web.api.schema import describe
 from tapeworks.web.options import WebOptions
 from tapeworks.web.pages import PAGES
@@ -46,6 +47,7 @@ def create_app(history: History, options: WebOptions) -> FastAPI:
     ]
     add_handlers(app)
     app.add_middleware(_HeadAsGet)
+    app.add_middleware(Acting)
     app.add_middleware(Gate, options=options, answer=answer_problem)
     app.mount("/static", _Files(directory=Path(__file__).parent / "static"), name="static")
     app.include_router(api.make_router(site))

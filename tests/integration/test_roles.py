@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tapeworks.storage.errors import QueryError, StorageError
 from tapeworks.storage.history import History
 from tapeworks.storage.queries.roles import Role, role_of
 from tapeworks.storage.queries.search import find_runs, query
+from tests.support.calls import Call, Called
 from tests.support.made_up import submit
 from tests.support.postgres import PostgresServer, programs, running_postgres
 
@@ -133,7 +135,7 @@ def test_the_reader_changes_nothing_also_without_tapeworks(roles: Roles) -> None
 def test_the_reader_reads_what_later_upgrades_make(roles: Roles) -> None:
     roles.owner.upgrade()  # makes every view anew
     assert query(roles.reader, "SELECT status FROM runs").rows == (("queued",),)
-    with pytest.raises(StorageError, match=r"permission denied|read-only"):
+    with pytest.raises(StorageError, match="refused this user: it may only read"):
         submit(History(roles.reader))
 
 
@@ -141,3 +143,59 @@ def test_a_role_is_described_by_what_it_may_do(roles: Roles) -> None:
     assert role_of(roles.reader) == Role(name="reader", rules_server=False, may_write=False)
     assert role_of(roles.owner) == Role(name="tapeworks", rules_server=False, may_write=True)
     assert role_of(roles.superuser) == Role(name="postgres", rules_server=True, may_write=True)
+
+
+# Colleagues who submit
+
+
+def _documented() -> str:
+    """The statements of docs/deployment.md that make the role, and one for a colleague."""
+    page = (ROLES.parents[2] / "docs" / "deployment.md").read_text(encoding="utf-8")
+    return page.partition("```sql\nCREATE ROLE submitter")[2].partition("```")[0]
+
+
+@pytest.fixture(scope="module")
+def submitter(roles: Roles) -> str:
+    """The address of the database for a colleague who may submit."""
+    with psycopg.connect(roles.server.url("tapeworks"), autocommit=True) as superuser:
+        superuser.execute(f"CREATE ROLE submitter{_documented()}")
+    roles.owner.upgrade()
+    return roles.server.url("tapeworks").replace("//postgres@", "//ada@")
+
+
+def test_a_submitter_submits_and_changes_runs_and_does_nothing_else(
+    submitter: str, roles: Roles, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_DATABASE_URL", submitter)
+    run = call("submit --images 8 --iterations 1 --tag a=b --name hers").out.strip()
+    for line in (
+        *("runs", "show hers", "pause hers", "resume hers", "priority 2 hers"),
+        *("retry hers --name again", "cancel hers --reason no", "query 'SELECT 1'"),
+    ):
+        assert call(line).code == 0, line
+    with closing(Database(submitter)) as database:
+        History(database).queue.describe(run, note="hers", tags={"c": "d"})
+    for line in (f"delete {run} --yes", "gc --older-than 0d", "train --workers 0 --images 8"):
+        _refused(call(line), line)
+
+
+def test_a_reader_is_refused_in_one_sentence(
+    roles: Roles, submitter: str, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = roles.server.url("tapeworks").replace("//postgres@", "//reader@")
+    monkeypatch.setenv("TAPEWORKS_DATABASE_URL", address)
+    [run] = find_runs(roles.reader, columns=["id"], limit=1).column("id")
+    for line in (
+        *("submit --images 8", f"retry {run}", f"pause {run}", f"resume {run}"),
+        *(f"cancel {run} --yes", f"priority 1 {run}", f"delete {run} --yes"),
+        "gc --older-than 0d",
+    ):
+        _refused(call(line), line)
+    for line in ("runs", f"show {run}", "query 'SELECT 1'", "db check"):
+        assert call(line).code == 0, line
+
+
+def _refused(called: Called, line: str) -> None:
+    assert called.code == 2, (line, called.err)
+    assert "refused this user" in called.last_words, line
+    assert "Traceback" not in called.err

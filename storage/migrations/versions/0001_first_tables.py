@@ -29,6 +29,7 @@ def upgrade() -> None:
     _create_checkpoints()
     _create_evaluations()
     _create_events()
+    _create_deletions()
 
 
 def downgrade() -> None:
@@ -65,6 +66,8 @@ def _create_runs() -> None:
         sa.Column("request_reason", sa.Text(), nullable=True),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("note", sa.Text(), nullable=True),
+        sa.Column("submitter", sa.Text(), nullable=True),
+        sa.Column("submitter_host", sa.Text(), nullable=True),
         sa.Column("parent_id", sa.String(length=64), nullable=True),
         sa.Column("parent_iterations", sa.Integer(), nullable=True),
         sa.Column("configuration", sa.JSON(), nullable=False),
@@ -230,9 +233,29 @@ def _create_events() -> None:
         sa.Column("kind", sa.String(length=40), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("worker", sa.Text(), nullable=True),
+        sa.Column("actor", sa.Text(), nullable=True),
+        sa.Column("actor_host", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stored_events")),
     )
     op.create_index(op.f("ix_stored_events_run_id"), "stored_events", ["run_id"], unique=False)
+
+
+def _create_deletions() -> None:
+    op.create_table(
+        "stored_deletions",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("run_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=80), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("completed_iterations", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("submitter", sa.Text(), nullable=True),
+        sa.Column("submitter_host", sa.Text(), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("actor_host", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_stored_deletions")),
+    )
 
 
 def _of_run(table: str) -> tuple[Any, ...]:

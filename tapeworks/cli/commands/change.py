@@ -10,10 +10,11 @@ import click
 
 from tapeworks.cli.completion import complete_run
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.describe import as_json
+from tapeworks.cli.describe import as_json, submitter_text
 from tapeworks.cli.descriptions import priority_type
 from tapeworks.cli.output import put, say
 from tapeworks.errors import ExitCode, UsageError
+from tapeworks.storage.actors import own_actor
 from tapeworks.storage.records import RunRecord, RunStatus
 from tapeworks.storage.run_queue import Queue
 
@@ -25,17 +26,28 @@ runs_argument = click.argument(
 #: The words for the history.
 reason_option = click.option("--reason", help="why, for the history")
 
+yes_option = click.option("--yes", is_flag=True, help="do not ask")
+
 json_option = click.option("--json", is_flag=True, help="print JSON")
 
 #: What is done to one run.
 Change = Callable[[Queue, str], RunRecord]
 
 
-def change_runs(references: Sequence[str], json: bool, change: Change) -> int:
-    """Find all the runs, then change one after the other and say where each stands."""
+def change_runs(
+    references: Sequence[str],
+    json: bool,
+    change: Change,
+    check: Callable[[Sequence[RunRecord]], None] = lambda _: None,
+) -> int:
+    """Find all the runs, then change one after the other and say where each stands.
+
+    `check` raises for runs that are not to be changed.
+    """
     history = open_history()
     history.release_abandoned()
     found = [history.find_run(reference) for reference in references]
+    check(found)
     changed = []
     for run in found:
         changed.append(change(history.queue, run.id))
@@ -79,14 +91,21 @@ def resume_command(runs: tuple[str, ...], json: bool) -> int:
 @click.command("cancel", epilog='Example: tapeworks cancel first --reason "wrong data set"')
 @runs_argument
 @reason_option
+@yes_option
 @json_option
-def cancel_command(runs: tuple[str, ...], reason: str | None, json: bool) -> int:
+def cancel_command(runs: tuple[str, ...], reason: str | None, yes: bool, json: bool) -> int:
     """End runs for good; what is committed stays in the history.
 
     A run that is being driven ends within one iteration. RUN is an id, a unique prefix of one, or
-    a name.
+    a name. Runs of other users are asked about.
     """
-    return change_runs(runs, json, lambda queue, run_id: queue.cancel(run_id, reason))
+
+    def check(found: Sequence[RunRecord]) -> None:
+        others = [run for run in found if run.submitter not in {None, own_actor().user}]
+        if others and not yes:
+            _confirm("This ends for good runs of others:", others, "Cancel?", "cancelled")
+
+    return change_runs(runs, json, lambda queue, run_id: queue.cancel(run_id, reason), check)
 
 
 @click.command(
@@ -107,7 +126,7 @@ def priority_command(priority: int, runs: tuple[str, ...], json: bool) -> int:
 
 @click.command("delete", epilog="Example: tapeworks delete first --yes")
 @runs_argument
-@click.option("--yes", is_flag=True, help="do not ask")
+@yes_option
 def delete_command(runs: tuple[str, ...], yes: bool) -> int:
     """Remove runs with all their history and parameters. A running one is refused.
 
@@ -117,17 +136,18 @@ def delete_command(runs: tuple[str, ...], yes: bool) -> int:
     history.release_abandoned()
     found = [history.find_run(run) for run in runs]
     if not yes:
-        _confirm([f"{run.id} {run.name or ''}".strip() for run in found])
+        _confirm("This removes for good:", found, "Remove?", "removed")
     for run in found:
         history.queue.delete(run.id)
         put(run.id)
     return ExitCode.DONE
 
 
-def _confirm(names: list[str]) -> None:
-    for line in ("This removes for good:", *(f"  {name}" for name in names)):
+def _confirm(heading: str, found: Sequence[RunRecord], question: str, done: str) -> None:
+    """Name the runs, with whose they are, and ask. Raises without a terminal or a yes."""
+    for line in (heading, *(f"  {run.label}, of {submitter_text(run)}" for run in found)):
         say(line)
     if not sys.stdin.isatty():
-        raise UsageError("Nothing was removed: no terminal to ask at; confirm with --yes.")
-    if not click.confirm("Remove?", err=True):
+        raise UsageError(f"Nothing was {done}: no terminal to ask at; confirm with --yes.")
+    if not click.confirm(question, err=True):
         raise click.Abort

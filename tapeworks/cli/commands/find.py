@@ -20,6 +20,7 @@ from tapeworks.cli.listings import Form, cell_text, drop_settings, put_listing, 
 from tapeworks.cli.option_kinds import Number, PathType, Status, Whole
 from tapeworks.cli.output import put_table, say
 from tapeworks.errors import ExitCode, UsageError
+from tapeworks.storage.actors import own_actor
 from tapeworks.storage.queries.differing import is_setting, keep_differing
 from tapeworks.storage.queries.listing import Listing
 from tapeworks.storage.queries.query_limits import (
@@ -36,7 +37,8 @@ from tapeworks.storage.records import RunStatus, loss_text
 COLUMNS = (
     *("id", "name", "status", "completed_iterations", "iterations"),
     *SETTINGS,
-    *("first_loss", "final_loss", "test_loss", "test_accuracy", "created_at", "reason"),
+    *("first_loss", "final_loss", "test_loss", "test_accuracy", "created_at"),
+    *("submitter", "submitter_host", "reason"),
 )
 
 #: The heading and the text of a column in the table for people. What no listed run has is left out.
@@ -49,8 +51,13 @@ TABLE: dict[str, tuple[str, Callable[[Any], str]]] = {
     "test_loss": ("TEST LOSS", loss_text),
     "test_accuracy": ("ACCURACY", share_text),
     "created_at": ("CREATED", lambda moment: _clock(moment)),
+    "submitter": ("BY", cell_text),
+    "submitter_host": ("FROM", cell_text),
     "reason": ("REASON", short_reason),
 }
+
+#: What can be asked of runs.
+CONDITIONS = ("status", "tags", "since", "where", "submitter")
 
 #: Columns that are left out of that table where all runs lack them.
 OPTIONAL = ("test_loss", "test_accuracy", "reason")
@@ -84,6 +91,7 @@ BYTE_ORDER_MARK = "\ufeff"
     help="may be repeated: all of them",
 )
 @click.option("--since", type=Moment(), help="submitted so long ago at most, or on a day or later")
+@click.option("--mine", is_flag=True, help="submitted by this user, by name")
 @click.option("--where", metavar="SQL", help="a condition over the columns of the view runs")
 @click.option(
     "--sort",
@@ -105,6 +113,7 @@ def runs_command(
     status: tuple[RunStatus, ...],
     tags: tuple[str, ...],
     columns: str | None,
+    mine: bool,
     form: Form,
     **wanted: Any,
 ) -> int:
@@ -115,12 +124,13 @@ def runs_command(
     option of a network: see docs/queries.md.
     """
     wanted |= {"status": status, "tags": pairs(tags, "--tag")}
+    wanted["submitter"] = own_actor().user if mine else None
     names = [name.strip() for name in columns.split(",")] if columns is not None else None
     history = open_history()
     history.release_abandoned()
     shown = names or (None if form is Form.JSON else COLUMNS)
     found = find_runs(history.database, columns=shown, **wanted)
-    asked_for = {name: wanted[name] for name in ("status", "tags", "since", "where")}
+    asked_for = {name: wanted[name] for name in CONDITIONS}
     if names is None and form is not Form.JSON:
         found = keep_differing(found)
     if form is Form.TABLE and not found.rows:
@@ -167,6 +177,9 @@ def _is_shown(name: str, found: Listing) -> bool:
     if name == "test_loss":  # of networks that predict nothing
         measured = zip(found.column("test_accuracy"), found.column(name), strict=True)
         return any(accuracy is None and loss is not None for accuracy, loss in measured)
+    if name in {"submitter", "submitter_host"}:
+        own = own_actor().user
+        return any(user not in {None, own} for user in found.column("submitter"))
     return name not in OPTIONAL or any(value is not None for value in found.column(name))
 
 
@@ -206,8 +219,8 @@ def query_command(sql: str | None, file: Path | None, seconds: float, form: Form
     """Print what one SELECT finds. SQL is the query, or - to read it from the standard input.
 
     Nothing in the history changes. On PostgreSQL, ask as a role that only reads. The views are
-    runs, iterations, images, ledger, workers, events, evaluations, checkpoints, tags, options and
-    networks: see docs/queries.md.
+    runs, iterations, images, ledger, workers, events, evaluations, checkpoints, tags, options,
+    networks and deletions: see docs/queries.md.
     """
     asked = _read(sql, file)
     history = open_history()

@@ -60,6 +60,7 @@ class RunsQuery(PageQuery):
     where: str | None = Field(None, description="a condition over the columns of the view runs")
     status: list[RunStatus] = Field([], description="any of them")
     tag: list[str] = Field([], description="KEY=VALUE; all of them")
+    submitter: str | None = Field(None, description="the name of the user who submitted them")
     since: str | None = Field(None, description="a time, a day, or so long ago, such as 30d")
     sort: str = Field("created_at", description="a column of the view runs, or option.NAME")
     order: Literal["asc", "desc"] = "desc"

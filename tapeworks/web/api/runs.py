@@ -156,6 +156,7 @@ def list_page(site: Site, asked: RunsQuery) -> Page[Run]:
             where=asked.where,
             status=asked.status,
             tags=pairs(asked.tag, "tag"),
+            submitter=asked.submitter,
             since=read_optional(read_moment, "since", asked.since),
             sort=asked.sort,
             descending=asked.order == "desc",

@@ -14,7 +14,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import QueryParams
 
-from tapeworks.cli.describe import evaluation_lines, loss_words, setting_text, setting_texts, size
+from tapeworks.cli.describe import (
+    evaluation_lines,
+    loss_words,
+    setting_text,
+    setting_texts,
+    size,
+    submitter_text,
+)
 from tapeworks.cli.given import read_whole
 from tapeworks.cluster.progress import Pace
 from tapeworks.comparison.runs import settings_of
@@ -202,6 +209,7 @@ def facts(history: History, run: RunRecord) -> list[tuple[str, str]]:
         ("priority", str(run.priority)),
         ("note", run.note or ""),
         ("created", clock(run.created_at)),
+        ("submitted by", submitter_text(run) if run.submitter else ""),
         ("started", clock(run.started_at)),
         ("ended", clock(run.ended_at)),
         ("driven by", run.owner or ""),
