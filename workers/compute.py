@@ -31,7 +31,7 @@ def shard_arrays(shard: ShardMessage, fetch: Fetch) -> bytes:
 
 def compute(shard: ShardMessage, fetch: Fetch) -> Arrays:
     """The answer's arrays. Raises `Missing`."""
-    # TensorFlow with it: a worker registers before it loads that, since it takes seconds.
+    # TensorFlow with it, which takes seconds: a worker says that it loads it.
     from tapeworks.model.engine.slices import answer_arrays, compute_slices
 
     found = fetch(shard)

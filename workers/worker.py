@@ -150,11 +150,13 @@ class Worker:
         Raises `RedisRefused`; a Redis that is away is waited for.
         """
         self._log_in()
-        self._heart.start()
         self.events(WorkerStarted(self.name))
         tell_supervisor(Stage.LOADING)
         from tapeworks.model.fingerprint import fingerprint  # loads TensorFlow
 
+        # Not before: what it says, as its last words, is not to be lost while that import may write
+        # nothing to stderr.
+        self._heart.start()
         tell_supervisor(Stage.COMPILING)
         golden = fingerprint()
         try:
