@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +30,16 @@ _PLACES = {
 __all__ = ["Client", "Run", "RunConfig", "RunStatus", "connect", "errors", "train"]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return importlib.import_module("tapeworks.errors")
-    if name not in _PLACES:
-        raise AttributeError(f"module 'tapeworks' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PLACES[name]), name)
+if not TYPE_CHECKING:  # type checkers know every name, and that there are no others
+
+    def __getattr__(name: str) -> Any:
+        if name == "errors":
+            return importlib.import_module("tapeworks.errors")
+        if name not in _PLACES:
+            near = difflib.get_close_matches(name, __all__, n=1)
+            hint = f". Did you mean {near[0]}?" if near else ""
+            raise AttributeError(f"module 'tapeworks' has no attribute {name!r}{hint}")
+        return getattr(importlib.import_module(_PLACES[name]), name)
 
 
 def __dir__() -> list[str]:

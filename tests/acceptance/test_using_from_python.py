@@ -102,7 +102,7 @@ def test_the_images_of_a_run_are_listed_with_their_rows(
                 refused()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_parameters_are_measured_and_asked_through_a_page(
     stored: History, start: Start, call: Call, tmp_path: Path
 ) -> None:
