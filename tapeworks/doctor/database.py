@@ -88,8 +88,8 @@ def missing_finding(file: Path, address: str) -> Finding:
     """Report that no database has been made, or that none can be."""
     there = next(place for place in file.parents if place.exists())
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-        remedy = "submit, train and scheduler make one. Was another meant? TAPEWORKS_DATABASE_URL"
-        return warning(DATABASE, f"there is none at {address}", f"{remedy} names it.")
+        remedy = "The first run makes it; if another was meant, correct TAPEWORKS_DATABASE_URL."
+        return warning(DATABASE, f"there is none at {address}", remedy)
     return problem(
         DATABASE,
         f"there is none at {address}, and none can be made in {there}",
