@@ -20,6 +20,7 @@ COPY workers workers
 COPY scheduler scheduler
 COPY storage storage
 COPY tapeworks tapeworks
+COPY src src
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM build AS build-flower

@@ -66,7 +66,9 @@ with tapeworks.connect() as client:
 def test_a_program_may_have_modules_of_the_rooms_names(first: str, places: Path) -> None:
     for name in ("model", "scheduler", "wire", "workers"):
         (places / f"{name}.py").write_text("OWN = True\n")
-    (places / "storage").mkdir()  # no __init__.py: a namespace, which any package goes before
+    for name in ("storage", "tapeworks"):  # no __init__.py: a namespace, which any package precedes
+        (places / name).mkdir()  # the second one as a clone beside the program, with its rooms
+    (places / "tapeworks" / "storage").mkdir()
     (places / "storage" / "rows.py").write_text("OWN = True\n")
     (places / "program.py").write_text(
         PROGRAM if first == "own" else f"import tapeworks\n{PROGRAM}"

@@ -37,7 +37,7 @@ PASSED_OVER = shutil.ignore_patterns("__pycache__")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from nothing but what is in the repository."""
     source, wheels = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheels")
-    for room in ROOMS:
+    for room in (*ROOMS, "src"):
         shutil.copytree(ROOT / room, source / room, symlinks=True, ignore=PASSED_OVER)
     for name in ("benchmarks", "tests"):
         (source / name).mkdir()
