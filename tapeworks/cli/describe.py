@@ -66,12 +66,12 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
     lines += evaluation_lines(history.evaluations(run.id))
     lines += [
         ("created", clock(run.created_at)),
-        ("submitted by", submitter_text(run)),
         ("started", clock(run.started_at)),
         ("ended", clock(run.ended_at)),
         ("fingerprint", run.fingerprint or "-"),
         ("parameters", run.parameters_digest),
         ("history", values["history_digest"]),
+        ("submitted by", submitter_text(run)),
     ]
     return lines + [(f"  {name}", value) for name, value in setting_texts(run).items()]
 
