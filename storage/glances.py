@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, func, select
 
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.iterations import NUMBERS, number_of
@@ -102,6 +102,13 @@ def read_events_about(database: Database, run_id: str, iteration: int) -> list[E
     query = all_of(EventRecord).where(events.c.run_id == run_id, named & ~longer)
     with database.read() as connection:
         return fetch(connection, EventRecord, query.order_by(events.c.id))
+
+
+def count_of_run(database: Database, table: Table, run_id: str) -> int:
+    """Count the rows of the run in a table that names its run by id."""
+    of_run = select(func.count()).select_from(table).where(table.c.run_id == run_id)
+    with database.read() as connection:
+        return connection.scalars(of_run).one()
 
 
 def read_kept_checkpoints(database: Database, run_id: str, limit: int) -> list[KeptCheckpoint]:

@@ -9,10 +9,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import QueryParams
 
+from tapeworks.cli.given import read_whole
 from tapeworks.comparison.runs import Contender, contender, pairs
 from tapeworks.comparison.texts import bits_lines, comparison_lines, picture_labels
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord
+from tapeworks.web.asked import asks
 from tapeworks.web.pages.curves import find_runs
 from tapeworks.web.site import Site
 
@@ -28,7 +30,7 @@ def make_router(site: Site) -> APIRouter:
     """Routes to the comparison."""
     router = APIRouter()
 
-    @router.get("/compare")
+    @router.get("/compare", dependencies=[asks("run", "at")])
     def compare(request: Request) -> Response:
         asked = request.query_params
         return site.answer(request, "compare.html", lambda: compare_context(site.history, asked))
@@ -39,9 +41,10 @@ def make_router(site: Site) -> APIRouter:
 def compare_context(history: History, asked: QueryParams) -> dict[str, Any]:
     """The values of the page. Raises `RunNotFound` and `UsageError`."""
     runs = find_runs(history, asked)
-    labels = picture_labels(runs)
+    labels, at = picture_labels(runs), [read_whole("at", one) for one in asked.getlist("at") if one]
     common = {
         "runs": list(zip(runs, labels, strict=True)),
+        "at": at,
         "has_iterations": any(run.completed_iterations for run in runs),
         "curves": urlencode([("run", run.id) for run in runs]),
         "is_live": sum(run.completed_iterations for run in runs) <= MOST_LIVE,
@@ -52,7 +55,7 @@ def compare_context(history: History, asked: QueryParams) -> dict[str, Any]:
         return common | {"lines": {}, "bits": [too_many(runs)]}
     contenders = [contender(history, run) for run in runs]
     return common | {
-        "lines": comparison_lines(contenders),
+        "lines": comparison_lines(contenders, at),
         "bits": compare_bits(history, contenders, labels),
     }
 

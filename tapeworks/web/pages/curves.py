@@ -29,6 +29,7 @@ from tapeworks.plotting.kinds import picture
 from tapeworks.storage.glances import LAST_ITERATION, sample_curve
 from tapeworks.storage.history import History
 from tapeworks.storage.records import EvaluationRecord, RunRecord, sum_words
+from tapeworks.web.asked import asks
 from tapeworks.web.site import Site
 from tapeworks.workers.printable import visible
 
@@ -43,7 +44,7 @@ def make_router(site: Site) -> APIRouter:
     """Routes to the curves."""
     router, drawing = APIRouter(), threading.Lock()
 
-    @router.get("/curves")
+    @router.get("/curves", dependencies=[asks("run", "from", "to")])
     def send_curves(request: Request) -> Response:
         def make_context() -> dict[str, Any]:
             measured = read_measured(site.history, request.query_params)
@@ -52,7 +53,7 @@ def make_router(site: Site) -> APIRouter:
 
         return site.answer(request, "values.json", make_context, "application/json")
 
-    @router.get("/curves.svg")
+    @router.get("/curves.svg", dependencies=[asks("run", "from", "to", "measure")])
     def send_picture(request: Request) -> Response:
         measure = read_measure(request.query_params)
         made = make_curves(read_measured(site.history, request.query_params), measure)

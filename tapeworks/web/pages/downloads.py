@@ -8,6 +8,7 @@ from tapeworks.cli.choices import Choice
 from tapeworks.cli.given import read_whole
 from tapeworks.exporting.contents import export_content
 from tapeworks.exporting.forms import Form
+from tapeworks.web.asked import asks
 from tapeworks.web.site import Site
 
 #: The media type of each form.
@@ -28,10 +29,12 @@ def make_router(site: Site) -> APIRouter:
 
 
 def _add(router: APIRouter, site: Site, form: Form) -> None:
-    @router.get(f"/runs/{{run_id}}/download.{form.value}")
+    names = ("after",) if form is Form.SAFETENSORS else ()
+
+    @router.get(f"/runs/{{run_id}}/download.{form.value}", dependencies=[asks(*names)])
     def download(request: Request, run_id: str) -> Response:
         after = request.query_params.get("after")
-        chosen = None if not after or form is not Form.SAFETENSORS else read_whole("after", after)
+        chosen = read_whole("after", after) if after else None
         run = site.history.find_run(run_id)
         choice = Choice(after=chosen, metric=None)
         content = export_content(site.history, [run], form, choice)

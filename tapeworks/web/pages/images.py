@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from starlette.datastructures import QueryParams
 
 from tapeworks.cli.given import read_whole
-from tapeworks.plotting.hardest import SHEET, RunImage, describe_images
+from tapeworks.errors import InvalidValue, UsageError
+from tapeworks.plotting.hardest import MOST_IMAGES, SHEET, RunImage, describe_images
 from tapeworks.plotting.heat_map import image_course
 from tapeworks.plotting.image_losses import By, read_image_losses, read_last_losses
 from tapeworks.storage.errors import IterationNotRecorded
@@ -18,10 +21,23 @@ from tapeworks.storage.glances import find_recorded
 from tapeworks.storage.history import History
 from tapeworks.storage.queries.overview import read_labels, read_rows, row_of
 from tapeworks.storage.records import RunRecord
+from tapeworks.web.asked import asks
 from tapeworks.web.pages.pictures import Pictures, send_png
 from tapeworks.web.pages.sparklines import points
 from tapeworks.web.problems import Refused
 from tapeworks.web.site import Site
+
+#: How the page names the loss that orders images.
+ORDERS = {By.LAST: "last known loss", By.MEAN: "mean over the iterations"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sheet:
+    """The images that a URL asks for: the hardest ones, and by what."""
+
+    iteration: int | None = None
+    by: By = By.LAST
+    limit: int = SHEET
 
 
 def make_router(site: Site) -> APIRouter:
@@ -33,11 +49,10 @@ def make_router(site: Site) -> APIRouter:
         problem = {"problem": pictures.find_problem(run)}
         return site.answer(request, template, lambda: make_context() | problem, beside=problem)
 
-    @router.get("/runs/{reference}/images")
+    @router.get("/runs/{reference}/images", dependencies=[asks("by", "limit", "iteration")])
     def show_images(request: Request, reference: str) -> Response:
         run = site.history.find_run(reference)
-        asked = request.query_params.get("iteration")
-        wanted = read_whole("iteration", asked) if asked else None
+        wanted = read_sheet(request.query_params)
         return answer(
             request, "images.html", run, lambda: images_context(site.history, reference, wanted)
         )
@@ -47,7 +62,7 @@ def make_router(site: Site) -> APIRouter:
         run = site.history.find_run(reference)
         return send_png(pictures.read_image(run, number))
 
-    @router.get("/runs/{reference}/images/{number}")
+    @router.get("/runs/{reference}/images/{number}", dependencies=[asks()])
     def show_image(request: Request, reference: str, number: int) -> Response:
         run = site.history.find_run(reference)
         return answer(
@@ -57,17 +72,29 @@ def make_router(site: Site) -> APIRouter:
     return router
 
 
-def images_context(history: History, reference: str, wanted: int | None) -> dict[str, Any]:
-    """The hardest images of this iteration, or of all by each one's last known loss."""
-    run = history.find_run(reference)
+def read_sheet(asked: QueryParams) -> Sheet:
+    """Return what the URL asks for. Raises `UsageError`."""
+    by = asked.get("by") or By.LAST
+    if by not in set(By):
+        raise InvalidValue(" or ".join(By), "by", by)
+    iteration = read_whole("iteration", asked["iteration"]) if asked.get("iteration") else None
+    if iteration is not None and by == By.MEAN:
+        raise UsageError("by=mean is over all iterations; leave it out, or iteration.")
+    limit = read_whole("limit", asked.get("limit") or SHEET, 1, MOST_IMAGES)
+    return Sheet(iteration=iteration, by=By(by), limit=limit)
+
+
+def images_context(history: History, reference: str, sheet: Sheet) -> dict[str, Any]:
+    """The hardest images of this iteration, or of all by each one's last known or mean loss."""
+    run, wanted = history.find_run(reference), sheet.iteration
     iteration = find_newest(history, run) if wanted is None else wanted
-    recorded, rows = [], []
+    recorded, rows, known = [], list[RunImage](), 0
     if iteration is not None:
         recorded = find_recorded(history.database, run.id, iteration)
     if wanted is not None and wanted not in recorded:
         raise IterationNotRecorded(run.id, wanted, recorded)
     if iteration is not None:
-        rows = hard_images(history, run, wanted)
+        rows, known = hard_images(history, run, sheet)
     return {
         "run": run,
         "label": run.name or run.id,
@@ -75,6 +102,10 @@ def images_context(history: History, reference: str, wanted: int | None) -> dict
         "follows": wanted is None,
         "neighbours": neighbours(recorded, iteration),
         "images": rows,
+        "known": known,
+        "by_mean": sheet.by is By.MEAN,
+        "orders": [(by.value, words, by is sheet.by) for by, words in ORDERS.items()],
+        "limit": "" if sheet.limit == SHEET else sheet.limit,
         "maps": f"/runs/{run.id}/heat-map",
     }
 
@@ -84,14 +115,16 @@ def find_newest(history: History, run: RunRecord) -> int | None:
     return max(find_recorded(history.database, run.id, run.completed_iterations), default=None)
 
 
-def hard_images(history: History, run: RunRecord, iteration: int | None) -> list[RunImage]:
-    """The images with the highest losses, the highest first."""
-    if iteration is None:
-        losses = read_last_losses(history, run)
+def hard_images(history: History, run: RunRecord, sheet: Sheet) -> tuple[list[RunImage], int]:
+    """The images with the highest losses, the highest first, and of how many a loss is known."""
+    if sheet.iteration is not None:
+        losses = read_image_losses(history, run, [sheet.iteration])
+    elif sheet.by is By.MEAN:
+        losses = read_image_losses(history, run)
     else:
-        losses = read_image_losses(history, run, [iteration])
-    numbers = losses.rank(By.LAST)[:SHEET].tolist()
-    return describe_images(history, run, losses, numbers)
+        losses = read_last_losses(history, run)
+    order = losses.rank(sheet.by)
+    return describe_images(history, run, losses, order[: sheet.limit].tolist()), len(order)
 
 
 def _class(classes: Sequence[Any], indices: bytes | None, place: int) -> str:

@@ -17,6 +17,7 @@ from tapeworks.storage.glances import read_chosen, read_events_about
 from tapeworks.storage.history import History
 from tapeworks.storage.queries.search import query
 from tapeworks.storage.records import IterationRecord, LedgerRecord, RunRecord
+from tapeworks.web.asked import asks
 from tapeworks.web.site import Site
 
 #: Lines of a ledger that are listed; all of them are in SQL.
@@ -78,12 +79,12 @@ def make_router(site: Site) -> APIRouter:
     """Routes to iterations."""
     router = APIRouter()
 
-    @router.get("/runs/{run_id}/iterations")
+    @router.get("/runs/{run_id}/iterations", dependencies=[asks("iteration")])
     def choose_iteration(request: Request, run_id: str) -> Response:
         wanted = read_whole("iteration", request.query_params.get("iteration", ""))
         return RedirectResponse(f"/runs/{run_id}/iterations/{wanted}", HTTPStatus.SEE_OTHER)
 
-    @router.get("/runs/{run_id}/iterations/{iteration}")
+    @router.get("/runs/{run_id}/iterations/{iteration}", dependencies=[asks()])
     def show_iteration(request: Request, run_id: str, iteration: str) -> Response:
         place = read_whole("iteration", iteration)
         return site.answer(

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from tapeworks.plotting.heat_map import HeatMap, Losses, heat_map
 from tapeworks.storage.history import History
+from tapeworks.web.asked import asks
 from tapeworks.web.pages.pictures import Pixels, encode, send_png
 from tapeworks.web.problems import Refused
 from tapeworks.web.site import Site
@@ -29,12 +30,12 @@ def make_router(site: Site) -> APIRouter:
     """Routes to both."""
     router, maps = APIRouter(), Maps(site.history)
 
-    @router.get("/runs/{reference}/heat-map.png")
+    @router.get("/runs/{reference}/heat-map.png", dependencies=[asks("iterations")])
     def send_map(reference: str) -> Response:
         shown = maps.find(reference)
         return send_png(encode(colour(shown.losses)))
 
-    @router.get("/runs/{reference}/heat-map-scale.svg")
+    @router.get("/runs/{reference}/heat-map-scale.svg", dependencies=[asks("iterations")])
     def send_scale(request: Request, reference: str) -> Response:
         def make_context() -> dict[str, Any]:
             return scale(maps.find(reference).losses)

@@ -27,7 +27,9 @@ from tapeworks.cluster.progress import Pace
 from tapeworks.comparison.runs import settings_of
 from tapeworks.model.config import RunConfig
 from tapeworks.model.parameters import history_digest
+from tapeworks.storage import tables
 from tapeworks.storage.glances import (
+    count_of_run,
     read_chosen,
     read_kept_checkpoints,
     read_losses,
@@ -37,6 +39,7 @@ from tapeworks.storage.history import History
 from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
 from tapeworks.storage.records import Request as Asked
 from tapeworks.storage.references import RUN_ID
+from tapeworks.web.asked import asks, with_query
 from tapeworks.web.pages.curves import read_range
 from tapeworks.web.site import Site
 
@@ -104,7 +107,7 @@ def make_router(site: Site) -> APIRouter:
     """Routes to one run."""
     router, digests = APIRouter(), Digests(site.history)
 
-    @router.get("/runs/{reference}")
+    @router.get("/runs/{reference}", dependencies=[asks("from", "to", "events")])
     def show_run(request: Request, reference: str) -> Response:
         if not RUN_ID.fullmatch(reference):
             run = site.history.find_run(reference)
@@ -117,18 +120,14 @@ def make_router(site: Site) -> APIRouter:
     return router
 
 
-def with_query(path: str, query: str) -> str:
-    """The path with the same questions."""
-    return f"{path}?{query}" if query else path
-
-
 def run_context(
     history: History, digests: Digests, run_id: str, asked: QueryParams
 ) -> dict[str, Any]:
     """The values of the page. Raises `RunNotFound` and `InvalidValue`."""
     run = history.find_run(run_id)
     limit = read_whole("events", asked.get("events") or DEFAULT_EVENTS, 1, MOST_EVENTS)
-    events = read_newest_events(history.database, run.id, limit + 1)
+    events = read_newest_events(history.database, run.id, limit)
+    all_events = count_of_run(history.database, tables.events, run.id)
     newest = newest_iterations(history, run)
     seconds = measured_seconds(newest)
     read_range(asked)  # refuses what the curves would refuse
@@ -146,8 +145,10 @@ def run_context(
             (kept, size(kept.size))
             for kept in read_kept_checkpoints(history.database, run.id, MOST_CHECKPOINTS)
         ],
-        "events": events[:limit],
-        "more_events": min(limit + 100, MOST_EVENTS) if len(events) > limit else None,
+        "all_checkpoints": count_of_run(history.database, tables.checkpoints, run.id),
+        "events": events,
+        "all_events": all_events,
+        "more_events": min(limit + 100, MOST_EVENTS) if all_events > limit < MOST_EVENTS else None,
         "actions": actions(run),
         "curves": curves_query(run, asked),
         "begin": asked.get("from", ""),

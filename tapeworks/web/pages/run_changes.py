@@ -15,6 +15,7 @@ from tapeworks.errors import UsageError
 from tapeworks.model.errors import ModelError
 from tapeworks.storage.errors import StorageError
 from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.web.asked import asks
 from tapeworks.web.pages.run import Digests, retry_form, run_context
 from tapeworks.web.pages.run_form import lines
 from tapeworks.web.problems import status_of
@@ -42,7 +43,7 @@ def make_router(site: Site) -> APIRouter:
         )
         return go_to(described.id)
 
-    @router.get("/runs/{run_id}/delete")
+    @router.get("/runs/{run_id}/delete", dependencies=[asks()])
     def confirm_deletion(request: Request, run_id: str) -> Response:
         def make_context() -> dict[str, Any]:
             run = site.history.find_run(run_id)

@@ -22,9 +22,10 @@ from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.storage.errors import QueryError, ValueNotPlain
 from tapeworks.storage.queries.differing import is_setting, keep_differing
 from tapeworks.storage.queries.listing import Listing, Value
-from tapeworks.storage.queries.search import find_runs
+from tapeworks.storage.queries.search import count_runs, find_runs
 from tapeworks.storage.queries.views import COLUMNS, SETTINGS
 from tapeworks.storage.records import RunStatus
+from tapeworks.web.asked import asks, with_query
 from tapeworks.web.pages.sparklines import Span, Sparklines
 from tapeworks.web.problems import status_of
 from tapeworks.web.site import Site
@@ -50,6 +51,9 @@ MOST_SETTINGS = 6
 
 #: Runs on one page, and how many may be asked for.
 DEFAULT_LIMIT, MOST_ROWS = 50, 200
+
+#: The parameters of its URL.
+ASKED = ("where", "status", "tag", "sort", "order", "columns", "limit", "offset")
 
 #: Seconds that a page with a condition waits while as many others are made as may be.
 PATIENCE_SECONDS = 1.0
@@ -103,10 +107,10 @@ def make_router(site: Site) -> APIRouter:
     router, sparklines = APIRouter(), Sparklines(site.history)
 
     @router.get("/")
-    def go_to_runs() -> Response:
-        return RedirectResponse("/runs")
+    def go_to_runs(request: Request) -> Response:
+        return RedirectResponse(with_query("/runs", request.url.query))
 
-    @router.get("/runs")
+    @router.get("/runs", dependencies=[asks(*ASKED)])
     def show_runs(request: Request) -> Response:
         asked = request.query_params
 
@@ -115,8 +119,11 @@ def make_router(site: Site) -> APIRouter:
             place = site.query_slots.hold(PATIENCE_SECONDS) if selection.where else nullcontext()
             with place:
                 columns, rows, more = list_rows(site, sparklines, selection)
+                count = count_selected(site, selection) if more or selection.offset else len(rows)
             return form_context(asked, columns) | {
                 "rows": rows,
+                "begin": selection.offset,
+                "count": count,
                 "links": page_links(asked, selection, more=more),
                 "numbers": number_names(rows, columns),
                 "sentence": None,
@@ -179,6 +186,16 @@ def list_rows(
     columns = shown.columns[len(_FIXED) :]
     rows = [_row(row, columns, curves) for row in shown.rows]
     return columns, rows, len(found.rows) > len(rows)
+
+
+def count_selected(site: Site, selection: Selection) -> int:
+    """Count the runs of all pages."""
+    return count_runs(
+        site.history.database,
+        where=selection.where,
+        status=selection.status,
+        tags=selection.tags,
+    )
 
 
 def _keep_telling(shown: Listing) -> Listing:

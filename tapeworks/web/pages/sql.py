@@ -24,6 +24,7 @@ from tapeworks.storage.queries.roles import role_of
 from tapeworks.storage.queries.search import query
 from tapeworks.storage.queries.views import COLUMNS
 from tapeworks.storage.references import RUN_ID
+from tapeworks.web.asked import asks
 from tapeworks.web.problems import Refused, status_of
 from tapeworks.web.site import Site
 
@@ -52,7 +53,7 @@ def make_router(site: Site) -> APIRouter:
     """Routes to the query box and its answer as CSV."""
     router, asking = APIRouter(), Asking(site.history)
 
-    @router.get("/sql")
+    @router.get("/sql", dependencies=[asks("q", "question")])
     def show_box(request: Request, q: str = "", question: int | None = None) -> Response:
         context = box_context(site.history, q, question)
         if not q.strip():
@@ -66,7 +67,7 @@ def make_router(site: Site) -> APIRouter:
             return site.render(request, "sql.html", told, status_of(error))
         return site.render(request, "sql.html", context | answer_context(site, q, found))
 
-    @router.get("/sql.csv")
+    @router.get("/sql.csv", dependencies=[asks("q")])
     def download(request: Request, q: str) -> Response:
         if not is_asked_here(request):
             raise Refused(HTTPStatus.FORBIDDEN, "Expected a link of this web page itself.")

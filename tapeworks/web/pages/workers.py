@@ -14,6 +14,7 @@ from tapeworks.cluster.serving import Serving
 from tapeworks.storage.owners import name_owner
 from tapeworks.storage.queries.overview import WorkerTotal, find_running, total_workers
 from tapeworks.storage.records import RunRecord
+from tapeworks.web.asked import asks
 from tapeworks.web.pages.living import Living, Lookout
 from tapeworks.web.site import Site
 
@@ -50,7 +51,7 @@ def make_router(site: Site) -> APIRouter:
     """Routes to the page of workers and schedulers."""
     router, lookout = APIRouter(), Lookout(site.options.redis_url)
 
-    @router.get("/workers")
+    @router.get("/workers", dependencies=[asks()])
     def show_workers(request: Request) -> Response:
         database = site.history.database
 
@@ -81,6 +82,7 @@ def workers_context(
         "drivers": [_driver(run, now) for run in running],
         "known": [_known(total, names, living) for total in totals],
         "most_runs": MOST_RUNS,
+        "most_workers": MOST_WORKERS,
     }
 
 

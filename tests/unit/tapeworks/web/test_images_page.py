@@ -19,12 +19,13 @@ from tapeworks.model.config import RunConfig, record
 from tapeworks.model.datasets.source import Split
 from tapeworks.plotting.hardest import pixels_of
 from tapeworks.plotting.heat_map import image_course
+from tapeworks.plotting.image_losses import By
 from tapeworks.scheduler.driving.driver import images_digest
 from tapeworks.storage.glances import find_recorded
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord
 from tapeworks.web.pages import pictures
-from tapeworks.web.pages.images import hard_images, neighbours
+from tapeworks.web.pages.images import Sheet, hard_images, neighbours
 from tapeworks.web.pages.maps import COLOURS, colour
 from tapeworks.web.pages.pictures import Pictures
 from tests.support.made_up import LEASE, commit, submit
@@ -45,7 +46,8 @@ def run_of(history: History, iterations: int = 2, **settings: Any) -> RunRecord:
 def test_the_hardest_of_all_or_of_an_iteration_come_first(history: History) -> None:
     losses, numbers = [[0.5, 2.0, 1.0], [4.0, 3.0, 0.25]], [[7, 5, 9], [0, 7, 1]]
     run = tell(history, losses, numbers=numbers, settings={"images": 10})
-    found = hard_images(history, run, None)
+    found, known = hard_images(history, run, Sheet(limit=5))
+    assert known == 5
     assert [(one.image, one.label, one.predicted, one.loss) for one in found] == [
         (0, 3, 3, 4.0),
         (7, 3, 6, 3.0),
@@ -53,7 +55,10 @@ def test_the_hardest_of_all_or_of_an_iteration_come_first(history: History) -> N
         (9, 3, 3, 1.0),
         (1, 3, 3, 0.25),
     ]
-    assert [one.image for one in hard_images(history, run, 0)] == [5, 9, 7]
+    in_first, _ = hard_images(history, run, Sheet(iteration=0))
+    assert [one.image for one in in_first] == [5, 9, 7]
+    by_mean, _ = hard_images(history, run, Sheet(by=By.MEAN))
+    assert [(one.image, one.mean_loss) for one in by_mean][:3] == [(0, 4.0), (5, 2.0), (7, 1.75)]
 
 
 def test_there_is_a_way_to_the_iterations_beside() -> None:
@@ -221,3 +226,14 @@ def test_a_page_says_that_images_are_being_read_and_pictures_do_not_wait_for_eve
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     finally:
         may_end.set()
+
+
+def test_a_sheet_has_the_order_and_the_number_that_the_url_asks_for(
+    client: TestClient, history: History
+) -> None:
+    path = f"/runs/{run_of(history).id}/images"
+    text = client.get(f"{path}?by=mean&limit=3").text
+    assert "Hardest by their mean loss: the first 3 of 20" in text
+    assert len(re.findall("mean loss [0-9.]+ of 2 iterations", text)) == 3
+    assert client.get(f"{path}?by=mean&iteration=1").status_code == 422
+    assert "Expected last or mean. Received: by=first" in client.get(f"{path}?by=first").text

@@ -284,3 +284,16 @@ def test_what_others_wrote_is_no_markup(client: TestClient, history: History) ->
     assert "<img src=x" not in text
     assert "\x1b" not in text
     assert "\\x1b[31m" in text
+
+
+def test_a_list_that_is_cut_off_says_of_how_many(
+    client: TestClient, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tell(history, [[4.0]] * 12)
+    whole = client.get(f"/runs/{run.id}").text
+    assert "Iterations: the newest 10 of 12" in whole
+    assert "Checkpoints: 13<" in whole
+    monkeypatch.setattr("tapeworks.web.pages.run.MOST_CHECKPOINTS", 4)
+    short = client.get(f"/runs/{run.id}?events=1").text
+    assert "Checkpoints: the newest 4 of 13" in short
+    assert re.search(r"Events: the newest 1 of \d+", short)

@@ -90,6 +90,7 @@ def test_pages_lead_to_each_other(client: TestClient, history: History) -> None:
     first = client.get("/runs?limit=1&sort=id").text
     assert 'href="?limit=1&amp;sort=id&amp;offset=1" data-key="Next"' in first
     assert "Previous" not in first
+    assert "1 to 1 of 3 runs" in first
     last = client.get("/runs?limit=1&sort=id&offset=2").text
     assert 'href="?limit=1&amp;sort=id&amp;offset=1" data-key="Previous"' in last
     assert "Next" not in last
