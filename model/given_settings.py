@@ -135,10 +135,21 @@ def sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     problem = _problem(first)
     if first["loc"]:
-        return str(_refusal(str(first["loc"][0]), first["input"], problem))
+        name, value = str(first["loc"][0]), first["input"]
+        hint = grid_hint(name, value) if len(first["loc"]) == 1 else ""
+        return f"{_refusal(name, value, problem)}{hint}"
     if first["type"] in _EXPECTED:
         return f"{problem[0].upper()}{problem[1:]}. Received: {format_value(first['input'])}."
     return problem + "."
+
+
+def grid_hint(name: str, value: Any) -> str:
+    """Return how to queue a run of each value, if several were given where one is expected."""
+    values = value.split(",") if isinstance(value, str) else value
+    if not isinstance(values, list | tuple) or not 1 < len(values) <= MOST_SHOWN or "" in values:
+        return ""
+    given = f"{name}={format_value(values)}"
+    return f" For a run of each: tapeworks submit --vary {given}, or submit_grid in Python."
 
 
 def _problem(found: ErrorDetails) -> str:

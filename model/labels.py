@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationInfo
@@ -30,12 +31,29 @@ def split_labels(value: Any, info: ValidationInfo) -> Any:
 
 
 def _all_labels(values: dict[str, Any]) -> tuple[int, ...]:
-    """Those of a data set with a name; with a user's network the check finds them."""
+    """Those of the data set as far as it is here; with a user's network the check finds them."""
     if values.get("network") != BUILT_IN:
         return ()
-    if values.get("dataset") not in ALL_LABELS:
+    dataset = str(values.get("dataset"))
+    labels = ALL_LABELS.get(dataset) or _labels_in_file(Path(dataset))
+    if labels is None:
         raise ValueError("expected the labels of your own file, such as 0-9")
-    return ALL_LABELS[values["dataset"]]
+    if len(labels) > MOST_CLASSES:
+        raise ValueError(f"expected at most {MOST_CLASSES} labels; {dataset} has {len(labels)}")
+    return labels
+
+
+def _labels_in_file(path: Path) -> tuple[int, ...] | None:
+    """Those of an .npz file, None where it cannot be read here. Raises `DatasetError`."""
+    if path.suffix.lower() != ".npz" or not path.is_file():
+        return None
+    # It loads NumPy, and its package this module.
+    from tapeworks.model.datasets.own_files import read_own_labels
+
+    try:
+        return read_own_labels(path)
+    except OSError:
+        return None
 
 
 def _in_range(item: str) -> Iterable[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 _OTHERS = {
     "checkpoint_every": ("save_every", "save_steps", "checkpoint_interval"),
@@ -18,7 +18,7 @@ _OTHERS = {
     "images_per_iteration": ("batch_size", "batch", "bs", "minibatch_size", "mini_batch_size"),
     "iterations": (
         *("epochs", "epoch", "num_epochs", "n_epochs", "max_epochs", "steps", "num_steps"),
-        *("max_steps", "max_iter", "n_iter", "updates"),
+        *("max_steps", "max_iter", "n_iter", "iter", "iters", "updates"),
     ),
     "kernel_sizes": ("kernel_size", "kernels"),
     "learning_rate": ("lr", "eta", "learningrate", "step_size", "alpha"),
@@ -37,9 +37,29 @@ _OTHERS = {
 SETTINGS = {other: name for name, others in _OTHERS.items() for other in others}
 
 
+#: How alike two words must be, of 1, for one to be a slip of the other, and letters of the start of
+#: a word that stands for it.
+ALIKE, SHORTEST_START = 0.7, 3
+
+
 def nearest_setting(name: str, settings: Iterable[str]) -> str | None:
     """Return the one of the settings that is meant by a name which is none."""
-    plain = name.lower().replace("-", "_")
-    if SETTINGS.get(plain) in (known := list(settings)):
-        return SETTINGS[plain]
-    return next(iter(difflib.get_close_matches(plain, known, n=1)), None)
+    known = {one: [one] for one in settings}
+    others = {other: [meant] for other, meant in SETTINGS.items() if meant in known}
+    return next(iter(find_near(name.lower().replace("-", "_"), others | known)), None)
+
+
+def find_near(word: str, words: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    """Return what stands for this word, or for the one that it is the start or a slip of.
+
+    Words that stand for themselves come before others for the same.
+    """
+    if word in words:
+        return words[word]
+    own = [one for one, meant in words.items() if one in meant]
+    near = (
+        difflib.get_close_matches(word, own, n=1, cutoff=ALIKE)
+        or (len(word) >= SHORTEST_START and [one for one in own if one.startswith(word)])
+        or difflib.get_close_matches(word, words, n=1, cutoff=ALIKE)
+    )
+    return words[near[0]] if near else []

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from tapeworks.model.datasets.readers import read_arrays
 from tapeworks.model.datasets.source import Source
 from tapeworks.model.datasets.validation import (
     validate_grey_part,
+    validate_labels,
     validate_part,
 )
 from tapeworks.model.errors import DatasetError
@@ -37,3 +40,11 @@ def read_own_file(path: Path, *, is_built_in: bool) -> Source:
             f"{labels.shape}"
         )
     return Source(training=validate_grey_part(path, images, labels))
+
+
+def read_own_labels(path: Path) -> tuple[int, ...]:
+    """All labels of a user's file, of which nothing else is read. Raises `DatasetError`."""
+    [labels] = read_arrays(path, "labels")
+    if not labels.size:
+        raise DatasetError(f"There are no labels in {path}.")
+    return tuple(np.unique(validate_labels(path, labels, labels.size)).tolist())

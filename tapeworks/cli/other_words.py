@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import click
 
 from tapeworks.cli.commands import COMMANDS
-from tapeworks.model.other_names import SETTINGS
+from tapeworks.model.other_names import SETTINGS, find_near
 
 _WORDS = {
     "cancel": ("abort", "kill", "terminate"),
@@ -52,15 +51,19 @@ OTHER_OPTIONS = {
     "filter": ("where",),
     "force": ("yes",),
     "file": ("output", "config"),
+    "held-out": ("test-images",),
     "init": ("init-from",),
     "n-workers": ("workers", "processes"),
     "num-workers": ("workers", "processes"),
-    "order-by": ("sort",),
+    "order": ("sort", "by"),
+    "order-by": ("sort", "by"),
     "out": ("output",),
     "output-file": ("output",),
     "param": ("set", "vary", "option"),
     "params": ("set", "vary", "option"),
     "run-name": ("name",),
+    "sort": ("by",),
+    "sort-by": ("sort", "by"),
     "step": ("after", "iteration"),
     "sweep": ("vary",),
     "count": ("limit",),
@@ -69,6 +72,49 @@ OTHER_OPTIONS = {
     "tags": ("tag",),
     "weights": ("init-from", "after"),
     "parameters": ("init-from", "after"),
+    **dict.fromkeys(("max-time", "time-limit", "timeout"), ("seconds",)),
+}
+
+_NO_TIME_LIMIT = (
+    "A run has no limit of time, only of --iterations. {} pauses it, {} RUN goes on to the same "
+    "bits."
+)
+
+_PROCESSORS = "Tapeworks computes on CPUs alone, which is what makes the bits repeatable."
+
+_NAMED = (
+    "A run's name is its argument in other commands, such as: tapeworks show NAME. To list runs "
+    "by their names: tapeworks runs --where \"name LIKE 'NAME%'\""
+)
+
+#: Options that are not here under any name, by their commands: what to do instead.
+_INSTEAD = [
+    (("train",), "time", _NO_TIME_LIMIT.format("Ctrl-C", "tapeworks train --resume")),
+    (
+        ("submit", "retry", "scheduler"),
+        "time",
+        _NO_TIME_LIMIT.format("tapeworks pause RUN", "tapeworks resume"),
+    ),
+    (("train", "submit", "retry", "scheduler", "worker"), "processor", _PROCESSORS),
+    (("runs",), "name", _NAMED),
+]
+
+_KINDS = {
+    "name": ("name", "names", "run-name", "run"),
+    "processor": ("gpu", "gpus", "n-gpus", "num-gpus", "device", "devices", "accelerator", "cuda"),
+    "time": (
+        *("time", "time-limit", "time-budget", "timeout", "max-time", "max-seconds", "seconds"),
+        *("max-minutes", "minutes", "max-duration", "duration", "walltime", "wall-time"),
+        *("deadline", "max-runtime", "runtime"),
+    ),
+}
+
+#: A sentence for each option of this sort, by command and word.
+INSTEAD = {
+    (command, word): sentence
+    for commands, kind, sentence in _INSTEAD
+    for command in commands
+    for word in _KINDS[kind]
 }
 
 
@@ -82,6 +128,9 @@ def explain(error: click.ClickException) -> str:
 
 
 def _explain_option(error: click.NoSuchOption, command: click.Command) -> str:
+    word = _plain(error.option_name)
+    if sentence := INSTEAD.get((command.name or "", word)):
+        return f"{error.message} {sentence}"
     helps = {
         flag.removeprefix("--"): option.help or ""
         for option in command.params
@@ -93,22 +142,24 @@ def _explain_option(error: click.NoSuchOption, command: click.Command) -> str:
         for other, names in OTHER_OPTIONS.items()
         if other not in helps and (known := [name for name in names if name in helps])
     }
-    meant = _meant(error.option_name, others | {name: [name] for name in helps})[:1]
+    meant = find_near(word, others | {name: [name] for name in helps})[:1]
     if not meant:
-        return error.format_message()
-    meaning = helps[meant[0]].split("  [default")[0]
-    return f"{error.message} Did you mean --{meant[0]} ({meaning})?"
+        return f"{error.message} All options: {_path(error.ctx)} --help"
+    meaning = helps[meant[0]].partition("[default")[0].strip()
+    return f"{error.message} Did you mean --{meant[0]}{f' ({meaning})' if meaning else ''}?"
+
+
+def _path(context: click.Context | None) -> str:
+    return context.command_path if context else "tapeworks"
 
 
 def _explain_command(error: click.exceptions.NoSuchCommand) -> str:
-    meant = _meant(error.command_name, OTHER_COMMANDS | {name: [name] for name in COMMANDS})
+    word = _plain(error.command_name)
+    meant = find_near(word, OTHER_COMMANDS | {name: [name] for name in COMMANDS})
     if not meant:
         return f"{error.message} All commands: tapeworks --help"
     return f"{error.message} Did you mean {' or '.join(f'tapeworks {name}' for name in meant)}?"
 
 
-def _meant(word: str, words: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    """Return the words that stand for this one, or for the one that is the most like it."""
-    asked = word.lstrip("-").replace("_", "-").lower()
-    near = [asked] if asked in words else difflib.get_close_matches(asked, words, n=1)
-    return words[near[0]] if near else []
+def _plain(word: str) -> str:
+    return word.lstrip("-").replace("_", "-").lower()

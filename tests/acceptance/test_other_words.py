@@ -7,7 +7,7 @@ import pytest
 
 from tapeworks.__main__ import cli
 from tapeworks.cli.commands import COMMANDS
-from tapeworks.cli.other_words import OTHER_COMMANDS, OTHER_OPTIONS
+from tapeworks.cli.other_words import INSTEAD, OTHER_COMMANDS, OTHER_OPTIONS
 from tapeworks.model.config import RunConfig
 from tapeworks.model.other_names import SETTINGS
 from tests.support.calls import Call
@@ -37,6 +37,13 @@ from tests.support.desk import told_in_one_sentence
         ("db sise", "'size'"),
         ("submit --vary lr=1,2", "learning_rate"),
         ("submit --vary batch-size=1,2", "images_per_iteration"),
+        ("submit --vary epohcs=1,2", "iterations"),
+        ("runz", "tapeworks runs"),
+        ("train --test 5", "--test-images"),
+        ("images x --sort loss", "--by"),
+        ("runs --sort-by loss", "--sort?"),
+        ("query --timeout 3", "--seconds"),
+        ("train --held-out 200", "--test-images"),
     ],
 )
 def test_an_unknown_word_is_answered_with_the_one_that_is_meant(
@@ -56,6 +63,40 @@ def test_a_word_like_no_other_leads_to_the_list(call: Call) -> None:
     told_in_one_sentence(call("zzzzzz"), 2, "All commands: tapeworks --help")
 
 
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("train --time-limit 3m", "no limit of time, only of --iterations. Ctrl-C pauses it"),
+        ("train --duration 3m", "tapeworks train --resume RUN"),
+        ("submit --max_time 180", "tapeworks resume RUN"),
+        ("train --gpu 0", "on CPUs alone"),
+        ("runs --name first", "tapeworks show NAME"),
+        ("images x --held-out", "All options: tapeworks images --help"),
+        ("db size --zzzz", "All options: tapeworks db size --help"),
+    ],
+)
+def test_what_there_is_not_is_answered_with_what_to_do_instead(
+    line: str, advice: str, call: Call
+) -> None:
+    told = call(line)
+    told_in_one_sentence(told, 2, advice)
+    assert "Did you mean" not in told.err
+
+
+@pytest.mark.parametrize(
+    ("line", "choices"),
+    [
+        ("submit --learning-rate 0.001,0.003,0.01", "learning_rate=0.001,0.003,0.01"),
+        ("train --seed 1,2", "seed=1,2"),
+        ("train --optimizer sgd,adam", "optimizer=sgd,adam"),
+    ],
+)
+def test_several_values_of_a_setting_are_answered_with_a_grid(
+    line: str, choices: str, call: Call
+) -> None:
+    told_in_one_sentence(call(line), 2, f"For a run of each: tapeworks submit --vary {choices}, or")
+
+
 def test_every_word_leads_to_one_that_there_is() -> None:
     context = click.Context(cli)
     commands = [cli.get_command(context, name) for name in COMMANDS]
@@ -63,6 +104,7 @@ def test_every_word_leads_to_one_that_there_is() -> None:
 
     assert {name for names in OTHER_COMMANDS.values() for name in names} <= COMMANDS.keys()
     assert not OTHER_COMMANDS.keys() & COMMANDS.keys()
+    assert {command for command, _ in INSTEAD} <= COMMANDS.keys()
     assert {f"--{name}" for names in OTHER_OPTIONS.values() for name in names} <= flags
     assert set(SETTINGS.values()) <= RunConfig.model_fields.keys()
     assert not SETTINGS.keys() & RunConfig.model_fields.keys()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
 from tapeworks.model.config import run_config
 from tapeworks.model.datasets import load
-from tapeworks.model.errors import ConfigurationError
+from tapeworks.model.errors import ConfigurationError, DatasetError
 from tapeworks.model.labels import ALL_LABELS
 
 
@@ -30,6 +34,36 @@ def test_all_are_those_that_the_digits_have() -> None:
 
     assert every.classes == ALL_LABELS["digits"]
     assert set(every.training.labels.tolist()) == set(range(10))
+
+
+def write_labels(file: Path, labels: Any) -> dict[str, str]:
+    """Settings of a data set with these labels."""
+    np.savez(file, images=np.zeros((len(labels), 27, 27), np.uint8), labels=labels)
+    return {"classes": "all", "dataset": str(file)}
+
+
+def test_all_are_those_of_an_own_file_that_can_be_read(tmp_path: Path) -> None:
+    given = write_labels(tmp_path / "own.npz", [7, 3, 3, 11])
+    assert run_config(given).classes == (3, 7, 11)
+    assert load(run_config(given | {"images": 4})).classes == (3, 7, 11)
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        (np.arange(300), "expected at most 256 labels; .* has 300. Received: classes=all"),
+        ([0.5, 1.5], "as whole numbers from 0. Received: float64"),
+        (np.zeros((2, 2), int), "of 1 dimension"),
+        ([], "There are no labels in"),
+        ([4, 4], "Expected two classes or more. Received: classes=4"),
+    ],
+)
+def test_labels_of_an_own_file_that_cannot_be_classes_are_refused(
+    labels: Any, problem: str, tmp_path: Path
+) -> None:
+    given = write_labels(tmp_path / "own.npz", labels)
+    with pytest.raises((ConfigurationError, DatasetError), match=problem):
+        run_config(given)
 
 
 def test_all_with_a_network_of_ones_own_are_found_in_its_data() -> None:

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tapeworks.model.given_settings import OPTION_PREFIX, grid_hint
 from tapeworks.model.networks.own.check.cases import Refusal
 from tapeworks.model.networks.own.module import LOGITS, LOSSES, PARAMETERS, OwnModule
 from tapeworks.model.networks.own.spec import (
@@ -114,7 +115,7 @@ def _convert(name: str, value: Any, default: Option) -> Option:
     if type(found) is not kind or not is_option(found):
         raise Refusal(
             f"Expected {KINDS[kind]} as the option {name}, like its default {default!r}. "
-            f"Received: {name}={_shorten(value)}."
+            f"Received: {name}={_shorten(value)}.{grid_hint(OPTION_PREFIX + name, value)}"
         )
     return found
 
