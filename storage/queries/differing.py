@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from tapeworks.storage.queries.listing import Listing, Value
 from tapeworks.storage.queries.options import option_of
 from tapeworks.storage.queries.views import SETTINGS
+
+#: The settings that runs differ in most often, which stand first; `options` are all of a network.
+TELLING = ("learning_rate", "seed", "options", "optimizer", "images_per_iteration", "images")
 
 #: The column that holds the options of a run's network as JSON.
 _OPTIONS = "options"
@@ -21,11 +25,38 @@ def is_setting(name: str) -> bool:
 def keep_differing(found: Listing) -> Listing:
     """Return the same rows of runs; of the settings among their columns, those that differ.
 
-    Each option of a network is a column of its own, `option.NAME`, where the options were.
+    Each option of a network is a column of its own, `option.NAME`. The settings stand where the
+    first of them was, the most telling first.
     """
     spread = _spread_options(found)
-    shared = {name for name in filter(is_setting, spread.columns) if _is_shared(spread, name)}
-    return spread.select([name for name in spread.columns if name not in shared])
+    settings = [name for name in spread.columns if is_setting(name)]
+    others = [name for name in spread.columns if not is_setting(name)]
+    place = next((at for at, name in enumerate(spread.columns) if is_setting(name)), 0)
+    differing = [name for name in settings if not _is_shared(spread, name)]
+    return spread.select([*others[:place], *sorted(differing, key=rank_setting), *others[place:]])
+
+
+def rank_setting(name: str) -> int:
+    """Return the place of a setting among those in which runs differ."""
+    known = _OPTIONS if option_of(name) is not None else name
+    return TELLING.index(known) if known in TELLING else len(TELLING)
+
+
+def choose_spare(settings: dict[str, list[Any]]) -> str:
+    """Return the last setting without which as many runs are told apart, else the last of all.
+
+    Given are the runs' values of each, the most telling setting first.
+    """
+    apart = _count_apart(list(settings.values()))
+    for name in reversed(settings):
+        others = [column for other, column in settings.items() if other != name]
+        if _count_apart(others) == apart:
+            return name
+    return list(settings)[-1]
+
+
+def _count_apart(columns: Sequence[Sequence[Any]]) -> int:
+    return len(set(zip(*columns, strict=True)))
 
 
 def _is_shared(found: Listing, name: str) -> bool:

@@ -124,23 +124,25 @@ def evaluation_lines(evaluations: Sequence[EvaluationRecord]) -> list[tuple[str,
     surest, lowest = best(evaluations, Metric.ACCURACY), best(evaluations, Metric.LOSS)
     if len(evaluations) > 1:
         if surest:
-            lines.append(("best accuracy", f"{share_text(surest.accuracy)} {_after(surest)}"))
+            lines.append(
+                ("best held-out accuracy", f"{share_text(surest.accuracy)} {_after(surest)}")
+            )
         if lowest:
-            lines.append(("best loss", f"{loss_text(lowest.loss)} {_after(lowest)}"))
+            lines.append(("best held-out loss", f"{loss_text(lowest.loss)} {_after(lowest)}"))
     return lines
 
 
 def _newest(evaluation: EvaluationRecord) -> tuple[str, str]:
     name, number = evaluation_words(evaluation)
     loss = "" if evaluation.accuracy is None else f", loss {loss_text(evaluation.loss)}"
-    images = f"{evaluation.images} held-out images"
-    return name, f"{number} of {images} {_after(evaluation)}{loss}"
+    images = f"{evaluation.images} images"
+    return f"held-out {name}", f"{number} of {images} {_after(evaluation)}{loss}"
 
 
 def evaluation_words(evaluation: EvaluationRecord) -> tuple[str, str]:
     """A name and a number: the accuracy on held-out images, or the loss if nothing is predicted."""
     if evaluation.accuracy is None:
-        return "test loss", loss_text(evaluation.loss)
+        return "loss", loss_text(evaluation.loss)
     return "accuracy", share_text(evaluation.accuracy)
 
 

@@ -17,6 +17,7 @@ import click
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.output import put, put_table, table_width, visible, visible_lines
 from tapeworks.errors import UsageError
+from tapeworks.storage.queries.differing import choose_spare
 from tapeworks.storage.queries.listing import Listing, Value
 
 #: What a spreadsheet takes for the beginning of a formula, a Japanese one also in full width.
@@ -117,7 +118,7 @@ def drop_settings(
     """Take columns of settings out of a table until a line has room for it; return their names."""
     left_out = list[str]()
     while settings and _width(columns) > widest:
-        name = _choose_spare(settings)
+        name = choose_spare(settings)
         left_out.append(name)
         del settings[name], columns[name.upper()]
     return left_out
@@ -127,20 +128,6 @@ def _width(columns: dict[str, list[str]]) -> int:
     """Characters of a line before the reason, which may go beyond."""
     counted = {heading: texts for heading, texts in columns.items() if heading != "REASON"}
     return table_width(list(counted), list(zip(*counted.values(), strict=True)))
-
-
-def _choose_spare(settings: dict[str, list[Any]]) -> str:
-    """The setting with the longest name of those without which as many runs are told apart.
-
-    If there is none, of all.
-    """
-    apart = len(set(zip(*settings.values(), strict=True)))
-
-    def is_spare(name: str) -> bool:
-        others = [column for other, column in settings.items() if other != name]
-        return len(set(zip(*others, strict=True))) == apart
-
-    return max(list(filter(is_spare, settings)) or settings, key=len)
 
 
 def number_columns(found: Listing) -> set[int]:

@@ -56,7 +56,7 @@ class Run:
     def __repr__(self) -> str:
         run = self.record
         loss = "" if run.final_loss is None else f" loss={loss_text(run.final_loss)}"
-        accuracy = "" if run.test_accuracy is None else f" accuracy={run.test_accuracy:.1%}"
+        accuracy = "" if run.test_accuracy is None else f" test_accuracy={run.test_accuracy:.1%}"
         name = f" {run.name!r}" if run.name else ""
         done = f"{run.completed_iterations}/{run.iterations}"
         return f"<Run {run.id}{name} {run.status} {done}{loss}{accuracy}>"

@@ -68,10 +68,10 @@ def table_of(watched: Sequence[Watched], width: int, rows: int) -> list[str]:
     columns = {
         " ": [MARK if best and one is best.one else " " for one in shown],
         "RUN": [labels[one] for one in shown],
-        **{name.upper(): texts for name, texts in settings.items()},
         "STATUS": [one.run.status.value for one in shown],
         "ITERATIONS": [one.done for one in shown],
         **_measures(shown, by_image=not share_images(watched)),
+        **{name.upper(): texts for name, texts in settings.items()},
         "IMAGES/S": [one.speed for one in shown],
         "LEFT": [one.left for one in shown],
     }
@@ -94,9 +94,9 @@ def _measures(shown: Sequence[Watched], *, by_image: bool) -> dict[str, list[str
     heading = "LOSS PER IMAGE" if by_image else "LOSS"
     measured = {heading: [newest_loss(one, by_image=by_image) for one in shown]}
     if any(one.run.test_accuracy is not None for one in shown):
-        measured["ACCURACY"] = [share_text(one.run.test_accuracy) for one in shown]
+        measured["HELD-OUT ACCURACY"] = [share_text(one.run.test_accuracy) for one in shown]
     elif any(one.run.test_loss is not None for one in shown):
-        measured["TEST LOSS"] = [loss_text(one.run.test_loss) for one in shown]
+        measured["HELD-OUT LOSS"] = [loss_text(one.run.test_loss) for one in shown]
     return measured
 
 
@@ -161,7 +161,7 @@ class _Lines:
         accuracy = one.run.test_accuracy
         unit = "" if self._is_unit_told else f", {sum_words(newest.images)}"
         self._is_unit_told = True
-        measured = "" if accuracy is None else f"  accuracy {share_text(accuracy)}"
+        measured = "" if accuracy is None else f"  held-out accuracy {share_text(accuracy)}"
         left = one.run.iterations - one.run.completed_iterations
         loss = f"loss {loss_text(newest.loss)}{unit}{measured}"
         return f"iteration {one.done}  {loss}  {one.pace.words(newest, left)}"

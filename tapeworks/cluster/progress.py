@@ -127,7 +127,7 @@ class Progress:
     def show_evaluation(self, record: EvaluationRecord) -> None:
         """The parameters were evaluated: shown now, and with the iterations that follow."""
         done, measured = record.completed_iterations, " ".join(evaluation_words(record))
-        self._measured = f"{measured}  "
+        self._measured = f"held-out {measured}  "
         if self._bar:
             if self._newest:
                 self._bar.update(self._completed, self._text(self._newest))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tapeworks.cli.describe import setting_text, share_text
 from tapeworks.cluster.progress import Pace, duration
 from tapeworks.comparison.runs import differing_settings, mean_loss
+from tapeworks.storage.queries.differing import rank_setting
 from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus, loss_text
 
 
@@ -101,10 +102,11 @@ def newest_loss(one: Watched, *, by_image: bool) -> str:
 
 
 def setting_columns(watched: Sequence[Watched]) -> dict[str, list[str]]:
-    """Return the settings in which they differ, each with their texts in their order."""
+    """Return the settings in which they differ, the most telling first, with their texts."""
     settings = differing_settings([one.run for one in watched])
     settings.pop("iterations", None)  # stand beside those that are completed
-    return {name: list(map(setting_text, values)) for name, values in settings.items()}
+    names = sorted(settings, key=rank_setting)
+    return {name: list(map(setting_text, settings[name])) for name in names}
 
 
 def best_words(watched: Sequence[Watched]) -> str | None:

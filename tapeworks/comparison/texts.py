@@ -181,11 +181,11 @@ def _evaluations(contenders: Sequence[Contender]) -> dict[str, list[str]]:
     newest = [list(one.evaluations[-1:]) for one in contenders]
     share = _differ(newest)
     lines = {
-        f"test loss{' per image' if share else ''}": [_loss(one, share) for one in newest],
-        "accuracy": [share_text(one[0].accuracy) if one else NONE for one in newest],
+        f"held-out loss{' per image' if share else ''}": [_loss(one, share) for one in newest],
+        "held-out accuracy": [share_text(one[0].accuracy) if one else NONE for one in newest],
     }
     if any(len(one.evaluations) > 1 for one in contenders):
-        lines["best"] = [_best(one.best) for one in contenders]
+        lines["best held-out accuracy"] = [_best(one.best) for one in contenders]
     return lines
 
 

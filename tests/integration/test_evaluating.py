@@ -168,10 +168,12 @@ class TestAtTheCommandLine:
         lines = {
             tuple(line.split("  ")[0].split()): line for line in call("show it").out.splitlines()
         }
-        accuracy = f"{newest.accuracy:.1%} of 20 held-out images after 7 iterations"
-        assert lines["accuracy",].endswith(f"  {accuracy}, loss {newest.loss:.4f}")
-        assert lines["best", "accuracy"].endswith(f"  {first.accuracy:.1%} after 2 iterations")
-        assert lines["best", "loss"].endswith(f"  {first.loss:.4f} after 2 iterations")
+        accuracy = f"{newest.accuracy:.1%} of 20 images after 7 iterations"
+        assert lines["held-out", "accuracy"].endswith(f"  {accuracy}, loss {newest.loss:.4f}")
+        assert lines["best", "held-out", "accuracy"].endswith(
+            f"  {first.accuracy:.1%} after 2 iterations"
+        )
+        assert lines["best", "held-out", "loss"].endswith(f"  {first.loss:.4f} after 2 iterations")
         told = call("show it --json").values["evaluations"]
         assert [one["confusion"] for one in told] == [
             one.confusion for one in undisturbed_evaluations

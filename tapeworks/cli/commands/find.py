@@ -36,9 +36,9 @@ from tapeworks.storage.records import RunStatus, loss_text
 #: What is listed unless other columns are asked for; of the settings, those that differ.
 COLUMNS = (
     *("id", "name", "status", "completed_iterations", "iterations"),
+    *("first_loss", "final_loss", "test_loss", "test_accuracy"),
     *SETTINGS,
-    *("first_loss", "final_loss", "test_loss", "test_accuracy", "created_at"),
-    *("submitter", "submitter_host", "reason"),
+    *("created_at", "submitter", "submitter_host", "reason"),
 )
 
 #: The heading and the text of a column in the table for people. What no listed run has is left out.
@@ -48,8 +48,8 @@ TABLE: dict[str, tuple[str, Callable[[Any], str]]] = {
     "status": ("STATUS", str),
     "first_loss": ("FIRST LOSS", loss_text),
     "final_loss": ("LAST LOSS", loss_text),
-    "test_loss": ("TEST LOSS", loss_text),
-    "test_accuracy": ("ACCURACY", share_text),
+    "test_loss": ("HELD-OUT LOSS", loss_text),
+    "test_accuracy": ("HELD-OUT ACCURACY", share_text),
     "created_at": ("CREATED", lambda moment: _clock(moment)),
     "submitter": ("BY", cell_text),
     "submitter_host": ("FROM", cell_text),

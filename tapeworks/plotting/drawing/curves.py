@@ -169,7 +169,7 @@ def _axes(axes: Axes, curves: Curves) -> None:
 
 def _what(curves: Curves) -> str:
     if curves.measure is Measure.ACCURACY:
-        return "Accuracy"
+        return "Accuracy" if any(line.evaluated for line in curves.lines) else "Training accuracy"
     if curves.measure is Measure.GRADIENT_NORM:
         return "Norm of the mean gradient"
     images = curves.images or 1

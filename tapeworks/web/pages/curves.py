@@ -133,7 +133,9 @@ def chart(curves: Curves) -> dict[str, Any]:
 
 
 def title(curves: Curves) -> str:
-    """The measure, with what a loss is the sum over."""
+    """The measure, with what a loss is the sum over, and of which images an accuracy is."""
+    if curves.measure is Measure.ACCURACY and not any(line.evaluated for line in curves.lines):
+        return "Training accuracy"
     if curves.images is None:
         return curves.measure.value.capitalize()
     return f"Loss, {sum_words(curves.images)}" if curves.images > 1 else "Loss per image"
@@ -142,7 +144,7 @@ def title(curves: Curves) -> str:
 def _columns(line: Line, places: Sequence[int], lines: int) -> list[dict[str, Any]]:
     trained = dict(zip(line.iterations, line.values, strict=True))
     tested = dict(zip(line.evaluated_after, line.evaluated, strict=True))
-    mine = "training" if lines == 1 else line.label
+    mine = "training images" if lines == 1 else line.label
     other = "held-out images" if lines == 1 else f"{line.label}, held-out images"
     columns = [(mine, False, trained), (other, True, tested)]
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,6 +17,7 @@ from starlette.datastructures import QueryParams
 
 from tapeworks.cli.describe import (
     evaluation_lines,
+    evaluation_words,
     loss_words,
     setting_text,
     setting_texts,
@@ -36,7 +38,13 @@ from tapeworks.storage.glances import (
     read_newest_events,
 )
 from tapeworks.storage.history import History
-from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus
+from tapeworks.storage.records import (
+    EvaluationRecord,
+    IterationRecord,
+    RunRecord,
+    RunStatus,
+    iteration_count,
+)
 from tapeworks.storage.records import Request as Asked
 from tapeworks.storage.references import RUN_ID
 from tapeworks.web.asked import asks, with_query
@@ -129,12 +137,14 @@ def run_context(
     events = read_newest_events(history.database, run.id, limit)
     all_events = count_of_run(history.database, tables.events, run.id)
     newest = newest_iterations(history, run)
+    evaluations = history.evaluations(run.id)
     seconds = measured_seconds(newest)
     read_range(asked)  # refuses what the curves would refuse
     return {
         "run": run,
         "label": run.name or run.id,
-        "facts": facts(history, run),
+        "held_out": held_out(evaluations[-1]) if evaluations else None,
+        "facts": facts(run, evaluations),
         "left": time_left(run, seconds),
         "newest": newest,
         "seconds": seconds,
@@ -202,11 +212,18 @@ def clock(moment: datetime | None) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S") if moment else "–"
 
 
-def facts(history: History, run: RunRecord) -> list[tuple[str, str]]:
+def held_out(newest: EvaluationRecord) -> dict[str, str]:
+    """The newest accuracy on held-out images, or the loss, as the page's head shows it."""
+    measure, text = evaluation_words(newest)
+    after = iteration_count(newest.completed_iterations)
+    return {"measure": measure, "text": text, "after": after}
+
+
+def facts(run: RunRecord, evaluations: Sequence[EvaluationRecord]) -> list[tuple[str, str]]:
     """Labels and texts beside its status."""
     told = [
+        *evaluation_lines(evaluations),
         ("loss", loss_words(run)),
-        *evaluation_lines(history.evaluations(run.id)),
         ("priority", str(run.priority)),
         ("note", run.note or ""),
         ("created", clock(run.created_at)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,17 +14,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import QueryParams
 
-from tapeworks.cli.describe import short_reason
+from tapeworks.cli.describe import share_text, short_reason
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.given import read_statuses, read_whole
 from tapeworks.cli.listings import cell_text
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.storage.errors import QueryError, ValueNotPlain
-from tapeworks.storage.queries.differing import is_setting, keep_differing
+from tapeworks.storage.queries.differing import choose_spare, is_setting, keep_differing
 from tapeworks.storage.queries.listing import Listing, Value
 from tapeworks.storage.queries.search import count_runs, find_runs
 from tapeworks.storage.queries.views import COLUMNS, SETTINGS
-from tapeworks.storage.records import RunStatus
+from tapeworks.storage.records import RunStatus, loss_text
 from tapeworks.web.asked import asks, with_query
 from tapeworks.web.pages.sparklines import Span, Sparklines
 from tapeworks.web.problems import status_of
@@ -38,7 +38,18 @@ _FIXED = (
 
 #: What is shown beside it, unless other columns are chosen; of the settings, those that differ,
 #: and a reason if a run has one.
-DEFAULT_COLUMNS = (*SETTINGS, "final_loss", "test_accuracy", "created_at", "reason")
+DEFAULT_COLUMNS = ("final_loss", "test_accuracy", *SETTINGS, "created_at", "reason")
+
+#: Columns that are called otherwise than in SQL, and those whose numbers are written otherwise.
+HEADINGS = {
+    "final_loss": "last loss",
+    "test_loss": "held-out loss",
+    "test_accuracy": "held-out accuracy",
+}
+TEXTS: dict[str, Callable[[Any], str]] = {
+    **dict.fromkeys(("first_loss", "final_loss", "test_loss"), loss_text),
+    "test_accuracy": share_text,
+}
 
 #: Columns that may be chosen.
 CHOICES = tuple(name for name in COLUMNS["runs"] if name not in _FIXED)
@@ -199,9 +210,13 @@ def count_selected(site: Site, selection: Selection) -> int:
 
 
 def _keep_telling(shown: Listing) -> Listing:
-    """Return it with the first few settings, and without a last column of no reasons."""
-    settings = [name for name in shown.columns if is_setting(name)]
-    dropped = set(settings[MOST_SETTINGS:])
+    """Return it with as many settings as there is room for, and a last column if it has reasons."""
+    settings = {name: shown.column(name) for name in shown.columns if is_setting(name)}
+    dropped = set[str]()
+    while len(settings) > MOST_SETTINGS:
+        name = choose_spare(settings)
+        dropped.add(name)
+        del settings[name]
     if not any(shown.column("reason")):
         dropped.add("reason")
     return shown.select([name for name in shown.columns if name not in dropped])
@@ -230,7 +245,8 @@ def _row(row: Sequence[Any], columns: Sequence[str], curves: Mapping[str, str]) 
 
 def _cell(column: str, value: Value) -> Cell:
     if not isinstance(value, str):
-        return Cell(text=cell_text(value), is_number=value is not None)
+        text = TEXTS.get(column, cell_text)(value)
+        return Cell(text=text, is_number=value is not None)
     if column.endswith("_at"):
         return Cell(text=value[:19], whole=value)  # to the second
     if column.endswith("_digest"):
@@ -284,6 +300,7 @@ def _heading(asked: QueryParams, name: str, sort: str, descending: bool) -> dict
     order = "asc" if is_sorted and descending else "desc"
     return {
         "name": name,
+        "label": HEADINGS.get(name, name),
         "url": with_values(asked, sort=name, order=order, offset=None),
         "sorted": ("descending" if descending else "ascending") if is_sorted else "none",
     }

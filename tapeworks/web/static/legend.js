@@ -43,7 +43,8 @@ export function addLegend(figure, plot, chart, colourOf) {
   const list = document.createElement("ul");
   const values = chart.lines.map((line, index) => {
     const { entry, value } = makeEntry(plot, chart, line, index + 1, colourOf(line));
-    list.append(entry);
+    const training = line.dots && chart.lines[index - 1]?.run === line.run ? list.lastChild : null;
+    list.insertBefore(entry, training);  // held-out images come first
     return value;
   });
   const legend = document.createElement("div");

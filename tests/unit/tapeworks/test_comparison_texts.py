@@ -37,8 +37,8 @@ def test_few_runs_have_a_column_each(history: History) -> None:
         "loss in 7": ["-", "-"],
         "lowest": ["2.5000 in 1", "4.0000 in 0"],
         "final": ["2.5000", "6.0000"],
-        "test loss": ["3.0000", "-"],
-        "accuracy": ["75.0%", "-"],
+        "held-out loss": ["3.0000", "-"],
+        "held-out accuracy": ["75.0%", "-"],
     }
     assert all(len(set(pair)) == 2 for pair in digests)
 
@@ -48,7 +48,7 @@ def test_losses_over_different_numbers_of_images_are_shown_per_image(history: Hi
     other = {"losses": [[3.0, 1.0, 5.0]], "evaluations": [evaluated(1, 3.0, 0.5, images=6)]}
     cells = shown(history, ["one", "other"], one, other)
     assert cells["first loss per image"] == ["2.0000", "3.0000"]
-    assert cells["test loss per image"] == ["0.7500", "0.5000"]
+    assert cells["held-out loss per image"] == ["0.7500", "0.5000"]
 
 
 def test_of_several_evaluations_the_newest_and_the_best_are_shown(history: History) -> None:
@@ -56,8 +56,8 @@ def test_of_several_evaluations_the_newest_and_the_best_are_shown(history: Histo
     cells = shown(
         history, ["one", "other"], {"losses": LOSSES, "evaluations": evaluations}, {"losses": []}
     )
-    assert (cells["test loss"], cells["accuracy"]) == (["2.0000", "-"], ["50.0%", "-"])
-    assert cells["best"] == ["75.0% after 1", "-"]
+    assert (cells["held-out loss"], cells["held-out accuracy"]) == (["2.0000", "-"], ["50.0%", "-"])
+    assert cells["best held-out accuracy"] == ["75.0% after 1", "-"]
 
 
 def test_small_losses_keep_their_digits(history: History) -> None:
@@ -125,6 +125,6 @@ def test_of_networks_that_predict_nothing_losses_are_shown(history: History) -> 
     cells = shown(
         history, ["one", "other"], silent | {"evaluations": evaluations}, {"losses": LOSSES}
     )
-    assert (cells["test loss"], cells["accuracy"]) == (["2.0000", "-"], ["-", "-"])
-    assert cells["best"] == ["-", "-"]
+    assert (cells["held-out loss"], cells["held-out accuracy"]) == (["2.0000", "-"], ["-", "-"])
+    assert cells["best held-out accuracy"] == ["-", "-"]
     assert cells["network_digest"] == [hashlib.sha256(b"the source").hexdigest()[:8], "-"]

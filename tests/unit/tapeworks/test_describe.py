@@ -87,15 +87,15 @@ def test_a_network_is_shown_with_its_digest_and_each_of_its_options(history: His
 @pytest.mark.parametrize(
     ("accuracies", "shown"),
     [
-        ([None], {"test loss": "2.5000 of 4 held-out images after 1 iteration"}),
+        ([None], {"held-out loss": "2.5000 of 4 images after 1 iteration"}),
         (
             [None, None],
             {
-                "test loss": "3.5000 of 4 held-out images after 2 iterations",
-                "best loss": "2.5000 after 1 iteration",
+                "held-out loss": "3.5000 of 4 images after 2 iterations",
+                "best held-out loss": "2.5000 after 1 iteration",
             },
         ),
-        ([0.5], {"accuracy": "50.0% of 4 held-out images after 1 iteration, loss 2.5000"}),
+        ([0.5], {"held-out accuracy": "50.0% of 4 images after 1 iteration, loss 2.5000"}),
     ],
 )
 def test_evaluations_without_an_accuracy_are_shown_by_their_loss(

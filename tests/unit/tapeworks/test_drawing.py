@@ -65,7 +65,7 @@ class TestCurves:
             (Measure.LOSS, 50, "Loss, sum over 50 images"),
             (Measure.LOSS, 60000, "Loss, sum over 60,000 images"),
             (Measure.LOSS, 1, "Loss per image"),
-            (Measure.ACCURACY, None, "Accuracy"),
+            (Measure.ACCURACY, None, "Training accuracy"),
             (Measure.GRADIENT_NORM, None, "Norm of the mean gradient"),
         ],
     )

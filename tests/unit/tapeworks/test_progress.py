@@ -79,7 +79,7 @@ def test_the_accuracy_stands_beside_the_bar_at_once(
     monkeypatch.setenv("TERM", "xterm")
     show_three()
     shown = capsys.readouterr().err
-    assert "accuracy 75.0%" in shown
+    assert "held-out accuracy 75.0%" in shown
     assert shown.count("Each loss is the sum over 20 images of an iteration") == 1
 
 
@@ -88,4 +88,4 @@ def test_without_an_accuracy_the_loss_is_shown(capsys: pytest.CaptureFixture[str
         progress.show_evaluation(evaluation(1, None))
         progress.show(iteration(1))
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "iteration 1/9  test loss 2.0000 on held-out images"
+    assert lines[0] == "iteration 1/9  loss 2.0000 on held-out images"

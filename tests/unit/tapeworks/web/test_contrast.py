@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 CSS = Path(__file__).resolve().parents[4] / "tapeworks" / "web" / "static" / "app.css"
@@ -52,3 +53,37 @@ def test_everything_can_be_read(dark: bool) -> None:
     poor = {pair for pair in PAIRS if contrast(found[pair[0]], found[pair[1]]) < 4.5}
     assert not poor
     assert not {mark for mark in MARKS if contrast(found[mark], found["panel"]) < 3}
+
+
+#: From linear RGB: to the cones of OKLab and to its coordinates, and to RGB as those see it who
+#: lack the cones for red or for green (Machado et al. 2009).
+CONES = np.array(
+    [[0.41222, 0.53633, 0.05145], [0.2119, 0.6807, 0.1074], [0.0883, 0.28172, 0.62998]]
+)
+COORDINATES = np.array(
+    [[0.21045, 0.79362, -0.00407], [1.978, -2.42859, 0.45059], [0.0259, 0.78277, -0.80868]]
+)
+EYES = {
+    "all": np.eye(3),
+    "no red": np.array(
+        [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.052]]
+    ),
+    "no green": np.array(
+        [[0.3673, 0.8606, -0.228], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]]
+    ),
+}
+
+#: Of two colours in OKLab. Two oranges of 0.04 are taken for each other.
+LEAST_DISTANCE = 0.1
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("eyes", EYES)
+def test_lines_of_several_runs_are_told_apart(dark: bool, eyes: str) -> None:
+    found = colours(dark=dark)
+    digits = [bytes.fromhex(found[f"line-{number}"][1:]) for number in range(1, 9)]
+    shares = np.array([list(one) for one in digits]) / 255
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    seen = np.cbrt(np.clip(linear @ np.array(EYES[eyes]).T, 0, 1) @ CONES.T) @ COORDINATES.T
+    distances = np.linalg.norm(seen[:, None] - seen[None], axis=-1)
+    assert distances[np.triu_indices(8, 1)].min() > LEAST_DISTANCE

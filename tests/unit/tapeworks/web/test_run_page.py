@@ -297,3 +297,17 @@ def test_a_list_that_is_cut_off_says_of_how_many(
     short = client.get(f"/runs/{run.id}?events=1").text
     assert "Checkpoints: the newest 4 of 13" in short
     assert re.search(r"Events: the newest 1 of \d+", short)
+
+
+def test_held_out_accuracy_comes_first_and_that_of_training_images_is_called_so(
+    client: TestClient, history: History
+) -> None:
+    claim = history.claim(submit(history).id, "alice", LEASE)
+    commit(history, claim, 0)
+    before = re.findall("<dt>([^<]+)</dt>", client.get(f"/runs/{claim.run_id}").text)
+    assert before[1] == "training accuracy, 20 images of iteration 0"
+    history.record_evaluation(claim, replace(evaluated(1, 3.0, 0.75), run_id=claim.run_id))
+    after = client.get(f"/runs/{claim.run_id}").text
+    held_out = "<dt>held-out accuracy, after 1 iteration</dt><dd>75.0%</dd>"
+    assert 0 < after.index(held_out) < after.index("<dt>loss, ")
+    assert "<dt>accuracy" not in after
