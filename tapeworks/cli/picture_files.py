@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
@@ -38,11 +39,13 @@ def _may_replace(path: Path, runs: Sequence[str]) -> bool:
 
 def read_runs(path: Path) -> list[str] | None:
     """The runs of a PNG that was drawn here; None of any other file."""
-    from PIL import Image, UnidentifiedImageError  # as slow to load as what draws
+    from PIL import Image  # as slow to load as what draws
 
     try:
-        with Image.open(path) as picture:
-            text = picture.info.get(RUNS_KEY)
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes, which do not matter here
+            with Image.open(path, formats=["PNG"]) as picture:
+                text = picture.info.get(RUNS_KEY)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     return text.split() if isinstance(text, str) else None

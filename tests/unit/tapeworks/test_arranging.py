@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from tapeworks.cli.picture_files import find_place, read_runs
 from tapeworks.errors import UsageError
@@ -168,3 +169,10 @@ def test_a_picture_of_other_runs_and_a_file_of_others_are_kept(
     assert "is kept: it is no picture of this run" in capsys.readouterr().err
     second.write_text("notes of somebody")
     assert find_place(path, list_runs(other)) == tmp_path / "loss_curve-3.png"
+
+
+@pytest.mark.parametrize("side", [12_000, 20_000])  # of which Pillow warns, and which it refuses
+def test_a_picture_of_any_size_is_kept(tmp_path: Path, side: int) -> None:
+    path = tmp_path / "loss_curve.png"
+    Image.new("1", (side, side)).save(path)
+    assert find_place(path, ["mine"]) == tmp_path / "loss_curve-2.png"
