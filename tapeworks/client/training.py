@@ -15,7 +15,7 @@ from tapeworks.cluster.preparation import check_redis, choose_workers, find_resu
 from tapeworks.cluster.program_progress import Display
 from tapeworks.cluster.session import DRAINING
 from tapeworks.model.config import RunConfig, run_config
-from tapeworks.places import DATABASE, find_places
+from tapeworks.places import find_places
 from tapeworks.scheduler.errors import Interrupted
 from tapeworks.scheduler.submission import prepare_runs, submit
 from tapeworks.storage.connection.database import Database
@@ -71,19 +71,16 @@ class Training:
         if told:
             self.display.tell(told)
         asked = {
+            "database_url": self.database.secret_url,
             "run": run.id,
             "workers": count,
             "pinned": self.pinned,
             "stop_after": self.stop_after,
         }
-        environment = {
-            DATABASE.url_variable: self.database.secret_url,
-            DATABASE.file_variable: "",
-        }
         was_interrupted = True
         with (
             suppress(KeyboardInterrupt),
-            work_apart("train", asked, environment) as process,
+            work_apart("train", asked) as process,
             follow(self.history, run, self.display) as follower,
         ):
             was_interrupted = _finish(process, follower)

@@ -31,12 +31,15 @@ END_SECONDS = 15.0
 class Apart:
     """A process that does one task; it ends with the process that started it, however that ends."""
 
-    def __init__(self, task: str, asked: Mapping[str, Any], environment: Mapping[str, str]) -> None:
-        """Start it. Raises `UsageError` where no process can be started."""
+    def __init__(self, task: str, asked: Mapping[str, Any]) -> None:
+        """Start it. Raises `UsageError` where no process can be started.
+
+        What is asked may hold a password: only that process reads it, and none that it starts.
+        """
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "tapeworks.cluster.apart_process"],
-                env={**without_foreign(os.environ), **environment, VARIABLE: VALUE},
+                env={**without_foreign(os.environ), VARIABLE: VALUE},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C in a terminal reaches the program alone
@@ -98,11 +101,9 @@ class Apart:
 
 
 @contextmanager
-def work_apart(
-    task: str, asked: Mapping[str, Any], environment: Mapping[str, str] | None = None
-) -> Iterator[Apart]:
+def work_apart(task: str, asked: Mapping[str, Any]) -> Iterator[Apart]:
     """Have a task done in a process that has ended when the block is left, whatever leaves it."""
-    process = Apart(task, asked, environment or {})
+    process = Apart(task, asked)
     try:
         yield process
     finally:

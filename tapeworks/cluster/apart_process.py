@@ -76,14 +76,13 @@ class Notices(Progress):
 
 def train(asked: dict[str, Any], tell: Tell) -> None:
     """Drive a stored run, with workers of its own."""
-    places = find_places()
-    with closing(Database(places.database_url)) as database:
+    with closing(Database(asked["database_url"])) as database:
         history = History(database)
         run = history.find_run(asked["run"])
         config = restore_config(run.configuration)
         Session(
             history=history,
-            places=places,
+            places=find_places(),
             control=Control(asked["stop_after"]),
             workers=asked["workers"],
             pinned=asked["pinned"],
@@ -150,8 +149,11 @@ def _take_stdout() -> IO[str]:
 
 
 def _send(messages: IO[str], **message: Any) -> None:
-    messages.write(as_json(message).replace("\n", "") + "\n")
-    messages.flush()
+    try:
+        messages.write(as_json(message).replace("\n", "") + "\n")
+        messages.flush()
+    except BrokenPipeError:  # the program was killed; what is begun here ends in order
+        os.dup2(os.open(os.devnull, os.O_WRONLY), messages.fileno())
 
 
 def _stop_with_parent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ import sys
 sys.modules["tensorflow"] = None
 import tapeworks
 try:
-    tapeworks.train(
+    tapeworks.connect(sys.argv[1]).train(
         {"iterations": 10_000_000, "images": 8, "image_side": 6, "kernel_sizes": [3], "filters": 1,
          "checkpoint_every": 1000}, workers=1, name="long", tags={"kind": "test"})
 except KeyboardInterrupt as interrupt:
@@ -32,7 +33,8 @@ except KeyboardInterrupt as interrupt:
 
 
 def test_what_the_command_would_tell_is_raised(places: Path) -> None:
-    with work_apart("train", {"run": "one"}) as process, pytest.raises(DatabaseMissing) as told:
+    asked = {"run": "one", "database_url": f"sqlite:///{places / 'none.db'}"}
+    with work_apart("train", asked) as process, pytest.raises(DatabaseMissing) as told:
         process.wait(print)
     assert str(told.value).startswith(f"There is no database at sqlite:///{places}")
     with pytest.raises(InvalidValue, match="workers=-1"):
@@ -46,12 +48,30 @@ def test_a_process_that_is_killed_is_told() -> None:
             process.wait(print)
 
 
+def test_a_program_that_is_killed_leaves_no_traceback(places: Path) -> None:
+    command = [sys.executable, "-P", "-m", "tapeworks.cluster.apart_process"]
+    asked = {"task": "train", "database_url": str(places / "none.db"), "run": "one"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        process.stdin.write(json.dumps(asked).encode() + b"\n")
+        process.stdin.flush()
+        assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
 @pytest.mark.long
 def test_ctrl_c_pauses_the_run_and_leaves_no_process(places: Path) -> None:
-    program = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True)
-    with tapeworks.connect() as client:
+    with tapeworks.connect(places / "own.db") as client:
+        client.database.upgrade()
+        command = [sys.executable, "-c", PROGRAM, client.database.address]
+        program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         until(lambda: client.runs(where="completed_iterations > 2"), "it is trained")
         started = psutil.Process(program.pid).children(recursive=True)
+        told_to_all = {value for process in started for value in process.environ().values()}
+        assert client.database.address not in told_to_all
         program.send_signal(signal.SIGINT)
         told, _ = program.communicate()
         run = client.run("long")
