@@ -1,4 +1,4 @@
-"""How far a worker process is with its start, told to its supervisor through a pipe."""
+"""The stages of a worker process's start, written into a pipe for its supervisor."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tapeworks.storage.records import RunRecord
 
 
 class PlotOptions(TypedDict, total=False):
-    """What `tapeworks plot` has options for."""
+    """The options of `tapeworks plot`, for programs."""
 
     iteration: int | None  #: timeline, hardest: the only one that is shown
     by: str | None  #: images, hardest: last or mean, the loss that orders them

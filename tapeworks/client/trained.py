@@ -60,7 +60,7 @@ class Trained:
             return TypeAdapter(EvaluationRecord).validate_python(_ask("evaluate", asked))
 
     def predict(self, images: Images, *, invert: bool) -> list[dict[str, Any]]:
-        """What the images show, which are an array or in files; warns of what may be wrong."""
+        """Predict images, which are an array or in files; warns of what may be wrong with them."""
         with self._material() as material:
             files, array = _list_files(images), Path(material["directory"]) / ARRAY_FILE
             if files is None:

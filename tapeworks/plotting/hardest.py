@@ -96,7 +96,7 @@ def find_images(
 def describe_images(
     history: History, run: RunRecord, losses: ImageLosses, numbers: Sequence[int]
 ) -> list[RunImage]:
-    """What is stored of the images with these numbers."""
+    """Return the images with these numbers, as far as they are stored."""
     classes = settings_of(run)["classes"] or ()
     labels, rows = read_labels(history.database, run.id), read_rows(history.database, run.id)
     return [

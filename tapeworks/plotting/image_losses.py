@@ -70,7 +70,7 @@ def read_last_losses(history: History, run: RunRecord) -> ImageLosses:
 
 
 def add_up(iterations: Iterable[tuple[int, ImageValues]], images: int) -> ImageLosses:
-    """What these iterations, in their order, say of so many images."""
+    """Return the losses of so many images in these iterations, which are in their order."""
     last, sums = np.full(images, np.nan, np.float32), np.zeros(images)
     counts, newest = np.zeros(images, np.int64), np.full(images, -1)
     predicted = np.full(images, -1)

@@ -1,4 +1,4 @@
-"""Who submits, changes and deletes runs: in listings, events and the log of deletions."""
+"""The users who submit, change and delete runs: in listings, events and the log of deletions."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ EXAMPLE = ROOT / "examples" / "wrong_labels.py"
 
 
 def _commands(name: str) -> list[str]:
-    """What the guide calls of this run, without the program's name."""
+    """The guide's commands for this run, without the program's name."""
     text = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
     return re.findall(rf"^\$ tapeworks (.*\b{name}\b.*)$", text, re.MULTILINE)
 

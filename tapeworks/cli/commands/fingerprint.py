@@ -82,7 +82,7 @@ def _shorten(found: Any) -> str:
 
 
 def _describe_machine() -> dict[str, str]:
-    """What decides about the bits of a part, and versions that decide about none."""
+    """The facts that decide about the bits of a part, and versions that decide about none."""
     cpu = dict(_read_processor())
     flags = cpu.get("flags", "").split()
     model = cpu.get("model name") or platform.processor() or "unknown"
@@ -96,7 +96,7 @@ def _describe_machine() -> dict[str, str]:
 
 
 def _read_processor() -> Iterator[tuple[str, str]]:
-    """What Linux tells of the first processor."""
+    """The facts that Linux tells of the first processor."""
     with suppress(OSError):
         first = Path("/proc/cpuinfo").read_text(errors="replace").partition("\n\n")[0]
         for line in first.splitlines():

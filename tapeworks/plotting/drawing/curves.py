@@ -74,7 +74,7 @@ def _is_behind(line: Line) -> bool:
 
 
 def _describe(curves: Curves) -> str:
-    """What is not seen of how the lines came about."""
+    """The ways in which the lines were made that nobody sees in them."""
     parts = []
     if curves.smooth:
         beside = f"{curves.smooth} on either side" if curves.smooth > 1 else "its neighbours"
