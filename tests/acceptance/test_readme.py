@@ -165,6 +165,7 @@ def terminal(tmp_path: Path) -> Terminal:
         return Terminal(directory=tmp_path, port=probe.getsockname()[1])
 
 
+@pytest.mark.timeout(900)  # TensorFlow starts some twenty times, on a machine that may be busy
 def test_every_command_of_the_readme_and_the_guide_works(terminal: Terminal) -> None:
     texts = [(REPOSITORY / name).read_text(encoding="utf-8") for name in DOCUMENTS]
     typed = commands("\n".join(texts))
