@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, false, func, not_, or_, select, update
 
-from tapeworks.storage.actors import Actor
+from tapeworks.storage.actors import Actor, current_actor
 from tapeworks.storage.errors import (
     HistoryRolledBack,
     LeaseLost,
@@ -35,6 +35,7 @@ class Bid:
     owner: str
     now: datetime
     lease_seconds: float
+    actor: Actor | None = None  #: the user who wants this very run
 
     @property
     def lease_until(self) -> datetime:
@@ -107,7 +108,8 @@ def can_be_computed(
 
 
 def take(connection: Connection, run_id: str, bid: Bid) -> Claim:
-    """Claim this run, if nobody drives it and it has not ended."""
+    """Claim this run for the user who acts, if nobody drives it and it has not ended."""
+    bid = replace(bid, actor=current_actor())
     wait_for_writers(connection, run_id)
     release_requested(connection, bid.now)
     deserted = and_(is_abandoned(connection, bid.now), runs.c.request.is_(None))
@@ -144,7 +146,7 @@ def _take(
     message = (
         f"{kind} by {name_owner(bid.owner)} after {iteration_count(taken.completed_iterations)}"
     )
-    note(connection, taken.id, bid.now, kind, message)
+    note(connection, taken.id, bid.now, kind, message, bid.actor)
     return _claim(taken, bid)
 
 

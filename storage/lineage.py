@@ -5,6 +5,7 @@ Nothing is copied: what a run has not computed stays the other run's, with its l
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -63,14 +64,18 @@ def read_inherited_evaluations(
     return fetch(connection, EvaluationRecord, in_order)
 
 
-def expect_no_heirs(connection: Connection, run: RunRecord) -> None:
-    """Raise `StateConflict` if a run that has not ended looks at this one's evaluations."""
+def expect_no_heirs(connection: Connection, run: RunRecord, beside: Collection[str] = ()) -> None:
+    """Raise `StateConflict` if a run that has not ended looks at this one's evaluations.
+
+    Those `beside` it do not count.
+    """
     heirs = [run.id]
     for parent_id in heirs:  # grows on the way
         goes_on = (runs.c.parent_id == parent_id) & runs.c.parent_iterations.is_not(None)
         children = fetch(connection, RunRecord, all_of(RunRecord).where(goes_on))
         for child in children:
-            if child.status in _UNFINISHED and child.configuration.get("patience"):
+            is_unfinished = child.status in _UNFINISHED and child.id not in beside
+            if is_unfinished and child.configuration.get("patience"):
                 raise StateConflict(
                     f"Run {run.id} is needed by run {child.id}, which goes on from it, is "
                     f"{child.status} and ends early by its evaluations; cancel that one first."

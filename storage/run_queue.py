@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -90,15 +91,34 @@ class Noted(TypedDict, total=False):
     note: str | None
 
 
+class _Transaction(NamedTuple):
+    """A transaction in progress, and its time."""
+
+    connection: Connection
+    now: datetime
+
+
 class Queue:
-    """Submits runs and changes where they stand. Every method is one transaction.
+    """Submits runs and changes where they stand. Every method is one transaction, but for `as_one`.
 
     A run that is being driven belongs to its owner: pausing and cancelling it leave a request,
     which the owner reads when it commits or renews its lease, and does.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, transaction: _Transaction | None = None) -> None:
         self._database = database
+        self._transaction = transaction
+
+    @contextmanager
+    def as_one(self, run_ids: Iterable[str]) -> Iterator[Queue]:
+        """A queue whose changes of these runs are one transaction: all are made, or none.
+
+        A refusal by `StateConflict` leaves the transaction as it is: the caller may go on.
+        """
+        with self._begin() as transaction:
+            for run_id in sorted(run_ids):  # two callers do not wait for each other
+                claims.wait_for_writers(transaction.connection, run_id)
+            yield Queue(self._database, transaction)
 
     def submit(
         self, submissions: Sequence[NewRun], key: SubmissionKey | None = None
@@ -137,8 +157,7 @@ class Queue:
 
     def resume(self, run_id: str) -> RunRecord:
         """Queue a paused run again, or take back the wish to pause it."""
-        now = self._database.now()
-        with self._database.write() as connection:
+        with self._begin() as (connection, now):
             run = _lock_run(connection, run_id)
             if run.status is RunStatus.RUNNING and run.request is Request.PAUSE:
                 _change(connection, run, now, "resumed", None, request=None, request_reason=None)
@@ -152,8 +171,7 @@ class Queue:
     def set_priority(self, run_id: str, priority: int) -> RunRecord:
         """Have it taken before all runs of a lower priority, from now on."""
         references.validate_priority(priority)
-        now = self._database.now()
-        with self._database.write() as connection:
+        with self._begin() as (connection, now):
             run = _lock_run(connection, run_id)
             if run.status.is_finished:
                 raise StateConflict(f"Run {run.id} is {run.status}; its priority has no use.")
@@ -164,35 +182,59 @@ class Queue:
         """Give it this note, and these tags in place of all that it has; what is left out stays."""
         tags = references.validate_tags(noted["tags"]) if "tags" in noted else None
         note = {"note": references.validate_line("note", noted["note"])} if "note" in noted else {}
-        now = self._database.now()
-        with self._database.write() as connection:
+        with self._begin() as (connection, now):
             run = _lock_run(connection, run_id)
             if note and note["note"] != run.note:
                 _change(connection, run, now, "note", note["note"] or "removed", **note)
-            if tags is not None and tags != _read_tags(connection, run.id):
-                connection.execute(delete(stored_tags).where(stored_tags.c.run_id == run.id))
-                _store_tags(connection, run.id, tags)
-                _note_tags(connection, run.id, now, tags)
+            if tags is not None:
+                _replace_tags(connection, run.id, now, tags)
             return references.run_by_id(connection, run.id)
+
+    def tag(
+        self, run_id: str, tags: Mapping[str, str], without: Collection[str] = ()
+    ) -> dict[str, str]:
+        """Add these tags to its own, in place of those of the same keys; return all that it has.
+
+        Those with the keys `without` are removed.
+        """
+        references.validate_tags(tags)
+        with self._begin() as (connection, now):
+            run = _lock_run(connection, run_id)
+            own = _read_tags(connection, run.id).items()
+            left = {key: value for key, value in own if key not in without} | dict(tags)
+            _replace_tags(connection, run.id, now, left)
+            return left
+
+    def expect_deletable(self, run_id: str, beside: Collection[str]) -> None:
+        """Raise `StateConflict` if it cannot be deleted, after those `beside` it that need it."""
+        now = self._database.now()
+        with self._database.read() as connection:
+            _expect_deletable(connection, references.run_by_id(connection, run_id), now, beside)
 
     def delete(self, run_id: str) -> None:
         """Remove it with all its history.
 
         A run that is being driven is refused, and one that an unfinished run's patience looks at.
         """
-        now = self._database.now()
-        with self._database.write() as connection:
+        with self._begin() as (connection, now):
             run = _lock_run(connection, run_id)
-            if run.status is RunStatus.RUNNING and not claims.is_deserted(run, now):
-                raise StateConflict(f"Run {run.id} is running; cancel it first.")
-            expect_no_heirs(connection, run)
+            _expect_deletable(connection, run, now)
             _store_deletion(connection, run, now)
             connection.execute(delete(runs).where(runs.c.id == run.id))
 
-    def _stop(self, run_id: str, request: Request, reason: str | None) -> RunRecord:
-        references.validate_line("reason", reason)
+    @contextmanager
+    def _begin(self) -> Iterator[_Transaction]:
+        """The transaction that it belongs to, else one of its own."""
+        if self._transaction:
+            yield self._transaction
+            return
         now = self._database.now()
         with self._database.write() as connection:
+            yield _Transaction(connection, now)
+
+    def _stop(self, run_id: str, request: Request, reason: str | None) -> RunRecord:
+        references.validate_line("reason", reason)
+        with self._begin() as (connection, now):
             run = _lock_run(connection, run_id)
             if run.status.is_finished or run.status is request.status:
                 raise StateConflict(f"Run {run.id} is {run.status} already.")
@@ -221,6 +263,14 @@ def _change(
 ) -> None:
     connection.execute(update(runs).where(runs.c.id == run.id).values(values))
     note(connection, run.id, now, kind, f"{kind}: {why}" if why else kind, current_actor())
+
+
+def _expect_deletable(
+    connection: Connection, run: RunRecord, now: datetime, beside: Collection[str] = ()
+) -> None:
+    if run.status is RunStatus.RUNNING and not claims.is_deserted(run, now):
+        raise StateConflict(f"Run {run.id} is running; cancel it first.")
+    expect_no_heirs(connection, run, beside)
 
 
 def _store_deletion(connection: Connection, run: RunRecord, now: datetime) -> None:
@@ -292,7 +342,13 @@ def _read_tags(connection: Connection, run_id: str) -> dict[str, str]:
     return {row.key: row.value for row in connection.execute(of_run)}
 
 
-def _note_tags(connection: Connection, run_id: str, now: datetime, tags: Mapping[str, str]) -> None:
+def _replace_tags(
+    connection: Connection, run_id: str, now: datetime, tags: Mapping[str, str]
+) -> None:
+    if tags == _read_tags(connection, run_id):
+        return
+    connection.execute(delete(stored_tags).where(stored_tags.c.run_id == run_id))
+    _store_tags(connection, run_id, tags)
     told = ", ".join(f"{key}={value}" for key, value in tags.items()) or "removed"
     note(connection, run_id, now, "tags", f"tags: {told}", current_actor())
 

@@ -5,6 +5,7 @@ Nothing is said or made while a person types: where there is no database, nothin
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -53,13 +54,40 @@ def _runs() -> list[tuple[str, str]]:
     """The names of the newest runs, then their ids."""
 
     def read(database: Database) -> Iterable[tuple[str, str]]:
-        from tapeworks.storage.queries.search import find_runs
-
-        found = find_runs(database, columns=["id", "name", "status"], limit=MOST_RUNS).rows
-        yield from ((str(name), str(status)) for _, name, status in reversed(found) if name)
-        yield from ((str(run), f"{name or ''} {status}".strip()) for run, name, status in found)
+        found = _newest(database)
+        yield from ((name, status) for _, name, status in reversed(found) if name)
+        yield from ((run, f"{name} {status}".strip()) for run, name, status in found)
 
     return _ask(read)
+
+
+def _grids() -> list[tuple[str, str]]:
+    """The names of the newest grids: two runs or more of one submission, NAME-1, NAME-2, …"""
+
+    def read(database: Database) -> Iterable[tuple[str, str]]:
+        parts = [(run, *name.rpartition("-")) for run, name, _ in _newest(database)]
+        numbered = [
+            (name, run.rpartition("-")[0])  # those of one submission share it
+            for run, name, _, number in parts
+            if name and number.isdecimal()
+        ]
+        for (name, _), count in reversed(Counter(numbered).items()):
+            if count > 1:
+                yield name, f"{count} runs"
+
+    return _ask(read)
+
+
+def _newest(database: Database) -> list[tuple[str, str, str]]:
+    """Ids, names and statuses, the newest first."""
+    from tapeworks.storage.queries.search import find_runs
+
+    found = find_runs(database, columns=["id", "name", "status"], limit=MOST_RUNS).rows
+    return [(str(run), str(name or ""), str(status)) for run, name, status in found]
+
+
+def _runs_and_grids() -> list[tuple[str, str]]:
+    return [*_grids(), *_runs()]
 
 
 def _tags() -> list[tuple[str, str]]:
@@ -70,6 +98,10 @@ def _tags() -> list[tuple[str, str]]:
         return [(f"{key}={value}", f"of {count} runs") for key, value, count in found]
 
     return _ask(read)
+
+
+def _tag_keys() -> list[tuple[str, str]]:
+    return [(tag.partition("=")[0], "") for tag, _ in _tags()]
 
 
 def _columns() -> list[tuple[str, str]]:
@@ -90,7 +122,9 @@ def _setting_names() -> list[tuple[str, str]]:
 
 
 complete_run = _completes(_runs)
+complete_run_or_grid = _completes(_runs_and_grids)
 complete_tag = _completes(_tags)
+complete_tag_key = _completes(_tag_keys)
 complete_column = _completes(_columns)
 complete_setting = _completes(_settings)
 complete_setting_name = _completes(_setting_names)

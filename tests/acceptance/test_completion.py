@@ -19,6 +19,13 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     history = History.open(file)
     for name in ("first", "fast", "slow"):
         submit(history, name=name, tags={"kind": "test", "speed": name})
+    named = [
+        {"name": name, "run_id": f"20261123-120000000-00000{place}"}
+        for place, name in enumerate(("grid-1", "grid-2", "grid-of"))
+    ]
+    for one in named:
+        submit(history, **one)
+    submit(history, name="alone-1")
     history.database.close()
     return file
 
@@ -50,6 +57,9 @@ def complete(database: Path, *words: str) -> list[str]:
         (["wa"], {"watch"}),
         (["show", "f"], {"first", "fast"}),
         (["compare", "first", "s"], {"slow"}),
+        (["pause", "gr"], {"grid", "grid-1", "grid-2", "grid-of"}),
+        (["show", "gr"], {"grid-1", "grid-2", "grid-of"}),
+        (["describe", "first", "--untag", "sp"], {"speed"}),
         (["runs", "--tag", "kind"], {"kind=test"}),
         (["runs", "--tag", "speed=f"], {"speed=first", "speed=fast"}),
         (["runs", "--sort", "final_l"], {"final_loss", "final_learning_rate"}),

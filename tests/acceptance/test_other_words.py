@@ -32,6 +32,8 @@ from tests.support.desk import told_in_one_sentence
         ("stop first", "tapeworks pause or tapeworks cancel"),
         ("rm first", "tapeworks delete"),
         ("logs first", "tapeworks watch or tapeworks show"),
+        ("tag first", "tapeworks describe"),
+        ("annotate first", "tapeworks describe"),
         ("trian", "tapeworks train"),
         ("check_network net.py", "tapeworks check-network"),
         ("db sise", "'size'"),

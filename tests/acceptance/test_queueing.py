@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tapeworks.model.config import RunConfig
+from tapeworks.storage.actors import own_actor
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
 from tests.support.calls import Call
@@ -139,6 +140,8 @@ def test_a_run_is_retried_from_a_checkpoint_to_the_bits_that_it_would_have_had(
     resumed = call(f"train --workers 0 --resume {new['id']} --json").values
     assert resumed["parameters_digest"] == whole["parameters_digest"]
     assert resumed["losses"] == whole["losses"][4:]
+    told = call(f"show {new['id']} --events --json").values
+    assert [one["actor"] for one in told if one["kind"] == "claimed"] == [own_actor().user]
     assert call(f"replay {new['id']}").code == 0
     assert call(f"replay {new['id']} 5").code == 0
     assert call(f"replay {new['id']} 2").code == 3

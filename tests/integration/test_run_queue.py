@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from tapeworks.storage.actors import Actor, acting
 from tapeworks.storage.errors import InvalidLine, InvalidTag, LeaseLost, RunNotFound, StateConflict
 from tapeworks.storage.history import History
 from tapeworks.storage.owners import current_owner
@@ -328,3 +329,43 @@ class TestFitting:
         assert history.has_queued({"avx2"})
         assert not history.has_queued({"other"})
         assert not history.has_queued(set())
+
+
+class TestAsOne:
+    def test_changes_of_several_runs_are_made_together_or_not_at_all(
+        self, history: History
+    ) -> None:
+        runs = [submit(history, tags={"k": "v"}) for _ in range(3)]
+        ids = [run.id for run in reversed(runs)]
+
+        def fail_at_last(queue: Queue) -> None:
+            queue.tag(ids[0], {"l": "w"}, without=["k"])
+            queue.pause(ids[1])
+            queue.describe(ids[2], note="two\nlines")
+
+        with pytest.raises(InvalidLine), history.queue.as_one(ids) as queue:
+            fail_at_last(queue)
+        assert [run.status for run in history.runs()] == 3 * [RunStatus.QUEUED]
+        assert history.tags(ids[0]) == {"k": "v"}
+        with history.queue.as_one(ids) as queue:
+            assert queue.tag(ids[0], {"l": "w"}, without=["k"]) == {"l": "w"}
+            queue.pause(ids[1])
+            with pytest.raises(StateConflict):
+                queue.resume(ids[0])
+            queue.set_priority(ids[2], 3)
+        assert history.tags(ids[0]) == {"l": "w"}
+        assert history.find_run(ids[1]).status is RunStatus.PAUSED
+        assert history.find_run(ids[2]).priority == 3
+
+    def test_a_run_that_a_person_takes_has_them_in_its_event_and_a_schedulers_has_not(
+        self, history: History
+    ) -> None:
+        for _ in range(2):
+            submit(history)
+        taken_next = history.claim_next("alice", LEASE)
+        assert taken_next
+        other = next(run for run in history.runs() if run.id != taken_next.run_id)
+        with acting(Actor("ada", "desk1")):
+            history.claim(other.id, "train", LEASE)
+        actors = [history.events(run_id)[-1].actor for run_id in (taken_next.run_id, other.id)]
+        assert actors == [None, "ada"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tapeworks.cli.completion import complete_run
+from tapeworks.cli.completion import complete_run_or_grid
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.destinations import full_name, is_stdout
@@ -34,7 +34,9 @@ from tapeworks.storage.records import RunRecord
 
 
 @click.command("compare", epilog="Example: tapeworks compare first second --plot both.png")
-@click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True, shell_complete=complete_run)
+@click.argument(
+    "runs", metavar="RUN RUN...", nargs=-1, required=True, shell_complete=complete_run_or_grid
+)
 @click.option(
     "--at",
     type=Whole(0),

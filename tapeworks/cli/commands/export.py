@@ -7,7 +7,7 @@ from itertools import chain
 import click
 
 from tapeworks.cli.choices import Choice, with_choice
-from tapeworks.cli.completion import complete_run
+from tapeworks.cli.completion import complete_run_or_grid
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.files import put_path
 from tapeworks.cli.option_kinds import WrittenPath
@@ -28,7 +28,9 @@ Examples:
 
 
 @click.command("export", epilog=EPILOG)
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run)
+@click.argument(
+    "runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run_or_grid
+)
 @click.option(
     "--to",
     type=click.Choice([form.value for form in Form]),

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tapeworks.cli.completion import complete_run, complete_setting_name
+from tapeworks.cli.completion import complete_run_or_grid, complete_setting_name
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.files import check_writable, put_path, write_file
@@ -25,7 +25,9 @@ from tapeworks.storage.records import RunRecord
 
 
 @click.command("plot", epilog="Example: tapeworks plot first second --kind accuracy")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run)
+@click.argument(
+    "runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run_or_grid
+)
 @click.option(
     "--kind",
     type=click.Choice([kind.value for kind in Kind]),

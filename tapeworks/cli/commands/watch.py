@@ -8,7 +8,7 @@ from itertools import chain
 
 import click
 
-from tapeworks.cli.completion import complete_run, complete_tag
+from tapeworks.cli.completion import complete_run_or_grid, complete_tag
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.output import say
@@ -28,7 +28,7 @@ LOOK_SECONDS = 0.5
 
 
 @click.command("watch", epilog="Example: tapeworks watch grid --tag night=monday")
-@click.argument("runs", metavar="[RUN]...", nargs=-1, shell_complete=complete_run)
+@click.argument("runs", metavar="[RUN]...", nargs=-1, shell_complete=complete_run_or_grid)
 @click.option(
     "--tag",
     "tags",
