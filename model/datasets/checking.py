@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tapeworks.model.datasets.source import Source
 from tapeworks.model.errors import DatasetError
 from tapeworks.model.settings import Settings
 
-#: Bytes of the largest file that is read to be checked: CIFAR-10 has 180 MB.
+#: Bytes of the largest .npz file that is read to be checked, unpacked.
 LARGEST_CHECKED_FILE = 2**28
 
 
@@ -62,9 +63,18 @@ def _look(dataset: str, directory: Path | None) -> None:
             is_here = directory is not None and bool(find_batches(directory))
         case _ if dataset.lower().endswith(".npz"):
             is_here = Path(dataset).is_file()
-            if is_here and Path(dataset).stat().st_size > LARGEST_CHECKED_FILE:
+            if is_here and _unpacked_bytes(Path(dataset)) > LARGEST_CHECKED_FILE:
                 raise Unreadable(f"{dataset} is too large to be read for a check")
         case _:
             is_here = True
     if not is_here:
         raise FileNotFoundError(dataset)
+
+
+def _unpacked_bytes(archive: Path) -> int:
+    """The size of what the archive holds, as it says itself; of any other file its own."""
+    try:
+        with zipfile.ZipFile(archive) as members:
+            return sum(each.file_size for each in members.infolist())
+    except zipfile.BadZipFile:  # whose reader says what is wrong
+        return archive.stat().st_size

@@ -69,7 +69,9 @@ def test_what_cannot_be_read_here_is_left_to_the_scheduler_and_said_once(
     assert check_data([away, other]) == [f"/nowhere/x.npz cannot be read here: {WORDS}"]
     assert check_data([mnist, elsewhere]) == [f"mnist cannot be read here: {WORDS}"]
     assert not list(eight.parent.glob("datasets/*"))  # nothing was downloaded
-    monkeypatch.setattr(checking, "LARGEST_CHECKED_FILE", 100)
+    with np.load(eight) as arrays:
+        np.savez_compressed(eight, images=0 * arrays["images"], labels=arrays["labels"])
+    monkeypatch.setattr(checking, "LARGEST_CHECKED_FILE", eight.stat().st_size)
     [sentence] = check_data([RunConfig(dataset=str(eight), images=61)])
     assert sentence == f"{eight} is too large to be read for a check: {WORDS}"
 
