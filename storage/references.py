@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -95,7 +95,10 @@ def find_run(connection: Connection, reference: str) -> RunRecord:
 
 
 def find_runs(connection: Connection, reference: str) -> list[RunRecord]:
-    """The run that is meant, or the newest grid's of this name: its runs are name-1, name-2, …"""
+    """The run that is meant, or those of the newest grid of this name: name-1, name-2, …
+
+    Of a run that was retried under its name it is the newest retry.
+    """
     try:
         return [find_run(connection, reference)]
     except RunNotFound:
@@ -109,12 +112,36 @@ def _find_grid(connection: Connection, name: str) -> list[RunRecord]:
     if not _matches(NAME, name):
         return []
     numbered = runs.c.name.startswith(f"{name}-", autoescape=True)
-    newest_first = select(runs.c.id, runs.c.name).where(numbered).order_by(runs.c.id.desc())
-    rows = connection.execute(newest_first)
-    ids = [row.id for row in rows if row.name.removeprefix(f"{name}-").isdecimal()]
-    moment = ids[0].rpartition("-")[0] if ids else ""  # those of one submission share it
-    chosen = runs.c.id.in_([run_id for run_id in ids if run_id.rpartition("-")[0] == moment])
-    return fetch(connection, RunRecord, all_of(RunRecord).where(chosen).order_by(runs.c.id))
+    newest_first = select(runs.c.id, runs.c.name, runs.c.parent_id).where(numbered)
+    rows = connection.execute(newest_first.order_by(runs.c.id.desc())).all()
+    rows = [row for row in rows if row.name.removeprefix(f"{name}-").isdecimal()]
+    newest = _follow_retries(rows, _choose_newest_grid(rows))
+    by_id = all_of(RunRecord).where(runs.c.id.in_(newest.values()))
+    found = {run.id: run for run in fetch(connection, RunRecord, by_id)}
+    return [found[run_id] for run_id in newest.values()]
+
+
+def _choose_newest_grid(rows: Sequence[Any]) -> dict[str, str]:
+    """Ids by name of the newest runs that were submitted at once, else of the newest run.
+
+    `rows` are numbered runs, the newest first.
+    """
+    grids = dict[str, dict[str, str]]()
+    for row in rows:
+        if row.parent_id is None:
+            grids.setdefault(row.id.rpartition("-")[0], {})[row.name] = row.id
+    several = (dict(reversed(grid.items())) for grid in grids.values() if len(grid) > 1)
+    return next(several, next(iter(grids.values()), {}))
+
+
+def _follow_retries(rows: Sequence[Any], grid: dict[str, str]) -> dict[str, str]:
+    """The same with the newest retry in place of each run that was retried under its name."""
+    newest, members = dict(grid), set(grid.values())
+    for row in reversed(rows):
+        if row.parent_id in members and row.name in newest:
+            members.add(row.id)
+            newest[row.name] = row.id
+    return newest
 
 
 def _id_of_id(connection: Connection, reference: str) -> str | None:

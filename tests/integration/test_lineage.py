@@ -9,8 +9,9 @@ from tapeworks.comparison.runs import contender
 from tapeworks.model.config import RunConfig
 from tapeworks.plotting.curves import Measure, curves
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
-from tapeworks.scheduler.submission import retry
-from tapeworks.storage.errors import StateConflict
+from tapeworks.scheduler.submission import grid, new_runs, prepare_runs, retry
+from tapeworks.storage.errors import RunNotFound, StateConflict
+from tapeworks.storage.glances import find_named
 from tapeworks.storage.history import History
 from tapeworks.storage.records import Claim, EvaluationRecord, RunRecord
 from tests.support.desk import SMALL
@@ -117,3 +118,26 @@ def test_a_run_whose_evaluations_are_needed_is_not_deleted(history: History) -> 
         history.queue.delete(first.id)
     history.queue.cancel(waiting.id)
     history.queue.delete(first.id)
+
+
+def test_a_grids_name_means_its_runs_and_their_newest_retries(history: History) -> None:
+    def submit_grid() -> list[RunRecord]:
+        prepared = prepare_runs(grid(SMALL, {"seed": [1, 2, 3]}))
+        return history.queue.submit(new_runs(prepared, name="grid", is_grid=True))
+
+    def ids() -> list[str]:
+        return [run.id for run in find_named(history.database, "grid")]
+
+    old, new = submit_grid(), submit_grid()
+    assert ids() == [run.id for run in new]
+    again = retry(history, retry(history, new[1]))
+    of_old = retry(history, old[0])
+    retry(history, new[2], name="grid-4")
+    submitted(history, CONFIG, name="grid-9")
+    assert ids() == [new[0].id, again.id, new[2].id]
+    for run in new:
+        history.queue.cancel(run.id)
+        history.queue.delete(run.id)
+    assert ids() == [of_old.id, old[1].id, old[2].id]
+    with pytest.raises(RunNotFound):
+        find_named(history.database, "gri")
