@@ -35,6 +35,11 @@ _CONTEXT = Context(prec=50, rounding=ROUND_HALF_EVEN)
 _PI = Decimal("3.14159265358979323846264338327950288419716939937510582")
 
 
+def count_remembered(optimizer: Optimizer) -> int:
+    """Count the arrays that the optimizer keeps beside each array of the parameters."""
+    return len(_REMEMBERED[optimizer])
+
+
 def initial_state(config: RunConfig) -> Arrays:
     """The optimizer's state before the first update; empty for plain SGD."""
     state: Arrays = {

@@ -24,6 +24,7 @@ from tapeworks.model.datasets.source import Split
 from tapeworks.model.errors import ConfigurationError, NetworkNotAllowed
 from tapeworks.model.networks.prepare import OF_CHECK, OF_IMAGES, Prepared, prepare
 from tapeworks.scheduler.errors import other_order
+from tapeworks.scheduler.footprint import describe_footprint
 from tapeworks.scheduler.queueing import check_queued
 from tapeworks.storage.history import History
 from tapeworks.storage.records import CheckpointRecord, RunRecord, iteration_count
@@ -177,6 +178,8 @@ def retry(
         )
     prepared = _prepare_retry(run, config, checkpoint, source, is_other=is_other)
     check_queued([prepared], tell)
+    if not start and (large := describe_footprint([prepared.config])):
+        tell(large)
     new = new_run(
         prepared,
         parent_id=run.id,

@@ -17,6 +17,7 @@ from tapeworks.cluster.session import DRAINING
 from tapeworks.model.config import RunConfig, run_config
 from tapeworks.places import find_places
 from tapeworks.scheduler.errors import Interrupted
+from tapeworks.scheduler.footprint import describe_footprint
 from tapeworks.scheduler.submission import prepare_runs, submit
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
@@ -53,6 +54,8 @@ class Training:
         """Store a new run, which can be driven here. Raises like `prepare_runs`."""
         [prepared] = prepare_runs([run_config(dict(settings))], init_from)
         self._choose_workers(prepared.config, 0)
+        if large := describe_footprint([prepared.config]):
+            self.display.tell(large)
         ensure_database(self.database)
         return submit(self.history, prepared, status=RunStatus.PAUSED, **described)
 

@@ -232,3 +232,13 @@ def test_a_deleted_run_is_gone(call: Call) -> None:
     assert deleted.code == 0
     assert call("runs --json").values == []
     assert call("delete it --yes").code == 3
+
+
+def test_what_a_large_run_will_store_is_told_before_it_is_queued(places: Path, call: Call) -> None:
+    line = f"submit --name large --iterations 8000 --optimizer adam --config {places / 'c.yaml'}"
+    (places / "c.yaml").write_text("images: 20\n")
+    told = "will store some 285 MB in the database, most of it 8,001 checkpoints of 35 kB; less"
+
+    assert f"This run {told} with --checkpoint-every 800\n" in call(line).err
+    assert told in call("retry large").err
+    assert "will store" not in call(f"{line} --checkpoint-every 800").err

@@ -18,6 +18,7 @@ from tapeworks.cli.options import Request, with_run_options
 from tapeworks.cli.output import put, say
 from tapeworks.cluster.serving import describe_unserved
 from tapeworks.errors import ExitCode, UsageError
+from tapeworks.scheduler.footprint import describe_footprint
 from tapeworks.scheduler.queueing import check_queued
 from tapeworks.scheduler.submission import grid, new_runs, prepare_runs, retry
 from tapeworks.storage.history import History
@@ -57,6 +58,8 @@ def submit_command(
     prepared = prepare_runs(configs, request.init_from)
     check_queued(prepared, say)
     runs = new_runs(prepared, name=name, is_grid=bool(vary), **described)
+    if told := describe_footprint([one.config for one in prepared]):
+        say(told)
     history = open_or_make_history()
     queued = history.queue.submit(runs)
     _tell(history, queued, json, as_list=bool(vary))

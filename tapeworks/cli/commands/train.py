@@ -29,6 +29,7 @@ from tapeworks.model.config import restore_config
 from tapeworks.places import find_places
 from tapeworks.plotting.kinds import Wanted, content, picture, picture_format
 from tapeworks.scheduler.driving.keeper import Control
+from tapeworks.scheduler.footprint import describe_footprint
 from tapeworks.scheduler.submission import new_run, prepare_runs
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus, iteration_count
@@ -89,6 +90,8 @@ def train_command(
         config = prepared.config
         count, told = choose_workers(config, workers, stop_after)
         check_redis(places, count)
+        if large := describe_footprint([config]):
+            say(large)
         new = new_run(prepared, status=RunStatus.PAUSED, **{"name": None} | described)
         history = open_or_make_history()
         [run] = history.queue.submit([new])
