@@ -87,6 +87,17 @@ class ForeignTables(SchemaMismatch):
         )
 
 
+class TablesChanged(StorageError):
+    """A table or column is missing that this version's revision has: waiting cannot heal that."""
+
+    def __init__(self, address: str, words: str) -> None:
+        super().__init__(
+            f"The tables of the database {address} are not those of this Tapeworks: {words}. "
+            "Run: tapeworks db upgrade. If that finds nothing to do, they were changed by hand or "
+            "by a version in development: restore a backup, or name a new database"
+        )
+
+
 class ForkedInUse(StorageError):
     """The process was forked while another thread used the SQLite file."""
 

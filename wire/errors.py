@@ -21,6 +21,10 @@ class RedisUnsuitable(WorkersError):
     """Redis answers, but is set up so that it could drop what it holds, or is too old."""
 
 
+class ProgramMissing(WorkersError):
+    """No server that a private Redis could run is on this machine."""
+
+
 class WorkerExited(WorkersError):
     """Worker processes end again and again before they are ready."""
 

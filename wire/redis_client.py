@@ -29,6 +29,7 @@ from tapeworks.wire.errors import (
     RedisUnreachable,
     RedisUnsuitable,
 )
+from tapeworks.wire.redis_programs import OLDEST_REDIS, start_command
 
 #: Seconds until a connection that is not answered counts as failed.
 CONNECT_TIMEOUT_SECONDS = 2.0
@@ -37,14 +38,14 @@ CONNECT_TIMEOUT_SECONDS = 2.0
 #: and so far below the lease of a run that a frozen Redis does not cost a scheduler its run.
 ANSWER_TIMEOUT_SECONDS = 3.0
 
-#: GETEX and BLPOP with fractions of a second.
-OLDEST_REDIS = (6, 2)
-
 #: Parts of its memory limit: from the second one on it may refuse to be written to.
 FILLING, FULL = 0.75, 0.9
 
 #: The beginning of redis-py's sentence about a server that it does not reach.
 _CONNECTING = re.compile(r"^Error -?\d+ (?:while )?connecting to .+?\. (?=[A-Z])")
+
+#: A URL of this machine that asks for no password and no encryption, with its port.
+_LOCAL = re.compile(r"redis://(?:localhost|127\.0\.0\.1|\[::1\])(?::(\d{1,5}))?(?:/\d*)?")
 
 #: What a URL may say after its question mark. redis-py takes more: what no text can express, and
 #: what is decided here, such as time-outs.
@@ -77,8 +78,16 @@ def unreachable(url: str, error: BaseException) -> RedisUnreachable:
     kind = RedisMisconfigured if isinstance(error, InvalidResponse) else RedisUnreachable
     return kind(
         f"Redis at {place} cannot be used: {_words(error)}. "
-        f"Start one, or name another with {REDIS.url_variable}."
+        f"{_how_to_start(url, error)}, or name another with {REDIS.url_variable}."
     )
+
+
+def _how_to_start(url: str, error: BaseException) -> str:
+    """Name the server that comes with Tapeworks where none runs at this machine's own address."""
+    found = _LOCAL.fullmatch(url)
+    is_refused = "refused" in str(error) or isinstance(error, ConnectionRefusedError)
+    command = start_command(int(found[1] or 6379)) if found and is_refused else None
+    return f"Start one with: {command}" if command else "Start one"
 
 
 def _lacks_authentication(error: BaseException) -> bool:

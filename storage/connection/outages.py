@@ -31,6 +31,7 @@ from tapeworks.storage.errors import (
     StorageError,
     StorageRefused,
     StorageUnreachable,
+    TablesChanged,
 )
 
 _Arguments = ParamSpec("_Arguments")
@@ -38,6 +39,10 @@ _Result = TypeVar("_Result")
 
 #: PostgreSQL's codes of a user without a right, and of a server or user that only reads.
 MISSING_RIGHT, READ_ONLY_TRANSACTION = "42501", "25006"
+
+#: PostgreSQL's codes of a table, a column and a schema that are not there, and SQLite's words.
+UNDEFINED = ("42P01", "42703", "3F000")
+MISSING_PARTS = ("no such table: ", "no such column: ", "has no column named ")
 
 #: The sentence of a missing right.
 REFUSED = "The database {} refused this user: {}. Name a role that may do that"
@@ -59,7 +64,6 @@ REMEDIES = {
     "has no equivalent in encoding": "Make a database that holds every text with: createdb"
     " --encoding UTF8 --template template0",
     "not a database": "Name another file, or move this one away.",
-    "no such table": "Run: tapeworks db upgrade",
     "certificate verify failed": "Its certificate has expired, or is not signed by an authority"
     " trusted here: renew it, or name its CA with sslrootcert=/path/ca.pem in the URL.",
     "does not match host name": "Name the server in the URL as its certificate does.",
@@ -150,6 +154,8 @@ def _ours(address: str, error: SQLAlchemyError) -> StorageError:
         )
     if _state(error) == MISSING_RIGHT:
         return RightMissing(REFUSED.format(address, words))
+    if _state(error) in UNDEFINED or any(sign in words for sign in MISSING_PARTS):
+        return TablesChanged(address, words)
     if _is_about_access(error):
         kind, remedy = _kind_of(error, words), _remedy(words) or ELSE
         return kind(f"Cannot use the database {address}: {words}. {remedy}")

@@ -20,10 +20,10 @@ from urllib.parse import quote
 import psutil
 import tenacity
 
-from tapeworks.cluster.redis_programs import find_program
 from tapeworks.errors import UsageError
 from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.redis_programs import find_program
 
 #: Seconds until a Redis that was started must answer.
 START_SECONDS = 10.0

@@ -35,6 +35,9 @@ from tapeworks.workers.streams import write_to_stderr
 #: What is said after the first Ctrl-C.
 DRAINING = "Stopping after this iteration"
 
+#: The same where there is nothing to be finished.
+IDLE = "Stopping"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Means:
@@ -201,20 +204,24 @@ def means_for(
 
 @contextmanager
 def interruptible(
-    control: Control, draining: str, tell: Callable[[str], None] = tell_at_once
+    control: Control,
+    draining: str,
+    tell: Callable[[str], None] = tell_at_once,
+    *,
+    is_busy: Callable[[], bool] = lambda: True,
 ) -> Iterator[None]:
     """Pass Ctrl-C and SIGTERM on to the control: once to drain, twice to stop at once.
 
-    The first time the user is told `draining`; a third one interrupts whatever is running. A
-    terminal that is closed drains as well, however often it says so, unless the caller ignores
-    that, as nohup does.
+    The first time the user is told `draining`, unless nothing has to be finished; a third one
+    interrupts whatever is running. A terminal that is closed drains as well, however often it says
+    so, unless the caller ignores that, as nohup does.
     """
 
     def handle(number: int, _: FrameType | None) -> None:
         if control.draining:
             signal.signal(number, signal.default_int_handler)
         else:
-            tell(f"{draining}; once more to stop at once")
+            tell(f"{draining}; once more to stop at once" if is_busy() else IDLE)
         control.interrupt()
 
     def hang_up(_: int, __: FrameType | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 
-from tapeworks.cluster.redis_programs import find_program
 from tapeworks.doctor.database import (
     DATABASE,
     check_clocks,
@@ -36,6 +35,7 @@ from tapeworks.places import Places
 from tapeworks.storage.connection.database import Database
 from tapeworks.wire.errors import WorkersError
 from tapeworks.wire.redis_client import connect
+from tapeworks.wire.redis_programs import find_program
 
 
 class Examination:

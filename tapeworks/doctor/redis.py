@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import redis
 
 from tapeworks.cli.describe import size
-from tapeworks.cluster.redis_programs import Version
 from tapeworks.cluster.redis_rights import missing_rights, user_of
 from tapeworks.doctor.findings import Finding, Level, ok, problem, warning
 from tapeworks.errors import ExitCode, exit_code
 from tapeworks.wire.addresses import without_password
 from tapeworks.wire.errors import RedisUnsuitable, WorkersError
 from tapeworks.wire.redis_client import FILLING, FULL, check, connect, memory_use, translate_errors
+from tapeworks.wire.redis_programs import Version
 
 REDIS = "redis"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tapeworks.cluster.redis_programs import executable
+from tapeworks.wire.redis_programs import executable
 from tests.support.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -156,6 +156,23 @@ class TestQuery:
             ["nightly-2", "2", "0.0003"],
         ]
 
+    @pytest.mark.parametrize(
+        ("condition", "hint"),
+        [
+            ("run_id = 'seeds-1'", "(SELECT id FROM runs WHERE name = 'seeds-1' ORDER BY"),
+            ("run_id IN ('seeds-1')", "'seeds-1' is no run's id"),
+            ("run_id = '20261130-000000000-000000'", "No row.\n"),
+            ("run_id = (SELECT id FROM runs WHERE name = 'none')", "No row.\n"),
+        ],
+    )
+    def test_says_that_there_is_no_row_and_that_a_name_is_no_id(
+        self, condition: str, hint: str, call: Call
+    ) -> None:
+        asked = call(f'query "SELECT at FROM events WHERE {condition}"')
+        assert (asked.code, asked.out) == (0, "at\n")
+        assert hint in asked.err
+        assert ("is no run's id" in hint or "SELECT" in hint) == ("no run's id" in asked.err)
+
     def test_prints_other_forms(self, call: Call) -> None:
         assert call(f'query "{self.SQL}" --format csv').out == (
             "name,seed,rate\nseeds-1,1,0.0003\nnightly-2,2,0.0003\n"

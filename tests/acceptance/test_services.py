@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.cluster.redis_programs import executable
 from tapeworks.model.config import RunConfig, run_config
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
 from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.messages import WorkerRecord
+from tapeworks.wire.redis_programs import executable
 from tests.support.calls import Call
 from tests.support.fleet import Fleet
 from tests.support.processes import Start, Started, all_gone, workers_of
@@ -174,6 +174,7 @@ def test_a_scheduler_that_is_interrupted_puts_its_run_back_and_another_goes_on(
     until(lambda: found.find_run(run).completed_iterations > 5, "the run has begun")
     scheduler.interrupt()
     assert scheduler.ended() == 130
+    assert "Stopping after this iteration; once more to stop at once" in scheduler.err
     left = found.find_run(run)
     assert (left.status, left.owner) == (RunStatus.QUEUED, None)
     assert 5 < left.completed_iterations < 1000

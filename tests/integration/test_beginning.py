@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.cluster.redis_programs import executable
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.driving.retrying import Beginning
 from tapeworks.scheduler.errors import Interrupted
@@ -17,6 +16,7 @@ from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import SchemaMismatch, StorageRefused, StorageUnreachable
 from tapeworks.wire.errors import RedisRefused, RedisUnreachable, RedisUnsuitable
 from tapeworks.wire.exchange import Exchange
+from tapeworks.wire.redis_programs import executable
 from tests.support.calls import Call
 from tests.support.listeners import on
 from tests.support.postgres import PostgresServer
@@ -130,3 +130,5 @@ def test_a_scheduler_waits_for_redis_then_for_its_database_and_then_begins(
         redis.kill()
         redis.wait()
     assert scheduler.err.count("Waiting for") == 2
+    assert "once more to stop" not in scheduler.err, "nothing was in hand"
+    assert "\nStopping\n" in scheduler.err

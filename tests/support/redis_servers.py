@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tapeworks.cluster.redis_programs import executable
 from tapeworks.cluster.redis_server import RedisServer
+from tapeworks.wire.redis_programs import executable
 from tests.support.waiting import until
 
 

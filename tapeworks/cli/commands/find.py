@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -201,6 +202,10 @@ def _clock(moment: str | None) -> str:
     return clock(datetime.fromisoformat(moment).replace(tzinfo=UTC) if moment else None)
 
 
+#: A comparison of a run's id with a text that is none.
+_NO_ID = re.compile(r"\b(?:run_)?id\s*(?:=|in\s*\()\s*'((?!\d{8}-)[^']+)'", re.IGNORECASE)
+
+
 @click.command(
     "query",
     epilog='Example: tapeworks query "SELECT id, final_loss FROM runs WHERE final_loss < 12"',
@@ -225,11 +230,25 @@ def query_command(sql: str | None, file: Path | None, seconds: float, form: Form
     asked = _read(sql, file)
     history = open_history()
     history.release_abandoned()
-    put_listing(query(history.database, asked, seconds=seconds), form)
+    found = query(history.database, asked, seconds=seconds)
+    put_listing(found, form)
+    if not found.rows:
+        say(_explain_none(asked))
     role = role_of(history.database)
     if role and role.warning:
         say(role.warning)
     return ExitCode.DONE
+
+
+def _explain_none(asked: str) -> str:
+    """Say that there is no row, and how to name a run where a name stands for its id."""
+    if not (found := _NO_ID.search(asked)):
+        return "No row."
+    name = found[1]
+    return (
+        f"No row. '{name}' is no run's id; of the newest run of that name it is "
+        f"(SELECT id FROM runs WHERE name = '{name}' ORDER BY created_at DESC LIMIT 1)"  # noqa: S608 - to be read, not run
+    )
 
 
 def _read(sql: str | None, file: Path | None) -> str:

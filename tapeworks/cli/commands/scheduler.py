@@ -23,7 +23,14 @@ from tapeworks.scheduler.driving.log import Log
 from tapeworks.scheduler.driving.retrying import Beginning
 from tapeworks.scheduler.driving.service import serve_several
 from tapeworks.scheduler.errors import Interrupted, ServiceFailed
-from tapeworks.scheduler.events import Listener, broadcast, ignore
+from tapeworks.scheduler.events import (
+    Event,
+    Listener,
+    RunClaimed,
+    RunLeft,
+    broadcast,
+    ignore,
+)
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
 from tapeworks.storage.owners import current_owner
@@ -55,17 +62,33 @@ def scheduler_command(max_runs: int, service: Service) -> int:
     can compute come after all others. Ctrl-C puts the runs in progress back into the queue after
     their iterations.
     """
-    control = Control()
+    control, in_hand = Control(), InHand()
     with (
         service.registry() as registry,
-        interruptible(control, DRAINING, service.tell_interrupt),
+        interruptible(
+            control, DRAINING, service.tell_interrupt, is_busy=lambda: bool(in_hand.runs)
+        ),
     ):
         try:
-            _serve(max_runs, control, registry)
+            _serve(max_runs, control, registry, in_hand)
         except Interrupted:
             logger.debug("Interrupted before it could begin")
     _say("stopped", "Scheduler stopped")
     return ExitCode.INTERRUPTED
+
+
+class InHand:
+    """The runs that are driven at the moment; a signal's handler may look at any time."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, None] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Remember a run that is claimed or left."""
+        if isinstance(event, RunClaimed):
+            self.runs[event.claim.run_id] = None
+        elif isinstance(event, RunLeft):
+            self.runs.pop(event.run_id, None)
 
 
 def _check_redis(exchange: Exchange) -> None:
@@ -79,7 +102,9 @@ def _check_database(database: Database) -> None:
     database.check_writable()  # a file that may only be read stays so
 
 
-def _serve(max_runs: int, control: Control, registry: CollectorRegistry | None) -> None:
+def _serve(
+    max_runs: int, control: Control, registry: CollectorRegistry | None, in_hand: Listener
+) -> None:
     """Wait for Redis and the database, then take runs until interrupted."""
     places, log = find_places(), Log()
     signer = places.signer()
@@ -97,7 +122,7 @@ def _serve(max_runs: int, control: Control, registry: CollectorRegistry | None) 
                 history=history,
                 dispatcher=CeleryDispatcher(places.redis_url, signer),
                 control=control,
-                events=broadcast(heartbeat.drivers[part], metrics[part], log),
+                events=broadcast(heartbeat.drivers[part], metrics[part], in_hand, log),
                 owner=current_owner(part),
             )
             for part in range(max_runs)

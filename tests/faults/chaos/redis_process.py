@@ -10,7 +10,7 @@ from pathlib import Path
 
 import redis
 
-from tapeworks.cluster.redis_programs import executable
+from tapeworks.wire.redis_programs import executable
 from tests.faults.chaos.network import free_port
 
 #: Seconds until a Redis that was started must answer.

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.cluster import redis_programs
-from tapeworks.cluster.redis_programs import END_OF_LIFE, Program, Version, find_program
-from tapeworks.errors import UsageError
+from tapeworks.wire import redis_programs
+from tapeworks.wire.errors import ProgramMissing
+from tapeworks.wire.redis_programs import END_OF_LIFE, Program, Version, find_program
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_what_prints_no_version_or_one_that_is_of_no_use_is_no_server(
     program(path, "redis-server", printed)
     assert find_program().path != path / "redis-server"
     without_packages(monkeypatch)
-    with pytest.raises(UsageError, match="There is no redis-server"):
+    with pytest.raises(ProgramMissing, match="There is no redis-server"):
         find_program()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -13,8 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tapeworks.errors import UsageError
-from tapeworks.wire.redis_client import OLDEST_REDIS
+from tapeworks.wire.errors import ProgramMissing
 
 #: The last day with security fixes of each version line. A line that is missing has no date yet.
 #: From https://github.com/redis/redis/security, https://valkey.io/topics/releases and
@@ -28,6 +29,9 @@ END_OF_LIFE = {
     ("Valkey", (8, 1)): date(2030, 3, 31),
     ("Valkey", (9, 0)): date(2028, 10, 21),
 }
+
+#: GETEX and BLPOP with fractions of a second.
+OLDEST_REDIS = (6, 2)
 
 #: Seconds until a program must have printed its version.
 VERSION_SECONDS = 10.0
@@ -86,7 +90,7 @@ def find_program() -> Program:
     """Return the server that a private Redis runs.
 
     That of the PATH, unless it has reached its end of life and a package carries a newer one.
-    Raises `UsageError` when there is none at all.
+    Raises `ProgramMissing` when there is none at all.
     """
     programs = list(_programs())
     for program in programs:
@@ -94,7 +98,7 @@ def find_program() -> Program:
             return program
     if programs:
         return max(programs, key=lambda program: program.version.parts)
-    raise UsageError(
+    raise ProgramMissing(
         "There is no redis-server or valkey-server of version "
         f"{'.'.join(map(str, OLDEST_REDIS))} or newer on the PATH, and no package carries one for "
         "this machine; install Redis, name a running one with TAPEWORKS_REDIS_URL, or use "
@@ -102,8 +106,18 @@ def find_program() -> Program:
     )
 
 
+@functools.cache
+def start_command(port: int) -> str | None:
+    """Return the command that starts a server at this port of this machine; None without one."""
+    try:
+        path = str(executable())
+    except ProgramMissing:
+        return None
+    return f"{shlex.quote(path)} --port {port} --save ''"
+
+
 def executable() -> Path:
-    """Return the path of the server that a private Redis runs. Raises `UsageError`."""
+    """Return the path of the server that a private Redis runs. Raises `ProgramMissing`."""
     return find_program().path
 
 
