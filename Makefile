@@ -5,6 +5,9 @@ PYTHON ?= $(shell for candidate in python3.12 python3.11 python3 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Shows of what pip says how far it is: a line for each package, and the long unpacking at the end.
+INSTALL_ALOUD := $(BIN)/python -u -m pip install --disable-pip-version-check --progress-bar off
+LOUD := sed -un -e "s/^  *Downloading /  Downloading /p" -e "s/^Installing collected packages.*/  Unpacking all of them/p"
 
 .PHONY: help train test test-slow test-long test-fast check audit format simulate fuzz bench bench-engine bench-networks bench-scaling bench-paced bench-long bench-large bench-signing bench-start-up bench-history bench-web bench-web-beside bench-multi-worker chaos screenshots openapi lock clean
 
@@ -16,14 +19,15 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
-	@echo "Installing Tapeworks (once; a minute or two)"
-	$(INSTALL) --no-deps --require-hashes --requirement requirements.lock
+	@echo "Installing Tapeworks (once; two to five minutes, most of them for TensorFlow)"
+	@bash -o pipefail -c '$(INSTALL_ALOUD) --no-deps --require-hashes --requirement requirements.lock | $(LOUD)'
+	@echo "Installing this clone"
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.development: requirements-dev.lock $(VENV)/.runtime
-	@echo "Installing the development tools"
-	$(INSTALL) --no-deps --require-hashes --requirement requirements-dev.lock
+	@echo "Installing the development tools (a minute or two)"
+	@bash -o pipefail -c '$(INSTALL_ALOUD) --no-deps --require-hashes --requirement requirements-dev.lock | $(LOUD)'
 	@touch $@
 
 train: $(VENV)/.runtime  ## Train 50 handwritten digits for 50 iterations through Redis and 2 Celery workers
