@@ -105,7 +105,7 @@ def curves(
     return replace(
         made,
         lines=lines,
-        is_logarithmic=_is_logarithmic(measure, lines),
+        is_logarithmic=is_logarithmic(measure, lines),
         colours=list_colours(runs, wanted.color_by) if wanted.color_by else (),
         mean_over=wanted.mean_over,
         smooth=wanted.smooth,
@@ -120,7 +120,7 @@ def make_curves(measured: Sequence[Measured], measure: Measure) -> Curves:
     drawn = [_line(one, measure, images) for one in measured]
     lines = tuple(line for line in drawn if line.values or line.evaluated)
     return Curves(
-        measure=measure, lines=lines, images=images, is_logarithmic=_is_logarithmic(measure, lines)
+        measure=measure, lines=lines, images=images, is_logarithmic=is_logarithmic(measure, lines)
     )
 
 
@@ -167,7 +167,8 @@ def _value(
     return record.loss / record.images * images
 
 
-def _is_logarithmic(measure: Measure, lines: Sequence[Line]) -> bool:
+def is_logarithmic(measure: Measure, lines: Sequence[Line]) -> bool:
+    """Check that the values are so far apart that they need a logarithmic axis."""
     if measure is Measure.ACCURACY:
         return False
     values = [value for line in lines for value in (*line.values, *line.evaluated)]

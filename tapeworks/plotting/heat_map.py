@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ MOST_COLUMNS = 400
 MOST_ROWS = 600
 
 Losses = NDArray[np.float32]
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -90,22 +92,37 @@ class ImageLoss:
     predicted: bytes | None  #: the class's index, a byte; None if the network predicts nothing
 
 
-def image_course(history: History, run: RunRecord, number: int) -> list[ImageLoss]:
-    """The losses of the image with this number, of as many iterations as a picture has room for.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageCourse:
+    """One image's losses over the iterations, or evenly chosen ones of them."""
+
+    losses: list[ImageLoss]
+    recorded: int  #: iterations that computed the image and are recorded in full
+
+
+def image_course(
+    history: History, run: RunRecord, number: int, most: int | None = MOST_COLUMNS
+) -> ImageCourse:
+    """The losses of the image with this number, at most so many, the newest one always.
 
     Iterations that did not compute it, or are not recorded in full, are left out.
     """
     recorded, is_partial = _recorded(history, run)
-    columns = choose_iterations(run.first_iteration, run.completed_iterations)
-    needed = recorded if is_partial else newest_at(columns, recorded)
+    needed = recorded if is_partial or most is None else choose(recorded, most)
     course = []
     for iteration, values in read_values(history, run, needed):
         for place in np.flatnonzero(numbers_of(values) == number)[:1].tolist():
             loss = float(np.frombuffer(values.losses, "<f4")[place])
             predicted = values.predictions and values.predictions[place : place + 1]
             course.append(ImageLoss(iteration=iteration, loss=loss, predicted=predicted))
-    distance = -(-len(course) // MOST_COLUMNS) or 1
-    return course[::-1][::distance][::-1]  # the newest one always
+    chosen = course if most is None else choose(course, most)
+    return ImageCourse(losses=chosen, recorded=len(course) if is_partial else len(recorded))
+
+
+def choose(found: list[_Item], most: int) -> list[_Item]:
+    """Return evenly chosen ones of them, at most so many, the last one always."""
+    distance = -(-len(found) // most) or 1
+    return found[::-1][::distance][::-1]
 
 
 def choose_iterations(first: int, completed: int) -> range:

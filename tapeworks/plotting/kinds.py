@@ -13,6 +13,7 @@ from tapeworks.plotting.arranging import Arrangement
 from tapeworks.plotting.curves import Curves, Measure, curves
 from tapeworks.plotting.hardest import SHEET, ContactSheet, contact_sheet, find_images
 from tapeworks.plotting.heat_map import HeatMap, heat_map
+from tapeworks.plotting.image_curves import image_curves
 from tapeworks.plotting.image_losses import By
 from tapeworks.plotting.own_style import own_style
 from tapeworks.plotting.timeline import Timeline, timeline
@@ -57,8 +58,13 @@ OF_KINDS = {
     "iteration": (Kind.TIMELINE, Kind.HARDEST),
     "by": (Kind.IMAGES, Kind.HARDEST),
     "limit": (Kind.HARDEST,),
+    "images": (Kind.IMAGES,),
     **dict.fromkeys(("color_by", "mean_over", "smooth"), tuple(MEASURES)),
 }
+
+
+#: Options that are called otherwise.
+OPTIONS = {"images": "image"}
 
 
 def picture_format(path: Path) -> str:
@@ -83,6 +89,7 @@ class Wanted:
     iteration: int | None = None  #: the only one that is shown
     by: By | None = None  #: the loss that orders images
     limit: int | None = None  #: images on a sheet
+    images: tuple[int, ...] | None = None  #: the only ones, a line for each
     color_by: str | None = None  #: as in `Arrangement`
     mean_over: str | None = None
     smooth: int | None = None
@@ -97,7 +104,10 @@ class Wanted:
             )
         for name, kinds in OF_KINDS.items():
             if getattr(self, name) is not None and self.kind not in kinds:
-                option, plural = f"--{name.replace('_', '-')}", "s" * (len(kinds) > 1)
+                option, plural = (
+                    f"--{OPTIONS.get(name, name.replace('_', '-'))}",
+                    "s" * (len(kinds) > 1),
+                )
                 raise UsageError(
                     f"{option} is for the kind{plural} {_list(kinds)}. Received: --kind {self.kind}"
                 )
@@ -105,6 +115,8 @@ class Wanted:
             raise UsageError(
                 "--by mean is over all iterations, --iteration shows one; leave out one of them."
             )
+        if self.images is not None and self.by is not None:
+            raise UsageError("--image names the images; leave out --by.")
 
 
 def content(history: History, runs: Sequence[RunRecord], wanted: Wanted) -> Content:
@@ -118,6 +130,8 @@ def content(history: History, runs: Sequence[RunRecord], wanted: Wanted) -> Cont
         )
         return curves(history, runs, wanted.kind.measure, arrangement)
     [run], by = runs, wanted.by or By.LAST
+    if wanted.images is not None:
+        return image_curves(history, run, wanted.images)
     if wanted.kind is Kind.IMAGES:
         return heat_map(history, run, by)
     if wanted.kind is Kind.TIMELINE:

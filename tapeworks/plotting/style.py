@@ -15,6 +15,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 #: How a line is drawn when its colour is taken.
 DASHES = ("solid", (0, (5, 2)), (0, (1, 1)), (0, (6, 2, 1, 2)), (0, (9, 2, 1, 1, 1, 2)))
 
+#: The points of held-out images, by the place of their run.
+MARKERS = ("o", "s", "^", "D", "v")
+
 GRID = "0.9"
 
 

@@ -111,6 +111,20 @@ def test_images_are_listed_and_drawn(history: History, call: Call) -> None:
     assert Path("sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_losses_of_an_image_over_the_iterations_are_listed_and_drawn(
+    history: History, call: Call
+) -> None:
+    listed = call("images one 1 --history --json").values
+    recorded = history.list_recorded_iterations(history.find_run("one").id)
+    assert [(row["image"], row["iteration"]) for row in listed] == [(1, at) for at in recorded]
+    newest = call("images one 1 --json").values[0]
+    assert (listed[-1]["loss"], listed[-1]["predicted"]) == (newest["loss"], newest["predicted"])
+    drawn = call("plot one --kind images --image 1 --image 0 --json").values["lines"]
+    assert drawn[0]["values"] == [row["loss"] for row in listed]
+    assert [line["label"].rpartition(" ")[2] for line in drawn] == ["1", "0"]
+    assert call("plot one --kind images --image 1 --output image.png").code == 0
+
+
 def test_a_picture_replaces_an_old_one_as_a_whole(
     history: History, places: Path, call: Call
 ) -> None:
@@ -146,6 +160,11 @@ def test_a_picture_replaces_an_old_one_as_a_whole(
         ("plot one --kind images --limit 3", 2, "--limit is for the kind hardest"),
         ("plot one --kind hardest --limit 0", 2, "limit"),
         ("plot one --kind hardest --by mean --iteration 1", 2, "leave out one of them"),
+        ("plot one --image 1", 2, "--image is for the kind images"),
+        ("plot one --kind images --image 1 --by mean", 2, "leave out --by"),
+        ("plot one --kind images --image 2", 3, "has images 0 to 1; none is 2"),
+        ("images one --history", 2, "that NUMBER names"),
+        ("images one 2 --history", 3, "has images 0 to 1; none is 2"),
         ("images one 2", 3, "has images 0 to 1; none is 2"),
         ("images one 0 --limit 2", 2, "leave out --by and --limit"),
         ("images one --iteration 1 --by mean", 2, "leave it out, or --iteration"),

@@ -20,6 +20,7 @@ from tapeworks.plotting.hardest import (
     contact_sheet,
     find_images,
 )
+from tapeworks.plotting.image_curves import list_losses
 from tapeworks.plotting.image_losses import By
 from tapeworks.plotting.kinds import check_iterations, picture, picture_format
 from tapeworks.storage.queries.listing import Listing
@@ -28,6 +29,7 @@ EPILOG = """\b
 Examples:
   tapeworks images first --by mean --limit 25
   tapeworks images first 17 42 --output both.png
+  tapeworks images first 17 --history --format csv
 """
 
 
@@ -41,6 +43,7 @@ Examples:
 )
 @click.option("--limit", type=Whole(1), help=f"how many at most  [default: {SHEET}]")
 @click.option("--iteration", type=Whole(0), help="losses of only this one")
+@click.option("--history", "over", is_flag=True, help="of each NUMBER its loss in all iterations")
 @click.option(
     "--output", type=PathType(), help="draw them too: a file to write, .png, .svg or .pdf"
 )
@@ -51,6 +54,7 @@ def images_command(
     by: str | None,
     limit: int | None,
     iteration: int | None,
+    over: bool,
     output: Path | None,
     form: Form,
 ) -> int:
@@ -62,6 +66,12 @@ def images_command(
     """
     if numbers and (by or limit):
         raise UsageError("NUMBER names the images to list; leave out --by and --limit.")
+    if over and (not numbers or iteration is not None or output is not None):
+        raise UsageError(
+            "--history lists the losses of the images that NUMBER names in all iterations; name "
+            "some, and leave out --iteration and --output. To draw them: tapeworks plot RUN "
+            "--kind images --image NUMBER"
+        )
     if iteration is not None and by == By.MEAN:
         raise UsageError("--by mean is over all iterations; leave it out, or --iteration.")
     if output is not None:
@@ -71,6 +81,9 @@ def images_command(
     history = open_history()
     found = history.find_run(run)
     check_iterations(found, iteration)
+    if over:
+        put_listing(list_losses(history, found, numbers), form)
+        return ExitCode.DONE
     chosen, order, most = numbers or None, By(by or By.LAST), limit or SHEET
     images = find_images(history, found, chosen, by=order, limit=most, iteration=iteration)
     put_listing(as_listing(images), form)

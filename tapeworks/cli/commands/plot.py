@@ -48,6 +48,14 @@ from tapeworks.storage.records import RunRecord
 )
 @click.option("--limit", type=Whole(1, MOST_IMAGES), help=f"hardest: so many  [default: {SHEET}]")
 @click.option(
+    "--image",
+    "images",
+    type=Whole(0),
+    multiple=True,
+    metavar="NUMBER",
+    help="images: a line with the losses of this one alone; may be repeated",
+)
+@click.option(
     "--color-by",
     metavar="SETTING",
     shell_complete=complete_setting_name,
@@ -76,6 +84,7 @@ def plot_command(
     runs: tuple[str, ...],
     kind: str,
     by: str | None,
+    images: tuple[int, ...],
     output: Path | None,
     json: bool,
     **asked: Any,
@@ -87,7 +96,8 @@ def plot_command(
     each image over the iterations. timeline: which worker computed when. hardest: the images with
     the highest loss, each with its label and prediction.
     """
-    wanted = Wanted(kind=Kind(kind), by=By(by) if by else None, **asked)
+    order = By(by) if by else None
+    wanted = Wanted(kind=Kind(kind), by=order, images=images or None, **asked)
     wanted.check(len(set(runs)))
     if json and output is not None:
         raise UsageError("--json prints what would be drawn; leave out --output, or --json.")

@@ -27,6 +27,9 @@ from tapeworks.web.pages.sparklines import points
 from tapeworks.web.problems import Refused
 from tapeworks.web.site import Site
 
+#: Losses of an image up to which each has a point of its own.
+FEW_POINTS = 60
+
 #: How the page names the loss that orders images.
 ORDERS = {By.LAST: "last known loss", By.MEAN: "mean over the iterations"}
 
@@ -146,7 +149,8 @@ def neighbours(recorded: Sequence[int], iteration: int | None) -> list[tuple[str
 def image_context(history: History, reference: str, number: int) -> dict[str, Any]:
     """One image's loss over the iterations."""
     run = history.find_run(reference)
-    course = image_course(history, run, number)
+    found = image_course(history, run, number)
+    course = found.losses
     if not course:
         raise Refused(HTTPStatus.NOT_FOUND, f"No loss of an image {number} is stored of this run.")
     losses = [(one.iteration, one.loss) for one in course]
@@ -158,6 +162,8 @@ def image_context(history: History, reference: str, number: int) -> dict[str, An
         "number": number,
         "row": row_of(read_rows(history.database, run.id), number),
         "of_class": _class(classes, read_labels(history.database, run.id), number),
+        "few": FEW_POINTS,
+        "recorded": found.recorded,
         "curve": points(losses),
         "highest": max(finite, default=0.0),
         "lowest": min(finite, default=0.0),

@@ -1,7 +1,7 @@
 // Curves that grow: asks for the numbers of the element with `data-curves` and draws them with
 // uPlot. Where a part was chosen with the mouse, it stays chosen.
 import uPlot from "/static/uPlot-1.6.32.esm.js";
-import { addLegend, isHidden, lookOf } from "/static/legend.js";
+import { addLegend, isHidden, lookOf, pathOf } from "/static/legend.js";
 import { poll } from "/static/live.js";
 
 const HEIGHT = 260;
@@ -26,8 +26,8 @@ function isAlone(plot, index) {
 // The look of a line, by the place of its run among the chart's.
 function look(chart, line) {
   const runs = [...new Set(chart.lines.map((one) => one.run))];
-  const { colour: name, dash } = lookOf(runs.indexOf(line.run));
-  return { stroke: colour(name), dash };
+  const { colour: name, dash, shape } = lookOf(runs.indexOf(line.run));
+  return { stroke: colour(name), dash, shape };
 }
 
 // Training images' lines are pale behind those of held-out images.
@@ -36,10 +36,25 @@ function isBehind(chart, line) {
   return !line.dots && chart.lines.some((one) => one.dots && one.run === line.run && seen(one.values) > 1);
 }
 
+// Draws the points of a line in its run's shape.
+function shaped(shape, size) {
+  return (plot, index, first, last) => {
+    const drawn = new Path2D();
+    for (let at = first; at <= last; at++) {
+      const value = plot.data[index][at];
+      if (value == null) continue;
+      const place = [plot.valToPos(plot.data[0][at], "x", true), plot.valToPos(value, "y", true)];
+      drawn.addPath(new Path2D(pathOf(shape, ...place, size * devicePixelRatio / 2)));
+    }
+    return { stroke: drawn, fill: drawn, clip: null, flags: 0 };
+  };
+}
+
 function series(chart, line) {
-  const { stroke, dash } = look(chart, line);
+  const { stroke, dash, shape } = look(chart, line);
+  const points = { show: true, size: 7, fill: colour("--panel"), stroke, width: 2, paths: shaped(shape, 6) };
   const looks = line.dots
-    ? { width: 1.5, dash, points: { show: true, size: 7, fill: colour("--panel"), stroke, width: 2 } }
+    ? { width: 1.5, dash, points }
     : { width: 1.5, dash, points: { show: isAlone } };
   const shade = isBehind(chart, line) ? `color-mix(in srgb, ${stroke} 45%, transparent)` : stroke;
   return { label: line.label, show: !isHidden(chart, line), stroke: shade, spanGaps: true, ...looks };

@@ -4,6 +4,15 @@
 const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3]];
 const COLOURS = 8;
 
+// The corners of each shape of held-out images' points, a circle's are none; x and y from -1 to 1.
+export const SHAPES = [
+  [],
+  [[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]],
+  [[0, -1.2], [1.1, 0.8], [-1.1, 0.8]],
+  [[0, -1.2], [1.2, 0], [0, 1.2], [-1.2, 0]],
+  [[0, 1.2], [1.1, -0.8], [-1.1, -0.8]],
+];
+
 const keyOf = (chart, line) =>
   [chart.name, line.run, line.label, line.dots ? "points" : "line"].join("\t");
 
@@ -22,6 +31,7 @@ function hide(key, isHidden) {
 export function lookOf(number) {
   return {
     colour: `--line-${number % COLOURS + 1}`,
+    shape: SHAPES[number % SHAPES.length],
     dash: DASHES[(number + Math.floor(number / COLOURS)) % DASHES.length],
   };
 }
@@ -79,9 +89,15 @@ function drawable(name) {
   return new DOMParser().parseFromString(`<svg><${name}/></svg>`, "text/html").querySelector(name);
 }
 
+// A shape of this size around a point, as an SVG path, which canvases take too.
+export function pathOf(shape, x, y, size) {
+  if (!shape.length) return `M${x + size},${y}A${size},${size} 0 1 1 ${x - size},${y}A${size},${size} 0 1 1 ${x + size},${y}Z`;
+  return `M${shape.map(([right, down]) => `${x + size * right},${y + size * down}`).join("L")}Z`;
+}
+
 function swatch(line, look) {
-  const [svg, shape] = ["svg", line.dots ? "circle" : "line"].map(drawable);
-  const places = line.dots ? { cx: 11, cy: 6, r: 3.5, fill: "none" }
+  const [svg, shape] = ["svg", line.dots ? "path" : "line"].map(drawable);
+  const places = line.dots ? { d: pathOf(look.shape, 11, 6, 3.5), fill: "none" }
     : { x1: 0, y1: 6, x2: 22, y2: 6, "stroke-dasharray": look.dash.join(" ") };
   const all = { ...places, stroke: look.stroke, "stroke-width": 2 };
   for (const [name, value] of Object.entries(all)) shape.setAttribute(name, value);

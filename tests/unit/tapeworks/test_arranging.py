@@ -95,7 +95,8 @@ class TestColours:
         figure = draw(shown)
         [legend] = figure.legends
         texts = [text.get_text() for text in legend.get_texts()]
-        assert texts == [*shown.colours, "training images", "held-out images"]
+        assert texts == list(shown.colours)
+        assert figure.get_supxlabel() == "with markers: held-out images"
         drawn = [line.get_color() for line in lines_of(figure) if line.get_marker() == "None"]
         assert drawn == [*[COLOURS[1]] * 4, *[COLOURS[0]] * 4]
 

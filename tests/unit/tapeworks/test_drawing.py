@@ -95,12 +95,27 @@ class TestCurves:
     def test_held_out_images_are_circles_at_the_iterations_behind_them(self) -> None:
         one = line("one", evaluated_after=(1, 3), evaluated=(0.5, 0.25))
         for figure in (draw(curves(one)), draw(curves(one, line("other", (1.0,))))):
-            assert legend_texts(figure)[-1] == "held-out images"
+            told = f"{legend_texts(figure)[0]} {figure.get_supxlabel()}"
+            assert "held-out images" in told
             circles = [one for one in axes_of(figure).lines if one.get_marker() == "o"]
             assert [list(circles[0].get_xdata()), list(circles[0].get_ydata())] == [
                 [1, 3],
                 [0.5, 0.25],
             ]
+
+    def test_points_of_several_runs_have_shapes_of_their_own_which_the_legend_shows(self) -> None:
+        lines = [line(name, evaluated_after=(1, 3), evaluated=(0.5, 0.25)) for name in "abc"]
+        figure = draw(curves(*lines))
+        [legend] = figure.legends
+        shown = [(one.get_marker(), one.get_color()) for one in legend.get_lines()]
+        drawn = [one for one in axes_of(figure).lines if one.get_marker() != "None"]
+        assert shown == [(one.get_marker(), one.get_markeredgecolor()) for one in drawn]
+        assert len(set(shown)) == 3
+
+    def test_few_points_that_do_not_follow_each_other_are_marked(self) -> None:
+        sparse = replace(line(), iterations=(0, 10, 20))
+        assert [one.get_marker() for one in drawn_lines(draw(curves(sparse)))] == ["."]
+        assert [one.get_marker() for one in drawn_lines(draw(curves(line())))] == ["None"]
 
     def test_values_far_apart_stand_on_a_logarithmic_axis_with_plain_numbers(self) -> None:
         figure = draw(curves(line(values=(100.0, 0.5)), is_logarithmic=True))

@@ -69,11 +69,13 @@ def test_there_is_a_way_to_the_iterations_beside() -> None:
 
 def test_the_course_of_an_image_has_the_iterations_that_computed_it(history: History) -> None:
     run = run_of(history, 3)
-    course = image_course(history, run, 7)
+    course = image_course(history, run, 7).losses
     assert [one.iteration for one in course] == [0, 1, 2]
     assert [one.loss for one in course] == pytest.approx([1.0, 2.0, 3.0])
     assert [one.predicted for one in course] == [b"\1"] * 3
-    assert image_course(history, run, 20) == []
+    assert image_course(history, run, 20).losses == []
+    newest = image_course(history, run, 7, 2)
+    assert ([one.iteration for one in newest.losses], newest.recorded) == ([0, 2], 3)
 
 
 def test_colours_go_by_the_logarithm() -> None:
@@ -146,6 +148,8 @@ def test_one_image_has_its_loss_over_the_iterations(client: TestClient, history:
     text = client.get(f"/runs/{run.id}/images/7").text
     assert "Its class is 6. It is row 7 of the data set." in text
     assert '<polyline points="0.0,23.0 100.0,1.0"/>' in text
+    assert '<path d="M0.0,23.0h0"/><path d="M100.0,1.0h0"/>' in text
+    assert "All 2 iterations" in text
     assert client.get(f"/runs/{run.id}/images/20").status_code == 404
 
 
