@@ -75,6 +75,7 @@ def test_a_run_is_drawn_and_exported_as_on_the_command_line(
         (lambda: run.export(tmp_path / "runs.xlsx"), r"ends in \.csv"),
         (lambda: run.export(tmp_path / "runs.csv", to="xlsx"), "one of csv, .* to=xlsx"),
         (lambda: run.export(tmp_path / "a.safetensors", after=1, best="loss"), "choose one"),
+        (lambda: run.export(tmp_path / "runs.csv", after=1), "^after and best choose parameters"),
         (lambda: run.export(tmp_path / "a.safetensors", best="worst"), "loss or accuracy"),
         (lambda: run.predict(5), "files, or an array .* images=5"),
         (lambda: run.predict([]), r"images=\[\]"),
