@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +16,12 @@ from tapeworks.wire.messages import SchedulerRecord
 
 #: Others that are named in a sentence.
 MOST_NAMED = 5
+
+#: Seconds between two questions to Redis while a run waits.
+ASK_SECONDS = 30.0
+
+#: What is said when a scheduler has come.
+SERVED = "A scheduler serves this database now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +49,41 @@ def name_served(schedulers: Iterable[SchedulerRecord]) -> str:
     return "; ".join(named[:MOST_NAMED]) + rest
 
 
+class Waiting:
+    """A wait for a scheduler, and what was last said of it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._told, self._asked_at = SERVED, -math.inf
+
+    def look(self, *, is_queued: bool) -> str | None:
+        """Return a sentence if no scheduler serves the database any more, or if one does again.
+
+        Redis is asked now and then, while a run is queued.
+        """
+        now = time.monotonic()
+        if not is_queued:
+            self._told, self._asked_at = SERVED, -math.inf
+        elif now - self._asked_at >= ASK_SECONDS:
+            self._asked_at = now
+            told = _describe(self._database)
+            if told and told != self._told:
+                self._told = told
+                return told
+        return None
+
+
 def describe_unserved(database: Database) -> str | None:
     """Return a sentence if no living scheduler serves the database, with those that are there.
 
     None where no Redis is named, and where this user may not see schedulers, as a worker's.
     """
+    told = _describe(database)
+    return None if told == SERVED else told
+
+
+def _describe(database: Database) -> str | None:
+    """Return the same, or that one serves it."""
     try:
         url = find_places().named_redis_url
         if url is None:
@@ -57,7 +95,7 @@ def describe_unserved(database: Database) -> str | None:
         return None
     serving = Serving(database.read_id(), schedulers)
     if serving.is_served:
-        return None
+        return SERVED
     place = without_password(url)
     if not serving.schedulers:
         return f"No scheduler is alive at {place}; start one with: tapeworks scheduler"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -58,6 +59,36 @@ def test_who_follows_a_run_is_told_while_it_waits(
     monkeypatch.setattr("tapeworks.cli.commands.watch.time.sleep", cancel)
     serve(cluster, **ELSEWHERE)
     assert "s-1 serves sqlite:////home/bob/other.db" in call(f"watch {run}").err
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize(("seconds", "times"), [(0.0, 1), (3600.0, 0)])
+def test_who_follows_runs_is_told_when_that_changes_and_redis_is_asked_now_and_then(
+    seconds: float,
+    times: int,
+    both: bool,
+    call: Call,
+    cluster: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = " ".join(call(SUBMIT).out.strip() for _ in range(1 + both))
+    own = own_id(cluster)
+    serve(cluster, database=own)
+    turns: list[Callable[[], object]] = [
+        lambda: cluster.exchange.deregister_scheduler("s-1"),
+        lambda: None,
+        lambda: serve(cluster, database=own),
+        lambda: None,
+        lambda: run_command(["cancel", *runs.split()]),
+    ]
+    changes = iter(turns)
+    monkeypatch.setattr("tapeworks.cluster.serving.ASK_SECONDS", seconds)
+    monkeypatch.setattr("tapeworks.cli.commands.watch.is_unread", lambda _: False)
+    monkeypatch.setattr("tapeworks.cli.commands.watch.time.sleep", lambda _: next(changes)())
+    watched = call(f"watch {runs}")
+    assert watched.code == 1
+    assert watched.err.count("No scheduler is alive at redis") == times
+    assert watched.err.count("A scheduler serves this database now") == times
 
 
 def test_without_a_redis_nothing_is_said_of_schedulers(

@@ -86,3 +86,27 @@ def test_runs_of_a_tag_join_while_it_is_watched_and_ctrl_c_touches_none(
     assert watcher.ended() == 1
     assert "(late) is cancelled" in watcher.err
     assert "Traceback" not in watcher.err + interrupted.err
+
+
+def test_ones_own_runs_are_watched_until_the_last_has_ended(
+    stored: History, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "bob")
+    call(f"{GRID} bobs")
+    monkeypatch.setenv("LOGNAME", "ada")
+    assert "no run of yours that has not ended" in call("watch --mine").last_words
+    assert "no run of yours with the tag kind=grid" in call("watch --mine --tag kind=grid").err
+    call(f"{GRID} heat")
+    end(stored, "heat-1", 0.75)
+
+    def finish(_: float) -> None:
+        end(stored, "heat-2", 0.5)
+
+    monkeypatch.setattr("tapeworks.cli.commands.watch.is_unread", lambda _: False)
+    monkeypatch.setattr("tapeworks.cli.commands.watch.time.sleep", finish)
+    watched = call("watch --mine")
+    assert watched.code == 0
+    assert watched.err.startswith("1 run: 1 queued\n")
+    assert "(heat-2) is completed" in watched.err
+    watched = call("watch --mine --tag kind=grid")
+    assert watched.err.startswith("2 runs: 2 completed\n")

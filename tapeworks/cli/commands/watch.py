@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from itertools import chain
+from typing import Any
 
 import click
 
@@ -13,8 +14,9 @@ from tapeworks.cli.connection import open_history
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.output import say
 from tapeworks.cluster.progress import NEWEST, Progress
-from tapeworks.cluster.serving import describe_unserved
+from tapeworks.cluster.serving import Waiting
 from tapeworks.errors import ExitCode, UsageError
+from tapeworks.storage.actors import own_actor
 from tapeworks.storage.errors import NotFound
 from tapeworks.storage.glances import find_named
 from tapeworks.storage.history import History
@@ -37,7 +39,12 @@ LOOK_SECONDS = 0.5
     shell_complete=complete_tag,
     help="all runs with this tag, also those that are submitted meanwhile; of several, all of them",
 )
-def watch_command(runs: tuple[str, ...], tags: tuple[str, ...]) -> int:
+@click.option(
+    "--mine",
+    is_flag=True,
+    help="of this user, by name: with --tag, those with it; else all that have not ended",
+)
+def watch_command(runs: tuple[str, ...], tags: tuple[str, ...], mine: bool) -> int:
     """Follow runs until all have ended or are paused; Ctrl-C leaves the runs alone.
 
     RUN is an id, a unique prefix of one, a name, or the name of a grid, which means its newest
@@ -46,16 +53,21 @@ def watch_command(runs: tuple[str, ...], tags: tuple[str, ...]) -> int:
     a run failed or was cancelled. Ends when nobody reads what it says.
     """
     wanted = pairs(tags, "--tag")
-    if not runs and not wanted:
-        raise UsageError("Expected a run: tapeworks watch RUN, or tapeworks watch --tag KEY=VALUE")
+    if not (runs or wanted or mine):
+        raise UsageError(
+            "Expected a run: tapeworks watch RUN, or tapeworks watch --tag KEY=VALUE, or --mine"
+        )
     history = open_history()
     found = list(chain.from_iterable(find_named(history.database, reference) for reference in runs))
-    if len(found) == 1 and not wanted:
+    if len(found) == 1 and not wanted and not mine:
         return watch(history, found[0])
     named = list(dict.fromkeys(run.id for run in found))
-    if not named and not _tagged(history, wanted):
-        raise NotFound(f"There is no run with the tag {', '.join(tags)}. List all: tapeworks runs")
-    return watch_several(history, lambda: [*named, *_tagged(history, wanted)])
+    chosen = _Chosen(history, wanted, own_actor().user if mine else None)
+    if not named and not chosen.list_ids():
+        whose, mine_alone = (" of yours", " --mine") if mine else ("", "")
+        like = f"with the tag {', '.join(tags)}" if tags else "that has not ended"
+        raise NotFound(f"There is no run{whose} {like}. List all: tapeworks runs{mine_alone}")
+    return watch_several(history, lambda: [*named, *chosen.list_ids()])
 
 
 def watch(history: History, record: RunRecord) -> int:
@@ -75,7 +87,7 @@ def watch_several(history: History, list_ids: Callable[[], list[str]]) -> int:
     from tapeworks.cluster.board import make_board
     from tapeworks.cluster.watched import Watched, best_words
 
-    known, is_told = dict[str, Watched](), False
+    known, waiting = dict[str, Watched](), Waiting(history.database)
     with make_board() as board:
         while True:
             history.release_abandoned()
@@ -84,10 +96,9 @@ def watch_several(history: History, list_ids: Callable[[], list[str]]) -> int:
             for run in runs:
                 known[run.id].look(run, _newest(history, run, known[run.id].seen))
             watched = list(known.values())
-            if not is_told and any(run.status is RunStatus.QUEUED for run in runs):
-                is_told = True
-                if sentence := describe_unserved(history.database):
-                    say(sentence)
+            is_queued = any(run.status is RunStatus.QUEUED for run in runs)
+            if sentence := waiting.look(is_queued=is_queued):
+                say(sentence)
             board.show(watched)
             if all(one.is_over for one in watched) or is_unread(STDERR):
                 break
@@ -102,12 +113,23 @@ def _exit_code(run: RunRecord) -> ExitCode:
     return ExitCode.RUN_FAILED if failed else ExitCode.DONE
 
 
-def _tagged(history: History, tags: Mapping[str, str]) -> list[str]:
-    """The ids of all runs with these tags, in the order of their submission."""
-    if not tags:
-        return []
-    found = find_runs(history.database, tags=tags, columns=["id"], descending=False)
-    return [str(run_id) for run_id in found.column("id")]
+class _Chosen:
+    """The runs that fulfil conditions: without tags, those that have not ended at some look."""
+
+    def __init__(self, history: History, tags: Mapping[str, str], submitter: str | None) -> None:
+        self._database = history.database
+        self._is_empty = not tags and submitter is None
+        self._wanted: dict[str, Any] = {"tags": tags, "submitter": submitter}
+        if not tags:
+            self._wanted["status"] = [one for one in RunStatus if not one.is_finished]
+        self._known = dict[str, None]()
+
+    def list_ids(self) -> list[str]:
+        """Their ids in the order of their submission, with those that came since the last look."""
+        if not self._is_empty:
+            found = find_runs(self._database, columns=["id"], descending=False, **self._wanted)
+            self._known |= dict.fromkeys(map(str, found.column("id")))
+        return list(self._known)
 
 
 def _newest(history: History, run: RunRecord, seen: int) -> list[IterationRecord]:
@@ -119,6 +141,7 @@ def _newest(history: History, run: RunRecord, seen: int) -> list[IterationRecord
 
 def _follow(history: History, record: RunRecord, progress: Progress) -> RunRecord:
     seen, measured, told = record.first_iteration, 0, ""
+    waiting = Waiting(history.database)
     while True:
         history.release_abandoned()
         record = history.find_run(record.id)
@@ -136,10 +159,11 @@ def _follow(history: History, record: RunRecord, progress: Progress) -> RunRecor
         is_over = record.status.is_finished or record.status is RunStatus.PAUSED
         if is_over or is_unread(STDERR):
             return record
-        if record.status is RunStatus.QUEUED and told != record.status:
+        is_queued = record.status is RunStatus.QUEUED
+        if is_queued and told != record.status:
             progress.notice(f"Run {record.label} is queued; waiting for a scheduler to take it")
-            if sentence := describe_unserved(history.database):
-                progress.notice(sentence)
+        if sentence := waiting.look(is_queued=is_queued):
+            progress.notice(sentence)
         told = record.status.value
         time.sleep(LOOK_SECONDS)
 
