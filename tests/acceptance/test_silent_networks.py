@@ -44,7 +44,7 @@ def history(places: Path) -> Iterator[History]:
 def test_it_is_shown_by_its_losses(call: Call) -> None:
     shown = call("show silent").out
     assert hashlib.sha256(SOURCE.encode()).hexdigest() in shown
-    assert "2.5000 of 4 held-out images after 3 iterations" in shown
+    assert "2.5000 of 4 images after 3 iterations" in shown
     assert call("show silent --json").values["evaluations"][0]["accuracy"] is None
     assert call("compare silent usual").code == 0
     assert call("watch silent").code == 0
