@@ -23,6 +23,7 @@ READING = {
     "resume": "resume x",
     "cancel": "cancel x",
     "priority": "priority 1 x",
+    "describe": "describe x --note n",
     "retry": "retry x",
     "delete": "delete x --yes",
     "runs": "runs --json",
