@@ -27,7 +27,13 @@ from tapeworks.scheduler.errors import other_order
 from tapeworks.scheduler.footprint import describe_footprint
 from tapeworks.scheduler.queueing import check_queued
 from tapeworks.storage.history import History
-from tapeworks.storage.records import CheckpointRecord, RunRecord, iteration_count
+from tapeworks.storage.records import (
+    CheckpointRecord,
+    RunRecord,
+    RunStatus,
+    iteration_count,
+    resume_words,
+)
 from tapeworks.storage.run_queue import NewRun
 from tapeworks.storage.submissions import SubmissionKey
 
@@ -176,6 +182,8 @@ def retry(
             "checked. Retry the run on the command line: tapeworks retry "
             f"{run.id} --set NAME=VALUE"
         )
+    if run.status in {RunStatus.QUEUED, RunStatus.PAUSED}:
+        tell(_describe_old(run, start))
     prepared = _prepare_retry(run, config, checkpoint, source, is_other=is_other)
     check_queued([prepared], tell)
     if not start and (large := describe_footprint([prepared.config])):
@@ -187,6 +195,15 @@ def retry(
         **kept | _bound(run, config, checkpoint) | described,
     )
     return history.queue.submit([new], key)[0]
+
+
+def _describe_old(run: RunRecord, start: int) -> str:
+    """Say that the run could go on itself."""
+    done = iteration_count(run.completed_iterations)
+    return (
+        f"Run {run.label} has not ended: it is {run.status} after {done}. The new run begins after "
+        f"{iteration_count(start)}; to go on with the old one: {resume_words(run.id)}"
+    )
 
 
 def _must_check(run: RunRecord, config: RunConfig, *, is_other: bool) -> bool:

@@ -18,7 +18,14 @@ from tapeworks.storage.errors import (
     StorageError,
 )
 from tapeworks.storage.owners import is_alive, is_gone, name_owner
-from tapeworks.storage.records import Claim, Request, RunRecord, RunStatus, iteration_count
+from tapeworks.storage.records import (
+    Claim,
+    Request,
+    RunRecord,
+    RunStatus,
+    abandoned_words,
+    iteration_count,
+)
 from tapeworks.storage.references import run_by_id
 from tapeworks.storage.rows import all_of, columns_of, fetch, note
 from tapeworks.storage.tables import runs
@@ -225,16 +232,11 @@ def _describe(run: RunRecord, status: RunStatus, reason: str | None) -> str:
 
 def _queue_again(connection: Connection, run: RunRecord, now: datetime) -> RunRecord:
     done = iteration_count(run.completed_iterations)
-    reason = f"its scheduler ended unexpectedly after {done}"
-    values = {"status": RunStatus.QUEUED, "reason": reason, "owner": None, "lease_until": None}
-    connection.execute(update(runs).where(runs.c.id == run.id).values(values))
-    note(
-        connection,
-        run.id,
-        now,
-        "abandoned",
-        f"{name_owner(run.owner)} ended unexpectedly after {done}",
-    )
+    waiting = {"status": RunStatus.QUEUED, "reason": abandoned_words(run)}
+    statement = update(runs).where(runs.c.id == run.id)
+    connection.execute(statement.values(waiting | {"owner": None, "lease_until": None}))
+    message = f"{name_owner(run.owner)} ended unexpectedly after {done}"
+    note(connection, run.id, now, "abandoned", message)
     return run_by_id(connection, run.id)
 
 

@@ -347,6 +347,20 @@ def sum_words(images: int) -> str:
     return f"sum over {images:,} {'image' if images == 1 else 'images'}"
 
 
+def resume_words(run_id: str) -> str:
+    """Return the command that drives a run on this machine, from where it stands."""
+    return f"tapeworks train --resume {run_id}"
+
+
+def abandoned_words(run: RunRecord) -> str:
+    """Return the reason for which a run is queued whose process has died."""
+    done = iteration_count(run.completed_iterations)
+    return (
+        f"its process ended unexpectedly after {done}. Go on with: {resume_words(run.id)}; "
+        "a scheduler of this database does so by itself"
+    )
+
+
 def iteration_count(count: int) -> str:
     """Return so many iterations in words, one of them in the singular."""
     return "1 iteration" if count == 1 else f"{count} iterations"

@@ -23,6 +23,7 @@ from tapeworks.storage.records import (
     RunRecord,
     RunStatus,
     iteration_count,
+    resume_words,
 )
 from tapeworks.storage.rows import note, store
 from tapeworks.storage.submissions import SubmissionKey, find_submission, register_submission
@@ -165,7 +166,8 @@ class Queue:
                 queued = {"status": RunStatus.QUEUED, "reason": None}
                 _change(connection, run, now, "resumed", None, **queued)
             else:
-                raise StateConflict(f"Run {run.id} is {run.status}; only a paused one is resumed.")
+                refusal = f"Run {run.id} is {run.status}; only a paused one is resumed."
+                raise StateConflict(f"{refusal}{_how_to_go_on(run)}")
             return references.run_by_id(connection, run.id)
 
     def set_priority(self, run_id: str, priority: int) -> RunRecord:
@@ -280,6 +282,15 @@ def _store_deletion(connection: Connection, run: RunRecord, now: datetime) -> No
     row = {name: getattr(run, name) for name in kept} | {"run_id": run.id, "at": now}
     who = {"actor": actor.user, "actor_host": actor.host}
     connection.execute(insert(deletions), [row | who])
+
+
+def _how_to_go_on(run: RunRecord) -> str:
+    if run.status is RunStatus.QUEUED:
+        return (
+            " A scheduler of this database takes it by itself; without one, go on with: "
+            f"{resume_words(run.id)}"
+        )
+    return f" Train it anew with: tapeworks retry {run.id}" if run.status.is_finished else ""
 
 
 def _record(new: NewRun, run_id: str, now: datetime) -> RunRecord:

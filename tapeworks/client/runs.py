@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -40,6 +41,9 @@ from tapeworks.storage.records import (
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+logger = logging.getLogger(__name__)
 
 
 class Run:
@@ -273,6 +277,7 @@ class Run:
             self.record,
             after=given.read_optional(given.read_whole, "after", after),
             changes=given.read_optional(given.read_mapping, "changes", changes),
+            tell=logger.warning,
             **given.read_described(**described),
         )
         return Run(self._history, record)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tapeworks.cluster.program_progress import Display
 from tapeworks.cluster.progress import Progress
+from tapeworks.cluster.serving import describe_waiting
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunStatus
 
@@ -40,7 +41,7 @@ class Follower:
             if record.configuration["test_images"]:
                 self._look_at_evaluations()
         if record.status is RunStatus.QUEUED and self._status is not record.status:
-            self.tell(f"Run {record.label} is queued; waiting for a scheduler to take it")
+            self.tell(describe_waiting(self._history.database, record))
         self._status = record.status
         return self._run
 

@@ -9,7 +9,8 @@ from tapeworks.errors import UsageError
 from tapeworks.model.config import RunConfig
 from tapeworks.places import Places
 from tapeworks.storage.history import History
-from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.storage.queries.search import find_runs
+from tapeworks.storage.records import RunRecord, RunStatus, iteration_count
 from tapeworks.wire.exchange import Exchange
 from tapeworks.workers.cores import core_count
 
@@ -43,9 +44,22 @@ def find_resumable(history: History, reference: str, stop_after: int | None) -> 
         raise UsageError(
             f"Run {run.id} is {run.status.value}; only a paused or queued one goes on."
         )
+    _check_alone(history, run, reference)
     if stop_after is not None and stop_after <= run.completed_iterations:
         raise UsageError(
             f"Run {run.id} has {run.completed_iterations} iterations already; expected a later "
             f"one to stop after. Received: stop_after={stop_after}."
         )
     return run
+
+
+def _check_alone(history: History, run: RunRecord, reference: str) -> None:
+    """Refuse a name that several runs share which may go on: the newest may not be meant."""
+    if reference != run.name:
+        return
+    wanted = ["id", "name", "completed_iterations"]
+    found = find_runs(history.database, status=[RunStatus.PAUSED, RunStatus.QUEUED], columns=wanted)
+    named = {str(run_id): int(str(done)) for run_id, name, done in found.rows if name == reference}
+    if len(named) > 1:
+        told = ", ".join(f"{one} after {iteration_count(done)}" for one, done in named.items())
+        raise UsageError(f"Several runs named {reference} may go on: {told}. Name one by its id.")

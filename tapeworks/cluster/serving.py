@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tapeworks.places import find_places
 from tapeworks.storage.connection.database import Database
+from tapeworks.storage.records import RunRecord, resume_words
 from tapeworks.wire.addresses import without_password
 from tapeworks.wire.errors import WorkersError
 from tapeworks.wire.exchange import Exchange
@@ -71,6 +72,14 @@ class Waiting:
                 self._told = told
                 return told
         return None
+
+
+def describe_waiting(database: Database, run: RunRecord) -> str:
+    """Return a sentence about a queued run, with how to go on where nobody may take it."""
+    waits = f"Run {run.label} is queued; waiting for a scheduler to take it"
+    if find_places().named_redis_url and describe_unserved(database) is None:
+        return waits
+    return f"{waits}. Without one, go on with: {resume_words(run.id)}"
 
 
 def describe_unserved(database: Database) -> str | None:

@@ -28,7 +28,7 @@ from tapeworks.scheduler.events import (
 )
 from tapeworks.storage.errors import HistoryRolledBack
 from tapeworks.storage.history import History
-from tapeworks.storage.records import RunRecord, RunStatus
+from tapeworks.storage.records import RunRecord, RunStatus, resume_words
 from tapeworks.workers.stages import Stage
 from tapeworks.workers.streams import write_to_stderr
 
@@ -110,12 +110,12 @@ class Session:
             ):
                 return self._drive(run, config, data, means)
         except Unreleased as error:
-            raise Interrupted(f"{error} Go on with: tapeworks train --resume {run.id}") from error
+            raise Interrupted(f"{error} Go on with: {resume_words(run.id)}") from error
         except Interrupted as error:
             run = self.history.find_run(run.id)
             raise Interrupted(
                 f"Stopped at once; {run.completed_iterations} iterations of run {run.id} are kept. "
-                f"Go on with: tapeworks train --resume {run.id}"
+                f"Go on with: {resume_words(run.id)}"
             ) from error
 
     def _drive(self, run: RunRecord, config: RunConfig, data: Split, means: Means) -> RunRecord:

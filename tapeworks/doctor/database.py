@@ -27,6 +27,7 @@ from tapeworks.storage.maintenance import (
 from tapeworks.storage.migrations import REVISION
 from tapeworks.storage.owners import name_owner
 from tapeworks.storage.queries.roles import Role, role_of
+from tapeworks.storage.records import RunRecord, resume_words
 
 DATABASE = "database"
 
@@ -192,7 +193,7 @@ def _kind_of(file: Path, file_systems: Mapping[str, str]) -> str:
 def check_runs(database: Database, seen: Seen | None) -> Iterator[Finding]:
     """Those in the queue without a scheduler, and those whose owner is gone."""
     yield from _check_serving(database, seen)
-    queued = [run.id for run in list_queued_runs(database)]
+    queued = list_queued_runs(database)
     deserted = {run.id: name_owner(run.owner) for run in list_deserted_runs(database)}
     is_scheduled = _is_scheduled(database, seen)
     if queued and not is_scheduled:
@@ -223,18 +224,20 @@ def _is_scheduled(database: Database, seen: Seen | None) -> bool | None:
     return Serving(database.read_id(), seen.schedulers).is_served
 
 
-def _waiting(queued: list[str], is_scheduled: bool | None) -> Finding:
-    found = f"{len(queued)} in the queue: {join_names(queued)}; "
+def _waiting(queued: list[RunRecord], is_scheduled: bool | None) -> Finding:
+    found = f"{len(queued)} in the queue: {join_names([run.id for run in queued])}; "
+    begun = [run for run in queued if run.started_at is not None] or queued
+    by_hand = f" Without a scheduler, go on with: {resume_words(begun[0].id)}"
     if is_scheduled is None:
-        return warning(RUNS, f"{found}whether a scheduler is there is not known", NAME)
-    return problem(RUNS, f"{found}no scheduler is there", START, ExitCode.UNREACHABLE)
+        return warning(RUNS, f"{found}whether a scheduler is there is not known", NAME + by_hand)
+    return problem(RUNS, f"{found}no scheduler is there", START + by_hand, ExitCode.UNREACHABLE)
 
 
 def _report_deserted(run_id: str, owner: str, is_scheduled: bool | None) -> Finding:
     found = f"{run_id} is marked as running, but its owner, {owner}, is gone or lost its lease"
     if is_scheduled:
         return warning(RUNS, found, "A scheduler with a place free takes it over: --max-runs")
-    remedy = f"A scheduler would take it over, or: tapeworks train --resume {run_id}. {START}"
+    remedy = f"A scheduler would take it over, or: {resume_words(run_id)}. {START}"
     return problem(RUNS, found, remedy, ExitCode.UNREACHABLE)
 
 

@@ -67,7 +67,23 @@ def test_after_kill_9_workers_and_redis_end_by_themselves_and_the_state_is_true(
     assert "ended unexpectedly" in run["reason"]
     kinds = [event["kind"] for event in call("show it --events --json").values]
     assert "abandoned" in kinds
+    _leads_to_resume(call, run["id"])
     goes_on_to_the_same_bits(call, undisturbed)
+
+
+def _leads_to_resume(call: Call, run: str) -> None:
+    """Whatever a user tries first names the command; a copy of the run takes no one's place."""
+    command = f"tapeworks train --resume {run}"
+    assert command in call("show it").out
+    assert f"go on with: {command}" in call("resume it").last_words
+    assert f"go on with: {command}" in call("doctor").out
+    copied = call("retry it")
+    assert f"to go on with the old one: {command}" in copied.err
+    refused = call("train --resume it")
+    assert refused.code == 2
+    assert "Several runs named it may go on" in refused.last_words
+    assert f"{run} after " in refused.last_words
+    assert call(f"delete {copied.out.strip()} --yes").code == 0
 
 
 def test_ctrl_c_while_workers_start_leaves_a_run_that_can_be_resumed(

@@ -58,7 +58,9 @@ def test_who_follows_a_run_is_told_while_it_waits(
 
     monkeypatch.setattr("tapeworks.cli.commands.watch.time.sleep", cancel)
     serve(cluster, **ELSEWHERE)
-    assert "s-1 serves sqlite:////home/bob/other.db" in call(f"watch {run}").err
+    said = call(f"watch {run}").err
+    assert "s-1 serves sqlite:////home/bob/other.db" in said
+    assert f"Without one, go on with: tapeworks train --resume {run}" in said
 
 
 @pytest.mark.parametrize("both", [False, True])

@@ -117,6 +117,7 @@ def retry_command(
     """
     values = parse_settings(changes)
     history = open_history()
+    history.release_abandoned()
     old = history.find_run(run)
     new = retry(history, old, after=after, changes=values, tell=say, **described)
     put(as_json(run_values(history, new)) if json else new.id)

@@ -32,7 +32,7 @@ from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.footprint import describe_footprint
 from tapeworks.scheduler.submission import new_run, prepare_runs
 from tapeworks.storage.history import History
-from tapeworks.storage.records import RunRecord, RunStatus, iteration_count
+from tapeworks.storage.records import RunRecord, RunStatus, iteration_count, resume_words
 
 
 @click.command("train", epilog="Example: tapeworks train --dataset mnist --images 200 --workers 2")
@@ -138,7 +138,7 @@ def _report(
 def _exit_code(run: RunRecord, stop_after: int | None) -> ExitCode:
     if run.status is RunStatus.COMPLETED:
         return ExitCode.DONE
-    say(f"Go on with: tapeworks train --resume {run.id}")
+    say(f"Go on with: {resume_words(run.id)}")
     return ExitCode.DONE if run.completed_iterations == stop_after else ExitCode.INTERRUPTED
 
 

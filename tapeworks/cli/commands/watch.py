@@ -14,7 +14,7 @@ from tapeworks.cli.connection import open_history
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.output import say
 from tapeworks.cluster.progress import NEWEST, Progress
-from tapeworks.cluster.serving import Waiting
+from tapeworks.cluster.serving import Waiting, describe_waiting
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.storage.actors import own_actor
 from tapeworks.storage.errors import NotFound
@@ -161,7 +161,7 @@ def _follow(history: History, record: RunRecord, progress: Progress) -> RunRecor
             return record
         is_queued = record.status is RunStatus.QUEUED
         if is_queued and told != record.status:
-            progress.notice(f"Run {record.label} is queued; waiting for a scheduler to take it")
+            progress.notice(describe_waiting(history.database, record))
         if sentence := waiting.look(is_queued=is_queued):
             progress.notice(sentence)
         told = record.status.value

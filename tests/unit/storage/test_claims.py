@@ -141,7 +141,10 @@ class TestAbandonedRuns:
         assert run == history.find_run(claim.run_id)
         assert (run.status, run.owner, run.lease_until) == (RunStatus.QUEUED, None, None)
         assert run.term == claim.term
-        assert run.reason == "its scheduler ended unexpectedly after 0 iterations"
+        assert run.reason == (
+            f"its process ended unexpectedly after 0 iterations. Go on with: tapeworks train "
+            f"--resume {run.id}; a scheduler of this database does so by itself"
+        )
         assert last_event(history, run.id) == "abandoned"
         with pytest.raises(LeaseLost):
             history.renew(claim, LEASE)
