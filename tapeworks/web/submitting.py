@@ -22,9 +22,13 @@ from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord
 from tapeworks.storage.references import validate_name
 from tapeworks.storage.submissions import SubmissionKey
+from tapeworks.web.slots import MOST_CHECKS, Slots
 
 #: Bytes of the initial parameters of all runs of one request.
 MOST_PARAMETER_BYTES = 2**28
+
+#: Requests that read a data set to check their runs, and the seconds for which others wait.
+CHECKS, PATIENCE_SECONDS = Slots(MOST_CHECKS, "submissions"), 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +69,8 @@ def submit_runs(
     configs = grid(wanted.config, wanted.vary)
     check_configs(configs)
     prepared = prepare_runs(configs)
-    check_queued(prepared)
+    with CHECKS.hold(PATIENCE_SECONDS):
+        check_queued(prepared)
     new = new_runs(prepared, name=name, is_grid=bool(wanted.vary), **described)
     return history.queue.submit(new, key)
 
@@ -87,9 +92,10 @@ def retry_run(
     if key and (known := history.queue.find_submission(key)):
         return known[0]
     _check_paths(changes)
-    return retry(
-        history, run, after=after, changes=changes, key=key, may_run_code=False, **described
-    )
+    with CHECKS.hold(PATIENCE_SECONDS):
+        return retry(
+            history, run, after=after, changes=changes, key=key, may_run_code=False, **described
+        )
 
 
 def check_configs(configs: Sequence[RunConfig]) -> None:

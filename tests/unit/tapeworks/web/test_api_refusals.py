@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 from tapeworks.storage.errors import StorageUnreachable
 from tapeworks.storage.history import History
+from tapeworks.web import submitting
 from tapeworks.web.slots import MOST_QUERIES
 from tests.support.made_up import LEASE, submit
 from tests.support.web import ADDRESS, client_of
@@ -149,6 +150,18 @@ class TestRefusals:
         assert rest.get("runs?where=1").status_code == 503
         holds[0].__exit__(None, None, None)
         assert rest.post("query", json={"sql": "SELECT 1"}).status_code == 200
+
+    def test_one_data_set_is_read_at_a_time_to_check_runs(
+        self, rest: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(submitting, "PATIENCE_SECONDS", 0.0)
+        run = {"config": SMALL}
+        with submitting.CHECKS.hold():
+            for path, body in (("runs", run), ("runs/mine/retry", {})):
+                answer = rest.post(path, json=body)
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+                assert "As many submissions" in answer.json()["detail"]
+        assert rest.post("runs", json=run).status_code == 201
 
     def test_where_nothing_may_be_changed_all_can_be_read(self, history: History) -> None:
         submit(history, name="mine")
