@@ -21,6 +21,7 @@ from tapeworks.storage.history import History
 from tapeworks.storage.records import loss_text, sum_words
 from tapeworks.web.options import WebOptions
 from tapeworks.web.problems import ProblemKind
+from tapeworks.web.security import is_known as knows_token
 from tapeworks.web.slots import Slots
 from tapeworks.web.unchanged import Unchanged, is_known
 from tapeworks.workers.printable import visible_lines
@@ -188,7 +189,7 @@ class Site:
             "path": request.url.path,
             "form_key": self._key_mark.decode(),
             "read_only": self.options.read_only,
-            "has_token": self.options.token is not None,
+            "is_logged_in": self.options.token is not None and knows_token(request, self.options),
             "navigation": request.app.state.navigation,
         }
         return self._templates.get_template(template).render(common | context).encode()

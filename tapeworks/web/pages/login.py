@@ -20,7 +20,7 @@ def make_router(site: Site) -> APIRouter:
     @router.get("/login")
     def show_login(request: Request, next: str = "/") -> Response:  # noqa: A002 - a name in URLs
         if is_known(request, options):
-            return _go_to(_own_path(next))
+            return _go_to(f"{_own_path(next)}#")  # else a browser keeps `#token=…`
         return site.render(request, "login.html", {"next": _own_path(next), "sentence": None})
 
     @router.post("/login")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
+from tapeworks.cli.describe import submitter_text
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.given import read_priority, read_whole
 from tapeworks.errors import UsageError
@@ -31,6 +32,8 @@ def make_router(site: Site) -> APIRouter:
     router, queue = APIRouter(), site.history.queue
     _add_requests(router, site)
     _add_retry(router, site)
+    for verb in ("Cancel", "Delete"):
+        _add_question(router, site, verb)
 
     @router.post("/runs/{run_id}/priority")
     def set_priority(run_id: str, priority: Text = "") -> Response:
@@ -42,14 +45,6 @@ def make_router(site: Site) -> APIRouter:
             run_id, note=note.strip() or None, tags=pairs(lines(tags), "tag")
         )
         return go_to(described.id)
-
-    @router.get("/runs/{run_id}/delete", dependencies=[asks()])
-    def confirm_deletion(request: Request, run_id: str) -> Response:
-        def make_context() -> dict[str, Any]:
-            run = site.history.find_run(run_id)
-            return {"run": run, "label": run.name or run.id}
-
-        return site.answer(request, "delete.html", make_context)
 
     @router.post("/runs/{run_id}/delete")
     def delete(run_id: str) -> Response:
@@ -76,6 +71,19 @@ def _add_request(
     @router.post(f"/runs/{{run_id}}/{name}")
     def change(run_id: str, reason: Text = "") -> Response:
         return go_to(make(run_id, reason.strip() or None).id)
+
+
+def _add_question(router: APIRouter, site: Site, verb: str) -> None:
+    """The page that asks before what cannot be taken back, and says whose the run is."""
+
+    @router.get(f"/runs/{{run_id}}/{verb.lower()}", dependencies=[asks()])
+    def confirm(request: Request, run_id: str) -> Response:
+        def make_context() -> dict[str, Any]:
+            run = site.history.find_run(run_id)
+            label, submitter = run.name or run.id, submitter_text(run)
+            return {"run": run, "label": label, "submitter": submitter, "verb": verb}
+
+        return site.answer(request, "confirm.html", make_context)
 
 
 def _add_retry(router: APIRouter, site: Site) -> None:

@@ -193,5 +193,19 @@ function hold() {
   };
 }
 
+// Returns the token of a printed link, which stands behind its #: no browser sends that anywhere. It
+// leaves the address, which people copy for others.
+export function takeToken() {
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  const isEmpty = location.href.endsWith("#"); // as a redirect leaves it
+  if (token !== null || isEmpty) history.replaceState(null, "", location.pathname + location.search);
+  return token;
+}
+
+if (!document.getElementById("login")) {
+  takeToken();
+  addEventListener("hashchange", takeToken);
+}
+
 if (document.querySelector("[data-live]")) poll(location.href, patchPage);
 else if (problem && problem.dataset.problem !== "lasting") poll(location.href, () => location.reload());

@@ -1,8 +1,12 @@
-// The token of a printed link stands behind its #, which no browser sends anywhere.
-const token = new URLSearchParams(location.hash.slice(1)).get("token");
-if (token) {
-  history.replaceState(null, "", location.pathname + location.search);
+import { takeToken } from "/static/live.js";
+
+function logIn() {
+  const token = takeToken();
+  if (!token) return;
   const form = document.getElementById("login");
   form.elements.token.value = token;
   form.submit();
 }
+
+logIn();
+addEventListener("hashchange", logIn); // a link that is opened where this page is shown already

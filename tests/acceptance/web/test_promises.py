@@ -13,6 +13,7 @@ from tests.acceptance.web.conftest import Open
 from tests.support.made_up import LEASE, commit, submit
 from tests.support.processes import Start
 from tests.support.stories import evaluated, tell
+from tests.support.waiting import until
 from tests.support.web import Served, serve, window_of
 
 #: Markup and a terminal's command, for wherever people or workers may write.
@@ -64,6 +65,7 @@ def paths_of(run: RunRecord) -> list[str]:
     return [
         *("/runs?columns=note,tags,owner,parameters_digest,reason", "/runs?where=seed+%3C+0"),
         *(own, f"{own}/iterations/0", f"{own}/images", f"{own}/images/1", f"{own}/delete"),
+        f"{own}/cancel",
         *(f"/compare?run={run.id}", "/compare", "/workers", "/new", "/login"),
         "/sql?q=SELECT+*+FROM+runs+JOIN+ledger+ON+run_id+%3D+id",
     ]
@@ -258,6 +260,10 @@ def test_another_site_a_foreign_host_and_no_token_are_refused(
         window.page.wait_for_url(f"**/runs/{run.id}")
         [cookie] = window.context.cookies()
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        for path in ("/login", "/runs", "/"):
+            window.page.goto("about:blank")
+            window.page.goto(f"{path}#token={token.read_text().strip()}")
+            until(lambda: window.page.url == f"{guarded.address}/runs", "the address has no token")
         window.complaints = [one for one in window.complaints if "status of 4" not in one]
 
 

@@ -70,12 +70,13 @@ def test_a_run_is_watched_paused_resumed_and_cancelled(
     expect(page.locator("#standing")).to_contain_text("queued")
     with training(served_history, run) as driver:
         expect(page.locator("#standing")).to_contain_text("running")
-        page.get_by_role("button", name="Cancel").click()
+        page.get_by_role("link", name="Cancel this run").click()
+        page.get_by_role("button", name="Cancel this run").click()
         driver.join()
     assert served_history.find_run(run.id).status is RunStatus.CANCELLED
     assert begun_after(served_history, run, "cancel requested") <= 1
     expect(page.locator("#standing")).to_contain_text("cancelled")
-    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    expect(page.get_by_role("link", name="Cancel this run")).to_have_count(0)
 
 
 def test_scroll_focus_selection_and_open_parts_stay(
@@ -155,6 +156,10 @@ def test_all_is_done_with_the_keyboard_and_without_scripts(
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("#standing")).to_contain_text("by hand")
+    page.get_by_role("link", name="Cancel this run").press("Enter")
+    page.get_by_label("Reason").fill("too warm")
+    page.get_by_role("button", name="Cancel this run").press("Enter")
+    expect(page.locator("#standing")).to_contain_text("too warm")
     page.get_by_role("link", name="Delete this run").press("Enter")
     page.get_by_role("button", name="Delete this run").press("Enter")
     page.wait_for_url("**/runs")

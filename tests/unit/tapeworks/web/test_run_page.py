@@ -12,6 +12,7 @@ import pytest
 from starlette.datastructures import QueryParams
 from starlette.testclient import TestClient
 
+from tapeworks.cli.describe import submitter_text
 from tapeworks.errors import InvalidValue
 from tapeworks.model.config import RunConfig
 from tapeworks.storage.history import History
@@ -200,7 +201,11 @@ def test_what_cannot_be_is_told_in_a_sentence(
 
 def test_a_run_is_deleted_after_it_was_confirmed(client: TestClient, history: History) -> None:
     run = submit(history, name="gone")
-    assert "Delete gone?" in client.get(f"/runs/{run.id}/delete").text
+    assert run.submitter
+    for verb in ("Cancel", "Delete"):
+        question = client.get(f"/runs/{run.id}/{verb.lower()}").text
+        assert f"{verb} gone?" in question
+        assert f"submitted by <strong>{submitter_text(run)}</strong>" in question
     assert history.runs() == [run]
     answer = client.post(f"/runs/{run.id}/delete")
     assert answer.headers["location"] == "/runs"

@@ -144,8 +144,17 @@ def test_who_logs_in_gets_a_cookie_that_only_this_page_gets(guarded: TestClient)
     assert wrong.status_code == 401
 
 
+def test_a_link_with_the_token_leads_on_without_it(guarded: TestClient) -> None:
+    log_in(guarded, TOKEN)
+    location = guarded.get("/login", params={"next": "/workers"}).headers["location"]
+    assert location == "/workers#"  # without a fragment a browser would keep `#token=…`
+
+
 def test_who_logs_out_is_not_known_any_more(guarded: TestClient) -> None:
     log_in(guarded, TOKEN)
+    assert "Log out" in guarded.get("/nowhere").text
+    foreign = {"Host": "evil.example", "Cookie": ""}  # where a browser sends no cookie of this page
+    assert "Log out" not in guarded.get("/nowhere", headers=foreign).text
     assert guarded.post("/logout").status_code == 303
     assert guarded.get("/runs").status_code == 303
 
