@@ -88,6 +88,7 @@ class NewRun:
 class Noted(TypedDict, total=False):
     """The words that a run is remembered and found by."""
 
+    name: str | None
     tags: Mapping[str, str]
     note: str | None
 
@@ -181,13 +182,18 @@ class Queue:
             return references.run_by_id(connection, run.id)
 
     def describe(self, run_id: str, **noted: Unpack[Noted]) -> RunRecord:
-        """Give it this note, and these tags in place of all that it has; what is left out stays."""
+        """Give it this name or note, or these tags in place of its own; what is left out stays."""
         tags = references.validate_tags(noted["tags"]) if "tags" in noted else None
-        note = {"note": references.validate_line("note", noted["note"])} if "note" in noted else {}
+        lines = dict[str, str | None]()
+        if "name" in noted:
+            lines["name"] = references.validate_name(noted["name"])
+        if "note" in noted:
+            lines["note"] = references.validate_line("note", noted["note"])
         with self._begin() as (connection, now):
             run = _lock_run(connection, run_id)
-            if note and note["note"] != run.note:
-                _change(connection, run, now, "note", note["note"] or "removed", **note)
+            for kind, line in lines.items():
+                if line != getattr(run, kind):
+                    _change(connection, run, now, kind, line or "removed", **{kind: line})
             if tags is not None:
                 _replace_tags(connection, run.id, now, tags)
             return references.run_by_id(connection, run.id)

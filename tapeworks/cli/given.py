@@ -33,6 +33,7 @@ _Read = TypeVar("_Read")
 class Noted(TypedDict, total=False):
     """The words that a run is remembered and found by."""
 
+    name: str | None
     tags: Tags
     note: str | None
 
@@ -40,7 +41,6 @@ class Noted(TypedDict, total=False):
 class Described(Noted, total=False):
     """The description of a run beside its configuration."""
 
-    name: str | None
     priority: int
 
 
@@ -129,8 +129,8 @@ def read_described(**described: Unpack[Described]) -> dict[str, Any]:
 
 
 def read_noted(**noted: Unpack[Noted]) -> dict[str, Any]:
-    """Return those of a run's tags and note that are given."""
-    return _read_each({"tags": read_tags, "note": read_words}, noted)
+    """Return those of a run's name, tags and note that are given."""
+    return _read_each({"name": read_words, "tags": read_tags, "note": read_words}, noted)
 
 
 def _read_each(

@@ -14,7 +14,7 @@ _WORDS = {
     "check-network": ("check", "lint", "validate"),
     "compare": ("diff",),
     "delete": ("remove", "rm"),
-    "describe": ("annotate", "label", "note", "tag", "untag"),
+    "describe": ("annotate", "label", "mv", "note", "rename", "tag", "untag"),
     "doctor": ("check-setup", "diagnose", "verify"),
     "evaluate": ("eval", "score", "test"),
     "images": ("hardest", "samples"),

@@ -258,7 +258,7 @@ class Run:
         return self._became(self._history.queue.set_priority(self.id, wanted))
 
     def describe(self, **noted: Unpack[Noted]) -> Run:
-        """Give it a `note`, or `tags` in place of all its own. Raises storage's `StorageError`."""
+        """Give it a `name`, a `note`, or `tags` in place of its own. Raises `StorageError`."""
         return self._became(self._history.queue.describe(self.id, **given.read_noted(**noted)))
 
     def retry(

@@ -32,6 +32,7 @@ from tests.support.desk import told_in_one_sentence
         ("stop first", "tapeworks pause or tapeworks cancel"),
         ("rm first", "tapeworks delete"),
         ("logs first", "tapeworks watch or tapeworks show"),
+        ("rename first second", "tapeworks describe"),
         ("tag first", "tapeworks describe"),
         ("annotate first", "tapeworks describe"),
         ("trian", "tapeworks train"),

@@ -174,7 +174,7 @@ def test_a_submitter_submits_and_changes_runs_and_does_nothing_else(
     ):
         assert call(line).code == 0, line
     with closing(Database(submitter)) as database:
-        History(database).queue.describe(run, note="hers", tags={"c": "d"})
+        History(database).queue.describe(run, name="her", note="hers", tags={"c": "d"})
     for line in (f"delete {run} --yes", "gc --older-than 0d", "train --workers 0 --images 8"):
         _refused(call(line), line)
 

@@ -31,7 +31,7 @@ COMMANDS = {
         "change", "Set the PRIORITY of runs: a higher one is taken first; new runs have 0."
     ),
     "describe": Place(
-        "change", "Change the note and the tags of runs, also of those that have ended."
+        "change", "Change the name, the note and the tags of runs, also of those that have ended."
     ),
     "retry": Place(
         "submit", "Queue a run's configuration again, from its beginning or from a checkpoint."

@@ -185,6 +185,7 @@ def priority_command(priority: int, runs: tuple[str, ...], json: bool) -> int:
 
 @click.command("describe", epilog='Example: tapeworks describe first --note "the best yet"')
 @runs_argument
+@click.option("--name", help="what to call it; an empty one removes it")
 @click.option("--note", help="a line to remember; an empty one removes it")
 @click.option(
     "--tag",
@@ -204,30 +205,37 @@ def priority_command(priority: int, runs: tuple[str, ...], json: bool) -> int:
 @json_option
 def describe_command(
     runs: tuple[str, ...],
+    name: str | None,
     note: str | None,
     tags: tuple[str, ...],
     untag: tuple[str, ...],
     json: bool,
 ) -> int:
-    """Change the note and the tags of runs, also of those that have ended.
+    """Change the name, the note and the tags of runs, also of those that have ended.
 
     RUN is an id, a unique prefix of one, a name, or the name of a grid: its newest runs. To see
     what is known of a run: tapeworks show RUN.
     """
     added = pairs(tags, "--tag")
-    if note is None and not added and not untag:
+    noted: Noted = {}
+    if name is not None:
+        noted["name"] = name or None
+    if note is not None:
+        noted["note"] = note or None
+    if not (noted or added or untag):
         raise UsageError(
-            f"Expected --note, --tag or --untag. To see a run: tapeworks show {runs[0]}"
+            f"Expected --name, --note, --tag or --untag. To see a run: tapeworks show {runs[0]}"
         )
     history = open_history()
     history.release_abandoned()
     found = _each_once(_find_named(history, runs))
+    if name and len(found) > 1:
+        raise UsageError(f"Expected one run to be called {name}. Received: {len(found)} runs")
     _check_keys(history, found, untag, added)
     described = list[dict[str, Any]]()
     with history.queue.as_one(run.id for run in found) as queue:
         for run in found:
             left = queue.tag(run.id, added, without=untag)
-            noted = {} if note is None else Noted(note=note or None)
             described.append(asdict(queue.describe(run.id, **noted)) | {"tags": left})
     if json:
         put(as_json(described))
@@ -255,7 +263,8 @@ def _check_keys(
 def _description(run: Mapping[str, Any]) -> str:
     tags = ", ".join(f"{key}={value}" for key, value in run["tags"].items())
     note = f"note: {run['note']}" if run["note"] else "no note"
-    return f"Run {run['id']} has {f'tags: {tags}' if tags else 'no tags'}; {note}"
+    label = f"{run['id']} ({run['name']})" if run["name"] else run["id"]
+    return f"Run {label} has {f'tags: {tags}' if tags else 'no tags'}; {note}"
 
 
 @click.command("delete", epilog="Example: tapeworks delete first --yes")

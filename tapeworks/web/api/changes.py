@@ -1,4 +1,4 @@
-"""Runs paused, resumed, cancelled, moved in the queue, and given other tags or a note."""
+"""Runs paused, resumed, cancelled, moved in the queue, and given another name, tags or a note."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def make_router(site: Site) -> APIRouter:
 
     @router.patch("/runs/{run}")
     def describe(run: Reference, _: NothingAsked, body: Noted) -> Run:
-        """Give it another note, or tags in place of all that it has; what is not given stays."""
+        """Give it another name or note, or tags in place of its own; what is not given stays."""
         noted = read_noted(**body.model_dump(include=body.model_fields_set))
         found = find_run(history, run)
         return describe_run(history, history.queue.describe(found.id, **noted))

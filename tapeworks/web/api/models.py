@@ -85,6 +85,7 @@ class NoQuery(_Asked):
 class Noted(_Body):
     """The words that a run is remembered and found by."""
 
+    name: str | None = None
     tags: dict[str, str | int | float] = {}
     note: str | None = None
 
@@ -92,7 +93,6 @@ class Noted(_Body):
 class Description(Noted):
     """A run's description beside its configuration."""
 
-    name: str | None = None
     priority: Priority = 0
 
 

@@ -40,9 +40,12 @@ def make_router(site: Site) -> APIRouter:
         return go_to(queue.set_priority(run_id, read_priority("priority", priority)).id)
 
     @router.post("/runs/{run_id}/describe")
-    def describe(run_id: str, note: Text = "", tags: Text = "") -> Response:
+    def describe(run_id: str, name: Text = "", note: Text = "", tags: Text = "") -> Response:
         described = queue.describe(
-            run_id, note=note.strip() or None, tags=pairs(lines(tags), "tag")
+            run_id,
+            name=name.strip() or None,
+            note=note.strip() or None,
+            tags=pairs(lines(tags), "tag"),
         )
         return go_to(described.id)
 

@@ -115,8 +115,10 @@ def test_a_client_changes_runs(client: tapeworks.Client, stored: History) -> Non
     assert run.describe(note="because").tags == {"fold": "3"}
     assert run.describe(tags={"a": 1}).record.note == "because"
     assert run.tags == {"a": "1"}
-    with pytest.raises(InvalidValue, match="Expected one of tags, note"):
-        run.describe(name="b")  # type: ignore[call-arg]
+    assert run.describe(name="b").name == "b"
+    assert run.describe(name="g-1").record.note == "because"
+    with pytest.raises(InvalidValue, match="Expected one of name, tags, note"):
+        run.describe(priority=1)  # type: ignore[call-arg]
     again = run.retry(changes={"learning_rate": np.float64(0.5)}, name="again", note=None)
     assert (again.config.learning_rate, again.record.note) == (0.5, None)
     assert set(again.parameters()) == {"conv_1", "dense_1"}

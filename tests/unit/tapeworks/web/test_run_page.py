@@ -162,18 +162,24 @@ def test_forms_change_the_run_and_lead_back(client: TestClient, history: History
         ("pause", {"reason": "lunch"}),
         ("resume", {}),
         ("priority", {"priority": "7"}),
-        ("describe", {"note": "new", "tags": "a=1\r\n\r\nb=x=y\r\n"}),
+        ("describe", {"name": "other", "note": "new", "tags": "a=1\r\n\r\nb=x=y\r\n"}),
         ("cancel", {}),
     ]
     for path, form in changes:
         answer = client.post(f"/runs/{run.id}/{path}", data=form)
         assert (answer.status_code, answer.headers.get("location")) == (303, f"/runs/{run.id}")
     found = history.find_run(run.id)
-    assert (found.status, found.priority, found.note) == (RunStatus.CANCELLED, 7, "new")
+    assert (found.status, found.name, found.priority, found.note) == (
+        RunStatus.CANCELLED,
+        "other",
+        7,
+        "new",
+    )
     assert history.tags(run.id) == {"a": "1", "b": "x=y"}
     assert any("lunch" in event.message for event in history.events(run.id))
     client.post(f"/runs/{run.id}/describe", data={})
-    assert history.find_run(run.id).note is None
+    found = history.find_run(run.id)
+    assert (found.name, found.note) == (None, None)
     assert history.tags(run.id) == {}
 
 
