@@ -152,8 +152,9 @@ class TestRefusals:
         assert rest.post("query", json={"sql": "SELECT 1"}).status_code == 200
 
     def test_one_data_set_is_read_at_a_time_to_check_runs(
-        self, rest: TestClient, monkeypatch: pytest.MonkeyPatch
+        self, rest: TestClient, history: History, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        submit(history, name="mine")
         monkeypatch.setattr(submitting, "PATIENCE_SECONDS", 0.0)
         run = {"config": SMALL}
         with submitting.CHECKS.hold():
