@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -155,3 +156,19 @@ class Settings:
     readiness_descriptor = Setting[int | None](
         "set by a supervisor: where its worker says that it is ready", None, _number
     )
+
+
+#: All that some part of Tapeworks reads, tests included.
+_KNOWN = {one.variable for one in Settings.list_all()} | {f"{PREFIX}TEST_DATABASE_URL"}
+
+
+def find_unread(environment: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the variables of ours that nothing reads, each with the one that may be meant."""
+    names = sorted(name for name in environment if name.startswith(PREFIX) and name not in _KNOWN)
+    return {name: _nearest(name) for name in names}
+
+
+def _nearest(name: str) -> str | None:
+    ends = {one.removeprefix(PREFIX): one for one in _KNOWN}
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), ends, n=1, cutoff=0.8)
+    return ends[near[0]] if near else None

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +35,8 @@ if not TYPE_CHECKING:  # type checkers know every name, and that there are no ot
         if name == "errors":
             return importlib.import_module("tapeworks.errors")
         if name not in _PLACES:
+            import difflib  # needed for a mistake alone
+
             near = difflib.get_close_matches(name, __all__, n=1)
             hint = f". Did you mean {near[0]}?" if near else ""
             raise AttributeError(f"module 'tapeworks' has no attribute {name!r}{hint}")

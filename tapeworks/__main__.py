@@ -10,18 +10,21 @@ import sys
 if __name__ == "__main__" and not sys.flags.safe_path and not __file__.startswith(sys.path[0]):
     del sys.path[0]  # `python -m`: nothing in the working directory is meant for us
 
-import errno
-import importlib
-import os
+from tapeworks.cli.interrupts import ending_at_once
 
-import click
+with ending_at_once():  # while nothing has begun
+    import errno
+    import importlib
+    import os
 
-from tapeworks.cli.commands import COMMANDS
-from tapeworks.cli.output import say
-from tapeworks.errors import EXPECTED, ExitCode, exit_code
-from tapeworks.model.hash_order import fix_hash_order
-from tapeworks.workers.foreign import hide_foreign
-from tapeworks.workers.streams import secure_streams
+    import click
+
+    from tapeworks.cli.commands import COMMANDS
+    from tapeworks.cli.output import say
+    from tapeworks.errors import EXPECTED, ExitCode, exit_code
+    from tapeworks.model.hash_order import fix_hash_order
+    from tapeworks.workers.foreign import hide_foreign
+    from tapeworks.workers.streams import secure_streams
 
 
 class LazyGroup(click.Group):
@@ -68,9 +71,10 @@ def main() -> None:
     Whatever becomes of the streams, the command's work is done. Exit code 1 says that its output
     is incomplete; that nobody reads it any more is no failure.
     """
-    if COMPUTING.intersection(sys.argv[1:2]):
-        fix_hash_order()
-    streams = secure_streams()
+    with ending_at_once():
+        if COMPUTING.intersection(sys.argv[1:2]):
+            fix_hash_order()
+        streams = secure_streams()
     code = run(sys.argv[1:])
     lost = streams.stdout.lost
     if lost and lost.errno != errno.EPIPE:

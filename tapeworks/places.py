@@ -34,6 +34,11 @@ class Places:
         """SQLAlchemy URL, or the path of an SQLite file. Raises `StorageUnreachable`."""
         return DATABASE.read(self._settings) or _usual_database()
 
+    @property
+    def is_usual_database(self) -> bool:
+        """True where none is named."""
+        return DATABASE.read(self._settings) is None
+
     @cached_property
     def named_redis_url(self) -> str | None:
         """The Redis that the user named, if any."""

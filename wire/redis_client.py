@@ -120,6 +120,7 @@ def connect(url: str) -> redis.Redis:
     """A client for this URL; nothing is sent yet. Raises `RedisUnreachable` for an invalid URL."""
     try:
         _check_text(url)
+        _check_number(url)
         client = redis.Redis.from_url(
             url,
             socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -212,6 +213,19 @@ def connection_options(url: str) -> dict[str, Any]:
     connect(url)
     options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
     return {"connection_class": redis.Connection, **options}
+
+
+def _check_number(url: str) -> None:
+    """Refuse a name as the database, which redis-py would take for number 0."""
+    parts = urlsplit(url)
+    number = unquote(parts.path).removeprefix("/")
+    if not parts.scheme.startswith("redis") or not parts.hostname or "@" in parts.path:
+        return
+    if number and not (number.isascii() and number.isdigit()):
+        raise RedisMisconfigured(
+            f"Expected the number of a Redis database, such as {DEFAULT_URL}. "
+            f"Received: {without_password(url)}"
+        )
 
 
 def _check_text(url: str) -> None:

@@ -45,7 +45,16 @@ UNDEFINED = ("42P01", "42703", "3F000")
 MISSING_PARTS = ("no such table: ", "no such column: ", "has no column named ")
 
 #: The sentence of a missing right.
-REFUSED = "The database {} refused this user: {}. Name a role that may do that"
+REFUSED = (
+    "The database {} refused this user ({}). Its owner may do everything, a submitter "
+    "submit and change runs: name a role that may, see docs/deployment.md"
+)
+
+#: The remedy for a wrong password and for none.
+AUTHENTICATION = (
+    "Name the file with its password in TAPEWORKS_DATABASE_PASSWORD_FILE, or the password in the "
+    "URL."
+)
 
 #: What a driver says, and what a person can do about it.
 REMEDIES = {
@@ -74,8 +83,8 @@ REMEDIES = {
     "unsupported startup parameter": "Take it out of the URL, or have the pooler ignore it with"
     " ignore_startup_parameters.",
     "statement pooling mode": "Set pool_mode = transaction or session in the pooler.",
-    "password authentication failed": "Name the file with its password in"
-    " TAPEWORKS_DATABASE_PASSWORD_FILE, or the password in the URL.",
+    "password authentication failed": AUTHENTICATION,
+    "no password supplied": AUTHENTICATION,
 }
 
 #: The remedy for everything else that keeps a database from being used.

@@ -57,6 +57,7 @@ class Training:
         if large := describe_footprint([prepared.config]):
             self.display.tell(large)
         ensure_database(self.database)
+        self.database.check_writable()
         return submit(self.history, prepared, status=RunStatus.PAUSED, **described)
 
     def find(self, reference: str) -> RunRecord:

@@ -72,16 +72,18 @@ def check_database(database: Database) -> Generator[Finding, None, bool]:
         )
         return False
     database.check_schema()
-    taken = latency(database)
+    taken, role = latency(database), role_of(database)
     wrong = list(latency_findings(taken))
     if database.file:
         wrong += file_findings(database.file, _file_systems())
     else:
         wrong += durability_findings(postgresql_settings(database))
-        wrong += role_findings(role_of(database))
+        wrong += role_findings(role)
     yield from wrong
     if all(finding.level is not Level.PROBLEM for finding in wrong):
-        yield _usable(f"{database.address}, revision {REVISION}, id {database.read_id()}", taken)
+        yield _usable(
+            f"{database.address}, revision {REVISION}, id {database.read_id()}", taken, role
+        )
     return True
 
 
@@ -99,9 +101,15 @@ def missing_finding(file: Path, address: str) -> Finding:
     )
 
 
-def _usable(shown: str, taken: Latency) -> Finding:
+def _usable(shown: str, taken: Latency, role: Role | None) -> Finding:
     """Report which commands the database serves; reading alone is enough for some."""
     reads = f"{taken.read_seconds * 1000:.1f}"
+    if taken.commit_seconds is None and role and role.may_write:
+        return ok(
+            DATABASE,
+            f"{shown}, reads in {reads} ms; the role {role.name} may submit, retry and change "
+            "runs, but not train, schedule or delete them, nor gc and db upgrade: its owner may",
+        )
     if taken.commit_seconds is None:
         return warning(
             DATABASE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import stat
@@ -18,15 +17,12 @@ from tapeworks.model.datasets.loading import read_source
 from tapeworks.model.datasets.mnist import has_mnist
 from tapeworks.model.datasets.source import Images
 from tapeworks.model.engine.flags import FLAGS, THREADS, find_ignored_variables
-from tapeworks.model.settings import PREFIX, Setting, Settings
+from tapeworks.model.settings import PREFIX, Setting, Settings, find_unread
 from tapeworks.wire.signing import signer
 from tapeworks.workers.foreign import foreign
 from tapeworks.workers.logs import ADDRESSES
 
 SETTINGS = "settings"
-
-#: All that some part of Tapeworks reads, tests included, without the prefix.
-KNOWN = {one.variable.removeprefix(PREFIX) for one in Settings.list_all()} | {"TEST_DATABASE_URL"}
 
 #: Where containers have their secrets, readable by all of the one user that they have.
 CONTAINER_SECRETS = Path("/run/secrets")
@@ -45,15 +41,14 @@ DATA_SETS = "data set"
 
 def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Report settings without effect, and secrets that cannot be read, or by too many."""
-    ours = {name.removeprefix(PREFIX) for name in environment if name.startswith(PREFIX)}
-    wrong = [_unknown(name) for name in sorted(ours - KNOWN)]
+    wrong = [_unread(name, near) for name, near in find_unread(environment).items()]
     settings = Settings(environment)
     for setting in Settings.list_all():
         if setting not in (*ADDRESSES, Settings.data_dir):  # which have checks of their own
             wrong += run_check(SETTINGS, functools.partial(_value, setting, settings))
     yield from wrong
     if not wrong:
-        yield ok(SETTINGS, _count(len(ours)))
+        yield ok(SETTINGS, _count(sum(name.startswith(PREFIX) for name in environment)))
     yield from _foreign(environment)
 
 
@@ -71,11 +66,10 @@ def _count(count: int) -> str:
     return f"{count} {PREFIX}… {variables} in the environment, all of them known"
 
 
-def _unknown(name: str) -> Finding:
-    found = f"nobody reads {PREFIX}{name}, which is set in the environment"
-    near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.8)
+def _unread(name: str, near: str | None) -> Finding:
+    found = f"nobody reads {name}, which is set in the environment"
     if near:
-        return problem(SETTINGS, found, f"Did you mean {PREFIX}{near[0]}? Then rename it.")
+        return problem(SETTINGS, found, f"Did you mean {near}? Then rename it.")
     return warning(SETTINGS, found, "Unset it.")
 
 

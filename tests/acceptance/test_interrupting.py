@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -152,3 +154,22 @@ def test_services_end_in_order_at_ctrl_c(
     all_gone(service)
     assert "stopped" in service.err.splitlines()[-1]
     assert "Traceback" not in service.err
+
+
+def test_ctrl_c_during_the_first_imports_shows_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("print('importing', flush=True)\ninput()\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tapeworks", "runs"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "tapeworks: interrupted\n"
+    assert process.returncode == 130

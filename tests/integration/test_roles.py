@@ -135,7 +135,7 @@ def test_the_reader_changes_nothing_also_without_tapeworks(roles: Roles) -> None
 def test_the_reader_reads_what_later_upgrades_make(roles: Roles) -> None:
     roles.owner.upgrade()  # makes every view anew
     assert query(roles.reader, "SELECT status FROM runs").rows == (("queued",),)
-    with pytest.raises(StorageError, match="refused this user: it may only read"):
+    with pytest.raises(StorageError, match=r"refused this user \(it may only read"):
         submit(History(roles.reader))
 
 
@@ -175,8 +175,11 @@ def test_a_submitter_submits_and_changes_runs_and_does_nothing_else(
         assert call(line).code == 0, line
     with closing(Database(submitter)) as database:
         History(database).queue.describe(run, name="her", note="hers", tags={"c": "d"})
-    for line in (f"delete {run} --yes", "gc --older-than 0d", "train --workers 0 --images 8"):
+    stored = call("runs --json").values
+    for line in (f"delete {run}", "gc --older-than 0d", "train --workers 0 --images 8"):
         _refused(call(line), line)
+    assert call("runs --json").values == stored
+    assert "the role ada may submit, retry and change runs, but not train" in call("doctor").out
 
 
 def test_a_reader_is_refused_in_one_sentence(
@@ -187,7 +190,7 @@ def test_a_reader_is_refused_in_one_sentence(
     [run] = find_runs(roles.reader, columns=["id"], limit=1).column("id")
     for line in (
         *("submit --images 8", f"retry {run}", f"pause {run}", f"resume {run}"),
-        *(f"cancel {run} --yes", f"priority 1 {run}", f"delete {run} --yes"),
+        *(f"cancel {run} --yes", f"priority 1 {run}", f"delete {run}"),
         "gc --older-than 0d",
     ):
         _refused(call(line), line)

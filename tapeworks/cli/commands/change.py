@@ -277,6 +277,7 @@ def delete_command(runs: tuple[str, ...], yes: bool) -> int:
     refused, none is removed. Prints the ids.
     """
     history = open_history()
+    history.database.check_writable()  # before anybody is asked
     history.release_abandoned()
     found = _each_once(_find_named(history, runs))
     newest_first = sorted(found, key=lambda run: run.created_at, reverse=True)  # heirs go before

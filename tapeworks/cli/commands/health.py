@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import click
 
+from tapeworks.cli.connection import find_own_places
 from tapeworks.errors import ExitCode, Unfit
-from tapeworks.places import find_places
 from tapeworks.wire.errors import WorkersError
 from tapeworks.wire.exchange import Exchange
 
@@ -45,7 +45,7 @@ def scheduler() -> int:
 def _ask(question: Callable[[Exchange], _Answer]) -> _Answer:
     """Ask Redis. Its failure has no exit code of its own, for supervisors know only one."""
     try:
-        return question(Exchange(find_places().redis_url))
+        return question(Exchange(find_own_places().redis_url))
     except WorkersError as error:
         raise Unfit(str(error)) from error
 

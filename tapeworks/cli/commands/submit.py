@@ -18,6 +18,7 @@ from tapeworks.cli.options import Request, with_run_options
 from tapeworks.cli.output import put, say
 from tapeworks.cluster.serving import describe_unserved
 from tapeworks.errors import ExitCode, UsageError
+from tapeworks.places import find_places
 from tapeworks.scheduler.footprint import describe_footprint
 from tapeworks.scheduler.queueing import check_queued
 from tapeworks.scheduler.submission import grid, new_runs, prepare_runs, retry
@@ -76,20 +77,30 @@ def _warn(history: History, runs: Sequence[RunRecord]) -> None:
         say(sentence)
 
 
+def _state_word(run: RunRecord) -> str:
+    return "Paused" if run.status is RunStatus.PAUSED else "Queued"
+
+
+def _name_usual(history: History) -> str:
+    """Name the database if nobody has: another one may have been meant."""
+    is_usual = find_places().is_usual_database
+    return f" in the usual database ({history.database.address})" if is_usual else ""
+
+
 def _tell(history: History, runs: Sequence[RunRecord], json: bool, *, as_list: bool) -> None:
     if json:
         values = [run_values(history, run) for run in runs]
         put(as_json(values if as_list else values[0]))
     else:
         put("\n".join(run.id for run in runs))
-    waits = "Paused" if runs[0].status is RunStatus.PAUSED else "Queued"
+    waits, place = _state_word(runs[0]), _name_usual(history)
     if as_list:
         name = (runs[0].name or "").rpartition("-")[0]  # of the grid
-        is_followed = name and waits == "Queued"
+        is_followed = name and runs[0].status is RunStatus.QUEUED
         hint = f"Follow them with: tapeworks watch {name}" if is_followed else LIST
-        say(f"{waits} {len(runs)} runs. {hint}")
+        say(f"{waits} {len(runs)} runs{place}. {hint}")
     else:
-        say(f"{waits}. Follow it with: tapeworks watch {runs[0].id}")
+        say(f"{waits}{place}. Follow it with: tapeworks watch {runs[0].id}")
 
 
 @click.command(
@@ -121,7 +132,6 @@ def retry_command(
     old = history.find_run(run)
     new = retry(history, old, after=after, changes=values, tell=say, **described)
     put(as_json(run_values(history, new)) if json else new.id)
-    waits = "Paused" if new.status is RunStatus.PAUSED else "Queued"
-    say(f"{waits}. Follow it with: tapeworks watch {new.id}")
+    say(f"{_state_word(new)}{_name_usual(history)}. Follow it with: tapeworks watch {new.id}")
     _warn(history, [new])
     return ExitCode.DONE

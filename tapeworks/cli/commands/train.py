@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from tapeworks.cli.completion import complete_run
-from tapeworks.cli.connection import open_history, open_or_make_history
+from tapeworks.cli.connection import find_own_places, open_history, open_or_make_history
 from tapeworks.cli.describe import as_json, evaluation_words, loss_words, run_values
 from tapeworks.cli.descriptions import with_name_options
 from tapeworks.cli.destinations import full_name, is_stdout
@@ -26,7 +26,6 @@ from tapeworks.cluster.web_page import web_page
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model import datasets
 from tapeworks.model.config import restore_config
-from tapeworks.places import find_places
 from tapeworks.plotting.kinds import Wanted, content, picture, picture_format
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.footprint import describe_footprint
@@ -82,7 +81,7 @@ def train_command(
     check_writable(plot or LOSS_CURVE)
     if json and plot and is_stdout(plot):
         raise UsageError("--json goes to standard output; name another --plot.")
-    places = find_places()
+    places = find_own_places()
     if resume is None:
         config = request.configuration()
         data = datasets.load(config)
@@ -94,6 +93,7 @@ def train_command(
             say(large)
         new = new_run(prepared, status=RunStatus.PAUSED, **{"name": None} | described)
         history = open_or_make_history()
+        history.database.check_writable()  # a submitter may store a run, and not drive it
         [run] = history.queue.submit([new])
     else:
         if described or not request.is_empty:

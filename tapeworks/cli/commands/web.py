@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
+from tapeworks.cli.connection import find_own_places
 from tapeworks.cli.option_kinds import PathType, Whole
 from tapeworks.cli.output import put, say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model.settings import HIGHEST_PORT
-from tapeworks.places import find_places
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
 from tapeworks.web.app import create_app
@@ -57,7 +57,7 @@ def web_command(
     those alone who have the token.
     """
     token = _read_token(token_file) if token_file else None
-    places = find_places()
+    places = find_own_places()
     database = Database(places.database_url, read_only=read_only)
     with closing(database), closing(listen(host, port)) as listener:
         database.check_schema()

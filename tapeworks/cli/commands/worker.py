@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tapeworks.cli.connection import find_own_places
 from tapeworks.cli.describe import as_json, clock
 from tapeworks.cli.option_kinds import PathType, Whole
 from tapeworks.cli.output import put, put_table, say
@@ -17,7 +18,6 @@ from tapeworks.cluster.redis_rights import check_roles
 from tapeworks.cluster.session import interruptible
 from tapeworks.errors import ExitCode
 from tapeworks.model.settings import Settings
-from tapeworks.places import find_places
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.wire.addresses import without_password
 from tapeworks.wire.exchange import Exchange
@@ -76,7 +76,7 @@ def worker_command(
     a user's is code: it is run if this command allows it, and left to other workers else.
     """
     with service.registry() as registry:
-        places, control = find_places(), Control()
+        places, control = find_own_places(), Control()
         url, exchange = places.redis_url, Exchange(places.redis_url, places.signer())
         allowed = allow_networks(networks, accepts=accept_networks)
         check_sources(Settings(allowed), exchange.signer)
@@ -139,7 +139,7 @@ class _Arrivals:
 @click.option("--json", is_flag=True, help="print JSON")
 def workers_command(json: bool) -> int:
     """Show the living workers, what each has in hand, and the runs that do not trust it."""
-    exchange = Exchange(find_places().redis_url)
+    exchange = Exchange(find_own_places().redis_url)
     workers, quarantined = exchange.workers(), exchange.list_quarantined()
     if json:
         values = [

@@ -11,7 +11,7 @@ import tapeworks
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.connection.urls import parse_url
 from tapeworks.storage.errors import StorageUnreachable
-from tapeworks.wire.errors import RedisUnreachable
+from tapeworks.wire.errors import RedisMisconfigured, RedisUnreachable
 from tapeworks.wire.redis_client import connect
 from tests.support.calls import Call
 
@@ -168,3 +168,15 @@ def test_a_mistyped_redis_url_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(RedisUnreachable, match="Expected a Redis URL such as") as told:
         connect(url)
     assert "SECRET" not in str(told.value)
+
+
+@pytest.mark.parametrize("end", ["tapeworks", "1/2", "%31x", "-1"])
+def test_a_redis_database_is_a_number(end: str) -> None:
+    with pytest.raises(RedisMisconfigured, match="Expected the number of a Redis database") as told:
+        connect(f"redis://:SECRET@host:6379/{end}")
+    assert str(told.value).endswith(f"Received: redis://:***@host:6379/{end}")
+
+
+def test_a_redis_database_may_be_left_out() -> None:
+    for url in ("redis://host", "redis://host/", "redis://host/3", "redis://host?db=3"):
+        connect(url).close()

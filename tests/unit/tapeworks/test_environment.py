@@ -16,7 +16,7 @@ from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets import load
 from tapeworks.model.environment import path_variable, variable
 from tapeworks.model.errors import DatasetError, VariableUnreadable
-from tapeworks.model.settings import LogFormat, Settings
+from tapeworks.model.settings import LogFormat, Settings, find_unread
 from tapeworks.places import DATABASE, Places
 from tapeworks.wire.addresses import REDIS
 from tapeworks.wire.signing import signer
@@ -149,6 +149,29 @@ def test_options_of_services_are_read_as_they_are_meant(
     monkeypatch.setenv("TAPEWORKS_REDIS_URL", "http://\r")
     called = call("scheduler")
     assert (called.code, called.err.count("Expected a Redis URL")) == (4, 1)
+
+
+def test_a_misspelt_variable_is_told_once_by_what_opens_a_database_and_by_nothing_else(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.delenv("TAPEWORKS_DATABASE_URL", raising=False)
+    monkeypatch.setenv("TAPEWORKS_DATABSE_URL", "meant.db")
+    monkeypatch.setenv("TAPEWORKS_MOOD", "good")
+    assert find_unread(os.environ) == {
+        "TAPEWORKS_DATABSE_URL": "TAPEWORKS_DATABASE_URL",
+        "TAPEWORKS_MOOD": None,
+    }
+    told = (
+        "Warning: nothing reads TAPEWORKS_DATABSE_URL (did you mean TAPEWORKS_DATABASE_URL?), "
+        "TAPEWORKS_MOOD, set in the environment"
+    )
+    called = call("submit --images 8 --iterations 1")
+    assert called.err.splitlines().count(told) == 1
+    assert f"Queued in the usual database (sqlite:///{tmp_path}/" in called.err
+    assert told in call("runs").err
+    assert "Warning" not in call("submit --help").err + call("doctor").err
 
 
 @pytest.mark.parametrize(
