@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,14 @@ from tapeworks.model.datasets.inputs import (
 )
 from tapeworks.model.datasets.pictures import ENDINGS
 from tapeworks.model.datasets.source import Images
+from tapeworks.model.errors import DatasetError
 from tapeworks.model.parameters import Arrays
 
 #: How images are named that come from no file.
 ARRAY = Path("images")
+
+#: What a picture may look like beside the run's images.
+INVERTED, SMALL = "inverted", "small"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +41,7 @@ class Prediction:
     image: int  #: its place in the file
     label: int | None  #: the file's own, if it has labels
     predicted: int  #: the label of the likeliest class
+    looks: str | None  #: inverted or small beside the run's images: then it may well be wrong
     probabilities: dict[int, float]  #: by label, in the order of the run's classes
 
 
@@ -46,7 +52,8 @@ class Pictures:
     file: Path
     images: Images
     labels: list[int] | list[None]  #: the file's own, or of each None
-    notices: list[str]  #: for the user: what may be wrong with them
+    looks: list[str | None]  #: what may be wrong with each
+    notices: list[str]  #: for the user: the same in sentences
 
 
 def read_pictures(
@@ -63,9 +70,32 @@ def read_pictures(
 
 
 def take_images(images: NDArray[Any], config: RunConfig, *, invert: bool = False) -> Pictures:
-    """Take images (n, …) from an array, as those of an .npz file. Raises `DatasetError`."""
-    checked = validate_inputs(images, config, ARRAY)
-    return _fit(ARRAY, checked, None, config, find_appearance(config), invert)
+    """Take one image or several (n, …) as those of an .npz file. Raises `DatasetError`."""
+    appearance = find_appearance(config)
+    checked = validate_inputs(_list_images(images, config, appearance), config, ARRAY)
+    return _fit(ARRAY, checked, None, config, appearance, invert)
+
+
+def _list_images(images: NDArray[Any], config: RunConfig, appearance: Appearance) -> NDArray[Any]:
+    """One image, or several, as several. Raises `DatasetError` for what may be either."""
+    own = config.spec.image_shape
+    for shape in {appearance.shape or own, own}:
+        is_flat = len(shape) > 1 and images.ndim < 3 and images.shape[-1] == math.prod(shape)
+        if is_flat and images.shape != own:
+            several = ", ".join(map(str, (-1, *shape)))
+            one = f", or array[numpy.newaxis] for one picture of {images.shape[0]} rows"
+            raise DatasetError(
+                f"Expected an array (images, rows, columns). Received: one of shape "
+                f"{images.shape}, which may be flattened images; give array.reshape({several})"
+                f"{one if images.ndim > 1 else ''}."
+            )
+    if images.ndim == 4 and images.shape[1] in {1, 3} and images.shape[3] not in {1, 3}:
+        raise DatasetError(
+            "Expected an array (images, rows, columns), in colour with the channels last. Received:"
+            f" one of shape {images.shape}; give array.transpose(0, 2, 3, 1) for colours, "
+            "array[:, 0] or array.mean(1) for grey levels."
+        )
+    return images[np.newaxis] if images.ndim == len(own) else images
 
 
 def predict(pictures: Pictures, config: RunConfig, parameters: Arrays) -> list[Prediction]:
@@ -85,9 +115,12 @@ def predict(pictures: Pictures, config: RunConfig, parameters: Arrays) -> list[P
             image=image,
             label=label,
             predicted=config.classes[int(row.argmax())],
+            looks=looks,
             probabilities=dict(zip(config.classes, row.tolist(), strict=True)),
         )
-        for image, (label, row) in enumerate(zip(pictures.labels, shares, strict=True))
+        for image, (label, looks, row) in enumerate(
+            zip(pictures.labels, pictures.looks, shares, strict=True)
+        )
     ]
 
 
@@ -102,11 +135,16 @@ def _fit(
     if invert:
         images = _invert(images, file)
     fitted = fit_images(images, config, appearance, file)
+    looks = _judge(fitted, appearance)
     return Pictures(
         file=file,
         images=fitted,
         labels=[None] * len(images) if labels is None else labels.tolist(),
-        notices=_notice(file, fitted, appearance, invert=invert),
+        looks=looks,
+        notices=[
+            *_notice_inverted(file, looks, appearance, invert=invert),
+            *_notice_small(file, looks),
+        ],
     )
 
 
@@ -120,15 +158,40 @@ def _invert(images: Images, file: Path) -> Images:
     return inverted
 
 
-def _notice(file: Path, images: Images, appearance: Appearance, *, invert: bool) -> list[str]:
-    """Tell of pictures that are as bright where the run's are dark, or the other way round."""
+def _judge(images: Images, appearance: Appearance) -> list[str | None]:
     if not is_picture(images.dtype, images.shape[1:]):
+        return [None] * len(images)
+    return [_look(image, appearance) for image in images]
+
+
+def _look(image: NDArray[np.uint8], appearance: Appearance) -> str | None:
+    if appearance.is_inverted(image):
+        return INVERTED
+    return SMALL if appearance.is_small(image) else None
+
+
+def _notice_inverted(
+    file: Path, looks: Sequence[str | None], appearance: Appearance, *, invert: bool
+) -> list[str]:
+    """Report pictures that are as bright where the run's are dark, or the other way round."""
+    which = _name_those(looks, INVERTED)
+    if not which:
         return []
-    count = sum(appearance.is_inverted(image) for image in images)
-    if not count:
-        return []
-    which = "looks inverted" if len(images) == 1 else f"{count} of {len(images)} look inverted"
     bright = "dark" if (appearance.border or 0) > 127 else "bright"
     theirs = "bright" if bright == "dark" else "dark"
     advice = "leave out --invert" if invert else "turn them with --invert"
     return [f"{file}: {which}: the border is {bright}, that of the run's images {theirs}; {advice}"]
+
+
+def _notice_small(file: Path, looks: Sequence[str | None]) -> list[str]:
+    """Report pictures with much more empty border than the run's images have."""
+    which = _name_those(looks, SMALL)
+    advice = "what is shown fills less of the picture than in the run's images; crop to it"
+    return [f"{file}: {which}: {advice}"] if which else []
+
+
+def _name_those(looks: Sequence[str | None], look: str) -> str | None:
+    count = looks.count(look)
+    if len(looks) == 1:
+        return f"looks {look}" if count else None
+    return f"{count} of {len(looks)} look {look}" if count else None

@@ -32,6 +32,13 @@ SAMPLE = 1000
 #: Borders are dark below the one level, bright above the other; between them they tell nothing.
 DARK, BRIGHT = 64, 191
 
+#: Levels by which ink differs from the border, at least.
+INK = 64
+
+#: Nearly all training images have a larger extent than the one at this percentile; a picture whose
+#: extent is below this share of that one is small.
+SMALLEST_PERCENTILE, SMALL_SHARE = 5, 0.7
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Appearance:
@@ -39,12 +46,26 @@ class Appearance:
 
     shape: tuple[int, ...] | None = None  #: of each in the data set, before it was fitted
     border: float | None = None  #: the mean level of their outermost pixels, if they are pictures
+    extent: float = 0.0  #: that of nearly all of them is larger
 
     def is_inverted(self, image: NDArray[np.uint8]) -> bool:
         """Check that a picture's border is as bright as theirs are dark, or the other way round."""
         if self.border is None or DARK <= self.border <= BRIGHT:
             return False
         return abs(float(border_of(image).mean()) - self.border) > np.iinfo(np.uint8).max / 2
+
+    def is_small(self, image: NDArray[np.uint8]) -> bool:
+        """Check that what a picture shows fills much less of it than theirs do."""
+        return 0 < find_extent(image) < SMALL_SHARE * self.extent
+
+
+def find_extent(image: NDArray[np.uint8]) -> float:
+    """The longer side of the ink, as a part of the picture's longer side; 0 for none."""
+    ink = np.abs(image - np.median(border_of(image), axis=0)) >= INK
+    places = np.argwhere(ink.any(axis=2) if ink.ndim == COLOURS else ink)
+    if not len(places):
+        return 0.0
+    return float((np.ptp(places, axis=0) + 1).max() / max(image.shape[:2]))
 
 
 def find_appearance(config: RunConfig) -> Appearance:
@@ -63,7 +84,11 @@ def _appearance(source: Source, config: RunConfig) -> Appearance:
     if not is_picture(images.dtype, shape):
         return Appearance(shape=shape)
     fitted = source.fit(images, config.image_side) if config.is_built_in else images
-    return Appearance(shape=shape, border=float(np.mean([border_of(each) for each in fitted])))
+    return Appearance(
+        shape=shape,
+        border=float(np.mean([border_of(each) for each in fitted])),
+        extent=float(np.percentile([*map(find_extent, fitted)], SMALLEST_PERCENTILE)),
+    )
 
 
 def is_picture(kind: Any, shape: tuple[int, ...]) -> bool:

@@ -64,8 +64,7 @@ class Trained:
         with self._material() as material:
             files, array = _list_files(images), Path(material["directory"]) / ARRAY_FILE
             if files is None:
-                shape = restore_config(self.run.configuration).spec.image_shape
-                _keep_array(images, array, dimensions=len(shape))
+                _keep_array(images, array)
             asked = material | {
                 "files": [os.fspath(file) for file in files or ()],
                 "array": os.fspath(array) if files is None else None,
@@ -114,8 +113,8 @@ def _list_files(images: Any) -> list[Path] | None:
     return [given.read_path("images", one).absolute() for one in named]
 
 
-def _keep_array(images: Any, file: Path, dimensions: int) -> None:
-    """Write an array of images, or one image, where the process reads it; `InvalidValue`."""
+def _keep_array(images: Any, file: Path) -> None:
+    """Write an array of images, or of one, where the process reads it; `InvalidValue`."""
     import numpy as np
 
     try:
@@ -124,7 +123,7 @@ def _keep_array(images: Any, file: Path, dimensions: int) -> None:
         raise InvalidValue("files, or an array of images", "images", images) from error
     if array.dtype.hasobject or array.dtype.kind in "USV" or not array.ndim or not array.size:
         raise InvalidValue("files, or an array of images", "images", images)
-    np.savez(file, images=array[np.newaxis] if array.ndim == dimensions else array)
+    np.savez(file, images=array)
 
 
 def _ask(task: str, asked: dict[str, Any], tell: Callable[[str], None] = lambda _: None) -> Any:

@@ -86,6 +86,8 @@ def test_ink_on_paper_is_said_to_look_inverted_and_turned_if_asked(
     assert (
         "the border is bright, that of the run's images dark; turn them with --invert" in told.err
     )
+    assert [row["looks"] for row in told.values] == [None, "inverted", "inverted"]
+    assert "LOOKS" in call("predict first 1.jpg").out
     assert turned.err == ""
     # As if it had been drawn in white on black, but smaller: its sides are in proportion.
     white = Image.new("L", (400, 300))

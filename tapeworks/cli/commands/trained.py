@@ -112,8 +112,8 @@ def predict_command(
     Pictures are made grey if the network's are, and brought to the size of the run's own images
     whole, with what is left beside them in the level of their border; then, for the built-in
     network, cropped or enlarged as those were. Those that look inverted beside the run's images,
-    as ink on paper does, are named; --invert turns them. Other images than pictures must have the
-    run's shape and type.
+    as ink on paper does, are named and marked; --invert turns them. So are those in which what is
+    shown is small; crop them. Other images than pictures must have the run's shape and type.
     """
     history = open_history()
     record = history.find_run(run)
@@ -135,14 +135,16 @@ def predict_command(
 
 def _put_table(found: list[Prediction]) -> None:
     labels = list(found[0].probabilities)
+    doubts = ["LOOKS"] if any(each.looks for each in found) else []
     put_table(
-        ["FILE", "IMAGE", "LABEL", "PREDICTED", *(f"P({label})" for label in labels)],
+        ["FILE", "IMAGE", "LABEL", "PREDICTED", *doubts, *(f"P({label})" for label in labels)],
         [
             [
                 each.file,
                 str(each.image),
                 "-" if each.label is None else str(each.label),
                 str(each.predicted),
+                *(each.looks or "-" for _ in doubts),
                 *(f"{each.probabilities[label]:.4f}" for label in labels),
             ]
             for each in found
