@@ -74,6 +74,17 @@ class SchemaMismatch(StorageError):
         )
 
 
+class TablesMissing(SchemaMismatch):
+    """A PostgreSQL database has no tables at all: it is new, or another one was meant."""
+
+    def __init__(self, address: str) -> None:
+        StorageError.__init__(
+            self,
+            f"The database {address} has no tables of Tapeworks. If it is the right one, make them "
+            "with: tapeworks db upgrade. Else name the right one",
+        )
+
+
 class ForeignTables(SchemaMismatch):
     """The tables are those of another program; nothing of ours is put beside them."""
 

@@ -31,6 +31,7 @@ from tapeworks.storage.errors import (
     NotCopied,
     RightMissing,
     SchemaMismatch,
+    TablesMissing,
 )
 from tapeworks.storage.migrations import REVISION
 from tapeworks.storage.migrations.schema import read_schema
@@ -147,13 +148,13 @@ class Database:
     def check_schema(self) -> None:
         """Refuse tables of another version, and an SQLite file without any: nothing is made.
 
-        Raises `SchemaMismatch`, for tables of another program `ForeignTables`, for no file or an
-        empty one `DatabaseMissing`.
+        Raises `SchemaMismatch`, for tables of another program `ForeignTables`, for none at all
+        `TablesMissing`, for no file or an empty one `DatabaseMissing`.
         """
         with self.read() as connection:
             found = read_schema(connection, self.address)
-        if found.is_empty and self.is_sqlite:
-            raise DatabaseMissing(self.address)
+        if found.is_empty:
+            raise (DatabaseMissing if self.is_sqlite else TablesMissing)(self.address)
         if found.revision != REVISION:
             raise SchemaMismatch(self.address, found.revision, REVISION)
 

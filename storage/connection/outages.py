@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from sqlalchemy import make_url
 from sqlalchemy.exc import (
     DatabaseError,
     DataError,
@@ -50,6 +53,12 @@ REFUSED = (
     "submit and change runs: name a role that may, see docs/deployment.md"
 )
 
+#: The remedy for a full disk.
+FULL = "Make room on its disk, or name a file on another."
+
+#: Bytes of free room below which a disk is full: SQLite needs some for what it keeps beside a file.
+LEAST_ROOM_BYTES = 2**20
+
 #: The remedy for a wrong password and for none.
 AUTHENTICATION = (
     "Name the file with its password in TAPEWORKS_DATABASE_PASSWORD_FILE, or the password in the "
@@ -59,7 +68,7 @@ AUTHENTICATION = (
 #: What a driver says, and what a person can do about it.
 REMEDIES = {
     "database is locked": "Another program keeps it locked; end that program or try again.",
-    "disk is full": "Make room on its disk.",
+    "disk is full": FULL,
     "readonly": "Make the file and its directory writable, or name another file.",
     "read-only transaction": "If it is a standby, name the primary; if it protects itself, make"
     " room on its disk; else run: ALTER ROLE user SET default_transaction_read_only = off",
@@ -87,8 +96,9 @@ REMEDIES = {
     "no password supplied": AUTHENTICATION,
 }
 
-#: The remedy for everything else that keeps a database from being used.
+#: The remedy for everything else that keeps a server from being used, and a file.
 ELSE = "Check the address, the disk, and that the server is running."
+FILE_ELSE = "Check the file and its disk."
 
 #: What a driver says when waiting does not help: a person must change the database or its address.
 #: An unknown sentence, perhaps in another language, is one of an outage.
@@ -166,9 +176,20 @@ def _ours(address: str, error: SQLAlchemyError) -> StorageError:
     if _state(error) in UNDEFINED or any(sign in words for sign in MISSING_PARTS):
         return TablesChanged(address, words)
     if _is_about_access(error):
-        kind, remedy = _kind_of(error, words), _remedy(words) or ELSE
+        kind, remedy = _kind_of(error, words), _remedy(words) or _explain_rest(address)
         return kind(f"Cannot use the database {address}: {words}. {remedy}")
     return StorageError(f"The database {address} failed: {words}. {_remedy(words)}".rstrip(" ."))
+
+
+def _explain_rest(address: str) -> str:
+    """Name a full disk, which SQLite reports as an error of any kind."""
+    url = make_url(address)
+    if url.get_backend_name() != "sqlite":
+        return ELSE
+    with suppress(OSError):
+        if shutil.disk_usage(Path(str(url.database)).parent).free < LEAST_ROOM_BYTES:
+            return f"Its disk is full. {FULL}"
+    return FILE_ELSE
 
 
 def _kind_of(error: SQLAlchemyError, words: str) -> type[StorageUnreachable]:

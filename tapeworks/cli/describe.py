@@ -15,6 +15,7 @@ from tapeworks.storage.records import (
     EvaluationRecord,
     Metric,
     RunRecord,
+    RunStatus,
     best,
     iteration_count,
     loss_text,
@@ -57,7 +58,7 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
     lines = [
         ("run", run.id),
         ("name", run.name or "-"),
-        ("status", f"{run.status.value}{f': {run.reason}' if run.reason else ''}"),
+        ("status", _status_text(history, run)),
         *_wishes(run, values["tags"]),
         *_network(run),
         ("iterations", f"{run.completed_iterations} of {run.iterations}"),
@@ -74,6 +75,17 @@ def run_lines(history: History, run: RunRecord) -> list[tuple[str, str]]:
         ("submitted by", submitter_text(run)),
     ]
     return lines + [(f"  {name}", value) for name, value in setting_texts(run).items()]
+
+
+def _status_text(history: History, run: RunRecord) -> str:
+    """The status, its reason and, of a run that a person stopped, who that was."""
+    reason = f": {run.reason}" if run.reason else ""
+    stopping = {
+        RunStatus.CANCELLED: {"cancelled", "cancel requested"},
+        RunStatus.PAUSED: {"paused", "pause requested"},
+    }.get(run.status, set[str]())
+    told = [event for event in history.events(run.id) if event.kind in stopping and event.actor]
+    return f"{run.status.value}{f' by {told[-1].actor}' if told else ''}{reason}"
 
 
 def loss_words(run: RunRecord) -> str:

@@ -39,8 +39,6 @@ _WORDS = {
 #: Commands that are meant by other words, or may be.
 OTHER_COMMANDS: dict[str, Sequence[str]] = {
     **{other: [name] for name, others in _WORDS.items() for other in others},
-    "logs": ["watch", "show"],
-    "log": ["watch", "show"],
     "start": ["train", "submit", "resume"],
     "stop": ["pause", "cancel"],
 }
@@ -66,14 +64,31 @@ OTHER_OPTIONS = {
     "sort": ("by",),
     "sort-by": ("sort", "by"),
     "step": ("after", "iteration"),
-    "sweep": ("vary",),
+    **dict.fromkeys(("sweep", "trials", "n-trials", "grid"), ("vary",)),
+    **dict.fromkeys(("user", "by", "owner", "author", "who"), ("submitter",)),
+    "v": ("version",),
     "count": ("limit",),
     "top": ("limit",),
-    "grid": ("vary",),
     "tags": ("tag",),
     "weights": ("init-from", "after"),
     "parameters": ("init-from", "after"),
     **dict.fromkeys(("max-time", "time-limit", "timeout"), ("seconds",)),
+}
+
+#: Commands that are meant with an option, or options alone.
+OTHER_CALLS = {
+    **dict.fromkeys(("help", "usage", "man"), "tapeworks --help or tapeworks COMMAND --help"),
+    "version": "tapeworks --version",
+    **dict.fromkeys(("grid", "optimize", "study", "sweep", "tune"), "tapeworks submit --vary"),
+    **dict.fromkeys(("events", "journal"), "tapeworks show RUN --events"),
+    **dict.fromkeys(("log", "logs"), "tapeworks watch RUN or tapeworks show RUN --events"),
+}
+
+#: What to do instead of naming a run, by commands that name none.
+_NOT_A_RUN = {
+    "train": "A run is named with --name; --resume RUN goes on with one.",
+    "submit": "A run is named with --name.",
+    "runs": "To see one run: tapeworks show RUN",
 }
 
 _NO_TIME_LIMIT = (
@@ -96,7 +111,11 @@ _INSTEAD = [
         "time",
         _NO_TIME_LIMIT.format("tapeworks pause RUN", "tapeworks resume"),
     ),
-    (("train", "submit", "retry", "scheduler", "worker"), "processor", _PROCESSORS),
+    (
+        ("train", "submit", "retry", "scheduler", "worker", "evaluate", "predict", "replay"),
+        "processor",
+        _PROCESSORS,
+    ),
     (("runs",), "name", _NAMED),
 ]
 
@@ -125,7 +144,18 @@ def explain(error: click.ClickException) -> str:
         return _explain_option(error, error.ctx.command)
     if isinstance(error, click.exceptions.NoSuchCommand) and not error.possibilities:
         return _explain_command(error)
-    return error.format_message()
+    return f"{error.format_message()} {_advise(error)}".rstrip()
+
+
+def _advise(error: click.ClickException) -> str:
+    """What to type instead of a missing argument, or of one too many."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None:
+        return ""
+    if isinstance(error, click.MissingParameter):
+        return context.command.epilog or ""
+    is_extra = "unexpected extra argument" in error.message
+    return _NOT_A_RUN.get(context.command.name or "", "") if is_extra else ""
 
 
 def _explain_option(error: click.NoSuchOption, command: click.Command) -> str:
@@ -156,6 +186,8 @@ def _path(context: click.Context | None) -> str:
 
 def _explain_command(error: click.exceptions.NoSuchCommand) -> str:
     word = _plain(error.command_name)
+    if word in OTHER_CALLS:
+        return f"{error.message} Did you mean {OTHER_CALLS[word]}?"
     meant = find_near(word, OTHER_COMMANDS | {name: [name] for name in COMMANDS})
     if not meant:
         return f"{error.message} All commands: tapeworks --help"

@@ -83,7 +83,7 @@ class Progress:
         self._pace, self._measured = Pace(), ""
         self._said_at = self._evaluated_at = float("-inf")
         self._newest: IterationRecord | None = None
-        self._unsaid = ""
+        self._unsaid, self._said = "", completed
         self._bar = make_bar(iterations, completed)
 
     def __enter__(self) -> Progress:
@@ -99,6 +99,8 @@ class Progress:
     ) -> None:
         if self._bar:
             self._bar.stop()
+        elif self._newest and self._said != self._completed and not self._unsaid:
+            self.notice(self._line(self._text(self._newest)))
         self._say_rest()
 
     def notice(self, sentence: str) -> None:
@@ -120,9 +122,9 @@ class Progress:
             return
         ends = self._completed in (1, self._iterations)
         if is_first or ends or time.monotonic() - self._said_at >= LINE_SECONDS:
-            self._said_at = time.monotonic()
+            self._said_at, self._said = time.monotonic(), self._completed
             text = self._text(record, f", {sum_words(record.images)}" if is_first else "")
-            self.notice(f"iteration {self._completed}/{self._iterations}  {text}")
+            self.notice(self._line(text))
 
     def show_evaluation(self, record: EvaluationRecord) -> None:
         """The parameters were evaluated: shown now, and with the iterations that follow."""
@@ -142,6 +144,9 @@ class Progress:
         if self._unsaid:
             self.notice(self._unsaid)
         self._unsaid = ""
+
+    def _line(self, text: str) -> str:
+        return f"iteration {self._completed}/{self._iterations}  {text}"
 
     def _text(self, record: IterationRecord, unit: str = "") -> str:
         pace = self._pace.words(record, self._iterations - self._completed)

@@ -107,7 +107,10 @@ def _describe(database: Database) -> str | None:
         return SERVED
     place = without_password(url)
     if not serving.schedulers:
-        return f"No scheduler is alive at {place}; start one with: tapeworks scheduler"
+        return (
+            f"No scheduler is alive at {place}; unless one serves this database through another "
+            "Redis, start one with: tapeworks scheduler"
+        )
     return (
         f"No living scheduler at {place} serves {database.address}, id {serving.database_id}: "
         f"{name_served(serving.others)}"

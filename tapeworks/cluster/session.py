@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,8 +96,9 @@ class Session:
         """
         try:
             redis_url, control = self.places.named_redis_url, self.control
+            driving = threading.Event()
             with (
-                interruptible(control, DRAINING, self.tell_at_once),
+                interruptible(control, DRAINING, self.tell_at_once, is_busy=driving.is_set),
                 means_for(
                     run,
                     config,
@@ -108,6 +110,9 @@ class Session:
                     tell=self.tell,
                 ) as means,
             ):
+                if control.draining:
+                    raise Interrupted("Interrupted before the first iteration.")
+                driving.set()
                 return self._drive(run, config, data, means)
         except Unreleased as error:
             raise Interrupted(f"{error} Go on with: {resume_words(run.id)}") from error
@@ -183,10 +188,11 @@ def means_for(
         from tapeworks.scheduler.dispatch.local import LocalDispatcher
 
         local = LocalDispatcher()
-        tell(Stage.LOADING.sentence)
-        local.load()
-        tell(Stage.COMPILING.sentence)
-        local.prepare(config.spec)
+        with _preparing(control):
+            tell(Stage.LOADING.sentence)
+            local.load()
+            tell(Stage.COMPILING.sentence)
+            local.prepare(config.spec)
         yield Means(dispatcher=local, check=lambda: None)
         return
     signer = find_places().signer()
@@ -200,6 +206,32 @@ def means_for(
             raise other_bits(run.id, expected, ", ".join(received))
         dispatcher = CeleryDispatcher(cluster.url, signer, trusts_one=redis_url is None)
         yield Means(dispatcher=dispatcher, check=cluster.check)
+
+
+@contextmanager
+def _preparing(control: Control) -> Iterator[None]:
+    """Raise `Interrupted` at the first Ctrl-C: nothing has begun that would have to be finished.
+
+    Loading a library takes many seconds, and looks at no control meanwhile.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        was_draining, outer = control.draining, before[signal.Signals(number)]
+        if callable(outer):
+            outer(number, frame)
+        if control.draining and not was_draining:
+            raise KeyboardInterrupt
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted("Interrupted before the first iteration.") from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -64,7 +64,14 @@ def test_postgresql_without_tables_and_with_commits_that_may_be_lost(
     call: Call, cluster: SimpleNamespace, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", postgres_url)
-    told(call("doctor"), "problem", "database", "has no revision", "tapeworks db upgrade", 2)
+    told(
+        call("doctor"),
+        "problem",
+        "database",
+        "has no tables of Tapeworks",
+        "tapeworks db upgrade",
+        2,
+    )
     database = Database(postgres_url)
     database.upgrade()
     database.close()

@@ -173,3 +173,17 @@ def test_ctrl_c_during_the_first_imports_shows_no_traceback(tmp_path: Path) -> N
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == "tapeworks: interrupted\n"
     assert process.returncode == 130
+
+
+def test_ctrl_c_while_tensorflow_is_loaded_ends_at_once_without_an_iteration_or_a_picture(
+    start: Start, call: Call
+) -> None:
+    training = start(*TRAIN, "--workers", "0")
+    until(lambda: training.says("Loading TensorFlow"), "it loads")
+    training.interrupt()
+    assert training.ended() == 130
+    assert training.err.splitlines()[-1].startswith("tapeworks: Stopped at once; 0 iterations")
+    assert "after this iteration" not in training.err
+    assert not Path("loss_curve.png").exists()
+    values = call("show it --json").values
+    assert (values["status"], values["completed_iterations"]) == ("paused", 0)

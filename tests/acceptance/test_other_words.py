@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 
 from tapeworks.__main__ import cli
 from tapeworks.cli.commands import COMMANDS
-from tapeworks.cli.other_words import INSTEAD, OTHER_COMMANDS, OTHER_OPTIONS
+from tapeworks.cli.other_words import INSTEAD, OTHER_CALLS, OTHER_COMMANDS, OTHER_OPTIONS
 from tapeworks.model.config import RunConfig
 from tapeworks.model.other_names import SETTINGS
 from tests.support.calls import Call
@@ -31,7 +33,15 @@ from tests.support.desk import told_in_one_sentence
         ("Runs", "tapeworks runs"),
         ("stop first", "tapeworks pause or tapeworks cancel"),
         ("rm first", "tapeworks delete"),
-        ("logs first", "tapeworks watch or tapeworks show"),
+        ("logs first", "tapeworks watch RUN or tapeworks show RUN --events"),
+        ("events first", "tapeworks show RUN --events"),
+        ("help runs", "tapeworks --help or tapeworks COMMAND --help"),
+        ("version", "tapeworks --version"),
+        ("-V", "--version"),
+        ("tune", "tapeworks submit --vary"),
+        ("submit --trials 5", "--vary"),
+        ("runs --user bob", "--submitter"),
+        ("runs --by bob", "--submitter"),
         ("rename first second", "tapeworks describe"),
         ("tag first", "tapeworks describe"),
         ("annotate first", "tapeworks describe"),
@@ -106,8 +116,30 @@ def test_every_word_leads_to_one_that_there_is() -> None:
     flags = {flag for one in commands if one for option in one.params for flag in option.opts}
 
     assert {name for names in OTHER_COMMANDS.values() for name in names} <= COMMANDS.keys()
-    assert not OTHER_COMMANDS.keys() & COMMANDS.keys()
+    assert not (OTHER_COMMANDS | OTHER_CALLS).keys() & COMMANDS.keys()
+    assert not OTHER_CALLS.keys() & OTHER_COMMANDS.keys()
     assert {command for command, _ in INSTEAD} <= COMMANDS.keys()
-    assert {f"--{name}" for names in OTHER_OPTIONS.values() for name in names} <= flags
+    assert {f"--{name}" for names in OTHER_OPTIONS.values() for name in names} <= {
+        *flags,
+        "--version",
+    }
     assert set(SETTINGS.values()) <= RunConfig.model_fields.keys()
     assert not SETTINGS.keys() & RunConfig.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("show", "Missing argument 'RUN'. Example: tapeworks show first"),
+        ("train first", "A run is named with --name; --resume RUN goes on with one."),
+        ("delete run first", "Leave out the word run: tapeworks delete first"),
+        ("evaluate first --gpu", "computes on CPUs alone"),
+        ("runs --mine --submitter bob", "exclude each other"),
+    ],
+)
+def test_a_call_of_another_form_is_answered_with_the_one_here(
+    line: str, told: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPEWORKS_DATABASE_URL", str(tmp_path / "runs.db"))
+    call("submit --images 8 --iterations 1")
+    told_in_one_sentence(call(line), 2, told)

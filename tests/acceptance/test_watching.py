@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tapeworks.storage.actors import own_actor
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunStatus
 from tests.support.calls import Call
@@ -110,3 +111,15 @@ def test_ones_own_runs_are_watched_until_the_last_has_ended(
     assert "(heat-2) is completed" in watched.err
     watched = call("watch --mine --tag kind=grid")
     assert watched.err.startswith("2 runs: 2 completed\n")
+
+
+def test_a_run_that_is_over_shows_its_last_iteration_and_who_ended_it(
+    stored: History, call: Call
+) -> None:
+    assert call("train --workers 0 --images 20 --iterations 9 --stop-after 4 --name it").code == 0
+    lines = call("watch it").err.splitlines()
+    assert [line.partition("  ")[0] for line in lines[:-1]] == ["iteration 4/9"]
+    assert call("cancel it").code == 0
+    assert f"cancelled by {own_actor().user}: cancelled on request" in call("show it").out
+    assert call(f"runs --submitter {own_actor().user} --columns name").out.split() == ["name", "it"]
+    assert "No run is like that" in call("runs --submitter nobody-here").err

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import resource
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import OperationalError
 
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.driving.keeper import Lease
 from tapeworks.scheduler.driving.service import serve
 from tapeworks.scheduler.errors import Unreleased
 from tapeworks.storage.connection import engines as engines_module
+from tapeworks.storage.connection.outages import translate_errors
+from tapeworks.storage.errors import StorageUnreachable
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunStatus
 from tests.support.commits import Moment
@@ -260,3 +265,17 @@ def test_a_service_that_is_interrupted_while_it_waits_ends(history: History, loc
     serve(scene.driver())
     assert history.find_run(run.id).term == 0
     assert scene.notices == OUTAGE[:1]
+
+
+@pytest.mark.parametrize(("free", "remedy"), [(0, "Its disk is full"), (10**12, "Check the file")])
+def test_a_full_disk_is_named_whatever_sqlite_says_of_it(
+    free: int, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    failed = OperationalError("SELECT 1", {}, sqlite3.OperationalError("disk I/O error"))
+    with (
+        pytest.raises(StorageUnreachable, match=remedy) as told,
+        translate_errors(f"sqlite:///{tmp_path}/runs.db"),
+    ):
+        raise failed
+    assert "server" not in str(told.value)

@@ -18,7 +18,7 @@ from tapeworks.cli.descriptions import pairs, priority_type
 from tapeworks.cli.output import put, put_lines, say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.storage.actors import own_actor
-from tapeworks.storage.errors import StateConflict
+from tapeworks.storage.errors import RunNotFound, StateConflict
 from tapeworks.storage.glances import find_named
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus
@@ -80,7 +80,13 @@ def change_runs(
 
 
 def _find_named(history: History, references: Sequence[str]) -> Named:
-    return {reference: find_named(history.database, reference) for reference in references}
+    try:
+        return {reference: find_named(history.database, reference) for reference in references}
+    except RunNotFound:
+        if references[0] in {"run", "runs"} and references[1:]:
+            call = f"{click.get_current_context().command_path} {references[1]}"
+            raise UsageError(f"Leave out the word {references[0]}: {call}") from None
+        raise
 
 
 def _each_once(named: Named) -> list[RunRecord]:

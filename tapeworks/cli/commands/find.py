@@ -93,6 +93,7 @@ BYTE_ORDER_MARK = "\ufeff"
 )
 @click.option("--since", type=Moment(), help="submitted so long ago at most, or on a day or later")
 @click.option("--mine", is_flag=True, help="submitted by this user, by name")
+@click.option("--submitter", metavar="USER", help="submitted by this user, by name")
 @click.option("--where", metavar="SQL", help="a condition over the columns of the view runs")
 @click.option(
     "--sort",
@@ -125,7 +126,9 @@ def runs_command(
     option of a network: see docs/queries.md.
     """
     wanted |= {"status": status, "tags": pairs(tags, "--tag")}
-    wanted["submitter"] = own_actor().user if mine else None
+    if mine and wanted["submitter"]:
+        raise UsageError("--mine and --submitter exclude each other; choose one.")
+    wanted["submitter"] = own_actor().user if mine else wanted["submitter"]
     names = [name.strip() for name in columns.split(",")] if columns is not None else None
     history = open_history()
     history.release_abandoned()

@@ -145,10 +145,8 @@ def _follow(history: History, record: RunRecord, progress: Progress) -> RunRecor
     while True:
         history.release_abandoned()
         record = history.find_run(record.id)
-        iterations = _newest(history, record, seen)
-        if seen == record.first_iteration and iterations and iterations[0].iteration > seen:
-            first = Part(first=seen, limit=1)
-            iterations = [*list_iterations(history.database, record.id, first), *iterations]
+        is_over = record.status.is_finished or record.status is RunStatus.PAUSED
+        iterations = _list_unseen(history, record, seen, is_past=is_over and not told)
         evaluations = history.evaluations(record.id)[measured:]
         seen, measured = record.completed_iterations, measured + len(evaluations)
         for happened in _in_order(iterations, evaluations):
@@ -156,7 +154,6 @@ def _follow(history: History, record: RunRecord, progress: Progress) -> RunRecor
                 progress.show_evaluation(happened)
             else:
                 progress.show(happened)
-        is_over = record.status.is_finished or record.status is RunStatus.PAUSED
         if is_over or is_unread(STDERR):
             return record
         is_queued = record.status is RunStatus.QUEUED
@@ -166,6 +163,22 @@ def _follow(history: History, record: RunRecord, progress: Progress) -> RunRecor
             progress.notice(sentence)
         told = record.status.value
         time.sleep(LOOK_SECONDS)
+
+
+def _list_unseen(
+    history: History, run: RunRecord, seen: int, *, is_past: bool
+) -> list[IterationRecord]:
+    """Return the iterations to show: the newest, after the very first if that was not seen.
+
+    Of a run that was over before anybody watched it is the last one alone.
+    """
+    iterations = _newest(history, run, seen)
+    if is_past:
+        return iterations[-1:]
+    if seen == run.first_iteration and iterations and iterations[0].iteration > seen:
+        first = Part(first=seen, limit=1)
+        iterations = [*list_iterations(history.database, run.id, first), *iterations]
+    return iterations
 
 
 def _in_order(
