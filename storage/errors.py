@@ -350,9 +350,9 @@ class QueryTooLarge(QueryError):
 class UnknownColumn(QueryError):
     """A column was named that is not there."""
 
-    def __init__(self, name: str, nearest: str | None, view: str, *, quoted: bool) -> None:
+    def __init__(self, name: str, nearest: str | None, view: str, *, text: str | None) -> None:
         hint = f" Did you mean {nearest}?" if nearest else ""
-        hint += " Text goes between single quotes." if quoted else ""
+        hint += f" Text goes between single quotation marks: '{text}'." if text else ""
         columns = f'tapeworks query "SELECT * FROM {view} LIMIT 0"'  # noqa: S608 - to be read, not run
         super().__init__(f"There is no column {name!r}.{hint} List the columns with: {columns}")
 

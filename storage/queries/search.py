@@ -59,6 +59,14 @@ from tapeworks.storage.tables import aware_utc
 _NO_COLUMN = re.compile(r'no such column: (\S+)|column "?([^" ]+)"? does not exist')
 _NO_TABLE = re.compile(r'no such table: (\S+)|relation "?([^" ]+)"? does not exist')
 
+#: Words for the database's own user and the like. PostgreSQL takes each for a value of its own
+#: where somebody means a column, SQLite for a column that is not there.
+_OWN_WORDS = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|\bas\s+\w+|\.\s*\w+"""
+    r"""|\b(?P<word>(?:current_|session_|system_)?user|current_(?:role|catalog|schema))\b(?!\s*\()""",
+    re.IGNORECASE | re.DOTALL,
+)
+
 #: What a query begins with; anything else gets its refusal in these words.
 _QUERY = re.compile(r"(?:--[^\n]*\n|/\*.*?\*/|[\s(;])*(?:select|with|values|table)\b", re.I | re.S)
 
@@ -157,8 +165,19 @@ def unknown_column(name: str, question: Question) -> UnknownColumn:
     """That none of the views has such a column."""
     views = question.views or ["runs"]
     known = [column for view in views for column in COLUMNS[view]]
-    quoted = f'"{name}"' in question.sql
-    return UnknownColumn(name, _nearest(name, known), views[0], quoted=quoted)
+    nearest = _nearest(name, known)
+    if _OWN_WORDS.fullmatch(name):
+        nearest = next((column for column in ("submitter", "actor") if column in known), None)
+    return UnknownColumn(name, nearest, views[0], text=_text_meant(name, question.sql))
+
+
+def _text_meant(name: str, sql: str) -> str | None:
+    """The text without quotation marks, or with wrong ones, of which the database read a name."""
+    if f'"{name}"' in sql:
+        return name
+    compared = rf"(?:[=<>]|\blike\b|\bin\s*\()\s*({re.escape(name)}\b[^\s(),;']*)"
+    found = re.search(compared, sql, re.IGNORECASE)
+    return found and found[1]
 
 
 def _bare_name(found: re.Match[str]) -> str:
@@ -356,6 +375,9 @@ def _ask(database: Database, statement: Statement, question: Question) -> Listin
             return ask_sqlite(database, database.file, statement)
     from tapeworks.storage.queries.postgresql import ask_postgresql
 
+    for found in _OWN_WORDS.finditer(question.sql):
+        if found["word"]:
+            raise unknown_column(found["word"], question)
     return ask_postgresql(database, statement, question)
 
 

@@ -17,6 +17,7 @@ import click
 from tapeworks.cli.describe import as_json
 from tapeworks.cli.output import put, put_table, table_width, visible, visible_lines
 from tapeworks.errors import UsageError
+from tapeworks.storage.actors import own_actor
 from tapeworks.storage.queries.differing import choose_spare
 from tapeworks.storage.queries.listing import Listing, Value
 
@@ -122,6 +123,12 @@ def drop_settings(
         left_out.append(name)
         del settings[name], columns[name.upper()]
     return left_out
+
+
+def has_others(found: Listing) -> bool:
+    """Check that runs of another user than this process's are listed."""
+    own = own_actor().user
+    return any(user not in {None, own} for user in found.column("submitter"))
 
 
 def _width(columns: dict[str, list[str]]) -> int:

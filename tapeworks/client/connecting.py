@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 
 from tapeworks.cli import given
@@ -14,6 +15,9 @@ from tapeworks.places import find_places
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.errors import DatabaseMissing
 from tapeworks.storage.history import History
+
+#: The address of a web page without its scheme.
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-f:]+\]|[\w.-]+):\d{1,5}(/[^/]*)?", re.IGNORECASE)
 
 
 def connect(
@@ -31,6 +35,11 @@ def connect(
         from tapeworks.client.remote import RemoteClient
 
         return RemoteClient(database_url, given.read_optional(given.read_text, "token", token))
+    if isinstance(database_url, str) and _HOST_AND_PORT.fullmatch(database_url):
+        raise UsageError(
+            f"Expected http:// before the address of a web page. Received: {database_url}; "
+            f'connect with: tapeworks.connect("http://{database_url}")'
+        )
     if token is not None:
         raise UsageError("A token is for the address of a web page, such as http://127.0.0.1:8470.")
     url = find_places().database_url if database_url is None else given.read_address(database_url)

@@ -60,6 +60,14 @@ def picture_labels(runs: Sequence[RunRecord]) -> list[str]:
     return [by_settings.get(run.id) or shorten(run.name or run.id) for run in runs]
 
 
+def named_labels(runs: Sequence[RunRecord]) -> list[str]:
+    """For a page: those for a picture, with the name of each run before the settings."""
+    return [
+        label if label.startswith(name := shorten(run.name or run.id)) else f"{name} · {label}"
+        for run, label in zip(runs, picture_labels(runs), strict=True)
+    ]
+
+
 def _stem(run: RunRecord) -> str | None:
     """The name without the number of a grid's run."""
     return run.name and _NUMBERED.sub("", run.name)

@@ -19,7 +19,7 @@ from tapeworks.web.acting import Acting
 from tapeworks.web.api.schema import describe
 from tapeworks.web.options import WebOptions
 from tapeworks.web.pages import PAGES
-from tapeworks.web.problems import add_handlers, answer_problem
+from tapeworks.web.problems import DESCRIPTION, add_handlers, answer_problem
 from tapeworks.web.security import Gate
 from tapeworks.web.site import Site
 
@@ -36,7 +36,7 @@ def create_app(history: History, options: WebOptions) -> FastAPI:
     app = FastAPI(
         title="Tapeworks",
         version=version("tapeworks"),
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
+from tapeworks.model.config import RunConfig
 from tapeworks.model.given_settings import format_value
 from tapeworks.storage.errors import (
     RightMissing,
@@ -27,6 +28,12 @@ from tapeworks.web.unchanged import Unchanged, answer_unchanged
 
 #: What the paths of the REST interface begin with.
 API = "/api/"
+
+#: Where its OpenAPI document is.
+DESCRIPTION = f"{API}v1/openapi.json"
+
+#: Words that people try for pausing and cancelling.
+_STOPPING = {"stop", "kill", "abort", "end", "terminate"}
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -132,17 +139,27 @@ def _answer_refused(request: Request, error: Exception) -> Response:
 
 def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as it was registered
-    sentence = _sentence(error.errors()[0])
+    sentence = _sentence(request, error.errors()[0])
     return answer_problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, sentence)
 
 
-def _sentence(first: dict[str, Any]) -> str:
+def _sentence(request: Request, first: dict[str, Any]) -> str:
     """One thing that is wrong with a request, as the command line says it of a setting."""
+    kind = request.headers.get("content-type", "none")
+    if first["loc"] == ("body",) and first["type"] != "missing" and "json" not in kind:
+        return (
+            "Expected a body in JSON, and the header Content-Type: application/json. "
+            f"Received: Content-Type: {kind[:200]}"
+        )
     if first["type"] == "json_invalid":
         return f"Expected a body in JSON. Received: other text, {first['ctx']['error']}."
     name = ".".join(map(str, first["loc"][1:])) or "body"
     if first["type"] == "missing":
         return f"{name}: expected a value. Received: none."
+    is_setting = first["loc"][0] == "body" and name in RunConfig.model_fields
+    if first["type"] == "extra_forbidden" and is_setting:
+        place = "changes" if request.url.path.endswith("/retry") else "config"
+        return f"{name}: settings of a run go into {place}. Received: {name} beside it."
     problem = first["msg"][0].lower() + first["msg"][1:]
     return f"{name}: {problem}. Received: {name}={format_value(first['input'])}."
 
@@ -150,16 +167,28 @@ def _sentence(first: dict[str, Any]) -> str:
 def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as it was registered
     status = HTTPStatus(error.status_code)
+    path = request.url.path
     sentences = {
-        HTTPStatus.NOT_FOUND: f"There is nothing at {request.url.path}.",
+        HTTPStatus.NOT_FOUND: f"There is nothing at {path}. {_way_on(path)}",
         HTTPStatus.BAD_REQUEST: "Expected a body that can be read. Received: other bytes.",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible at {request.url.path}.",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible at {path}.",
     }
     sentence = sentences.get(status, str(error.detail))
     headers = dict(error.headers or {})
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(sorted(_methods_at(request)))
     return answer_problem(request, status, sentence, headers)
+
+
+def _way_on(path: str) -> str:
+    """The sentence on where to look for what somebody expected at the path."""
+    last = path.rstrip("/").rpartition("/")[2]
+    if last in _STOPPING:
+        where = f"POST {API}v1/runs/RUN/" if path.startswith(API) else "/runs/RUN/"
+        return f"A run is stopped for now or for good at {where}pause or {where}cancel."
+    if f"{path}/".startswith(API):
+        return f"All requests that are possible: {DESCRIPTION}"
+    return "All runs are at /runs, one at /runs/RUN, by its id or name."
 
 
 def _methods_at(request: Request) -> set[str]:

@@ -177,6 +177,30 @@ class TestFindingRuns:
             'List the columns with: tapeworks query "SELECT * FROM runs LIMIT 0"'
         )
 
+    @pytest.mark.parametrize(
+        ("where", "meant"),
+        [
+            ("user = 'bob'", "'user'. Did you mean submitter?"),
+            ("name <> 'user' AND Session_User='bob'", "'session_user'. Did you mean submitter?"),
+            ("submitter=bob", "'bob'. Text goes between single quotation marks: 'bob'."),
+            ("name = lr-3", "'lr'. Text goes between single quotation marks: 'lr-3'."),
+            ("name LIKE bob", "'bob'. Text goes between single quotation marks: 'bob'."),
+            ("name IN ( bob)", "'bob'. Text goes between single quotation marks: 'bob'."),
+        ],
+    )
+    def test_a_word_that_is_no_column_is_refused_with_what_may_be_meant(
+        self, filled: Database, where: str, meant: str
+    ) -> None:
+        with pytest.raises(UnknownColumn) as refusal:
+            find_runs(filled, where=where)
+        assert meant in str(refusal.value).replace("Session_User", "session_user")
+
+    def test_words_of_postgresql_are_texts_and_names_as_anywhere(self, filled: Database) -> None:
+        find_runs(filled, where="name = 'user' OR name LIKE 'current_user' -- user")
+        assert query(filled, "SELECT submitter AS user FROM runs LIMIT 0").columns == ("user",)
+        with pytest.raises(UnknownColumn, match="Did you mean actor"):
+            query(filled, "SELECT user FROM events")
+
     @pytest.mark.parametrize("where", ["", "final_loss <", "1 = 1) --", "1 = 1; DELETE FROM runs"])
     def test_what_is_no_condition_is_refused(self, filled: Database, where: str) -> None:
         with pytest.raises(QueryError, match=r"The database cannot answer this: .*near"):

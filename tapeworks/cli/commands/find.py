@@ -17,7 +17,14 @@ from tapeworks.cli.completion import complete_column, complete_columns, complete
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.describe import clock, share_text, short_reason
 from tapeworks.cli.descriptions import pairs
-from tapeworks.cli.listings import Form, cell_text, drop_settings, put_listing, with_form_options
+from tapeworks.cli.listings import (
+    Form,
+    cell_text,
+    drop_settings,
+    has_others,
+    put_listing,
+    with_form_options,
+)
 from tapeworks.cli.option_kinds import Number, PathType, Status, Whole
 from tapeworks.cli.output import put_table, say
 from tapeworks.errors import ExitCode, UsageError
@@ -182,8 +189,7 @@ def _is_shown(name: str, found: Listing) -> bool:
         measured = zip(found.column("test_accuracy"), found.column(name), strict=True)
         return any(accuracy is None and loss is not None for accuracy, loss in measured)
     if name in {"submitter", "submitter_host"}:
-        own = own_actor().user
-        return any(user not in {None, own} for user in found.column("submitter"))
+        return has_others(found)
     return name not in OPTIONAL or any(value is not None for value in found.column(name))
 
 

@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 
 from tapeworks.cli.given import read_whole
 from tapeworks.comparison.runs import Contender, contender, pairs
-from tapeworks.comparison.texts import bits_lines, comparison_lines, picture_labels
+from tapeworks.comparison.texts import bits_lines, comparison_lines, named_labels
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord
 from tapeworks.web.asked import asks
@@ -41,7 +41,7 @@ def make_router(site: Site) -> APIRouter:
 def compare_context(history: History, asked: QueryParams) -> dict[str, Any]:
     """The values of the page. Raises `RunNotFound` and `UsageError`."""
     runs = find_runs(history, asked)
-    labels, at = picture_labels(runs), [read_whole("at", one) for one in asked.getlist("at") if one]
+    labels, at = named_labels(runs), [read_whole("at", one) for one in asked.getlist("at") if one]
     common = {
         "runs": list(zip(runs, labels, strict=True)),
         "at": at,

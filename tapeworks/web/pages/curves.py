@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.datastructures import QueryParams
 
 from tapeworks.cli.given import read_whole
-from tapeworks.comparison.texts import picture_labels
+from tapeworks.comparison.texts import named_labels
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.plotting.curves import (
     Curves,
@@ -32,6 +32,9 @@ from tapeworks.storage.records import EvaluationRecord, RunRecord, sum_words
 from tapeworks.web.asked import asks
 from tapeworks.web.site import Site
 from tapeworks.workers.printable import visible
+
+#: Why a held-out loss is another number here than in tables: it is of another number of images.
+HELD_OUT_SCALED = "; held-out loss scaled to as many"
 
 #: Points of a line, and the evaluations beside it.
 MOST_POINTS = 500
@@ -106,7 +109,7 @@ def read_measured(history: History, asked: QueryParams) -> list[Measured]:
                 ]
             ),
         )
-        for run, label in zip(runs, picture_labels(runs), strict=True)
+        for run, label in zip(runs, named_labels(runs), strict=True)
     ]
 
 
@@ -138,7 +141,10 @@ def title(curves: Curves) -> str:
         return "Training accuracy"
     if curves.images is None:
         return curves.measure.value.capitalize()
-    return f"Loss, {sum_words(curves.images)}" if curves.images > 1 else "Loss per image"
+    if curves.images == 1:
+        return "Loss per image"
+    scaled = any(line.evaluated for line in curves.lines)
+    return f"Loss, {sum_words(curves.images)}{HELD_OUT_SCALED if scaled else ''}"
 
 
 def _columns(line: Line, places: Sequence[int], lines: int) -> list[dict[str, Any]]:

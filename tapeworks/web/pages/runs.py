@@ -17,7 +17,7 @@ from starlette.datastructures import QueryParams
 from tapeworks.cli.describe import share_text, short_reason
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.given import read_statuses, read_whole
-from tapeworks.cli.listings import cell_text
+from tapeworks.cli.listings import cell_text, has_others
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.storage.errors import QueryError, ValueNotPlain
 from tapeworks.storage.queries.differing import choose_spare, is_setting, keep_differing
@@ -37,14 +37,19 @@ _FIXED = (
 )
 
 #: What is shown beside it, unless other columns are chosen; of the settings, those that differ,
-#: and a reason if a run has one.
-DEFAULT_COLUMNS = ("final_loss", "test_accuracy", *SETTINGS, "created_at", "reason")
+#: a submitter if there are runs of others, and a reason if a run has one.
+DEFAULT_COLUMNS = (
+    *("final_loss", "test_accuracy", *SETTINGS),
+    *("created_at", "submitter", "submitter_host", "reason"),
+)
 
 #: Columns that are called otherwise than in SQL, and those whose numbers are written otherwise.
 HEADINGS = {
     "final_loss": "last loss",
     "test_loss": "held-out loss",
     "test_accuracy": "held-out accuracy",
+    "submitter": "by",
+    "submitter_host": "from",
 }
 TEXTS: dict[str, Callable[[Any], str]] = {
     **dict.fromkeys(("first_loss", "final_loss", "test_loss"), loss_text),
@@ -210,7 +215,8 @@ def count_selected(site: Site, selection: Selection) -> int:
 
 
 def _keep_telling(shown: Listing) -> Listing:
-    """Return it with as many settings as there is room for, and a last column if it has reasons."""
+    """Return it with as many settings as there is room for, whose runs they are if not all are of
+    this page's user, and a last column if it has reasons."""
     settings = {name: shown.column(name) for name in shown.columns if is_setting(name)}
     dropped = set[str]()
     while len(settings) > MOST_SETTINGS:
@@ -219,6 +225,8 @@ def _keep_telling(shown: Listing) -> Listing:
         del settings[name]
     if not any(shown.column("reason")):
         dropped.add("reason")
+    if not has_others(shown):
+        dropped |= {"submitter", "submitter_host"}
     return shown.select([name for name in shown.columns if name not in dropped])
 
 

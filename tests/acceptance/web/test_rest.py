@@ -216,6 +216,8 @@ def test_a_token_is_sent(stored: History, places: Path, start: Start) -> None:
         assert client.runs() == []
     with tapeworks.connect(served.address, token=TOKEN[1:]) as client, pytest.raises(UsageError):
         client.runs()
+    with pytest.raises(UsageError, match=r'connect\("http://127.0.0.1:8470"\)'):
+        tapeworks.connect("127.0.0.1:8470")
     with pytest.raises(UsageError, match="A token is for the address"):
         tapeworks.connect(token=TOKEN)
 

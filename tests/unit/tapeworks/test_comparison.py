@@ -21,7 +21,13 @@ from tapeworks.comparison.runs import (
     first_parting,
     pairs,
 )
-from tapeworks.comparison.texts import LONGEST_LABEL, picture_labels, reference_labels, shorten
+from tapeworks.comparison.texts import (
+    LONGEST_LABEL,
+    named_labels,
+    picture_labels,
+    reference_labels,
+    shorten,
+)
 from tapeworks.storage.history import History
 from tapeworks.storage.records import ImageValues, IterationRecord, RunRecord
 from tests.support.made_up import iteration_of, submit_and_claim, values_of
@@ -318,6 +324,8 @@ class TestLabels:
             for seed, name in enumerate(["grid-1", "grid-2", "other-1", "plain"])
         ]
         assert picture_labels(runs) == ["seed=0", "seed=1", "other-1", "plain"]
+        named = ["grid-1 · seed=0", "grid-2 · seed=1", "other-1", "plain"]
+        assert named_labels(runs) == named
 
     def test_repeated_runs_are_told_apart_by_their_ids(self, history: History) -> None:
         runs = [tell(history, [], settings={"seed": seed}) for seed in (1, 2, 2)]
@@ -330,7 +338,7 @@ class TestLabels:
     def test_one_run_is_called_by_its_name_or_else_by_its_id(self, history: History) -> None:
         named, nameless = tell(history, [], name="mine"), tell(history, [])
         assert picture_labels([named]) == ["mine"]
-        assert picture_labels([nameless]) == [nameless.id]
+        assert picture_labels([nameless]) == named_labels([nameless]) == [nameless.id]
 
     def test_a_label_that_is_too_long_leaves_out_what_other_settings_tell(
         self, history: History

@@ -34,12 +34,16 @@ class TestRefusals:
             ("PATCH", "runs/there", {"name": "b"}, 422, "name: extra inputs"),
             ("GET", "runs/there/iterations/9/images", None, 404, "has no iteration 9 yet"),
             ("GET", "runs/there/parameters?after=9", None, 404, "after 9 iterations"),
-            ("GET", "nowhere", None, 404, "There is nothing at /api/v1/nowhere"),
+            ("GET", "nowhere", None, 404, "There is nothing at /api/v1/nowhere. All requests that"),
+            ("POST", "runs/there/stop", None, 404, "at POST /api/v1/runs/RUN/pause or"),
+            ("POST", "runs", {"iterations": 2}, 422, "iterations: settings of a run go into"),
+            ("POST", "runs/mine/retry", {"iterations": 2}, 422, "of a run go into changes"),
             ("PUT", "runs", None, 405, "PUT is not possible at /api/v1/runs"),
             ("POST", "runs/there/resume", None, 409, "only a paused one is resumed"),
             ("DELETE", "runs/driven", None, 409, "is running; cancel it first"),
             ("GET", "runs?where=final_lost+%3C+1", None, 422, "Did you mean final_loss?"),
             ("GET", "runs?where=1%3B+DROP+TABLE+runs", None, 422, "The database"),
+            ("GET", "runs?where=name+%3D+lr-3", None, 422, "quotation marks: 'lr-3'"),
             ("GET", "runs?sort=colour", None, 422, "There is no column 'colour'"),
             ("GET", "runs?wher=1", None, 422, "wher: extra inputs are not permitted"),
             ("GET", "runs?limit=1001", None, 422, "Received: limit=1001"),
@@ -118,6 +122,10 @@ class TestRefusals:
         for encoding in ("utf-16", "utf-16-le", "utf-32"):
             answer = rest.post("runs", content='{"name": "a"}'.encode(encoding), headers=header)
             assert answer.status_code == 400
+        for other in ({}, {"Content-Type": "application/x-www-form-urlencoded"}):
+            answer = rest.post("runs", content=b'{"name": "a"}', headers=other)
+            assert answer.status_code == 422
+            assert "the header Content-Type: application/json" in answer.json()["detail"]
         answer = rest.post("runs", content=b"{", headers=header)
         assert answer.status_code == 422
         assert answer.json()["detail"].startswith("Expected a body in JSON.")

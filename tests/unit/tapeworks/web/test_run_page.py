@@ -318,6 +318,8 @@ def test_held_out_accuracy_comes_first_and_that_of_training_images_is_called_so(
     before = re.findall("<dt>([^<]+)</dt>", client.get(f"/runs/{claim.run_id}").text)
     assert before[1] == "training accuracy, 20 images of iteration 0"
     history.record_evaluation(claim, replace(evaluated(1, 3.0, 0.75), run_id=claim.run_id))
+    title = charts_of(client, history.find_run(claim.run_id))["loss"]["title"]
+    assert title == "Loss, sum over 20 images; held-out loss scaled to as many"
     after = client.get(f"/runs/{claim.run_id}").text
     held_out = "<dt>held-out accuracy, after 1 iteration</dt><dd>75.0%</dd>"
     assert 0 < after.index(held_out) < after.index("<dt>loss, ")

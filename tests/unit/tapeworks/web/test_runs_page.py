@@ -11,6 +11,7 @@ import pytest
 from starlette.datastructures import QueryParams
 from starlette.testclient import TestClient
 
+from tapeworks.storage.actors import Actor, acting
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunStatus
 from tapeworks.web.pages import runs
@@ -62,6 +63,11 @@ def test_what_tells_runs_apart_has_columns_unless_others_are_chosen(
     assert list(headings(client))[3:] == [*first, *differing, "created_at", "reason"]
     assert list(headings(client, "?limit=1&order=asc"))[3:] == [*first, "created_at"]
     assert list(headings(client, "?columns=images"))[3:] == ["images"]
+    with acting(Actor("bob", "his")):
+        submit(history)
+    assert list(headings(client))[-4:] == ["created_at", "by", "from", "reason"]
+    page = client.get("/runs").text
+    assert re.search(r"<td>bob</td>\s*<td>his</td>", page)
 
 
 def test_a_link_keeps_what_else_is_asked_for() -> None:
