@@ -137,6 +137,34 @@ def test_nobody_runs_a_file_without_permission_and_the_run_waits_for_one_who_may
     assert again.values["same_bits"]
 
 
+#: The same network by functions of Keras's.
+KERAS = SOURCE.replace("import tensorflow as tf", "import keras\nimport tensorflow as tf").replace(
+    "tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits(parameters, images))",
+    "tf.keras.losses.sparse_categorical_crossentropy(\n"
+    "        labels, keras.activations.softmax(logits(parameters, keras.ops.tanh(images)))\n    )",
+)
+
+
+@pytest.mark.long
+def test_functions_of_keras_have_the_same_bits_everywhere_and_change_none_of_other_networks(
+    scene: Scene,
+) -> None:
+    # Given settings of Keras of one machine that would change bits, and two workers.
+    (scene.places / "keras").mkdir()
+    (scene.places / "keras" / "keras.json").write_text('{"floatx": "float16", "epsilon": 0.1}')
+    (scene.places / "networks" / "keras.py").write_text(KERAS)
+    (scene.places / "net.py").write_text(KERAS)
+    named = {"KERAS_HOME": str(scene.places / "keras"), "KERAS_BACKEND": "jax"}
+    scene.start("scheduler")
+    scene.start("worker", "--networks", "networks", "--processes", "2", **named)
+    own, built_in = scene.submit(OWN), scene.submit("--images 60 --iterations 3")
+    scene.await_end(own)
+    scene.await_end(built_in)
+    # Then one worker, and one process, have their bits.
+    for run, options in ((own, "--workers 1"), (own, ""), (built_in, "")):
+        assert scene.call(f"replay {run.id} {options} --json").values["same_bits"]
+
+
 @pytest.mark.parametrize(
     "signed_by",
     [

@@ -10,9 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from tapeworks.model.errors import NetworkError
+from tapeworks.model.keras_settings import without_keras_settings
 from tapeworks.model.networks.own.allowed import find_source
 
 PARAMETERS, LOSSES, LOGITS = "parameters", "losses", "logits"
+
+#: How the names begin under which tracebacks show networks.
+FILE_PREFIX = "<network "
 
 
 class OwnModule:
@@ -55,14 +59,15 @@ def _with_options(function: Callable[..., Any]) -> Callable[..., Any]:
     names = {one.name for one in arguments if one.kind is one.KEYWORD_ONLY}
 
     def call(*values: Any, **options: Any) -> Any:
-        return function(*values, **{name: options[name] for name in names & options.keys()})
+        with without_keras_settings():  # it may be what loads Keras
+            return function(*values, **{name: options[name] for name in names & options.keys()})
 
     return call
 
 
 def module_file(digest: str) -> str:
     """The name under which tracebacks show a network's lines."""
-    return f"<network {digest[:12]}>"
+    return f"{FILE_PREFIX}{digest[:12]}>"
 
 
 def load_module(digest: str) -> OwnModule:
@@ -78,6 +83,6 @@ def load_module(digest: str) -> OwnModule:
 
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     module = types.ModuleType(f"network_{digest[:12]}")
-    with kept_alive():
+    with kept_alive(), without_keras_settings():
         exec(code, module.__dict__)  # noqa: S102
     return OwnModule(module.__dict__)

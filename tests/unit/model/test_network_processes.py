@@ -27,7 +27,7 @@ from tests.support.wrong_networks import (
 #: Networks that end their process, or never end, with the sentence about each.
 DEADLY = {
     "endless import": (
-        make_source(imports="while True:\n    pass\n"),
+        make_source(imports="while True: pass\n"),
         (
             "net.py line 4: Expected each part of the check within 3 s. "
             "Received: more for the import of the file."
@@ -131,6 +131,24 @@ def losses(parameters, images, labels, *, hidden: int = 4):
     return grow(right + tf.reduce_sum(noise))
 """
 
+#: Loads modules of TensorFlow's and Keras's that were not, and says what TensorFlow knows.
+LOADING = """
+import os
+os.environ["KERAS_BACKEND"] = "tensorflow"
+import keras, sklearn.datasets, tensorflow.nn, tensorflow.random, tensorflow.math
+from tensorflow import keras as other
+tf.losses.mse, tf.initializers.Zeros, tf.optimizers, tf.metrics
+"""
+
+#: Functions of Keras's without parameters of their own, one of them without an import.
+KERAS_LOSSES = """
+def losses(parameters, images, labels, *, hidden: int = 4):
+    flat = keras.ops.reshape(images, (-1, 36))
+    inner = keras.activations.gelu(keras.ops.matmul(flat, parameters["first"]))
+    found = keras.ops.matmul(inner, parameters["second"])
+    return tf.keras.losses.sparse_categorical_crossentropy(labels, found, from_logits=True)
+"""
+
 
 def test_right_networks_are_found_to_be_so() -> None:
     pictures, targets = make_sample(), make_sample(0)
@@ -153,14 +171,16 @@ def test_right_networks_are_found_to_be_so() -> None:
         make_case(make_source(), pictures, seed=2),
         make_case(make_source(losses=LOOPED), make_sample(images=3), is_per_image=True),
         make_case(make_source(losses=NORMALISED), pictures, is_measured=True),
+        make_case(make_source(imports=LOADING, losses=KERAS_LOSSES), pictures, is_per_image=True),
     ]
 
-    normal, harmless, squares, first, second, looped, measured = check_networks(cases)
+    normal, harmless, squares, first, second, looped, measured, loading = check_networks(cases)
 
     assert normal.facts.backward is Backward.MICROBATCH
     assert harmless.facts.backward is Backward.VECTORIZED
     assert set(harmless.printed.splitlines()) == {'{"answer": 1}'}  # whenever it is run
     assert looped.facts.backward is Backward.LOOP
+    assert loading.facts.backward is Backward.VECTORIZED
     assert squares.options == {"power": 3.0, "flat": False, "hidden": 5}
     assert squares.facts.arrays == (("first", (36, 5)), ("second", (5, 1)))
     assert not squares.facts.has_logits

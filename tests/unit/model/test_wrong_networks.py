@@ -15,6 +15,72 @@ def wrong_parameters(body: str, sentence: str) -> Wrong:
     return Wrong(source=source, sentence=sentence)
 
 
+def change(imports: str, words: str) -> Wrong:
+    """A network that changes what others see in line 4 or later; `words` are about the change."""
+    return Wrong(source=make_source(imports=imports), sentence=f"Received: a change of {words}.")
+
+
+#: Changes of what other networks compute with.
+CHANGES = {
+    "setting of TensorFlow": change(
+        "tf.config.optimizer.set_jit(True)\n",
+        "tf.config.optimizer.set_jit, by tf.config.optimizer.set_jit(True)",
+    ),
+    "setting of NumPy": change(
+        "np.seterr(all='ignore')\n", "np.seterr, by np.seterr(all='ignore')"
+    ),
+    "setting of Keras": change(
+        "import keras\nkeras.backend.set_floatx('float16')\n",
+        "keras.config.set_floatx, by keras.backend.set_floatx('float16')",
+    ),
+    "setting of Keras under another name": change(
+        "from keras import mixed_precision as m\nm.set_global_policy('mixed_bfloat16')\n",
+        "keras.config.set_dtype_policy, by m.set_global_policy('mixed_bfloat16')",
+    ),
+    "function in TensorFlow": change(
+        "tf.nn.relu = tf.nn.relu6\n", "tf.nn.relu, by tf.nn.relu = tf.nn.relu6"
+    ),
+    "function in a module that is loaded anew": change(
+        "import tensorflow.nn as nn\nsetattr(nn, 'elu', nn.relu6)\n",
+        "tf.nn.elu, by setattr(nn, 'elu', nn.relu6)",
+    ),
+    "name of a module that Keras loads anew": change(
+        "import keras\ntf.experimental.Optional = 1\n",
+        "tf.experimental.Optional, by tf.experimental.Optional = 1",
+    ),
+    "module": change("tf.experimental = tf.nn\n", "tf.experimental, by tf.experimental = tf.nn"),
+    "function in Keras": change(
+        "import keras\nkeras.ops.relu = keras.ops.relu6\n",
+        "keras.ops.relu, by keras.ops.relu = keras.ops.relu6",
+    ),
+    "function in TensorFlow's Keras": change(
+        "tf.keras.activations.relu = tf.nn.relu6\n",
+        "keras.activations.relu, by tf.keras.activations.relu = tf.nn.relu6",
+    ),
+    "variable in the environment": change(
+        "import os\nos.environ['HOME'] = '/'\n",
+        "os.environ['HOME'], by os.environ['HOME'] = '/'",
+    ),
+    "backend of Keras": change(
+        "import os\nos.environ['KERAS_BACKEND'] = 'jax'\nimport keras\n",
+        "os.environ['KERAS_BACKEND'], by os.environ['KERAS_BACKEND'] = 'jax'",
+    ),
+    "seed of NumPy": change(
+        "np.random.seed(1)\n",
+        "np.random.seed, by np.random.seed(1); draw with np.random.default_rng(seed)",
+    ),
+    "seed of all": change(
+        "tf.keras.utils.set_random_seed(1)\n",
+        "np.random.seed, by tf.keras.utils.set_random_seed(1); draw with "
+        "np.random.default_rng(seed)",
+    ),
+    "seed of TensorFlow": change(
+        "tf.random.set_seed(1)\n",
+        "tf.random.set_seed, by tf.random.set_seed(1); draw with np.random.default_rng(seed) "
+        "or tf.random.stateless_uniform",
+    ),
+}
+
 NETWORKS = {
     # The file
     "syntax error": Wrong(
@@ -37,22 +103,6 @@ NETWORKS = {
         source=make_source(imports="start = np.load('start.npy')\n"),
         sentence="net.py line 4: FileNotFoundError: [Errno 2] No such file or directory: "
         "'start.npy'",
-    ),
-    "another setting of TensorFlow": Wrong(
-        source=make_source(imports="tf.config.optimizer.set_jit(True)\n"),
-        sentence="Received: a change of tf.config.optimizer.set_jit.",
-    ),
-    "another setting of NumPy": Wrong(
-        source=make_source(imports="np.seterr(all='ignore')\n"),
-        sentence="Received: a change of np.seterr.",
-    ),
-    "another function in TensorFlow": Wrong(
-        source=make_source(imports="tf.nn.relu = tf.nn.relu6\n"),
-        sentence="Received: a change of tf.nn.relu.",
-    ),
-    "another variable in the environment": Wrong(
-        source=make_source(imports="import os\nos.environ['HOME'] = '/'\n"),
-        sentence="Received: a change of os.environ.",
     ),
     "NUL": Wrong(
         source=make_source() + "\0",
@@ -214,6 +264,9 @@ NETWORKS = {
         sentence="Expected the same parameters from the same seed in a second process.",
     ),
 }
+
+
+NETWORKS |= CHANGES  # last, for they last
 
 
 @pytest.fixture(scope="module")

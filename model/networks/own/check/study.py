@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tapeworks.model.keras_settings import without_keras_settings
 from tapeworks.model.networks.own.allowed import allow, find_source, source_digest
 from tapeworks.model.networks.own.check.cases import Refusal
 from tapeworks.model.networks.own.check.initial import draw_digest, validate_drawn
@@ -32,11 +33,11 @@ class Study:
         digest = allow(self.values["source"])
         _start(reports, digest)
         from tapeworks.model.networks.own.check.surroundings import (
-            note_surroundings,
+            Surroundings,
             refuse_changes,
         )
 
-        before = note_surroundings()
+        before = Surroundings()
         module = _load(reports, digest)
         options = resolve_options(read_defaults(module), self.values["options"])
         if module.logits is not None and not self.values["class_count"]:
@@ -61,7 +62,7 @@ class Study:
             is_per_image=self.values["is_per_image"],
             is_measured=self.values["is_measured"] and self.kept is not None,
         )
-        refuse_changes(before)
+        refuse_changes(before, self.values["source"])
         return found | {"options": options, "drawn": drawn}
 
     def _describe(
@@ -123,13 +124,19 @@ def _shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
 
 
 def _start(reports: Reports, digest: str) -> None:
-    """Load TensorFlow, if this is Python at all."""
+    """Load TensorFlow, and Keras if it is named, if this is Python at all."""
     reports.stage("import of the file")
     file = module_file(digest)
     with refuse_errors(file):
         compile(find_source(digest), file, "exec", dont_inherit=True)
     reports.stage("start of TensorFlow", START_SECONDS)
-    from tapeworks.model.engine import runtime as _runtime  # noqa: F401
+    from tapeworks.model.networks.own.check.guards import guard_environment, guard_seeds
+
+    if "keras" in find_source(digest):  # to have it as it is before the file can change it
+        with without_keras_settings():
+            import keras._tf_keras.keras  # noqa: F401
+    guard_environment()
+    guard_seeds()
 
 
 def _load(reports: Reports, digest: str) -> OwnModule:
