@@ -15,7 +15,13 @@ from pydantic import (
 )
 
 from tapeworks.model.errors import ConfigurationError
-from tapeworks.model.given_settings import fold_options, format_value, plain_values, sentence
+from tapeworks.model.given_settings import (
+    describe_settings,
+    fold_options,
+    format_value,
+    plain_values,
+    sentence,
+)
 from tapeworks.model.immutable import Immutable
 from tapeworks.model.labels import MOST_CLASSES, split_labels
 from tapeworks.model.networks.builtin.spec import (
@@ -349,6 +355,9 @@ class RunConfig(Immutable, UpdateConfig, Architecture):
     def images_in_a_microbatch(self) -> int:
         """The configured size, or the default."""
         return self.microbatch_size or default_microbatch_size(self.images_in_an_iteration)
+
+
+RunConfig.__doc__ = f"{RunConfig.__doc__}\n\n{describe_settings(RunConfig.model_fields)}"
 
 
 def default_microbatch_size(images: int) -> int:

@@ -20,6 +20,14 @@ from tapeworks.model.plain import plain
 #: Settings that are paths, or may be.
 OF_PATHS = ("dataset", "data_dir", "network")
 
+#: The calls that take these beside settings, and what other tools call one of them.
+_ARGUMENTS = {
+    **dict.fromkeys(("resume", "stop_after", "workers"), "train"),
+    **dict.fromkeys(("init_from", "name", "note", "tags"), "train and submit"),
+    "priority": "submit",
+}
+_OTHER_ARGUMENTS = dict.fromkeys(("n_workers", "num_workers", "n_jobs", "jobs"), "workers")
+
 #: What stands before the name of an option where it is written as a setting.
 OPTION_PREFIX = "option."
 
@@ -33,9 +41,20 @@ Fields = Mapping[str, FieldInfo]
 def _check_names(names: Iterable[Any], fields: Fields) -> None:
     for name in names:
         if name not in fields:
+            _check_argument(str(name))
             near = nearest_setting(str(name), fields)
             hint = f" Did you mean {near}?" if near else ""
             raise ConfigurationError(f"There is no setting named {name!r}.{hint}")
+
+
+def _check_argument(name: str) -> None:
+    """Refuse what says how a run is driven or called, which is no part of its configuration."""
+    meant = _OTHER_ARGUMENTS.get(name, name)
+    if meant in _ARGUMENTS:
+        raise ConfigurationError(
+            f"{name} is no setting of a run. Expected it beside the settings, as the argument "
+            f"{meant} of {_ARGUMENTS[meant]}; on the command line it is an option."
+        )
 
 
 def fold_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,3 +199,18 @@ def _format_item(value: Any) -> str:
         return reprlib.repr(value)
     text = str(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+def describe_settings(fields: Fields) -> str:
+    """Return a line for each setting that a user gives, with its default."""
+    lines = [
+        f"- {name}: {field.description}{_default_words(field)}"
+        for name, field in fields.items()
+        if field.description
+    ]
+    return "\n".join(lines)
+
+
+def _default_words(field: FieldInfo) -> str:
+    is_open = field.default is None or field.default_factory is not None
+    return "" if is_open else f" [{format_value(field.default)}]"

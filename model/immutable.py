@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Never, Self
 
 from pydantic import BaseModel
@@ -22,6 +23,15 @@ class Immutable(BaseModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As `replace`, in pydantic's words."""
         return self.replace(**update) if update else super().model_copy(deep=deep)
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Yield the settings that differ from their defaults, as they may be given again."""
+        given = dict(self)
+        for name, field in type(self).model_fields.items():
+            value = given[name]
+            default = field.get_default(call_default_factory=True, validated_data=given)
+            if field.description and value != default:
+                yield name, str(value) if isinstance(value, StrEnum) else value
 
     def __setattr__(self, name: str, value: Any) -> Never:
         raise ConfigurationError(

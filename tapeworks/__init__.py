@@ -1,6 +1,20 @@
-"""The face: command line, Python client, settings, embedded cluster.
+"""Distributed training in TensorFlow with the same bits on any number of workers.
 
-`tapeworks.connect()` gives a `Client`; `tapeworks.RunConfig` is a run's configuration.
+    import tapeworks
+
+    run = tapeworks.train({"dataset": "digits", "iterations": 20}, workers=2, name="first")
+    run.history()                       # a data frame: loss, accuracy, seconds, …
+    run.plot().save("loss.png")
+    run.predict("digit.png")
+
+    with tapeworks.connect() as client:  # the database of TAPEWORKS_DATABASE_URL
+        client.submit(tapeworks.RunConfig(learning_rate=0.003)).wait()  # by a scheduler
+        client.runs(where="test_accuracy > 0.9")
+
+`train` trains here and now, `connect` gives a `Client`, which submits and finds runs, a `Run` has
+a history, pictures and predictions, a `RunConfig` has every setting (`help(tapeworks.RunConfig)`),
+a `RunStatus` tells where a run stands, `errors` has what is raised. The packages below are inner
+ones: they may change. More is in docs/python.md.
 """
 
 from __future__ import annotations

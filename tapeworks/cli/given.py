@@ -113,10 +113,10 @@ def read_path(name: str, value: Any) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111 - it is no error to have no home
 
 
-def read_mapping(name: str, value: Any) -> dict[Any, Any]:
+def read_mapping(name: str, value: Any, example: str = "{'seed': 1}") -> dict[Any, Any]:
     """Return values by name, from a mapping or from what is made of one, as a pandas series is."""
     if not hasattr(value, "keys"):
-        raise InvalidValue("values by name, such as {'seed': 1}", name, value)
+        raise InvalidValue(f"values by name, such as {example}", name, value)
     return dict(value)
 
 
@@ -143,7 +143,10 @@ def _read_each(
 
 def read_tags(name: str, value: Any) -> dict[Any, Any]:
     """Return a run's tags; a number counts as its text, as it does on a command line."""
-    return {_words(key): _tag(tag) for key, tag in read_mapping(name, value).items()}
+    return {
+        _words(key): _tag(tag)
+        for key, tag in read_mapping(name, value, "{'night': 'monday'}").items()
+    }
 
 
 def read_statuses(name: str, value: Any) -> list[RunStatus]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from tapeworks.cli import given
 from tapeworks.cli.given import Tags
+from tapeworks.client.calls import with_known_arguments
 from tapeworks.client.direct import Client, Config
 from tapeworks.client.runs import Run
 from tapeworks.errors import UsageError
@@ -49,6 +50,7 @@ def connect(
     return Client(history)
 
 
+@with_known_arguments
 def train(
     config: Config | None = None,
     *,
@@ -63,6 +65,17 @@ def train(
     progress: bool = True,
 ) -> Run:
     """Train on this machine, as `tapeworks train` does, with the usual database.
+
+    `config` is a RunConfig, or a dictionary of its settings, which help(tapeworks.RunConfig) lists:
+    train({"iterations": 20}). Beside it:
+
+    - `workers`: processes; 0 computes in one without a queue, None as many as make it faster
+    - `name`, `tags` as {"night": "monday"}, `note`: what the run is found by
+    - `init_from`: a safetensors file of initial parameters
+    - `resume`: the id or name of a paused or queued run, which goes on with its own settings
+    - `stop_after`: iterations after which the run is paused
+    - `pin`: False lets the system place the workers
+    - `progress`: False shows nothing
 
     See `Client.train`, for a database that is connected to.
     """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Never
 from tapeworks.cli import given
 from tapeworks.cli.choices import read_moment
 from tapeworks.cli.given import Tags
+from tapeworks.client.calls import with_known_arguments
 from tapeworks.client.runs import Run
 from tapeworks.client.training import Training, ensure_database
 from tapeworks.cluster.program_progress import choose_display
@@ -47,11 +48,15 @@ class Client:
     def __reduce__(self) -> Never:
         raise NotCopied("client")
 
+    def __repr__(self) -> str:
+        return f"<Client of {self.database.address}>"
+
     @property
     def database(self) -> Database:
         """The database that this client works with."""
         return self._history.database
 
+    @with_known_arguments
     def submit(
         self,
         config: Config,
@@ -80,6 +85,7 @@ class Client:
             init_from=init_from,
         )[0]
 
+    @with_known_arguments
     def submit_grid(
         self,
         config: Config,
@@ -108,6 +114,7 @@ class Client:
         ensure_database(self.database)
         return [self._run(record) for record in self._history.queue.submit(new)]
 
+    @with_known_arguments
     def train(
         self,
         config: Config | None = None,

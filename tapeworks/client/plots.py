@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,7 +60,9 @@ class Picture:
 def draw(history: History, runs: Sequence[RunRecord], kind: str, options: PlotOptions) -> Picture:
     """Return a picture of this kind. Raises `UsageError` for one that cannot be."""
     if kind not in set(Kind):
-        raise InvalidValue(f"one of {', '.join(Kind)}", "kind", kind)
+        near = difflib.get_close_matches(str(kind), list(Kind), n=1)
+        hint = f"{near[0]}, or another " if near else ""
+        raise InvalidValue(f"{hint}one of {', '.join(Kind)}", "kind", kind)
     readers: dict[str, Callable[[str, Any], Any]] = {
         "iteration": given.read_whole,
         "by": read_by,

@@ -64,6 +64,9 @@ class RemoteClient(Client):
         self._connection = Connection(address, token)
         super().__init__(cast(History, RemoteHistory(self._connection)))
 
+    def __repr__(self) -> str:
+        return f"<Client of {self._connection.address}>"
+
     @property
     def database(self) -> Database:
         raise UsageError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Never, Unpack
 
 from tapeworks.cli import given
 from tapeworks.cli.given import Described, Noted
+from tapeworks.client.calls import in_python_words
 from tapeworks.client.frames import (
     make_frame,
     make_hardest_frame,
@@ -143,6 +144,7 @@ class Run:
         """Loss and accuracy on held-out images, in the order of their iterations."""
         return make_frame(EvaluationRecord, self._history.evaluations(self.id))
 
+    @in_python_words
     def images(
         self, iteration: int | None = None, *, by: str = "last", limit: int | None = None
     ) -> DataFrame:
@@ -172,6 +174,7 @@ class Run:
 
     # Its use
 
+    @in_python_words
     def plot(self, kind: str = "loss", *beside: Run, **options: Unpack[PlotOptions]) -> Picture:
         """A picture as `tapeworks plot` draws it, of this run and those beside it.
 
@@ -180,6 +183,7 @@ class Run:
         runs = {run.id: run.refresh().record for run in (self, *beside)}
         return draw(self._history, list(runs.values()), kind, options)
 
+    @in_python_words
     def evaluate(
         self,
         *,
@@ -198,6 +202,7 @@ class Run:
         count = given.read_whole("workers", workers)
         return self._trained(after, best).evaluate(images, count)
 
+    @in_python_words
     def predict(
         self,
         images: Images,
@@ -217,6 +222,7 @@ class Run:
             self._trained(after, best).predict(images, invert=given.read_truth("invert", invert))
         )
 
+    @in_python_words
     def export(
         self,
         output: str | os.PathLike[str],
@@ -261,6 +267,7 @@ class Run:
         """Give it a `name`, a `note`, or `tags` in place of its own. Raises `StorageError`."""
         return self._became(self._history.queue.describe(self.id, **given.read_noted(**noted)))
 
+    @in_python_words
     def retry(
         self,
         *,

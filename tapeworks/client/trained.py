@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from tapeworks.cli import given
 from tapeworks.cli.choices import Choice
+from tapeworks.client.calls import name_arguments
 from tapeworks.cluster.apart import PARAMETERS_FILE, work_apart
 from tapeworks.cluster.redis_server import temporary_directory
 from tapeworks.errors import InvalidValue, UsageError
@@ -132,4 +133,4 @@ def _ask(task: str, asked: dict[str, Any], tell: Callable[[str], None] = lambda 
 
 
 def _warn(sentence: str) -> None:
-    warnings.warn(sentence, stacklevel=6)  # where the program calls `Run.predict`
+    warnings.warn(name_arguments(sentence), stacklevel=7)  # where the program calls `Run.predict`

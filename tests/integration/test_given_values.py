@@ -253,6 +253,7 @@ WRONG: list[tuple[Wrong, type[Exception], str]] = [
     (lambda _, r: r.wait(float("nan")), InvalidValue, "timeout_seconds=nan"),
     (lambda _, r: r.images(-1), InvalidValue, "of 0 or more. .* iteration=-1"),
     (lambda _, r: r.images(None), UsageError, "has no iteration"),
+    (lambda _, r: r.images(limit=0), InvalidValue, "limit=0"),
     (lambda _, r: r.ledger("all"), InvalidValue, "iteration=all"),
     (lambda _, r: r.parameters(2**63), InvalidValue, "completed_iterations="),
     (lambda _, r: r.retry(after=1.5), InvalidValue, "after=1.5"),
