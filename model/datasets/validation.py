@@ -12,6 +12,9 @@ from tapeworks.model.datasets.source import Images, Labels, Part
 from tapeworks.model.errors import DatasetError
 from tapeworks.model.networks.own.spec import MOST_DIMENSIONS
 
+#: Characters of a text among labels that a sentence shows.
+LONGEST_TEXT = 40
+
 LARGEST_LABEL = np.iinfo(np.int64).max
 
 
@@ -71,6 +74,13 @@ def validate_labels(file: Path, labels: NDArray[Any], images: int) -> NDArray[np
     _check_length(file, labels, images)
     if labels.dtype.kind in "iu" and labels.min() >= 0 and labels.max() <= LARGEST_LABEL:
         return labels.astype(np.int64)
+    if labels.dtype.kind in "OSU":
+        shown = repr(labels.tolist()[0])
+        raise DatasetError(
+            f"Expected labels in {file} as whole numbers from 0. Received: texts, such as "
+            f"{shown[:LONGEST_TEXT]}; number them with names, labels = np.unique(labels, "
+            "return_inverse=True), and keep names to read predictions."
+        )
     raise DatasetError(
         f"Expected labels in {file} as whole numbers from 0. Received: {_extent(labels)}."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from tapeworks.model.errors import NetworkError
 from tapeworks.model.networks.own.check.cases import Found
 from tapeworks.model.networks.own.check.checking import check_networks, examine_networks
+from tapeworks.model.networks.own.check.probe import hint_at_channels
 from tapeworks.model.networks.own.spec import Backward
 from tests.support.wrong_networks import (
     LOSSES,
@@ -226,6 +228,13 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]
+
+
+def test_an_error_about_pictures_with_channels_first_says_where_they_stand() -> None:
+    words = r" \(3, 20, 20\), with channels first, .* \(20, 20, 3\): store images\.transpose\(0, 2,"
+    assert re.search(words, hint_at_channels((3, 20, 20)))
+    assert not hint_at_channels((20, 20, 3))
+    assert not hint_at_channels((3, 20))
 
 
 def test_a_network_is_refused_before_later_ones_are_checked() -> None:

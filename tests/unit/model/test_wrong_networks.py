@@ -174,8 +174,14 @@ NETWORKS = {
     "text for a number": Wrong(
         source=make_source(),
         options={"hidden": "many"},
+        sentence="net.py: Expected a whole number as the option hidden, like its default 4. "
+        "Received: hidden=many.",
+    ),
+    "too large a number": Wrong(
+        source=make_source(),
+        options={"hidden": str(2**53 + 1)},
         sentence="net.py: Expected a whole number up to 9,007,199,254,740,992 as the option "
-        "hidden, like its default 4. Received: hidden=many.",
+        "hidden, like its default 4. Received: hidden=9007199254740993.",
     ),
     "fraction for a whole number": Wrong(
         source=make_source(), options={"hidden": 4.5}, sentence="Received: hidden=4.5."

@@ -22,6 +22,9 @@ from tapeworks.model.networks.own.module import LOGITS, LOSSES, OwnModule, modul
 from tapeworks.model.networks.own.spec import OwnNetwork
 from tapeworks.model.parameters import Arrays
 
+#: Numbers of channels that pictures have.
+CHANNELS = {1, 3, 4}
+
 #: The name of a gradient among what a probe gives.
 GRADIENT_OF = "gradient of "
 
@@ -42,8 +45,14 @@ class Probe:
         network = self.network
         inputs = [*data_specs(network, self.size), *parameter_specs(network)]
         compute = self._all if with_gradients else self._losses
-        with refuse_errors(self._file):
-            return tf.function(compute, autograph=False).get_concrete_function(*inputs)
+        try:
+            with refuse_errors(self._file):
+                return tf.function(compute, autograph=False).get_concrete_function(*inputs)
+        except Refusal as refusal:
+            if refusal.__cause__ is None:
+                raise
+            hint = hint_at_channels(network.input_shape)
+            raise Refusal(refusal.problem + hint, refusal.line) from refusal
 
     def run(
         self, traced: Any, images: NDArray[Any], labels: NDArray[Any], parameters: Arrays
@@ -102,6 +111,16 @@ class Probe:
             raise Refusal(f"Expected float32 from {name}. Received: {found.dtype.name}.")
         if not found.shape.is_compatible_with(wanted):
             raise wrong_shape(name, wanted, tuple(found.shape))
+
+
+def hint_at_channels(shape: tuple[int, ...]) -> str:
+    """A sentence about images of this shape if their channels seem to stand first."""
+    if len(shape) != 3 or shape[0] not in CHANNELS or shape[2] in CHANNELS:
+        return ""
+    return (
+        f" Images have shape {shape}, with channels first, but TensorFlow's functions take them "
+        f"last, {(*shape[1:], shape[0])}: store images.transpose(0, 2, 3, 1)."
+    )
 
 
 def wrong_shape(name: str, wanted: tuple[int, ...], received: tuple[Any, ...]) -> Refusal:

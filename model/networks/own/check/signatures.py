@@ -29,7 +29,7 @@ ARGUMENTS = {
 #: The types of options, in words.
 KINDS: dict[type, str] = {
     bool: "true or false",
-    int: f"a whole number up to {LARGEST_NUMBER:,}",
+    int: "a whole number",
     float: "a finite number",
     str: f"text of at most {LONGEST_TEXT:,} characters",
 }
@@ -113,8 +113,9 @@ def _convert(name: str, value: Any, default: Option) -> Option:
     if kind is float and found == 0:
         found = 0.0  # -0.0 equals it, and would be another network's
     if type(found) is not kind or not is_option(found):
+        limit = f" up to {LARGEST_NUMBER:,}" if type(found) is kind is int else ""
         raise Refusal(
-            f"Expected {KINDS[kind]} as the option {name}, like its default {default!r}. "
+            f"Expected {KINDS[kind]}{limit} as the option {name}, like its default {default!r}. "
             f"Received: {name}={_shorten(value)}.{grid_hint(OPTION_PREFIX + name, value)}"
         )
     return found
