@@ -144,7 +144,8 @@ def explain(error: click.ClickException) -> str:
         return _explain_option(error, error.ctx.command)
     if isinstance(error, click.exceptions.NoSuchCommand) and not error.possibilities:
         return _explain_command(error)
-    return f"{error.format_message()} {_advise(error)}".rstrip()
+    advice = _advise(error)
+    return f"{error.format_message().rstrip('.')}. {advice}" if advice else error.format_message()
 
 
 def _advise(error: click.ClickException) -> str:
@@ -154,8 +155,11 @@ def _advise(error: click.ClickException) -> str:
         return ""
     if isinstance(error, click.MissingParameter):
         return context.command.epilog or ""
-    is_extra = "unexpected extra argument" in error.message
-    return _NOT_A_RUN.get(context.command.name or "", "") if is_extra else ""
+    if "unexpected extra argument" not in error.message:
+        return ""
+    takes_one = any(parameter.name == "run" for parameter in context.command.params)
+    one = f"Expected one run: {context.command_path} RUN" if takes_one else ""
+    return _NOT_A_RUN.get(context.command.name or "", one)
 
 
 def _explain_option(error: click.NoSuchOption, command: click.Command) -> str:

@@ -131,6 +131,7 @@ def test_every_word_leads_to_one_that_there_is() -> None:
     ("line", "told"),
     [
         ("show", "Missing argument 'RUN'. Example: tapeworks show first"),
+        ("show run first", "(first). Expected one run: tapeworks show RUN"),
         ("train first", "A run is named with --name; --resume RUN goes on with one."),
         ("delete run first", "Leave out the word run: tapeworks delete first"),
         ("evaluate first --gpu", "computes on CPUs alone"),
