@@ -183,10 +183,13 @@ def _answer_http(request: Request, error: Exception) -> Response:
 def _way_on(path: str) -> str:
     """The sentence on where to look for what somebody expected at the path."""
     last = path.rstrip("/").rpartition("/")[2]
-    if last in _STOPPING:
-        where = f"POST {API}v1/runs/RUN/" if path.startswith(API) else "/runs/RUN/"
+    is_of_programs = f"{path}/".startswith(API)
+    if last in _STOPPING and is_of_programs:
+        where = f"POST {API}v1/runs/RUN/"
         return f"A run is stopped for now or for good at {where}pause or {where}cancel."
-    if f"{path}/".startswith(API):
+    if last in _STOPPING:
+        return "A run is paused or cancelled on its page, /runs/RUN."
+    if is_of_programs:
         return f"All requests that are possible: {DESCRIPTION}"
     return "All runs are at /runs, one at /runs/RUN, by its id or name."
 

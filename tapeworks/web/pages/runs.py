@@ -39,8 +39,8 @@ _FIXED = (
 #: What is shown beside it, unless other columns are chosen; of the settings, those that differ,
 #: a submitter if there are runs of others, and a reason if a run has one.
 DEFAULT_COLUMNS = (
-    *("final_loss", "test_accuracy", *SETTINGS),
-    *("created_at", "submitter", "submitter_host", "reason"),
+    *("submitter", "final_loss", "test_accuracy", *SETTINGS),
+    *("created_at", "submitter_host", "reason"),
 )
 
 #: Columns that are called otherwise than in SQL, and those whose numbers are written otherwise.

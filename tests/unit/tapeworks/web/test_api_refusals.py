@@ -31,7 +31,7 @@ class TestRefusals:
             ("GET", "runs/mine/images/8", None, 404, "has images 0 to 7; none is 8"),
             ("PATCH", "runs/there", {"note": "a\nb"}, 422, "note"),
             ("PATCH", "runs/there", {"tags": {"": "b"}}, 422, "tag"),
-            ("PATCH", "runs/there", {"name": "b"}, 422, "name: extra inputs"),
+            ("PATCH", "runs/there", {"colour": "b"}, 422, "colour: extra inputs"),
             ("GET", "runs/there/iterations/9/images", None, 404, "has no iteration 9 yet"),
             ("GET", "runs/there/parameters?after=9", None, 404, "after 9 iterations"),
             ("GET", "nowhere", None, 404, "There is nothing at /api/v1/nowhere. All requests that"),

@@ -65,9 +65,11 @@ def test_what_tells_runs_apart_has_columns_unless_others_are_chosen(
     assert list(headings(client, "?columns=images"))[3:] == ["images"]
     with acting(Actor("bob", "his")):
         submit(history)
-    assert list(headings(client))[-4:] == ["created_at", "by", "from", "reason"]
+    shown = list(headings(client))
+    assert (shown[3], shown[-3:]) == ("by", ["created_at", "from", "reason"])
     page = client.get("/runs").text
-    assert re.search(r"<td>bob</td>\s*<td>his</td>", page)
+    assert "<td>bob</td>" in page
+    assert "<td>his</td>" in page
 
 
 def test_a_link_keeps_what_else_is_asked_for() -> None:

@@ -27,6 +27,23 @@ def guarded(history: History) -> Iterator[TestClient]:
         yield opened
 
 
+@pytest.mark.parametrize(
+    ("path", "sentence", "link"),
+    [
+        ("/run/mine", "one at /runs/RUN, by its id or name.", "/runs/mine"),
+        ("/stop", "A run is paused or cancelled on its page, /runs/RUN.", "/runs"),
+        ("/api", "All requests that are possible: ", "/api/v1/openapi.json"),
+    ],
+)
+def test_an_unknown_path_leads_to_what_may_be_meant(
+    client: TestClient, path: str, sentence: str, link: str
+) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert sentence in answer.text.partition('"content"')[2]
+    assert f'<a href="{link}">' in answer.text.partition('"content"')[2]
+
+
 @pytest.mark.parametrize("path", ["/runs", "/static/app.css", "/nowhere", "/api/v1/nowhere"])
 def test_every_answer_has_the_headers(client: TestClient, path: str) -> None:
     answer = client.get(path)
