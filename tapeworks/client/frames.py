@@ -11,7 +11,7 @@ from tapeworks.plotting.hardest import RunImage, as_values, find_images
 from tapeworks.plotting.image_losses import By
 from tapeworks.plotting.kinds import check_iterations
 from tapeworks.storage.history import History
-from tapeworks.storage.records import ImageValues, RunRecord
+from tapeworks.storage.records import EvaluationRecord, ImageValues, IterationRecord, RunRecord
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -25,6 +25,23 @@ def make_frame(kind: type[Any], records: Iterable[Any]) -> DataFrame:
     frame = pandas.DataFrame([asdict(record) for record in records], columns=columns)
     # Without any accuracy its column is one of numbers all the same, of NaN.
     return frame.astype({name: float for name in columns if name == "accuracy"})
+
+
+def make_history_frame(
+    records: Iterable[IterationRecord], evaluations: Iterable[EvaluationRecord]
+) -> DataFrame:
+    """A row per iteration, with what was measured after it on held-out images, if anything was."""
+    import pandas
+
+    frame = make_frame(IterationRecord, records)
+    measured = {each.completed_iterations - 1: each for each in evaluations}
+    found = [measured.get(iteration) for iteration in frame["iteration"]]
+    place = frame.columns.get_loc("accuracy") + 1
+    for name in ("images", "accuracy", "loss"):
+        values = [None if one is None else getattr(one, name) for one in found]
+        kind = "Int64" if name == "images" else "float64"
+        frame.insert(place, f"test_{name}", pandas.Series(values, dtype=kind))
+    return frame
 
 
 def make_image_frame(values: ImageValues) -> DataFrame:

@@ -16,6 +16,7 @@ from tapeworks.client.calls import in_python_words
 from tapeworks.client.frames import (
     make_frame,
     make_hardest_frame,
+    make_history_frame,
     make_image_frame,
     make_prediction_frame,
 )
@@ -32,7 +33,6 @@ from tapeworks.storage.history import History
 from tapeworks.storage.records import (
     EvaluationRecord,
     EventRecord,
-    IterationRecord,
     LedgerRecord,
     RunRecord,
     RunStatus,
@@ -121,8 +121,12 @@ class Run:
     # Its history
 
     def history(self) -> DataFrame:
-        """A row per committed iteration: loss, accuracy, gradient norm, seconds, digests."""
-        return make_frame(IterationRecord, self._history.iterations(self.id))
+        """A row per committed iteration: loss, accuracy, gradient norm, seconds, digests.
+
+        `test_loss`, a sum over `test_images`, and `test_accuracy` are there where it was evaluated.
+        """
+        iterations = self._history.iterations(self.id)
+        return make_history_frame(iterations, self._history.evaluations(self.id))
 
     def ledger(self, iteration: int | None = None) -> DataFrame:
         """Return which worker computed which images, of one iteration or of all.

@@ -52,6 +52,7 @@ def _rows(history: History, run: RunRecord) -> list[dict[str, Any]]:
         held_out = {
             "test_loss": evaluation and evaluation.loss,
             "test_accuracy": evaluation and evaluation.accuracy,
+            "test_images": evaluation and evaluation.images,
         }
         rows.append(_insert_after("accuracy", row, held_out))
     return rows
@@ -79,7 +80,8 @@ def _parquet(rows: Iterable[dict[str, Any]]) -> bytes:
 
     file, table = io.BytesIO(), pyarrow.Table.from_pylist(rows)
     schema = table.schema
-    kinds = dict.fromkeys(NUMBERS, pyarrow.float64()) | {"run_name": pyarrow.string()}
+    kinds = dict.fromkeys(NUMBERS, pyarrow.float64())
+    kinds |= {"run_name": pyarrow.string(), "test_images": pyarrow.int64()}
     for name, kind in kinds.items():  # also where there is none
         schema = schema.set(schema.get_field_index(name), pyarrow.field(name, kind))
     parquet.write_table(table.cast(schema), file)

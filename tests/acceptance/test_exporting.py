@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
+import tapeworks
 from tapeworks.model import parameters
 from tapeworks.model.config import RunConfig
 from tapeworks.storage.history import History
@@ -75,6 +76,12 @@ def test_exported_parquet_has_the_types_of_the_history(
     [evaluation] = found.evaluations(trained["id"])
     assert [row["test_loss"] for row in rows] == [None] * 4 + [evaluation.loss]
     assert [row["test_accuracy"] for row in rows] == [None] * 4 + [evaluation.accuracy]
+    assert [row["test_images"] for row in rows] == [None] * 4 + [evaluation.images]
+    with tapeworks.connect() as client:
+        frame = client.run("first").history()
+    assert set(frame.columns) == {*rows[0], "run_id"} - {"run", "run_name"}
+    assert frame["test_loss"].tolist()[-1] == evaluation.loss
+    assert frame["test_images"].isna().tolist() == [True] * 4 + [False]
 
 
 def test_histories_of_several_runs_are_one_table(

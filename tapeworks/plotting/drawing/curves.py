@@ -62,22 +62,29 @@ def draw_curves(curves: Curves) -> Figure:
         _legend_beside(figure, curves, handles)
     else:
         plain(axes.set_title(curves.lines[0].label, loc="left"))
-        if kinds := _samples(curves.lines[0]):
+        if kinds := _samples(curves):
             axes.legend(list(kinds.values()), list(kinds), frameon=False)
     if note := _describe(curves):
         figure.supxlabel(note, fontsize="small", color="0.35")
     return figure
 
 
-def _samples(line: Line) -> dict[str, Line2D]:
+def _samples(curves: Curves) -> dict[str, Line2D]:
     """Samples of both kinds of images, if there are both, by what the legend says of them."""
+    line = curves.lines[0]
     if not line.evaluated:
         return {}
     colour, is_behind = COLOURS[0], _is_behind(line)
     held_out = _points([], [], colour, MARKERS[0], few=True)
     held_out.set(linestyle="solid" if is_behind else "none", color=colour, linewidth=1.6)
     training = Line2D([], [], color=colour, linewidth=1.6, alpha=PALE if is_behind else 1.0)
-    return {"held-out images": held_out, "training images": training}
+    return {_name_held_out(curves): held_out, "training images": training}
+
+
+def _name_held_out(curves: Curves) -> str:
+    """Call them scaled where their loss is drawn, which is stored as the sum over all of them."""
+    is_sum = curves.images is not None and curves.images > 1
+    return f"held-out images{f', scaled to {curves.images:,}' if is_sum else ''}"
 
 
 def _is_behind(line: Line) -> bool:
@@ -90,7 +97,7 @@ def _describe(curves: Curves) -> str:
     parts = []
     if len(curves.lines) > 1 and any(line.evaluated for line in curves.lines):
         pale = "; paler: training images" if any(map(_is_behind, curves.lines)) else ""
-        parts.append(f"with markers: held-out images{pale}")
+        parts.append(f"with markers: {_name_held_out(curves)}{pale}")
     if curves.smooth:
         beside = f"{curves.smooth} on either side" if curves.smooth > 1 else "its neighbours"
         parts.append(f"training images: each iteration averaged with {beside}")

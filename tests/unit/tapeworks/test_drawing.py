@@ -96,7 +96,7 @@ class TestCurves:
         one = line("one", evaluated_after=(1, 3), evaluated=(0.5, 0.25))
         for figure in (draw(curves(one)), draw(curves(one, line("other", (1.0,))))):
             told = f"{legend_texts(figure)[0]} {figure.get_supxlabel()}"
-            assert "held-out images" in told
+            assert "held-out images, scaled to " in told
             circles = [one for one in axes_of(figure).lines if one.get_marker() == "o"]
             assert [list(circles[0].get_xdata()), list(circles[0].get_ydata())] == [
                 [1, 3],
