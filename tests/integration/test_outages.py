@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
@@ -20,7 +21,7 @@ from tapeworks.scheduler.driving.service import serve
 from tapeworks.scheduler.errors import Unreleased
 from tapeworks.storage.connection import engines as engines_module
 from tapeworks.storage.connection.outages import translate_errors
-from tapeworks.storage.errors import StorageUnreachable
+from tapeworks.storage.errors import StorageRefused, StorageUnreachable
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunStatus
 from tests.support.commits import Moment
@@ -279,3 +280,14 @@ def test_a_full_disk_is_named_whatever_sqlite_says_of_it(
     ):
         raise failed
     assert "server" not in str(told.value)
+
+
+def test_a_missing_password_has_the_advice_of_a_wrong_one() -> None:
+    words = ("fe_sendauth: no password supplied", 'password authentication failed for user "ada"')
+    for told in words:
+        failed = OperationalError("SELECT 1", {}, psycopg.OperationalError(told))
+        with (
+            pytest.raises(StorageRefused, match="TAPEWORKS_DATABASE_PASSWORD_FILE"),
+            translate_errors("postgresql+psycopg://ada@host/tapeworks"),
+        ):
+            raise failed
