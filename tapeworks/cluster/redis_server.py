@@ -20,6 +20,7 @@ from urllib.parse import quote
 import psutil
 import tenacity
 
+from tapeworks.cluster.left_overs import PREFIX, SOCKET, name_own, remove_left_overs
 from tapeworks.errors import UsageError
 from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import Exchange
@@ -39,9 +40,6 @@ RESTART_SECONDS = 5.0
 
 #: Bytes of a socket's path: 108 on Linux, 104 on macOS, with a zero at the end.
 LONGEST_SOCKET_PATH = 103
-
-#: The socket in its directory.
-SOCKET = "redis.sock"
 
 #: Runs Redis as long as this process lives: `cat` ends when the other end of its input closes, be
 #: it by `stop` or because this process was killed. The directory, $0, goes with it then. When Redis
@@ -156,6 +154,7 @@ class RedisServer:
     def _configure(self, directory: Path, limits: str) -> Path:
         """Write the configuration: on the command line others would see the password."""
         _empty(directory)
+        name_own(directory)
         file = directory / "redis.conf"
         text = CONFIGURATION.format(
             socket=_quote(directory / SOCKET),
@@ -258,11 +257,12 @@ def _private_directory() -> tempfile.TemporaryDirectory[str]:
     for base in filter(None, bases):
         with suppress(OSError):
             made = tempfile.TemporaryDirectory(
-                prefix="tapeworks-redis-",
+                prefix=PREFIX,
                 dir=base,
                 ignore_cleanup_errors=True,  # what was computed with it has not failed
             )
             if _has_room(Path(made.name) / SOCKET):
+                remove_left_overs(Path(base))
                 return made
             made.cleanup()
     raise UsageError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 
 from tapeworks.doctor.database import (
     DATABASE,
@@ -22,7 +24,12 @@ from tapeworks.doctor.fleet import (
     read_registry,
     redis_skew,
 )
-from tapeworks.doctor.machine import check_data_sets, check_threads, check_variables
+from tapeworks.doctor.machine import (
+    check_data_sets,
+    check_left_overs,
+    check_threads,
+    check_variables,
+)
 from tapeworks.doctor.redis import (
     ACCESS,
     REDIS,
@@ -54,6 +61,7 @@ class Examination:
         yield from check_clocks(self._skews)
         yield from check_data_sets(self._environment)
         yield from check_threads(self._environment)
+        yield from check_left_overs(Path(tempfile.gettempdir()))
 
     def _redis(self) -> Iterator[Finding]:
         try:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tapeworks.doctor.findings import Finding, ok, problem, run_check, warning
+from tapeworks.cluster.left_overs import find_left_overs
+from tapeworks.doctor.findings import Finding, join_names, ok, problem, run_check, warning
 from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets.cifar10 import find_batches
@@ -37,6 +38,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP
 BIT_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
 DATA_SETS = "data set"
+LEFT_OVERS = "left over"
 
 
 def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -136,6 +138,14 @@ def _changing_bits(environment: Mapping[str, str]) -> Iterator[Finding]:
                 f"{name}={environment[name]} gives other bits than machines without it",
                 "Unset it, or set it alike on all machines: fingerprints must be equal.",
             )
+
+
+def check_left_overs(base: Path) -> Iterator[Finding]:
+    """Report directories of killed trainings, if there are any."""
+    if found := find_left_overs(base):
+        of = "a training that was" if len(found) == 1 else f"{len(found)} trainings that were"
+        names = join_names([str(one) for one in found])
+        yield ok(LEFT_OVERS, f"{names}: of {of} killed; the next train removes it all")
 
 
 def check_data_sets(environment: Mapping[str, str]) -> Iterator[Finding]:

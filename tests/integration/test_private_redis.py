@@ -15,8 +15,11 @@ import pytest
 import redis
 
 from tapeworks.cluster import redis_server
+from tapeworks.cluster.left_overs import find_left_overs
 from tapeworks.cluster.redis_server import RedisServer
+from tapeworks.doctor.machine import check_left_overs
 from tapeworks.errors import UsageError
+from tapeworks.storage.owners import current_owner
 from tapeworks.wire.errors import RedisUnreachable
 from tapeworks.wire.exchange import Exchange
 from tapeworks.workers.app import app
@@ -135,3 +138,35 @@ def test_a_directory_that_another_could_enter_is_not_used_for_a_new_start() -> N
             server._start()
         directory_of(server).chmod(0o700)
         assert server.revive()
+
+
+def test_the_directory_of_a_killed_training_is_removed_by_the_next_server(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    dead = f"{current_owner().rsplit(':', 2)[0]}:{2**22 + 1}:1/0"
+    for name, owner in {"dead": dead, "living": current_owner(), "elsewhere": "a:b:1:2/0"}.items():
+        place = temporary / f"tapeworks-redis-{name}"
+        place.mkdir(mode=0o700)
+        (place / "owner").write_text(owner)
+    (temporary / "tapeworks-redis-being-made").mkdir(mode=0o700)
+    [told] = check_left_overs(temporary)
+    assert told.found.startswith(f"{temporary}/tapeworks-redis-dead: of a training that was killed")
+    other = temporary / "tapeworks-redis-link"
+    other.symlink_to(temporary / "tapeworks-redis-dead")
+    with RedisServer() as server:
+        assert (directory_of(server) / "owner").read_text() == current_owner()
+        left = {one.name.removeprefix("tapeworks-redis-") for one in temporary.iterdir()}
+        assert left == {"living", "elsewhere", "being-made", "link", directory_of(server).name[16:]}
+
+
+def test_the_directory_of_a_server_that_answers_stays(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    with RedisServer() as server:
+        owner = directory_of(server) / "owner"
+        owner.write_text(f"{current_owner().rsplit(':', 2)[0]}:{2**22 + 1}:1/0")
+        assert find_left_overs(temporary) == []
+        psutil.Process(server.process_id).kill()
+        until(lambda: find_left_overs(temporary) != [], "nobody answers")
