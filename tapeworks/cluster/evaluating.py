@@ -29,7 +29,7 @@ def choose_images(run: RunRecord, test_images: int | None) -> RunConfig:
     config = restore_config(run.configuration)
     if not (config.test_images or test_images):
         raise UsageError(
-            f"Run {run.id} holds no images out; say how many to take with test_images."
+            f"Run {run.id} holds no images out; say how many to take with --test-images."
         )
     return config.replace(test_images=test_images or config.test_images)
 

@@ -6,14 +6,16 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tapeworks.places import find_places
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.records import RunRecord, resume_words
 from tapeworks.wire.addresses import without_password
 from tapeworks.wire.errors import WorkersError
-from tapeworks.wire.exchange import Exchange
-from tapeworks.wire.messages import SchedulerRecord
+
+if TYPE_CHECKING:
+    from tapeworks.wire.messages import SchedulerRecord
 
 #: Others that are named in a sentence.
 MOST_NAMED = 5
@@ -97,6 +99,8 @@ def _describe(database: Database) -> str | None:
         url = find_places().named_redis_url
         if url is None:
             return None
+        from tapeworks.wire.exchange import Exchange  # loads NumPy, which a watch needs not
+
         schedulers = Exchange(url, looks=True).list_visible_schedulers()
     except WorkersError as error:
         return f"Whether a scheduler serves this database is not known: {error}"

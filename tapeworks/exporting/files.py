@@ -42,7 +42,7 @@ def plan_export(
     """
     form = choose_form(output, asked)
     if choice.is_made and form in HISTORIES:
-        raise UsageError(f"after and best choose parameters. Received: the form {form}.")
+        raise UsageError(f"--after and --best choose parameters. Received: the form {form}.")
     _check_count(form, runs)
     if output is None:
         if form not in TEXTS:

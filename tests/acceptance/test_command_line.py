@@ -156,7 +156,7 @@ def test_show_tells_a_person_state_losses_and_digests(trained: dict[str, Any], c
         trained["parameters_digest"],
         trained["history_digest"],
         trained["fingerprint"],
-        "30 held-out images",
+        "held-out accuracy",
     ):
         assert words in shown
 
