@@ -18,7 +18,7 @@ from tapeworks.storage.errors import DatabaseMissing
 from tapeworks.storage.history import History
 
 #: The address of a web page without its scheme.
-_HOST_AND_PORT = re.compile(r"(\[[0-9a-f:]+\]|[\w.-]+):\d{1,5}(/[^/]*)?", re.IGNORECASE)
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-f:]+\]|[\w.-]+):\d{1,5}/?", re.IGNORECASE)
 
 
 def connect(

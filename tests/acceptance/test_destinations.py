@@ -78,7 +78,7 @@ def test_a_pipe_without_a_reader_is_waited_for_and_told(desk: Path) -> None:
     ) as exporting:
         assert exporting.stderr is not None
         assert exporting.stderr.readline() == f"Waiting for a reader of {desk / 'pipe.csv'}\n"
-        assert (desk / "pipe.csv").read_text().startswith("iteration,")
+        assert (desk / "pipe.csv").read_text().startswith("run,run_name,iteration,")
     assert exporting.returncode == 0
 
 
@@ -156,7 +156,7 @@ def test_links_in_a_loop_and_sockets_are_refused(desk: Path, call: Call) -> None
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind("socket")
         for output, words in {"loop": os.strerror(errno.ELOOP), "socket": "a socket"}.items():
-            called = call(f"export {DONE} --output {output}")
+            called = call(f"export {DONE} --to csv --output {output}")
             assert (called.code, len(called.err.splitlines())) == (2, 1)
             assert words in called.err
 

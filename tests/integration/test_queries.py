@@ -39,7 +39,7 @@ def test_a_view_says_the_same_on_both_databases(
     both = (filled_sqlite, filled_postgresql)
     here, there = (query(database, f"{sql} ORDER BY 1, 2, 3") for database in both)
     assert here.columns == COLUMNS[view]
-    assert here.rows
+    assert here.rows or view == "deletions"  # of runs that are gone
     assert_the_same(here, there)
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from tapeworks.cli.connection import find_own_places
+from tapeworks.cli.own_places import find_own_places
 from tapeworks.errors import ExitCode, Unfit
 from tapeworks.wire.errors import WorkersError
 from tapeworks.wire.exchange import Exchange

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from tapeworks.cli.completion import complete_run
-from tapeworks.cli.connection import find_own_places, open_history, open_or_make_history
+from tapeworks.cli.connection import open_history, open_or_make_history
 from tapeworks.cli.describe import as_json, evaluation_words, loss_words, run_values
 from tapeworks.cli.descriptions import with_name_options
 from tapeworks.cli.destinations import full_name, is_stdout
@@ -19,6 +19,7 @@ from tapeworks.cli.files import check_writable, write_file
 from tapeworks.cli.option_kinds import PathType, Whole
 from tapeworks.cli.options import Request, with_run_options
 from tapeworks.cli.output import put, say, succeeds, visible
+from tapeworks.cli.own_places import find_own_places
 from tapeworks.cli.picture_files import LOSS_CURVE, find_place
 from tapeworks.cluster.preparation import check_redis, choose_workers, find_resumable
 from tapeworks.cluster.session import Session

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import click
 
-from tapeworks.cli.connection import find_own_places
 from tapeworks.cli.option_kinds import PathType, Whole
 from tapeworks.cli.output import put, say
+from tapeworks.cli.own_places import find_own_places
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model.settings import HIGHEST_PORT
 from tapeworks.storage.connection.database import Database

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser
 
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
-from tapeworks.storage.tables import metadata
+from tapeworks.storage.tables import database_ids, metadata
 from tests.conftest import move_to
 from tests.support.postgres import named_database
 from tests.support.processes import Start, processes
@@ -75,7 +75,8 @@ def served_history(module_history: History, served: Served) -> Iterator[History]
     yield module_history
     with module_history.database.write() as connection:
         for table in reversed(metadata.sorted_tables):
-            connection.execute(table.delete())
+            if table is not database_ids:  # which a database gets once, with its tables
+                connection.execute(table.delete())
 
 
 @pytest.fixture(scope="module")
