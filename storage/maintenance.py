@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -147,15 +146,18 @@ class Latency:
     """The time that the database takes, in seconds."""
 
     read_seconds: float
-    commit_seconds: float | None  #: None: this user may only read
+    commit_seconds: float | None  #: None: not all that its owner may is possible
+    takes_nothing: bool = False  #: it is only read, whatever a user may
 
 
 def latency(database: Database) -> Latency:
     """Return how long a read and a commit take. What is written is what stands there already."""
     read_seconds = _fastest(lambda: _read_nothing(database))
-    commit_seconds = None
-    with suppress(DatabaseReadOnly, RightMissing):
+    try:
         commit_seconds = _fastest(database.check_writable)
+    except (DatabaseReadOnly, RightMissing) as refusal:
+        takes_nothing = isinstance(refusal, DatabaseReadOnly)
+        return Latency(read_seconds=read_seconds, commit_seconds=None, takes_nothing=takes_nothing)
     return Latency(read_seconds=read_seconds, commit_seconds=commit_seconds)
 
 

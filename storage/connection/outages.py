@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import make_url
 from sqlalchemy.exc import (
     DatabaseError,
     DataError,
@@ -181,13 +180,16 @@ def _ours(address: str, error: SQLAlchemyError) -> StorageError:
     return StorageError(f"The database {address} failed: {words}. {_remedy(words)}".rstrip(" ."))
 
 
+#: Before the path in the address of an SQLite file.
+SQLITE = "sqlite:///"
+
+
 def _explain_rest(address: str) -> str:
     """Name a full disk, which SQLite reports as an error of any kind."""
-    url = make_url(address)
-    if url.get_backend_name() != "sqlite":
+    if not address.startswith(SQLITE):
         return ELSE
     with suppress(OSError):
-        if shutil.disk_usage(Path(str(url.database)).parent).free < LEAST_ROOM_BYTES:
+        if shutil.disk_usage(Path(address.removeprefix(SQLITE)).parent).free < LEAST_ROOM_BYTES:
             return f"Its disk is full. {FULL}"
     return FILE_ELSE
 

@@ -104,7 +104,7 @@ def missing_finding(file: Path, address: str) -> Finding:
 def _usable(shown: str, taken: Latency, role: Role | None) -> Finding:
     """Report which commands the database serves; reading alone is enough for some."""
     reads = f"{taken.read_seconds * 1000:.1f}"
-    if taken.commit_seconds is None and role and role.may_write:
+    if taken.commit_seconds is None and not taken.takes_nothing and role and role.may_write:
         return ok(
             DATABASE,
             f"{shown}, reads in {reads} ms; the role {role.name} may submit, retry and change "
