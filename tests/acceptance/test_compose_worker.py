@@ -43,6 +43,7 @@ def start(authority: trustme.CA, tmp_path: Path) -> Iterator[Start]:
         stack.close()
 
 
+@pytest.mark.long
 def test_a_worker_of_another_machine_joins_a_redis_whose_certificate_it_knows_and_no_other(
     start: Start, authority: trustme.CA, tmp_path: Path
 ) -> None:

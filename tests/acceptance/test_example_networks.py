@@ -236,7 +236,7 @@ def test_the_regression_is_better_than_the_mean_of_all_targets(history: History)
     assert evaluation.loss / evaluation.images < 0.6 * float(np.square(scaled).mean())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_lenet_knows_98_of_100_digits_that_it_has_not_seen(
     history: History, mnist_dir: Path
 ) -> None:
