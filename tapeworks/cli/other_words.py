@@ -149,7 +149,7 @@ def explain(error: click.ClickException) -> str:
 
 
 def _advise(error: click.ClickException) -> str:
-    """What to type instead of a missing argument, or of one too many."""
+    """Return what to type instead of a missing argument, or of one too many."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None:
         return ""

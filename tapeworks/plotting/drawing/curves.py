@@ -156,7 +156,7 @@ def _draw(axes: Axes, line: Line, colour: str, dashes: Any, marker: str) -> Line
 
 
 def _sample(line: Line, style: dict[str, Any], marker: str) -> Line2D:
-    """What the legend shows of a run: the look of its held-out images, or of its training ones."""
+    """Return the look of a run in the legend: of its held-out images, or of its training ones."""
     sample = Line2D([], [], **style)
     if line.evaluated:
         points = _points([], [], style["color"], marker, few=True)
