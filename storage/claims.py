@@ -34,6 +34,10 @@ from tapeworks.storage.tables import runs
 #: longer was written by a clock that was fast and has been put right; it holds nobody back.
 LONGEST_LEASE = timedelta(seconds=120)
 
+#: Columns of a run that nobody drives, and of one of which nothing is wanted either.
+_NOBODY = {"owner": None, "lease_until": None}
+_LEFT = _NOBODY | {"request": None, "request_reason": None}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bid:
@@ -215,12 +219,8 @@ def stop(
     values = {
         "status": status,
         "reason": reason,
-        "request": None,
-        "request_reason": None,
-        "owner": None,
-        "lease_until": None,
         "ended_at": now if status.is_finished else None,
-    }
+    } | _LEFT
     connection.execute(update(runs).where(runs.c.id == run.id).values(values))
     note(connection, run.id, now, status.value, _describe(run, status, reason), actor)
 
@@ -233,8 +233,7 @@ def _describe(run: RunRecord, status: RunStatus, reason: str | None) -> str:
 def _queue_again(connection: Connection, run: RunRecord, now: datetime) -> RunRecord:
     done = iteration_count(run.completed_iterations)
     waiting = {"status": RunStatus.QUEUED, "reason": abandoned_words(run)}
-    statement = update(runs).where(runs.c.id == run.id)
-    connection.execute(statement.values(waiting | {"owner": None, "lease_until": None}))
+    connection.execute(update(runs).where(runs.c.id == run.id).values(waiting | _NOBODY))
     message = f"{name_owner(run.owner)} ended unexpectedly after {done}"
     note(connection, run.id, now, "abandoned", message)
     return run_by_id(connection, run.id)
@@ -343,9 +342,8 @@ def _give_up(
         stop(connection, left, now, wish, left.request_reason)
         return
     ended_at = now if status.is_finished else None
-    values = {"reason": reason, "owner": None, "lease_until": None, "ended_at": ended_at}
-    done = {"request": None, "request_reason": None}
-    run = hold(connection, claim, status=status, **values, **done)
+    values = {"status": status, "reason": reason, "ended_at": ended_at}
+    run = hold(connection, claim, **values, **_LEFT)
     note(connection, run.id, now, status.value, _describe(run, status, reason))
 
 
