@@ -10,7 +10,7 @@ import sys
 if __name__ == "__main__" and not sys.flags.safe_path and not __file__.startswith(sys.path[0]):
     del sys.path[0]  # `python -m`: nothing in the working directory is meant for us
 
-from tapeworks.cli.interrupts import ending_at_once
+from tapeworks.cli.interrupts import ending_at_once, noting_interrupts
 
 with ending_at_once():  # while nothing has begun
     import errno
@@ -23,6 +23,7 @@ with ending_at_once():  # while nothing has begun
     from tapeworks.cli.output import say
     from tapeworks.errors import EXPECTED, ExitCode, exit_code
     from tapeworks.model.hash_order import fix_hash_order
+    from tapeworks.scheduler.errors import Interrupted
     from tapeworks.workers.foreign import hide_foreign
     from tapeworks.workers.streams import secure_streams
 
@@ -85,21 +86,30 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; every expected error is one sentence on stderr."""
-    try:
-        with hide_foreign(os.environ) as ignored:
+    with noting_interrupts() as interrupted, hide_foreign(os.environ) as ignored:
+        try:
             code = cli(args=arguments, prog_name="tapeworks", standalone_mode=False, obj=ignored)
-        return int(code or ExitCode.DONE)
-    except (click.Abort, KeyboardInterrupt):
-        return _report("interrupted", ExitCode.INTERRUPTED)
-    except click.exceptions.NoArgsIsHelpError as error:
+            return int(code or ExitCode.DONE)
+        except (click.Abort, KeyboardInterrupt):
+            return _report("interrupted", ExitCode.INTERRUPTED)
+        except Exception as error:  # noqa: BLE001 - what is not expected is raised again
+            if interrupted.is_set() and not isinstance(error, Interrupted):
+                return _report("interrupted", ExitCode.INTERRUPTED)
+            return _tell(error)
+
+
+def _tell(error: Exception) -> int:
+    """Report an expected error; raise any other, which is a defect."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
         print(error.ctx.get_help() if error.ctx else error, file=sys.stderr)  # noqa: T201
         return ExitCode.WRONG_USAGE
-    except click.ClickException as error:
+    if isinstance(error, click.ClickException):
         from tapeworks.cli.other_words import explain  # needed for a mistake alone
 
         return _report(explain(error), ExitCode.WRONG_USAGE)
-    except EXPECTED as error:
+    if isinstance(error, EXPECTED):
         return _report(str(error), exit_code(error))
+    raise error
 
 
 def _report(sentence: str, code: ExitCode) -> int:

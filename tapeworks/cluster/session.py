@@ -39,6 +39,9 @@ DRAINING = "Stopping after this iteration"
 #: The same where there is nothing to be finished.
 IDLE = "Stopping"
 
+#: The reason of what was stopped while it was prepared.
+NOT_BEGUN = "Interrupted before the first iteration."
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Means:
@@ -111,7 +114,7 @@ class Session:
                 ) as means,
             ):
                 if control.draining:
-                    raise Interrupted("Interrupted before the first iteration.")
+                    raise Interrupted(NOT_BEGUN)
                 driving.set()
                 return self._drive(run, config, data, means)
         except Unreleased as error:
@@ -212,7 +215,8 @@ def means_for(
 def _preparing(control: Control) -> Iterator[None]:
     """Raise `Interrupted` at the first Ctrl-C: nothing has begun that would have to be finished.
 
-    Loading a library takes many seconds, and looks at no control meanwhile.
+    Loading a library takes many seconds, and looks at no control meanwhile. Compiled code may turn
+    the interrupt into an error of its own, or lose it.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -227,8 +231,10 @@ def _preparing(control: Control) -> Iterator[None]:
         signal.signal(number, handle)
     try:
         yield
-    except KeyboardInterrupt as error:
-        raise Interrupted("Interrupted before the first iteration.") from error
+    except (KeyboardInterrupt, Exception) as error:
+        if not control.draining:
+            raise
+        raise Interrupted(NOT_BEGUN) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -251,7 +257,8 @@ def interruptible(
 
     def handle(number: int, _: FrameType | None) -> None:
         if control.draining:
-            signal.signal(number, signal.default_int_handler)
+            outer = previous[signal.SIGINT]
+            signal.signal(number, outer if callable(outer) else signal.default_int_handler)
         else:
             tell(f"{draining}; once more to stop at once" if is_busy() else IDLE)
         control.interrupt()

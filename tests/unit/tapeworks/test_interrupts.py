@@ -1,0 +1,127 @@
+"""Ctrl-C in code that turns `KeyboardInterrupt` into an error of its own, as TensorFlow does."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import click
+import pytest
+
+from tapeworks import __main__ as command_line
+from tapeworks.cli.interrupts import noting_interrupts
+from tapeworks.cluster.session import Onlooker, interruptible, means_for
+from tapeworks.errors import ExitCode
+from tapeworks.model.config import RunConfig
+from tapeworks.scheduler.dispatch.local import LocalDispatcher
+from tapeworks.scheduler.driving.keeper import Control
+from tapeworks.scheduler.errors import Interrupted
+from tests.support.training import database, submitted
+
+
+def turn_into_another_error() -> None:
+    """Be interrupted as in compiled code that calls Python."""
+    with suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    raise SystemError("a result with an exception set")
+
+
+def test_an_interrupt_is_noted_and_raised_and_its_handler_taken_away() -> None:
+    with noting_interrupts() as noted:
+        assert not noted.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert noted.is_set()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_ignored_interrupt_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with noting_interrupts() as noted:
+            signal.raise_signal(signal.SIGINT)
+        assert not noted.is_set()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [(SystemError, "interrupted"), (Interrupted, "2 iterations are kept")],
+)
+def test_an_error_after_an_interrupt_is_the_interrupt(
+    kind: type[Exception],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @click.command
+    def command() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise kind("2 iterations are kept")
+
+    monkeypatch.setattr(command_line, "cli", command)
+    assert command_line.run([]) == ExitCode.INTERRUPTED
+    assert capsys.readouterr().err == f"tapeworks: {told}\n"
+
+
+def test_a_defect_without_an_interrupt_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command
+    def command() -> None:
+        raise SystemError("a defect")
+
+    monkeypatch.setattr(command_line, "cli", command)
+    with pytest.raises(SystemError, match="a defect"):
+        command_line.run([])
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["another error", "lost"])
+def test_an_interrupt_while_a_library_is_loaded_ends_the_preparation(
+    ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_: LocalDispatcher) -> None:
+        if ends:
+            turn_into_another_error()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(LocalDispatcher, "load", load)
+    config = RunConfig(dataset="digits", images=4, iterations=1)
+    run, control = submitted(database(tmp_path), config), Control()
+    with (
+        pytest.raises(Interrupted),
+        interruptible(control, "Stopping"),
+        means_for(run, config, None, 0, None, control) as means,
+    ):
+        Onlooker(means=means, control=control, tell=print, stopped="stopped").tick()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_error_without_an_interrupt_ends_the_preparation_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_: LocalDispatcher) -> None:
+        raise SystemError("a defect")
+
+    monkeypatch.setattr(LocalDispatcher, "load", load)
+    config = RunConfig(dataset="digits", images=4, iterations=1)
+    run, control = submitted(database(tmp_path), config), Control()
+    with (
+        pytest.raises(SystemError, match="a defect"),
+        interruptible(control, "Stopping"),
+        means_for(run, config, None, 0, None, control),
+    ):
+        raise AssertionError("It was prepared.")
+
+
+def test_a_third_interrupt_is_noted(capfd: pytest.CaptureFixture[str]) -> None:
+    with noting_interrupts() as noted, interruptible(Control(), "Stopping"):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert not noted.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert noted.is_set()
+    assert "once more to stop at once" in capfd.readouterr().err
