@@ -136,6 +136,8 @@ _EXPECTED = {
     "int_parsing": "a whole number",
     "int_parsing_size": "a whole number",
     "int_type": "a whole number",
+    "json_invalid": "settings as JSON ({error})",
+    "json_type": "settings as a text of JSON",
     "less_than_equal": "{le} or less",
     "list_type": "a list, such as 3,6",
     "literal_error": "{expected}",

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Never, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from tapeworks.model.errors import ConfigurationError
+from tapeworks.model.given_settings import sentence
 from tapeworks.model.other_names import nearest_setting
 
 
@@ -23,6 +24,14 @@ class Immutable(BaseModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As `replace`, in pydantic's words."""
         return self.replace(**update) if update else super().model_copy(deep=deep)
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """As pydantic's; raises `ConfigurationError`, also for what is no JSON."""
+        try:
+            return super().model_validate_json(json_data, **options)
+        except ValidationError as error:
+            raise ConfigurationError(sentence(error)) from None
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         """Yield the settings that differ from their defaults, as they may be given again."""

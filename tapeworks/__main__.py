@@ -20,7 +20,7 @@ with ending_at_once():  # while nothing has begun
     import click
 
     from tapeworks.cli.commands import COMMANDS
-    from tapeworks.cli.output import say
+    from tapeworks.cli.outputs.printing import say
     from tapeworks.errors import EXPECTED, ExitCode, exit_code
     from tapeworks.model.hash_order import fix_hash_order
     from tapeworks.scheduler.errors import Interrupted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tapeworks.cli.output import say
+from tapeworks.cli.outputs.printing import say
 from tapeworks.cli.own_places import find_own_places
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History

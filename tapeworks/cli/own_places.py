@@ -6,7 +6,7 @@ import os
 
 import click
 
-from tapeworks.cli.output import say
+from tapeworks.cli.outputs.printing import say
 from tapeworks.model.settings import find_unread
 from tapeworks.places import Places, find_places
 

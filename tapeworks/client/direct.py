@@ -14,7 +14,7 @@ from tapeworks.cli.given import Tags
 from tapeworks.client.calls import with_known_arguments
 from tapeworks.client.runs import Run
 from tapeworks.client.training import Training, ensure_database
-from tapeworks.cluster.program_progress import choose_display
+from tapeworks.cluster.watching.program_progress import choose_display
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.queueing import check_queued

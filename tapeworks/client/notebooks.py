@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from tapeworks.cli.describe import loss_words
+from tapeworks.cli.outputs.describe import loss_words
 from tapeworks.storage.records import RunRecord
 
 #: Characters of a text that a cell shows; a reason may have thousands.

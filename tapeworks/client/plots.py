@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from tapeworks.cli import given
-from tapeworks.cli.files import check_writable, write_file
+from tapeworks.cli.outputs.files import check_writable, write_file
 from tapeworks.errors import InvalidValue
 from tapeworks.plotting.image_losses import By
 from tapeworks.plotting.kinds import Content, Kind, Wanted, content, picture, picture_format

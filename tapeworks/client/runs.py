@@ -24,7 +24,7 @@ from tapeworks.client.notebooks import run_html
 from tapeworks.client.plots import Picture, PlotOptions, draw, read_by
 from tapeworks.client.trained import Images, Trained, read_choice
 from tapeworks.client.waiting import LOOK_SECONDS, follow, is_over
-from tapeworks.cluster.program_progress import choose_display
+from tapeworks.cluster.watching.program_progress import choose_display
 from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.parameters import Arrays, from_bytes
 from tapeworks.scheduler.submission import retry

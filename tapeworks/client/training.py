@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tapeworks.client.waiting import LOOK_SECONDS, Follower, follow
 from tapeworks.cluster.apart import Apart, work_apart
 from tapeworks.cluster.preparation import check_redis, choose_workers, find_resumable
-from tapeworks.cluster.program_progress import Display
 from tapeworks.cluster.session import DRAINING
+from tapeworks.cluster.watching.program_progress import Display
 from tapeworks.model.config import RunConfig, run_config
 from tapeworks.places import find_places
 from tapeworks.scheduler.errors import Interrupted

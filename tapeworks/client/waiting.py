@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tapeworks.cluster.program_progress import Display
-from tapeworks.cluster.progress import Progress
-from tapeworks.cluster.serving import describe_waiting
+from tapeworks.cluster.watching.program_progress import Display
+from tapeworks.cluster.watching.progress import Progress
+from tapeworks.cluster.watching.serving import describe_waiting
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunStatus
 

@@ -24,12 +24,12 @@ from pydantic import TypeAdapter
 
 from tapeworks import prediction
 from tapeworks.cli.choices import parameters_of
-from tapeworks.cli.describe import as_json
+from tapeworks.cli.outputs.describe import as_json
 from tapeworks.cluster import evaluating
 from tapeworks.cluster.apart import PARAMETERS_FILE
-from tapeworks.cluster.program_progress import SilentBar
-from tapeworks.cluster.progress import Progress
 from tapeworks.cluster.session import Session
+from tapeworks.cluster.watching.program_progress import SilentBar
+from tapeworks.cluster.watching.progress import Progress
 from tapeworks.errors import EXPECTED
 from tapeworks.exporting.files import write_network
 from tapeworks.exporting.forms import Form

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tapeworks.cli.choices import parameters_of
-from tapeworks.cli.output import say
+from tapeworks.cli.outputs.printing import say
 from tapeworks.cluster.session import Onlooker, interruptible, means_for
 from tapeworks.errors import UsageError
 from tapeworks.model import datasets

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from tapeworks.cli.output import say
+from tapeworks.cli.outputs.printing import say
 from tapeworks.cluster.embedded import start_cluster
-from tapeworks.cluster.progress import Progress
+from tapeworks.cluster.watching.progress import Progress
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets import Split
 from tapeworks.model.networks.own.allowed import allow

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tapeworks.cli.output import say
+from tapeworks.cli.outputs.printing import say
 
 #: Seconds that the page has to end in: somewhat more than its requests have.
 END_SECONDS = 8.0

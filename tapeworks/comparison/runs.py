@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tapeworks.cli.describe import spread_options
+from tapeworks.cli.outputs.describe import spread_options
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.replay.differences import image_values_differences
 from tapeworks.storage.history import History

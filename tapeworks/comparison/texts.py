@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Container, Sequence
 
-from tapeworks.cli.describe import setting_text, share_text
-from tapeworks.cli.output import table_width
+from tapeworks.cli.outputs.describe import setting_text, share_text
+from tapeworks.cli.outputs.printing import table_width
 from tapeworks.comparison.runs import (
     Contender,
     Pair,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from tapeworks.cli.describe import size
-from tapeworks.cluster.serving import Serving, name_served
+from tapeworks.cli.outputs.describe import size
+from tapeworks.cluster.watching.serving import Serving, name_served
 from tapeworks.doctor.findings import Finding, Level, join_names, ok, problem, warning
 from tapeworks.doctor.fleet import SCHEDULERS, Seen
 from tapeworks.errors import ExitCode

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-from tapeworks.cli.describe import size
+from tapeworks.cli.outputs.describe import size
 from tapeworks.cluster.redis_rights import missing_rights, user_of
 from tapeworks.doctor.findings import Finding, Level, ok, problem, warning
 from tapeworks.errors import ExitCode, exit_code

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from tapeworks.cli.choices import Choice
-from tapeworks.cli.describe import as_json, run_values
-from tapeworks.cli.listings import harmless
+from tapeworks.cli.outputs.describe import as_json, run_values
+from tapeworks.cli.outputs.listings import harmless
 from tapeworks.errors import UsageError
 from tapeworks.exporting.forms import Form
 from tapeworks.storage.history import History

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tapeworks.cli.choices import NEWEST, Choice, parameters_of
-from tapeworks.cli.files import check_directory_writable, check_writable, write_file, write_whole
+from tapeworks.cli.outputs.files import (
+    check_directory_writable,
+    check_writable,
+    write_file,
+    write_whole,
+)
 from tapeworks.errors import UsageError
 from tapeworks.exporting.contents import export_content
 from tapeworks.exporting.forms import HISTORIES, NETWORKS, TEXTS, Form, choose_form

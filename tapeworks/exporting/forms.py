@@ -6,7 +6,7 @@ import os
 from enum import StrEnum
 from pathlib import Path
 
-from tapeworks.cli.destinations import is_stream
+from tapeworks.cli.outputs.destinations import is_stream
 from tapeworks.errors import UsageError
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeworks.cli.describe import setting_text
+from tapeworks.cli.outputs.describe import setting_text
 from tapeworks.comparison.runs import differing_settings, settings_of
 from tapeworks.comparison.texts import describe_settings
 from tapeworks.errors import UsageError

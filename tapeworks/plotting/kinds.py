@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from tapeworks.cli.destinations import is_stream
+from tapeworks.cli.outputs.destinations import is_stream
 from tapeworks.errors import UsageError
 from tapeworks.plotting.arranging import Arrangement
 from tapeworks.plotting.curves import Curves, Measure, curves

@@ -7,7 +7,7 @@ from matplotlib.axis import Axis
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from tapeworks.cli.output import visible
+from tapeworks.cli.outputs.printing import visible
 
 #: Of Okabe and Ito, without yellow: told apart by nearly everybody, and on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

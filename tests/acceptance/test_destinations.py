@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.cli.delivery import deliver_file
-from tapeworks.cli.files import check_writable, write_file
+from tapeworks.cli.outputs.delivery import deliver_file
+from tapeworks.cli.outputs.files import check_writable, write_file
 from tests.support.calls import Call
 from tests.support.desk import DONE
 from tests.support.processes import ROOT
@@ -276,7 +276,9 @@ def mounting(script: str, directory: Path, *arguments: str) -> subprocess.Comple
 #: Writes a file and a directory, a second time over the first one.
 MOUNTED = """
 from pathlib import Path
-from tapeworks.cli.files import check_directory_writable, check_writable, write_file, write_whole
+from tapeworks.cli.outputs.files import (
+    check_directory_writable, check_writable, write_file, write_whole,
+)
 check_writable(Path("inside.csv"))
 write_file(Path("inside.csv"), b"new")
 for entry in ("old", "mark"):

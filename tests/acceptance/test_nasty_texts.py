@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 import pytest
 from markdown_it import MarkdownIt
 
-from tapeworks.cli.output import visible
-from tapeworks.cluster.progress import Progress
+from tapeworks.cli.outputs.printing import visible
 from tapeworks.cluster.redis_server import RedisServer
+from tapeworks.cluster.watching.progress import Progress
 from tapeworks.storage.history import History
 from tapeworks.wire.exchange import Exchange
 from tapeworks.wire.messages import WorkerRecord

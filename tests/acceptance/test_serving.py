@@ -84,7 +84,7 @@ def test_who_follows_runs_is_told_when_that_changes_and_redis_is_asked_now_and_t
         lambda: run_command(["cancel", *runs.split()]),
     ]
     changes = iter(turns)
-    monkeypatch.setattr("tapeworks.cluster.serving.ASK_SECONDS", seconds)
+    monkeypatch.setattr("tapeworks.cluster.watching.serving.ASK_SECONDS", seconds)
     monkeypatch.setattr("tapeworks.cli.commands.watch.is_unread", lambda _: False)
     monkeypatch.setattr("tapeworks.cli.commands.watch.time.sleep", lambda _: next(changes)())
     watched = call(f"watch {runs}")

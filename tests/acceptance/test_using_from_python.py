@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import tapeworks
-from tapeworks.cli.describe import as_json
+from tapeworks.cli.outputs.describe import as_json
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
 from tapeworks.storage.history import History

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tapeworks.cli.files import check_directory_writable
+from tapeworks.cli.outputs.files import check_directory_writable
 from tapeworks.errors import UsageError
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.dispatch.local import LocalDispatcher

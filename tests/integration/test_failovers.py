@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, delete, text, update
 from sqlalchemy.pool import QueuePool
 
 from tapeworks.cli.commands.scheduler import take_runs
-from tapeworks.cluster.progress import Progress
+from tapeworks.cluster.watching.progress import Progress
 from tapeworks.errors import ExitCode, exit_code
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.driving.service import serve

@@ -16,11 +16,11 @@ import click
 
 from tapeworks.cli.choices import Moment
 from tapeworks.cli.connection import describe_new, open_history
-from tapeworks.cli.delivery import deliver_file
-from tapeworks.cli.describe import as_json, size
-from tapeworks.cli.files import check_writable, put_path, write_whole
 from tapeworks.cli.option_kinds import PathType
-from tapeworks.cli.output import put, put_table, say
+from tapeworks.cli.outputs.delivery import deliver_file
+from tapeworks.cli.outputs.describe import as_json, size
+from tapeworks.cli.outputs.files import check_writable, put_path, write_whole
+from tapeworks.cli.outputs.printing import put, put_table, say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.storage.connection.sqlite_access import is_missing
 from tapeworks.storage.maintenance import Pruned, prune, table_sizes

@@ -13,9 +13,9 @@ import click
 
 from tapeworks.cli.completion import complete_run_or_grid, complete_tag, complete_tag_key
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.describe import as_json, submitter_text
 from tapeworks.cli.descriptions import pairs, priority_type
-from tapeworks.cli.output import put, put_lines, say
+from tapeworks.cli.outputs.describe import as_json, submitter_text
+from tapeworks.cli.outputs.printing import put, put_lines, say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.storage.actors import own_actor
 from tapeworks.storage.errors import RunNotFound, StateConflict

@@ -12,11 +12,11 @@ import click
 
 from tapeworks.cli.completion import complete_run_or_grid
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.describe import as_json
-from tapeworks.cli.destinations import full_name, is_stdout
-from tapeworks.cli.files import check_writable, write_file
 from tapeworks.cli.option_kinds import PathType, Whole
-from tapeworks.cli.output import put, put_lines, put_table, say
+from tapeworks.cli.outputs.describe import as_json
+from tapeworks.cli.outputs.destinations import full_name, is_stdout
+from tapeworks.cli.outputs.files import check_writable, write_file
+from tapeworks.cli.outputs.printing import put, put_lines, put_table, say
 from tapeworks.comparison.runs import (
     Contender,
     Pair,

@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 import click
 
-from tapeworks.cli.describe import as_json
-from tapeworks.cli.output import put, visible
+from tapeworks.cli.outputs.describe import as_json
+from tapeworks.cli.outputs.printing import put, visible
 from tapeworks.doctor.examination import Examination
 from tapeworks.doctor.findings import Finding, Level
 from tapeworks.errors import ExitCode

@@ -9,9 +9,9 @@ import click
 from tapeworks.cli.choices import Choice, with_choice
 from tapeworks.cli.completion import complete_run_or_grid
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.files import put_path
 from tapeworks.cli.option_kinds import WrittenPath
-from tapeworks.cli.output import put, say
+from tapeworks.cli.outputs.files import put_path
+from tapeworks.cli.outputs.printing import put, say
 from tapeworks.errors import ExitCode
 from tapeworks.exporting.files import Export, plan_export, write_export
 from tapeworks.exporting.forms import HISTORIES, NETWORKS, Form

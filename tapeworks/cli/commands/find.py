@@ -15,9 +15,10 @@ import click
 from tapeworks.cli.choices import Moment
 from tapeworks.cli.completion import complete_column, complete_columns, complete_tag
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.describe import clock, share_text, short_reason
 from tapeworks.cli.descriptions import pairs
-from tapeworks.cli.listings import (
+from tapeworks.cli.option_kinds import Number, PathType, Status, Whole
+from tapeworks.cli.outputs.describe import clock, share_text, short_reason
+from tapeworks.cli.outputs.listings import (
     Form,
     cell_text,
     drop_settings,
@@ -25,8 +26,7 @@ from tapeworks.cli.listings import (
     put_listing,
     with_form_options,
 )
-from tapeworks.cli.option_kinds import Number, PathType, Status, Whole
-from tapeworks.cli.output import put_table, say
+from tapeworks.cli.outputs.printing import put_table, say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.storage.actors import own_actor
 from tapeworks.storage.queries.differing import is_setting, keep_differing

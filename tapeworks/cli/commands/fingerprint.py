@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from tapeworks.cli.describe import as_json
-from tapeworks.cli.output import put, put_table, say
+from tapeworks.cli.outputs.describe import as_json
+from tapeworks.cli.outputs.printing import put, put_table, say
 from tapeworks.errors import ExitCode
 from tapeworks.wire.versions import tapeworks_version
 from tapeworks.workers.stages import Stage

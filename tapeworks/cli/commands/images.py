@@ -8,10 +8,10 @@ import click
 
 from tapeworks.cli.commands.show import run_argument
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.files import check_writable, write_file
-from tapeworks.cli.listings import Form, put_listing, with_form_options
 from tapeworks.cli.option_kinds import PathType, Whole
-from tapeworks.cli.output import say
+from tapeworks.cli.outputs.files import check_writable, write_file
+from tapeworks.cli.outputs.listings import Form, put_listing, with_form_options
+from tapeworks.cli.outputs.printing import say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.plotting.hardest import (
     MOST_IMAGES,

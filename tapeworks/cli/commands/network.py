@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from tapeworks.cli.describe import as_json, setting_text, size
 from tapeworks.cli.option_kinds import PathType
 from tapeworks.cli.options import Request, with_options_of
-from tapeworks.cli.output import put, say, visible
+from tapeworks.cli.outputs.describe import as_json, setting_text, size
+from tapeworks.cli.outputs.printing import put, say, visible
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model import datasets, parameters
 from tapeworks.model import update as optimizers

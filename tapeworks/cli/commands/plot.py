@@ -10,11 +10,11 @@ import click
 
 from tapeworks.cli.completion import complete_run_or_grid, complete_setting_name
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.describe import as_json
-from tapeworks.cli.files import check_writable, put_path, write_file
 from tapeworks.cli.option_kinds import PathType, Whole
-from tapeworks.cli.output import put, say
-from tapeworks.cli.picture_files import LOSS_CURVE, find_place
+from tapeworks.cli.outputs.describe import as_json
+from tapeworks.cli.outputs.files import check_writable, put_path, write_file
+from tapeworks.cli.outputs.picture_files import LOSS_CURVE, find_place
+from tapeworks.cli.outputs.printing import put, say
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.plotting.hardest import MOST_IMAGES, SHEET
 from tapeworks.plotting.image_losses import By

@@ -9,11 +9,11 @@ import click
 
 from tapeworks.cli.commands.show import run_argument
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.describe import as_json
 from tapeworks.cli.option_kinds import Whole
-from tapeworks.cli.output import put, say
-from tapeworks.cluster.progress import Progress
+from tapeworks.cli.outputs.describe import as_json
+from tapeworks.cli.outputs.printing import put, say
 from tapeworks.cluster.session import Onlooker, interruptible, means_for
+from tapeworks.cluster.watching.progress import Progress
 from tapeworks.errors import ExitCode
 from tapeworks.scheduler.driving.driver import find_source
 from tapeworks.scheduler.driving.keeper import Control

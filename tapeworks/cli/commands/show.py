@@ -8,8 +8,8 @@ import click
 
 from tapeworks.cli.completion import complete_run
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.describe import as_json, clock, run_lines, run_values
-from tapeworks.cli.output import put, put_lines, put_table
+from tapeworks.cli.outputs.describe import as_json, clock, run_lines, run_values
+from tapeworks.cli.outputs.printing import put, put_lines, put_table
 from tapeworks.errors import ExitCode, UsageError
 
 #: The argument that names a run: an id, a unique prefix of one, or a name.

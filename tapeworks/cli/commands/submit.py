@@ -11,12 +11,12 @@ from tapeworks.cli.commands.show import run_argument
 from tapeworks.cli.commands.watch import watch, watch_several
 from tapeworks.cli.completion import complete_setting
 from tapeworks.cli.connection import open_history, open_or_make_history
-from tapeworks.cli.describe import as_json, run_values
 from tapeworks.cli.descriptions import parse_grid, parse_settings, with_queue_options
 from tapeworks.cli.option_kinds import Whole
 from tapeworks.cli.options import Request, with_run_options
-from tapeworks.cli.output import put, say
-from tapeworks.cluster.serving import describe_unserved
+from tapeworks.cli.outputs.describe import as_json, run_values
+from tapeworks.cli.outputs.printing import put, say
+from tapeworks.cluster.watching.serving import describe_unserved
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.places import find_places
 from tapeworks.scheduler.footprint import describe_footprint

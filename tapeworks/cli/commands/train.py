@@ -12,15 +12,15 @@ import click
 
 from tapeworks.cli.completion import complete_run
 from tapeworks.cli.connection import open_history, open_or_make_history
-from tapeworks.cli.describe import as_json, evaluation_words, loss_words, run_values
 from tapeworks.cli.descriptions import with_name_options
-from tapeworks.cli.destinations import full_name, is_stdout
-from tapeworks.cli.files import check_writable, write_file
 from tapeworks.cli.option_kinds import PathType, Whole
 from tapeworks.cli.options import Request, with_run_options
-from tapeworks.cli.output import put, say, succeeds, visible
+from tapeworks.cli.outputs.describe import as_json, evaluation_words, loss_words, run_values
+from tapeworks.cli.outputs.destinations import full_name, is_stdout
+from tapeworks.cli.outputs.files import check_writable, write_file
+from tapeworks.cli.outputs.picture_files import LOSS_CURVE, find_place
+from tapeworks.cli.outputs.printing import put, say, succeeds, visible
 from tapeworks.cli.own_places import find_own_places
-from tapeworks.cli.picture_files import LOSS_CURVE, find_place
 from tapeworks.cluster.preparation import check_redis, choose_workers, find_resumable
 from tapeworks.cluster.session import Session
 from tapeworks.cluster.web_page import web_page

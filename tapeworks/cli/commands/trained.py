@@ -10,9 +10,9 @@ import click
 from tapeworks.cli.choices import Choice, parameters_of, with_choice
 from tapeworks.cli.commands.show import run_argument
 from tapeworks.cli.connection import open_history
-from tapeworks.cli.describe import as_json
 from tapeworks.cli.option_kinds import PathType, Whole
-from tapeworks.cli.output import put, put_table, say
+from tapeworks.cli.outputs.describe import as_json
+from tapeworks.cli.outputs.printing import put, put_table, say
 from tapeworks.cluster.evaluating import choose_images, evaluate
 from tapeworks.errors import ExitCode
 from tapeworks.model.config import RunConfig, restore_config

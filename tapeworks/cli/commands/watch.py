@@ -12,9 +12,9 @@ import click
 from tapeworks.cli.completion import complete_run_or_grid, complete_tag
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.descriptions import pairs
-from tapeworks.cli.output import say
-from tapeworks.cluster.progress import NEWEST, Progress
-from tapeworks.cluster.serving import Waiting, describe_waiting
+from tapeworks.cli.outputs.printing import say
+from tapeworks.cluster.watching.progress import NEWEST, Progress
+from tapeworks.cluster.watching.serving import Waiting, describe_waiting
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.storage.actors import own_actor
 from tapeworks.storage.errors import NotFound
@@ -84,8 +84,8 @@ def watch_several(history: History, list_ids: Callable[[], list[str]]) -> int:
 
     The exit code is the worst of theirs.
     """
-    from tapeworks.cluster.board import make_board
-    from tapeworks.cluster.watched import Watched, best_words
+    from tapeworks.cluster.watching.board import make_board
+    from tapeworks.cluster.watching.watched import Watched, best_words
 
     known, waiting = dict[str, Watched](), Waiting(history.database)
     with make_board() as board:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from tapeworks.cli.option_kinds import PathType, Whole
-from tapeworks.cli.output import put, say
+from tapeworks.cli.outputs.printing import put, say
 from tapeworks.cli.own_places import find_own_places
 from tapeworks.errors import ExitCode, UsageError
 from tapeworks.model.settings import HIGHEST_PORT

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tapeworks.cli.describe import as_json, clock
 from tapeworks.cli.option_kinds import PathType, Whole
-from tapeworks.cli.output import put, put_table, say
+from tapeworks.cli.outputs.describe import as_json, clock
+from tapeworks.cli.outputs.printing import put, put_table, say
 from tapeworks.cli.own_places import find_own_places
 from tapeworks.cli.service_options import Service, SettingOption, with_service_options
 from tapeworks.cluster.redis_rights import check_roles

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from tapeworks.cli.output import visible
+from tapeworks.cli.outputs.printing import visible
 from tapeworks.comparison.texts import shorten
 from tapeworks.plotting.style import COLOURS, bare, plain
 from tapeworks.plotting.timeline import Timeline

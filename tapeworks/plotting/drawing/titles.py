@@ -6,7 +6,7 @@ import textwrap
 
 from matplotlib.figure import Figure
 
-from tapeworks.cli.output import visible
+from tapeworks.cli.outputs.printing import visible
 
 #: Inches of a letter of a title.
 LETTER = 0.105

@@ -15,7 +15,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import QueryParams
 
-from tapeworks.cli.describe import (
+from tapeworks.cli.given import read_whole
+from tapeworks.cli.outputs.describe import (
     evaluation_lines,
     evaluation_words,
     loss_words,
@@ -24,8 +25,7 @@ from tapeworks.cli.describe import (
     size,
     submitter_text,
 )
-from tapeworks.cli.given import read_whole
-from tapeworks.cluster.progress import Pace
+from tapeworks.cluster.watching.progress import Pace
 from tapeworks.comparison.runs import settings_of
 from tapeworks.model.config import RunConfig
 from tapeworks.model.parameters import history_digest

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from tapeworks.cli.describe import submitter_text
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.given import read_priority, read_whole
+from tapeworks.cli.outputs.describe import submitter_text
 from tapeworks.errors import UsageError
 from tapeworks.model.errors import ModelError
 from tapeworks.storage.errors import StorageError

@@ -14,10 +14,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import QueryParams
 
-from tapeworks.cli.describe import share_text, short_reason
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.given import read_statuses, read_whole
-from tapeworks.cli.listings import cell_text, has_others
+from tapeworks.cli.outputs.describe import share_text, short_reason
+from tapeworks.cli.outputs.listings import cell_text, has_others
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.storage.errors import QueryError, ValueNotPlain
 from tapeworks.storage.queries.differing import choose_spare, is_setting, keep_differing

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 
-from tapeworks.cli.listings import as_csv, cell_text, number_columns
+from tapeworks.cli.outputs.listings import as_csv, cell_text, number_columns
 from tapeworks.errors import InvalidValue
 from tapeworks.storage.errors import QueryError
 from tapeworks.storage.history import History

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from tapeworks.cluster.serving import Serving
+from tapeworks.cluster.watching.serving import Serving
 from tapeworks.storage.owners import name_owner
 from tapeworks.storage.queries.overview import WorkerTotal, find_running, total_workers
 from tapeworks.storage.records import RunRecord

@@ -188,6 +188,23 @@ def test_a_program_is_told_nothing_in_the_words_of_pydantic(
     assert not re.search("[Ii]nput should|unable to parse|String should", told)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "Expected settings as JSON (EOF while parsing an object at line 1 column 1)."),
+        (3, "Expected settings as a text of JSON. Received: 3."),
+        ("[1]", "Expected settings by name. Received: 1."),
+        ('{"images": "x"}', "images: expected a whole number. Received: images=x."),
+    ],
+)
+def test_json_is_refused_in_our_words(text: Any, told: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        RunConfig.model_validate_json(text)
+
+    assert str(refusal.value).startswith(told)
+    assert RunConfig.model_validate_json('{"images": 7}') == RunConfig(images=7)
+
+
 @pytest.mark.parametrize("name", sorted(RunConfig.model_fields))
 def test_no_setting_can_be_changed(name: str) -> None:
     config = RunConfig()

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tapeworks.cli.picture_files import find_place, read_runs
+from tapeworks.cli.outputs.picture_files import find_place, read_runs
 from tapeworks.errors import UsageError
 from tapeworks.plotting.arranging import Arrangement, smooth
 from tapeworks.plotting.curves import Curves, Measure, curves

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tapeworks.cluster.board import table_of
-from tapeworks.cluster.watched import Best, Watched, find_best
+from tapeworks.cluster.watching.board import table_of
+from tapeworks.cluster.watching.watched import Best, Watched, find_best
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord
 from tests.support.made_up import LEASE, commit

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tapeworks.cli.output import table_width
+from tapeworks.cli.outputs.printing import table_width
 from tapeworks.comparison.runs import Pair, Parting, contender
 from tapeworks.comparison.texts import WIDEST, bits_lines, table
 from tapeworks.storage.history import History

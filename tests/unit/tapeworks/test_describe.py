@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tapeworks.cli.describe import evaluation_lines, run_lines, run_values
+from tapeworks.cli.outputs.describe import evaluation_lines, run_lines, run_values
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord
 from tests.support.forging import forge

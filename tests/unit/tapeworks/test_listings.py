@@ -10,8 +10,8 @@ import math
 import pytest
 from markdown_it import MarkdownIt
 
-from tapeworks.cli.listings import Form, as_csv, as_markdown, as_objects, put_listing
-from tapeworks.cli.output import put_table, visible
+from tapeworks.cli.outputs.listings import Form, as_csv, as_markdown, as_objects, put_listing
+from tapeworks.cli.outputs.printing import put_table, visible
 from tapeworks.errors import UsageError
 from tapeworks.storage.queries.listing import Listing, Value
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tapeworks.cluster import progress as progress_module
-from tapeworks.cluster.progress import Progress
+from tapeworks.cluster.watching import progress as progress_module
+from tapeworks.cluster.watching.progress import Progress
 from tapeworks.storage.records import EvaluationRecord, IterationRecord
 
 

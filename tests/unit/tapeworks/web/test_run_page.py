@@ -12,7 +12,7 @@ import pytest
 from starlette.datastructures import QueryParams
 from starlette.testclient import TestClient
 
-from tapeworks.cli.describe import submitter_text
+from tapeworks.cli.outputs.describe import submitter_text
 from tapeworks.errors import InvalidValue
 from tapeworks.model.config import RunConfig
 from tapeworks.storage.history import History

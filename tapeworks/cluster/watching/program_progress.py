@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tapeworks.cli.output import say
-from tapeworks.cluster.progress import Bar, MakeBar, terminal_bar
+from tapeworks.cli.outputs.printing import say
+from tapeworks.cluster.watching.progress import Bar, MakeBar, terminal_bar
 
 #: Seconds between two updates of a notebook, each of which is a message to a browser.
 UPDATE_SECONDS = 0.1

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
-from tapeworks.cli.destinations import Kind, destination
-from tapeworks.cli.output import say
+from tapeworks.cli.outputs.destinations import Kind, destination
+from tapeworks.cli.outputs.printing import say
 from tapeworks.plotting.kinds import RUNS_KEY
 
 #: The name of a picture of losses, where none is given.

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-from tapeworks.cli.output import say
+from tapeworks.cli.outputs.printing import say
 
 #: What renaming fails with where writing into the file may do: it is a mount point, its directory
 #: is sticky or may not be written, or lies on another file system than what was written.

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from tapeworks.cli.describe import share_text
-from tapeworks.cli.listings import drop_settings
-from tapeworks.cli.output import say, table_lines, visible
-from tapeworks.cluster.progress import LINE_SECONDS
-from tapeworks.cluster.watched import (
+from tapeworks.cli.outputs.describe import share_text
+from tapeworks.cli.outputs.listings import drop_settings
+from tapeworks.cli.outputs.printing import say, table_lines, visible
+from tapeworks.cluster.watching.progress import LINE_SECONDS
+from tapeworks.cluster.watching.watched import (
     Best,
     Watched,
     find_best,

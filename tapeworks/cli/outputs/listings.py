@@ -14,8 +14,8 @@ from typing import Any
 
 import click
 
-from tapeworks.cli.describe import as_json
-from tapeworks.cli.output import put, put_table, table_width, visible, visible_lines
+from tapeworks.cli.outputs.describe import as_json
+from tapeworks.cli.outputs.printing import put, put_table, table_width, visible, visible_lines
 from tapeworks.errors import UsageError
 from tapeworks.storage.actors import own_actor
 from tapeworks.storage.queries.differing import choose_spare

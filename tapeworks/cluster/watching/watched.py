@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tapeworks.cli.describe import setting_text, share_text
-from tapeworks.cluster.progress import Pace, duration
+from tapeworks.cli.outputs.describe import setting_text, share_text
+from tapeworks.cluster.watching.progress import Pace, duration
 from tapeworks.comparison.runs import differing_settings, mean_loss
 from tapeworks.storage.queries.differing import rank_setting
 from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus, loss_text

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from tapeworks.cli.delivery import deliver_directory, deliver_file, pour
-from tapeworks.cli.destinations import Destination, Kind, destination, full_name, is_stdout
-from tapeworks.cli.output import put_lines, say
+from tapeworks.cli.outputs.delivery import deliver_directory, deliver_file, pour
+from tapeworks.cli.outputs.destinations import Destination, Kind, destination, full_name, is_stdout
+from tapeworks.cli.outputs.printing import put_lines, say
 from tapeworks.errors import OutputFailed, UsageError
 from tapeworks.places import find_places
 from tapeworks.workers.streams import STDOUT

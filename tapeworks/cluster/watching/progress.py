@@ -10,8 +10,8 @@ from statistics import median
 from types import TracebackType
 from typing import Protocol
 
-from tapeworks.cli.describe import evaluation_words
-from tapeworks.cli.output import say, visible
+from tapeworks.cli.outputs.describe import evaluation_words
+from tapeworks.cli.outputs.printing import say, visible
 from tapeworks.storage.records import EvaluationRecord, IterationRecord, loss_text, sum_words
 
 #: Seconds between two lines where there is no terminal.

@@ -1,0 +1,1 @@
+"""A run or several that are followed while they are computed, wherever that is."""
