@@ -6,12 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from tapeworks.cli.given import LARGEST as ALL
-from tapeworks.plotting.hardest import RunImage, as_values, find_images
-from tapeworks.plotting.image_losses import By
-from tapeworks.plotting.kinds import check_iterations
-from tapeworks.storage.history import History
-from tapeworks.storage.records import EvaluationRecord, ImageValues, IterationRecord, RunRecord
+from tapeworks.storage.records import EvaluationRecord, ImageValues, IterationRecord
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -64,16 +59,6 @@ def make_image_frame(values: ImageValues) -> DataFrame:
             else np.frombuffer(values.predictions, np.uint8),
         }
     )
-
-
-def make_hardest_frame(history: History, run: RunRecord, by: By, limit: int | None) -> DataFrame:
-    """A row per image, those with the highest losses first."""
-    import pandas
-
-    check_iterations(run, None)
-    images = find_images(history, run, by=by, limit=ALL if limit is None else limit)
-    names = list(RunImage.__dataclass_fields__)
-    return pandas.DataFrame([as_values(image) for image in images], columns=names)
 
 
 def make_prediction_frame(predictions: Sequence[Mapping[str, Any]]) -> DataFrame:

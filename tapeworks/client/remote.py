@@ -22,6 +22,8 @@ from tapeworks.client.direct import Client, Config, read_settings
 from tapeworks.client.runs import Run
 from tapeworks.client.web_requests import MOST_ITEMS, Connection, as_kind
 from tapeworks.errors import InvalidValue, UsageError
+from tapeworks.plotting.hardest import RunImage
+from tapeworks.plotting.image_losses import By
 from tapeworks.scheduler.submission import list_choices
 from tapeworks.storage.actors import own_actor
 from tapeworks.storage.connection.database import Database
@@ -188,6 +190,11 @@ class RemoteRun(Run):
         }
         told = self._connection.send("POST", f"/runs/{self.id}/retry", body, has_key=True)
         return RemoteRun(self._connection, self._history, as_kind(RunRecord, told))
+
+    def _list_hardest(self, by: By, limit: int) -> list[RunImage]:
+        most = min(limit, MOST_ITEMS)
+        images = self._connection.items(_path(self.id) + "/images", RunImage, by=by, limit=most)
+        return list(islice(images, limit))
 
 
 class RemoteHistory:

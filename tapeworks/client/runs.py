@@ -15,7 +15,6 @@ from tapeworks.cli.given import Described, Noted
 from tapeworks.client.calls import in_python_words
 from tapeworks.client.frames import (
     make_frame,
-    make_hardest_frame,
     make_history_frame,
     make_image_frame,
     make_prediction_frame,
@@ -27,6 +26,9 @@ from tapeworks.client.waiting import LOOK_SECONDS, follow, is_over
 from tapeworks.cluster.watching.program_progress import choose_display
 from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.parameters import Arrays, from_bytes
+from tapeworks.plotting.hardest import RunImage, find_images
+from tapeworks.plotting.image_losses import By
+from tapeworks.plotting.kinds import check_iterations
 from tapeworks.scheduler.submission import retry
 from tapeworks.storage.errors import NotCopied
 from tapeworks.storage.history import History
@@ -164,9 +166,14 @@ class Run:
         """
         most = given.read_optional(given.read_count, "limit", limit)
         if iteration is None:
-            return make_hardest_frame(self._history, self.record, read_by("by", by), most)
+            hardest = self._list_hardest(read_by("by", by), given.LARGEST if most is None else most)
+            return make_frame(RunImage, hardest)
         values = self._history.image_values(self.id, given.read_whole("iteration", iteration))
         return make_image_frame(values)[:most]
+
+    def _list_hardest(self, by: By, limit: int) -> list[RunImage]:
+        check_iterations(self.record, None)
+        return find_images(self._history, self.record, by=by, limit=limit)
 
     def parameters(self, completed_iterations: int | None = None) -> Arrays:
         """The arrays after so many iterations, or the newest, by name.

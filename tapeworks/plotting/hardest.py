@@ -68,16 +68,28 @@ def as_values(image: RunImage) -> dict[str, Any]:
     return {name: getattr(image, name) for name in RunImage.__dataclass_fields__}
 
 
+def check_order(by: By | None, iteration: int | None) -> None:
+    """Raise `UsageError` for the mean over the iterations and one of them alone."""
+    if by is By.MEAN and iteration is not None:
+        raise UsageError(
+            "The mean is over all iterations, an iteration is one; leave out one of them. "
+            f"Received: by={by} iteration={iteration}"
+        )
+
+
 def find_images(
     history: History,
     run: RunRecord,
     numbers: Sequence[int] | None = None,
     *,
     by: By = By.LAST,
+    first: int = 0,
     limit: int = SHEET,
     iteration: int | None = None,
 ) -> list[RunImage]:
-    """The images with these numbers in their order, or the hardest of all, at most `limit`.
+    """The images with these numbers in their order, or the hardest ones from the `first` on.
+
+    Of the hardest at most `limit`.
 
     With an iteration only its losses count, else all that the run's own iterations recorded. Reads
     no data set. Raises storage's `ImageNotFound` and `IterationNotRecorded`.
@@ -89,7 +101,8 @@ def find_images(
     for number in numbers or ():
         if not 0 <= number < len(losses.last):
             raise ImageNotFound(run.id, len(losses.last), number)
-    chosen = losses.rank(by)[:limit].tolist() if numbers is None else list(numbers)
+    hardest = losses.rank(by)[first : first + limit]
+    chosen = hardest.tolist() if numbers is None else list(numbers)
     return describe_images(history, run, losses, chosen)
 
 

@@ -11,7 +11,7 @@ from tapeworks.cli.outputs.destinations import is_stream
 from tapeworks.errors import UsageError
 from tapeworks.plotting.arranging import Arrangement
 from tapeworks.plotting.curves import Curves, Measure, curves
-from tapeworks.plotting.hardest import SHEET, ContactSheet, contact_sheet, find_images
+from tapeworks.plotting.hardest import SHEET, ContactSheet, check_order, contact_sheet, find_images
 from tapeworks.plotting.heat_map import HeatMap, heat_map
 from tapeworks.plotting.image_curves import image_curves
 from tapeworks.plotting.image_losses import By
@@ -111,10 +111,7 @@ class Wanted:
                 raise UsageError(
                     f"{option} is for the kind{plural} {_list(kinds)}. Received: --kind {self.kind}"
                 )
-        if self.iteration is not None and self.by is By.MEAN:
-            raise UsageError(
-                "--by mean is over all iterations, --iteration shows one; leave out one of them."
-            )
+        check_order(self.by, self.iteration)
         if self.images is not None and self.by is not None:
             raise UsageError("--image names the images; leave out --by.")
 

@@ -167,7 +167,7 @@ def test_a_picture_replaces_an_old_one_as_a_whole(
         ("images one 2 --history", 3, "has images 0 to 1; none is 2"),
         ("images one 2", 3, "has images 0 to 1; none is 2"),
         ("images one 0 --limit 2", 2, "leave out --by and --limit"),
-        ("images one --iteration 1 --by mean", 2, "leave it out, or --iteration"),
+        ("images one --iteration 1 --by mean", 2, "leave out one of them"),
         ("images one --iteration 7", 3, "no iteration 7"),
         ("images one --limit 601 --output sheet.png", 2, "at most 600 images"),
         ("images waiting", 2, "no iteration to draw yet"),

@@ -17,6 +17,7 @@ from tapeworks.plotting.hardest import (
     MOST_IMAGES,
     SHEET,
     RunImage,
+    check_order,
     contact_sheet,
     find_images,
 )
@@ -72,8 +73,8 @@ def images_command(
             "some, and leave out --iteration and --output. To draw them: tapeworks plot RUN "
             "--kind images --image NUMBER"
         )
-    if iteration is not None and by == By.MEAN:
-        raise UsageError("--by mean is over all iterations; leave it out, or --iteration.")
+    order = By(by or By.LAST)
+    check_order(order, iteration)
     if output is not None:
         picture_format(output)
         check_writable(output)
@@ -84,7 +85,7 @@ def images_command(
     if over:
         put_listing(list_losses(history, found, numbers), form)
         return ExitCode.DONE
-    chosen, order, most = numbers or None, By(by or By.LAST), limit or SHEET
+    chosen, most = numbers or None, limit or SHEET
     images = find_images(history, found, chosen, by=order, limit=most, iteration=iteration)
     put_listing(as_listing(images), form)
     if output is not None:

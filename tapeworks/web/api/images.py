@@ -1,20 +1,23 @@
-"""The values of images: all of an iteration, or one over the iterations."""
+"""The values of images: the hardest, all of an iteration, or one over the iterations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from tapeworks.comparison.runs import settings_of
+from tapeworks.plotting.hardest import RunImage, check_order, find_images
 from tapeworks.plotting.image_losses import numbers_of, read_values
+from tapeworks.plotting.kinds import check_iterations
 from tapeworks.storage.errors import ImageNotFound
 from tapeworks.storage.history import History
 from tapeworks.storage.queries.overview import read_rows, row_of
 from tapeworks.storage.records import ImageValues, RunRecord
 from tapeworks.web.api.models import (
+    HardestQuery,
     Image,
     ImageLoss,
     Number,
@@ -24,7 +27,7 @@ from tapeworks.web.api.models import (
     write_cursor,
 )
 from tapeworks.web.api.runs import AskedRun
-from tapeworks.web.api.stories import part_of
+from tapeworks.web.api.stories import page_of, part_of
 from tapeworks.web.site import Site
 from tapeworks.web.unchanged import UNCHANGED
 
@@ -32,6 +35,22 @@ from tapeworks.web.unchanged import UNCHANGED
 def make_router(site: Site) -> APIRouter:
     """Routes to them."""
     router, history = APIRouter(tags=["history"]), site.history
+
+    @router.get("/runs/{run}/images", responses=UNCHANGED)
+    def hardest(run: AskedRun, asked: Annotated[HardestQuery, Query()]) -> Page[RunImage]:
+        """Every image of which a loss is known, those with the highest losses first."""
+        check_order(asked.by, asked.iteration)
+        check_iterations(run, asked.iteration)
+        part = part_of(asked)
+        found = find_images(
+            history,
+            run,
+            by=asked.by,
+            first=part.first,
+            limit=part.limit,
+            iteration=asked.iteration,
+        )
+        return page_of(found, part)
 
     @router.get("/runs/{run}/iterations/{iteration}/images", responses=UNCHANGED)
     def images(run: AskedRun, iteration: Number, asked: PageAsked) -> Page[Image]:

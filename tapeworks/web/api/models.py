@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tapeworks.errors import InvalidValue
 from tapeworks.model.config import LARGEST_COUNT
+from tapeworks.plotting.image_losses import By
 from tapeworks.storage.queries.query_limits import DEFAULT_SECONDS, SHORTEST_SECONDS
 from tapeworks.storage.records import HIGHEST_PRIORITY, LOWEST_PRIORITY, RunRecord, RunStatus
 
@@ -70,6 +71,13 @@ class LedgerQuery(PageQuery):
     """A part of a ledger."""
 
     iteration: Number | None = Field(None, description="of this one only")
+
+
+class HardestQuery(PageQuery):
+    """The order of images, by their losses in all iterations or in one."""
+
+    by: By = Field(By.LAST, description="the last known loss, or the mean over the iterations")
+    iteration: Number | None = Field(None, description="losses of this one only")
 
 
 class ParametersQuery(_Asked):

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.datastructures import QueryParams
 
 from tapeworks.cli.given import read_whole
-from tapeworks.errors import InvalidValue, UsageError
-from tapeworks.plotting.hardest import MOST_IMAGES, SHEET, RunImage, describe_images
+from tapeworks.errors import InvalidValue
+from tapeworks.plotting.hardest import MOST_IMAGES, SHEET, RunImage, check_order, describe_images
 from tapeworks.plotting.heat_map import image_course
 from tapeworks.plotting.image_losses import By, read_image_losses, read_last_losses
 from tapeworks.storage.errors import IterationNotRecorded
@@ -81,8 +81,7 @@ def read_sheet(asked: QueryParams) -> Sheet:
     if by not in set(By):
         raise InvalidValue(" or ".join(By), "by", by)
     iteration = read_whole("iteration", asked["iteration"]) if asked.get("iteration") else None
-    if iteration is not None and by == By.MEAN:
-        raise UsageError("by=mean is over all iterations; leave it out, or iteration.")
+    check_order(By(by), iteration)
     limit = read_whole("limit", asked.get("limit") or SHEET, 1, MOST_IMAGES)
     return Sheet(iteration=iteration, by=By(by), limit=limit)
 

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import numpy as np
 import pytest
 
@@ -67,7 +68,7 @@ def test_the_documented_commands_work(places: Path, stored: History, served: Ser
     if shutil.which("curl") is None:
         pytest.skip("There is no curl.")
     lines = shell_lines((ROOT / "docs" / "rest.md").read_text(encoding="utf-8"))
-    assert len(lines) == 25
+    assert len(lines) == 26
     for line in lines:
         if "iterations?limit" in line:  # from here on, of a run that has ended
             drive(stored, LocalDispatcher(), stored.find_run("first"))
@@ -99,6 +100,32 @@ def test_a_client_reads_what_is_stored(client: tapeworks.Client, stored: History
         run.images(9)
     with pytest.raises(CheckpointNotFound):
         run.parameters(9)
+
+
+def test_a_client_lists_the_hardest_images(
+    client: tapeworks.Client, stored: History, served: Served
+) -> None:
+    claim = submit_and_claim(stored)
+    run = client.run(claim.run_id)
+    with pytest.raises(UsageError, match="no iteration to draw yet"):
+        run.images()
+    for number in range(3):
+        commit(stored, claim, number)
+    with tapeworks.connect(stored.database.file) as direct:
+        same = direct.run(claim.run_id)
+        whole = same.images()
+        assert len(whole) > 3
+        assert run.images().equals(whole)
+        assert run.images(limit=3).equals(whole[:3])
+        assert run.images(by="mean").equals(same.images(by="mean"))
+    path = f"{served.address}/api/v1/runs/{run.id}/images"
+    pages = [httpx2.get(path, params={"limit": 3}).json()]
+    while cursor := pages[-1]["next_cursor"]:
+        pages.append(httpx2.get(path, params={"limit": 3, "cursor": cursor}).json())
+    assert [one["image"] for page in pages for one in page["items"]] == list(whole["image"])
+    refused = httpx2.get(path, params={"by": "mean", "iteration": 1})
+    assert refused.status_code == 422
+    assert "leave out one of them" in refused.json()["detail"]
 
 
 def test_a_client_changes_runs(client: tapeworks.Client, stored: History) -> None:
