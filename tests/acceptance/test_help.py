@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from tapeworks.__main__ import cli
 from tapeworks.cli.commands import COMMANDS
+from tapeworks.cli.group import cli
 from tapeworks.cli.option_kinds import Number, Whole
 from tests.support.calls import Call
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import pytest
 
-from tapeworks.__main__ import cli
 from tapeworks.cli.commands import COMMANDS
+from tapeworks.cli.group import cli
 from tapeworks.cli.other_words import INSTEAD, OTHER_CALLS, OTHER_COMMANDS, OTHER_OPTIONS
 from tapeworks.model.config import RunConfig
 from tapeworks.model.other_names import SETTINGS

@@ -13,7 +13,7 @@ from typing import Any
 import click
 import pytest
 
-from tapeworks.__main__ import cli
+from tapeworks.cli.group import cli
 from tapeworks.cli.options import FIELDS
 from tapeworks.errors import ExitCode
 from tapeworks.model.config import RunConfig

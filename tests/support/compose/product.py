@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from tapeworks.__main__ import cli
+from tapeworks.cli.group import cli
 from tapeworks.model.settings import Settings
 from tests.support.compose.project import ROOT
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -125,3 +128,53 @@ def test_a_third_interrupt_is_noted(capfd: pytest.CaptureFixture[str]) -> None:
             signal.raise_signal(signal.SIGINT)
         assert noted.is_set()
     assert "once more to stop at once" in capfd.readouterr().err
+
+
+class Destroyed:
+    """Does something while it is destroyed, where Python drops every error."""
+
+    def __init__(self, do: Callable[[], None]) -> None:
+        self.do = do
+
+    def __del__(self) -> None:
+        self.do()
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def fail() -> None:
+    raise SystemError("a result with an exception set")
+
+
+def destroy(do: Callable[[], None]) -> None:
+    destroyed = Destroyed(do)
+    del destroyed
+
+
+def test_an_interrupt_that_python_drops_comes_again(capfd: pytest.CaptureFixture[str]) -> None:
+    with noting_interrupts():
+        destroy(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            threading.Event().wait(30)
+    assert capfd.readouterr().err == ""
+
+
+def test_no_interrupt_comes_once_a_command_has_ended(capfd: pytest.CaptureFixture[str]) -> None:
+    with noting_interrupts():
+        destroy(interrupt)
+    for timer in [one for one in threading.enumerate() if isinstance(one, threading.Timer)]:
+        timer.join()
+    assert capfd.readouterr().err == ""
+
+
+def test_what_is_dropped_after_an_interrupt_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda dropped: told.append(str(dropped.exc_value)))
+    with noting_interrupts():
+        destroy(fail)
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+        destroy(fail)
+    assert told == ["a result with an exception set"]
