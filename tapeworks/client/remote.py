@@ -21,6 +21,7 @@ from tapeworks.cli.given import Described, Tags
 from tapeworks.client.direct import Client, Config, read_settings
 from tapeworks.client.runs import Run
 from tapeworks.client.web_requests import MOST_ITEMS, Connection, as_kind
+from tapeworks.cluster.watching.serving import waiting_words
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.plotting.hardest import RunImage
 from tapeworks.plotting.image_losses import By
@@ -190,6 +191,9 @@ class RemoteRun(Run):
         }
         told = self._connection.send("POST", f"/runs/{self.id}/retry", body, has_key=True)
         return RemoteRun(self._connection, self._history, as_kind(RunRecord, told))
+
+    def _describe_waiting(self) -> str:
+        return waiting_words(self.record)
 
     def _list_hardest(self, by: By, limit: int) -> list[RunImage]:
         most = min(limit, MOST_ITEMS)

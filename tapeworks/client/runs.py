@@ -24,6 +24,7 @@ from tapeworks.client.plots import Picture, PlotOptions, draw, read_by
 from tapeworks.client.trained import Images, Trained, read_choice
 from tapeworks.client.waiting import LOOK_SECONDS, follow, is_over
 from tapeworks.cluster.watching.program_progress import choose_display
+from tapeworks.cluster.watching.serving import describe_waiting
 from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.parameters import Arrays, from_bytes
 from tapeworks.plotting.hardest import RunImage, find_images
@@ -119,6 +120,9 @@ class Run:
                     raise TimeoutError(f"Run {self.id} is {self.status} after {limit:g} seconds.")
                 time.sleep(LOOK_SECONDS)
         return self
+
+    def _describe_waiting(self) -> str:
+        return describe_waiting(self._history.database, self.record)
 
     # Its history
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from tapeworks.cluster.watching.program_progress import Display
 from tapeworks.cluster.watching.progress import Progress
-from tapeworks.cluster.watching.serving import describe_waiting
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunStatus
 
@@ -41,7 +40,7 @@ class Follower:
             if record.configuration["test_images"]:
                 self._look_at_evaluations()
         if record.status is RunStatus.QUEUED and self._status is not record.status:
-            self.tell(describe_waiting(self._history.database, record))
+            self.tell(self._run._describe_waiting())
         self._status = record.status
         return self._run
 

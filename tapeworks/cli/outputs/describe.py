@@ -251,3 +251,14 @@ def _plain(value: Any) -> str:
     if isinstance(value, StrEnum):
         return value.value
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def duration_text(seconds: float, digits: int = 0) -> str:
+    """A length of time in its two largest units; with digits after the point below a minute."""
+    if round(seconds, digits) < 60:
+        return f"{seconds:.{digits}f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if not hours:
+        return f"{minutes} min {rest} s"
+    return f"{hours} h {minutes} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"

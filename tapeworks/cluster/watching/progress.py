@@ -10,7 +10,7 @@ from statistics import median
 from types import TracebackType
 from typing import Protocol
 
-from tapeworks.cli.outputs.describe import evaluation_words
+from tapeworks.cli.outputs.describe import duration_text, evaluation_words
 from tapeworks.cli.outputs.printing import say, visible
 from tapeworks.storage.records import EvaluationRecord, IterationRecord, loss_text, sum_words
 
@@ -45,7 +45,7 @@ class Pace:
         if not self.seconds:
             return workers
         speed = f"{record.images / self.seconds:,.0f} images/s"
-        return f"{speed}  {workers}  {duration(left * self.seconds)} left"
+        return f"{speed}  {workers}  {duration_text(left * self.seconds)} left"
 
 
 class Bar(Protocol):
@@ -180,12 +180,3 @@ class _TerminalBar:
 
     def update(self, completed: int, text: str) -> None:
         self._progress.update(self._task, completed=completed, description=text)
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time in its two largest units."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

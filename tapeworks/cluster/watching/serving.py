@@ -76,9 +76,14 @@ class Waiting:
         return None
 
 
+def waiting_words(run: RunRecord) -> str:
+    """Return a sentence about a queued run where nobody knows who may take it."""
+    return f"Run {run.label} is queued; waiting for a scheduler to take it"
+
+
 def describe_waiting(database: Database, run: RunRecord) -> str:
     """Return a sentence about a queued run, with how to go on where nobody may take it."""
-    waits = f"Run {run.label} is queued; waiting for a scheduler to take it"
+    waits = waiting_words(run)
     if find_places().named_redis_url and describe_unserved(database) is None:
         return waits
     return f"{waits}. Without one, go on with: {resume_words(run.id)}"

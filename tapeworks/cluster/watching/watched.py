@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tapeworks.cli.outputs.describe import setting_text, share_text
-from tapeworks.cluster.watching.progress import Pace, duration
+from tapeworks.cli.outputs.describe import duration_text, setting_text, share_text
+from tapeworks.cluster.watching.progress import Pace
 from tapeworks.comparison.runs import differing_settings, mean_loss
 from tapeworks.storage.queries.differing import rank_setting
 from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus, loss_text
@@ -46,7 +46,9 @@ class Watched:
         """The time that it takes yet, as measured; a dash if that is not known."""
         if self.run.status is not RunStatus.RUNNING or not self.pace.seconds:
             return "-"
-        return duration((self.run.iterations - self.run.completed_iterations) * self.pace.seconds)
+        return duration_text(
+            (self.run.iterations - self.run.completed_iterations) * self.pace.seconds
+        )
 
     @property
     def speed(self) -> str:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from tapeworks.cli.outputs.describe import duration_text
 from tapeworks.cli.outputs.printing import visible
 from tapeworks.comparison.texts import shorten
 from tapeworks.plotting.style import COLOURS, bare, plain
@@ -89,7 +90,7 @@ def _cuts(axes: Axes, shown: Timeline) -> None:
     for cut in shown.cuts:
         axes.axvline(cut.at, color="black", linewidth=1, linestyle=":")
         axes.annotate(
-            f"{duration(cut.seconds)} later" if len(shown.cuts) <= FEW_CUTS else "",
+            f"{duration_text(cut.seconds, digits=1)} later" if len(shown.cuts) <= FEW_CUTS else "",
             (cut.at, 1),
             xycoords=("data", "axes fraction"),
             xytext=(3, 2),
@@ -103,17 +104,6 @@ def _describe_omitted(shown: Timeline) -> str:
     if shown.left_out:
         return f"; the times of {shown.left_out} iterations were not stored"
     return ", without long pauses" if shown.cuts else ""
-
-
-def duration(seconds: float) -> str:
-    """In the two largest units that it has."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
 
 
 def _title(shown: Timeline) -> str:

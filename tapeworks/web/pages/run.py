@@ -17,6 +17,7 @@ from starlette.datastructures import QueryParams
 
 from tapeworks.cli.given import read_whole
 from tapeworks.cli.outputs.describe import (
+    duration_text,
     evaluation_lines,
     evaluation_words,
     loss_words,
@@ -62,9 +63,6 @@ MOST_DIGESTS = 500
 
 #: Stored beside the settings; nobody sets it.
 _NO_SETTINGS = {"sum_order"}
-
-#: Of a time that is estimated: seconds, and how they are counted from there on.
-_UNITS = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 class Action(StrEnum):
@@ -188,7 +186,7 @@ def time_left(run: RunRecord, seconds: float | None) -> str | None:
     """Return about how long a running run still takes, by the seconds of an iteration."""
     if run.status is not RunStatus.RUNNING or seconds is None:
         return None
-    return duration(seconds * (run.iterations - run.completed_iterations))
+    return duration_text(seconds * (run.iterations - run.completed_iterations))
 
 
 def measured_seconds(newest: list[IterationRecord]) -> float | None:
@@ -197,14 +195,6 @@ def measured_seconds(newest: list[IterationRecord]) -> float | None:
     for record in reversed(newest):
         pace.measure(record)
     return pace.seconds
-
-
-def duration(seconds: float) -> str:
-    """A length of time in two digits or a few: 45 s, 12 min, 3 h, 2 days."""
-    for unit, name in _UNITS:
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{seconds:.0f} s"
 
 
 def clock(moment: datetime | None) -> str:

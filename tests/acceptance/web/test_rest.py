@@ -128,6 +128,14 @@ def test_a_client_lists_the_hardest_images(
     assert "leave out one of them" in refused.json()["detail"]
 
 
+def test_a_client_waits_for_a_queued_run(client: tapeworks.Client, stored: History) -> None:
+    run = client.submit(CONFIG, name="waits")
+    with pytest.raises(TimeoutError, match="is queued after 0 seconds"):
+        run.wait(0)
+    drive(stored, LocalDispatcher(), stored.find_run(run.id))
+    assert run.wait(0).status is tapeworks.RunStatus.COMPLETED
+
+
 def test_a_client_changes_runs(client: tapeworks.Client, stored: History) -> None:
     runs = client.submit_grid(
         CONFIG, {"seed": np.arange(1, 3)}, name="g", tags={"fold": 3}, note="why", priority=2

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tapeworks.cli.outputs.describe import evaluation_lines, run_lines, run_values
+from tapeworks.cli.outputs.describe import duration_text, evaluation_lines, run_lines, run_values
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord
 from tests.support.forging import forge
@@ -109,3 +109,19 @@ def test_settings_are_shown_as_they_are_written_on_the_command_line(history: His
     lines = dict(run_lines(history, stored(history, classes=[3, 6], shards=None)))
 
     assert (lines["  classes"], lines["  shards"]) == ("3,6", "-")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "digits", "words"),
+    [
+        (0.4, 0, "0 s"),
+        (1.25, 1, "1.2 s"),
+        (59.96, 1, "1 min 0 s"),
+        (61, 0, "1 min 1 s"),
+        (3599.9, 1, "1 h 0 min"),
+        (11_520, 0, "3 h 12 min"),
+        (180_000, 0, "2 d 2 h"),
+    ],
+)
+def test_a_duration_has_its_two_largest_units(seconds: float, digits: int, words: str) -> None:
+    assert duration_text(seconds, digits) == words

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 from tapeworks.plotting.curves import Curves, Line, Measure
 from tapeworks.plotting.drawing.pictures import draw, render
-from tapeworks.plotting.drawing.timeline import duration
 from tapeworks.plotting.hardest import ContactSheet, RunImage
 from tapeworks.plotting.heat_map import HeatMap
 from tapeworks.plotting.image_losses import By
@@ -234,19 +233,6 @@ class TestTheTimeline:
         workers = tuple(f"desk-{number}" for number in range(200))
         axes = axes_of(draw(self.shown(workers=workers)))
         assert [text.get_text() for text in axes.get_yticklabels()] == list(workers[::3])
-
-    @pytest.mark.parametrize(
-        ("seconds", "words"),
-        [
-            (1.25, "1.2 s"),
-            (61, "1 min 1 s"),
-            (3599.9, "1 h 0 min"),
-            (11_520, "3 h 12 min"),
-            (180_000, "2 d 2 h"),
-        ],
-    )
-    def test_a_duration_has_its_two_largest_units(self, seconds: float, words: str) -> None:
-        assert duration(seconds) == words
 
 
 class TestTheContactSheet:
