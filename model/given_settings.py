@@ -160,7 +160,7 @@ def sentence(error: ValidationError) -> str:
         hint = grid_hint(name, value) if len(first["loc"]) == 1 else ""
         return f"{_refusal(name, value, problem)}{hint}"
     if first["type"] in _EXPECTED:
-        return f"{problem[0].upper()}{problem[1:]}. Received: {format_value(first['input'])}."
+        return f"{problem[0].upper()}{problem[1:]}. Received: {format_value([first['input']])}."
     return problem + "."
 
 

@@ -10,12 +10,11 @@ import sys
 if __name__ == "__main__" and not sys.flags.safe_path and not __file__.startswith(sys.path[0]):
     del sys.path[0]  # `python -m`: nothing in the working directory is meant for us
 
-from tapeworks.cli.interrupts import ending_at_once, noting_interrupts
+from tapeworks.cli.interrupts import end_at_once, ending_at_once, noting_interrupts, was_interrupted
 
 with ending_at_once():  # while nothing has begun
     import errno
     import os
-    from threading import Event
 
     import click
 
@@ -38,10 +37,10 @@ def main() -> None:
     Whatever becomes of the streams, the command's work is done. Exit code 1 says that its output
     is incomplete; that nobody reads it any more is no failure.
     """
-    with ending_at_once():
-        if COMPUTING.intersection(sys.argv[1:2]):
-            fix_hash_order()
-        streams = secure_streams()
+    end_at_once()
+    if COMPUTING.intersection(sys.argv[1:2]):
+        fix_hash_order()
+    streams = secure_streams()
     code = run(sys.argv[1:])
     lost = streams.stdout.lost
     if lost and lost.errno != errno.EPIPE:
@@ -52,24 +51,24 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; every expected error is one sentence on stderr."""
-    with noting_interrupts() as interrupted, hide_foreign(os.environ) as ignored:
-        try:
-            return _call(arguments, interrupted, ignored)
-        except (click.Abort, KeyboardInterrupt):
-            return _report("interrupted", ExitCode.INTERRUPTED)
+    try:
+        with noting_interrupts(), hide_foreign(os.environ) as ignored:
+            return _call(arguments, ignored)
+    except (click.Abort, KeyboardInterrupt):
+        return _report("interrupted", ExitCode.INTERRUPTED)
 
 
-def _call(arguments: list[str], interrupted: Event, ignored: dict[str, str]) -> int:
+def _call(arguments: list[str], ignored: dict[str, str]) -> int:
     try:
         code = cli(args=arguments, prog_name="tapeworks", standalone_mode=False, obj=ignored)
     except Exception as error:
-        if interrupted.is_set() and not isinstance(error, Interrupted):
+        if was_interrupted() and not isinstance(error, Interrupted):
             raise KeyboardInterrupt from error
-        return _tell(error)
+        return _report_or_raise(error)
     return int(code or ExitCode.DONE)
 
 
-def _tell(error: Exception) -> int:
+def _report_or_raise(error: Exception) -> int:
     """Report an expected error; raise any other: what is not expected is a defect."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         print(error.ctx.get_help() if error.ctx else error, file=sys.stderr)  # noqa: T201

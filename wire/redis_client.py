@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -237,13 +237,20 @@ def _check_text(url: str) -> None:
         raise ValueError(url)
 
 
-@contextmanager
-def translate_errors(url: str) -> Iterator[None]:
+def translate_errors(url: str) -> AbstractContextManager[None]:
     """Turn what redis-py raises into `RedisUnreachable`, in one sentence."""
-    try:
-        yield
-    except (redis.RedisError, OSError) as error:
-        raise unreachable(url, error) from error
+    return _Translation(url)
+
+
+class _Translation(AbstractContextManager[None]):
+    """No generator: on Python 3.12 its frame and the error hold each other, and the connection."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
+        if isinstance(error, redis.RedisError | OSError):
+            raise unreachable(self._url, error) from error
 
 
 def memory_use(memory: Mapping[str, Any]) -> float:

@@ -219,6 +219,8 @@ class Driver:
         if isinstance(error, Interrupted | KeyboardInterrupt):
             return self.stopped_status, STOPPED
         if isinstance(error, Exception) and not isinstance(error, OF_ALL_RUNS):
+            if self.control.abandoning:  # compiled code makes errors of its own of an interrupt
+                return self.stopped_status, STOPPED
             return RunStatus.PAUSED, defect(error)
         return self.stopped_status, str(error) or type(error).__name__
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tapeworks.cli.interrupts import was_interrupted
 from tapeworks.cli.option_kinds import Whole
 from tapeworks.cluster.session import tell_at_once
 from tapeworks.errors import EXPECTED, ExitCode, exit_code
@@ -86,12 +87,12 @@ def _run_logged(service: Service, command: Callable[[], int]) -> int:
             raise
         logger.error(" ".join(str(error).split()), extra={"event": "error"})
         return exit_code(error)
-    except KeyboardInterrupt:
-        if not service.logs.is_json:
-            raise
-        logger.error("interrupted", extra={"event": "interrupted"})
-        return ExitCode.INTERRUPTED
-    except Exception:  # noqa: BLE001 - a defect is logged as everything else is
+    except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, KeyboardInterrupt) or was_interrupted():
+            if not service.logs.is_json:
+                raise
+            logger.error("interrupted", extra={"event": "interrupted"})
+            return ExitCode.INTERRUPTED
         logger.exception("Ended with an unexpected error", extra={"event": "bug"})
         return ExitCode.RUN_FAILED
 

@@ -52,8 +52,8 @@ MOST_ROWS = 10_000
 #: The parts of a history that no page gives, and the words for them.
 NOT_GIVEN = {
     "database": "what is stored of a run's images",
-    "image_values_of": "the losses of images over all iterations",
-    "list_recorded_iterations": "the losses of images over all iterations",
+    "image_values_of": "the values of all iterations' images at once",
+    "list_recorded_iterations": "the values of all iterations' images at once",
     "network_source": "the code of a network",
 }
 
@@ -192,7 +192,7 @@ class RemoteRun(Run):
         told = self._connection.send("POST", f"/runs/{self.id}/retry", body, has_key=True)
         return RemoteRun(self._connection, self._history, as_kind(RunRecord, told))
 
-    def _describe_waiting(self) -> str:
+    def _waiting_words(self) -> str:
         return waiting_words(self.record)
 
     def _list_hardest(self, by: By, limit: int) -> list[RunImage]:

@@ -121,7 +121,7 @@ class Run:
                 time.sleep(LOOK_SECONDS)
         return self
 
-    def _describe_waiting(self) -> str:
+    def _waiting_words(self) -> str:
         return describe_waiting(self._history.database, self.record)
 
     # Its history
@@ -176,8 +176,9 @@ class Run:
         return make_image_frame(values)[:most]
 
     def _list_hardest(self, by: By, limit: int) -> list[RunImage]:
-        check_iterations(self.record, None)
-        return find_images(self._history, self.record, by=by, limit=limit)
+        run = self.refresh().record
+        check_iterations(run, None)
+        return find_images(self._history, run, by=by, limit=limit)
 
     def parameters(self, completed_iterations: int | None = None) -> Arrays:
         """The arrays after so many iterations, or the newest, by name.

@@ -40,7 +40,7 @@ class Follower:
             if record.configuration["test_images"]:
                 self._look_at_evaluations()
         if record.status is RunStatus.QUEUED and self._status is not record.status:
-            self.tell(self._run._describe_waiting())
+            self.tell(self._run._waiting_words())
         self._status = record.status
         return self._run
 

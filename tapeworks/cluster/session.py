@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
+from tapeworks.cli.interrupts import raise_interrupt
 from tapeworks.cli.outputs.printing import say
 from tapeworks.cluster.embedded import start_cluster
 from tapeworks.cluster.watching.progress import Progress
@@ -213,31 +215,37 @@ def means_for(
 
 @contextmanager
 def _preparing(control: Control) -> Iterator[None]:
-    """Raise `Interrupted` at the first Ctrl-C: nothing has begun that would have to be finished.
+    """Raise `Interrupted` at every Ctrl-C: nothing has begun that would have to be finished.
 
     Loading a library takes many seconds, and looks at no control meanwhile. Compiled code may turn
     the interrupt into an error of its own, or lose it.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        was_draining, outer = control.draining, before[signal.Signals(number)]
-        if callable(outer):
-            outer(number, frame)
-        if control.draining and not was_draining:
-            raise KeyboardInterrupt
-
-    for number in before:
-        signal.signal(number, handle)
     try:
+        for number, handler in before.items():
+            signal.signal(number, _raising(control, handler))
         yield
-    except (KeyboardInterrupt, Exception) as error:
+    except (KeyboardInterrupt, Exception):
         if not control.draining:
             raise
-        raise Interrupted(NOT_BEGUN) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if control.draining:
+        raise Interrupted(NOT_BEGUN)
+
+
+def _raising(control: Control, outer: Any) -> Callable[[int, FrameType | None], None]:
+    """Return a handler that raises once the outer one has the control drain."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if callable(outer) and not control.draining:
+            outer(number, frame)
+        if control.draining:
+            raise_interrupt(number, frame)
+
+    return handle
 
 
 @contextmanager
@@ -272,9 +280,11 @@ def interruptible(
     }
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         handlers[signal.SIGHUP] = hang_up
-    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    previous = {number: signal.getsignal(number) for number in handlers}
     try:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)

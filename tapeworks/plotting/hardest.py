@@ -83,27 +83,31 @@ def find_images(
     numbers: Sequence[int] | None = None,
     *,
     by: By = By.LAST,
-    first: int = 0,
     limit: int = SHEET,
     iteration: int | None = None,
 ) -> list[RunImage]:
-    """The images with these numbers in their order, or the hardest ones from the `first` on.
-
-    Of the hardest at most `limit`.
+    """The images with these numbers in their order, or the hardest of all, at most `limit`.
 
     With an iteration only its losses count, else all that the run's own iterations recorded. Reads
     no data set. Raises storage's `ImageNotFound` and `IterationNotRecorded`.
     """
-    wanted = None if iteration is None else [iteration]
-    losses = read_image_losses(history, run, wanted)
-    if iteration is not None and not losses.counts.any():
-        raise IterationNotRecorded(run.id, iteration, history.list_recorded_iterations(run.id))
+    losses = read_losses(history, run, iteration)
     for number in numbers or ():
         if not 0 <= number < len(losses.last):
             raise ImageNotFound(run.id, len(losses.last), number)
-    hardest = losses.rank(by)[first : first + limit]
-    chosen = hardest.tolist() if numbers is None else list(numbers)
+    chosen = losses.rank(by)[:limit].tolist() if numbers is None else list(numbers)
     return describe_images(history, run, losses, chosen)
+
+
+def read_losses(history: History, run: RunRecord, iteration: int | None) -> ImageLosses:
+    """The losses in this iteration, or in all of its own that the run recorded in full.
+
+    Raises storage's `IterationNotRecorded`.
+    """
+    losses = read_image_losses(history, run, None if iteration is None else [iteration])
+    if iteration is not None and not losses.counts.any():
+        raise IterationNotRecorded(run.id, iteration, history.list_recorded_iterations(run.id))
+    return losses
 
 
 def describe_images(

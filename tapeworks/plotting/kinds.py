@@ -162,6 +162,6 @@ def check_iterations(run: RunRecord, iteration: int | None) -> None:
     """Raise for a run without any, or without this one: `UsageError`, `IterationNotFound`."""
     begun = run.first_iteration
     if run.completed_iterations <= begun:
-        raise UsageError(f"Run {run.id} has no iteration to draw yet; it is {run.status.value}.")
+        raise UsageError(f"Run {run.id} has no iteration yet; it is {run.status.value}.")
     if iteration is not None and not begun <= iteration < run.completed_iterations:
         raise IterationNotFound(run.id, iteration)

@@ -105,7 +105,7 @@ def test_the_loss_curves_are_drawn_in_one_picture(history: History, call: Call) 
         ("compare one nothing", 3, "no run 'nothing'"),
         ("compare one same --at -1", 2, "--at"),
         ("compare one same --at x", 2, "--at"),
-        ("compare one waiting --plot curves.png", 2, "no iteration to draw yet"),
+        ("compare one waiting --plot curves.png", 2, "no iteration yet"),
         ("compare one same --plot curves.gif", 2, "ending in .png, .svg or .pdf"),
         ("compare one same --plot nowhere/curves.png", 2, "nowhere"),
     ],

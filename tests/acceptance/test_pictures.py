@@ -142,8 +142,8 @@ def test_a_picture_replaces_an_old_one_as_a_whole(
         ("plot one other --kind images", 2, "images shows one run"),
         ("plot one other --kind timeline", 2, "timeline shows one run"),
         ("plot one other --kind hardest", 2, "hardest shows one run"),
-        ("plot waiting --kind images", 2, "no iteration to draw yet"),
-        ("plot one waiting --kind accuracy", 2, "no iteration to draw yet"),
+        ("plot waiting --kind images", 2, "no iteration yet"),
+        ("plot one waiting --kind accuracy", 2, "no iteration yet"),
         ("plot one --iteration 0", 2, "for the kinds timeline and hardest"),
         ("plot one --kind hardest --iteration 3", 3, "no iteration 3"),
         ("plot one --kind hardest --iteration -1", 2, "--iteration"),
@@ -170,7 +170,7 @@ def test_a_picture_replaces_an_old_one_as_a_whole(
         ("images one --iteration 1 --by mean", 2, "leave out one of them"),
         ("images one --iteration 7", 3, "no iteration 7"),
         ("images one --limit 601 --output sheet.png", 2, "at most 600 images"),
-        ("images waiting", 2, "no iteration to draw yet"),
+        ("images waiting", 2, "no iteration yet"),
     ],
 )
 def test_a_wrong_call_is_told_in_one_sentence_and_leaves_nothing(

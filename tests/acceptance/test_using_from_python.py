@@ -98,9 +98,9 @@ def test_the_images_of_a_run_are_listed_with_their_rows(
         with pytest.raises(InvalidValue, match="by=worst"):
             run.images(by="worst")
     with tapeworks.connect(serve(start).address) as client:
-        for refused in (client.run("first").images, lambda: client.run("first").plot("hardest")):
-            with pytest.raises(UsageError, match="does not give the losses of images over all"):
-                refused()
+        assert client.run("first").images(by="mean", limit=4).to_dict() == listed.to_dict()
+        with pytest.raises(UsageError, match="not give the values of all iterations' images"):
+            client.run("first").plot("hardest")
 
 
 @pytest.mark.long

@@ -10,18 +10,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.history.filling import fill
-from benchmarks.history.made_up import made_up_run
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
 from tests.support.commits import ObservedDatabase, Observer
+from tests.support.filled import ITERATIONS, RUNS
 from tests.support.postgres import VARIABLE, new_database
 from tests.support.scenes import Observed
-
-#: Runs, some of which failed or were cancelled, with all iterations that docs/queries.md names.
-RUNS, ITERATIONS = 24, 120
-
-#: The runs, newest first, as rows of their table.
-STORED = [made_up_run(number, ITERATIONS).runs[0] for number in range(RUNS, 0, -1)]
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from tapeworks.storage.errors import (
 )
 from tapeworks.storage.history import History
 from tapeworks.storage.queries.search import find_runs, query
-from tests.integration.conftest import ITERATIONS, RUNS, STORED
+from tests.support.filled import ITERATIONS, RUNS, stored_runs
 from tests.support.made_up import submit
 from tests.support.postgres import PostgresServer, new_database
 
@@ -40,7 +40,7 @@ class TestAsking:
             -- the end"""
         listing = query(filled, sql)
         assert listing.columns == ("id", "is: called", "percent")
-        assert listing.rows == ((STORED[0]["id"], STORED[0]["name"], "100 %"),)
+        assert listing.rows == ((stored_runs()[0]["id"], stored_runs()[0]["name"], "100 %"),)
 
     def test_values_are_plain_and_the_same_on_both(self, filled: Database) -> None:
         sql = """SELECT created_at, tags, 0.1 + 0.2 AS sum, NULL AS unknown, allow_mixed_workers,
@@ -51,7 +51,7 @@ class TestAsking:
         [row] = query(filled, sql).rows
         confusion = made_up_run(1, ITERATIONS).evaluations[0]["confusion"]
         assert list(row) == [
-            f"{STORED[-1]['created_at']:%Y-%m-%d %H:%M:%S.%f}",
+            f"{stored_runs()[-1]['created_at']:%Y-%m-%d %H:%M:%S.%f}",
             '{"study":"seeds"}',
             pytest.approx(0.3),
             None,
@@ -63,7 +63,9 @@ class TestAsking:
 
     def test_the_first_rows_only(self, filled: Database) -> None:
         sql = "SELECT id FROM runs ORDER BY id"
-        assert query(filled, sql, limit=3).column("id") == [run["id"] for run in STORED[:-4:-1]]
+        assert query(filled, sql, limit=3).column("id") == [
+            run["id"] for run in stored_runs()[:-4:-1]
+        ]
         assert query(filled, sql + " LIMIT 0").rows == ()
 
     def test_any_table_may_be_read(self, filled: Database) -> None:

@@ -20,12 +20,12 @@ from tapeworks.storage.queries.listing import Value
 from tapeworks.storage.queries.search import find_runs, query
 from tapeworks.storage.queries.views import COLUMNS
 from tapeworks.storage.records import RunStatus
-from tests.integration.conftest import RUNS, STORED
+from tests.support.filled import RUNS, stored_runs
 from tests.support.made_up import submit
 
 
 def ids(condition: Callable[[Row], bool]) -> list[str]:
-    return [run["id"] for run in STORED if condition(run)]
+    return [run["id"] for run in stored_runs() if condition(run)]
 
 
 def found(database: Database, **wanted: Any) -> list[Value]:
@@ -50,9 +50,9 @@ class TestFindingRuns:
         assert found(filled, tags={"study": "nightly", "place": "here"}) == []
 
     def test_since_a_moment_in_any_time_zone(self, filled: Database) -> None:
-        moment = STORED[7]["created_at"]
+        moment = stored_runs()[7]["created_at"]
         later = moment.astimezone(datetime.now().astimezone().tzinfo)
-        assert found(filled, since=later) == [run["id"] for run in STORED[:8]]
+        assert found(filled, since=later) == [run["id"] for run in stored_runs()[:8]]
         assert found(filled, since=moment + timedelta(microseconds=1)) == ids(
             lambda run: run["created_at"] > moment
         )
@@ -89,8 +89,8 @@ class TestFindingRuns:
         assert found(filled, where=where) == ids(expected)
 
     def test_everything_asked_for_must_be_fulfilled(self, filled: Database) -> None:
-        wanted = {"tags": {"study": "rates"}, "since": STORED[15]["created_at"], "limit": 2}
-        rates = [run["id"] for run in STORED[:16] if run["name"].startswith("rates")]
+        wanted = {"tags": {"study": "rates"}, "since": stored_runs()[15]["created_at"], "limit": 2}
+        rates = [run["id"] for run in stored_runs()[:16] if run["name"].startswith("rates")]
         assert (
             found(filled, status=[RunStatus.COMPLETED], where="1 = 0 OR 1 = 1", **wanted)
             == (rates[:2])
@@ -138,8 +138,9 @@ class TestFindingRuns:
     def test_the_columns_are_those_asked_for_in_their_order(self, filled: Database) -> None:
         listing = find_runs(filled, columns=["seed", "id", "tags"], limit=1)
         assert listing.columns == ("seed", "id", "tags")
+        newest = stored_runs()[0]
         assert listing.rows == (
-            (STORED[0]["configuration"]["seed"], STORED[0]["id"], '{"study":"rates"}'),
+            (newest["configuration"]["seed"], newest["id"], '{"study":"rates"}'),
         )
 
     @pytest.mark.parametrize(

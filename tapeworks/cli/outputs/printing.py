@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from tapeworks.cli.interrupts import was_interrupted
 from tapeworks.errors import EXPECTED
 from tapeworks.workers.printable import visible as visible
 from tapeworks.workers.printable import visible_lines as visible_lines
@@ -38,7 +39,9 @@ def succeeds(what: str, make: Callable[[], None]) -> bool:
     """
     try:
         make()
-    except Exception as error:  # noqa: BLE001 - drawing may raise anything, as its configuration may
+    except Exception as error:  # drawing may raise anything, as its configuration may
+        if was_interrupted():
+            raise KeyboardInterrupt from error
         reason = str(error) if isinstance(error, EXPECTED) else f"{type(error).__name__}: {error}"
         say(" ".join(f"tapeworks: The {what} cannot be shown: {reason}".split()))
         return False

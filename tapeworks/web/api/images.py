@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query
 
 from tapeworks.comparison.runs import settings_of
-from tapeworks.plotting.hardest import RunImage, check_order, find_images
-from tapeworks.plotting.image_losses import numbers_of, read_values
+from tapeworks.plotting.hardest import RunImage, check_order, describe_images, read_losses
+from tapeworks.plotting.image_losses import ImageLosses, numbers_of, read_values
 from tapeworks.plotting.kinds import check_iterations
 from tapeworks.storage.errors import ImageNotFound
 from tapeworks.storage.history import History
@@ -27,30 +29,39 @@ from tapeworks.web.api.models import (
     write_cursor,
 )
 from tapeworks.web.api.runs import AskedRun
-from tapeworks.web.api.stories import page_of, part_of
+from tapeworks.web.api.stories import part_of
 from tapeworks.web.site import Site
 from tapeworks.web.unchanged import UNCHANGED
+
+#: Rankings that are kept for their next pages; each has some 40 bytes of an image.
+MOST_KEPT = 4
 
 
 def make_router(site: Site) -> APIRouter:
     """Routes to them."""
     router, history = APIRouter(tags=["history"]), site.history
 
+    @lru_cache(MOST_KEPT)
+    def read(run_id: str, _term: int, completed: int, iteration: int | None) -> ImageLosses:
+        run = replace(history.find_run(run_id), completed_iterations=completed)
+        return read_losses(history, run, iteration)
+
     @router.get("/runs/{run}/images", responses=UNCHANGED)
-    def hardest(run: AskedRun, asked: Annotated[HardestQuery, Query()]) -> Page[RunImage]:
-        """Every image of which a loss is known, those with the highest losses first."""
+    def list_hardest(run: AskedRun, asked: Annotated[HardestQuery, Query()]) -> Page[RunImage]:
+        """Every image of which a loss is known, those with the highest losses first.
+
+        All pages are of the iterations that were committed when the first one was asked for.
+        """
         check_order(asked.by, asked.iteration)
-        check_iterations(run, asked.iteration)
-        part = part_of(asked)
-        found = find_images(
-            history,
-            run,
-            by=asked.by,
-            first=part.first,
-            limit=part.limit,
-            iteration=asked.iteration,
+        first, known = read_cursor(asked.cursor, 0, run.completed_iterations)
+        completed, end = min(known, run.completed_iterations), first + asked.limit
+        check_iterations(replace(run, completed_iterations=completed), asked.iteration)
+        losses = read(run.id, run.term, completed, asked.iteration)
+        order = losses.rank(asked.by)
+        return Page(
+            items=describe_images(history, run, losses, order[first:end].tolist()),
+            next_cursor=write_cursor(end, completed) if end < len(order) else None,
         )
-        return page_of(found, part)
 
     @router.get("/runs/{run}/iterations/{iteration}/images", responses=UNCHANGED)
     def images(run: AskedRun, iteration: Number, asked: PageAsked) -> Page[Image]:

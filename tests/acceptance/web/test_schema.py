@@ -57,7 +57,7 @@ def test_every_answer_is_as_the_schema_says(stored: History, mode: GenerationMod
     app = create_app(stored, WebOptions(hosts=frozenset({"testserver", "localhost"})))
     schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", app)
     operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
-    assert len(operations) == 21
+    assert len(operations) == 22
     for operation in operations:
         _examine(operation, mode, run_id)
 

@@ -193,7 +193,7 @@ def test_a_program_is_told_nothing_in_the_words_of_pydantic(
     [
         ("{", "Expected settings as JSON (EOF while parsing an object at line 1 column 1)."),
         (3, "Expected settings as a text of JSON. Received: 3."),
-        ("[1]", "Expected settings by name. Received: 1."),
+        ("[1]", "Expected settings by name. Received: [1]."),
         ('{"images": "x"}', "images: expected a whole number. Received: images=x."),
     ],
 )

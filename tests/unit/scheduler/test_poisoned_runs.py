@@ -16,9 +16,10 @@ from tapeworks.model import datasets
 from tapeworks.model.config import RunConfig
 from tapeworks.model.datasets.source import Split
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
-from tapeworks.scheduler.driving.driver import Driver
+from tapeworks.scheduler.driving.driver import STOPPED, Driver
 from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.driving.service import serve
+from tapeworks.scheduler.events import ignore
 from tapeworks.scheduler.submission import retry
 from tapeworks.storage.errors import CheckpointDamaged
 from tapeworks.storage.history import History
@@ -123,6 +124,24 @@ def test_a_defect_met_while_driving_one_run_is_logged_and_does_not_end_the_sched
     assert str(left.reason).endswith("KeyError: 'unexpected'")
     assert 'return {}["unexpected"]' in caplog.text
     assert history.find_run(behind.id).status is RunStatus.COMPLETED
+
+
+def test_an_error_made_of_an_interrupt_is_no_defect_of_the_run(history: History) -> None:
+    run, control = submitted(history, settings(**SMALL)), Control()
+
+    def load(_: RunConfig) -> Split:
+        control.interrupt()
+        control.interrupt()
+        raise SystemError("a result with an exception set")
+
+    driver = Driver(
+        history=history, dispatcher=LocalDispatcher(), control=control, load=load, events=ignore
+    )
+    with pytest.raises(SystemError):
+        driver.drive(driver.claim(run.id))
+
+    left = history.find_run(run.id)
+    assert (left.status, left.reason) == (RunStatus.QUEUED, STOPPED)
 
 
 def test_a_paused_run_goes_on_when_its_cause_is_gone(history: History) -> None:

@@ -13,8 +13,9 @@ import click
 import pytest
 
 from tapeworks import __main__ as command_line
-from tapeworks.cli.interrupts import noting_interrupts
-from tapeworks.cluster.session import Onlooker, interruptible, means_for
+from tapeworks.cli.interrupts import AGAIN_SECONDS, noting_interrupts, was_interrupted
+from tapeworks.cli.outputs.printing import succeeds
+from tapeworks.cluster.session import interruptible, means_for
 from tapeworks.errors import ExitCode
 from tapeworks.model.config import RunConfig
 from tapeworks.scheduler.dispatch.local import LocalDispatcher
@@ -31,20 +32,20 @@ def turn_into_another_error() -> None:
 
 
 def test_an_interrupt_is_noted_and_raised_and_its_handler_taken_away() -> None:
-    with noting_interrupts() as noted:
-        assert not noted.is_set()
+    with noting_interrupts():
+        assert not was_interrupted()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        assert noted.is_set()
+        assert was_interrupted()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_an_ignored_interrupt_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with noting_interrupts() as noted:
+        with noting_interrupts():
             signal.raise_signal(signal.SIGINT)
-        assert not noted.is_set()
+        assert not was_interrupted()
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -80,25 +81,35 @@ def test_a_defect_without_an_interrupt_is_raised(monkeypatch: pytest.MonkeyPatch
         command_line.run([])
 
 
-@pytest.mark.parametrize("ends", [True, False], ids=["another error", "lost"])
+def drop() -> None:
+    with suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def drop_in_a_destructor() -> None:
+    destroy(interrupt)
+    threading.Event().wait(30)
+
+
+@pytest.mark.parametrize("become", [turn_into_another_error, drop, drop_in_a_destructor])
 def test_an_interrupt_while_a_library_is_loaded_ends_the_preparation(
-    ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    become: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(_: LocalDispatcher) -> None:
-        if ends:
-            turn_into_another_error()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+        become()
 
     monkeypatch.setattr(LocalDispatcher, "load", load)
     config = RunConfig(dataset="digits", images=4, iterations=1)
     run, control = submitted(database(tmp_path), config), Control()
+    monkeypatch.setattr(LocalDispatcher, "prepare", lambda *_: None)
     with (
+        noting_interrupts(),
         pytest.raises(Interrupted),
         interruptible(control, "Stopping"),
-        means_for(run, config, None, 0, None, control) as means,
+        means_for(run, config, None, 0, None, control),
     ):
-        Onlooker(means=means, control=control, tell=print, stopped="stopped").tick()
+        raise AssertionError("It was prepared.")
+    assert not control.abandoning
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -120,13 +131,13 @@ def test_an_error_without_an_interrupt_ends_the_preparation_as_it_is(
 
 
 def test_a_third_interrupt_is_noted(capfd: pytest.CaptureFixture[str]) -> None:
-    with noting_interrupts() as noted, interruptible(Control(), "Stopping"):
+    with noting_interrupts(), interruptible(Control(), "Stopping"):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
-        assert not noted.is_set()
+        assert not was_interrupted()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        assert noted.is_set()
+        assert was_interrupted()
     assert "once more to stop at once" in capfd.readouterr().err
 
 
@@ -164,8 +175,7 @@ def test_an_interrupt_that_python_drops_comes_again(capfd: pytest.CaptureFixture
 def test_no_interrupt_comes_once_a_command_has_ended(capfd: pytest.CaptureFixture[str]) -> None:
     with noting_interrupts():
         destroy(interrupt)
-    for timer in [one for one in threading.enumerate() if isinstance(one, threading.Timer)]:
-        timer.join()
+    threading.Event().wait(5 * AGAIN_SECONDS)  # for what must not happen there is no event
     assert capfd.readouterr().err == ""
 
 
@@ -178,3 +188,8 @@ def test_what_is_dropped_after_an_interrupt_is_not_told(monkeypatch: pytest.Monk
             interrupt()
         destroy(fail)
     assert told == ["a result with an exception set"]
+
+
+def test_an_output_that_an_interrupt_ends_is_no_failure_of_its_own() -> None:
+    with noting_interrupts(), pytest.raises(KeyboardInterrupt):
+        succeeds("picture", turn_into_another_error)

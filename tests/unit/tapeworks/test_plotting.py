@@ -369,7 +369,7 @@ class TestKinds:
     def test_a_run_without_iterations_is_refused(self, history: History) -> None:
         run = tell(history, [])
         for kind in Kind:
-            with pytest.raises(UsageError, match="no iteration to draw yet; it is queued"):
+            with pytest.raises(UsageError, match="no iteration yet; it is queued"):
                 content(history, [run], Wanted(kind=kind))
 
     def test_pictures_of_one_run_refuse_several(self, history: History) -> None:
