@@ -29,7 +29,7 @@ from tapeworks.scheduler.events import (
     Listener,
     Notice,
 )
-from tapeworks.storage.errors import HistoryRolledBack
+from tapeworks.storage.errors import HistoryRolledBack, StateConflict
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord, RunStatus, resume_words
 from tapeworks.workers.stages import Stage
@@ -166,9 +166,14 @@ def _drive(driver: Driver, run_id: str) -> None:
     """Drive the run, again from what is stored if the database has forgotten some of it."""
     while True:
         try:
-            return driver.drive(driver.claim(run_id))
+            driver.drive(driver.claim(run_id))
+            return
         except HistoryRolledBack as error:
             driver.events(Notice("rolled_back", str(error)))
+        except StateConflict:  # somebody cancelled it while it was prepared
+            if not driver.patient().find_run(run_id).status.is_finished:
+                raise
+            return
 
 
 @contextmanager

@@ -56,6 +56,32 @@ def test_ctrl_c_twice_ends_at_once_and_leaves_nothing_behind(
     goes_on_to_the_same_bits(call, undisturbed)
 
 
+def test_a_run_that_is_cancelled_while_it_is_trained_is_not_offered_to_go_on(
+    start: Start, call: Call
+) -> None:
+    training = start(*TRAIN, "--workers", "0")
+    begun(training, processes=0)
+    assert call("cancel it").code == 0
+    assert training.ended() == 1
+    run = call("show it --json").values
+    assert run["status"] == "cancelled"
+    assert "cancelled after" in training.out
+    done = f"tapeworks retry {run['id']} --after {run['completed_iterations']}"
+    assert training.err.splitlines()[-1] == f"Queue it again from there with: {done}"
+    assert call(done.removeprefix("tapeworks ")).code == 0
+
+
+def test_a_run_that_is_cancelled_before_it_is_claimed_ends_its_training(
+    start: Start, call: Call
+) -> None:
+    training = start(*TRAIN, "--workers", "0")
+    until(lambda: training.says("Compiling"), "the run is prepared")
+    assert call("cancel it").code == 0
+    assert training.ended() == 1
+    assert "cancelled after 0 iterations" in training.out
+    assert "Traceback" not in training.err
+
+
 def test_after_kill_9_workers_and_redis_end_by_themselves_and_the_state_is_true(
     start: Start, call: Call, undisturbed: Undisturbed
 ) -> None:

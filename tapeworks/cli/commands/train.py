@@ -137,10 +137,14 @@ def _report(
 
 
 def _exit_code(run: RunRecord, stop_after: int | None) -> ExitCode:
+    done = run.completed_iterations
     if run.status is RunStatus.COMPLETED:
         return ExitCode.DONE
+    if run.status.is_finished:
+        say(f"Queue it again from there with: tapeworks retry {run.id} --after {done}")
+        return ExitCode.RUN_FAILED
     say(f"Go on with: {resume_words(run.id)}")
-    return ExitCode.DONE if run.completed_iterations == stop_after else ExitCode.INTERRUPTED
+    return ExitCode.DONE if done == stop_after else ExitCode.INTERRUPTED
 
 
 def _summarise(
