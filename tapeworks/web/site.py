@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import threading
 import time
@@ -38,6 +39,9 @@ SHARE = 0.08
 
 #: Seconds after which a page was left, if nobody has looked at it again; browsers do every 2 s.
 LEFT_SECONDS = 5.0
+
+#: The address of a form of a run into which little is typed; its first part is the run's page.
+_SHORT_FORM = re.compile(r"(/runs/[^/]+)/(?:pause|resume|cancel|priority)")
 
 #: Makes the values that a template shows.
 MakeContext = Callable[[], dict[str, Any]]
@@ -108,7 +112,8 @@ class Site:
         self, request: Request, status: HTTPStatus, sentence: str, kind: ProblemKind
     ) -> Response:
         """A page that says in one sentence why there is no other."""
-        context = {"sentence": sentence, "phrase": status.phrase, "kind": kind}
+        way_on = _find_way_on(request) if kind == "unsure" else None
+        context = {"sentence": sentence, "phrase": status.phrase, "kind": kind, "way_on": way_on}
         return self.render(request, "problem.html", context, status)
 
     def close(self) -> None:
@@ -195,6 +200,15 @@ class Site:
         return self._templates.get_template(template).render(common | context).encode()
 
 
+def _find_way_on(request: Request) -> str | None:
+    """The page that shows whether a form was carried out; None where one may have to go back.
+
+    Into other forms much may have been typed, which is found again by going back.
+    """
+    found = _SHORT_FORM.fullmatch(request.url.path)
+    return found[1] if found else None
+
+
 def _environment() -> Environment:
     """Templates in which every text is data: no markup, and no character that hides or moves."""
     environment = Environment(
@@ -210,4 +224,5 @@ def _environment() -> Environment:
 
 
 def _visible(value: Any) -> Any:
-    return visible_lines(value) if type(value) is str else value
+    """Text as it may be shown; tabs stay, which boxes give back as they were typed."""
+    return "\t".join(map(visible_lines, value.split("\t"))) if type(value) is str else value

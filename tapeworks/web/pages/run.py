@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -135,6 +135,7 @@ def run_context(
     events = read_newest_events(history.database, run.id, limit)
     all_events = count_of_run(history.database, tables.events, run.id)
     newest = newest_iterations(history, run)
+    tags = history.tags(run.id)
     evaluations = history.evaluations(run.id)
     seconds = measured_seconds(newest)
     read_range(asked)  # refuses what the curves would refuse
@@ -146,7 +147,7 @@ def run_context(
         "left": time_left(run, seconds),
         "newest": newest,
         "seconds": seconds,
-        "tags": history.tags(run.id),
+        "tags": tags,
         "settings": settings(run),
         "history_digest": digests.of(run),
         "checkpoints": [
@@ -161,12 +162,30 @@ def run_context(
         "curves": curves_query(run, asked),
         "begin": asked.get("from", ""),
         "last": asked.get("to", ""),
-    } | retry_form()
+        "forms": forms(run, tags),
+        "refused": {},
+    }
 
 
-def retry_form(settings: str = "", name: str = "", after: str = "", **told: Any) -> dict[str, Any]:
-    """The values of the form for a new run, and what was wrong with them."""
-    return {"retry": {"settings": settings, "name": name, "after": after}, "sentence": None} | told
+def forms(run: RunRecord, tags: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The texts in the inputs of each form, by the word that its address ends in."""
+    written = "".join(f"{key}={value}\n" for key, value in tags.items())
+    return {
+        "pause": {"reason": ""},
+        "retry": {"settings": "", "name": "", "after": "", "paused": ""},
+        "describe": {"name": run.name or "", "note": run.note or "", "tags": written},
+        "priority": {"priority": str(run.priority)},
+    }
+
+
+def refuse(
+    context: dict[str, Any], form: str, typed: Mapping[str, str], sentence: str
+) -> dict[str, Any]:
+    """The values of the page with what was typed into a form, and what was wrong with it."""
+    return context | {
+        "forms": context["forms"] | {form: typed},
+        "refused": {form: sentence},
+    }
 
 
 def curves_query(run: RunRecord, asked: QueryParams) -> str:

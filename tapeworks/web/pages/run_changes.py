@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -14,10 +15,10 @@ from tapeworks.cli.given import read_priority, read_whole
 from tapeworks.cli.outputs.describe import submitter_text
 from tapeworks.errors import UsageError
 from tapeworks.model.errors import ModelError
-from tapeworks.storage.errors import StorageError
+from tapeworks.storage.errors import StateConflict, StorageError, StorageUnreachable
 from tapeworks.storage.records import RunRecord, RunStatus
 from tapeworks.web.asked import asks
-from tapeworks.web.pages.run import Digests, retry_form, run_context
+from tapeworks.web.pages.run import Digests, refuse, run_context
 from tapeworks.web.pages.run_form import lines
 from tapeworks.web.problems import status_of
 from tapeworks.web.site import Site
@@ -26,28 +27,80 @@ from tapeworks.web.submitting import key_of_form, retry_run
 #: A field of a form, which may be left empty.
 Text = Annotated[str, Form()]
 
+#: Forms that may be sent again where nobody knows whether they were carried out.
+IDEMPOTENT = {"retry", "describe"}
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """Carries out a run's forms, and shows a refused one with what was typed into it."""
+
+    site: Site
+    digests: Digests
+
+    def carry_out(
+        self,
+        request: Request,
+        run_id: str,
+        form: str,
+        typed: Mapping[str, str],
+        change: Callable[[], RunRecord],
+    ) -> Response:
+        """Lead to the changed run, or show why it was not changed."""
+        try:
+            return go_to(change().id)
+        except (UsageError, ModelError, StorageError) as error:
+            if isinstance(error, StorageUnreachable) and form not in IDEMPOTENT:
+                raise
+            return self._refuse(request, run_id, form, typed, error)
+
+    def _refuse(
+        self, request: Request, run_id: str, form: str, typed: Mapping[str, str], error: Exception
+    ) -> Response:
+        history, sentence = self.site.history, str(error)
+        if form == "cancel" and not isinstance(error, StateConflict):
+            template = "confirm.html"
+            context = question_context(self.site, run_id, "Cancel", sentence, **typed)
+        else:
+            template = "run.html"
+            shown = run_context(history, self.digests, run_id, request.query_params)
+            context = refuse(shown, form, typed, sentence)
+        return self.site.render(request, template, context, status_of(error))
+
 
 def make_router(site: Site) -> APIRouter:
     """Routes that change a run."""
     router, queue = APIRouter(), site.history.queue
-    _add_requests(router, site)
-    _add_retry(router, site)
+    forms = Forms(site, Digests(site.history))
+    _add_requests(router, forms)
+    _add_retry(router, forms)
     for verb in ("Cancel", "Delete"):
         _add_question(router, site, verb)
 
     @router.post("/runs/{run_id}/priority")
-    def set_priority(run_id: str, priority: Text = "") -> Response:
-        return go_to(queue.set_priority(run_id, read_priority("priority", priority)).id)
+    def set_priority(request: Request, run_id: str, priority: Text = "") -> Response:
+        return forms.carry_out(
+            request,
+            run_id,
+            "priority",
+            {"priority": priority},
+            lambda: queue.set_priority(run_id, read_priority("priority", priority)),
+        )
 
     @router.post("/runs/{run_id}/describe")
-    def describe(run_id: str, name: Text = "", note: Text = "", tags: Text = "") -> Response:
-        described = queue.describe(
-            run_id,
-            name=name.strip() or None,
-            note=note.strip() or None,
-            tags=pairs(lines(tags), "tag"),
-        )
-        return go_to(described.id)
+    def describe(
+        request: Request, run_id: str, name: Text = "", note: Text = "", tags: Text = ""
+    ) -> Response:
+        def change() -> RunRecord:
+            return queue.describe(
+                run_id,
+                name=name.strip() or None,
+                note=note.strip() or None,
+                tags=pairs(lines(tags), "tag"),
+            )
+
+        typed = {"name": name, "note": note, "tags": tags}
+        return forms.carry_out(request, run_id, "describe", typed, change)
 
     @router.post("/runs/{run_id}/delete")
     def delete(run_id: str) -> Response:
@@ -57,23 +110,29 @@ def make_router(site: Site) -> APIRouter:
     return router
 
 
-def _add_requests(router: APIRouter, site: Site) -> None:
-    queue = site.history.queue
+def _add_requests(router: APIRouter, forms: Forms) -> None:
+    queue = forms.site.history.queue
     requests: dict[str, Callable[[str, str | None], RunRecord]] = {
         "pause": queue.pause,
         "cancel": queue.cancel,
         "resume": lambda run_id, _: queue.resume(run_id),
     }
     for name, make in requests.items():
-        _add_request(router, name, make)
+        _add_request(router, forms, name, make)
 
 
 def _add_request(
-    router: APIRouter, name: str, make: Callable[[str, str | None], RunRecord]
+    router: APIRouter, forms: Forms, name: str, make: Callable[[str, str | None], RunRecord]
 ) -> None:
     @router.post(f"/runs/{{run_id}}/{name}")
-    def change(run_id: str, reason: Text = "") -> Response:
-        return go_to(make(run_id, reason.strip() or None).id)
+    def change(request: Request, run_id: str, reason: Text = "") -> Response:
+        return forms.carry_out(
+            request,
+            run_id,
+            name,
+            {"reason": reason},
+            lambda: make(run_id, reason.strip() or None),
+        )
 
 
 def _add_question(router: APIRouter, site: Site, verb: str) -> None:
@@ -81,17 +140,20 @@ def _add_question(router: APIRouter, site: Site, verb: str) -> None:
 
     @router.get(f"/runs/{{run_id}}/{verb.lower()}", dependencies=[asks()])
     def confirm(request: Request, run_id: str) -> Response:
-        def make_context() -> dict[str, Any]:
-            run = site.history.find_run(run_id)
-            label, submitter = run.name or run.id, submitter_text(run)
-            return {"run": run, "label": label, "submitter": submitter, "verb": verb}
-
-        return site.answer(request, "confirm.html", make_context)
+        return site.answer(request, "confirm.html", lambda: question_context(site, run_id, verb))
 
 
-def _add_retry(router: APIRouter, site: Site) -> None:
-    digests = Digests(site.history)
+def question_context(
+    site: Site, run_id: str, verb: str, sentence: str | None = None, reason: str = ""
+) -> dict[str, Any]:
+    """The values of that page, with the reason that was typed and what was wrong with it."""
+    run = site.history.find_run(run_id)
+    label, submitter = run.name or run.id, submitter_text(run)
+    shown = {"run": run, "label": label, "submitter": submitter, "verb": verb}
+    return shown | {"sentence": sentence, "reason": reason}
 
+
+def _add_retry(router: APIRouter, forms: Forms) -> None:
     @router.post("/runs/{run_id}/retry")
     def retry_from_form(
         request: Request,
@@ -102,13 +164,11 @@ def _add_retry(router: APIRouter, site: Site) -> None:
         paused: Text = "",
         key: Text = "",
     ) -> Response:
-        try:
-            given = {"settings": settings, "name": name, "after": after, "paused": paused}
-            return go_to(_retry(site, run_id, given | {"key": key}).id)
-        except (UsageError, ModelError, StorageError) as error:
-            context = run_context(site.history, digests, run_id, request.query_params)
-            told = retry_form(settings, name, after, sentence=str(error))
-            return site.render(request, "run.html", context | told, status_of(error))
+        typed = {"settings": settings, "name": name, "after": after, "paused": paused}
+        given = typed | {"key": key}
+        return forms.carry_out(
+            request, run_id, "retry", typed, lambda: _retry(forms.site, run_id, given)
+        )
 
 
 def _retry(site: Site, run_id: str, given: dict[str, str]) -> RunRecord:

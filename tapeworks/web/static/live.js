@@ -1,6 +1,7 @@
 // Live pages. While a page is visible it asks every two seconds for what its URL shows; an answer
 // 304 changes nothing. Otherwise the elements with `data-live` are patched in place: nodes that
-// stay keep their focus, scroll, selection, checked boxes and open menus.
+// stay keep their focus, scroll, selection, checked boxes and open menus. A page that answers a form
+// names in `data-address` the URL that is asked instead of its own.
 // A page's own script polls other URLs with `poll(url, handle)`.
 
 const PERIOD_MS = 2000;
@@ -20,6 +21,8 @@ const SERVER = "The web page's server does not answer; it may have been stopped"
 const LOGGED_OUT = "You are not logged in any more";
 
 const banner = document.getElementById("banner");
+const given = document.body.dataset.address;
+const address = given || location.href;
 const problem = document.querySelector("[data-problem]");
 
 // What is wrong, by the function that found it; the banner shows the first.
@@ -37,7 +40,8 @@ function tell(finder, trouble) {
 
 function loginLink() {
   const link = document.createElement("a");
-  link.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+  const { pathname, search } = new URL(address, location.href);
+  link.href = `/login?next=${encodeURIComponent(pathname + search)}`;
   link.textContent = "Log in";
   return link;
 }
@@ -207,5 +211,7 @@ if (!document.getElementById("login")) {
   addEventListener("hashchange", takeToken);
 }
 
-if (document.querySelector("[data-live]")) poll(location.href, patchPage);
-else if (problem && problem.dataset.problem !== "lasting") poll(location.href, () => location.reload());
+const passes = problem && ["outage", "passing"].includes(problem.dataset.problem);
+if (document.querySelector("[data-live]")) poll(address, patchPage);
+else if (given) poll(address, () => location.replace(address));
+else if (passes) poll(address, () => location.reload());

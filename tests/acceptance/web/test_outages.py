@@ -104,6 +104,8 @@ def test_pages_survive_restarts_of_the_database_and_of_their_server(
         expect(form.locator("[data-problem]")).to_contain_text("Cannot use the database")
         expect(form.locator("main")).to_contain_text("done as a whole or not at all")
         postgres.start()
+        form.wait_for_url(f"**/runs/{claim.run_id}")  # it goes back to the run by itself
+        form.get_by_role("button", name="Pause").wait_for()
         assert restarted.find_run(claim.run_id).request is None
 
         stop(again)

@@ -104,6 +104,24 @@ def test_scroll_focus_selection_and_open_parts_stay(
     expect(page.locator("#checkpoints tbody tr")).to_have_count(3)
 
 
+def test_a_page_that_refuses_a_form_keeps_what_was_typed_and_stays_live(
+    served_history: History, open_window: Open
+) -> None:
+    run = submitted(served_history, settings(iterations=100))
+    claim = served_history.claim(run.id, "alice", LEASE)
+    window = open_window()
+    page, typed = window.page, "learning_rate=-1\niterations=5"
+    page.goto(f"/runs/{run.id}")
+    page.get_by_label("Other settings").fill(typed)
+    page.get_by_role("button", name="Queue a new run").click()
+    expect(page.get_by_role("alert")).to_contain_text("learning_rate")
+    commit(served_history, claim, 0)
+    page.locator("#newest tr[data-key='0']").wait_for()
+    expect(page.locator("#banner")).to_be_hidden()
+    expect(page.get_by_label("Other settings")).to_have_value(typed)
+    window.forgive("422")
+
+
 def test_runs_are_chosen_and_compared(served_history: History, open_window: Open) -> None:
     for name, losses in {"one": [[4.0], [3.0]], "other": [[4.0], [2.0]]}.items():
         tell(served_history, losses, name=name)

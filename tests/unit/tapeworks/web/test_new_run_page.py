@@ -127,6 +127,17 @@ def test_a_mistake_is_told_beside_its_input_and_what_was_typed_stays(
     assert history.runs() == []
 
 
+def test_boxes_of_a_refused_form_can_be_sent_as_they_stand(
+    client: TestClient, history: History
+) -> None:
+    typed = {"images": "99999", "tags": "a=1\r\nb=2", "vary": "seed=2,3\r\nfilters=4"}
+    refused = client.post("/new", data=typed).text
+    boxes = re.findall(r'<textarea[^>]* name="(\w+)"[^>]*>\n(.*?)</textarea>', refused, re.DOTALL)
+    assert dict(boxes) == {"tags": "a=1\nb=2", "vary": "seed=2,3\nfilters=4"}
+    client.post("/new", data=typed | dict(boxes) | {"images": "9"})
+    assert [history.tags(run.id) for run in history.runs()] == [{"a": "1", "b": "2"}] * 2
+
+
 def test_no_network_is_read_from_the_server_s_disk(
     client: TestClient, history: History, tmp_path: Path
 ) -> None:

@@ -34,6 +34,13 @@ from tests.support.web import client_of
 DRIVEN = RunStatus.RUNNING
 
 
+def texts_of(text: str, name: str) -> list[str]:
+    """Return what stands in the inputs and boxes of this name."""
+    inputs = re.findall(rf'<input name="{name}"[^>]*? value="([^"]*)"', text)
+    boxes = re.findall(rf'<textarea name="{name}"[^>]*>\n(.*?)</textarea>', text, re.DOTALL)
+    return [html.unescape(one) for one in inputs + boxes]
+
+
 def charts_of(client: TestClient, run: RunRecord, more: str = "") -> dict[str, Any]:
     """Return what is drawn of a run, by its measure."""
     answer = client.get(f"/curves?run={run.id}{more}")
@@ -187,20 +194,33 @@ def test_forms_change_the_run_and_lead_back(client: TestClient, history: History
         ("priority", {"priority": "much"}, 422),
         ("describe", {"tags": "a"}, 422),
         ("describe", {"tags": "a b=1"}, 422),
-        ("describe", {"note": "\x1b[31m"}, 422),
-        ("pause", {"reason": "x" * 2000}, 422),
+        ("describe", {"note": "<" * 2000, "name": "other", "tags": "a=1\r\nb=2"}, 422),
+        ("pause", {"reason": "<" * 2000}, 422),
+        ("cancel", {"reason": "<" * 2000}, 422),
         ("resume", {}, 409),
+        ("retry", {"settings": "seed=x\r\nimages=5", "name": "other", "after": "1"}, 422),
     ],
 )
-def test_what_cannot_be_is_told_in_a_sentence(
+def test_what_cannot_be_is_told_in_a_sentence_beside_what_was_typed(
     client: TestClient, history: History, path: str, form: dict[str, str], status: int
 ) -> None:
     run = submit(history, note="old", tags={"kept": "yes"})
     answer = client.post(f"/runs/{run.id}/{path}", data=form)
     assert answer.status_code == status
-    assert "data-problem" in answer.text
+    assert answer.text.count('class="problem" role="alert"') == 1
+    for name, typed in form.items():
+        assert typed.replace("\r\n", "\n") in texts_of(answer.text, name)
+    is_run_page = f'<body data-address="/runs/{run.id}">' in answer.text
+    assert is_run_page is (path != "cancel")
     assert history.find_run(run.id) == run
     assert history.tags(run.id) == {"kept": "yes"}
+
+
+def test_a_refused_retry_is_still_to_be_paused(client: TestClient, history: History) -> None:
+    run = submit(history)
+    form = {"settings": "sede=1", "paused": "yes"}
+    answer = client.post(f"/runs/{run.id}/retry", data=form)
+    assert 'name="paused" value="yes" checked>' in answer.text
 
 
 def test_a_run_is_deleted_after_it_was_confirmed(client: TestClient, history: History) -> None:

@@ -41,6 +41,21 @@ def test_a_question_is_put_into_the_box_and_not_asked(
     assert client.get("/sql?question=99").status_code == 422
 
 
+def test_a_box_gives_back_what_was_typed_with_its_lines_and_tabs(
+    client: TestClient, history: History
+) -> None:
+    submit(history, name="first")
+    for asked, kept in (
+        ("SELECT name%0D%0AFROM%09runs%0d%0A%0DLIMIT+2", "SELECT name\nFROM\truns\n\nLIMIT 2"),
+        ("SELECT+name,+'%250D%0D'+FROM+runs", "SELECT name, '%0D\n' FROM runs"),
+    ):
+        answer = client.get(f"/sql?q={asked}")
+        [shown] = re.findall(r"<textarea[^>]*>\n(.*?)</textarea>", answer.text, re.DOTALL)
+        assert html.unescape(shown) == kept
+        assert "<td>first</td>" in answer.text
+        assert client.get("/sql", params={"q": kept}).text == answer.text
+
+
 def test_an_answer_is_a_table_with_numbers_to_the_right(
     client: TestClient, history: History
 ) -> None:
