@@ -154,12 +154,18 @@ def _advise(error: click.ClickException) -> str:
     if context is None:
         return ""
     if isinstance(error, click.MissingParameter):
-        return context.command.epilog or ""
+        return _example(context.command)
     if "unexpected extra argument" not in error.message:
         return ""
     takes_one = any(parameter.name == "run" for parameter in context.command.params)
     one = f"Expected one run: {context.command_path} RUN" if takes_one else ""
     return _NOT_A_RUN.get(context.command.name or "", one)
+
+
+def _example(command: click.Command) -> str:
+    """Return the first call that the end of its help shows."""
+    _, found, rest = (command.epilog or "").partition("tapeworks ")
+    return f"Example: {found}{rest.splitlines()[0]}" if found else ""
 
 
 def _explain_option(error: click.NoSuchOption, command: click.Command) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,25 @@ def test_runs_of_others_are_asked_about_once_with_their_number(
     assert "This removes for good 4 runs: 3 of bob on " in deleted.err
     assert asked == ["Cancel?", "Cancel?", "Remove?"]
     assert statuses(call) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "outcome"),
+    [("cancel heat", "Nothing was cancelled."), ("delete heat", "Nothing was removed.")],
+)
+@pytest.mark.parametrize("answer", ["n\n", "\n", ""])
+@pytest.mark.usefixtures("stored")
+def test_a_no_changes_nothing_and_is_no_interrupt(
+    line: str, outcome: str, answer: str, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = io.StringIO(answer)
+    monkeypatch.setattr(typed, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", typed)
+    refused = call(line)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.last_words.endswith(f"tapeworks: {outcome}")
+    assert len(statuses(call)) == 3
+    assert "cancelled" not in statuses(call)
 
 
 def test_a_run_that_is_called_so_goes_before_the_grid(stored: History, call: Call) -> None:

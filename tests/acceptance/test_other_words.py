@@ -65,6 +65,14 @@ def test_an_unknown_word_is_answered_with_the_one_that_is_meant(
     told_in_one_sentence(call(line), 2, f"Did you mean {meant}")
 
 
+@pytest.mark.parametrize("name", ["evaluate", "export", "images", "pause", "predict"])
+def test_a_missing_argument_is_answered_with_one_example(name: str, call: Call) -> None:
+    told = call(name)
+    told_in_one_sentence(told, 2, "Missing argument 'RUN")
+    assert told.err.count("tapeworks") == 2, "who speaks, and the example"
+    assert f". Example: tapeworks {name} first" in told.err
+
+
 @pytest.mark.parametrize("line", ["-h", "train -h", "db size -h", "priority -h"])
 def test_the_short_option_for_help_is_the_help(line: str, call: Call) -> None:
     helped = call(line)

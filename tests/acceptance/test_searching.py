@@ -86,11 +86,36 @@ class TestRuns:
         assert "REASON" not in call("runs --status completed").out
 
     def test_that_are_not_shown_are_counted(self, call: Call) -> None:
-        for form in ("", "--json"):
+        for form in ("", "--json "):
             told = call(f"runs --limit 2 {form}").err.splitlines()
-            assert "2 of 8 runs; all of them: tapeworks runs --limit 8" in told
+            assert f"2 of 8 runs; all of them: tapeworks runs {form}--limit 8" in told
         assert "2 of 7 runs" in call("runs --limit 2 --where \"status = 'completed'\"").err
         assert "of 8 runs" not in call("runs --limit 8").err
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            "--tag study=rates --limit",
+            "--status failed --status completed --asc --sort=seed --limit",
+            "--where \"name LIKE 'rates%'\" --columns 'id, name' --since 2020-01-01 --limit",
+            "--sort name --json --limit",
+        ],
+    )
+    def test_that_are_not_shown_are_listed_by_the_command_that_is_told(
+        self, call: Call, asked: str
+    ) -> None:
+        everything = call(f"runs {asked} 100")
+        told = call(f"runs {asked} 1").last_words
+        again = call(told.partition("; all of them: tapeworks ")[2])
+        assert (again.out, again.err) == (everything.out, everything.err)
+
+    def test_of_a_user_are_listed_likewise(self, call: Call, history: Path) -> None:
+        opened = History.open(history)
+        for name in ("one", "two"):
+            submit(opened, name=name)
+        opened.database.close()
+        told = call("runs --mine --limit=1").last_words
+        assert told == "1 of 2 runs; all of them: tapeworks runs --mine --limit 2"
 
     def test_show_the_columns_that_were_asked_for(self, call: Call) -> None:
         line = "runs --columns 'name, iterations,reason' --limit 6"

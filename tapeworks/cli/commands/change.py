@@ -321,5 +321,15 @@ def _confirm(
         say(f"  and {len(found) - MOST_NAMED} more")
     if not sys.stdin.isatty():
         raise UsageError(f"Nothing was {done}: no terminal to ask at; confirm with --yes.")
-    if not click.confirm(question, err=True):
-        raise click.Abort
+    if not _is_confirmed(question):
+        raise UsageError(f"Nothing was {done}.")
+
+
+def _is_confirmed(question: str) -> bool:
+    """Ask; the end of the input counts as a no. Raises `click.Abort` at Ctrl-C."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as abort:
+        if isinstance(abort.__context__, EOFError):
+            return False
+        raise

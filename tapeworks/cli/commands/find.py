@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from tapeworks.cli.as_typed import AsTyped, call_with
 from tapeworks.cli.choices import Moment
 from tapeworks.cli.completion import complete_column, complete_columns, complete_tag
 from tapeworks.cli.connection import open_history
@@ -82,6 +83,7 @@ BYTE_ORDER_MARK = "\ufeff"
 
 @click.command(
     "runs",
+    cls=AsTyped,
     epilog='Example: tapeworks runs --where "NOT final_loss < 12" --sort final_loss --asc',
 )
 @click.option(
@@ -157,7 +159,7 @@ def runs_command(
 
 def _tell_of_others(shown: int, count: int) -> None:
     if count > shown:
-        say(f"{shown:,} of {count:,} runs; all of them: tapeworks runs --limit {count}")
+        say(f"{shown:,} of {count:,} runs; all of them: {call_with(limit=count)}")
 
 
 def _put_runs(found: Listing) -> None:
