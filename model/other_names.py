@@ -37,9 +37,9 @@ _OTHERS = {
 SETTINGS = {other: name for name, others in _OTHERS.items() for other in others}
 
 
-#: How alike two words must be, of 1, for one to be a slip of the other, and letters of the start of
-#: a word that stands for it.
-ALIKE, SHORTEST_START = 0.7, 3
+#: How alike two words must be, of 1, for one to stand for the other, letters of the start of a
+#: word that stands for it, and letters of a word for each slip in it.
+ALIKE, SHORTEST_START, LETTERS_PER_SLIP = 0.7, 3, 3
 
 
 def nearest_setting(name: str, settings: Iterable[str]) -> str | None:
@@ -52,14 +52,38 @@ def nearest_setting(name: str, settings: Iterable[str]) -> str | None:
 def find_near(word: str, words: Mapping[str, Sequence[str]]) -> Sequence[str]:
     """Return what stands for this word, or for the one that it is the start or a slip of.
 
-    Words that stand for themselves come before others for the same.
+    Words that stand for themselves come before others for the same, which a slip of them shares
+    the first letter with: "latch" is no "batch".
     """
     if word in words:
         return words[word]
     own = [one for one, meant in words.items() if one in meant]
+    others = [one for one in words if one not in own and one[:1] == word[:1]]
     near = (
-        difflib.get_close_matches(word, own, n=1, cutoff=ALIKE)
+        _find_slipped(word, [*own, *others])
+        or difflib.get_close_matches(word, own, n=1, cutoff=ALIKE)
         or (len(word) >= SHORTEST_START and [one for one in own if one.startswith(word)])
-        or difflib.get_close_matches(word, words, n=1, cutoff=ALIKE)
+        or difflib.get_close_matches(word, others, n=1, cutoff=ALIKE)
     )
     return words[near[0]] if near else []
+
+
+def _find_slipped(word: str, words: Sequence[str]) -> list[str]:
+    """Return the first word of those that differ in the fewest letters, if these are few enough."""
+    most = len(word) // LETTERS_PER_SLIP
+    slips = {one: count_slips(word, one) for one in words if abs(len(one) - len(word)) <= most}
+    fewest = min(slips, key=slips.__getitem__, default="")
+    return [fewest] if fewest and slips[fewest] <= most else []
+
+
+def count_slips(typed: str, meant: str) -> int:
+    """Count the letters that are wrong, missing, too many, or exchanged with their neighbours."""
+    before, line = [0] * (len(meant) + 1), list(range(len(meant) + 1))
+    for row, letter in enumerate(typed, start=1):
+        earlier, before, line = before, line, [row]
+        for place, wanted in enumerate(meant, start=1):
+            slips = min(before[place] + 1, line[-1] + 1, before[place - 1] + (letter != wanted))
+            if row > 1 < place and typed[row - 2 : row] == wanted + meant[place - 2]:
+                slips = min(slips, earlier[place - 2] + 1)
+            line.append(slips)
+    return line[-1]

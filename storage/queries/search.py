@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import (
@@ -49,6 +48,7 @@ from tapeworks.storage.queries.options import (
     make_whole,
     option_of,
 )
+from tapeworks.storage.queries.other_columns import find_nearest
 from tapeworks.storage.queries.query_limits import DEFAULT_SECONDS, Statement, collect_listing
 from tapeworks.storage.queries.sqlite import ask_sqlite
 from tapeworks.storage.queries.views import COLUMNS
@@ -157,7 +157,7 @@ def _of_the_sql(question: Question, words: str) -> QueryError:
         return unknown_column(_bare_name(found), question)
     if (found := _NO_TABLE.search(words)) is not None:
         name = _bare_name(found)
-        return UnknownTable(name, _nearest(name, list(COLUMNS)), list(COLUMNS))
+        return UnknownTable(name, find_nearest(name, list(COLUMNS)), list(COLUMNS))
     return QueryError(f"The database cannot answer this: {words}")
 
 
@@ -165,10 +165,11 @@ def unknown_column(name: str, question: Question) -> UnknownColumn:
     """That none of the views has such a column."""
     views = question.views or ["runs"]
     known = [column for view in views for column in COLUMNS[view]]
-    nearest = _nearest(name, known)
+    text = _text_meant(name, question.sql)
+    nearest = find_nearest(name, known) if text in {None, name} else None
     if _OWN_WORDS.fullmatch(name):
         nearest = next((column for column in ("submitter", "actor") if column in known), None)
-    return UnknownColumn(name, nearest, views[0], text=_text_meant(name, question.sql))
+    return UnknownColumn(name, nearest, views[0], text=text)
 
 
 def _text_meant(name: str, sql: str) -> str | None:
@@ -182,11 +183,6 @@ def _text_meant(name: str, sql: str) -> str | None:
 
 def _bare_name(found: re.Match[str]) -> str:
     return (found[1] or found[2]).rpartition(".")[2].strip('"')
-
-
-def _nearest(name: str, among: list[str]) -> str | None:
-    near = get_close_matches(name.lower(), among, n=1, cutoff=0.5)
-    return near[0] if near else None
 
 
 def _one_line(error: BaseException) -> str:

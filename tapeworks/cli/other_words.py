@@ -39,17 +39,38 @@ _WORDS = {
 #: Commands that are meant by other words, or may be.
 OTHER_COMMANDS: dict[str, Sequence[str]] = {
     **{other: [name] for name, others in _WORDS.items() for other in others},
+    **{other: ["watch", "workers"] for other in ("top", "htop")},
     "start": ["train", "submit", "resume"],
     "stop": ["pause", "cancel"],
+}
+
+#: Options that are meant by a single letter.
+_LETTERS = {
+    "b": ("images-per-iteration",),
+    "c": ("config", "processes"),
+    "d": ("dataset",),
+    "f": ("follow", "yes", "file"),
+    "j": ("processes", "workers"),
+    "l": ("limit",),
+    "n": ("limit", "processes", "name"),
+    "o": ("output",),
+    "p": ("port",),
+    "s": ("sort", "seed"),
+    "t": ("tag",),
+    "v": ("version",),
+    "w": ("workers", "processes"),
+    "y": ("yes",),
 }
 
 #: Options that are meant by other words, the first of them that the command has.
 OTHER_OPTIONS = {
     **{other.replace("_", "-"): (name.replace("_", "-"),) for other, name in SETTINGS.items()},
     "checkpoint": ("init-from", "after"),
+    "concurrency": ("processes", "max-runs"),
     "filter": ("where",),
     "force": ("yes",),
     "file": ("output", "config"),
+    "format": ("to", "json"),
     "held-out": ("test-images",),
     "init": ("init-from",),
     "n-workers": ("workers", "processes"),
@@ -64,9 +85,11 @@ OTHER_OPTIONS = {
     "sort": ("by",),
     "sort-by": ("sort", "by"),
     "step": ("after", "iteration"),
+    "type": ("kind", "to", "format"),
+    **dict.fromkeys(("wait", "watch", "attach"), ("follow",)),
     **dict.fromkeys(("sweep", "trials", "n-trials", "grid"), ("vary",)),
     **dict.fromkeys(("user", "by", "owner", "author", "who"), ("submitter",)),
-    "v": ("version",),
+    **_LETTERS,
     "count": ("limit",),
     "top": ("limit",),
     "tags": ("tag",),

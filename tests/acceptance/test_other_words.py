@@ -12,6 +12,8 @@ from tapeworks.cli.group import cli
 from tapeworks.cli.other_words import INSTEAD, OTHER_CALLS, OTHER_COMMANDS, OTHER_OPTIONS
 from tapeworks.model.config import RunConfig
 from tapeworks.model.other_names import SETTINGS
+from tapeworks.storage.queries.other_columns import OTHERS
+from tapeworks.storage.queries.views import COLUMNS
 from tests.support.calls import Call
 from tests.support.desk import told_in_one_sentence
 
@@ -57,6 +59,25 @@ from tests.support.desk import told_in_one_sentence
         ("runs --sort-by loss", "--sort?"),
         ("query --timeout 3", "--seconds"),
         ("train --held-out 200", "--test-images"),
+        ("submit --watch", "--follow"),
+        ("submit --wait", "--follow"),
+        ("submit -b 5", "--images-per-iteration"),
+        ("train -n first", "--name"),
+        ("worker -n 2", "--processes"),
+        ("worker --concurrency 2", "--processes"),
+        ("scheduler --concurrency 2", "--max-runs"),
+        ("export first --format csv", "--to"),
+        ("export first -o first.csv", "--output"),
+        ("plot first --type loss", "--kind"),
+        ("runs -n 5", "--limit"),
+        ("delete first -y", "--yes"),
+        ("top", "tapeworks watch or tapeworks workers"),
+        *[
+            (f"train --{word} 5", "--images-per-iteration")
+            for word in ("batchsize", "batch-sizes", "batch-siz", "bach-size", "bathc_szie")
+        ],
+        ("submit --vary batchsize=1,2", "images_per_iteration"),
+        ("submit --vary microbatchsize=1,2", "microbatch_size"),
     ],
 )
 def test_an_unknown_word_is_answered_with_the_one_that_is_meant(
@@ -93,6 +114,7 @@ def test_a_word_like_no_other_leads_to_the_list(call: Call) -> None:
         ("train --gpu 0", "on CPUs alone"),
         ("runs --name first", "tapeworks show NAME"),
         ("images x --held-out", "All options: tapeworks images --help"),
+        ("submit --latch", "All options: tapeworks submit --help"),
         ("db size --zzzz", "All options: tapeworks db size --help"),
     ],
 )
@@ -120,8 +142,8 @@ def test_several_values_of_a_setting_are_answered_with_a_grid(
 
 def test_every_word_leads_to_one_that_there_is() -> None:
     context = click.Context(cli)
-    commands = [cli.get_command(context, name) for name in COMMANDS]
-    flags = {flag for one in commands if one for option in one.params for flag in option.opts}
+    loaded = [cli.get_command(context, name) for name in COMMANDS]
+    flags = {flag for one in loaded if one for option in one.params for flag in option.opts}
 
     assert {name for names in OTHER_COMMANDS.values() for name in names} <= COMMANDS.keys()
     assert not (OTHER_COMMANDS | OTHER_CALLS).keys() & COMMANDS.keys()
@@ -133,6 +155,14 @@ def test_every_word_leads_to_one_that_there_is() -> None:
     }
     assert set(SETTINGS.values()) <= RunConfig.model_fields.keys()
     assert not SETTINGS.keys() & RunConfig.model_fields.keys()
+
+
+def test_other_names_of_columns_are_those_of_settings() -> None:
+    columns = {name for view in COLUMNS.values() for name in view}
+    assert {name for names in OTHERS.values() for name in names} <= columns
+    shared = SETTINGS.keys() & OTHERS.keys()
+    assert {name: OTHERS[name][0] for name in shared} == {name: SETTINGS[name] for name in shared}
+    assert {"lr", "batch_size", "epochs", "model"} <= shared
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,10 @@ class TestRuns:
         [
             ("--where 'final_los < 2'", "Did you mean final_loss?"),
             ("--sort naem", "Did you mean name?"),
+            ("--sort lr", "Did you mean learning_rate?"),
+            ("--columns lr,name", "Did you mean learning_rate?"),
+            ("--where 'lr>0.1'", "Did you mean learning_rate?"),
+            ("--where 'batch_size = 1'", "Did you mean images_per_iteration?"),
             ("--columns id,staus", "Did you mean status?"),
             ("--columns ''", "no column ''"),
             ("--where 'final_loss <'", "cannot answer"),

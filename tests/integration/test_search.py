@@ -168,6 +168,8 @@ class TestFindingRuns:
             ("user = 'bob'", "'user'. Did you mean submitter?"),
             ("name <> 'user' AND Session_User='bob'", "'session_user'. Did you mean submitter?"),
             ("submitter=bob", "'bob'. Text goes between single quotation marks: 'bob'."),
+            ("lr > 0.1", "'lr'. Did you mean learning_rate? List"),
+            ("error IS NULL", "'error'. Did you mean reason? List"),
             ("name = lr-3", "'lr'. Text goes between single quotation marks: 'lr-3'."),
             ("name LIKE bob", "'bob'. Text goes between single quotation marks: 'bob'."),
             ("name IN ( bob)", "'bob'. Text goes between single quotation marks: 'bob'."),
