@@ -22,7 +22,7 @@ from tapeworks.storage.iterations import (
     read_image_values,
     read_iterations,
     read_ledger,
-    read_losses,
+    read_mean_losses,
     read_recorded,
     read_workers,
 )
@@ -252,12 +252,12 @@ class History:
         with self.database.read() as connection:
             return read_iterations(connection, run_id, first)
 
-    def sample_losses(
+    def sample_mean_losses(
         self, wanted: Mapping[str, Sequence[int]]
     ) -> dict[str, list[tuple[int, float]]]:
-        """Return of each run these iterations with their losses, in order, if they are there."""
+        """Return of each run these iterations with a mean image's loss, if they are there."""
         with self.database.read() as connection:
-            return {run_id: read_losses(connection, run_id, at) for run_id, at in wanted.items()}
+            return {run: read_mean_losses(connection, run, at) for run, at in wanted.items()}
 
     def curve(self, run: RunRecord) -> list[IterationRecord]:
         """The run's iterations after those of the runs that it goes on from, each by its run."""

@@ -87,14 +87,15 @@ def read_iterations(
     return [IterationRecord(run_id=run_id, **row._asdict()) for row in rows]
 
 
-def read_losses(
+def read_mean_losses(
     connection: Connection, run_id: str, wanted: Sequence[int]
 ) -> list[tuple[int, float]]:
-    """Return those of these iterations that are committed, in order, each with its loss."""
+    """Return those of these iterations that are committed, in order, with a mean image's loss."""
     of_run = iterations.c.run == number_of(run_id), iterations.c.iteration.in_(wanted)
-    found = select(iterations.c.iteration, iterations.c.loss).where(*of_run)
+    mean = (iterations.c.loss / iterations.c.images).label("mean")
+    found = select(iterations.c.iteration, mean).where(*of_run)
     rows = connection.execute(found.order_by(iterations.c.iteration))
-    return [(row.iteration, row.loss) for row in rows]
+    return [(row.iteration, row.mean) for row in rows]
 
 
 def read_ledger(

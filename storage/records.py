@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -123,6 +123,11 @@ class RunRecord:
     def label(self) -> str:
         """Its id, and its name if it has one."""
         return run_label(self.id, self.name)
+
+    @property
+    def last_loss(self) -> str:
+        """The loss of its newest iteration for people, as `marked_loss` writes it."""
+        return marked_loss(self.final_loss, self.configuration, self.completed_iterations - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -345,6 +350,22 @@ def loss_text(loss: float | None) -> str:
 def sum_words(images: int) -> str:
     """Return what every loss of an iteration or an evaluation is."""
     return f"sum over {images:,} {'image' if images == 1 else 'images'}"
+
+
+def short_set(settings: Mapping[str, Any], iteration: int) -> int | None:
+    """Return how many images an iteration has; None if as many as the run's others, or unknown."""
+    images, size = settings.get("images"), settings.get("images_per_iteration")
+    if not (isinstance(images, int) and isinstance(size, int) and 0 < size <= images):
+        return None
+    sets = -(-images // size)
+    is_last, left = iteration % sets == sets - 1, images - (sets - 1) * size
+    return left if is_last and left < size else None
+
+
+def marked_loss(loss: float | None, settings: Mapping[str, Any], iteration: int) -> str:
+    """Return an iteration's loss for people, with its images if they are fewer than the others'."""
+    few = None if loss is None else short_set(settings, iteration)
+    return loss_text(loss) if few is None else f"{loss_text(loss)}, {sum_words(few)}"
 
 
 def resume_words(run_id: str) -> str:

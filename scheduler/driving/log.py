@@ -27,6 +27,7 @@ from tapeworks.storage.records import (
     RunRecord,
     iteration_count,
     loss_text,
+    sum_words,
 )
 from tapeworks.wire.log_context import context
 
@@ -46,6 +47,7 @@ class Log:
         self._said_at: dict[str, float] = {}  #: of runs in progress
         self._measured: dict[str, str] = {}  #: of runs in progress, as evaluated last
         self._labels: dict[str, str] = {}  #: of runs in progress
+        self._usual_images: dict[str, int] = {}  #: in the largest iteration of runs in progress
 
     def __call__(self, event: Event) -> None:
         """Log a line, if the event is worth one."""
@@ -65,6 +67,7 @@ class Log:
             case RunLeft(run_id=run_id):
                 self._labels.pop(run_id, None)
                 self._said_at.pop(run_id, None)
+                self._usual_images.pop(run_id, None)
             case RunReleased(run=run):
                 self._log_end(run)
             case _ if logger.isEnabledFor(logging.DEBUG):
@@ -81,7 +84,7 @@ class Log:
         if measured := self._measured.pop(run.id, ""):
             extra = {"event": "run_evaluated", **about}
             logger.info("Run %s: %s", run.label, measured, extra=extra)
-        loss = "" if run.final_loss is None else f", loss {loss_text(run.final_loss)}"
+        loss = "" if run.final_loss is None else f", loss {run.last_loss}"
         done = f"{iteration_count(run.completed_iterations)}{loss}"
         status, extra = run.status.value, {"event": f"run_{run.status.value}", **about}
         logger.info("Run %s is %s after %s", run.label, status, done, extra=extra)
@@ -93,12 +96,19 @@ class Log:
             level = logging.DEBUG
         else:
             level, self._said_at[record.run_id] = logging.INFO, now
-        done = f"iteration {record.iteration + 1}, loss {loss_text(record.loss)}"
+        done = f"iteration {record.iteration + 1}, loss {self._loss(record)}"
         measured = self._measured.get(record.run_id, "")
         label = self._labels.get(record.run_id, record.run_id)
         sentence = f"Run {label}: {', '.join(filter(None, [done, measured]))}"
         about = {"run": record.run_id, "term": record.term, "iteration": record.iteration}
         logger.log(level, sentence, extra={"event": "iteration_committed", **about})
+
+    def _loss(self, record: IterationRecord) -> str:
+        """The loss, with its images where an iteration of the run had more."""
+        usual = max(record.images, self._usual_images.get(record.run_id, 0))
+        self._usual_images[record.run_id] = usual
+        unit = "" if record.images == usual else f", {sum_words(record.images)}"
+        return f"{loss_text(record.loss)}{unit}"
 
 
 def _log_detail(event: Event) -> None:

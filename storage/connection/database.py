@@ -28,13 +28,15 @@ from tapeworks.storage.errors import (
     DatabaseLocked,
     DatabaseMissing,
     DatabaseReadOnly,
+    ForeignTables,
     NotCopied,
     RightMissing,
     SchemaMismatch,
+    TablesChanged,
     TablesMissing,
 )
 from tapeworks.storage.migrations import REVISION
-from tapeworks.storage.migrations.schema import read_schema
+from tapeworks.storage.migrations.schema import Schema, read_schema
 from tapeworks.storage.tables import database_ids
 
 #: How the names of files end that SQLite keeps beside a database.
@@ -157,10 +159,7 @@ class Database:
         Raises `SchemaMismatch`, for tables of another program `ForeignTables`, for none at all
         `TablesMissing`, for no file or an empty one `DatabaseMissing`.
         """
-        with self.read() as connection:
-            found = read_schema(connection, self.address)
-        if found.is_empty:
-            raise (DatabaseMissing if self.is_sqlite else TablesMissing)(self.address)
+        found = self._read_schema()
         if found.revision != REVISION:
             raise SchemaMismatch(self.address, found.revision, REVISION)
 
@@ -262,8 +261,21 @@ class Database:
 
     @contextmanager
     def _transaction(self, purpose: Purpose) -> Iterator[Connection]:
-        with self._connection(purpose) as connection, connection.begin():
-            yield connection
+        try:
+            with self._connection(purpose) as connection, connection.begin():
+                yield connection
+        except TablesChanged:
+            with suppress(ForeignTables):
+                self._read_schema()  # which says so if there are none at all
+            raise
+
+    def _read_schema(self) -> Schema:
+        """Return the tables' state. Raises `DatabaseMissing`, `TablesMissing`, `ForeignTables`."""
+        with self.read() as connection:
+            found = read_schema(connection, self.address)
+        if found.is_empty:
+            raise (DatabaseMissing if self.is_sqlite else TablesMissing)(self.address)
+        return found
 
     @contextmanager
     def _connection(self, purpose: Purpose = "read") -> Iterator[Connection]:

@@ -21,6 +21,7 @@ from tapeworks.storage.connection.sqlite_access import (
     Access,
     access_to,
     file_changed_error,
+    is_empty,
     is_missing,
     stamp,
     uri_of,
@@ -179,7 +180,7 @@ def _sqlite_engine(url: URL, address: str, read_only: bool) -> Engine:
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "checkout", _check_file)
     event.listen(engine, "commit", _check_unchanged)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", functools.partial(_begin, address=address))
     return engine
 
 
@@ -220,11 +221,12 @@ def _prepare(connection: Any, record: ConnectionPoolEntry) -> None:
     record.info["inode"] = _inode(record.info["file"])
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     if record.info["may_write"]:
-        _write_ahead(connection)
+        if not is_empty(record.info["file"]):  # such a one stays as it is until it gets tables
+            _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
+def _write_ahead(connection: Any) -> None:
     """Have the file written with a write-ahead log, which a new one is not.
 
     SQLite reads the file before it changes it, and then does not wait for the lock: where several
@@ -266,8 +268,8 @@ def _has_changed(info: Mapping[str, Any]) -> bool:
     return info["access"] is Access.FROZEN and info["stamp"] != stamp(info["file"])
 
 
-def _begin(connection: Connection) -> None:
-    """Begin as the purpose asks.
+def _begin(connection: Connection, *, address: str) -> None:
+    """Begin as the purpose asks. Raises `DatabaseMissing` where an empty file is to be read.
 
     A writer takes the lock at once: one that read first could not wait for it. Migrations rebuild
     tables, which with foreign keys on would delete everything that refers to them.
@@ -275,5 +277,9 @@ def _begin(connection: Connection) -> None:
     purpose = connection.get_execution_options().get("purpose", "read")
     if purpose == "outside":  # of any transaction, as VACUUM must be
         return
+    if purpose == "read" and is_empty(connection.info["file"]):
+        raise DatabaseMissing(address)
+    if purpose == "migrate" and connection.info["may_write"]:
+        _write_ahead(connection.connection.driver_connection)
     connection.exec_driver_sql(f"PRAGMA foreign_keys={'OFF' if purpose == 'migrate' else 'ON'}")
     connection.exec_driver_sql("BEGIN" if purpose == "read" else "BEGIN IMMEDIATE")

@@ -85,6 +85,12 @@ def is_missing(file: Path) -> bool:
     return False
 
 
+def is_empty(file: Path) -> bool:
+    """Check for a file without a byte, which SQLite would take for a database."""
+    found = stamp(file)
+    return found is not None and found.size == 0 and file.is_file()
+
+
 def stamp(file: Path) -> Stamp | None:
     """Return the file's stamp, or None for a file that is not there or cannot be reached."""
     try:

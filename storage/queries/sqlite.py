@@ -18,6 +18,7 @@ from tapeworks.storage.connection.sqlite_access import (
     Access,
     access_to,
     file_changed_error,
+    is_empty,
     is_missing,
     stamp,
     uri_of,
@@ -47,7 +48,7 @@ def ask_sqlite(database: Database, file: Path, statement: Statement) -> Listing:
 
     Raises `QueryError`, `StorageUnreachable`, or SQLAlchemy's form of a driver's error.
     """
-    if is_missing(file):
+    if is_missing(file) or is_empty(file):
         raise DatabaseMissing(database.address)
     access, before = access_to(file), stamp(file)
     with _start(file) as process, database.ending(process.terminate):

@@ -40,7 +40,6 @@ from tapeworks.storage.records import (
     RunRecord,
     RunStatus,
     WorkerSummary,
-    loss_text,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class Run:
 
     def __repr__(self) -> str:
         run = self.record
-        loss = "" if run.final_loss is None else f" loss={loss_text(run.final_loss)}"
+        loss = "" if run.final_loss is None else f" loss={run.last_loss}"
         accuracy = "" if run.test_accuracy is None else f" test_accuracy={run.test_accuracy:.1%}"
         name = f" {run.name!r}" if run.name else ""
         done = f"{run.completed_iterations}/{run.iterations}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import tapeworks
 from tapeworks.cli.commands import COMMANDS
 from tapeworks.storage.errors import DatabaseMissing
 from tests.support.calls import Call
-from tests.support.desk import contents, told_in_one_sentence
+from tests.support.desk import told_in_one_sentence
 
 #: Commands that make a database, and those that know none.
 MAKERS, OTHERS = {"submit", "train", "scheduler"}, {"worker", "workers", "health", "secrets"}
@@ -65,12 +67,23 @@ def test_a_command_that_reads_makes_no_database(line: str, mistyped: Path, call:
     assert not mistyped.parent.exists()
 
 
-def test_an_empty_file_is_no_database_and_gets_no_tables(mistyped: Path, call: Call) -> None:
+def test_an_empty_file_is_no_database_and_stays_empty(mistyped: Path, call: Call) -> None:
     mistyped.parent.mkdir()
     mistyped.touch()
-    for _ in range(2):
-        told_in_one_sentence(call("runs"), 4, f"There is no database at sqlite:///{mistyped}")
-    assert contents(mistyped) == ["BEGIN TRANSACTION;", "COMMIT;"]
+    for line in ("runs", "show x", "watch x", "query 'SELECT 1'", "db check", "db size"):
+        told_in_one_sentence(call(line), 4, f"There is no database at sqlite:///{mistyped}")
+    call("doctor")
+    assert [file.name for file in mistyped.parent.iterdir()] == [mistyped.name]
+    assert mistyped.read_bytes() == b""
+
+
+def test_a_database_without_tables_is_none(mistyped: Path) -> None:
+    mistyped.parent.mkdir()
+    with closing(sqlite3.connect(mistyped)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    assert mistyped.stat().st_size
+    with tapeworks.connect() as client, pytest.raises(DatabaseMissing):
+        client.runs()
 
 
 def test_the_doctor_makes_none(mistyped: Path, call: Call) -> None:
@@ -93,15 +106,19 @@ def test_who_stores_the_first_run_says_that_a_database_is_new(mistyped: Path, ca
     assert "Made" not in call("db upgrade").err
 
 
+@pytest.mark.parametrize("is_empty", [False, True])
 def test_a_python_client_makes_one_with_its_first_run(
-    mistyped: Path, caplog: pytest.LogCaptureFixture
+    mistyped: Path, caplog: pytest.LogCaptureFixture, *, is_empty: bool
 ) -> None:
+    if is_empty:
+        mistyped.parent.mkdir()
+        mistyped.touch()
     config = tapeworks.RunConfig(dataset="digits", images=8, iterations=1)
     with tapeworks.connect() as client:
         for read in (client.runs, lambda: client.run("x"), lambda: client.query("SELECT 1")):
             with pytest.raises(DatabaseMissing, match="There is no database at"):
                 read()
-        assert not mistyped.parent.exists()
+        assert mistyped.read_bytes() == b"" if is_empty else not mistyped.parent.exists()
         runs = [client.submit(config), client.submit(config)]
         assert {run.id for run in client.runs()} == {run.id for run in runs}
     assert caplog.messages == [f"Made a new database: sqlite:///{mistyped}"]

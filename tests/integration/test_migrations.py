@@ -191,7 +191,7 @@ def test_a_new_file_that_another_process_writes_to_is_waited_for(tmp_path: Path)
     ):
         other.execute("BEGIN IMMEDIATE")
         watched = Watched(own, other)
-        _write_ahead(watched)  # type: ignore[arg-type]
+        _write_ahead(watched)
         assert own.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         change = "PRAGMA journal_mode=WAL"
         assert watched.said == [change, "BEGIN IMMEDIATE", "ROLLBACK", change]

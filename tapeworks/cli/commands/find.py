@@ -18,7 +18,7 @@ from tapeworks.cli.completion import complete_column, complete_columns, complete
 from tapeworks.cli.connection import open_history
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.option_kinds import Number, PathType, Status, Whole
-from tapeworks.cli.outputs.describe import clock, share_text, short_reason
+from tapeworks.cli.outputs.describe import clock, run_losses, share_text, short_reason
 from tapeworks.cli.outputs.listings import (
     Form,
     cell_text,
@@ -55,8 +55,8 @@ TABLE: dict[str, tuple[str, Callable[[Any], str]]] = {
     "id": ("RUN", str),
     "name": ("NAME", cell_text),
     "status": ("STATUS", str),
-    "first_loss": ("FIRST LOSS", loss_text),
-    "final_loss": ("LAST LOSS", loss_text),
+    "first_loss": ("FIRST LOSS", cell_text),
+    "final_loss": ("LAST LOSS", cell_text),
     "test_loss": ("HELD-OUT LOSS", loss_text),
     "test_accuracy": ("HELD-OUT ACCURACY", share_text),
     "created_at": ("CREATED", lambda moment: _clock(moment)),
@@ -141,20 +141,30 @@ def runs_command(
     names = [name.strip() for name in columns.split(",")] if columns is not None else None
     history = open_history()
     history.release_abandoned()
-    shown = names or (None if form is Form.JSON else COLUMNS)
+    is_table = form is Form.TABLE and names is None
+    usual = (*COLUMNS, "parent_iterations") if is_table else COLUMNS
+    shown = names or (None if form is Form.JSON else usual)
     found = find_runs(history.database, columns=shown, **wanted)
     asked_for = {name: wanted[name] for name in CONDITIONS}
+    found = _mark_losses(found) if is_table else found
     if names is None and form is not Form.JSON:
         found = keep_differing(found)
     if form is Form.TABLE and not found.rows:
         say(NO_RUN_FITS if any(asked_for.values()) else NO_RUN)
-    elif form is Form.TABLE and names is None:
+    elif is_table:
         _put_runs(found)
     else:
         put_listing(_as_read(found, form), form)
     if len(found.rows) == wanted["limit"]:
         _tell_of_others(len(found.rows), count_runs(history.database, **asked_for))
     return ExitCode.DONE
+
+
+def _mark_losses(found: Listing) -> Listing:
+    """Return the columns of the table, its losses with their images where these are unusual."""
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+    marked = [tuple((row | run_losses(row))[name] for name in COLUMNS) for row in rows]
+    return Listing(columns=COLUMNS, rows=tuple(marked))
 
 
 def _tell_of_others(shown: int, count: int) -> None:

@@ -19,6 +19,8 @@ from tapeworks.storage.records import (
     best,
     iteration_count,
     loss_text,
+    marked_loss,
+    short_set,
     sum_words,
 )
 
@@ -90,9 +92,28 @@ def _status_text(history: History, run: RunRecord) -> str:
 
 def loss_words(run: RunRecord) -> str:
     """The losses of the first and of the newest iteration, and what they are the sum over."""
+    if run.final_loss is None:
+        return "-"
+    first, last = _unit(run, run.first_iteration), _unit(run, run.completed_iterations - 1)
+    apart = "," if first == last else f"{first};"
+    return f"{loss_text(run.first_loss)} at first{apart} {loss_text(run.final_loss)} at last{last}"
+
+
+def run_losses(values: Mapping[str, Any]) -> dict[str, str]:
+    """The losses in a row of the view `runs` for people, as `marked_loss` writes them."""
+    first, end = values["parent_iterations"] or 0, values["completed_iterations"]
+    return {
+        "first_loss": marked_loss(values.get("first_loss"), values, first),
+        "final_loss": marked_loss(values.get("final_loss"), values, end - 1),
+    }
+
+
+def _unit(run: RunRecord, iteration: int) -> str:
     config = _config(run)
-    unit = f", {sum_words(config.images_in_an_iteration)}" if config else ""
-    return f"{loss_text(run.first_loss)} at first, {loss_text(run.final_loss)} at last{unit}"
+    if config is None:
+        return ""
+    images = short_set(run.configuration, iteration) or config.images_in_an_iteration
+    return f", {sum_words(images)}"
 
 
 def submitter_text(run: RunRecord) -> str:

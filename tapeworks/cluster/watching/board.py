@@ -123,7 +123,7 @@ class _Lines:
     def __init__(self) -> None:
         self._said_at = dict[str, float]()
         self._said = dict[str, tuple[int, RunStatus]]()
-        self._is_unit_told = False
+        self._usual_images = 0  #: in the largest iteration so far
 
     def __enter__(self) -> _Lines:
         return self
@@ -159,8 +159,8 @@ class _Lines:
 
     def _line(self, one: Watched, newest: IterationRecord) -> str:
         accuracy = one.run.test_accuracy
-        unit = "" if self._is_unit_told else f", {sum_words(newest.images)}"
-        self._is_unit_told = True
+        unit = "" if newest.images == self._usual_images else f", {sum_words(newest.images)}"
+        self._usual_images = max(newest.images, self._usual_images)
         measured = "" if accuracy is None else f"  held-out accuracy {share_text(accuracy)}"
         left = one.run.iterations - one.run.completed_iterations
         loss = f"loss {loss_text(newest.loss)}{unit}{measured}"
@@ -168,7 +168,7 @@ class _Lines:
 
 
 def _end_words(run: RunRecord) -> str:
-    loss = "" if run.final_loss is None else f", loss {loss_text(run.final_loss)}"
+    loss = "" if run.final_loss is None else f", loss {run.last_loss}"
     accuracy = run.test_accuracy
     measured = "" if accuracy is None else f", accuracy {share_text(accuracy)} on held-out images"
     reason = f": {run.reason}" if run.reason else ""

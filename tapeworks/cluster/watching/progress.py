@@ -84,6 +84,7 @@ class Progress:
         self._said_at = self._evaluated_at = float("-inf")
         self._newest: IterationRecord | None = None
         self._unsaid, self._said = "", completed
+        self._usual_images = 0  #: in the largest iteration so far
         self._bar = make_bar(iterations, completed)
 
     def __enter__(self) -> Progress:
@@ -116,15 +117,15 @@ class Progress:
         self._completed = record.iteration + 1
         self._pace.measure(record)
         if self._bar:
-            if is_first:
+            if record.images > self._usual_images:
                 self.notice(f"Each loss is the {sum_words(record.images)} of an iteration")
+                self._usual_images = record.images
             self._bar.update(self._completed, self._text(record))
             return
         ends = self._completed in (1, self._iterations)
         if is_first or ends or time.monotonic() - self._said_at >= LINE_SECONDS:
             self._said_at, self._said = time.monotonic(), self._completed
-            text = self._text(record, f", {sum_words(record.images)}" if is_first else "")
-            self.notice(self._line(text))
+            self.notice(self._line(self._text(record)))
 
     def show_evaluation(self, record: EvaluationRecord) -> None:
         """The parameters were evaluated: shown now, and with the iterations that follow."""
@@ -148,7 +149,10 @@ class Progress:
     def _line(self, text: str) -> str:
         return f"iteration {self._completed}/{self._iterations}  {text}"
 
-    def _text(self, record: IterationRecord, unit: str = "") -> str:
+    def _text(self, record: IterationRecord) -> str:
+        is_usual = record.images == self._usual_images
+        self._usual_images = max(record.images, self._usual_images)
+        unit = "" if is_usual else f", {sum_words(record.images)}"
         pace = self._pace.words(record, self._iterations - self._completed)
         return f"loss {loss_text(record.loss)}{unit}  {self._measured}{pace}"
 

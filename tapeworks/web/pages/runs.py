@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +16,7 @@ from starlette.datastructures import QueryParams
 
 from tapeworks.cli.descriptions import pairs
 from tapeworks.cli.given import read_statuses, read_whole
-from tapeworks.cli.outputs.describe import share_text, short_reason
+from tapeworks.cli.outputs.describe import run_losses, share_text, short_reason
 from tapeworks.cli.outputs.listings import cell_text, has_others
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.storage.errors import QueryError, ValueNotPlain
@@ -36,6 +36,9 @@ _FIXED = (
     "parent_iterations",
 )
 
+#: What its losses are the sums over.
+_COUNTS = ("images", "images_per_iteration")
+
 #: What is shown beside it, unless other columns are chosen; of the settings, those that differ,
 #: a submitter if there are runs of others, and a reason if a run has one.
 DEFAULT_COLUMNS = (
@@ -52,7 +55,7 @@ HEADINGS = {
     "submitter_host": "from",
 }
 TEXTS: dict[str, Callable[[Any], str]] = {
-    **dict.fromkeys(("first_loss", "final_loss", "test_loss"), loss_text),
+    "test_loss": loss_text,
     "test_accuracy": share_text,
 }
 
@@ -184,6 +187,7 @@ def list_rows(
     site: Site, sparklines: Sparklines, selection: Selection
 ) -> tuple[tuple[str, ...], list[Row], bool]:
     """Return the columns and the selected runs, and whether there are more behind them."""
+    chosen = selection.columns or DEFAULT_COLUMNS
     found = find_runs(
         site.history.database,
         where=selection.where,
@@ -191,17 +195,21 @@ def list_rows(
         tags=selection.tags,
         sort=selection.sort,
         descending=selection.descending,
-        columns=(*_FIXED, *(selection.columns or DEFAULT_COLUMNS)),
+        columns=tuple(dict.fromkeys((*_FIXED, *_COUNTS, *chosen))),
         limit=selection.limit + 1,
         offset=selection.offset,
     )
-    shown = replace(found, rows=found.rows[: selection.limit])
+    listed = replace(found, rows=found.rows[: selection.limit])
+    shown = listed.select(chosen)
     if not selection.columns:
         shown = _keep_telling(keep_differing(shown))
-    curves = sparklines.draw([_span(row) for row in shown.rows])
-    columns = shown.columns[len(_FIXED) :]
-    rows = [_row(row, columns, curves) for row in shown.rows]
-    return columns, rows, len(found.rows) > len(rows)
+    facts = [dict(zip(listed.columns, row, strict=True)) for row in listed.rows]
+    curves = sparklines.draw(list(map(_span, facts)))
+    rows = [
+        _row(values, zip(shown.columns, cells, strict=True), curves)
+        for values, cells in zip(facts, shown.rows, strict=True)
+    ]
+    return shown.columns, rows, len(found.rows) > len(rows)
 
 
 def count_selected(site: Site, selection: Selection) -> int:
@@ -230,15 +238,15 @@ def _keep_telling(shown: Listing) -> Listing:
     return shown.select([name for name in shown.columns if name not in dropped])
 
 
-def _span(row: Sequence[Any]) -> Span:
-    values = dict(zip(_FIXED, row, strict=False))
+def _span(values: Mapping[str, Any]) -> Span:
     first, end = values["parent_iterations"] or 0, values["completed_iterations"]
     return Span(run_id=values["id"], first=first, end=end)
 
 
-def _row(row: Sequence[Any], columns: Sequence[str], curves: Mapping[str, str]) -> Row:
-    values = dict(zip(_FIXED, row, strict=False))
-    cells = zip(columns, row[len(_FIXED) :], strict=True)
+def _row(
+    values: Mapping[str, Any], cells: Iterable[tuple[str, Value]], curves: Mapping[str, str]
+) -> Row:
+    losses = run_losses(values)
     return Row(
         id=values["id"],
         label=values["name"] or values["id"],
@@ -247,13 +255,13 @@ def _row(row: Sequence[Any], columns: Sequence[str], curves: Mapping[str, str]) 
         completed=values["completed_iterations"],
         iterations=values["iterations"],
         curve=curves[values["id"]],
-        cells=tuple(_cell(name, cell) for name, cell in cells),
+        cells=tuple(_cell(name, cell, losses) for name, cell in cells),
     )
 
 
-def _cell(column: str, value: Value) -> Cell:
+def _cell(column: str, value: Value, losses: Mapping[str, str]) -> Cell:
     if not isinstance(value, str):
-        text = TEXTS.get(column, cell_text)(value)
+        text = losses.get(column) or TEXTS.get(column, cell_text)(value)
         return Cell(text=text, is_number=value is not None)
     if column.endswith("_at"):
         return Cell(text=value[:19], whole=value)  # to the second

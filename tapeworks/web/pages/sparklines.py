@@ -1,4 +1,4 @@
-"""Small curves of runs' losses, from a few of their iterations."""
+"""Small curves of runs' losses per image, from a few of their iterations."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Sparklines:
         with self._lock:
             found = {span: self._kept[span] for span in spans if span in self._kept}
         wanted = {span.run_id: span.sample() for span in spans if span not in found}
-        losses = self._history.sample_losses(wanted) if wanted else {}
+        losses = self._history.sample_mean_losses(wanted) if wanted else {}
         for span in spans:
             if span not in found:
                 found[span] = points(losses[span.run_id])

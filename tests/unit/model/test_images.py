@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tapeworks.model.config import RunConfig
 from tapeworks.model.images import image_set, normalise, one_hot, pad
+from tapeworks.storage.records import short_set
 
 #: The first two passes over ten images, four per iteration, with the default seed.
 PINNED = [[6, 4, 5, 1], [8, 3, 9, 2], [7, 0], [8, 0, 7, 3], [1, 2, 4, 6], [9, 5]]
@@ -35,6 +36,9 @@ def test_a_pass_has_every_image_once_and_its_last_set_what_is_left(
         assert sorted(image for images in sets for image in images) == list(range(images))
         assert {len(images) for images in sets[:-1]} <= {size}
         assert 1 <= len(sets[-1]) <= size
+        for place, own in enumerate(sets):
+            few = short_set(config.model_dump(), first + place)
+            assert len(own) == (few or size)
 
 
 def test_as_many_images_per_iteration_as_there_are_is_the_default() -> None:

@@ -37,6 +37,14 @@ def test_names_stand_beside_ids_and_each_run_has_lines_of_its_own(
     ]
 
 
+def test_an_iteration_of_fewer_images_says_so(log: Log, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    for images in (20, 4, 20):
+        log(IterationCommitted(replace(iteration_of(NIGHT), loss=2.0, images=images)))
+    usual = "Run one (night): iteration 1, loss 2.0000"
+    assert caplog.messages == [usual, f"{usual}, sum over 4 images", usual]
+
+
 def test_a_sentence_names_its_run_where_several_are_in_progress(
     log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:

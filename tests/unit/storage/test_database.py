@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import text
 
 from tapeworks.storage.connection.database import Database
-from tapeworks.storage.connection.engines import create_database
 from tapeworks.storage.errors import StorageError, StorageRefused, StorageUnreachable
 from tapeworks.storage.queries.search import query
 from tests.support.somebody_else import foreign_directory
@@ -24,7 +23,7 @@ SOMEBODY = 54_321
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(tmp_path / "runs.db")
-    create_database(tmp_path / "runs.db", database.address)
+    database.upgrade()
     yield database
     database.close()
 

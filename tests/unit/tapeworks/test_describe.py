@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from tapeworks.cli.outputs.describe import duration_text, evaluation_lines, run_lines, run_values
+from tapeworks.cli.outputs.describe import (
+    duration_text,
+    evaluation_lines,
+    run_lines,
+    run_losses,
+    run_values,
+)
 from tapeworks.storage.history import History
 from tapeworks.storage.records import RunRecord
 from tests.support.forging import forge
@@ -103,6 +109,40 @@ def test_evaluations_without_an_accuracy_are_shown_by_their_loss(
 ) -> None:
     evaluations = [evaluated(n + 1, 2.5 + n, accuracy) for n, accuracy in enumerate(accuracies)]
     assert dict(evaluation_lines(evaluations)) == shown
+
+
+SLICES = {"images": 5, "images_per_iteration": 2}
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        ([], "-"),
+        ([[3.0, 4.0]], "7.0000 at first, 7.0000 at last, sum over 2 images"),
+        (
+            [[3.0, 4.0], [3.0, 3.0], [2.0]],
+            "7.0000 at first, sum over 2 images; 2.0000 at last, sum over 1 image",
+        ),
+        ([[3.0, 4.0]] * 4, "7.0000 at first, 7.0000 at last, sum over 2 images"),
+    ],
+)
+def test_a_loss_over_fewer_images_than_those_of_other_iterations_says_so(
+    history: History, losses: list[list[float]], words: str
+) -> None:
+    run = tell(history, losses, settings=SLICES)
+
+    assert dict(run_lines(history, run))["loss"] == words
+    assert (run.last_loss == "2.0000, sum over 1 image") == (len(losses) == 3)
+
+
+def test_a_run_that_begins_within_a_pass_may_have_a_small_first_iteration() -> None:
+    row = {"parent_iterations": 2, "completed_iterations": 4, "first_loss": 2.0, "final_loss": 7.0}
+
+    assert run_losses(row | SLICES) == {
+        "first_loss": "2.0000, sum over 1 image",
+        "final_loss": "7.0000",
+    }
+    assert run_losses(row | {"images": None, "images_per_iteration": 2})["first_loss"] == "2.0000"
 
 
 def test_settings_are_shown_as_they_are_written_on_the_command_line(history: History) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -68,6 +69,18 @@ def test_the_time_left_comes_from_iterations_that_did_not_compile(
     assert lines[1] == "iteration 2/100  loss 1.5000  40 images/s  1 worker  49 s left"
     assert all("  40 images/s  " in line for line in lines[1:])
     assert lines[-1].endswith("  46 s left")
+
+
+def test_an_iteration_of_fewer_images_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_module, "LINE_SECONDS", 0.0)
+    with Progress(9) as progress:
+        for number, images in enumerate([4, 20, 4, 20]):
+            progress.show(replace(iteration(number), images=images))
+    lines = capsys.readouterr().err.splitlines()
+    assert ["sum over" in line for line in lines] == [True, True, True, False]
+    assert lines[2].startswith("iteration 3/9  loss 1.5000, sum over 4 images  ")
 
 
 def test_the_accuracy_stands_beside_the_bar_at_once(

@@ -18,6 +18,7 @@ from tapeworks.web.pages import runs
 from tapeworks.web.pages.runs import chosen_columns, read_selection, with_values
 from tapeworks.web.pages.sparklines import MOST_POINTS, Span, Sparklines, points
 from tests.support.made_up import LEASE, commit, submit
+from tests.support.stories import tell
 
 
 def labels(client: TestClient, query: str = "") -> list[str]:
@@ -191,6 +192,18 @@ def test_a_curve_leaves_out_what_is_no_number() -> None:
     assert points([(0, 1.0), (1, 1.0)]) == "0.0,23.0 100.0,23.0"
 
 
+def test_losses_over_fewer_images_say_so_and_curves_are_those_of_a_mean_image(
+    client: TestClient, history: History
+) -> None:
+    settings = {"images": 5, "images_per_iteration": 2}
+    run = tell(history, [[4.0, 4.0], [2.0, 2.0], [3.0]], settings=settings)
+    for asked in ("", "?columns=final_loss", "?columns=images,final_loss"):
+        assert '<td class="right">3.0000, sum over 1 image</td>' in client.get(f"/runs{asked}").text
+    span = Span(run_id=run.id, first=0, end=3)
+    assert Sparklines(history).draw([span])[run.id] == "0.0,1.0 50.0,23.0 100.0,12.0"
+    assert "3.0000, sum over 1 image</td>" in client.get(f"/runs/{run.id}").text
+
+
 def test_the_curve_of_a_run_that_has_not_gone_on_is_made_once(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,7 +212,7 @@ def test_the_curve_of_a_run_that_has_not_gone_on_is_made_once(
     commit(history, claim, 1)
     sparklines, span = Sparklines(history), Span(run_id=claim.run_id, first=0, end=2)
     drawn = sparklines.draw([span])
-    monkeypatch.setattr(History, "sample_losses", None)
+    monkeypatch.setattr(History, "sample_mean_losses", None)
     assert sparklines.draw([span]) == drawn
 
 
