@@ -9,7 +9,7 @@ import reprlib
 from collections.abc import Sequence
 from typing import Any
 
-from tapeworks.storage.records import iteration_count
+from tapeworks.storage.records import RunRecord, iteration_count
 
 #: Characters of a text that an error shows: more than a name may have, so that one sees its end.
 LONGEST_SHOWN = 160
@@ -154,8 +154,16 @@ class RunNotFound(NotFound):
 class IterationNotFound(NotFound):
     """The run has not committed this iteration."""
 
-    def __init__(self, run_id: str, iteration: int) -> None:
-        super().__init__(f"Run {run_id} has no iteration {iteration} yet.")
+    def __init__(self, run: RunRecord, iteration: int) -> None:
+        super().__init__(f"Run {run.id} has no iteration {iteration}{_why_none(run, iteration)}.")
+
+
+def _why_none(run: RunRecord, iteration: int) -> str:
+    if iteration < run.first_iteration:
+        return f"; its own begin with iteration {run.first_iteration}"
+    if run.status.is_finished or iteration >= run.iterations:
+        return f"; it is {run.status} after {run.completed_iterations} of {run.iterations}"
+    return f" yet; it is {run.status} after {iteration_count(run.completed_iterations)}"
 
 
 class ImageNotFound(NotFound):

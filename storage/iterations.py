@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, ScalarSelect, Select, func, insert, sele
 
 from tapeworks.storage.errors import IterationNotFound
 from tapeworks.storage.records import ImageValues, IterationRecord, LedgerRecord, WorkerSummary
+from tapeworks.storage.references import run_by_id
 from tapeworks.storage.tables import iterations, runs, workers
 
 #: What each of `ImageValues` takes for one image, before predictions are packed.
@@ -128,7 +129,7 @@ def read_image_values(
     rows = connection.execute(query.order_by(iterations.c.iteration))
     found = {row.iteration: _image_values(row) for row in rows}
     for missing in sorted(set(wanted) - set(found)):
-        raise IterationNotFound(run_id, missing)
+        raise IterationNotFound(run_by_id(connection, run_id), missing)
     return {iteration: values for iteration, values in found.items() if values}
 
 

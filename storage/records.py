@@ -40,7 +40,7 @@ class RunStatus(StrEnum):
 class Request(StrEnum):
     """A person's request for a run that is being driven; its owner carries it out."""
 
-    #: Stop after the iteration in progress, to be resumed later.
+    #: Stop after the next commit, to be resumed later.
     PAUSE = "pause"
     #: End at once.
     CANCEL = "cancel"
@@ -371,6 +371,13 @@ def marked_loss(loss: float | None, settings: Mapping[str, Any], iteration: int)
 def resume_words(run_id: str) -> str:
     """Return the command that drives a run on this machine, from where it stands."""
     return f"tapeworks train --resume {run_id}"
+
+
+#: The reason of a run that a `train` has stored, up to its first claim.
+STARTING = (
+    "a train is starting it, and needs no resume; if that has ended, go on with: "
+    f"{resume_words('RUN')}"
+)
 
 
 def abandoned_words(run: RunRecord) -> str:

@@ -50,6 +50,8 @@ class NewRun:
     parameters_digest: str
     #: Queued, or paused: then it waits for `resume`, or for a `claim` by its id.
     status: RunStatus = RunStatus.QUEUED
+    #: Why it stands there, if there is more to say; the first claim clears it.
+    reason: str | None = None
     #: Runs of a higher one are taken first.
     priority: int = 0
     #: What its submitter wants to remember.
@@ -150,7 +152,7 @@ class Queue:
             return [references.run_by_id(connection, run_id) for run_id in ids]
 
     def pause(self, run_id: str, reason: str | None = None) -> RunRecord:
-        """Have it stop after the iteration in progress, or not begin, until it is resumed."""
+        """Have it stop when it next commits, or not begin, until it is resumed."""
         return self._stop(run_id, Request.PAUSE, reason)
 
     def cancel(self, run_id: str, reason: str | None = None) -> RunRecord:
@@ -305,7 +307,7 @@ def _record(new: NewRun, run_id: str, now: datetime) -> RunRecord:
         id=run_id,
         name=new.name,
         status=new.status,
-        reason=None,
+        reason=new.reason,
         request=None,
         request_reason=None,
         priority=new.priority,

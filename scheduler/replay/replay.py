@@ -169,7 +169,7 @@ def prepare(history: History, run: RunRecord, wanted: Sequence[range]) -> Replay
     for span in spans:
         for iteration in range(max(span.start - 1, run.first_iteration), span.stop):
             if iteration not in records:
-                raise IterationNotFound(run.id, iteration)
+                raise IterationNotFound(run, iteration)
     data = datasets.load(config)
     check_images(run, images_digest(data))
     return Replay(
@@ -188,9 +188,9 @@ def _choose_iterations(run: RunRecord, wanted: Sequence[range]) -> list[int]:
     parts = wanted or [range(first, max(run.completed_iterations, first + 1))]
     for part in parts:
         if part.start < first:
-            raise IterationNotFound(run.id, part.start)
+            raise IterationNotFound(run, part.start)
         if part.stop > run.completed_iterations:
-            raise IterationNotFound(run.id, max(part.start, run.completed_iterations))
+            raise IterationNotFound(run, max(part.start, run.completed_iterations))
     return sorted({iteration for part in parts for iteration in part})
 
 

@@ -262,7 +262,10 @@ class Run:
     # What may be wished of it
 
     def pause(self, reason: str | None = None) -> Run:
-        """Have it stop after the iteration in progress. Raises storage's `StateConflict`."""
+        """Have it stop when it next commits. Raises storage's `StateConflict`.
+
+        That is after the iteration in progress; of short ones, after half a second of them.
+        """
         return self._became(self._history.queue.pause(self.id, given.read_words("reason", reason)))
 
     def resume(self) -> Run:
@@ -270,7 +273,7 @@ class Run:
         return self._became(self._history.queue.resume(self.id))
 
     def cancel(self, reason: str | None = None) -> Run:
-        """End it for good, within one iteration. Raises storage's `StateConflict`."""
+        """End it for good when it next commits. Raises storage's `StateConflict`."""
         return self._became(self._history.queue.cancel(self.id, given.read_words("reason", reason)))
 
     def set_priority(self, priority: int) -> Run:

@@ -21,7 +21,7 @@ from tapeworks.scheduler.footprint import describe_footprint
 from tapeworks.scheduler.submission import prepare_runs, submit
 from tapeworks.storage.connection.database import Database
 from tapeworks.storage.history import History
-from tapeworks.storage.records import RunRecord, RunStatus, iteration_count
+from tapeworks.storage.records import STARTING, RunRecord, RunStatus, iteration_count
 from tapeworks.wire.errors import WorkerExited
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ class Training:
             self.display.tell(large)
         ensure_database(self.database)
         self.database.check_writable()
-        return submit(self.history, prepared, status=RunStatus.PAUSED, **described)
+        waiting: dict[str, Any] = {"status": RunStatus.PAUSED, "reason": STARTING}
+        return submit(self.history, prepared, **waiting, **described)
 
     def find(self, reference: str) -> RunRecord:
         """Return a run that may go on. Raises `UsageError` for any other."""

@@ -164,4 +164,4 @@ def check_iterations(run: RunRecord, iteration: int | None) -> None:
     if run.completed_iterations <= begun:
         raise UsageError(f"Run {run.id} has no iteration yet; it is {run.status.value}.")
     if iteration is not None and not begun <= iteration < run.completed_iterations:
-        raise IterationNotFound(run.id, iteration)
+        raise IterationNotFound(run, iteration)

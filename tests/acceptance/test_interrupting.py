@@ -76,6 +76,8 @@ def test_a_run_that_is_cancelled_before_it_is_claimed_ends_its_training(
 ) -> None:
     training = start(*TRAIN, "--workers", "0")
     until(lambda: training.says("Compiling"), "the run is prepared")
+    assert "paused by" not in (shown := call("show it").out)
+    assert "paused: a train is starting it, and needs no resume" in shown
     assert call("cancel it").code == 0
     assert training.ended() == 1
     assert "cancelled after 0 iterations" in training.out

@@ -137,7 +137,7 @@ class TestCommitting:
         told = r"sums alone of iteration 1: .*in full: 0 and 2\. .* --set record_images_every=N$"
         with pytest.raises(IterationNotRecorded, match=told):
             history.image_values(claim.run_id, 1)
-        with pytest.raises(IterationNotFound, match="no iteration 3 yet"):
+        with pytest.raises(IterationNotFound, match="no iteration 3; it is running after 3 of 3"):
             history.image_values_of(claim.run_id, [2, 3])
         [worker] = history.workers(claim.run_id)
         assert (worker.images, worker.answers) == (60, 9)

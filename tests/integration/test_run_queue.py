@@ -12,7 +12,7 @@ from tapeworks.storage.actors import Actor, acting
 from tapeworks.storage.errors import InvalidLine, InvalidTag, LeaseLost, RunNotFound, StateConflict
 from tapeworks.storage.history import History
 from tapeworks.storage.owners import current_owner
-from tapeworks.storage.records import Claim, Request, RunRecord, RunStatus
+from tapeworks.storage.records import STARTING, Claim, Request, RunRecord, RunStatus
 from tapeworks.storage.run_queue import NewRun, Queue
 from tests.support.made_up import LEASE, commit, kinds, submit, submit_and_claim
 
@@ -77,6 +77,18 @@ class TestSubmitting:
 
 
 class TestWhatNobodyDrives:
+    @pytest.mark.parametrize("resumed", [False, True])
+    def test_the_reason_of_a_run_that_is_being_started_ends_with_its_claim(
+        self, history: History, resumed: bool
+    ) -> None:
+        run = submit(history, status=RunStatus.PAUSED, reason=STARTING)
+        assert stands(run) == (RunStatus.PAUSED, STARTING, None)
+        assert history.claim_next("alice", LEASE) is None
+        if resumed:
+            assert stands(history.queue.resume(run.id)) == (RunStatus.QUEUED, None, None)
+        history.claim(run.id, "train", LEASE)
+        assert stands(history.find_run(run.id)) == (RunStatus.RUNNING, None, None)
+
     def test_a_queued_run_is_paused_and_resumed(self, history: History) -> None:
         run = submit(history)
         assert stands(history.queue.pause(run.id, "for lunch")) == (

@@ -22,7 +22,7 @@ COMMANDS = {
     "check-network": Place(
         "network", "Check a network of your own on its data, and show what was found."
     ),
-    "pause": Place("change", "Stop runs after the iteration in progress, until they are resumed."),
+    "pause": Place("change", "Stop runs when they next commit, until they are resumed."),
     "resume": Place(
         "change", "Queue paused runs again; they go on where they stopped, to the same bits."
     ),

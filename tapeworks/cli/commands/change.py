@@ -130,10 +130,11 @@ def _sentence(run: RunRecord) -> str:
 @reason_option
 @json_option
 def pause_command(runs: tuple[str, ...], reason: str | None, json: bool) -> int:
-    """Stop runs after the iteration in progress, until they are resumed.
+    """Stop runs when they next commit, until they are resumed.
 
-    A queued run is not taken any more. RUN is an id, a unique prefix of one, a name, or the name of
-    a grid, which means those of its newest runs that have not ended or been paused.
+    That is after the iteration in progress; of short ones, after half a second of them. A queued
+    run is not taken any more. RUN is an id, a unique prefix of one, a name, or the name of a grid,
+    which means those of its newest runs that have not ended or been paused.
     """
     return change_runs(runs, json, lambda queue, run_id: queue.pause(run_id, reason))
 
@@ -158,9 +159,9 @@ def resume_command(runs: tuple[str, ...], json: bool) -> int:
 def cancel_command(runs: tuple[str, ...], reason: str | None, yes: bool, json: bool) -> int:
     """End runs for good; what is committed stays in the history.
 
-    A run that is being driven ends within one iteration. RUN is an id, a unique prefix of one,
-    a name, or the name of a grid, which means those of its newest runs that have not ended. Runs of
-    other users are asked about.
+    A run that is being driven ends when it next commits, as with pause. RUN is an id, a unique
+    prefix of one, a name, or the name of a grid, which means those of its newest runs that have not
+    ended. Runs of other users are asked about.
     """
 
     def check(found: Sequence[RunRecord]) -> None:

@@ -32,7 +32,13 @@ from tapeworks.scheduler.driving.keeper import Control
 from tapeworks.scheduler.footprint import describe_footprint
 from tapeworks.scheduler.submission import new_run, prepare_runs
 from tapeworks.storage.history import History
-from tapeworks.storage.records import RunRecord, RunStatus, iteration_count, resume_words
+from tapeworks.storage.records import (
+    STARTING,
+    RunRecord,
+    RunStatus,
+    iteration_count,
+    resume_words,
+)
 
 
 @click.command("train", epilog="Example: tapeworks train --dataset mnist --images 200 --workers 2")
@@ -92,7 +98,8 @@ def train_command(
         check_redis(places, count)
         if large := describe_footprint([config]):
             say(large)
-        new = new_run(prepared, status=RunStatus.PAUSED, **{"name": None} | described)
+        waiting: dict[str, Any] = {"status": RunStatus.PAUSED, "reason": STARTING, "name": None}
+        new = new_run(prepared, **waiting | described)
         history = open_or_make_history()
         history.database.check_writable()  # a submitter may store a run, and not drive it
         [run] = history.queue.submit([new])

@@ -16,7 +16,10 @@ def make_router(site: Site) -> APIRouter:
 
     @router.post("/runs/{run}/pause")
     def pause(run: Reference, _: NothingAsked, body: Reason | None = None) -> Run:
-        """Have it stop after the iteration in progress, until it is resumed."""
+        """Have it stop when it next commits, until it is resumed.
+
+        That is after the iteration in progress; of short ones, after half a second of them.
+        """
         found = find_run(history, run)
         return describe_run(history, history.queue.pause(found.id, _reason(body)))
 
@@ -27,7 +30,7 @@ def make_router(site: Site) -> APIRouter:
 
     @router.post("/runs/{run}/cancel")
     def cancel(run: Reference, _: NothingAsked, body: Reason | None = None) -> Run:
-        """End it for good, within one iteration; what is committed stays."""
+        """End it for good when it next commits, as pausing does; what is committed stays."""
         found = find_run(history, run)
         return describe_run(history, history.queue.cancel(found.id, _reason(body)))
 

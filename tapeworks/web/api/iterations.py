@@ -43,7 +43,7 @@ def make_router(site: Site) -> APIRouter:
         """One of them."""
         found = list_iterations(history.database, run.id, Part(first=iteration, limit=1))
         if not found or found[0].iteration != iteration:
-            raise IterationNotFound(run.id, iteration)
+            raise IterationNotFound(run, iteration)
         return found[0]
 
     @router.get("/runs/{run}/ledger", responses=UNCHANGED)

@@ -16,7 +16,7 @@ from tapeworks.errors import InvalidValue
 from tapeworks.plotting.hardest import MOST_IMAGES, SHEET, RunImage, check_order, describe_images
 from tapeworks.plotting.heat_map import image_course
 from tapeworks.plotting.image_losses import By, read_image_losses, read_last_losses
-from tapeworks.storage.errors import IterationNotRecorded
+from tapeworks.storage.errors import IterationNotFound, IterationNotRecorded, NotFound
 from tapeworks.storage.glances import find_recorded
 from tapeworks.storage.history import History
 from tapeworks.storage.queries.overview import read_labels, read_rows, row_of
@@ -94,7 +94,7 @@ def images_context(history: History, reference: str, sheet: Sheet) -> dict[str, 
     if iteration is not None:
         recorded = find_recorded(history.database, run.id, iteration)
     if wanted is not None and wanted not in recorded:
-        raise IterationNotRecorded(run.id, wanted, recorded)
+        raise refusal(run, wanted, recorded)
     if iteration is not None:
         rows, known = hard_images(history, run, sheet)
     return {
@@ -110,6 +110,13 @@ def images_context(history: History, reference: str, sheet: Sheet) -> dict[str, 
         "limit": "" if sheet.limit == SHEET else sheet.limit,
         "maps": f"/runs/{run.id}/heat-map",
     }
+
+
+def refusal(run: RunRecord, wanted: int, recorded: Sequence[int]) -> NotFound:
+    """Return the error for an iteration that was not recorded, or is not there at all."""
+    if run.first_iteration <= wanted < run.completed_iterations:
+        return IterationNotRecorded(run.id, wanted, recorded)
+    return IterationNotFound(run, wanted)
 
 
 def find_newest(history: History, run: RunRecord) -> int | None:

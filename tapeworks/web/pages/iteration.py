@@ -99,7 +99,7 @@ def iteration_context(history: History, run_id: str, iteration: int) -> dict[str
     run = history.find_run(run_id)
     found = read_chosen(history.database, run.id, [iteration])
     if not found:
-        raise IterationNotFound(run.id, iteration)
+        raise IterationNotFound(run, iteration)
     ledger = history.ledger(run.id, iteration)
     return {
         "run": run,

@@ -96,7 +96,7 @@ def test_a_client_reads_what_is_stored(client: tapeworks.Client, stored: History
             assert told.equals(expected), name
         assert run.ledger(1).equals(same.ledger(1))
         assert run.images(2).equals(same.images(2))
-    with pytest.raises(IterationNotFound, match="has no iteration 9 yet"):
+    with pytest.raises(IterationNotFound, match="has no iteration 9; it is running after 3 of 3"):
         run.images(9)
     with pytest.raises(CheckpointNotFound):
         run.parameters(9)

@@ -176,7 +176,9 @@ def test_a_run_without_iterations_says_so(client: TestClient, history: History) 
         assert client.get(f"/runs/{run.id}/{name}").status_code == 404
     assert client.get(f"/runs/{run.id}/images/0").status_code == 404
     assert client.get("/runs/nobody/images").status_code == 404
-    assert client.get(f"/runs/{run.id}/images?iteration=5").status_code == 404
+    for path in ("images?iteration=5", "iterations/5"):
+        absent = client.get(f"/runs/{run.id}/{path}")
+        assert (absent.status_code, "has no iteration 5; it is" in absent.text) == (404, True)
     assert client.get(f"/runs/{run.id}/images?iteration=x").status_code == 422
 
 
