@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -70,6 +70,28 @@ def fold_options(given: Mapping[str, Any]) -> dict[str, Any]:
         raise _refusal("options", options, "expected values by name, such as hidden: 120")
     folded = {str(name): _option(str(name), one) for name, one in {**options, **named}.items()}
     return values | {"options": folded} if folded else values
+
+
+def drop_varied(values: Mapping[str, Any], varied: Iterable[str]) -> dict[str, Any]:
+    """Return the settings that a grid goes out from without those that vary in it."""
+    names = set(varied)
+    kept = {name: value for name, value in values.items() if name not in names}
+    if isinstance(options := kept.get("options"), Mapping):
+        kept["options"] = {k: v for k, v in options.items() if OPTION_PREFIX + k not in names}
+    return kept
+
+
+def check_given_once(values: Mapping[str, Any], vary: Mapping[str, Sequence[Any]]) -> None:
+    """Raise `ConfigurationError` for a setting of all runs of a grid that varies as well."""
+    options = values.get("options")
+    named = options if isinstance(options, Mapping) else {}
+    given = {OPTION_PREFIX + str(name): value for name, value in named.items()} | dict(values)
+    for name in vary.keys() & given.keys():
+        raise ConfigurationError(
+            f"{name}: expected one value for all runs or several that vary, not both. Received: "
+            f"{name}={format_value(given[name])} and to vary {name}={format_value(vary[name])}; "
+            "leave one out."
+        )
 
 
 def _option(name: str, value: Any) -> Any:

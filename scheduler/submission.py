@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -22,6 +23,7 @@ from tapeworks.model.config import (
 )
 from tapeworks.model.datasets.source import Split
 from tapeworks.model.errors import ConfigurationError, NetworkNotAllowed
+from tapeworks.model.given_settings import check_given_once, format_value
 from tapeworks.model.networks.prepare import OF_CHECK, OF_IMAGES, Prepared, prepare
 from tapeworks.scheduler.errors import other_order
 from tapeworks.scheduler.footprint import describe_footprint
@@ -108,7 +110,8 @@ def check_order(run: RunRecord) -> None:
 def grid(values: Mapping[str, Any], vary: Mapping[str, Iterable[Any]]) -> list[RunConfig]:
     """A configuration for every combination of the varied settings, the last one varied fastest.
 
-    Raises `ConfigurationError` for a combination that cannot work, and for too many.
+    Raises `ConfigurationError` for a combination that cannot work or is there twice, for too many,
+    and for a setting that is both given and varied.
     """
     choices = {name: list_choices(name, given) for name, given in vary.items()}
     count = math.prod(map(len, choices.values()))
@@ -116,8 +119,22 @@ def grid(values: Mapping[str, Any], vary: Mapping[str, Iterable[Any]]) -> list[R
         raise ConfigurationError(
             f"Expected a grid of 1 to {LARGEST_GRID} runs. Received: {count} combinations."
         )
-    combinations = itertools.product(*choices.values())
-    return [run_config(dict(values) | dict(zip(choices, one, strict=True))) for one in combinations]
+    check_given_once(values, choices)
+    made = dict[str, RunConfig]()
+    for one in itertools.product(*choices.values()):
+        combination = dict(zip(choices, one, strict=True))
+        config = run_config(dict(values) | combination)
+        if made.setdefault(json.dumps(record(config), sort_keys=True), config) is not config:
+            raise _given_twice(combination)
+    return list(made.values())
+
+
+def _given_twice(combination: Mapping[str, Any]) -> ConfigurationError:
+    given = ", ".join(f"{name}={format_value(value)}" for name, value in combination.items())
+    return ConfigurationError(
+        f"Expected each combination once, as equal runs have equal bits. Received: {given} twice; "
+        "leave one out."
+    )
 
 
 def list_choices(name: str, given: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from tapeworks.cli.config_files import read_config_file
 from tapeworks.cli.descriptions import parse_options
 from tapeworks.cli.option_kinds import PathType
 from tapeworks.model.config import RunConfig, run_config
+from tapeworks.model.given_settings import drop_varied
 from tapeworks.model.networks.builtin.spec import Architecture
 from tapeworks.model.update_config import UpdateConfig
 
@@ -56,9 +57,10 @@ class Request:
         """The configuration from options, then the file, then the defaults."""
         return run_config(self.values())
 
-    def values(self) -> dict[str, Any]:
-        """Return the settings of options and file, unchecked."""
-        return (read_config_file(self.config) if self.config else {}) | self.given
+    def values(self, varied: Iterable[str] = ()) -> dict[str, Any]:
+        """Return the settings of options and file, unchecked; what varies goes before the file."""
+        in_file = read_config_file(self.config) if self.config else {}
+        return drop_varied(in_file, varied) | self.given
 
 
 def with_options_of(fields: Sequence[str], *, with_init: bool) -> Decorator:

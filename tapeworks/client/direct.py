@@ -17,6 +17,7 @@ from tapeworks.client.training import Training, ensure_database
 from tapeworks.cluster.watching.program_progress import choose_display
 from tapeworks.errors import InvalidValue, UsageError
 from tapeworks.model.config import RunConfig
+from tapeworks.model.given_settings import drop_varied
 from tapeworks.scheduler.queueing import check_queued
 from tapeworks.scheduler.submission import grid, new_runs, prepare_runs
 from tapeworks.storage.actors import own_actor
@@ -74,7 +75,7 @@ class Client:
         what cannot be trained, storage's `StorageError` for a name, tag or note that is none,
         `InvalidValue` for a value of another kind.
         """
-        return self.submit_grid(
+        return self._queue(
             config,
             {},
             name=name,
@@ -100,15 +101,43 @@ class Client:
     ) -> list[Run]:
         """Queue a run for every combination of the settings that vary, all or none of them.
 
-        A name gets the runs' numbers: name-1, name-2, …
+        A name gets the runs' numbers: name-1, name-2, … What varies goes before what a `RunConfig`
+        has; beside other settings it is refused. Raises like `submit`.
         """
+        varied = given.read_mapping("vary", vary)
+        if not varied:
+            expected = "choices for a setting, such as {'seed': [1, 2]}; submit() queues one run"
+            raise InvalidValue(expected, "vary", varied)
+        return self._queue(
+            config,
+            varied,
+            name=name,
+            tags=tags,
+            note=note,
+            priority=priority,
+            paused=paused,
+            init_from=init_from,
+        )
+
+    def _queue(
+        self,
+        config: Config,
+        varied: Mapping[str, Iterable[Any]],
+        *,
+        name: str | None,
+        tags: Tags | None,
+        note: str | None,
+        priority: int,
+        paused: bool,
+        init_from: str | os.PathLike[str] | None,
+    ) -> list[Run]:
+        """Queue one run if nothing varies, else a grid."""
         given_tags = {} if tags is None else tags
         described = given.read_described(name=name, tags=given_tags, note=note, priority=priority)
         label = validate_name(described.pop("name"))
         status = RunStatus.PAUSED if given.read_truth("paused", paused) else RunStatus.QUEUED
         start = given.read_optional(given.read_path, "init_from", init_from)
-        varied = given.read_mapping("vary", vary)
-        prepared = prepare_runs(grid(read_settings(config), varied), start)
+        prepared = prepare_runs(grid(read_settings(config, varied), varied), start)
         check_queued(prepared)
         new = new_runs(prepared, name=label, is_grid=bool(varied), status=status, **described)
         ensure_database(self.database)
@@ -230,10 +259,14 @@ class Client:
         return Run(self._history, record)
 
 
-def read_settings(config: Config) -> dict[str, Any]:
-    """Return the settings that are given, to be checked: a copy of a configuration may hold any."""
+def read_settings(config: Config, varied: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the settings that are given, to be checked: a copy of a configuration may hold any.
+
+    What varies in a grid goes before what a `RunConfig` has, which has a value of each setting.
+    """
     if isinstance(config, RunConfig):
-        return {name: getattr(config, name) for name in config.model_fields_set}
+        fields = {name: getattr(config, name) for name in config.model_fields_set}
+        return drop_varied(fields, varied)
     if hasattr(config, "keys"):
         return given.read_mapping("config", config)
     expected = "a tapeworks.RunConfig, or settings by name such as {'iterations': 20}"

@@ -77,19 +77,19 @@ class RemoteClient(Client):
             "query(), or have runs trained by its scheduler with submit()."
         )
 
-    def submit_grid(
+    def _queue(
         self,
         config: Config,
-        vary: Mapping[str, Iterable[Any]],
+        varied: Mapping[str, Iterable[Any]],
         *,
-        name: str | None = None,
-        tags: Tags | None = None,
-        note: str | None = None,
-        priority: int = 0,
-        paused: bool = False,
-        init_from: str | os.PathLike[str] | None = None,
+        name: str | None,
+        tags: Tags | None,
+        note: str | None,
+        priority: int,
+        paused: bool,
+        init_from: str | os.PathLike[str] | None,
     ) -> list[Run]:
-        """Queue a run for every combination of the settings that vary, all or none of them.
+        """Have the web page queue one run if nothing varies, else a grid.
 
         Raises `UsageError` for a file of initial parameters, which is not sent.
         """
@@ -98,11 +98,10 @@ class RemoteClient(Client):
                 "Initial parameters are not sent to a web page; submit the run with a client of "
                 "the database, or on the command line with --init-from."
             )
-        settings = read_settings(config)
+        settings = read_settings(config, varied)
         described = given.read_described(
             name=name, tags={} if tags is None else tags, note=note, priority=priority
         )
-        varied = given.read_mapping("vary", vary)
         body = {
             "config": settings,
             "vary": {name: list_choices(name, choices) for name, choices in varied.items()},

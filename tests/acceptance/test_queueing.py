@@ -96,7 +96,8 @@ def test_a_grid_goes_through_one_scheduler_two_runs_at_a_time(
     found: History, start: Start, call: Call, undisturbed: Undisturbed
 ) -> None:
     grid = "--vary learning_rate=0.001,0.01 --vary seed=1,2,3 --tag kind=grid --priority 2"
-    queued = call(f"submit --name g --iterations 40 {SMALL} {grid} --json")
+    network = SMALL.partition(" --learning-rate")[0]
+    queued = call(f"submit --name g --iterations 40 {network} {grid} --json")
     assert queued.code == 0, queued.err
     names = [run["name"] for run in queued.values]
     assert names == [f"g-{number}" for number in range(1, 7)]
@@ -207,6 +208,9 @@ def test_a_retry_is_bound_to_the_images_and_the_kind_of_workers_of_its_parent(
         ("submit --vary seed=1,x", 2, "seed: expected a whole number"),
         ("submit --vary seed", 2, "Expected --vary NAME=VALUE"),
         ("submit --vary seed=1 --vary seed=2", 2, "each name once"),
+        ("submit --seed 3 --vary seed=1,2", 2, "seed=3 and to vary seed=1,2; leave one out"),
+        ("submit --option a=3 --vary option.a=1,2", 2, "option.a=3 and to vary option.a=1,2"),
+        ("submit --vary seed=1,2,1 --vary filters=4", 2, "Received: seed=1, filters=4 twice"),
         ("submit --vary sed=1", 2, "Did you mean seed?"),
         (f"submit --vary seed={','.join(map(str, range(1001)))}", 2, "a grid of 1 to 1000 runs"),
         ("submit --tag kind", 2, "Expected --tag NAME=VALUE"),

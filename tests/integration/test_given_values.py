@@ -195,7 +195,11 @@ Wrong = Callable[[Any, Any], object]
 WRONG: list[tuple[Wrong, type[Exception], str]] = [
     (lambda c, _: c.submit({"lr": 1}), ConfigurationError, "Did you mean learning_rate"),
     (lambda c, _: c.submit(5), InvalidValue, "RunConfig, or settings by name .* config=5"),
-    (lambda c, _: c.submit_grid(["seed"], {}), InvalidValue, r"config=\['seed'\] \(list\)"),
+    (
+        lambda c, _: c.submit_grid(["seed"], {"seed": [1]}),
+        InvalidValue,
+        r"config=\['seed'\] \(list\)",
+    ),
     (lambda c, _: c.train({"lr": 1}), ConfigurationError, "Did you mean learning_rate"),
     (lambda c, _: c.train(workers=1.5), InvalidValue, "workers=1.5"),
     (lambda c, _: c.train({}, resume="x"), UsageError, "leave out all others"),
@@ -224,6 +228,13 @@ WRONG: list[tuple[Wrong, type[Exception], str]] = [
     (lambda c, _: c.submit_grid(CONFIG, {"seed": itertools.count()}), ConfigurationError, "1000"),
     (lambda c, _: c.submit_grid(CONFIG, {"seed": range(10**15)}), ConfigurationError, "1000"),
     (lambda c, _: c.submit_grid(CONFIG, {"seed": [True]}), ConfigurationError, "seed=True"),
+    (lambda c, _: c.submit_grid(CONFIG, {}), InvalidValue, "submit.. queues one run"),
+    (lambda c, _: c.submit_grid(CONFIG, {"seed": [1, 1.0]}), ConfigurationError, "seed=1.0 twice"),
+    (
+        lambda c, _: c.submit_grid({"seed": 3}, {"seed": [1, 2]}),
+        ConfigurationError,
+        "Received: seed=3 and to vary seed=1,2; leave one out",
+    ),
     (lambda c, _: c.submit_grid(CONFIG, ["seed"]), InvalidValue, "values by name"),
     (lambda c, _: c.run(5), InvalidValue, "run=5"),
     (lambda c, _: c.run(None), InvalidValue, "run=None"),

@@ -54,7 +54,8 @@ def submit_command(
     """
     if follow and "status" in described:
         raise UsageError("A paused run has no end to wait for; leave out --follow or --paused.")
-    configs = grid(request.values(), parse_grid(vary)) if vary else [request.configuration()]
+    varied = parse_grid(vary)
+    configs = grid(request.values(varied), varied) if vary else [request.configuration()]
     name = described.pop("name", None)
     prepared = prepare_runs(configs, request.init_from)
     check_queued(prepared, say)

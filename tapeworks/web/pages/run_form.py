@@ -101,9 +101,12 @@ def submit_typed(history: History, typed: Mapping[str, str]) -> list[RunRecord]:
 
     Raises as `tapeworks submit` does.
     """
+    choices = varied(typed)
+    left = {one.name for one in fields() if one.choices and typed.get(one.name) == one.default}
+    given = [name for name in FIELDS if name in typed and name not in left & choices.keys()]
     wanted = Wanted(
-        config={name: typed[name].strip() for name in FIELDS if name in typed},
-        vary=varied(typed),
+        config={name: typed[name].strip() for name in given},
+        vary=choices,
         described=_describe(typed),
     )
     return submit_runs(history, wanted, key_of_form(typed))

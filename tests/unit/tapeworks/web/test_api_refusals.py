@@ -79,6 +79,8 @@ class TestRefusals:
             ("POST", "runs", {"name": "<script>"}, 422, "Received: name='<script>'"),
             ("POST", "runs", {"priority": "1"}, 422, "Received: priority=1"),
             ("POST", "runs", {"vary": {"seed": list(range(1001))}}, 422, "a grid of 1 to 1000"),
+            ("POST", "runs", {"config": {"seed": 3}, "vary": {"seed": [1]}}, 422, "leave one out"),
+            ("POST", "runs", {"vary": {"seed": [1, 1]}}, 422, "seed=1 twice"),
             ("POST", "runs", {"vary": {"seed": []}}, 422, "a grid of 1 to 1000"),
             ("POST", "runs/mine/retry", {"changes": OWN}, 422, "code is neither taken nor run"),
             ("POST", "runs/mine/retry", {"changes": {"dataset": "x.npz"}}, 422, "an absolute path"),

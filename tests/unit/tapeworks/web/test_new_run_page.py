@@ -82,6 +82,8 @@ def test_a_grid_is_submitted_whole_or_not_at_all(client: TestClient, history: Hi
     assert '<td class="right">0.1</td><td>3,5</td>' in shown
     assert client.post("/new", data={"vary": "seed=1,-1"}).status_code == 422
     assert len(history.runs()) == 5
+    as_shown = {"optimizer": "sgd", "vary": "optimizer=sgd,adam"}
+    assert client.post("/new", data=as_shown).status_code == 303, "a menu is always sent"
 
 
 def test_a_form_that_is_sent_twice_adds_nothing(client: TestClient, history: History) -> None:
@@ -110,6 +112,7 @@ def test_a_form_that_is_sent_twice_adds_nothing(client: TestClient, history: His
         ({"tags": "a"}, "Expected tag NAME=VALUE", None),
         ({"priority": "high"}, "Received: priority=high", "priority"),
         ({"vary": "sede=1,2"}, "There is no setting named 'sede'. Did you mean seed?", None),
+        ({"seed": "3", "vary": "seed=1,2"}, "seed=3 and to vary seed=1,2; leave one out", "seed"),
         ({"note": "a\0"}, "Received", "note"),
     ],
 )
