@@ -67,6 +67,9 @@ _OWN_WORDS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
+#: What a condition is ended with; its line ends a comment.
+_END = "\n)"
+
 #: What a query begins with; anything else gets its refusal in these words.
 _QUERY = re.compile(r"(?:--[^\n]*\n|/\*.*?\*/|[\s(;])*(?:select|with|values|table)\b", re.I | re.S)
 
@@ -137,7 +140,7 @@ def _of_sqlite(question: Question, error: sqlite3.Error) -> QueryError | None:
         return None
     if not question.is_query or "one statement" in str(error):
         return NotReadOnly(_one_line(error))
-    return _of_the_sql(question, _one_line(error))
+    return _of_the_sql(question, _own_words(question, str(error)))
 
 
 def _of_postgresql(question: Question, error: Any) -> QueryError | None:
@@ -149,7 +152,7 @@ def _of_postgresql(question: Question, error: Any) -> QueryError | None:
     does_more = "data-modifying" in words or "multiple commands" in words
     if state == _READ_ONLY or does_more or (state == _SYNTAX and not question.is_query):
         return NotReadOnly(words)
-    return _of_the_sql(question, words)
+    return _of_the_sql(question, _own_words(question, words))
 
 
 def _of_the_sql(question: Question, words: str) -> QueryError:
@@ -159,6 +162,14 @@ def _of_the_sql(question: Question, words: str) -> QueryError:
         name = _bare_name(found)
         return UnknownTable(name, find_nearest(name, list(COLUMNS)), list(COLUMNS))
     return QueryError(f"The database cannot answer this: {words}")
+
+
+def _own_words(question: Question, words: str) -> str:
+    """The database's words on one line, without the SQL of ours that ends an open condition."""
+    own, ours, _ = words.partition(_END) if question.view else (words, "", "")
+    if question.view and 'near ")"' in own and ")" not in question.sql:
+        return "the condition is not complete"
+    return " ".join(own.split()).rstrip(".") + ('"' if ours else "")
 
 
 def unknown_column(name: str, question: Question) -> UnknownColumn:
@@ -351,7 +362,7 @@ def _conditions(
 ) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if where is not None:
-        conditions.append(literal_column(f"({where}\n)"))  # the line ends a comment
+        conditions.append(literal_column(f"({where}{_END}"))
     if status:
         conditions.append(_RUNS.c.status.in_([one.value for one in status]))
     for key, value in tags.items():

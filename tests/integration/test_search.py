@@ -17,7 +17,7 @@ from tapeworks.storage.errors import (
 )
 from tapeworks.storage.history import History
 from tapeworks.storage.queries.listing import Value
-from tapeworks.storage.queries.search import find_runs, query
+from tapeworks.storage.queries.search import count_runs, find_runs, query
 from tapeworks.storage.queries.views import COLUMNS
 from tapeworks.storage.records import RunStatus
 from tests.support.filled import RUNS, stored_runs
@@ -190,8 +190,17 @@ class TestFindingRuns:
 
     @pytest.mark.parametrize("where", ["", "final_loss <", "1 = 1) --", "1 = 1; DELETE FROM runs"])
     def test_what_is_no_condition_is_refused(self, filled: Database, where: str) -> None:
-        with pytest.raises(QueryError, match=r"The database cannot answer this: .*near"):
+        told = r"The database cannot answer this: (.*near|the condition is not complete)"
+        with pytest.raises(QueryError, match=told):
             find_runs(filled, where=where)
+
+    @pytest.mark.parametrize("open_quote", ["'x", '"x'])
+    def test_what_is_wrong_with_a_condition_is_told_without_sql_of_ours(
+        self, filled: Database, open_quote: str
+    ) -> None:
+        for ask in (find_runs, count_runs):
+            with pytest.raises(QueryError, match=rf'{open_quote}"$'):
+                ask(filled, where=f"name = {open_quote}")
 
 
 def _option(run: Row, name: str) -> Any:
