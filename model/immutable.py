@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Never, Self
@@ -15,6 +16,18 @@ from tapeworks.model.other_names import nearest_setting
 
 class Immutable(BaseModel):
     """The base of settings of which copies are made, each checked as a whole."""
+
+    if not TYPE_CHECKING:  # type checkers know that settings are given by name
+
+        def __new__(cls, *given: Any, **_: Any) -> Self:
+            """Return one without settings. Raises `ConfigurationError` for values without names."""
+            if given:
+                name, value = cls.__name__, reprlib.repr(given[0])
+                raise ConfigurationError(
+                    f"Expected settings by name, as in {name}(seed=1); those of a dictionary as "
+                    f"{name}(**settings). Received: {name}({value})."
+                )
+            return super().__new__(cls)
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with other values for some settings. Raises `ConfigurationError`."""

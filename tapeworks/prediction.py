@@ -21,6 +21,7 @@ from tapeworks.model.datasets.inputs import (
     read_images,
     validate_inputs,
 )
+from tapeworks.model.datasets.mnist import MNIST_SIDE
 from tapeworks.model.datasets.pictures import ENDINGS
 from tapeworks.model.datasets.source import Images
 from tapeworks.model.errors import DatasetError
@@ -28,6 +29,10 @@ from tapeworks.model.parameters import Arrays
 
 #: How images are named that come from no file.
 ARRAY = Path("images")
+
+#: Rows and columns of the smallest images that are looked for in an array of flattened ones; how
+#: many times longer than the other a side of one picture may be.
+SMALLEST_SIDE, LONGEST_PICTURE = 8, 4
 
 #: What a picture may look like beside the run's images.
 INVERTED, SMALL = "inverted", "small"
@@ -79,16 +84,14 @@ def take_images(images: NDArray[Any], config: RunConfig, *, invert: bool = False
 def _list_images(images: NDArray[Any], config: RunConfig, appearance: Appearance) -> NDArray[Any]:
     """One image, or several, as several. Raises `DatasetError` for what may be either."""
     own = config.spec.image_shape
-    for shape in {appearance.shape or own, own}:
-        is_flat = len(shape) > 1 and images.ndim < 3 and images.shape[-1] == math.prod(shape)
-        if is_flat and images.shape != own:
-            several = ", ".join(map(str, (-1, *shape)))
-            one = f", or array[numpy.newaxis] for one picture of {images.shape[0]} rows"
-            raise DatasetError(
-                f"Expected an array (images, rows, columns). Received: one of shape "
-                f"{images.shape}, which may be flattened images; give array.reshape({several})"
-                f"{one if images.ndim > 1 else ''}."
-            )
+    if shape := _find_flattened(images, own, appearance):
+        several = ", ".join(map(str, (-1, *shape)))
+        one = f", or array[numpy.newaxis] for one picture of {images.shape[0]} rows"
+        raise DatasetError(
+            f"Expected an array (images, rows, columns). Received: one of shape "
+            f"{images.shape}, which may be flattened images; give array.reshape({several})"
+            f"{one if images.ndim > 1 else ''}."
+        )
     if images.ndim == 4 and images.shape[1] in {1, 3} and images.shape[3] not in {1, 3}:
         raise DatasetError(
             "Expected an array (images, rows, columns), in colour with the channels last. Received:"
@@ -96,6 +99,25 @@ def _list_images(images: NDArray[Any], config: RunConfig, appearance: Appearance
             "array[:, 0] or array.mean(1) for grey levels."
         )
     return images[np.newaxis] if images.ndim == len(own) else images
+
+
+def _find_flattened(
+    images: NDArray[Any], own: tuple[int, ...], appearance: Appearance
+) -> tuple[int, ...] | None:
+    """Return the shape of each image if the rows of an array seem to be flattened images.
+
+    They have as many numbers as an image of the run, as MNIST's, or as any square one where the
+    array has too long a side beside the other for one picture.
+    """
+    if len(own) < 2 or images.ndim not in {1, 2} or images.shape == own or not images.size:
+        return None
+    length, side = images.shape[-1], math.isqrt(images.shape[-1])
+    for shape in (appearance.shape or own, own, (MNIST_SIDE, MNIST_SIDE)):
+        if length == math.prod(shape):
+            return shape
+    is_long = max(images.shape) > LONGEST_PICTURE * min(images.shape)
+    is_square = side**2 == length and side >= SMALLEST_SIDE
+    return (side, side) if is_square and (is_long or images.ndim == 1) else None
 
 
 def predict(pictures: Pictures, config: RunConfig, parameters: Arrays) -> list[Prediction]:

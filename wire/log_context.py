@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from types import MappingProxyType
 
 #: What lines may say of what they are about, in this order.
-FIELDS = ("run", "term", "iteration", "evaluation", "shard", "attempt", "worker")
+FIELDS = ("run", "run_name", "term", "iteration", "evaluation", "shard", "attempt", "worker")
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _context: ContextVar[Mapping[str, object]] = ContextVar("about", default=_NOTHING)

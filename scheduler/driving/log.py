@@ -47,6 +47,7 @@ class Log:
         self._said_at: dict[str, float] = {}  #: of runs in progress
         self._measured: dict[str, str] = {}  #: of runs in progress, as evaluated last
         self._labels: dict[str, str] = {}  #: of runs in progress
+        self._names: dict[str, str | None] = {}  #: of runs in progress
         self._usual_images: dict[str, int] = {}  #: in the largest iteration of runs in progress
 
     def __call__(self, event: Event) -> None:
@@ -57,8 +58,9 @@ class Log:
                 extra = {"event": event.kind, "worker": event.worker}
                 logger.log(level, self._attribute(event.message), extra=extra)
             case RunClaimed(claim=claim):
-                about = {"event": "run_begins", "run": claim.run_id, "term": claim.term}
                 self._labels[claim.run_id] = claim.label
+                self._names[claim.run_id] = claim.name
+                about = self._about("run_begins", claim.run_id, claim.term)
                 logger.info("Run %s begins", claim.label, extra=about)
             case EvaluationStored(run_id=run_id, record=record):
                 self._measured[run_id] = _describe(record)
@@ -66,6 +68,7 @@ class Log:
                 self._log_iteration(record)
             case RunLeft(run_id=run_id):
                 self._labels.pop(run_id, None)
+                self._names.pop(run_id, None)
                 self._said_at.pop(run_id, None)
                 self._usual_images.pop(run_id, None)
             case RunReleased(run=run):
@@ -74,20 +77,25 @@ class Log:
                 _log_detail(event)
 
     def _attribute(self, sentence: str) -> str:
-        """Put the run of this thread before a sentence, where it could be about another one."""
+        """Put the run of this thread before a sentence that does not name it."""
         label = self._labels.get(str(context().get("run")))
-        is_told = label is None or label in sentence or len(self._labels) == 1
-        return sentence if is_told else f"Run {label}: {sentence}"
+        return sentence if label is None or label in sentence else f"Run {label}: {sentence}"
+
+    def _about(self, event: str, run_id: str, term: int) -> dict[str, object]:
+        name = self._names.get(run_id)
+        return {"event": event, "run": run_id, "run_name": name, "term": term}
 
     def _log_end(self, run: RunRecord) -> None:
-        about = {"run": run.id, "term": run.term}
+        self._names[run.id] = run.name
         if measured := self._measured.pop(run.id, ""):
-            extra = {"event": "run_evaluated", **about}
+            extra = self._about("run_evaluated", run.id, run.term)
             logger.info("Run %s: %s", run.label, measured, extra=extra)
         loss = "" if run.final_loss is None else f", loss {run.last_loss}"
         done = f"{iteration_count(run.completed_iterations)}{loss}"
-        status, extra = run.status.value, {"event": f"run_{run.status.value}", **about}
+        status = run.status.value
+        extra = self._about(f"run_{status}", run.id, run.term)
         logger.info("Run %s is %s after %s", run.label, status, done, extra=extra)
+        self._names.pop(run.id)
 
     def _log_iteration(self, record: IterationRecord) -> None:
         """Log a line now and then, which is enough for people, of each run alike."""
@@ -100,8 +108,8 @@ class Log:
         measured = self._measured.get(record.run_id, "")
         label = self._labels.get(record.run_id, record.run_id)
         sentence = f"Run {label}: {', '.join(filter(None, [done, measured]))}"
-        about = {"run": record.run_id, "term": record.term, "iteration": record.iteration}
-        logger.log(level, sentence, extra={"event": "iteration_committed", **about})
+        extra = self._about("iteration_committed", record.run_id, record.term)
+        logger.log(level, sentence, extra={**extra, "iteration": record.iteration})
 
     def _loss(self, record: IterationRecord) -> str:
         """The loss, with its images where an iteration of the run had more."""

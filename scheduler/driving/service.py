@@ -36,7 +36,7 @@ def serve(driver: Driver) -> None:
         if claim is None:
             driver.control.wait(IDLE_SECONDS)
             continue
-        with about(run=claim.run_id, term=claim.term):
+        with about(run=claim.run_id, run_name=claim.name, term=claim.term):
             if not _drive(driver, claim):
                 return
 

@@ -25,6 +25,7 @@ from tapeworks.client.trained import Images, Trained, read_choice
 from tapeworks.client.waiting import LOOK_SECONDS, follow, is_over
 from tapeworks.cluster.watching.program_progress import choose_display
 from tapeworks.cluster.watching.serving import describe_waiting
+from tapeworks.errors import InvalidValue
 from tapeworks.model.config import RunConfig, restore_config
 from tapeworks.model.parameters import Arrays, from_bytes
 from tapeworks.plotting.hardest import RunImage, find_images
@@ -195,6 +196,9 @@ class Run:
 
         A notebook shows it, its `save` writes it. Raises `UsageError` for one that cannot be.
         """
+        for other in beside:
+            if not isinstance(other, Run):
+                raise InvalidValue("runs, each as client.run(name) returns it", "beside", other)
         runs = {run.id: run.refresh().record for run in (self, *beside)}
         return draw(self._history, list(runs.values()), kind, options)
 

@@ -69,6 +69,7 @@ def test_a_run_is_drawn_and_exported_as_on_the_command_line(
     untyped: Any = run
     for wrong, words in (
         (lambda: run.plot("nope"), "loss, accuracy, .* kind=nope"),
+        (lambda: untyped.plot("loss", "other"), "client.run.name. returns it. .* beside=other"),
         (lambda: untyped.plot(colour=1), "one of iteration, .* argument=colour"),
         (lambda: run.plot("hardest", by="first"), "last or mean"),
         (lambda: run.plot("hardest", longer), "shows one run"),

@@ -228,6 +228,17 @@ def test_a_copy_with_changes_is_checked_as_a_whole(copy: Callable[..., RunConfig
         copy(config, test_images=0)
 
 
+def test_settings_without_names_are_refused_in_our_words() -> None:
+    made: Any = RunConfig
+    with pytest.raises(ConfigurationError) as refusal:
+        made({"seed": 20}, seed=1)
+
+    assert str(refusal.value) == (
+        "Expected settings by name, as in RunConfig(seed=1); those of a dictionary as "
+        "RunConfig(**settings). Received: RunConfig({'seed': 20})."
+    )
+
+
 def test_a_setting_that_is_none_is_answered_with_the_nearest() -> None:
     with pytest.raises(AttributeError, match=r"attribute 'lr'\. Did you mean learning_rate\?"):
         _ = RunConfig().lr  # type: ignore[attr-defined]

@@ -45,19 +45,22 @@ def test_an_iteration_of_fewer_images_says_so(log: Log, caplog: pytest.LogCaptur
     assert caplog.messages == [usual, f"{usual}, sum over 4 images", usual]
 
 
-def test_a_sentence_names_its_run_where_several_are_in_progress(
-    log: Log, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_sentence_names_its_run(log: Log, caplog: pytest.LogCaptureFixture) -> None:
     def notice(sentence: str) -> str:
         with about(run="one"):
             log(Notice("no_workers", sentence))
         return caplog.messages[-1]
 
-    assert notice("No worker is ready.") == "No worker is ready."
-    log(RunClaimed(DAY, 10.0))
     assert notice("No worker is ready.") == "Run one (night): No worker is ready."
     assert notice("Run one (night): gone") == "Run one (night): gone"
     log(Notice("database_back", "The database is back."))
     assert caplog.messages[-1] == "The database is back.", "it is about no run"
-    log(RunLeft("other"))
+    log(RunLeft("one"))
     assert notice("No worker is ready.") == "No worker is ready."
+
+
+def test_lines_for_programs_have_the_runs_name(log: Log, caplog: pytest.LogCaptureFixture) -> None:
+    log(RunClaimed(DAY, 10.0))
+    log(IterationCommitted(iteration_of(NIGHT)))
+    told = [record.__dict__ for record in caplog.records]
+    assert [(one["run"], one["run_name"]) for one in told] == [("other", None), ("one", "night")]
