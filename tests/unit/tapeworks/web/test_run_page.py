@@ -301,6 +301,10 @@ def test_read_only_shows_no_buttons(history: History) -> None:
         assert "formaction" not in text
         assert 'method="post"' not in text
         assert client.post(f"/runs/{run.id}/pause").status_code == 403
+        for verb in ("cancel", "delete"):
+            question = client.get(f"/runs/{run.id}/{verb}").text
+            assert f"<code>tapeworks {verb} {run.id}</code>" in question
+            assert 'method="post"' not in question
 
 
 def test_what_others_wrote_is_no_markup(client: TestClient, history: History) -> None:
