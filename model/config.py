@@ -378,6 +378,12 @@ def run_config(values: dict[str, Any]) -> RunConfig:
     return RunConfig.model_validate(values)
 
 
+def list_values(name: str) -> list[str]:
+    """The values of a setting that has one of a few; none of any other."""
+    members = getattr(RunConfig.model_fields[name].annotation, "__members__", {})
+    return [member.value for member in members.values()]
+
+
 def record(config: RunConfig) -> dict[str, Any]:
     """The stored form of a configuration: its settings, and the order of sums."""
     return config.model_dump(mode="json") | {"sum_order": SUM_ORDER}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from pydantic_core import ErrorDetails
 from tapeworks.model.environment import expand_path
 from tapeworks.model.errors import ConfigurationError
 from tapeworks.model.networks.own.spec import LARGEST_NUMBER, LONGEST_TEXT, is_option
-from tapeworks.model.other_names import nearest_setting
+from tapeworks.model.other_names import find_near, nearest_setting
 from tapeworks.model.plain import plain
 
 #: Settings that are paths, or may be.
@@ -179,11 +180,20 @@ def sentence(error: ValidationError) -> str:
     problem = _problem(first)
     if first["loc"]:
         name, value = str(first["loc"][0]), first["input"]
-        hint = grid_hint(name, value) if len(first["loc"]) == 1 else ""
+        hint = (grid_hint(name, value) if len(first["loc"]) == 1 else "") or _near_hint(first)
         return f"{_refusal(name, value, problem)}{hint}"
     if first["type"] in _EXPECTED:
         return f"{problem[0].upper()}{problem[1:]}. Received: {format_value([first['input']])}."
     return problem + "."
+
+
+def _near_hint(found: ErrorDetails) -> str:
+    """Return the nearest of the values that a setting may have, if it has one of a few."""
+    choices = re.findall(r"'([^']+)'", str(found.get("ctx", {}).get("expected", "")))
+    if not choices or not isinstance(found["input"], str):
+        return ""
+    near = find_near(found["input"].lower(), {one: [one] for one in choices})
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def grid_hint(name: str, value: Any) -> str:

@@ -140,15 +140,24 @@ class ValueNotPlain(StorageError, ValueError):
         )
 
 
+#: Runs of a grid that a sentence names.
+MOST_NAMED = 3
+
+
 class NotFound(StorageError):
     """Base of the errors about something that the history does not hold."""
 
 
 class RunNotFound(NotFound):
-    """No run has this id, this name or an id that starts like this."""
+    """No run has this id, this name or an id that starts like this; a grid may have the name."""
 
-    def __init__(self, reference: str) -> None:
-        super().__init__(f"There is no run {reference!r}. List the runs with: tapeworks runs")
+    def __init__(self, reference: str, grid: Sequence[str] = ()) -> None:
+        advice = " List the runs with: tapeworks runs"
+        if grid:
+            more = f" and {len(grid) - MOST_NAMED} more" if len(grid) > MOST_NAMED else ""
+            named = ", ".join(grid[:MOST_NAMED]) + more
+            advice = f" It is the name of a grid; expected one run, such as those of it: {named}"
+        super().__init__(f"There is no run {reference!r}.{advice}")
 
 
 class IterationNotFound(NotFound):

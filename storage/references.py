@@ -84,6 +84,14 @@ def run_by_id(connection: Connection, run_id: str) -> RunRecord:
 
 def find_run(connection: Connection, reference: str) -> RunRecord:
     """The run with this id, else the newest with this name, else the one whose id starts so."""
+    try:
+        return _find_one(connection, reference)
+    except RunNotFound:
+        names = [run.name or run.id for run in _find_grid(connection, reference)]
+        raise RunNotFound(reference, names) from None
+
+
+def _find_one(connection: Connection, reference: str) -> RunRecord:
     if not _is_unicode(reference) or "\0" in reference:
         raise RunNotFound(reference)  # no database can be asked for it
     run_id = (
@@ -100,7 +108,7 @@ def find_runs(connection: Connection, reference: str) -> list[RunRecord]:
     Of a run that was retried under its name it is the newest retry.
     """
     try:
-        return [find_run(connection, reference)]
+        return [_find_one(connection, reference)]
     except RunNotFound:
         grid = _find_grid(connection, reference)
         if not grid:

@@ -6,7 +6,7 @@ Nothing is said or made while a person types: where there is no database, nothin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 #: Runs that are looked at, the newest.
 MOST_RUNS = 200
+
+#: Settings that are paths, or may be, and what a shell looks for.
+_PATHS = {"data_dir": "dir", "dataset": "file", "network": "file"}
 
 _Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -119,6 +122,25 @@ def _settings() -> list[tuple[str, str]]:
 
 def _setting_names() -> list[tuple[str, str]]:
     return [(name.removesuffix("="), meaning) for name, meaning in _settings()]
+
+
+def value_completion(setting: str) -> _Complete:
+    """Complete a setting's values, or the path of a file or directory."""
+
+    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        known = [value for value in _values(setting) if value.startswith(incomplete)]
+        if known or setting not in _PATHS:
+            return [CompletionItem(value) for value in known]
+        return [CompletionItem(incomplete, type=_PATHS[setting])]
+
+    return complete
+
+
+def _values(setting: str) -> Sequence[str]:
+    from tapeworks.model.config import list_values
+    from tapeworks.model.datasets.loading import KNOWN
+
+    return KNOWN if setting == "dataset" else list_values(setting)
 
 
 complete_run = _completes(_runs)

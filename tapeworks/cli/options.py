@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
+from tapeworks.cli.completion import value_completion
 from tapeworks.cli.config_files import read_config_file
 from tapeworks.cli.descriptions import parse_options
 from tapeworks.cli.option_kinds import PathType
-from tapeworks.model.config import RunConfig, run_config
+from tapeworks.model.config import RunConfig, list_values, run_config
 from tapeworks.model.given_settings import drop_varied
 from tapeworks.model.networks.builtin.spec import Architecture
 from tapeworks.model.update_config import UpdateConfig
@@ -107,14 +108,12 @@ def _option(name: str) -> Decorator:
     flag, help_ = f"--{name.replace('_', '-')}", f"{field.description}{_default(RunConfig(), name)}"
     if field.annotation is bool:
         return click.option(flag, name, is_flag=True, default=None, help=help_)
-    return click.option(flag, name, metavar=_metavar(name), help=help_)
+    complete = value_completion(name)
+    return click.option(flag, name, metavar=_metavar(name), help=help_, shell_complete=complete)
 
 
 def _metavar(name: str) -> str:
-    choices = getattr(RunConfig.model_fields[name].annotation, "__members__", None)
-    if choices:
-        return "|".join(member.value for member in choices.values())
-    return METAVARS.get(name, "NUMBER")
+    return "|".join(list_values(name)) or METAVARS.get(name, "NUMBER")
 
 
 def _default(defaults: RunConfig, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import click
@@ -176,6 +177,8 @@ def _advise(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None:
         return ""
+    if isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter):
+        return _nearest_choice(error)
     if isinstance(error, click.MissingParameter):
         return _example(context.command)
     if "unexpected extra argument" not in error.message:
@@ -183,6 +186,16 @@ def _advise(error: click.ClickException) -> str:
     takes_one = any(parameter.name == "run" for parameter in context.command.params)
     one = f"Expected one run: {context.command_path} RUN" if takes_one else ""
     return _NOT_A_RUN.get(context.command.name or "", one)
+
+
+def _nearest_choice(error: click.BadParameter) -> str:
+    """Return the nearest of the values that an option has, if it has one of a few."""
+    kind = error.param.type if error.param else None
+    typed = re.search(r"^'(.*?)' is not one of|Received: \w+=(.*)$", error.message)
+    choices = kind.choices if isinstance(kind, click.Choice) else ()
+    word = _plain(typed[1] or typed[2]) if typed else ""
+    near = find_near(word, {str(one): [str(one)] for one in choices})
+    return f"Did you mean {near[0]}?" if near else ""
 
 
 def _example(command: click.Command) -> str:

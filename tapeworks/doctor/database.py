@@ -238,7 +238,9 @@ def _waiting(queued: list[RunRecord], is_scheduled: bool | None) -> Finding:
     by_hand = f" Without a scheduler, go on with: {resume_words(begun[0].id)}"
     if is_scheduled is None:
         return warning(RUNS, f"{found}whether a scheduler is there is not known", NAME + by_hand)
-    return problem(RUNS, f"{found}no scheduler is there", START + by_hand, ExitCode.UNREACHABLE)
+    return problem(
+        RUNS, f"{found}no scheduler is there", f"{START}.{by_hand}", ExitCode.UNREACHABLE
+    )
 
 
 def _report_deserted(run_id: str, owner: str, is_scheduled: bool | None) -> Finding:

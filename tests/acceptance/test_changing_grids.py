@@ -112,6 +112,15 @@ def test_runs_of_others_are_asked_about_once_with_their_number(
     assert statuses(call) == []
 
 
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("name", ["images", "show", "retry", "evaluate", "replay"])
+def test_a_grid_where_one_run_is_expected_is_answered_with_its_runs(name: str, call: Call) -> None:
+    refused = call(f"{name} heat")
+    assert (refused.code, refused.out) == (3, "")
+    assert "It is the name of a grid; expected one run" in refused.last_words
+    assert refused.last_words.endswith(": heat-1, heat-2, heat-3")
+
+
 @pytest.mark.parametrize(
     ("line", "outcome"),
     [("cancel heat", "Nothing was cancelled."), ("delete heat", "Nothing was removed.")],

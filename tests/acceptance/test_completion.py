@@ -66,6 +66,9 @@ def complete(database: Path, *words: str) -> list[str]:
         (["runs", "--columns", "id,final"], {"id,final_loss", "id,final_learning_rate"}),
         (["submit", "--vary", "mom"], {"momentum="}),
         (["runs", "--status", "q"], {"queued"}),
+        (["submit", "--optimizer", ""], {"sgd", "momentum", "adam"}),
+        (["train", "--dataset", "m"], {"mnist"}),
+        (["train", "--seed", ""], set()),
     ],
 )
 def test_what_is_meant_is_offered(database: Path, words: list[str], offered: set[str]) -> None:

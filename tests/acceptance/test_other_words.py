@@ -71,6 +71,10 @@ from tests.support.desk import told_in_one_sentence
         ("plot first --type loss", "--kind"),
         ("runs -n 5", "--limit"),
         ("delete first -y", "--yes"),
+        ("train --optimizer Adam", "adam?"),
+        ("submit --optimizer sdg", "sgd?"),
+        ("runs --format CSV", "csv?"),
+        ("runs --status comleted", "completed?"),
         ("top", "tapeworks watch or tapeworks workers"),
         *[
             (f"train --{word} 5", "--images-per-iteration")

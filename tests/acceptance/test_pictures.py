@@ -138,6 +138,7 @@ def test_a_picture_replaces_an_old_one_as_a_whole(
 @pytest.mark.parametrize(
     ("line", "code", "words"),
     [
+        ("plot one --kind accurracy", 2, "Did you mean accuracy?"),
         ("plot one --kind pie", 2, "'pie' is not one of"),
         ("plot one other --kind images", 2, "images shows one run"),
         ("plot one other --kind timeline", 2, "timeline shows one run"),

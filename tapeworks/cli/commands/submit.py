@@ -96,10 +96,11 @@ def _tell(history: History, runs: Sequence[RunRecord], json: bool, *, as_list: b
         put("\n".join(run.id for run in runs))
     waits, place = _state_word(runs[0]), _name_usual(history)
     if as_list:
+        counted = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}"
         name = (runs[0].name or "").rpartition("-")[0]  # of the grid
         is_followed = name and runs[0].status is RunStatus.QUEUED
         hint = f"Follow them with: tapeworks watch {name}" if is_followed else LIST
-        say(f"{waits} {len(runs)} runs{place}. {hint}")
+        say(f"{waits} {counted}{place}. {hint}")
     else:
         say(f"{waits}{place}. Follow it with: tapeworks watch {runs[0].id}")
 
