@@ -15,7 +15,7 @@ _WORDS = {
     "check-network": ("check", "lint", "validate"),
     "compare": ("diff",),
     "delete": ("remove", "rm"),
-    "describe": ("annotate", "label", "mv", "note", "rename", "tag", "untag"),
+    "describe": ("annotate", "edit", "label", "modify", "mv", "note", "rename", "tag", "untag"),
     "doctor": ("check-setup", "diagnose", "verify"),
     "evaluate": ("eval", "score", "test"),
     "images": ("hardest", "samples"),
@@ -25,13 +25,14 @@ _WORDS = {
     "predict": ("classify", "infer", "inference"),
     "query": ("sql",),
     "replay": ("audit", "reproduce"),
-    "retry": ("clone", "copy", "rerun", "restart"),
+    "gc": ("clean", "cleanup", "prune", "purge"),
+    "retry": ("clone", "copy", "cp", "rerun", "restart"),
     "runs": ("experiments", "history", "jobs", "list", "ls", "ps", "search", "trials"),
     "scheduler": ("coordinator", "head", "master"),
-    "show": ("get", "info", "inspect", "status"),
+    "show": ("get", "info", "inspect", "stat", "state", "status", "summary"),
     "submit": ("enqueue", "queue"),
     "train": ("fit", "run"),
-    "watch": ("attach", "follow", "tail"),
+    "watch": ("attach", "follow", "monitor", "tail"),
     "web": ("board", "dashboard", "serve", "server", "ui"),
     "worker": ("agent", "node"),
     "workers": ("agents", "nodes"),
@@ -103,7 +104,9 @@ OTHER_OPTIONS = {
 OTHER_CALLS = {
     **dict.fromkeys(("help", "usage", "man"), "tapeworks --help or tapeworks COMMAND --help"),
     "version": "tapeworks --version",
-    **dict.fromkeys(("grid", "optimize", "study", "sweep", "tune"), "tapeworks submit --vary"),
+    **dict.fromkeys(
+        ("batch", "grid", "optimize", "study", "sweep", "tune"), "tapeworks submit --vary"
+    ),
     **dict.fromkeys(("events", "journal"), "tapeworks show RUN --events"),
     **dict.fromkeys(("log", "logs"), "tapeworks watch RUN or tapeworks show RUN --events"),
 }
