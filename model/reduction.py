@@ -50,7 +50,7 @@ def total_loss(losses: NDArray[np.floating]) -> float:
 def global_norm(gradient: Arrays) -> float:
     """Euclidean norm over all parameters together."""
     squares = [np.square(array.astype(np.float64)).sum() for array in gradient.values()]
-    return float(np.sqrt(reduce(add, squares)))  # Python's own sum has other bits from 3.12 on
+    return float(np.sqrt(reduce(add, squares, 0.0)))  # Python's own sum has other bits from 3.12 on
 
 
 def _sum_groups(array: NDArray[Any], size: int) -> NDArray[np.float64]:

@@ -153,6 +153,14 @@ def test_the_global_norm_is_taken_over_all_parameters_together() -> None:
     }
 
     assert global_norm(gradient) == 13.0
+    assert global_norm({}) == 0.0
+
+
+def test_the_squares_of_the_global_norm_are_added_one_by_one() -> None:
+    roots = [2.0**27, 1.0, 1.0]  # after 2⁵⁴ each 1 is rounded away; together they would stay
+    gradient: Arrays = {str(place): np.array([root]) for place, root in enumerate(roots)}
+
+    assert global_norm(gradient) ** 2 == 2.0**54
 
 
 def test_the_global_norm_does_not_overflow_float32() -> None:
