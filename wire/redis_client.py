@@ -51,6 +51,9 @@ _LOCAL = re.compile(r"redis://(?:localhost|127\.0\.0\.1|\[::1\])(?::(\d{1,5}))?(
 #: what is decided here, such as time-outs.
 OPTIONS = {"db", "username", "password", "protocol", "client_name", "ssl_password"}
 
+#: URLs whose server this process has had an answer from: it speaks as the URL says.
+_ANSWERED = set[str]()
+
 
 def unreachable(url: str, error: BaseException) -> RedisUnreachable:
     """Return the error with its sentence; `RedisMisconfigured` when waiting does not help."""
@@ -74,6 +77,8 @@ def unreachable(url: str, error: BaseException) -> RedisUnreachable:
     if reason := tls.reason(error, encrypted=encrypted):
         may_pass = not encrypted or "timed out" in str(error)
         kind = RedisUnreachable if may_pass else RedisMisconfigured
+        if url in _ANSWERED:
+            reason = reason.removesuffix(tls.PERHAPS_TLS)
         return kind(f"Redis at {place} cannot be used: {reason}.")
     kind = RedisMisconfigured if isinstance(error, InvalidResponse) else RedisUnreachable
     return kind(
@@ -249,6 +254,8 @@ class _Translation(AbstractContextManager[None]):
         self._url = url
 
     def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
+        if error is None:
+            _ANSWERED.add(self._url)
         if isinstance(error, redis.RedisError | OSError):
             raise unreachable(self._url, error) from error
 

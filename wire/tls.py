@@ -50,6 +50,11 @@ def check(options: Mapping[str, Any], shown: str) -> None:
         ) from error
 
 
+#: The reason if the server has closed a connection without encryption, which may be one for TLS.
+CLOSED = "it has closed the connection"
+PERHAPS_TLS = "; if it expects TLS there, use a rediss:// URL"
+
+
 def reason(error: BaseException | None, *, encrypted: bool) -> str | None:
     """Return the TLS problem behind an error, with its remedy; None if there is none."""
     while error is not None:
@@ -68,7 +73,7 @@ def _reason_of(error: BaseException, *, encrypted: bool) -> str | None:
     if encrypted and ("WRONG_VERSION_NUMBER" in words or "handshake operation timed out" in words):
         return "it does not speak TLS there: name its port for TLS, or use a redis:// URL"
     if not encrypted and ("Connection closed by server" in words or "reset by peer" in words):
-        return "it has closed the connection; if it expects TLS there, use a rediss:// URL"
+        return f"{CLOSED}{PERHAPS_TLS}"
     return None
 
 

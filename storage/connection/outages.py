@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -94,6 +95,9 @@ REMEDIES = {
     "password authentication failed": AUTHENTICATION,
     "no password supplied": AUTHENTICATION,
 }
+
+#: PostgreSQL's words for a database or a role that it does not have.
+_NOT_THERE = re.compile(r'FATAL: (database|role) "[^"]*" does not exist')
 
 #: The remedy for everything else that keeps a server from being used, and a file.
 ELSE = "Check the address, the disk, and that the server is running."
@@ -222,6 +226,11 @@ def _words(error: SQLAlchemyError) -> str:
 
 
 def _remedy(words: str) -> str:
+    if found := _NOT_THERE.search(words):
+        return (
+            f"There is no such {found[1]} on that server: name another in the URL, or create it, "
+            "see docs/deployment.md."
+        )
     for sign, remedy in REMEDIES.items():
         if sign in words:
             return remedy

@@ -22,6 +22,7 @@ UNREADABLE = (
 #: Drivers that other programs name in the URLs of their PostgreSQL; the server is the same.
 OTHER_DRIVERS = {"psycopg2", "psycopg2cffi", "psycopg_async", "asyncpg", "pg8000", "pygresql"}
 POSTGRESQL = {"postgres", "postgresql"}
+DRIVER = "postgresql+psycopg"  #: the one that is used here
 POSTGRESQL |= {f"postgresql+{driver}" for driver in OTHER_DRIVERS}
 
 #: A path that starts so is one, whatever follows.
@@ -73,7 +74,9 @@ def anchor_url(url: URL) -> URL:
 
 
 def show_url(url: URL) -> str:
-    """Return the URL without its password."""
+    """Return the URL without its password, and without the driver that is ours to choose."""
+    if url.drivername == DRIVER:
+        url = url.set(drivername="postgresql")
     passwords = [option for option in url.query if "password" in option.lower()]
     return url.difference_update_query(passwords).render_as_string(hide_password=True)
 
@@ -85,10 +88,10 @@ def _validate(url: URL) -> URL:
         if url.database.startswith("file:"):
             raise StorageUnreachable(UNREADABLE)
         return url.set(database=_expand_home(url.database))
-    if url.drivername in POSTGRESQL | {"postgresql+psycopg"}:
+    if url.drivername in POSTGRESQL | {DRIVER}:
         if re.search("[@:]", url.database or ""):  # one slash too many before a user's password
             raise StorageUnreachable(UNREADABLE)
-        return _with_socket(url).set(drivername="postgresql+psycopg")
+        return _with_socket(url).set(drivername=DRIVER)
     return url
 
 

@@ -282,6 +282,17 @@ def test_a_full_disk_is_named_whatever_sqlite_says_of_it(
     assert "server" not in str(told.value)
 
 
+@pytest.mark.parametrize("kind", ["database", "role"])
+def test_a_database_that_is_not_on_the_server_is_to_be_named_or_created(kind: str) -> None:
+    words = f'connection failed: FATAL:  {kind} "x" does not exist'
+    failed = OperationalError("SELECT 1", {}, psycopg.OperationalError(words))
+    with (
+        pytest.raises(StorageRefused, match=f"no such {kind} on that server: .* create it, see"),
+        translate_errors("postgresql://ada@host/x"),
+    ):
+        raise failed
+
+
 def test_a_missing_password_has_the_advice_of_a_wrong_one() -> None:
     words = ("fe_sendauth: no password supplied", 'password authentication failed for user "ada"')
     for told in words:

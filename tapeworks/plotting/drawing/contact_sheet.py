@@ -25,8 +25,9 @@ def draw_contact_sheet(sheet: ContactSheet) -> Figure:
     """The highest loss first, line by line."""
     columns = min(ROW, len(sheet.images))
     rows = -(-len(sheet.images) // ROW)
-    size = (max(columns, 4) * CELL, rows * (CELL + WORDS) + TITLE)
-    figure = Figure(figsize=size, layout="constrained")
+    tallest = max((pixels.shape[0] / pixels.shape[1] for pixels in sheet.pixels), default=1.0)
+    size = (max(columns, 4) * CELL, rows * (CELL * min(tallest, 1.0) + WORDS) + TITLE)
+    figure = Figure(figsize=size, layout="compressed")
     plain(figure.suptitle(f"{sheet.label}{_what(sheet)}", x=0.01, ha="left"))
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(sheet.images) :]:

@@ -169,6 +169,7 @@ def test_postgresql_that_does_not_answer_is_one_sentence_without_its_password(sc
     with pytest.raises(StorageUnreachable, match=sentence) as refusal:
         Database(f"{scheme}://me:secret@127.0.0.1:1/runs").ensure_schema()
     assert "secret" not in str(refusal.value)
+    assert " postgresql://me:***@127.0.0.1:1/runs" in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 

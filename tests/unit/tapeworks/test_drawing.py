@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -277,6 +278,15 @@ class TestTheContactSheet:
         named = draw(self.sheet(replace(image, loss=None, predicted=None), by=None))
         assert axes_of(named).get_xlabel() == "3\nloss –\nimage 0"
         assert named.get_suptitle() == "mine"
+
+    @pytest.mark.parametrize("images", [4, 6, 12])
+    @pytest.mark.parametrize("shape", [(27, 27), (20, 28), (28, 20)])
+    def test_all_words_are_within_the_picture(self, images: int, shape: tuple[int, int]) -> None:
+        pixels = (np.zeros(shape, np.uint8),) * images
+        figure = draw(replace(self.sheet(*self.images(images)), pixels=pixels))
+        figure.canvas.print_figure(BytesIO(), format="png")  # lays it out
+        lowest = min(axes.xaxis.label.get_window_extent().y0 for axes in figure.axes)
+        assert 0.02 * figure.dpi < lowest < 0.6 * figure.dpi, "in inches"
 
     def test_targets_that_are_no_classes_stand_alone_and_colours_are_drawn(self) -> None:
         [image] = self.images(1)
