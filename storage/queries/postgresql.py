@@ -15,7 +15,7 @@ from tapeworks.storage.connection.liveness import allowing
 from tapeworks.storage.errors import NotReadOnly, QueryTimeout
 from tapeworks.storage.queries.listing import Listing, Value, plain
 from tapeworks.storage.queries.query_limits import Statement, collect_listing, size_of
-from tapeworks.storage.queries.search import Question, translate_query_errors
+from tapeworks.storage.queries.refusals import Question, translate_query_errors
 
 if TYPE_CHECKING:
     import psycopg
