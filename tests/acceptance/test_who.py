@@ -58,7 +58,7 @@ def test_runs_of_others_are_not_ended_unasked(call: Call, monkeypatch: pytest.Mo
     assert "confirm with --yes" in refused.last_words
     assert {run["status"] for run in call("runs --json").values} == {"queued"}
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    for answer, code, status in ((False, 130, "queued"), (True, 0, "cancelled")):
+    for answer, code, status in ((False, 2, "queued"), (True, 0, "cancelled")):
         monkeypatch.setattr("click.confirm", lambda *_, answer=answer, **__: answer)
         assert call("cancel bobs").code == code
         assert call("show bobs --json").values["status"] == status
