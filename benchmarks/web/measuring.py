@@ -70,8 +70,12 @@ def measure_pages(serve: Serve, pages: Mapping[str, str], rounds: int) -> PageTi
 
 
 def _vary(url: str, number: int) -> str:
-    """A URL that asks for the same, and that nobody has asked for: answers are kept by URL."""
-    return url if "/api/" in url else f"{url}{'&' if '?' in url else '?'}again={number}"
+    """A URL that asks for the same, and that nobody has asked for: answers are kept by URL.
+
+    Pages refuse parameters that they do not know, and read past empty ones.
+    """
+    empty = "&" * (number + 1)
+    return url if "/api/" in url else f"{url}{'' if '?' in url else '?'}{empty}"
 
 
 def _medians(samples: Mapping[str, list[float]]) -> Times:
