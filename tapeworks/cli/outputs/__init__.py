@@ -1,1 +1,1 @@
-"""What people get: runs as lines and tables, files, and the streams that they go to."""
+"""Runs as lines, tables and files for people, and the streams that they go to."""
