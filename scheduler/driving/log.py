@@ -27,8 +27,8 @@ from tapeworks.storage.records import (
     RunRecord,
     iteration_count,
     loss_text,
-    sum_words,
 )
+from tapeworks.storage.usual_images import UsualImages
 from tapeworks.wire.log_context import context
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Log:
         self._measured: dict[str, str] = {}  #: of runs in progress, as evaluated last
         self._labels: dict[str, str] = {}  #: of runs in progress
         self._names: dict[str, str | None] = {}  #: of runs in progress
-        self._usual_images: dict[str, int] = {}  #: in the largest iteration of runs in progress
+        self._usual: dict[str, UsualImages] = {}  #: of runs in progress
 
     def __call__(self, event: Event) -> None:
         """Log a line, if the event is worth one."""
@@ -70,7 +70,7 @@ class Log:
                 self._labels.pop(run_id, None)
                 self._names.pop(run_id, None)
                 self._said_at.pop(run_id, None)
-                self._usual_images.pop(run_id, None)
+                self._usual.pop(run_id, None)
             case RunReleased(run=run):
                 self._log_end(run)
             case _ if logger.isEnabledFor(logging.DEBUG):
@@ -113,10 +113,9 @@ class Log:
 
     def _loss(self, record: IterationRecord) -> str:
         """The loss, with its images where an iteration of the run had more."""
-        usual = max(record.images, self._usual_images.get(record.run_id, 0))
-        self._usual_images[record.run_id] = usual
-        unit = "" if record.images == usual else f", {sum_words(record.images)}"
-        return f"{loss_text(record.loss)}{unit}"
+        usual = self._usual.setdefault(record.run_id, UsualImages())
+        usual.rise(record.images)
+        return usual.loss(record)
 
 
 def _log_detail(event: Event) -> None:

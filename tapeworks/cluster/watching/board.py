@@ -24,6 +24,7 @@ from tapeworks.cluster.watching.watched import (
 )
 from tapeworks.comparison.texts import reference_labels
 from tapeworks.storage.records import IterationRecord, RunRecord, RunStatus, loss_text, sum_words
+from tapeworks.storage.usual_images import UsualImages
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -123,7 +124,7 @@ class _Lines:
     def __init__(self) -> None:
         self._said_at = dict[str, float]()
         self._said = dict[str, tuple[int, RunStatus]]()
-        self._usual_images = 0  #: in the largest iteration so far
+        self._usual = UsualImages()
 
     def __enter__(self) -> _Lines:
         return self
@@ -159,11 +160,9 @@ class _Lines:
 
     def _line(self, one: Watched, newest: IterationRecord) -> str:
         accuracy = one.run.test_accuracy
-        unit = "" if newest.images == self._usual_images else f", {sum_words(newest.images)}"
-        self._usual_images = max(newest.images, self._usual_images)
         measured = "" if accuracy is None else f"  held-out accuracy {share_text(accuracy)}"
         left = one.run.iterations - one.run.completed_iterations
-        loss = f"loss {loss_text(newest.loss)}{unit}{measured}"
+        loss = f"loss {self._usual.loss(newest)}{measured}"
         return f"iteration {one.done}  {loss}  {one.pace.words(newest, left)}"
 
 

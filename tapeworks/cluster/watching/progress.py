@@ -12,7 +12,8 @@ from typing import Protocol
 
 from tapeworks.cli.outputs.describe import duration_text, evaluation_words
 from tapeworks.cli.outputs.printing import say, visible
-from tapeworks.storage.records import EvaluationRecord, IterationRecord, loss_text, sum_words
+from tapeworks.storage.records import EvaluationRecord, IterationRecord, sum_words
+from tapeworks.storage.usual_images import UsualImages
 
 #: Seconds between two lines where there is no terminal.
 LINE_SECONDS = 2.0
@@ -84,7 +85,7 @@ class Progress:
         self._said_at = self._evaluated_at = float("-inf")
         self._newest: IterationRecord | None = None
         self._unsaid, self._said = "", completed
-        self._usual_images = 0  #: in the largest iteration so far
+        self._usual = UsualImages()
         self._bar = make_bar(iterations, completed)
 
     def __enter__(self) -> Progress:
@@ -117,9 +118,8 @@ class Progress:
         self._completed = record.iteration + 1
         self._pace.measure(record)
         if self._bar:
-            if record.images > self._usual_images:
+            if self._usual.rise(record.images):
                 self.notice(f"Each loss is the {sum_words(record.images)} of an iteration")
-                self._usual_images = record.images
             self._bar.update(self._completed, self._text(record))
             return
         ends = self._completed in (1, self._iterations)
@@ -150,11 +150,8 @@ class Progress:
         return f"iteration {self._completed}/{self._iterations}  {text}"
 
     def _text(self, record: IterationRecord) -> str:
-        is_usual = record.images == self._usual_images
-        self._usual_images = max(record.images, self._usual_images)
-        unit = "" if is_usual else f", {sum_words(record.images)}"
         pace = self._pace.words(record, self._iterations - self._completed)
-        return f"loss {loss_text(record.loss)}{unit}  {self._measured}{pace}"
+        return f"loss {self._usual.loss(record)}  {self._measured}{pace}"
 
 
 class _TerminalBar:
